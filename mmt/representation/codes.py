@@ -1,0 +1,179 @@
+"""The six fields of an event, and the tables that turn musical values into codes and back.
+
+An event is six integer codes, indexed by `TYPE` … `INSTRUMENT`. Code 0 means "none" in every field but the type. A beat is
+a quarter note; a step is 1 / resolution of a beat; pitches are MIDI numbers. (Paper, section 3.1.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.instruments import GENERAL_MIDI_NAMES, PAPER_INSTRUMENTS, Instrument
+
+IntArray = npt.NDArray[np.integer[Any]]
+Events = npt.NDArray[np.int64]
+
+TYPE, BEAT, POSITION, PITCH, DURATION, INSTRUMENT = range(6)
+FIELDS = ("type", "beat", "position", "pitch", "duration", "instrument")
+
+START_OF_SONG, INSTRUMENT_EVENT, START_OF_NOTES, NOTE, END_OF_SONG = range(5)
+TYPES = ("start-of-song", "instrument", "start-of-notes", "note", "end-of-song")
+
+PITCHES = 128
+
+_PAPER_DURATIONS = (
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168, 192, 384,
+)  # fmt: skip
+_SLIDES_DURATIONS = (
+    1, 2, 3, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168, 192, 384,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Representation:
+    """What music is to a model: every number that encoding and decoding need.
+
+    `Representation()` is the paper's, `Representation.slides()` the one of the authors' talk.
+
+    >>> Representation().sizes
+    (5, 1026, 13, 129, 33, 65)
+    """
+
+    resolution: int = 12
+    """Time steps per beat (a quarter note), 1 … 960."""
+    beats: int = 1025
+    """Beat codes that a network with this representation has: beats 0 … beats - 1. Event arrays have no such limit."""
+    durations: tuple[int, ...] = _PAPER_DURATIONS
+    """The known durations in steps, ascending. Others become the nearest, the smaller in a tie."""
+    instruments: tuple[Instrument, ...] = PAPER_INSTRUMENTS
+    """The instruments, in the order of their codes."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.resolution <= 960:
+            raise ValueError(f"resolution is {self.resolution}; it must be 1 to 960 steps per beat")
+        if self.beats < 1:
+            raise ValueError(f"beats is {self.beats}; it must be at least 1")
+        ascending = all(a < b for a, b in zip(self.durations, self.durations[1:], strict=False))
+        if not self.durations or self.durations[0] < 1 or not ascending:
+            raise ValueError(f"durations must be ascending steps from 1 up, not {self.durations}")
+        names = [instrument.name for instrument in self.instruments]
+        programs = [program for instrument in self.instruments for program in instrument.programs]
+        if not names or len(set(names)) < len(names) or len(set(programs)) < len(programs):
+            raise ValueError("each instrument needs a name of its own, and each MIDI program belongs to one instrument at most")
+        if len(names) > 255:
+            raise ValueError(f"{len(names)} instruments; a note table holds at most 255")
+
+    @classmethod
+    def slides(cls) -> Representation:
+        """The representation that the authors' talk shows: resolution 24, 24 durations."""
+        return cls(resolution=24, durations=_SLIDES_DURATIONS)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of codes of each field, (6,): what a network needs."""
+        return (len(TYPES), self.beats + 1, self.resolution + 1, PITCHES + 1, len(self.durations) + 1, len(self.instruments) + 1)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The instruments' names, in the order of their codes (code = 1 + place)."""
+        return tuple(instrument.name for instrument in self.instruments)
+
+    @cached_property
+    def _code_of_program(self) -> Events:
+        table = np.zeros(128, np.int64)
+        for code, instrument in enumerate(self.instruments, start=1):
+            table[list(instrument.programs)] = code
+        return table
+
+    @cached_property
+    def _duration_borders(self) -> npt.NDArray[np.float64]:
+        known = np.asarray(self.durations, np.float64)
+        return (known[1:] + known[:-1]) / 2
+
+    def duration_codes(self, steps: IntArray) -> Events:
+        """Codes of the known durations nearest to `steps` (any shape), the smaller in a tie."""
+        return 1 + np.searchsorted(self._duration_borders, steps, side="left").astype(np.int64)
+
+    def instrument_codes(self, programs: IntArray) -> Events:
+        """Codes of the instruments to which MIDI programs (0 … 127) map; 0 where there is none."""
+        return self._code_of_program[programs]
+
+    def program(self, code: int) -> int:
+        """The MIDI program that plays the instrument of this code."""
+        return self.instruments[code - 1].program
+
+    def find_instrument(self, name: str | int) -> int:
+        """The code of an instrument, given by our name, its General MIDI name or a program number.
+
+        Case, spaces, hyphens and underscores do not matter.
+
+        >>> Representation().find_instrument("violin"), Representation().find_instrument("French Horn")
+        (25, 38)
+
+        Raises
+        ------
+        ValueError
+            If no such instrument is known; the nearest names are offered.
+        """
+        if isinstance(name, (int, np.integer)) and not isinstance(name, bool) or str(name).strip().isdecimal():
+            program = int(name)
+            if not 0 <= program < 128:
+                raise ValueError(f"MIDI program {program} is out of range; programs are 0 to 127")
+            code = int(self._code_of_program[program])
+            if code == 0:
+                raise ValueError(
+                    f"MIDI program {program} ({GENERAL_MIDI_NAMES[program]}) has no instrument in this representation"
+                )
+            return code
+        code = self._code_of_name.get(_plain(str(name)), 0)
+        if code == 0:
+            raise ValueError(f"unknown instrument {str(name)!r}{self._offer(str(name))}; `mmt-generate --list-instruments` shows all")
+        return code
+
+    @cached_property
+    def _code_of_name(self) -> dict[str, int]:
+        codes = {_plain(name): int(code) for name, code in zip(GENERAL_MIDI_NAMES, self._code_of_program, strict=True) if code}
+        return codes | {_plain(name): code for code, name in enumerate(self.names, start=1)}
+
+    def _offer(self, name: str) -> str:
+        near = difflib.get_close_matches(_plain(name), self._code_of_name, n=6, cutoff=0.6)
+        near += [known for known in self._code_of_name if _plain(name) and _plain(name) in known]
+        offers = list(dict.fromkeys(self.names[self._code_of_name[known] - 1] for known in near))[:3]
+        return f"; did you mean {' or '.join(offers)}?" if offers else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain numbers, strings, lists and dicts, for JSON and YAML."""
+        return asdict(self) | {
+            "durations": list(self.durations),
+            "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Representation:
+        """The inverse of `to_dict`; a missing entry takes its default, an unknown one is a `ValueError`."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown entry {unknown[0]!r} in the representation; known are {', '.join(sorted(known))}")
+        arguments = dict(values)
+        if "durations" in arguments:
+            arguments["durations"] = tuple(arguments["durations"])
+        if "instruments" in arguments:
+            arguments["instruments"] = tuple(
+                Instrument(i["name"], i["program"], tuple(i["programs"])) for i in arguments["instruments"]
+            )
+        return cls(**arguments)
+
+
+PAPER = Representation()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,154 @@
+"""The note table: one row a note, where all roads meet. Files and `muspy.Music` become one, events and corpora are made of it.
+
+`RawNotes` holds the notes of a piece as a file has them: in ticks, with MIDI programs. `note_table` puts them on a
+representation's grid. A note table is a structured array of dtype `NOTE_DTYPE`: beat (from 0), position within the beat
+(0 … resolution - 1), MIDI pitch, duration in steps (at least 1), instrument code (1 …); in ascending order of its columns,
+without doubles.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import PAPER, PITCHES, IntArray, Representation
+
+if TYPE_CHECKING:
+    import muspy
+
+NOTE_DTYPE = np.dtype(
+    [("beat", "<i4"), ("position", "<u2"), ("pitch", "u1"), ("duration", "<i4"), ("instrument", "u1")]
+)
+NoteTable = npt.NDArray[np.void]
+
+# decode() gives every note this velocity, so a note that had it loses nothing.
+DEFAULT_VELOCITY = 64
+
+
+@dataclass(frozen=True)
+class RawNotes:
+    """The notes of a piece as its file has them: arrays (n,), all of one length, in any order.
+
+    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` may be None where it is of no interest.
+    """
+
+    resolution: int
+    onset: IntArray
+    duration: IntArray
+    pitch: IntArray
+    program: IntArray
+    is_drum: npt.NDArray[np.bool_]
+    velocity: IntArray | None = None
+    tempos: int = 0
+    """How many tempo marks the piece has; only reported."""
+
+    def __len__(self) -> int:
+        return len(self.onset)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the notes of a piece, or of many: `notes` came in, `kept` are in the events.
+
+    `dropped` counts the notes that are not, by reason; `changed` what was kept but not as it was, by reason. Reports add
+    up. `print(report)` says it in a line.
+    """
+
+    notes: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: Report) -> Report:
+        return Report(
+            self.notes + other.notes,
+            self.kept + other.kept,
+            self.dropped + other.dropped,
+            self.changed + other.changed,
+        )
+
+    def __str__(self) -> str:
+        line = f"{self.kept:,} of {self.notes:,} notes kept"
+        for title, counts in (("left out", self.dropped), ("simplified", self.changed)):
+            if parts := [f"{count:,} {reason}" for reason, count in counts.items() if count]:
+                line += f"; {title}: {', '.join(parts)}"
+        return line
+
+
+def raw_notes(music: muspy.Music) -> RawNotes:
+    """The notes of a `muspy.Music`, as arrays."""
+    if not music.resolution or music.resolution < 1:
+        raise ValueError(f"the music has resolution {music.resolution}; it must be at least 1 step per beat")
+    rows = [
+        (note.time, note.duration, note.pitch, note.velocity, track.program, track.is_drum)
+        for track in music.tracks
+        for note in track.notes
+    ]
+    onset, duration, pitch, velocity, program, is_drum = np.array(rows, np.int64).reshape(-1, 6).T
+    return RawNotes(
+        music.resolution, onset, duration, pitch, program, is_drum.astype(bool), velocity, tempos=len(music.tempos)
+    )
+
+
+def note_table(raw: RawNotes, representation: Representation = PAPER) -> tuple[NoteTable, Report]:
+    """Put notes on the representation's grid: a note table, and the report of what was left out.
+
+    Onset and end are each rounded to the nearest step, half to even; the duration is their difference, at least 1.
+    """
+    drums = raw.is_drum
+    in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.program >= 0) & (raw.program < 128)
+    instrument = representation.instrument_codes(np.clip(raw.program, 0, 127))
+    known = instrument > 0
+    before = raw.onset < 0
+    keep = ~drums & in_range & known & ~before
+
+    onset = _on_grid(raw.onset[keep], raw, representation)
+    end = _on_grid(raw.onset[keep] + raw.duration[keep], raw, representation)
+    table = np.empty(len(onset), NOTE_DTYPE)
+    table["beat"], table["position"] = np.divmod(onset, representation.resolution)
+    table["pitch"] = raw.pitch[keep]
+    table["duration"] = np.maximum(end - onset, 1)
+    table["instrument"] = instrument[keep]
+    table, doubles = _sorted_without_doubles(table)
+
+    dropped = {
+        "drum notes": drums.sum(),
+        "notes out of range": (~drums & ~in_range).sum(),
+        "notes of programs without an instrument": (~drums & in_range & ~known).sum(),
+        "notes before the first beat": (~drums & in_range & known & before).sum(),
+        "doubled notes": doubles,
+    }
+    report = Report(len(raw), len(table), _counter(dropped), _counter(_changes(raw, keep, representation)))
+    return table, report
+
+
+def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> npt.NDArray[np.int64]:
+    return np.rint(ticks * representation.resolution / raw.resolution).astype(np.int64)
+
+
+def _sorted_without_doubles(table: NoteTable) -> tuple[NoteTable, int]:
+    order = np.lexsort([table[name] for name in reversed(NOTE_DTYPE.names or ())])
+    table = table[order]
+    new = np.ones(len(table), bool)
+    new[1:] = table[1:] != table[:-1]
+    return table[new], int((~new).sum())
+
+
+def _changes(raw: RawNotes, keep: npt.NDArray[np.bool_], representation: Representation) -> dict[str, int]:
+    played_by = np.array([i.program for i in representation.instruments])
+    program = raw.program[keep]
+    changes = {
+        "onsets moved to the grid": (raw.onset[keep] * representation.resolution % raw.resolution != 0).sum(),
+        "programs merged": (played_by[representation.instrument_codes(program) - 1] != program).sum(),
+    }
+    if raw.velocity is not None:
+        changes["velocities"] = (raw.velocity[keep] != DEFAULT_VELOCITY).sum()
+    return changes | {"tempo marks": raw.tempos}
+
+
+def _counter(counts: dict[str, Any]) -> Counter[str]:
+    return Counter({reason: int(count) for reason, count in counts.items() if count})
