@@ -1,0 +1,122 @@
+"""A prepared corpus on disk: `notes.npy` (memory-mapped), `pieces.csv`, `report.json`, `corpus.json`.
+
+`notes.npy` holds the note tables (dtype `NOTE_DTYPE`) of all pieces one behind the other; a row of `pieces.csv` says where a
+piece begins, how long it is, and where it comes from.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmt.corpus.splits import SPLITS
+from mmt.representation.codes import Events, Representation
+from mmt.representation.encode import events_of_notes
+from mmt.representation.notes import NOTE_DTYPE, NoteTable
+
+FORMAT_VERSION = 1
+NOTES, PIECES, REPORT, CORPUS = "notes.npy", "pieces.csv", "report.json", "corpus.json"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row of `pieces.csv`: where a piece's notes lie, and where it comes from."""
+
+    name: str
+    offset: int
+    length: int
+    """Number of notes."""
+    beats: int
+    """1 + the beat of the last onset."""
+    instruments: str
+    """Names, separated by spaces."""
+    split: str
+    source: str
+    licence: str
+    sha256: str
+    """Of the file that it was read from."""
+
+
+class Corpus:
+    """A prepared corpus, or one of its splits: a sequence of pieces.
+
+    `corpus[i]` is piece i as events (n, 6); `corpus.notes(i)` its note table, a view of the memory map.
+    """
+
+    def __init__(self, folder: str | PathLike[str], *, split: str | None = None) -> None:
+        """Open a folder that `mmt-prepare` made; with `split`, only the pieces of "train", "valid" or "test".
+
+        Raises
+        ------
+        ValueError
+            If the folder is no corpus, of another format version, or has no piece in the split.
+        """
+        self.folder = Path(folder)
+        description = _description(self.folder)
+        self.representation = Representation.from_dict(description["representation"])
+        self._notes = np.load(self.folder / NOTES, mmap_mode="r")
+        if self._notes.dtype != NOTE_DTYPE:
+            raise ValueError(f"{self.folder / NOTES} holds no notes of this format; prepare the corpus anew")
+        pieces = _read_pieces(self.folder / PIECES)
+        if split is not None and split not in SPLITS:
+            raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
+        self.pieces = [piece for piece in pieces if split in (None, piece.split)]
+        if not self.pieces:
+            raise ValueError(f"{self.folder} has no piece{f' in its {split} split' if split else ''}")
+        if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
+            raise ValueError(f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it anew")
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __getitem__(self, index: int) -> Events:
+        return events_of_notes(self.notes(index), self.representation)
+
+    def __iter__(self) -> Iterator[Events]:
+        return (self[index] for index in range(len(self)))
+
+    def notes(self, index: int) -> NoteTable:
+        """The note table of piece `index`."""
+        piece = self.pieces[index]
+        return self._notes[piece.offset : piece.offset + piece.length]
+
+
+def write_pieces(path: Path, pieces: Sequence[Piece]) -> None:
+    """Write `pieces.csv`."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Piece)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(piece) for piece in pieces)
+
+
+def write_description(path: Path, representation: Representation) -> None:
+    """Write `corpus.json`."""
+    description = {"format_version": FORMAT_VERSION, "representation": representation.to_dict()}
+    path.write_text(json.dumps(description, indent=1) + "\n")
+
+
+def _read_pieces(path: Path) -> list[Piece]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Piece(**{**row, **{name: int(row[name]) for name in ("offset", "length", "beats")}})  # type: ignore[arg-type]
+            for row in csv.DictReader(file)
+        ]
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / CORPUS
+    if not path.exists():
+        raise ValueError(f"{folder} is no prepared corpus (it has no {CORPUS}); make one with mmt-prepare")
+    description: dict[str, Any] = json.loads(path.read_text())
+    if description.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{folder} is a corpus of format version {description.get('format_version')}; this mmt reads {FORMAT_VERSION}: prepare it anew"
+        )
+    return description

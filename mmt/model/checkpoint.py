@@ -1,0 +1,130 @@
+"""A model on disk: a folder with `config.json`, `model.safetensors` and `MODEL_CARD.md`.
+
+`config.json` holds the format version, the representation, the network's configuration, sampling defaults, and how the model
+was trained, on what and under which licences. Nothing in the folder can run code when it is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from mmt.model.config import NetworkConfig
+from mmt.model.network import Network
+from mmt.representation.codes import Representation
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with all that is needed to use it."""
+
+    network: Network
+    representation: Representation
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of `generate` for this model (temperature, top_p, …)."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How it was trained: recipe, steps, losses, data and licences."""
+
+
+def write_checkpoint(
+    folder: str | os.PathLike[str], checkpoint: Checkpoint, *, card: str = "", dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a checkpoint folder; it appears whole or not at all, and replaces one of the same name.
+
+    Parameters
+    ----------
+    card : str
+        The text of `MODEL_CARD.md`.
+    dtype : torch.dtype
+        Of the weights on disk; half precision halves the file.
+    """
+    target = Path(folder)
+    if target.exists() and not (target / CONFIG).exists():
+        raise FileExistsError(f"{target} exists and is no checkpoint folder; give another")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        config = {
+            "format_version": FORMAT_VERSION,
+            "representation": checkpoint.representation.to_dict(),
+            "network": checkpoint.network.config.to_dict(),
+            "sampling": dict(checkpoint.sampling),
+            "training": dict(checkpoint.training),
+        }
+        (partial / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.network.state_dict().items()}
+        safetensors.torch.save_file(weights, partial / WEIGHTS)
+        (partial / CARD).write_text(card, encoding="utf-8")
+        partial.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint folder; the network is float32, in eval mode, on the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or one of its files is missing.
+    ValueError
+        If it is of another format version, or a file is corrupt or does not fit; the first misfit is named.
+    """
+    folder = Path(folder)
+    for path in (folder, folder / CONFIG, folder / WEIGHTS):
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist; a checkpoint is a folder with {CONFIG} and {WEIGHTS}")
+    config = _read_config(folder / CONFIG)
+    try:
+        representation = Representation.from_dict(config["representation"])
+        network = Network(NetworkConfig.from_dict(config["network"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CONFIG} is corrupt: {error}") from error
+    if network.config.sizes != representation.sizes:
+        raise ValueError(f"{folder / CONFIG}: the network's sizes {network.config.sizes} are not the representation's {representation.sizes}")
+    network.load_state_dict(_read_weights(folder / WEIGHTS, network))
+    return Checkpoint(network.eval(), representation, config.get("sampling", {}), config.get("training", {}))
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        version = config["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is corrupt: no JSON with a format_version; get the checkpoint again") from error
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path} is of format version {version}; this mmt reads version {FORMAT_VERSION}: update mmt, or get a matching checkpoint")
+    assert isinstance(config, dict)
+    return config
+
+
+def _read_weights(path: Path, network: Network) -> dict[str, torch.Tensor]:
+    try:
+        weights = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is corrupt or truncated ({error}); get the checkpoint again") from error
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name not in weights:
+            raise ValueError(f"{path} has no tensor {name!r}, which the network of {CONFIG} needs")
+        if weights[name].shape != tensor.shape:
+            raise ValueError(f"{path}: {name!r} has the shape {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}")
+    if extra := sorted(set(weights) - set(expected)):
+        raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not know")
+    return {name: tensor.float() for name, tensor in weights.items()}

@@ -1,0 +1,58 @@
+"""What a network looks like: every number that building one needs. Knows nothing of the code that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+Positions = Literal["absolute", "rotary", "none"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The size and form of a network. The defaults are the paper's (section 3.2; 19,944,950 parameters)."""
+
+    sizes: tuple[int, ...] = (5, 257, 13, 129, 33, 65)
+    """The number of codes of each of the six fields, code 0 ("none") included."""
+    dim: int = 512
+    """Width of the residual stream."""
+    layers: int = 6
+    """Number of blocks, each attention and feed-forward."""
+    heads: int = 8
+    """Attention heads per layer."""
+    head_dim: int = 64
+    """Width of a head; even where positions are rotary."""
+    context: int = 1024
+    """The most events that the network sees at once."""
+    positions: Positions = "absolute"
+    """How events know their place: a learned table (`absolute`), `rotary`, or not at all (`none`)."""
+    dropout: float = 0.2
+    """Share of activations dropped in training, after the embeddings, in attention and in the feed-forward; [0, 1)."""
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) != 6 or min(self.sizes) < 2:
+            raise ValueError(f"sizes must be six numbers of at least 2 codes, not {self.sizes}")
+        for name in ("dim", "layers", "heads", "head_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.context < 4:
+            raise ValueError(f"context is {self.context}; the shortest piece has 5 events, so it must be at least 4")
+        if self.positions not in get_args(Positions):
+            raise ValueError(f"positions is {self.positions!r}; choose one of {', '.join(get_args(Positions))}")
+        if self.positions == "rotary" and self.head_dim % 2:
+            raise ValueError(f"head_dim is {self.head_dim}; rotary positions need an even one")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain numbers, strings and lists, for JSON and YAML."""
+        return asdict(self) | {"sizes": list(self.sizes)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
+        """The inverse of `to_dict`; a missing entry takes its default, an unknown one is a `ValueError`."""
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise ValueError(f"unknown entry {unknown[0]!r} in the network; known are {', '.join(known)}")
+        return cls(**{**values, **({"sizes": tuple(values["sizes"])} if "sizes" in values else {})})

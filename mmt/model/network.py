@@ -1,0 +1,183 @@
+"""The network: a decoder-only transformer over events (paper, section 3.2).
+
+Six embeddings are summed, pre-norm blocks of causal attention and feed-forward follow, and one head per field predicts the
+next event. Shapes: codes (batch, length, 6); residual stream (batch, length, dim); queries, keys and values (batch, head,
+length, head_dim); logits (batch, length, size), one per field. The logits at place t are those of event t + 1.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from torch import Tensor, nn
+
+from mmt.model.cache import Cache
+from mmt.model.config import NetworkConfig
+from mmt.model.heads import IndependentHeads
+
+_ROTARY_BASE = 10_000.0
+
+
+class Network(nn.Module):
+    """The Multitrack Music Transformer's network.
+
+    Examples
+    --------
+    >>> network = Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16))
+    >>> [tuple(logits.shape) for logits in network(torch.zeros(1, 7, 6, dtype=torch.long))][:3]
+    [(1, 7, 5), (1, 7, 257), (1, 7, 13)]
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in config.sizes)
+        self.positions = nn.Embedding(config.context, config.dim) if config.positions == "absolute" else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.dim)
+        self.heads = IndependentHeads(config.dim, config.sizes)
+        self._initialise()
+
+    def forward(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> list[Tensor]:
+        """Logits of the event after each event.
+
+        Parameters
+        ----------
+        codes : Tensor of int64, (batch, length, 6)
+        mask : Tensor of bool, (batch, length), optional
+            True where there is an event, false at padding. Padding behind the events needs no mask: nothing that is
+            causal can see it.
+        cache : Cache, optional
+            The events before these; theirs are added. Not together with `mask`.
+
+        Returns
+        -------
+        list of six Tensor, (batch, length, size)
+            Where `mask` is false they mean nothing.
+
+        Raises
+        ------
+        ValueError
+            If there are more events than the context, or the cache, holds.
+        """
+        return self.heads(self.hidden(codes, mask, cache=cache))  # type: ignore[no-any-return]
+
+    def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
+        """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""
+        seen = cache.length if cache is not None else 0
+        length = codes.shape[1]
+        limit = self.config.context if cache is None else cache.capacity
+        if seen + length > limit:
+            raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
+        places = torch.arange(seen, seen + length, device=codes.device)
+        stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
+        if self.positions is not None:
+            # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
+            stream = stream + self.positions(places) * self.config.dim**-0.5
+        stream = self.dropout(stream)
+        rotation = _rotation(places, self.config, stream.dtype) if self.config.positions == "rotary" else None
+        visible = _visible(mask) if mask is not None else None
+        for layer, block in enumerate(self.blocks):
+            stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
+        if cache is not None:
+            cache.advance(length)
+        return self.norm(stream)  # type: ignore[no-any-return]
+
+    def _initialise(self) -> None:
+        for embedding in self.embeddings:
+            nn.init.normal_(embedding.weight, std=(2 / self.config.dim) ** 0.5)  # type: ignore[arg-type]
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each behind a norm and added to the residual stream."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.dim)
+        self.attention = Attention(config)
+        self.feed_forward_norm = nn.LayerNorm(config.dim)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self, stream: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        stream = stream + self.attention(
+            self.attention_norm(stream), rotation=rotation, visible=visible, cache=cache, layer=layer
+        )
+        return stream + self.feed_forward(self.feed_forward_norm(stream))  # type: ignore[no-any-return]
+
+
+class Attention(nn.Module):
+    """Causal self-attention of several heads; no bias on queries, keys and values."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.heads, self.head_dim, self.dropout = config.heads, config.head_dim, config.dropout
+        width = config.heads * config.head_dim
+        self.queries_keys_values = nn.Linear(config.dim, 3 * width, bias=False)
+        self.out = nn.Linear(width, config.dim)
+
+    def forward(
+        self, inputs: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        batch, length, _ = inputs.shape
+        split = self.queries_keys_values(inputs).view(batch, length, 3, self.heads, self.head_dim)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            queries, keys = _rotate(queries, rotation), _rotate(keys, rotation)
+        if cache is not None:
+            keys, values = cache.append(layer, keys, values)
+            visible = _visible_with_past(length, keys.shape[2], keys.device) if length > 1 else None
+        attended = F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=visible,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=visible is None and length > 1,
+        )
+        return self.out(attended.transpose(1, 2).reshape(batch, length, -1))  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a GELU between, four times as wide as the residual stream."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.expand = nn.Linear(config.dim, 4 * config.dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.contract = nn.Linear(4 * config.dim, config.dim)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
+
+
+# Cosine and sine of each place's angles, each (length, head_dim).
+Rotation = tuple[Tensor, Tensor]
+
+
+def _rotation(places: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation:
+    half = torch.arange(0, config.head_dim, 2, device=places.device, dtype=torch.float32)
+    angles = places[:, None].float() * _ROTARY_BASE ** (-half / config.head_dim)
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def _rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
+    cosine, sine = rotation
+    first, second = vectors.chunk(2, dim=-1)
+    return vectors * cosine + torch.cat([-second, first], dim=-1) * sine
+
+
+def _visible(mask: Tensor) -> Tensor:
+    """Which keys each query may see, (batch, 1, query, key): earlier events, and itself so that no row is empty."""
+    length = mask.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=mask.device)
+    return ((causal & mask[:, None, :]) | itself)[:, None]
+
+
+def _visible_with_past(new: int, total: int, device: torch.device) -> Tensor:
+    """As `_visible` for `new` queries behind a cached past, (query, key)."""
+    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)

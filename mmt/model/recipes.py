@@ -1,0 +1,68 @@
+"""Recipes: YAML files that say what a model is and how it is trained. Here, their reading, and the part that is the model.
+
+A recipe is given by the name of one that mmt ships ("paper", "default", "tiny") or as a path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmt.model.config import NetworkConfig
+from mmt.representation.codes import Representation
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SUFFIXES = (".yaml", ".yml")
+
+
+def shipped(*parts: str) -> Path:
+    """A file or folder that comes with mmt: inside an installed package, or beside it in a checkout."""
+    inside = _PACKAGE.joinpath("shipped", *parts)
+    return inside if inside.exists() else _PACKAGE.parent.joinpath(*parts)
+
+
+def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a recipe, by name or path.
+
+    Raises
+    ------
+    ValueError
+        If no such recipe ships, or the file is not a YAML mapping.
+    FileNotFoundError
+        If a path does not exist.
+
+    Examples
+    --------
+    >>> read_recipe("paper")["network"]["layers"]
+    6
+    """
+    path = Path(recipe)
+    if path.suffix not in _SUFFIXES:
+        folder = shipped("configs")
+        path = folder / f"{recipe}.yaml"
+        if not path.exists():
+            known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+            raise ValueError(f"no recipe is named {str(recipe)!r}; there are {known}, or give the path of a .yaml file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is no recipe: a mapping of sections (representation, network, …) was expected")
+    return values
+
+
+def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
+    """The representation and network that a recipe describes; the network's sizes follow from the representation."""
+    values = dict(recipe.get("representation") or {})
+    preset = values.pop("preset", "paper")
+    presets = {"paper": Representation(), "slides": Representation.slides()}
+    if preset not in presets:
+        raise ValueError(f"unknown preset {preset!r} of the representation; choose one of {', '.join(presets)}")
+    representation = Representation.from_dict(presets[preset].to_dict() | values)
+    network = dict(recipe.get("network") or {})
+    return representation, NetworkConfig.from_dict(network | {"sizes": representation.sizes})

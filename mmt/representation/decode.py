@@ -1,0 +1,158 @@
+"""Events to music: an (n, 6) array of codes becomes a `muspy.Music`, one track an instrument.
+
+Any beginning of a piece is decoded, with or without its end, so that prompts and half-written pieces can be heard.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import (
+    BEAT,
+    DURATION,
+    FIELDS,
+    INSTRUMENT,
+    NOTE,
+    PAPER,
+    PITCH,
+    POSITION,
+    TYPE,
+    TYPES,
+    Events,
+    Representation,
+)
+from mmt.representation.notes import DEFAULT_VELOCITY, NOTE_DTYPE, NoteTable
+
+if TYPE_CHECKING:
+    import muspy
+
+DEFAULT_TEMPO = 100.0
+
+
+def decode(
+    events: npt.ArrayLike,
+    *,
+    like: muspy.Music | None = None,
+    tempo: float | None = None,
+    velocity: int = DEFAULT_VELOCITY,
+    representation: Representation = PAPER,
+) -> muspy.Music:
+    """Turn events into music.
+
+    Parameters
+    ----------
+    events : array_like of int, (n, 6)
+        A piece or any beginning of one.
+    like : muspy.Music, optional
+        Take tempo, time and key signatures and title from this piece (that the events continue, say).
+    tempo : float, optional
+        Quarter notes per minute, above 0. Default: that of `like`, else 100, as the authors have it.
+    velocity : int
+        Of every note, 1 … 127.
+    representation : Representation
+        Default: the paper's. It gives the resolution of the music too.
+
+    Returns
+    -------
+    muspy.Music
+        One track for each instrument that plays, in the order of the codes; notes ordered by time and pitch.
+
+    Raises
+    ------
+    ValueError
+        If the array has not the form of events, or a note has code 0 or one out of range; the row is named.
+
+    Examples
+    --------
+    >>> music = decode([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]])
+    >>> music.tracks[0].name, music.tracks[0].notes[0].pitch
+    ('violin', 60)
+    """
+    import muspy
+
+    if tempo is not None and not tempo > 0:
+        raise ValueError(f"tempo is {tempo}; it must be above 0 quarter notes per minute")
+    if not 1 <= velocity <= 127:
+        raise ValueError(f"velocity is {velocity}; it must be 1 to 127")
+    table = notes_of_events(check_codes(events, representation), representation)
+    onset = table["beat"].astype(np.int64) * representation.resolution + table["position"]
+    tracks = []
+    for code in np.unique(table["instrument"]):
+        rows = table["instrument"] == code
+        columns = (onset[rows], table["pitch"][rows], table["duration"][rows])
+        # tolist() gives Python integers: NumPy's make muspy's JSON writer fail.
+        notes = [
+            muspy.Note(time=time, pitch=pitch, duration=duration, velocity=velocity)
+            for time, pitch, duration in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+        instrument = representation.instruments[code - 1]
+        tracks.append(muspy.Track(program=instrument.program, is_drum=False, name=instrument.name, notes=notes))
+    music = muspy.Music(resolution=representation.resolution, tracks=tracks)
+    _take_frame(music, like, tempo)
+    return music
+
+
+def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -> Events:
+    """`events` as an (n, 6) int64 array whose types are known and whose notes and instruments have codes in range.
+
+    Raises
+    ------
+    ValueError
+        If not; the row is named. Beats have no upper limit.
+    """
+    array = np.asarray(events)
+    if array.ndim != 2 or array.shape[1] != len(FIELDS):
+        raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"events must be integers, not {array.dtype}")
+    array = array.astype(np.int64)
+    if (row := _first((array[:, TYPE] < 0) | (array[:, TYPE] >= len(TYPES)))) is not None:
+        raise ValueError(f"row {row}: type {array[row, TYPE]} is unknown; types are 0 to {len(TYPES) - 1}")
+    sounding = array[:, TYPE] == NOTE
+    for field, size in enumerate(representation.sizes):
+        if field == TYPE:
+            continue
+        too_high = array[:, field] >= size if field != BEAT else np.zeros(len(array), bool)
+        if (row := _first(sounding & ((array[:, field] < 1) | too_high))) is not None:
+            limit = f"1 to {size - 1}" if field != BEAT else "1 and up"
+            raise ValueError(f"row {row}: a note with {FIELDS[field]} code {array[row, field]}; codes are {limit}")
+    return array
+
+
+def notes_of_events(events: Events, representation: Representation = PAPER) -> NoteTable:
+    """The note table of events that `check_codes` has passed; the inverse of `events_of_notes` on its notes."""
+    notes = events[events[:, TYPE] == NOTE]
+    table = np.empty(len(notes), NOTE_DTYPE)
+    table["beat"] = notes[:, BEAT] - 1
+    table["position"] = notes[:, POSITION] - 1
+    table["pitch"] = notes[:, PITCH] - 1
+    table["duration"] = np.asarray(representation.durations)[notes[:, DURATION] - 1]
+    table["instrument"] = notes[:, INSTRUMENT]
+    return table
+
+
+def _take_frame(music: muspy.Music, like: muspy.Music | None, tempo: float | None) -> None:
+    import muspy
+
+    def moved(time: int) -> int:
+        assert like is not None
+        return round(time * music.resolution / like.resolution)
+
+    if like is not None:
+        music.metadata.title = like.metadata.title
+        music.time_signatures = [
+            muspy.TimeSignature(moved(t.time), t.numerator, t.denominator) for t in like.time_signatures
+        ]
+        music.key_signatures = [
+            muspy.KeySignature(moved(k.time), k.root, k.mode, k.fifths, k.root_str) for k in like.key_signatures
+        ]
+        music.tempos = [muspy.Tempo(moved(t.time), t.qpm) for t in like.tempos]
+    if tempo is not None or not music.tempos:
+        music.tempos = [muspy.Tempo(0, float(tempo or DEFAULT_TEMPO))]
+
+
+def _first(wrong: npt.NDArray[np.bool_]) -> int | None:
+    return int(wrong.argmax()) if wrong.any() else None

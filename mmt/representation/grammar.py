@@ -1,0 +1,127 @@
+"""The strict grammar: which arrays of codes are pieces (paper, section 3.1, made exact).
+
+At least one instrument and one note; instruments ascending; start-of-notes once; notes in ascending order without doubles
+and only of declared instruments; an end. What a network may sample next is the same law, told from inside: see
+`mmt.sampling.grammar`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PAPER,
+    START_OF_NOTES,
+    START_OF_SONG,
+    TYPE,
+    TYPES,
+    Events,
+    Representation,
+)
+from mmt.representation.decode import check_codes
+
+
+def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation: Representation = PAPER) -> Events:
+    """Hold events to the strict grammar, and return them as an (n, 6) int64 array.
+
+    Parameters
+    ----------
+    events : array_like of int, (n, 6)
+    complete : bool
+        If false, any beginning of a piece passes, start-of-song alone included.
+
+    Raises
+    ------
+    ValueError
+        With the row of the first event that breaks a rule, and the rule.
+
+    Examples
+    --------
+    >>> piece = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [4, 0, 0, 0, 0, 0]]
+    >>> check_piece(piece).shape
+    (5, 6)
+    """
+    array = check_codes(events, representation)
+    if not len(array) or array[0, TYPE] != START_OF_SONG:
+        raise ValueError("row 0: a piece begins with start-of-song")
+    types = array[:, TYPE]
+    _check_order_of_types(types)
+    _check_unused_fields(array)
+    _check_instruments(array[types == INSTRUMENT_EVENT, INSTRUMENT], representation)
+    _check_notes(array)
+    if complete and types[-1] != END_OF_SONG:
+        raise ValueError(f"row {len(array)}: the piece has no end-of-song")
+    return array
+
+
+def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -> bool:
+    """Whether events are a whole piece under the strict grammar.
+
+    >>> is_valid([[0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0]])
+    False
+    """
+    try:
+        check_piece(events, representation=representation)
+    except ValueError:
+        return False
+    return True
+
+
+# What may follow each type.
+_NEXT = {
+    START_OF_SONG: {INSTRUMENT_EVENT},
+    INSTRUMENT_EVENT: {INSTRUMENT_EVENT, START_OF_NOTES},
+    START_OF_NOTES: {NOTE},
+    NOTE: {NOTE, END_OF_SONG},
+    END_OF_SONG: set[int](),
+}
+
+
+def _check_order_of_types(types: npt.NDArray[np.int64]) -> None:
+    allowed = np.zeros((len(TYPES), len(TYPES)), bool)
+    for before, after in _NEXT.items():
+        allowed[before, list(after)] = True
+    wrong = ~allowed[types[:-1], types[1:]]
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"row {row + 1}: {TYPES[types[row + 1]]} cannot follow {TYPES[types[row]]}")
+
+
+def _check_unused_fields(array: Events) -> None:
+    unused = (array[:, TYPE] != NOTE)[:, None] & (array != 0)
+    unused[:, TYPE] = False
+    unused[array[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT] = False
+    if unused.any():
+        row = int(unused.any(axis=1).argmax())
+        raise ValueError(f"row {row}: {TYPES[array[row, TYPE]]} must have code 0 in the fields that it does not use")
+
+
+def _check_instruments(codes: npt.NDArray[np.int64], representation: Representation) -> None:
+    for place, code in enumerate(codes.tolist(), start=1):
+        if not 1 <= code <= len(representation.instruments):
+            raise ValueError(f"row {place}: instrument code {code}; codes are 1 to {len(representation.instruments)}")
+        if place > 1 and code <= codes[place - 2]:
+            raise ValueError(f"row {place}: instruments must ascend without repeats, but {code} follows {codes[place - 2]}")
+
+
+def _check_notes(array: Events) -> None:
+    first = int((array[:, TYPE] < NOTE).sum())
+    notes = array[array[:, TYPE] == NOTE]
+    undeclared = ~np.isin(notes[:, INSTRUMENT], array[:first, INSTRUMENT])
+    if undeclared.any():
+        row = int(undeclared.argmax())
+        raise ValueError(f"row {first + row}: a note of instrument code {notes[row, INSTRUMENT]}, which is not declared")
+    before, after = notes[:-1, BEAT:], notes[1:, BEAT:]
+    # The sign of the first field that differs decides; no field differs in a double.
+    differences = np.sign(after - before)
+    deciding = (differences != 0).argmax(axis=1)
+    wrong = differences[np.arange(len(differences)), deciding] <= 0
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"row {first + row + 1}: the note is not greater than the one before it; notes must ascend")

@@ -1,0 +1,163 @@
+"""The three ways to generate are three beginnings of a piece (paper, section 3.3).
+
+`start()`, `instruments(...)` and `beats(piece, n)` each give a `Prompt`: an (n, 6) array of events that also knows
+the beat before which nothing may be added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PAPER,
+    START_OF_NOTES,
+    START_OF_SONG,
+    TYPE,
+    Events,
+    Representation,
+)
+from mmt.representation.decode import check_codes
+from mmt.representation.encode import canonical
+from mmt.representation.grammar import check_piece
+
+
+class Prompt(np.ndarray[Any, np.dtype[np.int64]]):
+    """Events (n, 6) that open a piece, and `first_beat`: no note is added before this beat (the first is 0)."""
+
+    first_beat: int
+
+    def __new__(cls, events: Events, first_beat: int = 0) -> Prompt:
+        prompt = np.array(events, np.int64).view(cls)
+        prompt.first_beat = first_beat
+        return prompt
+
+    def __array_finalize__(self, other: Any) -> None:
+        # A part of a prompt, or a result of arithmetic on it, is no prompt any more: it binds nothing.
+        self.first_beat = 0
+
+
+def start() -> Prompt:
+    """Start-of-song alone: write whatever you like, for any instruments.
+
+    >>> start().tolist()
+    [[0, 0, 0, 0, 0, 0]]
+    """
+    return Prompt(_events(START_OF_SONG))
+
+
+def instruments(*names: str | int, representation: Representation = PAPER) -> Prompt:
+    """Start-of-song, an instrument list and start-of-notes: write for these instruments.
+
+    Parameters
+    ----------
+    *names : str or int
+        At least one; our names, General MIDI names or MIDI program numbers, in any order.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown (the nearest are offered) or an instrument is given twice.
+
+    Examples
+    --------
+    >>> instruments("cello", "violin", "Acoustic Grand Piano")[:, INSTRUMENT].tolist()
+    [0, 1, 25, 27, 0]
+    """
+    if not names:
+        raise ValueError("no instrument was named; name at least one, or use start() to leave the choice to the model")
+    named: dict[int, str | int] = {}
+    for name in names:
+        code = representation.find_instrument(name)
+        if code in named:
+            both = f"{named[code]!r} and {name!r}" if named[code] != name else repr(name)
+            raise ValueError(f"instrument {representation.names[code - 1]} is named twice ({both}); name each once")
+        named[code] = name
+    return Prompt(_opening(np.array(sorted(named), np.int64)))
+
+
+def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Representation = PAPER) -> Prompt:
+    """The beginning of a piece, to be continued: its instruments and every note of its first `beats` beats.
+
+    Parameters
+    ----------
+    events : array_like of int, (n, 6)
+        A piece. Notes out of order are sorted and doubles removed.
+    beats : int, optional
+        At least 1, at most what the piece has (1 + its last onset's beat). Default: the whole piece without its end.
+
+    Returns
+    -------
+    Prompt
+        Where the first `beats` beats are empty: the instruments alone. Nothing is added before beat `beats`.
+
+    Raises
+    ------
+    ValueError
+        If the piece breaks a rule, has no notes, or has fewer beats.
+
+    Examples
+    --------
+    >>> piece = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [3, 2, 1, 63, 12, 25]]
+    >>> prompt = beats(piece, 1)
+    >>> len(prompt), prompt.first_beat
+    (4, 1)
+    """
+    piece = tidy(events, representation)
+    notes = piece[piece[:, TYPE] == NOTE]
+    if not len(notes):
+        raise ValueError("the piece has no notes to go on from; give a piece with notes, or use instruments(...)")
+    length = int(notes[-1, BEAT])
+    if beats is None:
+        return Prompt(piece[piece[:, TYPE] != END_OF_SONG])
+    if beats < 1:
+        raise ValueError(f"beats is {beats}; give at least 1, or use instruments(...) to begin from nothing")
+    if beats > length:
+        raise ValueError(f"the piece has {length} beats, fewer than the {beats} that were asked for; ask for at most {length}")
+    kept = (piece[:, TYPE] < NOTE) | ((piece[:, TYPE] == NOTE) & (piece[:, BEAT] <= beats))
+    return Prompt(piece[kept], first_beat=beats)
+
+
+def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Prompt:
+    """A prompt in canonical order: instruments and notes sorted, doubles removed, all else held to the grammar.
+
+    Raises
+    ------
+    ValueError
+        If the events break a rule other than the order, as `check_piece` words it.
+
+    Examples
+    --------
+    >>> tidy([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 27], [1, 0, 0, 0, 0, 25]])[:, INSTRUMENT].tolist()
+    [0, 25, 27]
+    """
+    array = check_codes(prompt, representation)
+    types = array[:, TYPE]
+    # Sort within the stretches that the grammar orders; where the types themselves are out of order nothing is moved.
+    if (np.diff(types) >= 0).all():
+        codes = np.unique(array[types == INSTRUMENT_EVENT], axis=0)
+        notes = canonical(array[types == NOTE], representation)
+        opening, between, closing = (array[types == kind] for kind in (START_OF_SONG, START_OF_NOTES, END_OF_SONG))
+        array = np.concatenate([opening, codes, between, notes, closing])
+    checked = check_piece(array, complete=False, representation=representation)
+    return Prompt(checked, first_beat=getattr(prompt, "first_beat", 0))
+
+
+def _opening(codes: Events) -> Events:
+    listed = np.zeros((len(codes), 6), np.int64)
+    listed[:, TYPE] = INSTRUMENT_EVENT
+    listed[:, INSTRUMENT] = codes
+    return np.concatenate([_events(START_OF_SONG), listed, _events(START_OF_NOTES)])
+
+
+def _events(*types: int) -> Events:
+    events = np.zeros((len(types), 6), np.int64)
+    events[:, TYPE] = types
+    return events

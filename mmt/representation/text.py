@@ -1,0 +1,51 @@
+"""Events as text, in the form of the authors' talk: a line an event, the raw codes and then what they mean."""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+
+from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, INSTRUMENT_EVENT, NOTE, PAPER, PITCH, POSITION, TYPE, TYPES
+from mmt.representation.codes import Representation
+from mmt.representation.decode import check_codes
+
+_PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+def to_text(events: npt.ArrayLike, *, representation: Representation = PAPER) -> str:
+    """Write events as text: beat and position as codes, pitch by name (C4 is MIDI 60), duration in time steps.
+
+    Raises
+    ------
+    ValueError
+        If a note has code 0 or one out of range; the row is named.
+
+    Examples
+    --------
+    >>> print(to_text([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 36], [2, 0, 0, 0, 0, 0], [3, 1, 1, 41, 12, 36]]))
+    (0, 0, 0, 0, 0, 0) Start of song
+    (1, 0, 0, 0, 0, 36) Instrument: trombone
+    (2, 0, 0, 0, 0, 0) Start of notes
+    (3, 1, 1, 41, 12, 36) Note: beat=1, position=1, pitch=E2, duration=12, instrument=trombone
+    """
+    rows = check_codes(events, representation).tolist()
+    return "\n".join(f"({', '.join(map(str, row))}) {_meaning(row, representation)}" for row in rows)
+
+
+def pitch_name(pitch: int) -> str:
+    """The name of a MIDI pitch (0 … 127): 60 is C4, 61 is C#4.
+
+    >>> pitch_name(60), pitch_name(40)
+    ('C4', 'E2')
+    """
+    return f"{_PITCH_CLASSES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def _meaning(row: list[int], representation: Representation) -> str:
+    if row[TYPE] == NOTE:
+        return (
+            f"Note: beat={row[BEAT]}, position={row[POSITION]}, pitch={pitch_name(row[PITCH] - 1)}, "
+            f"duration={representation.durations[row[DURATION] - 1]}, instrument={representation.names[row[INSTRUMENT] - 1]}"
+        )
+    if row[TYPE] == INSTRUMENT_EVENT:
+        return f"Instrument: {representation.names[row[INSTRUMENT] - 1]}"
+    return TYPES[row[TYPE]].replace("-", " ").capitalize()

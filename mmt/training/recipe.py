@@ -1,0 +1,194 @@
+"""What a training is: every number of a recipe, documented under its name, and how a YAML file becomes one.
+
+Sections: `representation` and `network` (the model), `data`, `optimizer`, `trainer`, `sampling` (defaults of the trained
+model), `seed`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+
+from mmt.corpus.windows import Augmentation
+from mmt.model.config import NetworkConfig
+from mmt.model.recipes import parts_of, read_recipe
+from mmt.representation.codes import Representation
+
+OptimizerName = Literal["adam", "adamw"]
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the network is shown."""
+
+    batch_size: int = 8
+    """Windows in a batch, on each device."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """How windows are drawn and transposed."""
+    validation_windows: int | None = None
+    """At most so many windows of the validation split, spread evenly; none: all."""
+    workers: int = 0
+    """Processes that cut windows beside the one that trains."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How the network learns. The rate rises, stays, and falls: linearly, by step."""
+
+    name: OptimizerName = "adam"
+    """adam (the paper's) or adamw (decoupled weight decay)."""
+    learning_rate: float = 5e-4
+    """The highest rate."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Memories of the gradient's mean and square."""
+    weight_decay: float = 0.0
+    """On matrices only: no norms, biases or embeddings."""
+    clip: float = 1.0
+    """The gradient's norm is cut to this."""
+    warmup_steps: int = 5_000
+    """Steps over which the rate rises from 0."""
+    decay_start: int = 5_000
+    """The step at which the rate begins to fall."""
+    decay_end: int = 100_000
+    """The step at which it has fallen."""
+    final_share: float = 0.1
+    """What is left of the rate then."""
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(OptimizerName):
+            raise ValueError(f"optimizer {self.name!r} is unknown; choose one of {', '.join(get_args(OptimizerName))}")
+        if not self.learning_rate > 0 or not self.clip > 0:
+            raise ValueError("learning_rate and clip must be above 0")
+        if not 0 <= self.warmup_steps <= self.decay_start <= self.decay_end:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps}, decay_start {self.decay_start} and decay_end {self.decay_end} must ascend"
+            )
+
+    def share(self, step: int) -> float:
+        """The share of the highest rate at a step, 0 … 1.
+
+        >>> Optimizer(warmup_steps=10, decay_start=20, decay_end=30, final_share=0.0).share(25)
+        0.5
+        """
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if step < self.decay_start:
+            return 1.0
+        fallen = min((step - self.decay_start) / max(self.decay_end - self.decay_start, 1), 1.0)
+        return 1.0 - (1.0 - self.final_share) * fallen
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How long, where, and how exactly: what Lightning's trainer is told."""
+
+    max_steps: int = 200_000
+    """Optimizer steps."""
+    validate_every: int = 1_000
+    """Steps between validations; checkpoints are written then."""
+    patience: int | None = 20
+    """Stop after so many validations without gain; none: never."""
+    accumulate: int = 1
+    """Batches whose gradients make a step."""
+    precision: str = "32-true"
+    """Lightning's name of the arithmetic: 32-true, bf16-mixed, …"""
+    accelerator: str = "auto"
+    """auto, cpu, gpu, …"""
+    devices: int | str = "auto"
+    """How many devices on each host."""
+    strategy: str = "auto"
+    """Lightning's name of how devices work together: auto, ddp, …"""
+    num_nodes: int = 1
+    """How many hosts."""
+    compile: bool = False
+    """Whether the network goes through torch.compile (needs a C++ compiler)."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "validate_every", "accumulate", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training."""
+
+    representation: Representation
+    network: NetworkConfig
+    data: Data
+    optimizer: Optimizer
+    trainer: Trainer
+    sampling: Mapping[str, Any]
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for YAML and JSON."""
+        return asdict(self) | {"representation": self.representation.to_dict(), "network": self.network.to_dict()}
+
+
+def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, by name or path, and change single entries of it.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        `section.entry=value`, the value as YAML has it: `trainer.max_steps=100`.
+
+    Raises
+    ------
+    ValueError
+        If an entry is unknown or out of range.
+
+    Examples
+    --------
+    >>> load_recipe("paper", ["trainer.max_steps=10"]).trainer.max_steps
+    10
+    """
+    values = read_recipe(recipe)
+    for override in overrides:
+        _apply(values, override)
+    known = [entry.name for entry in fields(Recipe)]
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"{recipe} has an unknown section {unknown[0]!r}; known are {', '.join(known)}")
+    representation, network = parts_of(values)
+    data = dict(values.get("data") or {})
+    augmentation = _section(Augmentation, data.pop("augmentation", None), "data.augmentation")
+    return Recipe(
+        representation=representation,
+        network=network,
+        data=_section(Data, data | {"augmentation": augmentation}, "data"),
+        optimizer=_section(Optimizer, values.get("optimizer"), "optimizer"),
+        trainer=_section(Trainer, values.get("trainer"), "trainer"),
+        sampling=dict(values.get("sampling") or {}),
+        seed=int(values.get("seed", 0)),
+    )
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    *sections, entry = path.split(".")
+    if not equals or not entry:
+        raise ValueError(f"{override!r} is no override; write section.entry=value, such as trainer.max_steps=1000")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"{override!r}: {section!r} is a value and has no entries")
+    values[entry] = yaml.safe_load(value)
+
+
+def _section(kind: type[Section], values: Mapping[str, Any] | None, name: str) -> Section:
+    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    values = dict(values or {})
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"unknown entry {name}.{unknown[0]}; known are {', '.join(known)}")
+    # YAML has lists where the dataclasses have tuples.
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

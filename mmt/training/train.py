@@ -1,0 +1,148 @@
+"""Train a network on a prepared corpus, by a recipe: one call, on one core or many hosts."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
+from mmt.training.callbacks import WriteCheckpoints
+from mmt.training.module import TrainingModule
+from mmt.training.recipe import Recipe
+
+RESUME = "resume.ckpt"
+
+
+def train(
+    recipe: Recipe,
+    corpus: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train, and write checkpoint folders `best` and `last`, `recipe.yaml` and `log/` (csv) to a folder.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        See `load_recipe`.
+    corpus : path
+        A folder that `mmt-prepare` made.
+    output : path
+        A new folder for the run; with `resume`, that of a run which was stopped, and goes on.
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    Path
+        The folder of the best checkpoint.
+
+    Raises
+    ------
+    FileExistsError
+        If `output` exists and `resume` is false.
+    ValueError
+        If the corpus was prepared for another representation, or there is nothing to resume.
+    """
+    output = Path(output)
+    training, validation = Corpus(corpus, split="train"), Corpus(corpus, split="valid")
+    _check_representation(recipe, training)
+    state = output / RESUME
+    if resume and not state.exists():
+        raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
+    if output.exists() and not resume:
+        raise FileExistsError(f"{output} exists; give another folder, or go on with the training that is there (resume)")
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    lightning.seed_everything(recipe.seed, verbose=False)
+    done = _steps_done(state) if resume else 0
+    trainer = _trainer(recipe, output, training, progress, done)
+    trainer.fit(
+        TrainingModule(recipe),
+        *_loaders(recipe, training, validation, first=done * recipe.trainer.accumulate),
+        ckpt_path=state if resume else None,
+        weights_only=False,
+    )
+    return output / "best"
+
+
+def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
+    ours, theirs = recipe.representation.to_dict(), corpus.representation.to_dict()
+    for name in ("resolution", "instruments"):
+        if ours[name] != theirs[name]:
+            raise ValueError(f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation")
+
+
+def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, done: int) -> lightning.Trainer:
+    chosen = recipe.trainer
+    callbacks: list[Callback] = [
+        WriteCheckpoints(output, _describe(training)),
+        ModelCheckpoint(output, "resume", enable_version_counter=False, every_n_train_steps=chosen.validate_every),
+    ]
+    if chosen.patience is not None:
+        callbacks.append(EarlyStopping("valid/loss", patience=chosen.patience))
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    return lightning.Trainer(
+        max_steps=chosen.max_steps,
+        max_epochs=-1,
+        val_check_interval=chosen.validate_every * chosen.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        accumulate_grad_batches=chosen.accumulate,
+        gradient_clip_val=recipe.optimizer.clip,
+        precision=chosen.precision,  # type: ignore[arg-type]
+        accelerator=chosen.accelerator,
+        devices=chosen.devices,
+        strategy=chosen.strategy,
+        num_nodes=chosen.num_nodes,
+        logger=CSVLogger(output, "log", version=f"from-step-{done}"),
+        log_every_n_steps=10,
+        callbacks=callbacks,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        default_root_dir=output,
+    )
+
+
+def _loaders(recipe: Recipe, training: Corpus, validation: Corpus, first: int) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    limits = Limits(recipe.network.context + 1, recipe.representation.beats)
+    data = recipe.data
+    batches = TrainingBatches(
+        training,
+        limits,
+        batch_size=data.batch_size,
+        steps=recipe.trainer.max_steps * recipe.trainer.accumulate,
+        augmentation=data.augmentation,
+        seed=recipe.seed,
+        first=first,
+    )
+    options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
+    checks = ValidationBatches(validation, limits, batch_size=data.batch_size, windows=data.validation_windows)
+    return DataLoader(batches, shuffle=False, **options), DataLoader(checks, shuffle=False, **options)
+
+
+def _steps_done(state: Path) -> int:
+    # Our own file, written by Lightning: it holds more than tensors.
+    return int(torch.load(state, map_location="cpu", weights_only=False)["global_step"])
+
+
+def _describe(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "name": corpus.folder.name,
+        "pieces": len(corpus),
+        "notes": sum(piece.length for piece in corpus.pieces),
+        "licences": dict(Counter(piece.licence for piece in corpus.pieces)),
+    }
