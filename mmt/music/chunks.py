@@ -14,8 +14,16 @@ from dataclasses import dataclass
 # How far into a file the header may begin: a RIFF wrapper (.rmi) and MacBinary put some bytes before it.
 _LONGEST_PREAMBLE = 4096
 
-TEXT, COPYRIGHT, TRACK_NAME, LYRIC = 1, 2, 3, 5
-_END_OF_TRACK = b"\xff\x2f\x00"
+Text = tuple[int, int, str]
+"""(tick, kind, text)"""
+COPYRIGHT, TRACK_NAME, LYRIC = 2, 3, 5
+END_OF_TRACK = b"\xff\x2f\x00"
+_END = 0x2F
+
+
+_TEXTS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC))
+# System messages have no place in a file, but some have strayed into one. The rest is undefined.
+_SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
 
 @dataclass(frozen=True)
@@ -25,10 +33,19 @@ class Chunks:
     resolution: int
     tracks: tuple[bytes, ...]
 
-    def track_file(self, track: bytes) -> bytes:
-        """A whole MIDI file of one track, with this file's resolution."""
-        header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, self.resolution)
-        return header + struct.pack(">4sI", b"MTrk", len(track)) + track
+
+@dataclass(frozen=True)
+class Scan:
+    """A track that was looked through: its events in sound form, how many notes it strikes, and its texts."""
+
+    events: bytes
+    notes: int
+    texts: tuple[Text, ...]
+
+    def file(self, resolution: int) -> bytes:
+        """A whole MIDI file of this track alone."""
+        header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, resolution)
+        return header + struct.pack(">4sI", b"MTrk", len(self.events)) + self.events
 
 
 def split(data: bytes) -> Chunks:
@@ -71,53 +88,98 @@ def _tracks(data: bytes, position: int) -> Iterator[bytes]:
         position += length
 
 
-def close_notes(track: bytes, rounds: int) -> bytes:
-    """The track with each pitch of the channels that may sound in it released `rounds` times just before its end.
+def scan(track: bytes) -> Scan:
+    """Go through the events of a track, and put right what a reader may stumble over.
 
-    A release of a note that does not sound is void, so only the hanging notes change.
+    Notes that are never released are released at the end; a status byte that is left out after a system exclusive
+    message is put in; what follows the end-of-track event is cut off, and where that event is missing it is added.
+
+    Raises
+    ------
+    ValueError
+        If an event is cut off, has an undefined status byte or none, or a data byte above 127. (symusic writes outside
+        its own memory where a pitch is above 127.)
     """
-    closing = bytearray()
-    # Under a running status: delta time 0, pitch, velocity.
-    releases = b"".join(bytes((0, pitch, 0)) for pitch in sorted(set(track)) if pitch < 128)
-    for channel in range(16):
-        # A byte that looks like a note-on of this channel may be something else: then its releases are void, too.
-        if 0x90 | channel in track:
-            closing += bytes((0, 0x80 | channel)) + releases[1:] + releases * (rounds - 1)
-    if track.endswith(_END_OF_TRACK):
-        # The end's own delta time goes to the first release: the notes last until the end of the track.
-        return track[: -len(_END_OF_TRACK)] + closing[1:] + b"\x00" + _END_OF_TRACK if closing else track
-    return track + closing + b"\x00" + _END_OF_TRACK
-
-
-def texts(track: bytes) -> Iterator[tuple[int, int, str]]:
-    """The texts in a track: (tick, kind, text), kind as in `TRACK_NAME`.
-
-    A track that is not well formed ends where that shows.
-    """
-    position, tick, running = 0, 0, 0
+    notes, tick, running, after_system = 0, 0, 0, False
+    sounding = [0] * (16 * 128)
+    texts: list[Text] = []
+    missing: list[tuple[int, int]] = []  # (position, status byte)
+    position, size, end = 0, len(track), None
     try:
-        while True:
-            delta, position = _quantity(track, position)
+        while position < size:
+            delta = track[position]
+            position += 1
+            if delta & 0x80:
+                delta, position = quantity(track, position - 1)
             tick += delta
             status = track[position]
             if status & 0x80:
                 position += 1
             else:
                 status = running
-            if status < 0xF0:
-                running = status
-                position += 1 if 0xC0 <= status < 0xE0 else 2
-                continue
-            kind = 0
-            if status == 0xFF:
-                kind = track[position]
+                if after_system:
+                    missing.append((position, status))
+            if 0x80 <= status < 0xF0:
+                running, after_system = status, False
+                first = second = track[position]
                 position += 1
-            length, position = _quantity(track, position)
-            if 0 < kind < 16 and position + length <= len(track):
-                yield tick, kind, decode_text(track[position : position + length])
-            position += length
+                if not 0xC0 <= status < 0xE0:
+                    second = track[position]
+                    position += 1
+                if (first | second) & 0x80:
+                    raise ValueError(f"a data byte above 127 at byte {position - 1:,}")
+                if status < 0xA0:
+                    key = (status & 15) << 7 | first
+                    if status >= 0x90 and second:
+                        notes += 1
+                        sounding[key] += 1
+                    elif sounding[key]:
+                        sounding[key] -= 1
+            elif status == 0xFF and track[position] == _END:
+                end = position - 1
+                break
+            else:
+                position, text = _other_event(track, position, status)
+                if text:
+                    texts.append((tick, *text))
+                after_system = after_system or status != 0xFF
     except IndexError:
-        return
+        position = size + 1
+    if position > size:
+        raise ValueError("the last event is cut off")
+    events = _with_status_bytes(track, missing)
+    events = events + b"\x00" if end is None else events[: end + len(missing)]
+    return Scan(events + _releases(sounding) + END_OF_TRACK, notes, tuple(texts))
+
+
+def _other_event(track: bytes, position: int, status: int) -> tuple[int, tuple[int, str] | None]:
+    """The position behind a meta event or system message whose status byte was just read, and the text in it."""
+    if status in _SYSTEM_LENGTHS:
+        return position + _SYSTEM_LENGTHS[status], None
+    if status not in (0xF0, 0xF7, 0xFF):
+        what = f"an undefined status byte, 0x{status:02x}," if status else "an event without a status byte"
+        raise ValueError(f"{what} at byte {position - 1:,}")
+    kind = 0
+    if status == 0xFF:
+        kind = track[position]
+        position += 1
+    length, position = quantity(track, position)
+    text = (kind, decode_text(track[position : position + length])) if kind in _TEXTS else None
+    return position + length, text
+
+
+def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:
+    pieces, last = [], 0
+    for position, status in missing:
+        pieces += [track[last:position], bytes((status,))]
+        last = position
+    return b"".join([*pieces, track[last:]])
+
+
+def _releases(sounding: list[int]) -> bytes:
+    """Note-offs for every note that still sounds: the first takes the track's last delta time, so all last to its end."""
+    keys = (key for key, count in enumerate(sounding) for _ in range(count))
+    return b"".join(bytes((0x80 | key >> 7, key & 127, 0, 0)) for key in keys)
 
 
 def decode_text(text: bytes) -> str:
@@ -128,7 +190,8 @@ def decode_text(text: bytes) -> str:
         return text.decode("latin-1")
 
 
-def _quantity(track: bytes, position: int) -> tuple[int, int]:
+def quantity(track: bytes, position: int) -> tuple[int, int]:
+    """A variable-length quantity, and the position behind it."""
     value = 0
     while True:
         byte = track[position]

@@ -12,9 +12,9 @@ same but for these classes of difference:
 - tracks without a note: muspy makes one of controllers alone, we make none;
 - texts: muspy decodes Latin-1, we UTF-8 where it is valid; an untitled piece has the title None instead of "None".
 
-Files that muspy refuses and we read: several tracks in a type-2 file (they sound together), alien chunks between tracks, a
-RIFF wrapper, a header that promises too many tracks, a system exclusive message without its end. Where the header
-promises too few tracks, we read them all.
+Files that muspy refuses and we read: several tracks in a type-2 file (they sound together), alien chunks between
+tracks, a RIFF wrapper, a header that promises too many tracks, a status byte left out after a system exclusive
+message. Where the header promises too few tracks, we read them all.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _FIFTH, _RELATIVE_MINOR = 7, 9
 
 @dataclass(frozen=True)
 class _Parsed:
-    """A MIDI file as symusic has it: one score per track, in the file's order."""
+    """A MIDI file: per track, in the file's order, a symusic score and the texts (tick, kind, text)."""
 
     resolution: int
-    tracks: tuple[bytes, ...]
     scores: tuple[Any, ...]
+    texts: tuple[tuple[chunks.Text, ...], ...]
 
     def instruments(self) -> Iterator[tuple[int, Any]]:
         """(index of the MIDI track, symusic track) for every program and channel that plays a note."""
@@ -150,10 +150,9 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
     import muspy
 
     parsed = _parse(path)
-    texts = [list(chunks.texts(track)) for track in parsed.tracks]
-    names = [_first(chunks.TRACK_NAME, track) for track in texts]
-    copyrights = [text for track in texts for _, kind, text in track if kind == chunks.COPYRIGHT]
-    lyrics = sorted((tick, text) for track in texts for tick, kind, text in track if kind == chunks.LYRIC)
+    names = [_name(texts) for texts in parsed.texts]
+    copyrights = [text for texts in parsed.texts for _, kind, text in texts if kind == chunks.COPYRIGHT]
+    lyrics = sorted((tick, text) for texts in parsed.texts for tick, kind, text in texts if kind == chunks.LYRIC)
     with _without_garbage_collection():
         return muspy.Music(
             metadata=muspy.Metadata(
@@ -175,41 +174,34 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
 
 
 def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
-    """Read a file's tracks with symusic, hanging notes closed; any failure is one line that names the file."""
-    import symusic
-
+    """Read a file's tracks; any failure is one line that names the file."""
     data, name = (source, "MIDI data") if isinstance(source, bytes) else (Path(source).read_bytes(), str(source))
+    scores, texts = [], []
     try:
         parts = chunks.split(data)
+        for number, track in enumerate(parts.tracks, start=1):
+            try:
+                scan = chunks.scan(track)
+                scores.append(_score(scan, parts.resolution))
+            except (ValueError, RuntimeError) as error:
+                # symusic's messages have a prefix, and behind the first mark of exclamation they speak of its cursor.
+                reason = str(error).removeprefix("MiniMidi: ").split("!")[0]
+                raise ValueError(f"track {number} is damaged: {reason}") from None
+            texts.append(scan.texts)
     except ValueError as error:
         raise ValueError(f"cannot read {name}: {error}") from None
-    scores = []
-    for number, track in enumerate(parts.tracks, start=1):
-        try:
-            score = symusic.Score.from_midi(parts.track_file(track))
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).removeprefix("MiniMidi: ").removesuffix(": iostream error").rstrip("!")
-            raise ValueError(f"cannot read {name}: track {number} is damaged ({reason})") from None
-        score = _with_hanging_notes(score, parts, track)
-        if score.start() < 0 or any((track.notes.numpy()["duration"] < 0).any() for track in score.tracks):
-            raise ValueError(f"cannot read {name}: track {number} is longer than a MIDI reader can count (2^31 ticks)")
-        scores.append(score)
-    return _Parsed(parts.resolution, parts.tracks, tuple(scores))
+    return _Parsed(parts.resolution, tuple(scores), tuple(texts))
 
 
-def _with_hanging_notes(score: Any, parts: chunks.Chunks, track: bytes) -> Any:
-    """The score with the notes that are never released, which symusic drops: they last until the track's end."""
+def _score(scan: chunks.Scan, resolution: int) -> Any:
     import symusic
 
-    rounds = 1
-    while True:
-        try:
-            closed = symusic.Score.from_midi(parts.track_file(chunks.close_notes(track, rounds)))
-        except (RuntimeError, ValueError):  # a damaged end: what could be read stands
-            return score
-        if closed.note_num() <= score.note_num():
-            return score
-        score, rounds = closed, 2 * rounds  # one pitch may hang several times
+    score = symusic.Score.from_midi(scan.file(resolution), sanitize_data=True)
+    if score.note_num() != scan.notes:
+        raise ValueError(f"only {score.note_num():,} of its {scan.notes:,} notes could be read")
+    if score.start() < 0 or any((part.notes.numpy()["duration"] < 0).any() for part in score.tracks if part.notes):
+        raise ValueError("it is longer than can be counted (2^31 ticks)")
+    return score
 
 
 def _tempos(parsed: _Parsed) -> list[tuple[int, ...]]:
@@ -239,8 +231,11 @@ def _muspy_notes(notes: Arrays) -> list[muspy.Note]:
     return list(map(muspy.Note, time, pitch, duration, velocity))
 
 
-def _first(kind: int, texts: list[tuple[int, int, str]]) -> str | None:
-    return next((text for _, found, text in texts if found == kind and text), None)
+def _name(texts: tuple[chunks.Text, ...]) -> str | None:
+    """A track's name without control characters, which names from the wild do contain."""
+    names = (text for _, kind, text in texts if kind == chunks.TRACK_NAME)
+    printable = ("".join(sign if sign.isprintable() else " " for sign in name).strip() for name in names)
+    return next(filter(None, printable), None)
 
 
 @contextmanager
