@@ -57,6 +57,13 @@ class TrainingModule(lightning.LightningModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
 
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        # Lightning refuses to clip for a fused optimizer, for fear of scaled gradients; only 16-mixed scales them.
+        if self.trainer.precision == "16-mixed":
+            self.clip_gradients(optimizer, self.recipe.optimizer.clip, "norm")
+        else:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip)
+
     def configure_optimizers(self) -> Any:
         chosen = self.recipe.optimizer
         matrices = [p for name, p in self.network.named_parameters() if p.ndim > 1 and not name.startswith(("embed", "pos"))]
@@ -64,7 +71,7 @@ class TrainingModule(lightning.LightningModule):
         others = [p for p in self.network.parameters() if id(p) not in decayed]
         groups = [{"params": matrices, "weight_decay": chosen.weight_decay}, {"params": others, "weight_decay": 0.0}]
         kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
-        optimizer = kind(groups, lr=chosen.learning_rate, betas=chosen.betas, fused=True)
+        optimizer = kind(groups, lr=chosen.learning_rate, betas=chosen.betas, fused=self.trainer.precision != "16-mixed")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, chosen.share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

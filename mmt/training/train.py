@@ -102,7 +102,6 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         accumulate_grad_batches=chosen.accumulate,
-        gradient_clip_val=recipe.optimizer.clip,
         precision=chosen.precision,  # type: ignore[arg-type]
         accelerator=chosen.accelerator,
         devices=chosen.devices,

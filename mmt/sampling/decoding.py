@@ -1,0 +1,77 @@
+"""The decoding loop: a prompt is read once, then one event after the other is drawn, a batch of pieces at a time.
+
+Each piece draws from its own random stream, six numbers an event whether it needs them or not, so that neither its
+neighbours nor its place in a batch change what is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmt.model.cache import Cache
+from mmt.model.network import Network
+from mmt.representation.codes import END_OF_SONG, FIELDS, TYPE, Events
+from mmt.sampling.filters import Filters, draw
+from mmt.sampling.grammar import Bounds, Grammar, PaperGrammar, StrictGrammar
+
+GRAMMARS = {"strict": StrictGrammar, "paper": PaperGrammar}
+
+# A stream is named by a seed and the number of the piece.
+Stream = tuple[int, int]
+
+
+@torch.inference_mode()
+def decode_events(
+    network: Network, prompt: Events, streams: Sequence[Stream], *, filters: Filters, bounds: Bounds, grammar: str
+) -> Iterator[tuple[list[int], Events]]:
+    """Go on from a prompt until every piece has ended.
+
+    Parameters
+    ----------
+    prompt : ndarray, (n, 6)
+    streams : sequence of (seed, number)
+        One a piece.
+
+    Yields
+    ------
+    rows : list of int
+        The pieces that are still being written, by their place in `streams`.
+    events : ndarray, (len(rows), 6)
+        What each of them goes on with.
+    """
+    device = next(network.parameters()).device
+    random = [np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))) for stream in streams]
+    rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds, device)
+    cache = Cache(network.config, len(streams), capacity=bounds.max_events, like=next(network.parameters()))
+    latest = torch.from_numpy(np.array(prompt)).to(device).expand(len(streams), -1, -1)
+    rows = list(range(len(streams)))
+    for _ in range(bounds.max_events - len(prompt)):
+        logits = [field[:, -1].float() for field in network(latest, cache=cache)]
+        numbers = np.stack([random[row].random(len(FIELDS), dtype=np.float32) for row in rows])
+        event = draw_event(logits, rules, filters, torch.from_numpy(numbers).to(device))
+        yield rows, event.cpu().numpy()
+        rules.advance(event)
+        going = event[:, TYPE] != END_OF_SONG
+        if not going.all():
+            kept = going.nonzero().squeeze(1)
+            if not len(kept):
+                return
+            rows = [rows[place] for place in kept.tolist()]
+            rules.keep(kept)
+            cache.keep(kept)
+            event = event[kept]
+        latest = event[:, None]
+
+
+def draw_event(logits: Sequence[Tensor], rules: Grammar, filters: Filters, uniform: Tensor) -> Tensor:
+    """Draw the fields of the next event, (batch, 6), from six logits (batch, size) and numbers (batch, 6) of [0, 1)."""
+    event = torch.zeros(len(uniform), len(FIELDS), dtype=torch.long, device=uniform.device)
+    for field in range(len(FIELDS)):
+        mask = rules.type_mask() if field == TYPE else rules.mask(field, event)
+        allowed = filters.apply(logits[field].masked_fill(~mask, -torch.inf), field)
+        event[:, field] = draw(allowed, uniform[:, field])
+    return event

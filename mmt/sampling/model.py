@@ -1,0 +1,319 @@
+"""The model that users hold: a network, its representation and its sampling defaults, and what it can write."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mmt.model.network import Network
+from mmt.model.recipes import parts_of, read_recipe, shipped
+from mmt.representation.codes import BEAT, END_OF_SONG, NOTE, TYPE, Events
+from mmt.representation.prompt import Prompt, start, tidy
+from mmt.sampling.decoding import GRAMMARS, Stream, decode_events
+from mmt.sampling.filters import Filters, PerField, authors_top_k
+from mmt.sampling.grammar import Bounds
+
+# More pieces than this are written in several batches, so that the memory does not grow with their number.
+_BATCH = 64
+
+
+class Model:
+    """A network that writes music, with the representation that it was trained on.
+
+    `network`, `representation`, `sampling` (defaults of `generate`) and `training` (how it was trained) are there to be
+    read. Make one with `load_model` or `new_model`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.network: Network = checkpoint.network
+        self.representation = checkpoint.representation
+        self.sampling: Mapping[str, Any] = dict(checkpoint.sampling)
+        self.training: Mapping[str, Any] = dict(checkpoint.training)
+
+    def __repr__(self) -> str:
+        size = sum(parameter.numel() for parameter in self.network.parameters())
+        config = self.network.config
+        return f"<Model of {size:,} parameters: {config.layers} layers of {config.dim}, context {config.context} events>"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move the network to a device ("auto", "cpu", "cuda", "mps"); returns the model itself."""
+        self.network.to(find_device(device))
+        return self
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a checkpoint folder, which `load_model` reads."""
+        write_checkpoint(folder, Checkpoint(self.network, self.representation, self.sampling, self.training))
+
+    def generate(
+        self,
+        prompt: npt.ArrayLike | None = None,
+        n: int = 1,
+        seed: int | Sequence[int] | None = None,
+        *,
+        temperature: PerField = None,
+        top_k: PerField = None,
+        top_p: PerField = None,
+        min_p: PerField = None,
+        min_beats: int = 0,
+        max_beats: int | None = None,
+        max_events: int | None = None,
+        grammar: Literal["strict", "paper"] | None = None,
+        sampling: Literal["default", "paper"] = "default",
+        progress: bool = False,
+    ) -> list[Events]:
+        """Write pieces.
+
+        Parameters
+        ----------
+        prompt : array_like of int, (n, 6), optional
+            The beginning of every piece, see `mmt.prompt`. Default: start-of-song alone.
+        n : int
+            How many pieces.
+        seed : int or sequence of int, optional
+            Piece i draws from the random stream (seed, i), so the first is the same whatever `n`. A sequence gives the first
+            piece of each seed. Default: another seed each time.
+        temperature, top_k, top_p, min_p : number or mapping from field names to numbers, optional
+            Above 0; at least 1 (1: always the likeliest); in (0, 1]; in [0, 1]. Applied in this order, behind the grammar.
+            Defaults are the model's own, see `sampling`.
+        min_beats, max_beats : int
+            No end before the piece has `min_beats` beats (as far as the other limits allow); notes begin in the first
+            `max_beats`. Default: the network's beats.
+        max_events : int, optional
+            Of the whole piece, prompt and end included. Default: the network's context.
+        grammar : "strict" or "paper"
+            strict: every piece is valid (see `mmt.representation.grammar`). paper: type and beat never fall.
+        sampling : "default" or "paper"
+            paper: the authors' setting, top-k of 10 % of each field's codes, and their grammar.
+        progress : bool
+            Whether to show a bar.
+
+        Returns
+        -------
+        list of ndarray of int64, (n_i, 6)
+            Whole pieces, the prompt included. At a limit of length a piece is closed with end-of-song.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the prompt breaks a rule or does not fit into the network's context.
+
+        Examples
+        --------
+        >>> model = new_model("tiny", seed=0)
+        >>> pieces = model.generate(n=2, seed=1, max_events=32)
+        >>> len(pieces), pieces[0].shape[1]
+        (2, 6)
+        """
+        beginning, settings = self._settle(
+            prompt,
+            filters={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
+            sampling=sampling,
+            grammar=grammar,
+            limits=(min_beats, max_beats, max_events, False),
+        )
+        streams = _streams(n, seed)
+        pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
+        total = settings["bounds"].max_events - len(beginning)
+        with tqdm(total=total * len(streams), unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
+            for first in range(0, len(streams), _BATCH):
+                batch = streams[first : first + _BATCH]
+                for rows, events in decode_events(self.network, beginning, batch, **settings):
+                    for row, event in zip(rows, events, strict=True):
+                        pieces[first + row].append(event[None])
+                    bar.update(len(rows))
+            # Pieces that ended early are done too.
+            bar.update(bar.total - bar.n)
+        return [np.concatenate(piece) for piece in pieces]
+
+    def stream(
+        self,
+        prompt: npt.ArrayLike | None = None,
+        seed: int | None = None,
+        *,
+        temperature: PerField = None,
+        top_k: PerField = None,
+        top_p: PerField = None,
+        min_p: PerField = None,
+        min_beats: int = 0,
+        max_beats: int | None = None,
+        max_events: int | None = None,
+        grammar: Literal["strict", "paper"] | None = None,
+        sampling: Literal["default", "paper"] = "default",
+        endless: bool = False,
+    ) -> Iterator[Events]:
+        """Write one piece, event by event: the new events of `generate` with the same arguments, each (6,).
+
+        Parameters
+        ----------
+        endless : bool
+            Forbid the end for as long as a limit does not force it.
+        others
+            As for `generate`.
+
+        Examples
+        --------
+        >>> model = new_model("tiny", seed=0)
+        >>> for event in model.stream(seed=1, max_events=8):
+        ...     assert event.shape == (6,)
+        """
+        beginning, settings = self._settle(
+            prompt,
+            filters={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
+            sampling=sampling,
+            grammar=grammar,
+            limits=(min_beats, max_beats, max_events, endless),
+        )
+        decoded = decode_events(self.network, beginning, _streams(1, seed), **settings)
+        return (events[0] for _, events in decoded)
+
+    def _settle(
+        self,
+        prompt: npt.ArrayLike | None,
+        *,
+        filters: Mapping[str, PerField],
+        sampling: str,
+        grammar: str | None,
+        limits: tuple[int, int | None, int | None, bool],
+    ) -> tuple[Prompt, dict[str, Any]]:
+        """Check everything that was given, and fill in defaults: the prompt, and the arguments of `decode_events`."""
+        if sampling not in ("default", "paper"):
+            raise ValueError(f"sampling is {sampling!r}; choose default or paper")
+        if sampling == "paper":
+            defaults: Mapping[str, Any] = {"top_k": authors_top_k(self.network.config.sizes)}
+        else:
+            defaults = self.sampling
+        grammar = grammar or ("paper" if sampling == "paper" else "strict")
+        if grammar not in GRAMMARS:
+            raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
+        chosen = {name: defaults.get(name) if given is None else given for name, given in filters.items()}
+        beginning = tidy(start() if prompt is None else prompt, self.representation)
+        bounds = self._bounds(beginning, *limits)
+        return beginning, {"filters": Filters.of(**chosen), "bounds": bounds, "grammar": grammar}
+
+    def _bounds(
+        self, prompt: Prompt, min_beats: int, max_beats: int | None, max_events: int | None, endless: bool
+    ) -> Bounds:
+        context, beats = self.network.config.context, self.representation.beats
+        if prompt[-1, TYPE] == END_OF_SONG:
+            raise ValueError("the prompt already ends; go on from a whole piece with mmt.prompt.beats(piece)")
+        # What the shortest way to the end still needs, by the type of the prompt's last event.
+        needed = len(prompt) + (4, 3, 2, 1)[int(prompt[-1, TYPE])]
+        if needed > context:
+            raise ValueError(
+                f"the prompt has {len(prompt)} events, too many for the model's context of {context}; "
+                "continue from fewer beats (--beats), or name fewer instruments"
+            )
+        last = int(prompt[:, BEAT].max())
+        if last > beats:
+            raise ValueError(f"the prompt has {last} beats, more than the model's {beats}; continue from fewer beats (--beats)")
+        max_beats = beats if max_beats is None else max_beats
+        max_events = context if max_events is None else max_events
+        if not needed <= max_events <= context:
+            raise ValueError(
+                f"max_events is {max_events}; with this prompt of {len(prompt)} events and the model's context it must be "
+                f"{needed} to {context}"
+            )
+        # Behind a note the piece may end where it is; otherwise a note must still find its place.
+        lowest = last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1)
+        if not max(lowest, 1) <= max_beats <= beats:
+            raise ValueError(f"max_beats is {max_beats}; with this prompt and model it must be {max(lowest, 1)} to {beats}")
+        if not 0 <= min_beats <= max_beats:
+            raise ValueError(f"min_beats is {min_beats}; it must be 0 to {max_beats}, the most beats of the piece")
+        return Bounds(max_events, max_beats, min_beats, prompt.first_beat, endless)
+
+
+def load_model(path: str | os.PathLike[str] | None = None, *, device: str | torch.device = "cpu") -> Model:
+    """Load a model: the one that mmt ships, or a checkpoint folder.
+
+    Parameters
+    ----------
+    path : path, optional
+        A checkpoint folder. Default: the shipped model.
+    device : str
+        "auto" (a GPU where there is one), "cpu", "cuda", "mps".
+
+    Returns
+    -------
+    Model
+        float32, in eval mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no checkpoint.
+    ValueError
+        If it is of another format version or corrupt.
+    """
+    return Model(read_checkpoint(shipped("checkpoints", "default") if path is None else path)).to(device)
+
+
+def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
+    """An untrained model of a recipe's size, float32 and in eval mode.
+
+    Parameters
+    ----------
+    recipe : str or path
+        The name of a recipe that ships ("paper", "default", "tiny"), or a YAML file.
+    seed : int
+        Of the random weights. The global random state is left as it was.
+
+    Examples
+    --------
+    >>> new_model("paper")
+    <Model of 19,944,950 parameters: 6 layers of 512, context 1024 events>
+    """
+    representation, config = parts_of(values := read_recipe(recipe))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(config)
+    return Model(Checkpoint(network.eval(), representation, values.get("sampling") or {}))
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """The device of a name; "auto" takes a GPU where there is one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    if str(name) == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device {str(name)!r} is unknown; choose auto, cpu, cuda or mps") from error
+    if missing.get(device.type, False):
+        raise ValueError(f"device {str(name)!r} is not available here; use auto or cpu")
+    return device
+
+
+def _streams(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
+    if isinstance(seed, Sequence):
+        if n not in (1, len(seed)):
+            raise ValueError(f"n is {n} but {len(seed)} seeds were given; leave n out, each seed gives one piece")
+        return [(_seed(one), 0) for one in seed]
+    if n < 1:
+        raise ValueError(f"n is {n}; ask for at least 1 piece")
+    chosen = secrets.randbits(32) if seed is None else _seed(seed)
+    return [(chosen, number) for number in range(n)]
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be at least 0")
+    return int(seed)
