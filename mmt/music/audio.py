@@ -11,7 +11,7 @@ import importlib.util
 import os
 import wave
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -72,17 +72,31 @@ def write_wav(
     ...     mmt.music.audio.write_wav(f"{folder}/flute.wav", music)
     """
     sound = render(music, soundfont, sample_rate)
-    with open(path, "wb") as file, wave.open(file, "wb") as audio:
-        audio.setparams((sound.shape[1], 2, sample_rate, len(sound), "NONE", "not compressed"))
-        audio.writeframes(pcm(sound))
+    with open(path, "wb") as file:
+        write_sound(file, sound, sample_rate)
 
 
-def pcm(sound: Sound) -> bytes:
-    """Sound as 16-bit samples, little-endian, channel by channel: what a WAV file holds."""
-    return np.rint(sound * 32767).astype("<i2").tobytes()
+def write_sound(file: BinaryIO, sound: Sound, sample_rate: int) -> None:
+    """Write sound, (samples, 2) or (samples,) for mono, as a 16-bit WAV file."""
+    with wave.open(file, "wb") as audio:
+        audio.setnchannels(1 if sound.ndim == 1 else sound.shape[1])
+        audio.setsampwidth(2)
+        audio.setframerate(sample_rate)
+        for first in range(0, len(sound), 1 << 20):  # an hour at once would be a gigabyte more
+            audio.writeframes(np.rint(sound[first : first + (1 << 20)] * 32767).astype("<i2").tobytes())
 
 
-def render(music: muspy.Music, soundfont: str | os.PathLike[str] | None = None, sample_rate: int = 44_100) -> Sound:
+def length_in_seconds(music: muspy.Music) -> float:
+    """When the last note ends, by the music's tempos; 0 where there is nothing to be heard."""
+    return _end(_timed_notes(music))
+
+
+def render(
+    music: muspy.Music,
+    soundfont: str | os.PathLike[str] | None = None,
+    sample_rate: int = 44_100,
+    seconds: float | None = None,
+) -> Sound:
     """Render music to sound.
 
     The loudest moment gets 0.9, so that nothing clips and nothing is faint. The sound is as long as the music, and
@@ -96,6 +110,8 @@ def render(music: muspy.Music, soundfont: str | os.PathLike[str] | None = None, 
         An .sf2 file; by default TimGM6mb, which the package pretty_midi carries.
     sample_rate
         Samples per second, 8,000 to 96,000.
+    seconds
+        Render only so much, from the beginning; by default all.
 
     Returns
     -------
@@ -118,10 +134,15 @@ def render(music: muspy.Music, soundfont: str | os.PathLike[str] | None = None, 
     """
     if not 8_000 <= sample_rate <= 96_000:
         raise ValueError(f"sample_rate is {sample_rate}; it must be 8000 to 96000 samples per second")
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"seconds is {seconds}; it must be more than 0, or None for all of the music")
     notes = _timed_notes(music)
+    if seconds is not None:
+        notes = notes[notes["start"] < seconds]
+        notes["duration"] = np.minimum(notes["duration"], seconds - notes["start"])
     if not len(notes):
         raise ValueError("the music has no notes to be heard; is it empty?")
-    length = float((notes["start"] + notes["duration"]).max())
+    length = _end(notes)
     if length > LONGEST:
         raise ValueError(
             f"the music lasts {length / 60:,.0f} minutes, more than the {LONGEST / 60:.0f} that are rendered; "
@@ -159,6 +180,10 @@ def _timed_notes(music: muspy.Music) -> TimedNotes:
     notes["velocity"] = 64 if raw.velocity is None else np.minimum(raw.velocity, 127)
     in_range = [(notes[name] >= 0) & (notes[name] < 128) for name in ("pitch", "program")]
     return notes[in_range[0] & in_range[1] & (notes["velocity"] > 0) & (notes["duration"] > 0)]
+
+
+def _end(notes: TimedNotes) -> float:
+    return float((notes["start"] + notes["duration"]).max(initial=0.0))
 
 
 def _seconds(ticks: npt.NDArray[Any], music: muspy.Music) -> Seconds:
@@ -203,7 +228,7 @@ def _soundfont_path(soundfont: str | os.PathLike[str] | None) -> Path:
 
 def _render_block(notes: TimedNotes, synthesizers: tuple[tuple[int, Any], ...], sample_rate: int) -> Sound:
     """Render notes; those of one loudness together, since the synthesizer plays each velocity as loud as any."""
-    length = float((notes["start"] + notes["duration"]).max()) + _TAIL
+    length = _end(notes) + _TAIL
     sound = np.zeros((int(np.ceil(length * sample_rate)), 2), np.float32)
     # In steps of eight velocities, at most one decibel from the truth.
     loudness = np.clip((notes["velocity"] + 4) // 8 * 8, 4, 127)

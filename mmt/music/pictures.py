@@ -6,13 +6,16 @@ of their own below the lowest pitch, a row for each drum. Sizes are in inches wh
 
 from __future__ import annotations
 
+import io
 import os
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mmt.music.colors import instrument_color, score_order
 from mmt.representation.codes import PAPER
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 from mmt.representation.notes import RawNotes, raw_notes
@@ -24,34 +27,11 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-# The instruments in the order of a score, by families. A family has a range of hues (degrees in the OKLCH space) and a
-# chroma, so that an instrument looks the same in every picture and relatives look related.
-_FAMILIES: tuple[tuple[tuple[str, ...], tuple[float, float], float], ...] = (
-    (("flute", "piccolo", "recorder", "pan-flute", "ocarina"), (180, 205), 0.11),
-    (("oboe", "clarinet", "bassoon", "english-horn", "bag-pipe", "shehnai"), (150, 118), 0.14),
-    (("alto-saxophone", "tenor-saxophone", "soprano-saxophone", "baritone-saxophone"), (128, 110), 0.12),
-    (("horn", "trumpet", "trombone", "tuba", "brasses", "synth-brasses"), (88, 75), 0.15),
-    (("timpani", "melodic-tom", "synth-drums", "orchestra-hit"), (285, 300), 0.03),
-    (("glockenspiel", "celesta", "xylophone", "vibraphone", "marimba", "tubular-bells", "music-box", "dulcimer",
-      "kalimba"), (215, 245), 0.06),
-    (("harp", "nylon-string-guitar", "electric-guitar", "steel-string-guitar", "banjo", "koto", "sitar",
-      "shamisen"), (325, 350), 0.09),
-    (("piano", "harpsichord", "electric-piano", "clavinet"), (262, 240), 0.15),
-    (("church-organ", "organ", "accordion", "bandoneon", "harmonica"), (300, 285), 0.15),
-    (("lead", "pad"), (225, 215), 0.12),
-    (("voices",), (352, 352), 0.19),
-    (("violin", "viola", "cello", "contrabass", "strings", "synth-strings"), (27, 62), 0.17),
-    (("bass", "electric-bass", "slap-bass", "synth-bass"), (270, 280), 0.09),
-)  # fmt: skip
-# Neighbours in a family differ in lightness, which every eye can tell apart.
-_LIGHTNESS = (0.60, 0.76, 0.46, 0.34, 0.68, 0.54, 0.82, 0.40, 0.64)
-
-_SCORE_ORDER = [name for names, _, _ in _FAMILIES for name in names]
 _DRUM_COLOR, _INK, _GREY = "#55555f", "#2b2b33", "#9a9aa5"
 
-_INCHES_PER_BEAT, _LEAST_WIDTH, _GREATEST_WIDTH = 0.22, 4.6, 24.0
+_INCHES_PER_BEAT, _LEAST_WIDTH, _GREATEST_WIDTH = 0.22, 4.6, 17.0
 _LEAST_BEATS = 16  # a shorter piece leaves the rest of this free instead of being stretched
-_INCHES_PER_PITCH, _LEAST_HEIGHT, _GREATEST_HEIGHT = 0.085, 2.4, 6.0
+_INCHES_PER_PITCH, _LEAST_HEIGHT, _GREATEST_HEIGHT = 0.09, 2.4, 6.5
 _DOTS_PER_INCH = 150
 
 
@@ -67,8 +47,14 @@ def write_png(path: str | os.PathLike[str], music: muspy.Music, prompt_beats: fl
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     mmt.music.pictures.write_png(f"{folder}/flute.png", music)
     """
-    figure = piano_roll(music, prompt_beats=prompt_beats)
-    figure.savefig(path, format="png", dpi=_DOTS_PER_INCH)
+    Path(path).write_bytes(png(music, prompt_beats))
+
+
+def png(music: muspy.Music, prompt_beats: float | None = None) -> bytes:
+    """The piano roll of music as the bytes of a PNG file."""
+    file = io.BytesIO()
+    piano_roll(music, prompt_beats=prompt_beats).savefig(file, format="png", dpi=_DOTS_PER_INCH)
+    return file.getvalue()
 
 
 def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float | None = None) -> Figure:
@@ -108,7 +94,7 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     low, high = _pitch_range(pitches)
     drums = np.unique(notes.pitch[notes.is_drum])
     bottom = low - (3 + min(len(drums), 12) if len(drums) else 0)
-    names = _instrument_names(notes)
+    names = instrument_names(notes)
 
     if axes is None:
         axes = _new_axes(beats, high - bottom, _readable(music.metadata.title if music.metadata else None))
@@ -126,37 +112,6 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     return figure
 
 
-def instrument_color(name: str) -> tuple[float, float, float]:
-    """The colour of an instrument, named as in the representation: red, green and blue in 0 … 1.
-
-    Others, such as General MIDI's effects, are grey.
-    """
-    for names, (first, last), chroma in _FAMILIES:
-        if name in names:
-            place = names.index(name)
-            hue = first + (last - first) * place / max(len(names) - 1, 1)
-            return _oklch(_LIGHTNESS[place], chroma, hue)
-    return _oklch(0.6, 0.0, 0.0)
-
-
-def _oklch(lightness: float, chroma: float, hue: float) -> tuple[float, float, float]:
-    """A colour of Ottosson's OKLCH space, in which equal lightness looks equally light, as sRGB."""
-    a, b = chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))
-    to_cones = np.array(
-        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    linear = np.clip(to_rgb @ (to_cones @ (lightness, a, b)) ** 3, 0, 1)
-    red, green, blue = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return float(red), float(green), float(blue)
-
-
 def _pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
     """The lower and upper edge: two octaves at least, with a little air."""
     if not len(pitches):
@@ -166,19 +121,11 @@ def _pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
     return low - missing // 2 - 0.5, high + (missing - missing // 2) + 0.5
 
 
-def _instrument_names(notes: RawNotes) -> npt.NDArray[Any]:
+def instrument_names(notes: RawNotes) -> npt.NDArray[Any]:
     """The instrument of each note, (n,): by our name, or General MIDI's where we have none."""
-    named = [PAPER.names[code - 1] if code else GENERAL_MIDI_NAMES[p] for p, code in _codes()]
+    codes = PAPER.instrument_codes(np.arange(128))
+    named = [PAPER.names[code - 1] if code else GENERAL_MIDI_NAMES[program] for program, code in enumerate(codes)]
     return np.array(named)[np.clip(notes.program, 0, 127)]
-
-
-def _codes() -> list[tuple[int, int]]:
-    return [(program, int(code)) for program, code in enumerate(PAPER.instrument_codes(np.arange(128)))]
-
-
-def _in_score_order(names: npt.NDArray[Any]) -> list[str]:
-    place = {name: place for place, name in enumerate(_SCORE_ORDER)}
-    return sorted(set(names.tolist()), key=lambda name: (place.get(name, len(place)), name))
 
 
 def _new_axes(beats: float, pitches: float, title: str) -> Axes:
@@ -187,7 +134,7 @@ def _new_axes(beats: float, pitches: float, title: str) -> Axes:
 
     width = float(np.clip(beats * _INCHES_PER_BEAT, _LEAST_WIDTH, _GREATEST_WIDTH))
     height = float(np.clip(pitches * _INCHES_PER_PITCH, _LEAST_HEIGHT, _GREATEST_HEIGHT))
-    left, right, below, above = 0.6, 2.0, 0.55, 0.75 if title else 0.45
+    left, right, below, above = 0.65, 2.0, 0.4, 0.7 if title else 0.35
     whole = (left + width + right, below + height + above)
     figure = Figure(figsize=whole, facecolor="white")
     FigureCanvasAgg(figure)
@@ -197,7 +144,7 @@ def _new_axes(beats: float, pitches: float, title: str) -> Axes:
         title = title if len(title) <= longest else title[: longest - 1] + "…"
         figure.text(
             left / whole[0],
-            1 - 0.3 / whole[1],
+            1 - 0.28 / whole[1],
             title,
             fontsize=13,
             color=_INK,
@@ -217,19 +164,23 @@ def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: f
     octaves = np.arange(np.ceil(low / 12) * 12, high, 12)
     for pitch in range(int(np.ceil(low)), int(high) + 1):
         if pitch % 12 in (1, 3, 6, 8, 10):
-            axes.axhspan(pitch - 0.5, pitch + 0.5, color="#f4f4f7", linewidth=0, zorder=0)
+            axes.axhspan(pitch - 0.5, pitch + 0.5, color="#f6f6f8", linewidth=0, zorder=0)
     axes.hlines(octaves - 0.5, 0, beats, colors="#d5d5dd", linewidths=0.8, zorder=0.6)
     axes.set_yticks(octaves, [f"C{int(pitch) // 12 - 1}" for pitch in octaves])
 
     inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi / beats  # per beat
     bars = _bar_lines(music, beats)
-    step = _step(0.55 / inches / max(float(np.median(np.diff(bars, append=bars[-1] + 4))), 1e-9))
-    fine = bars[:: _step(0.06 / inches / max(float(np.median(np.diff(bars, append=bars[-1] + 4))), 1e-9))]
+    in_bar = beats / len(bars) * inches
+    labelled = bars[:: _power_of_two(0.5 / in_bar)]
     if inches >= 0.1:
         axes.vlines(np.arange(1, beats), low, high, colors="#ececf1", linewidths=0.5, zorder=0.5)
-    axes.vlines(fine, *axes.get_ylim(), colors="#d5d5dd", linewidths=0.6, zorder=0.6)
-    axes.set_xticks(bars[::step], [f"{beat:g}" for beat in bars[::step]])
-    axes.set_xlabel("beat", fontsize=9, color=_INK, loc="left")
+    lines = bars[:: _power_of_two(0.1 / in_bar)]
+    axes.vlines(lines, *axes.get_ylim(), colors="#d5d5dd", linewidths=0.6, zorder=0.6)
+    axes.set_xticks(labelled, [f"{beat:.6g}" for beat in labelled])
+    axes.annotate(
+        "beat", (0, 0), (-12, -4), xycoords="axes fraction", textcoords="offset points", ha="right", va="top", fontsize=9,
+        color=_GREY,
+    )  # fmt: skip
     axes.tick_params(length=0, labelsize=9, labelcolor=_INK)
 
 
@@ -248,10 +199,9 @@ def _bar_lines(music: muspy.Music, beats: float) -> Floats:
     return np.concatenate(bars)
 
 
-def _step(least: float) -> int:
-    """The least of 1, 2, 4, 5, 10, 20, … that is not below `least`."""
-    steps = (factor * 10**power for power in range(9) for factor in (1, 2, 4, 5))
-    return next(step for step in sorted(steps) if step >= least)
+def _power_of_two(least: float) -> int:
+    """The least power of two that is not below `least`: bars come in twos, fours and eights."""
+    return 1 << max(int(np.ceil(np.log2(least))), 0)
 
 
 def _mark_prompt(axes: Axes, prompt_beats: float) -> None:
@@ -281,7 +231,7 @@ def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: flo
     left = notes.onset / notes.resolution
     # A hair's breadth between notes that follow each other on one pitch, and no note too short to be seen.
     right = left + np.maximum(notes.duration / notes.resolution - 0.8 * pixel, pixel)
-    for name in _in_score_order(names[~notes.is_drum]):
+    for name in score_order(names[~notes.is_drum]):
         which = (names == name) & ~notes.is_drum
         corners = [[left, lower], [left, lower + height], [right, lower + height], [right, lower]]
         shapes = np.array([[x[which], y[which]] for x, y in corners]).transpose(2, 0, 1)
@@ -293,7 +243,7 @@ def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: flo
 
 def _lanes(notes: RawNotes, names: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """For each note, (n,): its place among the instruments that begin this pitch together, and how many these are."""
-    order = {name: place for place, name in enumerate(_in_score_order(names))}
+    order = {name: place for place, name in enumerate(score_order(names))}
     rank = np.array([order[name] for name in names.tolist()], np.int64)
     rows = np.stack([notes.onset, notes.pitch, notes.is_drum, rank], axis=1)
     distinct, row_of_note = np.unique(rows, axis=0, return_inverse=True)
@@ -322,7 +272,7 @@ def _draw_drums(axes: Axes, notes: RawNotes, drums: npt.NDArray[Any], bottom: fl
 def _draw_legend(axes: Axes, names: npt.NDArray[Any]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor=instrument_color(name), label=name) for name in _in_score_order(names)]
+    handles = [Patch(facecolor=instrument_color(name), label=name) for name in score_order(names)]
     if handles:
         axes.legend(
             handles=handles, loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2, frameon=False, fontsize=9,
@@ -341,10 +291,8 @@ def _readable(title: str | None) -> str:
     return " ".join("".join(c if ord(c) in known and c.isprintable() else " " for c in text).split())
 
 
-def _font() -> Any:
+def _font() -> Path:
     """The font file that comes with matplotlib, so that a picture looks the same everywhere."""
-    from pathlib import Path
-
     import matplotlib
 
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"

@@ -1,0 +1,128 @@
+"""Music in a notebook: its piano roll and a player, in one piece of HTML that needs nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmt.music.audio import length_in_seconds, render, write_sound
+from mmt.music.colors import score_order
+from mmt.music.pictures import instrument_names, png
+from mmt.representation.codes import PAPER, IntArray, Representation
+from mmt.representation.notes import raw_notes
+
+if TYPE_CHECKING:
+    import muspy
+
+# Mono at this rate is 44 kB a second: a notebook with a few pieces stays small enough to be mailed.
+_SAMPLE_RATE = 22_050
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What `show` returns: a notebook displays it as a picture and a player, elsewhere it is a line of text."""
+
+    picture: bytes
+    """The piano roll, a PNG file."""
+    sound: bytes
+    """What the player plays, a WAV file; empty where there is nothing to hear."""
+    caption: str
+
+    def __repr__(self) -> str:
+        return f"<{self.caption} A notebook shows it; mmt.write(path, music) writes it as .png, .wav or .mid>"
+
+    def _repr_html_(self) -> str:
+        caption = html.escape(self.caption)
+        player = (
+            f'<audio controls preload="metadata" src="{_data("audio/wav", self.sound)}"></audio>' if self.sound else ""
+        )
+        return (
+            '<figure style="margin: 0">'
+            f'<img style="max-width: 100%" alt="{caption}" src="{_data("image/png", self.picture)}">'
+            f'<div style="display: flex; align-items: center; gap: 1em">{player}<span>{caption}</span></div></figure>'
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        # With the bare picture for viewers that show no HTML, such as a notebook turned into PDF.
+        picture = base64.b64encode(self.picture).decode()
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), "image/png": picture}
+
+
+def show(
+    music: muspy.Music | IntArray,
+    *,
+    prompt_beats: float | None = None,
+    seconds: float = 120,
+    soundfont: str | os.PathLike[str] | None = None,
+    representation: Representation = PAPER,
+) -> Shown:
+    """Show music in a notebook: the piano roll, and a player that works offline.
+
+    Parameters
+    ----------
+    music
+        Music, or events (n, 6), which are decoded.
+    prompt_beats
+        Where a prompt ends, in beats: the picture tells it from its continuation.
+    seconds
+        At most so much is heard, from the beginning: a notebook carries its sounds with it. 0 for no player.
+    soundfont
+        An .sf2 file for the sound; by default the one that is installed with mmt.
+    representation
+        What the codes of events mean; of no interest for music.
+
+    Returns
+    -------
+    Shown
+
+    Examples
+    --------
+    >>> import muspy, mmt.music
+    >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=73, notes=[muspy.Note(0, 72, 24)])])
+    >>> mmt.music.show(music)
+    <1 note for flute, 0:01. A notebook shows it; mmt.write(path, music) writes it as .png, .wav or .mid>
+    """
+    if not seconds >= 0:
+        raise ValueError(f"seconds is {seconds}; it must be 0 or more")
+    if isinstance(music, np.ndarray):
+        from mmt.representation.decode import decode
+
+        music = decode(music, representation=representation)
+    caption, sound = _describe(music), b""
+    if seconds and (length := length_in_seconds(music)):
+        sound = _listen(music, seconds, soundfont)
+        if length > seconds:
+            caption += f" The player has the first {_clock(seconds)}."
+    return Shown(png(music, prompt_beats), sound, caption)
+
+
+def _listen(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str] | None) -> bytes:
+    sound = render(music, soundfont, _SAMPLE_RATE, seconds).mean(axis=1)
+    file = io.BytesIO()
+    write_sound(file, sound, _SAMPLE_RATE)
+    return file.getvalue()
+
+
+def _describe(music: muspy.Music) -> str:
+    notes = raw_notes(music)
+    players = score_order(instrument_names(notes)[~notes.is_drum].tolist()) + ["drums"] * bool(notes.is_drum.any())
+    if not players:
+        return "No notes."
+    count = "1 note" if len(notes) == 1 else f"{len(notes):,} notes"
+    listed = " and ".join(filter(None, [", ".join(players[:-1]), players[-1]]))
+    return f"{count} for {listed}, {_clock(length_in_seconds(music))}."
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
