@@ -230,8 +230,8 @@ def _render_block(notes: TimedNotes, synthesizers: tuple[tuple[int, Any], ...], 
     """Render notes; those of one loudness together, since the synthesizer plays each velocity as loud as any."""
     length = _end(notes) + _TAIL
     sound = np.zeros((int(np.ceil(length * sample_rate)), 2), np.float32)
-    # In steps of eight velocities, at most one decibel from the truth.
-    loudness = np.clip((notes["velocity"] + 4) // 8 * 8, 4, 127)
+    # In steps of four velocities: half a decibel from the truth in the middle of the range.
+    loudness = np.clip((notes["velocity"] + 2) // 4 * 4, 2, 127)
     for velocity in np.unique(loudness):
         for high, (excess, synthesizer) in enumerate(synthesizers):
             group = notes[(loudness == velocity) & ((notes["pitch"] >= _HIGH_PITCH) == bool(high))]

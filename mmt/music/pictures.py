@@ -108,8 +108,7 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     _draw_legend(axes, names[~notes.is_drum])
     if not len(notes):
         axes.text(0.5, 0.5, "no notes", transform=axes.transAxes, ha="center", va="center", color=_GREY)
-    figure: Figure = axes.get_figure(root=True)
-    return figure
+    return _figure(axes)
 
 
 def _pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
@@ -155,6 +154,13 @@ def _new_axes(beats: float, pitches: float, title: str) -> Axes:
     return axes
 
 
+def _figure(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("the axes belong to no figure; make them with figure.add_subplot()")
+    return figure
+
+
 def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: float) -> None:
     """Rows for the black keys, lines for octaves and bars, and what stands beside them."""
     axes.set_facecolor("white")
@@ -168,7 +174,7 @@ def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: f
     axes.hlines(octaves - 0.5, 0, beats, colors="#d5d5dd", linewidths=0.8, zorder=0.6)
     axes.set_yticks(octaves, [f"C{int(pitch) // 12 - 1}" for pitch in octaves])
 
-    inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi / beats  # per beat
+    inches = axes.get_window_extent().width / _figure(axes).dpi / beats  # per beat
     bars = _bar_lines(music, beats)
     in_bar = beats / len(bars) * inches
     labelled = bars[:: _power_of_two(0.5 / in_bar)]
@@ -237,7 +243,7 @@ def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: flo
         shapes = np.array([[x[which], y[which]] for x, y in corners]).transpose(2, 0, 1)
         color = instrument_color(name)
         axes.add_collection(
-            PolyCollection(shapes, facecolor=color, edgecolor="none", alpha=0.9, zorder=3), autolim=False
+            PolyCollection(list(shapes), facecolor=color, edgecolor="none", alpha=0.9, zorder=3), autolim=False
         )
 
 

@@ -1,0 +1,240 @@
+"""Sound is checked by numbers: length, level, spectra."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import muspy
+import numpy as np
+import pytest
+
+import mmt.music
+from mmt.music import audio
+
+RATE = 44_100
+
+
+def piece(*tracks, tempos=(), resolution=12):
+    """Music from (program, notes) or (program, notes, is_drum); a note is (time, pitch, duration[, velocity])."""
+    return muspy.Music(
+        resolution=resolution,
+        tempos=[muspy.Tempo(time, qpm) for time, qpm in tempos],
+        tracks=[
+            muspy.Track(program=program, is_drum=bool(drum), notes=[muspy.Note(*note) for note in notes])
+            for program, notes, *drum in tracks
+        ],
+    )
+
+
+def rms(sound):
+    return float(np.sqrt(np.mean(np.square(sound))))
+
+
+def spectrum(sound):
+    """Unit length, smoothed so that a spectrum is about the instrument and not about its phase."""
+    power = np.abs(np.fft.rfft(sound[: RATE // 2].mean(axis=1)))
+    return power / np.linalg.norm(power)
+
+
+def render_elsewhere(code):
+    """Run in a process of its own, which can be stopped where symusic does not return."""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300).stdout
+
+
+def test_nothing_clips_and_nothing_is_faint():
+    loud = piece(*((program, [(0, pitch, 24, 127) for pitch in range(40, 90)]) for program in range(40, 60)))
+    soft = piece((73, [(0, 72, 24, 1)]))
+    for music in (loud, soft):
+        sound = audio.render(music)
+        assert sound.dtype == np.float32
+        assert sound.shape[1] == 2
+        assert np.abs(sound).max() == pytest.approx(0.9, abs=1e-4)
+
+
+def test_more_than_16_instruments_keep_their_own_sound():
+    programs = [0, 6, 8, 11, 13, 19, 21, 24, 33, 40, 42, 46, 52, 56, 60, 65, 68, 70, 71, 73]
+    apart = 48  # steps of 1/24 second: two seconds, the rooms' answers have died away
+    mix = audio.render(piece(*((program, [(i * apart, 60, 18)]) for i, program in enumerate(programs))))
+    solos = np.array([spectrum(audio.render(piece((program, [(0, 60, 18)])))) for program in programs])
+    heard = np.array([spectrum(mix[i * 2 * RATE :]) for i in range(len(programs))])
+    likeness = heard @ solos.T
+    np.testing.assert_array_equal(likeness.argmax(axis=1), np.arange(len(programs)))
+    assert np.diag(likeness).min() > 0.999
+
+
+def test_a_mix_is_the_sum_of_its_instruments(monkeypatch):
+    monkeypatch.setattr(audio, "_in_room", lambda sound, room: sound)
+    tracks = [(program, [(0, 40 + program // 3, 24)]) for program in range(0, 112, 5) if program != 78]
+    mix = audio.render(piece(*tracks))
+    alone = [audio.render(piece(track)) for track in tracks]
+    samples = min(len(mix), *map(len, alone))
+    # Each is scaled to the same peak: the scales are what a least-squares fit finds, and nothing may be left over.
+    parts = np.stack([sound[:samples, 0] for sound in alone], axis=1)
+    scales, *_ = np.linalg.lstsq(parts, mix[:samples, 0], rcond=None)
+    assert scales.min() > 0
+    assert rms(parts @ scales - mix[:samples, 0]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("tempos", "seconds"),
+    [
+        ((), 4.0),
+        ([(0, 60)], 8.0),
+        ([(0, 60), (48, 240)], 4 + 1.0),
+        ([(48, 240)], 2 + 1.0),
+        ([(0, 0), (48, 240)], 2 + 1.0),
+    ],
+    ids=["none: 120", "60", "60 then 240", "120 until a late mark", "a tempo of 0 is none"],
+)
+def test_sound_is_as_long_as_the_music(tempos, seconds):
+    music = piece((40, [(0, 60, 12), (84, 62, 12)]), tempos=tempos)
+    assert audio.length_in_seconds(music) == pytest.approx(seconds)
+    sound = audio.render(music)
+    assert seconds <= len(sound) / RATE <= seconds + 2
+    last = sound[int((seconds - 0.1) * RATE) : int(seconds * RATE)]
+    assert rms(last) > 0.02
+    assert rms(sound[-RATE // 10 :]) < 0.005
+
+
+def test_velocities_are_heard():
+    sound = audio.render(piece((40, [(0, 60, 12, 100), (72, 60, 12, 50)])))
+    loud, soft = sound[: RATE // 2], sound[3 * RATE : 3 * RATE + RATE // 2]
+    assert rms(soft) / rms(loud) == pytest.approx((50 / 100) ** 2, rel=0.15)
+
+
+def test_a_note_dies_away_instead_of_being_cut(monkeypatch):
+    monkeypatch.setattr(audio, "_in_room", lambda sound, room: sound)
+    sound = audio.render(piece((19, [(0, 60, 24), (96, 60, 1)])))
+    step = int(0.04 * RATE)
+    levels = [rms(sound[RATE + i * step : RATE + (i + 1) * step]) for i in range(-1, 5)]
+    assert levels[-1] < 0.01 * levels[0]
+    for louder, softer in zip(levels[:4], levels[1:5], strict=True):
+        assert 0.3 < softer / louder < 0.95 or softer < 0.1 * levels[0]
+
+
+def test_drums_ring_however_short_they_are_written():
+    sound = audio.render(piece((0, [(0, 49, 1)], True), resolution=480))
+    assert rms(sound[int(0.15 * RATE) : int(0.2 * RATE)]) > 0.05
+
+
+def test_blocks_are_not_heard(monkeypatch):
+    music = piece((40, [(6 * i, 60 + i % 12, 9) for i in range(40)]), (73, [(0, 84, 200)]))
+    whole = audio.render(music)
+    monkeypatch.setattr(audio, "_BLOCK", 1.5)
+    np.testing.assert_allclose(audio.render(music), whole, atol=2e-3)
+
+
+@pytest.mark.parametrize("sample_rate", [16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("pitch", [69, 93, 98])
+def test_every_rate_is_in_tune(pitch, sample_rate):
+    sound = audio.render(piece((73, [(0, pitch, 48)])), sample_rate=sample_rate)[: 2 * sample_rate, 0]
+    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    frequency = np.argmax(power) * sample_rate / len(sound)
+    assert frequency == pytest.approx(440 * 2 ** ((pitch - 69) / 12), rel=0.01)
+
+
+def test_the_notes_from_which_symusic_does_not_return():
+    code = """
+import muspy, mmt.music.audio
+notes = [muspy.Note(12 * i, pitch, 24) for i, pitch in enumerate((100, 101, 102, 103, 104, 107))]
+tracks = [muspy.Track(program=program, notes=notes) for program in (7, 30, 40, 69, 84, 109)]
+for rate in (22_050, 44_100):
+    print(len(mmt.music.audio.render(muspy.Music(resolution=12, tracks=tracks), sample_rate=rate)))
+"""
+    assert len(render_elsewhere(code).split()) == 2
+
+
+@pytest.mark.slow
+def test_every_program_and_pitch_sounds_or_is_silent():
+    code = """
+import muspy, mmt.music.audio as audio
+synthesizers, room = audio._synthesizers(None, 44_100), audio._room(44_100)
+for program in range(129):
+    notes = [muspy.Note(0, pitch, 24) for pitch in range(128)]
+    track = muspy.Track(program=program % 128, is_drum=program == 128, notes=notes)
+    sound = audio._render_block(audio._timed_notes(muspy.Music(resolution=12, tracks=[track])), synthesizers, 44_100)
+    print(program, 0 < abs(sound).max() < 100)
+"""
+    lines = render_elsewhere(code).splitlines()
+    assert len(lines) == 129
+    assert not [line for line in lines if not line.endswith("True")]
+
+
+def test_the_broken_whistle_is_played_by_the_ocarina():
+    whistle, ocarina = (audio.render(piece((program, [(0, 72, 24)]))) for program in (78, 79))
+    np.testing.assert_array_equal(whistle, ocarina)
+
+
+def test_only_the_beginning():
+    music = piece((40, [(12 * i, 60 + i % 5, 12) for i in range(200)]))
+    sound = audio.render(music, seconds=3)
+    assert 3 <= len(sound) / RATE <= 5
+
+
+@pytest.mark.parametrize(
+    ("music", "message"),
+    [
+        (piece(), "no notes to be heard"),
+        (piece((40, [(0, 60, 12, 0)])), "no notes to be heard"),
+        (piece((40, [(0, 60, 12), (12 * 500_000, 60, 12)])), r"lasts 4,167 minutes, more than the 60 .* encode"),
+        (piece((40, [(0, 127, 12)])), "TimGM6mb.sf2 has no sound for this music"),
+    ],
+    ids=["empty", "velocity 0", "far away", "too high for the SoundFont"],
+)
+def test_what_cannot_be_heard_is_refused_in_a_line(music, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        audio.render(music)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sample_rate", [0, 7_999, 96_001])
+def test_a_wrong_rate(sample_rate):
+    with pytest.raises(ValueError, match="8000 to 96000"):
+        audio.render(piece((40, [(0, 60, 12)])), sample_rate=sample_rate)
+
+
+def test_a_missing_soundfont(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no SoundFont .*missing.sf2"):
+        audio.render(piece((40, [(0, 60, 12)])), soundfont=tmp_path / "missing.sf2")
+
+
+@pytest.mark.parametrize("kept", [0, 12, 100, 3_000_000])
+def test_a_damaged_soundfont(tmp_path, kept):
+    damaged = tmp_path / "damaged.sf2"
+    damaged.write_bytes(audio._soundfont_path(None).read_bytes()[:kept])
+    with pytest.raises(ValueError, match="is not a SoundFont that can be read") as caught:
+        audio.render(piece((40, [(0, 60, 12)])), soundfont=damaged)
+    assert "\n" not in str(caught.value)
+
+
+def test_wav_file(tmp_path):
+    music = piece((40, [(0, 60, 24)]))
+    audio.write_wav(tmp_path / "a.wav", music)
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, RATE)
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    np.testing.assert_allclose(samples / 32767, audio.render(music), atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["*e4m4*", "*BWV.232_20*", "*1762*"], ids=["drums", "Bach", "orchestra"])
+def test_real_pieces(shared: Path, name):
+    (path,) = (shared / "data/examples/mid").glob(name)
+    music = mmt.music.read(path)
+    sound = audio.render(music)
+    length = audio.length_in_seconds(music)
+    assert length <= len(sound) / RATE <= length + 2
+    assert np.abs(sound).max() == pytest.approx(0.9, abs=1e-4)
+    assert rms(sound) > 0.05
+    assert abs(sound.mean()) < 0.01
+
+
+def test_an_event_half_a_million_beats_away(shared: Path):
+    music = mmt.music.read(shared / "data/nasty/files/synth_huge_delta.mid")
+    if audio.length_in_seconds(music) > audio.LONGEST:
+        with pytest.raises(ValueError, match="minutes"):
+            audio.render(music)
+    else:
+        assert len(audio.render(music)) <= (audio.length_in_seconds(music) + 2) * RATE
