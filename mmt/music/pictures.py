@@ -70,7 +70,7 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     axes
         Draw here; by default on a new figure, as wide as the music is long (within limits).
     prompt_beats
-        Where a prompt ends, in beats: it is shaded, and what follows is labelled as its continuation.
+        Where a prompt ends, in beats: it is shaded, and what follows is labelled as its continuation. 0 marks nothing.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
         axes = _new_axes(beats, high - bottom, _readable(music.metadata.title if music.metadata else None))
     axes.set(xlim=(0, beats), ylim=(bottom, high))
     _draw_grid(axes, music, beats, low, high)
-    if prompt_beats is not None:
+    if prompt_beats:
         _mark_prompt(axes, prompt_beats)
     _draw_notes(axes, notes, names, beats)
     if len(drums):
@@ -213,18 +213,12 @@ def _power_of_two(least: float) -> int:
 def _mark_prompt(axes: Axes, prompt_beats: float) -> None:
     axes.axvspan(0, prompt_beats, color="#ffd84d", alpha=0.22, linewidth=0, zorder=0.4)
     axes.axvline(prompt_beats, color=_INK, linewidth=1.2, linestyle=(0, (4, 2)), zorder=4)
-    above = axes.get_xaxis_transform()
-    for x, text, side in ((0.0, "prompt", "left"), (prompt_beats, "continuation →", "left")):
+    # Both beside the line, so that they do not collide where the prompt is short.
+    for text, side, points in (("← prompt", "right", -4), ("continuation →", "left", 4)):
         axes.annotate(
-            text,
-            (x, 1),
-            (4 if x else 0, 4),
-            xycoords=above,
-            textcoords="offset points",
-            ha=side,
-            fontsize=9,
-            color=_INK,
-        )
+            text, (prompt_beats, 1), (points, 4), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            ha=side, fontsize=9, color=_INK,
+        )  # fmt: skip
 
 
 def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: float) -> None:

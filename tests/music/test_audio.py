@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import wave
+from itertools import pairwise
 from pathlib import Path
 
 import muspy
@@ -111,7 +112,7 @@ def test_a_note_dies_away_instead_of_being_cut(monkeypatch):
     step = int(0.04 * RATE)
     levels = [rms(sound[RATE + i * step : RATE + (i + 1) * step]) for i in range(-1, 5)]
     assert levels[-1] < 0.01 * levels[0]
-    for louder, softer in zip(levels[:4], levels[1:5], strict=True):
+    for louder, softer in pairwise(levels):
         assert 0.3 < softer / louder < 0.95 or softer < 0.1 * levels[0]
 
 
@@ -170,8 +171,12 @@ def test_the_broken_whistle_is_played_by_the_ocarina():
 
 def test_only_the_beginning():
     music = piece((40, [(12 * i, 60 + i % 5, 12) for i in range(200)]))
-    sound = audio.render(music, seconds=3)
+    sound, whole = audio.render(music, seconds=3), audio.render(music)
     assert 3 <= len(sound) / RATE <= 5
+    scale = rms(sound[: 3 * RATE]) / rms(whole[: 3 * RATE])
+    np.testing.assert_allclose(sound[: 3 * RATE - 100], scale * whole[: 3 * RATE - 100], atol=1e-3)
+    with pytest.raises(ValueError, match="seconds is 0; it must be more than 0"):
+        audio.render(music, seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +202,7 @@ def test_a_wrong_rate(sample_rate):
 
 
 def test_a_missing_soundfont(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no SoundFont .*missing.sf2"):
+    with pytest.raises(FileNotFoundError, match=r"there is no SoundFont .*missing\.sf2"):
         audio.render(piece((40, [(0, 60, 12)])), soundfont=tmp_path / "missing.sf2")
 
 

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+import subprocess
+import sys
+import wave
+
+import muspy
+import numpy as np
+import pytest
+
+from mmt.music.notebook import show
+from mmt.representation.decode import decode
+from mmt.representation.encode import encode
+
+
+def violin(seconds):
+    """Music of so many notes of a second each."""
+    notes = [muspy.Note(24 * i, 60 + i % 12, 24) for i in range(seconds)]
+    return muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=notes)])
+
+
+def parts(shown):
+    """The files in the HTML, by their kind."""
+    found = re.findall(r"data:(\w+/\w+);base64,([A-Za-z0-9+/=]+)", shown._repr_html_())
+    return {kind: base64.b64decode(content) for kind, content in found}
+
+
+def player(shown):
+    with wave.open(io.BytesIO(parts(shown)["audio/wav"])) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
+        return samples, file.getnframes() / file.getframerate(), file.getnchannels()
+
+
+def test_picture_and_player_are_in_the_page():
+    shown = show(violin(3))
+    assert parts(shown)["image/png"].startswith(b"\x89PNG")
+    samples, seconds, channels = player(shown)
+    assert channels == 1
+    assert 3 <= seconds <= 5
+    assert 0.3 < np.abs(samples).max() <= 0.9
+    assert "<audio controls" in shown._repr_html_()
+
+
+def test_nothing_comes_from_outside():
+    page = show(violin(1))._repr_html_()
+    assert not re.findall(r"https?:|<script|<link|url\(", page)
+    assert set(re.findall(r'src="(\w+):', page)) == {"data"}
+
+
+def test_outside_a_notebook_it_is_a_line():
+    text = repr(show(violin(75)))
+    assert text.startswith("<75 notes for violin, 1:15. ")
+    assert "mmt.write" in text
+    assert "\n" not in text
+
+
+def test_several_instruments_and_drums_are_listed():
+    music = violin(1)
+    music.tracks += [
+        muspy.Track(program=p, is_drum=d, notes=[muspy.Note(0, 40, 6)]) for p, d in ((73, False), (0, True))
+    ]
+    assert repr(show(music, seconds=0)).startswith("<3 notes for flute, violin and drums, ")
+
+
+def test_every_form_that_a_viewer_may_want():
+    shown = show(violin(1))
+    bundle = shown._repr_mimebundle_(include=None, exclude=None)
+    assert set(bundle) == {"text/plain", "text/html", "image/png"}
+    assert base64.b64decode(bundle["image/png"]) == shown.picture
+
+
+def test_a_long_piece_stays_small():
+    shown = show(violin(30), seconds=4)
+    assert 4 <= player(shown)[1] <= 6
+    assert "The player has the first 0:04." in shown.caption
+    assert "The player" not in show(violin(3)).caption
+
+
+def test_a_player_can_be_left_out():
+    assert "audio" not in show(violin(1), seconds=0)._repr_html_()
+    with pytest.raises(ValueError, match="seconds is -1"):
+        show(violin(1), seconds=-1)
+
+
+def test_empty_music_has_a_picture_and_no_player():
+    shown = show(muspy.Music(resolution=12))
+    assert set(parts(shown)) == {"image/png"}
+    assert shown.caption == "No notes."
+
+
+def test_an_event_far_away_does_not_hinder():
+    music = violin(2)
+    music.tracks[0].notes.append(muspy.Note(12 * 500_000, 60, 12))
+    assert player(show(music, seconds=3))[1] <= 5
+
+
+def test_events_are_decoded():
+    events = encode(violin(4))
+    assert show(events) == show(decode(events))
+
+
+def test_a_prompt_is_marked():
+    assert show(violin(4), prompt_beats=2, seconds=0).picture != show(violin(4), seconds=0).picture
+
+
+def test_importing_is_light():
+    code = "import sys, mmt.music; print(*sys.modules); mmt.music.show"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "mmt.music.notebook" in modules
+    assert not {"muspy", "symusic", "matplotlib", "pretty_midi", "music21", "IPython", "torch"} & set(modules)
