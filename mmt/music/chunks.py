@@ -177,7 +177,7 @@ def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:
 
 
 def _releases(sounding: list[int]) -> bytes:
-    """Note-offs for every note that still sounds: the first takes the track's last delta time, so all last to its end."""
+    """Note-offs for every note that still sounds; the track's last delta time goes to the first of them."""
     keys = (key for key, count in enumerate(sounding) for _ in range(count))
     return b"".join(bytes((0x80 | key >> 7, key & 127, 0, 0)) for key in keys)
 
