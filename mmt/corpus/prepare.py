@@ -1,7 +1,7 @@
 """Prepare a corpus once: read every file, put its notes on the grid, and write them all into one folder.
 
-The way is file → notes → note table, without muspy objects for MIDI. A file that cannot be read is counted with its reason,
-and the rest go on.
+The way is file → notes → note table, without muspy objects for MIDI. A file that cannot be read is counted with its
+reason, and the rest go on.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from tqdm import tqdm
 from mmt.corpus.sources import Source, find_sources
 from mmt.corpus.splits import draw_splits, fingerprint, work_of
 from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, Piece, write_description, write_pieces
-from mmt.music.files import read
-from mmt.music.midi import MIDI_SUFFIXES, read_midi_notes
+from mmt.music.files import MIDI_SUFFIXES, read
+from mmt.music.midi import read_midi_notes
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, Report, note_table, raw_notes
 
 DEFAULT_SHARES = {"valid": 0.05, "test": 0.05}
-# What of a manifest's row goes into the corpus.
+
+# Files that one job takes at a time.
 _CHUNK = 64
 
 
@@ -85,8 +86,8 @@ def prepare(
     min_notes : int
         Pieces with fewer usable notes are skipped.
     work_pattern : str, optional
-        A regular expression; its first group, matched against a file's name without suffix, is the work that the file is a
-        version of. Default: a manifest's `work` column, else each file a work of its own.
+        A regular expression; its first group, matched against a file's name without suffix, is the work that the file
+        is a version of. Default: a manifest's `work` column, else each file a work of its own.
     shares : mapping
         The shares of the works in "valid" and "test".
     seed : int
@@ -197,7 +198,7 @@ def _write_folder(
     output.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
-        notes = np.lib.format.open_memmap(
+        notes = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
             folder / NOTES, mode="w+", dtype=NOTE_DTYPE, shape=(sum(map(len, tables)),)
         )
         np.concatenate(tables, out=notes)

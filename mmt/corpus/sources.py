@@ -1,7 +1,7 @@
 """Where a corpus comes from: folders, single files and zip archives, each a list of pieces to read.
 
-A zip archive or folder may hold a `manifest.csv` with a `path` column; its `licence`, `work` and `source` columns (any of
-them) then go into the corpus.
+A zip archive or folder may hold a `manifest.csv` with a `path` column; its `licence`, `work` and `source` columns
+(any of them) then go into the corpus.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def _sources_of(path: Path) -> Iterator[Source]:
     elif path.suffix.lower() in READABLE:
         yield Source(path.name, path)
     else:
-        raise ValueError(f"{path} is no music that can be read ({' '.join(sorted(READABLE))}), no folder and no zip archive")
+        raise ValueError(
+            f"{path} is no music that can be read ({' '.join(sorted(READABLE))}), no folder and no zip archive"
+        )
 
 
 def _members(path: Path) -> Iterator[Source]:

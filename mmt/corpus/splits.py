@@ -1,6 +1,7 @@
 """Which pieces are trained on, validated on and tested on: drawn by a hash of the work, so that a draw never changes.
 
-Two versions of one work never sit on both sides: they share the work's name, or they are the same notes, transposed or not.
+Two versions of one work never sit on both sides: they share the work's name, or they are the same notes, transposed
+or not.
 """
 
 from __future__ import annotations

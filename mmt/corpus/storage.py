@@ -1,7 +1,7 @@
 """A prepared corpus on disk: `notes.npy` (memory-mapped), `pieces.csv`, `report.json`, `corpus.json`.
 
-`notes.npy` holds the note tables (dtype `NOTE_DTYPE`) of all pieces one behind the other; a row of `pieces.csv` says where a
-piece begins, how long it is, and where it comes from.
+`notes.npy` holds the note tables (dtype `NOTE_DTYPE`) of all pieces one behind the other; a row of `pieces.csv` says
+where a piece begins, how long it is, and where it comes from.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class Corpus:
         if not self.pieces:
             raise ValueError(f"{self.folder} has no piece{f' in its {split} split' if split else ''}")
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
-            raise ValueError(f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it anew")
+            raise ValueError(
+                f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it anew"
+            )
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -85,7 +87,8 @@ class Corpus:
     def notes(self, index: int) -> NoteTable:
         """The note table of piece `index`."""
         piece = self.pieces[index]
-        return self._notes[piece.offset : piece.offset + piece.length]
+        notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]
+        return notes
 
 
 def write_pieces(path: Path, pieces: Sequence[Piece]) -> None:
@@ -117,6 +120,7 @@ def _description(folder: Path) -> dict[str, Any]:
     description: dict[str, Any] = json.loads(path.read_text())
     if description.get("format_version") != FORMAT_VERSION:
         raise ValueError(
-            f"{folder} is a corpus of format version {description.get('format_version')}; this mmt reads {FORMAT_VERSION}: prepare it anew"
+            f"{folder} is a corpus of format version {description.get('format_version')}; "
+            f"this mmt reads {FORMAT_VERSION}: prepare it anew"
         )
     return description

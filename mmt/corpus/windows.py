@@ -1,8 +1,8 @@
 """Windows of pieces, and batches of them: what a network is trained and validated on.
 
-A window begins at a beat of its piece, which becomes its beat 0, and holds as many of the following notes as fit into the
-network's context and beats. It has an end-of-song only where the piece has its end. (Paper, section 4.1, put right: every
-part of a piece can be reached, and a window that is cut off has no end.)
+A window begins at a beat of its piece, which becomes its beat 0, and holds as many of the following notes as fit into
+the network's context and beats. It has an end-of-song only where the piece has its end. (Paper, section 4.1, put
+right: every part of a piece can be reached, and a window that is cut off has no end.)
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if not -PITCHES < self.pitch_shift[0] <= 0 <= self.pitch_shift[1] < PITCHES:
-            raise ValueError(f"pitch_shift is {self.pitch_shift}; give a lowest of at most 0 and a highest of at least 0 semitones")
+            raise ValueError(
+                f"pitch_shift is {self.pitch_shift}; give a lowest of at most 0 and a highest of at least 0 semitones"
+            )
         for name in ("start_share", "length_exponent"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
@@ -103,9 +105,9 @@ def cut_window(
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
     """The batches of a whole training, one a step: batch i is drawn from its own random stream (seed, i).
 
-    So the order of the data is the same wherever and however often a training is stopped, and whoever loads it: one that
-    was stopped goes on with batch `first`. Windows of like length share a batch: the windows of `pool` steps are drawn
-    together and sorted by length.
+    So the order of the data is the same wherever and however often a training is stopped, and whoever loads it: one
+    that was stopped goes on with batch `first`. Windows of like length share a batch: the windows of `pool` steps are
+    drawn together and sorted by length.
     """
 
     def __init__(
@@ -155,7 +157,10 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         notes = self.corpus.notes(piece)
         lowest, highest = int(notes["pitch"].min()), int(notes["pitch"].max())
         # A shift that would leave the range is taken the other way round the circle of allowed ones.
-        low, high = max(self.augmentation.pitch_shift[0], -lowest), min(self.augmentation.pitch_shift[1], PITCHES - 1 - highest)
+        low, high = (
+            max(self.augmentation.pitch_shift[0], -lowest),
+            min(self.augmentation.pitch_shift[1], PITCHES - 1 - highest),
+        )
         shift = low + (shift - low) % (high - low + 1)
         return cut_window(notes, start, self.limits, self.corpus.representation, shift)[0]
 

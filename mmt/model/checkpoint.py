@@ -1,7 +1,7 @@
 """A model on disk: a folder with `config.json`, `model.safetensors` and `MODEL_CARD.md`.
 
-`config.json` holds the format version, the representation, the network's configuration, sampling defaults, and how the model
-was trained, on what and under which licences. Nothing in the folder can run code when it is loaded.
+`config.json` holds the format version, the representation, the network's configuration, sampling defaults, and how
+the model was trained, on what and under which licences. Nothing in the folder can run code when it is loaded.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def write_checkpoint(
             "training": dict(checkpoint.training),
         }
         (partial / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.network.state_dict().items()}
+        weights = {
+            name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.network.state_dict().items()
+        }
         safetensors.torch.save_file(weights, partial / WEIGHTS)
         (partial / CARD).write_text(card, encoding="utf-8")
         partial.chmod(0o755)
@@ -97,7 +99,9 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: {error}") from error
     if network.config.sizes != representation.sizes:
-        raise ValueError(f"{folder / CONFIG}: the network's sizes {network.config.sizes} are not the representation's {representation.sizes}")
+        raise ValueError(
+            f"{folder / CONFIG}: the network's sizes {network.config.sizes} are not the representation's {representation.sizes}"
+        )
     network.load_state_dict(_read_weights(folder / WEIGHTS, network))
     return Checkpoint(network.eval(), representation, config.get("sampling", {}), config.get("training", {}))
 
@@ -109,7 +113,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is corrupt: no JSON with a format_version; get the checkpoint again") from error
     if version != FORMAT_VERSION:
-        raise ValueError(f"{path} is of format version {version}; this mmt reads version {FORMAT_VERSION}: update mmt, or get a matching checkpoint")
+        raise ValueError(
+            f"{path} is of format version {version}; "
+            f"this mmt reads version {FORMAT_VERSION}: update mmt, or get a matching checkpoint"
+        )
     assert isinstance(config, dict)
     return config
 
@@ -124,7 +131,9 @@ def _read_weights(path: Path, network: Network) -> dict[str, torch.Tensor]:
         if name not in weights:
             raise ValueError(f"{path} has no tensor {name!r}, which the network of {CONFIG} needs")
         if weights[name].shape != tensor.shape:
-            raise ValueError(f"{path}: {name!r} has the shape {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}")
+            raise ValueError(
+                f"{path}: {name!r} has the shape {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
+            )
     if extra := sorted(set(weights) - set(expected)):
         raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not know")
     return {name: tensor.float() for name, tensor in weights.items()}

@@ -1,8 +1,9 @@
 """The network: a decoder-only transformer over events (paper, section 3.2).
 
-Six embeddings are summed, pre-norm blocks of causal attention and feed-forward follow, and one head per field predicts the
-next event. Shapes: codes (batch, length, 6); residual stream (batch, length, dim); queries, keys and values (batch, head,
-length, head_dim); logits (batch, length, size), one per field. The logits at place t are those of event t + 1.
+Six embeddings are summed, pre-norm blocks of causal attention and feed-forward follow, and one head per field
+predicts the next event. Shapes: codes (batch, length, 6); residual stream (batch, length, dim); queries, keys and
+values (batch, head, length, head_dim); logits (batch, length, size), one per field. The logits at place t are those
+of event t + 1.
 """
 
 from __future__ import annotations

@@ -230,3 +230,7 @@ _WRITERS: dict[str, Callable[[Path, Any], None]] = (
     | dict.fromkeys((".musicxml", ".xml", ".mxl"), _write_musicxml)
     | {".json": _write_json, ".yaml": _write_yaml, ".yml": _write_yaml, ".wav": _write_wav, ".png": _write_png}
 )
+
+# Suffixes of what `read` reads, and of those the MIDI files.
+READABLE = frozenset(_READERS)
+MIDI_SUFFIXES = frozenset(suffix for suffix, reader in _READERS.items() if reader is _read_midi)

@@ -1,7 +1,7 @@
 """The six fields of an event, and the tables that turn musical values into codes and back.
 
-An event is six integer codes, indexed by `TYPE` … `INSTRUMENT`. Code 0 means "none" in every field but the type. A beat is
-a quarter note; a step is 1 / resolution of a beat; pitches are MIDI numbers. (Paper, section 3.1.)
+An event is six integer codes, indexed by `TYPE` … `INSTRUMENT`. Code 0 means "none" in every field but the type. A
+beat is a quarter note; a step is 1 / resolution of a beat; pitches are MIDI numbers. (Paper, section 3.1.)
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ TYPES = ("start-of-song", "instrument", "start-of-notes", "note", "end-of-song")
 PITCHES = 128
 
 _PAPER_DURATIONS = (
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168, 192, 384,
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168,
+    192, 384,
 )  # fmt: skip
 _SLIDES_DURATIONS = (
     1, 2, 3, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168, 192, 384,
@@ -67,7 +68,9 @@ class Representation:
         names = [instrument.name for instrument in self.instruments]
         programs = [program for instrument in self.instruments for program in instrument.programs]
         if not names or len(set(names)) < len(names) or len(set(programs)) < len(programs):
-            raise ValueError("each instrument needs a name of its own, and each MIDI program belongs to one instrument at most")
+            raise ValueError(
+                "each instrument needs a name of its own, and each MIDI program belongs to one instrument at most"
+            )
         if len(names) > 255:
             raise ValueError(f"{len(names)} instruments; a note table holds at most 255")
 
@@ -79,7 +82,14 @@ class Representation:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of codes of each field, (6,): what a network needs."""
-        return (len(TYPES), self.beats + 1, self.resolution + 1, PITCHES + 1, len(self.durations) + 1, len(self.instruments) + 1)
+        return (
+            len(TYPES),
+            self.beats + 1,
+            self.resolution + 1,
+            PITCHES + 1,
+            len(self.durations) + 1,
+            len(self.instruments) + 1,
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -123,7 +133,7 @@ class Representation:
         ValueError
             If no such instrument is known; the nearest names are offered.
         """
-        if isinstance(name, (int, np.integer)) and not isinstance(name, bool) or str(name).strip().isdecimal():
+        if (isinstance(name, (int, np.integer)) and not isinstance(name, bool)) or str(name).strip().isdecimal():
             program = int(name)
             if not 0 <= program < 128:
                 raise ValueError(f"MIDI program {program} is out of range; programs are 0 to 127")
@@ -135,12 +145,18 @@ class Representation:
             return code
         code = self._code_of_name.get(_plain(str(name)), 0)
         if code == 0:
-            raise ValueError(f"unknown instrument {str(name)!r}{self._offer(str(name))}; `mmt-generate --list-instruments` shows all")
+            raise ValueError(
+                f"unknown instrument {str(name)!r}{self._offer(str(name))}; `mmt-generate --list-instruments` shows all"
+            )
         return code
 
     @cached_property
     def _code_of_name(self) -> dict[str, int]:
-        codes = {_plain(name): int(code) for name, code in zip(GENERAL_MIDI_NAMES, self._code_of_program, strict=True) if code}
+        codes = {
+            _plain(name): int(code)
+            for name, code in zip(GENERAL_MIDI_NAMES, self._code_of_program, strict=True)
+            if code
+        }
         return codes | {_plain(name): code for code, name in enumerate(self.names, start=1)}
 
     def _offer(self, name: str) -> str:
@@ -161,7 +177,9 @@ class Representation:
         """The inverse of `to_dict`; a missing entry takes its default, an unknown one is a `ValueError`."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise ValueError(f"unknown entry {unknown[0]!r} in the representation; known are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"unknown entry {unknown[0]!r} in the representation; known are {', '.join(sorted(known))}"
+            )
         arguments = dict(values)
         if "durations" in arguments:
             arguments["durations"] = tuple(arguments["durations"])

@@ -139,7 +139,8 @@ def _take_frame(music: muspy.Music, like: muspy.Music | None, tempo: float | Non
 
     def moved(time: int) -> int:
         assert like is not None
-        return round(time * music.resolution / like.resolution)
+        steps: int = round(time * music.resolution / like.resolution)
+        return steps
 
     if like is not None:
         music.metadata.title = like.metadata.title

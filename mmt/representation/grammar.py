@@ -1,8 +1,8 @@
 """The strict grammar: which arrays of codes are pieces (paper, section 3.1, made exact).
 
-At least one instrument and one note; instruments ascending; start-of-notes once; notes in ascending order without doubles
-and only of declared instruments; an end. What a network may sample next is the same law, told from inside: see
-`mmt.sampling.grammar`.
+At least one instrument and one note; instruments ascending; start-of-notes once; notes in ascending order without
+doubles and only of declared instruments; an end. What a network may sample next is the same law, told from inside:
+see `mmt.sampling.grammar`.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def _check_instruments(codes: npt.NDArray[np.int64], representation: Representat
         if not 1 <= code <= len(representation.instruments):
             raise ValueError(f"row {place}: instrument code {code}; codes are 1 to {len(representation.instruments)}")
         if place > 1 and code <= codes[place - 2]:
-            raise ValueError(f"row {place}: instruments must ascend without repeats, but {code} follows {codes[place - 2]}")
+            raise ValueError(
+                f"row {place}: instruments must ascend without repeats, but {code} follows {codes[place - 2]}"
+            )
 
 
 def _check_notes(array: Events) -> None:
@@ -116,7 +118,9 @@ def _check_notes(array: Events) -> None:
     undeclared = ~np.isin(notes[:, INSTRUMENT], array[:first, INSTRUMENT])
     if undeclared.any():
         row = int(undeclared.argmax())
-        raise ValueError(f"row {first + row}: a note of instrument code {notes[row, INSTRUMENT]}, which is not declared")
+        raise ValueError(
+            f"row {first + row}: a note of instrument code {notes[row, INSTRUMENT]}, which is not declared"
+        )
     before, after = notes[:-1, BEAT:], notes[1:, BEAT:]
     # The sign of the first field that differs decides; no field differs in a double.
     differences = np.sign(after - before)

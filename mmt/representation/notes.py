@@ -1,9 +1,9 @@
 """The note table: one row a note, where all roads meet. Files and `muspy.Music` become one, events and corpora are made of it.
 
 `RawNotes` holds the notes of a piece as a file has them: in ticks, with MIDI programs. `note_table` puts them on a
-representation's grid. A note table is a structured array of dtype `NOTE_DTYPE`: beat (from 0), position within the beat
-(0 … resolution - 1), MIDI pitch, duration in steps (at least 1), instrument code (1 …); in ascending order of its columns,
-without doubles.
+representation's grid. A note table is a structured array of dtype `NOTE_DTYPE`: beat (from 0), position within the
+beat (0 … resolution - 1), MIDI pitch, duration in steps (at least 1), instrument code (1 …); in ascending order of
+its columns, without doubles.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ DEFAULT_VELOCITY = 64
 class RawNotes:
     """The notes of a piece as its file has them: arrays (n,), all of one length, in any order.
 
-    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` may be None where it is of no interest.
+    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` may be None where it is of no
+    interest.
     """
 
     resolution: int
@@ -54,8 +55,8 @@ class RawNotes:
 class Report:
     """What became of the notes of a piece, or of many: `notes` came in, `kept` are in the events.
 
-    `dropped` counts the notes that are not, by reason; `changed` what was kept but not as it was, by reason. Reports add
-    up. `print(report)` says it in a line.
+    `dropped` counts the notes that are not, by reason; `changed` what was kept but not as it was, by reason. Reports
+    add up. `print(report)` says it in a line.
     """
 
     notes: int = 0

@@ -103,12 +103,8 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     ValueError
         If the piece breaks a rule, has no notes, or has fewer beats.
 
-    Examples
-    --------
-    >>> piece = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [3, 2, 1, 63, 12, 25]]
-    >>> prompt = beats(piece, 1)
-    >>> len(prompt), prompt.first_beat
-    (4, 1)
+    Examples -------- >>> piece = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25],
+    [3, 2, 1, 63, 12, 25]] >>> prompt = beats(piece, 1) >>> len(prompt), prompt.first_beat (4, 1)
     """
     piece = tidy(events, representation)
     notes = piece[piece[:, TYPE] == NOTE]
@@ -120,7 +116,9 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     if beats < 1:
         raise ValueError(f"beats is {beats}; give at least 1, or use instruments(...) to begin from nothing")
     if beats > length:
-        raise ValueError(f"the piece has {length} beats, fewer than the {beats} that were asked for; ask for at most {length}")
+        raise ValueError(
+            f"the piece has {length} beats, fewer than the {beats} that were asked for; ask for at most {length}"
+        )
     kept = (piece[:, TYPE] < NOTE) | ((piece[:, TYPE] == NOTE) & (piece[:, BEAT] <= beats))
     return Prompt(piece[kept], first_beat=beats)
 

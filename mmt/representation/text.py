@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, INSTRUMENT_EVENT, NOTE, PAPER, PITCH, POSITION, TYPE, TYPES
-from mmt.representation.codes import Representation
+from mmt.representation.codes import (
+    BEAT,
+    DURATION,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PAPER,
+    PITCH,
+    POSITION,
+    TYPE,
+    TYPES,
+    Representation,
+)
 from mmt.representation.decode import check_codes
 
 _PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")

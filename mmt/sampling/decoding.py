@@ -18,7 +18,7 @@ from mmt.representation.codes import END_OF_SONG, FIELDS, TYPE, Events
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.grammar import Bounds, Grammar, PaperGrammar, StrictGrammar
 
-GRAMMARS = {"strict": StrictGrammar, "paper": PaperGrammar}
+GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
 
 # A stream is named by a seed and the number of the piece.
 Stream = tuple[int, int]

@@ -44,7 +44,9 @@ class Filters:
         """
         return cls(
             temperature=tuple(1.0 if t is None else t for t in _six("temperature", temperature, "above 0", _positive)),
-            top_k=tuple(None if k is None else int(k) for k in _six("top_k", top_k, "a whole number of at least 1", _whole)),
+            top_k=tuple(
+                None if k is None else int(k) for k in _six("top_k", top_k, "a whole number of at least 1", _whole)
+            ),
             top_p=_six("top_p", top_p, "above 0 and at most 1", lambda p: 0 < p <= 1),
             min_p=_six("min_p", min_p, "at least 0 and at most 1", lambda p: 0 <= p <= 1),
         )

@@ -1,8 +1,8 @@
 """What may come next: masks over the codes of each field, so that whatever a network says, a valid piece is written.
 
-The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be. `StrictGrammar`
-is the law of `mmt.representation.grammar` told from inside; `PaperGrammar` is the authors' looser rule: type and beat never
-fall. Masks are (batch, size), true where a code may be drawn; at least one always may.
+The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be.
+`StrictGrammar` is the law of `mmt.representation.grammar` told from inside; `PaperGrammar` is the authors' looser
+rule: type and beat never fall. Masks are (batch, size), true where a code may be drawn; at least one always may.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class StrictGrammar:
     the last note, or the moment before the first that is allowed.
     """
 
-    def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds, device: torch.device) -> None:
+    def __init__(
+        self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds, device: torch.device
+    ) -> None:
         self.sizes, self.bounds, self.device = sizes, bounds, device
         self.length = 0
         self.last_type = torch.zeros(batch, dtype=torch.long, device=device)
@@ -88,9 +90,14 @@ class StrictGrammar:
     def type_mask(self) -> Tensor:
         """Which types may come next, (batch, 5)."""
         room = self.bounds.max_events - self.length
-        last, may = self.last_type, torch.zeros(len(self.last_type), self.sizes[TYPE], dtype=torch.bool, device=self.device)
+        last, may = (
+            self.last_type,
+            torch.zeros(len(self.last_type), self.sizes[TYPE], dtype=torch.bool, device=self.device),
+        )
         # Behind an instrument there must be room for start-of-notes, a note and the end.
-        may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.sizes[INSTRUMENT] - 1) & (room > 3)
+        may[:, INSTRUMENT_EVENT] = (
+            (last < START_OF_NOTES) & (self.last_instrument < self.sizes[INSTRUMENT] - 1) & (room > 3)
+        )
         may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
         note = (last == START_OF_NOTES) | ((last == NOTE) & self._grows()[:, 0] & (room > 1))
         may[:, NOTE] = note
@@ -138,7 +145,9 @@ class StrictGrammar:
 class PaperGrammar:
     """The authors' rule: type and beat never fall; a note has no field 0, other events only what is theirs."""
 
-    def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds, device: torch.device) -> None:
+    def __init__(
+        self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds, device: torch.device
+    ) -> None:
         self.sizes, self.bounds, self.device = sizes, bounds, device
         self.length = len(prompt)
         last = torch.from_numpy(prompt[-1].copy()).to(device)

@@ -41,7 +41,9 @@ class Model:
     def __repr__(self) -> str:
         size = sum(parameter.numel() for parameter in self.network.parameters())
         config = self.network.config
-        return f"<Model of {size:,} parameters: {config.layers} layers of {config.dim}, context {config.context} events>"
+        return (
+            f"<Model of {size:,} parameters: {config.layers} layers of {config.dim}, context {config.context} events>"
+        )
 
     @property
     def device(self) -> torch.device:
@@ -83,11 +85,11 @@ class Model:
         n : int
             How many pieces.
         seed : int or sequence of int, optional
-            Piece i draws from the random stream (seed, i), so the first is the same whatever `n`. A sequence gives the first
-            piece of each seed. Default: another seed each time.
+            Piece i draws from the random stream (seed, i), so the first is the same whatever `n`. A sequence gives
+            the first piece of each seed. Default: another seed each time.
         temperature, top_k, top_p, min_p : number or mapping from field names to numbers, optional
-            Above 0; at least 1 (1: always the likeliest); in (0, 1]; in [0, 1]. Applied in this order, behind the grammar.
-            Defaults are the model's own, see `sampling`.
+            Above 0; at least 1 (1: always the likeliest); in (0, 1]; in [0, 1]. Applied in this order, behind the
+            grammar. Defaults are the model's own, see `sampling`.
         min_beats, max_beats : int
             No end before the piece has `min_beats` beats (as far as the other limits allow); notes begin in the first
             `max_beats`. Default: the network's beats.
@@ -126,8 +128,8 @@ class Model:
         )
         streams = _streams(n, seed)
         pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
-        total = settings["bounds"].max_events - len(beginning)
-        with tqdm(total=total * len(streams), unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
+        most = (settings["bounds"].max_events - len(beginning)) * len(streams)
+        with tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
             for first in range(0, len(streams), _BATCH):
                 batch = streams[first : first + _BATCH]
                 for rows, events in decode_events(self.network, beginning, batch, **settings):
@@ -135,7 +137,7 @@ class Model:
                         pieces[first + row].append(event[None])
                     bar.update(len(rows))
             # Pieces that ended early are done too.
-            bar.update(bar.total - bar.n)
+            bar.update(most - bar.n)
         return [np.concatenate(piece) for piece in pieces]
 
     def stream(
@@ -218,7 +220,9 @@ class Model:
             )
         last = int(prompt[:, BEAT].max())
         if last > beats:
-            raise ValueError(f"the prompt has {last} beats, more than the model's {beats}; continue from fewer beats (--beats)")
+            raise ValueError(
+                f"the prompt has {last} beats, more than the model's {beats}; continue from fewer beats (--beats)"
+            )
         max_beats = beats if max_beats is None else max_beats
         max_events = context if max_events is None else max_events
         if not needed <= max_events <= context:
@@ -229,7 +233,9 @@ class Model:
         # Behind a note the piece may end where it is; otherwise a note must still find its place.
         lowest = last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1)
         if not max(lowest, 1) <= max_beats <= beats:
-            raise ValueError(f"max_beats is {max_beats}; with this prompt and model it must be {max(lowest, 1)} to {beats}")
+            raise ValueError(
+                f"max_beats is {max_beats}; with this prompt and model it must be {max(lowest, 1)} to {beats}"
+            )
         if not 0 <= min_beats <= max_beats:
             raise ValueError(f"min_beats is {min_beats}; it must be 0 to {max_beats}, the most beats of the piece")
         return Bounds(max_events, max_beats, min_beats, prompt.first_beat, endless)

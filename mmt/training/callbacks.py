@@ -29,7 +29,9 @@ class WriteCheckpoints(Callback):
         validation = {name: round(float(trainer.callback_metrics[f"valid/{name}"]), 4) for name in ("loss", *FIELDS)}
         recipe = module.recipe
         training = {
-            "recipe": {name: part for name, part in recipe.to_dict().items() if name not in ("representation", "network")},
+            "recipe": {
+                name: part for name, part in recipe.to_dict().items() if name not in ("representation", "network")
+            },
             "steps": trainer.global_step,
             "validation": validation,
             "data": self.data,
@@ -67,7 +69,7 @@ def model_card(checkpoint: Checkpoint) -> str:
         "",
         "## Data",
         "",
-        f"{training['data']['pieces']:,} pieces, {training['data']['notes']:,} notes in the training split, under these licences:",
+        f"{training['data']['pieces']:,} pieces, {training['data']['notes']:,} notes in the training split, under:",
         "",
         *(f"- {licence or 'not stated'}: {count:,} pieces" for licence, count in training["data"]["licences"].items()),
         "",

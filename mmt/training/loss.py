@@ -1,8 +1,8 @@
 """The loss: nats of every code that carries information, and of nothing else.
 
-A target counts where it says something: the type at every event but the first, the instrument at instrument events and
-notes, the other four fields at notes; never padding. Nothing is known of the grammar here. Loss per note is all counted nats
-over the number of notes: models are compared by it.
+A target counts where it says something: the type at every event but the first, the instrument at instrument events
+and notes, the other four fields at notes; never padding. Nothing is known of the grammar here. Loss per note is all
+counted nats over the number of notes: models are compared by it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def losses(logits: Sequence[Tensor], codes: Tensor, lengths: Tensor) -> Losses:
     """
     targets = counted_targets(codes, lengths)
     nats = [
-        F.cross_entropy(logits[field].flatten(0, 1).float(), targets[..., field].flatten(), reduction="sum", ignore_index=_UNCOUNTED)
+        F.cross_entropy(
+            logits[field].flatten(0, 1).float(), targets[..., field].flatten(), reduction="sum", ignore_index=_UNCOUNTED
+        )
         for field in range(len(FIELDS))
     ]
     counted = targets != _UNCOUNTED

@@ -18,8 +18,8 @@ from mmt.training.recipe import Recipe
 class TrainingModule(lightning.LightningModule):
     """Trains a network by the loss per note.
 
-    Logged: `train/loss` (per note, of the step), and at validation `valid/loss` (per note) and `valid/FIELD` (mean over the
-    field's counted targets), each over all events of the split.
+    Logged: `train/loss` (per note, of the step), and at validation `valid/loss` (per note) and `valid/FIELD` (mean
+    over the field's counted targets), each over all events of the split.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -66,12 +66,16 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         chosen = self.recipe.optimizer
-        matrices = [p for name, p in self.network.named_parameters() if p.ndim > 1 and not name.startswith(("embed", "pos"))]
+        matrices = [
+            p for name, p in self.network.named_parameters() if p.ndim > 1 and not name.startswith(("embed", "pos"))
+        ]
         decayed = {id(parameter) for parameter in matrices}
         others = [p for p in self.network.parameters() if id(p) not in decayed]
         groups = [{"params": matrices, "weight_decay": chosen.weight_decay}, {"params": others, "weight_decay": 0.0}]
         kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
-        optimizer = kind(groups, lr=chosen.learning_rate, betas=chosen.betas, fused=self.trainer.precision != "16-mixed")
+        optimizer = kind(
+            groups, lr=chosen.learning_rate, betas=chosen.betas, fused=self.trainer.precision != "16-mixed"
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, chosen.share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

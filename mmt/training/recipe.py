@@ -1,7 +1,7 @@
 """What a training is: every number of a recipe, documented under its name, and how a YAML file becomes one.
 
-Sections: `representation` and `network` (the model), `data`, `optimizer`, `trainer`, `sampling` (defaults of the trained
-model), `seed`.
+Sections: `representation` and `network` (the model), `data`, `optimizer`, `trainer`, `sampling` (defaults of the
+trained model), `seed`.
 """
 
 from __future__ import annotations

@@ -63,7 +63,9 @@ def train(
     if resume and not state.exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
     if output.exists() and not resume:
-        raise FileExistsError(f"{output} exists; give another folder, or go on with the training that is there (resume)")
+        raise FileExistsError(
+            f"{output} exists; give another folder, or go on with the training that is there (resume)"
+        )
     output.mkdir(parents=True, exist_ok=True)
     (output / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
     lightning.seed_everything(recipe.seed, verbose=False)
@@ -82,7 +84,9 @@ def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
     ours, theirs = recipe.representation.to_dict(), corpus.representation.to_dict()
     for name in ("resolution", "instruments"):
         if ours[name] != theirs[name]:
-            raise ValueError(f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation")
+            raise ValueError(
+                f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation"
+            )
 
 
 def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, done: int) -> lightning.Trainer:
@@ -116,7 +120,9 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
     )
 
 
-def _loaders(recipe: Recipe, training: Corpus, validation: Corpus, first: int) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+def _loaders(
+    recipe: Recipe, training: Corpus, validation: Corpus, first: int
+) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     limits = Limits(recipe.network.context + 1, recipe.representation.beats)
     data = recipe.data
     batches = TrainingBatches(
