@@ -52,6 +52,8 @@ _LOW_RATE, _HIGH_RATE = 44_100, 88_200
 
 # The whistle of the carried SoundFont loops outside its sample: symusic plays whatever lies there. The ocarina is near.
 _WHISTLE, _OCARINA = 78, 79
+# The drum kits that SoundFonts have (Roland GS); any other would be silent, so the first one plays it.
+_DRUM_KITS = (0, 8, 16, 24, 25, 32, 40, 48)
 
 
 def write_wav(
@@ -148,9 +150,20 @@ def render(
             f"the music lasts {length / 60:,.0f} minutes, more than the {LONGEST / 60:.0f} that are rendered; "
             "is an event far away by mistake? Cut the music, for example by encode(music, beats=…), or write it as .mid"
         )
+    sound = _render_notes(notes, soundfont, sample_rate)
+    loudest = float(np.abs(sound).max())
+    if not 0 < loudest < 1e6:
+        raise ValueError(f"the SoundFont {_soundfont_path(soundfont)} has no sound for this music; choose another")
+    sound *= PEAK / loudest
+    audible = np.flatnonzero(np.abs(sound).max(axis=1) > _INAUDIBLE * PEAK)[-1]
+    return sound[: max(audible + 1, int(np.ceil(length * sample_rate)))]
+
+
+def _render_notes(notes: TimedNotes, soundfont: str | os.PathLike[str] | None, sample_rate: int) -> Sound:
+    """Render block after block of notes, by their onsets, into one sound."""
     synthesizers = _synthesizers(soundfont, sample_rate)
 
-    sound = np.zeros((int(np.ceil((length + _TAIL) * sample_rate)), 2), np.float32)
+    sound = np.zeros((int(np.ceil((_end(notes) + _TAIL) * sample_rate)), 2), np.float32)
     room = _room(sample_rate)
     block_of_note = (notes["start"] // _BLOCK).astype(int)
     for block in np.unique(block_of_note):
@@ -159,13 +172,7 @@ def render(
         first = round(block * _BLOCK * sample_rate)
         part = _in_room(_render_block(within, synthesizers, sample_rate), room)[: len(sound) - first]
         sound[first : first + len(part)] += part
-
-    loudest = float(np.abs(sound).max())
-    if not 0 < loudest < 1e6:
-        raise ValueError(f"the SoundFont {_soundfont_path(soundfont)} has no sound for this music; choose another")
-    sound *= PEAK / loudest
-    audible = np.flatnonzero(np.abs(sound).max(axis=1) > _INAUDIBLE * PEAK)[-1]
-    return sound[: max(audible + 1, int(np.ceil(length * sample_rate)))]
+    return sound
 
 
 def _timed_notes(music: muspy.Music) -> TimedNotes:
@@ -177,6 +184,7 @@ def _timed_notes(music: muspy.Music) -> TimedNotes:
     notes["duration"][raw.is_drum] = np.clip(notes["duration"][raw.is_drum], *_DRUM_RINGS)
     notes["pitch"], notes["is_drum"] = raw.pitch, raw.is_drum
     notes["program"] = np.where((raw.program == _WHISTLE) & ~raw.is_drum, _OCARINA, raw.program)
+    notes["program"][raw.is_drum & ~np.isin(raw.program, _DRUM_KITS)] = _DRUM_KITS[0]
     notes["velocity"] = 64 if raw.velocity is None else np.minimum(raw.velocity, 127)
     in_range = [(notes[name] >= 0) & (notes[name] < 128) for name in ("pitch", "program")]
     return notes[in_range[0] & in_range[1] & (notes["velocity"] > 0) & (notes["duration"] > 0)]

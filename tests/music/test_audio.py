@@ -169,6 +169,11 @@ def test_the_broken_whistle_is_played_by_the_ocarina():
     np.testing.assert_array_equal(whistle, ocarina)
 
 
+def test_a_drum_kit_that_no_soundfont_has():
+    known, unknown = (audio.render(piece((program, [(0, 38, 6)], True))) for program in (0, 99))
+    np.testing.assert_array_equal(unknown, known)
+
+
 def test_only_the_beginning():
     music = piece((40, [(12 * i, 60 + i % 5, 12) for i in range(200)]))
     sound, whole = audio.render(music, seconds=3), audio.render(music)
