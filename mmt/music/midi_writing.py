@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -113,16 +113,17 @@ def _conductor(music: muspy.Music) -> list[Event]:
         # 24 MIDI clocks a click, 8 thirty-seconds a quarter note: the usual.
         events.append((signature.time, 0, _meta(_TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8)))))
     for key in music.key_signatures:
-        if (sharps := _sharps(key)) is not None:
-            events.append((key.time, 0, _meta(_KEY_SIGNATURE, struct.pack("bb", sharps, key.mode == "minor"))))
-    events += [(lyric.time, 0, _meta(chunks.LYRIC, lyric.lyric.encode())) for lyric in music.lyrics]
+        if (count := sharps(key)) is not None:
+            events.append((key.time, 0, _meta(_KEY_SIGNATURE, struct.pack("bb", count, key.mode == "minor"))))
+    for lyric in [*music.lyrics, *(lyric for track in music.tracks for lyric in track.lyrics)]:
+        events.append((lyric.time, 0, _meta(chunks.LYRIC, lyric.lyric.encode())))
     return events
 
 
-def _sharps(key: Any) -> int | None:
+def sharps(key: muspy.KeySignature) -> int | None:
     """Sharps (flats below 0) of a `muspy.KeySignature`; None where it says too little, or more than seven."""
     if key.fifths is not None:
-        return key.fifths if -7 <= key.fifths <= 7 else None
+        return int(key.fifths) if -7 <= key.fifths <= 7 else None
     if key.root is None or key.mode not in ("major", "minor"):
         return None
     major = key.root + 3 if key.mode == "minor" else key.root

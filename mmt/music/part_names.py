@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from mmt.representation.instruments import GENERAL_MIDI_NAMES
+
 CHOIR = 52
 _VOICES = (52, 53, 54)
 
@@ -90,9 +92,11 @@ def program_of(sound: str, instrument: str, part: str, midi_program: int | None,
     >>> program_of("", "Voice", "Singstimme", 68, sung=True), program_of("", "", "Violine II", None, sung=False)
     (52, 40)
     """
+    if midi_program is not None and instrument == GENERAL_MIDI_NAMES[midi_program] and not sung:
+        return midi_program
     if _is_voice(sound.lower(), instrument.lower(), part.lower(), sung):
         return midi_program if midi_program in _VOICES else CHOIR
-    if midi_program is not None and 0 <= midi_program < 128:
+    if midi_program is not None:
         return midi_program
     for name in (instrument, part, sound.replace(".", " ").replace("-", " ")):
         for words, program in _PROGRAMS:

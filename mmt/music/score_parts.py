@@ -20,6 +20,7 @@ from mmt.representation.notes import DEFAULT_VELOCITY
 if TYPE_CHECKING:
     import muspy
 
+_LONGEST_LEAP = 4  # beats that a tie may leap over
 GRACES_PER_BEAT = 8  # a grace note lasts an eighth of a beat
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -87,10 +88,11 @@ class Part:
         notes: dict[str, list[list[int]]] = {}
         lyrics: dict[str, list[muspy.Lyric]] = defaultdict(list)
         open_ties: dict[tuple[str, int], list[tuple[list[int], str]]] = defaultdict(list)
+        gap = _LONGEST_LEAP * self._resolution
         for index, start in played:
             measure = self.measures[index] if index < len(self.measures) else Measure()
             for note in measure.notes:
-                row = _tied(note, start + note.position, open_ties[note.instrument, note.pitch])
+                row = _tied(note, start + note.position, open_ties[note.instrument, note.pitch], gap)
                 if row is None:
                     # A grace note may begin before its measure, though not before the piece.
                     row = [max(start + note.position, 0), note.pitch, note.duration, note.velocity]
@@ -243,15 +245,21 @@ def number(text: str | None) -> float:
     return value if math.isfinite(value) and abs(value) < 1e9 else 0
 
 
-def _tied(note: Note, time: int, open_ties: list[tuple[list[int], str]]) -> list[int] | None:
-    """Lengthen the note that this one continues, and return it; of several, one in the same voice is taken."""
+def _tied(note: Note, time: int, open_ties: list[tuple[list[int], str]], gap: int) -> list[int] | None:
+    """Lengthen the note that this one continues, and return it; of several, one that ends here in the same voice.
+
+    Ties may leap over up to `gap` ticks: so are spread chords written, whose notes are all held until the last.
+    """
     if not note.tied_from:
         return None
-    # Rounding to ticks may leave a gap of one.
-    ending = [tie for tie in open_ties if abs(tie[0][0] + tie[0][2] - time) <= 1]
-    if not ending:
+
+    def distance(tie: tuple[list[int], str]) -> tuple[int, bool]:
+        (onset, _, duration, _), voice = tie
+        return abs(time - onset - duration), voice != note.voice
+
+    tie = min(open_ties, key=distance, default=None)
+    if tie is None or distance(tie)[0] > gap or tie[0][0] >= time:
         return None
-    tie = next((tie for tie in ending if tie[1] == note.voice), ending[0])
     open_ties.remove(tie)
     tie[0][2] = time + note.duration - tie[0][0]
     return tie[0]
