@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,9 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
     return music
 
 
-def write(path: str | os.PathLike[str], music: muspy.Music, *, overwrite: bool = True) -> None:
+def write(
+    path: str | os.PathLike[str], music: muspy.Music, *, overwrite: bool = True, prompt_beats: float | None = None
+) -> None:
     """Write a piece of music; the file appears whole or not at all.
 
     Parameters
@@ -75,6 +78,8 @@ def write(path: str | os.PathLike[str], music: muspy.Music, *, overwrite: bool =
         What to write.
     overwrite
         Whether an existing file may be replaced.
+    prompt_beats
+        Where a prompt ends and what was made of it begins; told apart in the picture, of no effect on other files.
 
     Raises
     ------
@@ -93,6 +98,8 @@ def write(path: str | os.PathLike[str], music: muspy.Music, *, overwrite: bool =
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file in it")
     writer = _by_suffix(path, _WRITERS, "write")
+    if writer is _write_png:
+        writer = partial(_write_png, prompt_beats=prompt_beats)
     if path.exists() and not overwrite:
         raise FileExistsError(f"cannot write {path}: the file exists already; name another, or allow overwriting")
     if not path.parent.is_dir():
@@ -208,10 +215,10 @@ def _write_wav(path: Path, music: muspy.Music) -> None:
     write_wav(path, music)
 
 
-def _write_png(path: Path, music: muspy.Music) -> None:
+def _write_png(path: Path, music: muspy.Music, prompt_beats: float | None = None) -> None:
     from mmt.music.pictures import write_png
 
-    write_png(path, music)
+    write_png(path, music, prompt_beats)
 
 
 def _plain_number(value: Any) -> Any:
@@ -231,6 +238,7 @@ _WRITERS: dict[str, Callable[[Path, Any], None]] = (
     | {".json": _write_json, ".yaml": _write_yaml, ".yml": _write_yaml, ".wav": _write_wav, ".png": _write_png}
 )
 
-# Suffixes of what `read` reads, and of those the MIDI files.
+# Suffixes of what is read and written, and of those the MIDI files.
 READABLE = frozenset(_READERS)
+WRITABLE = frozenset(_WRITERS)
 MIDI_SUFFIXES = frozenset(suffix for suffix, reader in _READERS.items() if reader is _read_midi)

@@ -70,8 +70,12 @@ def decode_events(
 def draw_event(logits: Sequence[Tensor], rules: Grammar, filters: Filters, uniform: Tensor) -> Tensor:
     """Draw the fields of the next event, (batch, 6), from six logits (batch, size) and numbers (batch, 6) of [0, 1)."""
     event = torch.zeros(len(uniform), len(FIELDS), dtype=torch.long, device=uniform.device)
+    tempered = filters.temper(logits)
+    chances = rules.chances(tempered)
     for field in range(len(FIELDS)):
-        mask = rules.type_mask() if field == TYPE else rules.mask(field, event)
-        allowed = filters.apply(logits[field].masked_fill(~mask, -torch.inf), field)
-        event[:, field] = draw(allowed, uniform[:, field])
+        if field == TYPE:
+            allowed = tempered[TYPE].masked_fill(~rules.type_mask(), -torch.inf)
+        else:
+            allowed = rules.weigh(tempered[field].masked_fill(~rules.mask(field, event), -torch.inf), field, event, chances)
+        event[:, field] = draw(filters.apply(allowed, field), uniform[:, field])
     return event

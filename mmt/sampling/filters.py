@@ -51,9 +51,12 @@ class Filters:
             min_p=_six("min_p", min_p, "at least 0 and at most 1", lambda p: 0 <= p <= 1),
         )
 
+    def temper(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """The logits (batch, size) of all six fields, each divided by its temperature."""
+        return [field / temperature for field, temperature in zip(logits, self.temperature, strict=True)]
+
     def apply(self, logits: Tensor, field: int) -> Tensor:
-        """Filter the logits (batch, size) of a field."""
-        logits = logits / self.temperature[field]
+        """Filter the tempered logits (batch, size) of a field by top-k, top-p and min-p, in this order."""
         if (k := self.top_k[field]) is not None:
             logits = keep_top_k(logits, k)
         if (p := self.top_p[field]) is not None and p < 1:

@@ -7,6 +7,7 @@ rule: type and beat never fall. Masks are (batch, size), true where a code may b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,10 @@ class Grammar(Protocol):
     def type_mask(self) -> Tensor: ...
 
     def mask(self, field: int, event: Tensor) -> Tensor: ...
+
+    def chances(self, logits: Sequence[Tensor]) -> list[Tensor]: ...
+
+    def weigh(self, logits: Tensor, field: int, event: Tensor, chances: Sequence[Tensor]) -> Tensor: ...
 
     def advance(self, event: Tensor) -> None: ...
 
@@ -125,6 +130,31 @@ class StrictGrammar:
         allowed = allowed & (listed | ~tied | (codes > floor) | ((codes == floor) & grows))
         return allowed | (~note & ~listed & (codes == 0))
 
+    def chances(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """How likely the fields behind each field exceed the floor if all before repeat it: log-probabilities, six (batch,).
+
+        The six heads do not know of each other. Masks alone would draw a beat that repeats the last note's, because a
+        higher position may come, and then be left with positions that the network thinks impossible. With these
+        chances as weights, an event is drawn from the product of the heads under the condition that it is a greater one.
+        """
+        behind = [torch.full_like(logits[0][:, 0], -torch.inf)]
+        for field in range(INSTRUMENT, BEAT, -1):
+            codes = self._codes(field)
+            allowed = self.declared & (codes > 0) if field == INSTRUMENT else codes > 0
+            shares = logits[field].masked_fill(~allowed, -torch.inf).log_softmax(dim=-1)
+            floor = self.floor[:, field - BEAT, None]
+            above = shares.masked_fill(codes <= floor, -torch.inf).logsumexp(dim=-1)
+            repeated = shares.gather(-1, floor).squeeze(-1) + behind[0]
+            behind.insert(0, torch.logaddexp(above, repeated))
+        return [torch.zeros_like(behind[0]), *behind]
+
+    def weigh(self, logits: Tensor, field: int, event: Tensor, chances: Sequence[Tensor]) -> Tensor:
+        """Weigh the code that repeats the floor by the chance that a later field exceeds it."""
+        place = field - BEAT
+        tied = (event[:, TYPE] == NOTE) & (event[:, BEAT:field] == self.floor[:, :place]).all(dim=1)
+        repeats = tied[:, None] & (self._codes(field) == self.floor[:, place, None])
+        return torch.where(repeats, logits + chances[field][:, None], logits)
+
     def keep(self, rows: Tensor) -> None:
         """Keep only these pieces of the batch (indices), in this order."""
         for name in ("last_type", "last_instrument", "last_beat", "declared", "floor"):
@@ -179,6 +209,12 @@ class PaperGrammar:
             floor = self.last_beat.clamp(min=self.bounds.first_beat + 1, max=self.bounds.max_beats)
             allowed = allowed & (codes >= floor[:, None]) & (codes <= self.bounds.max_beats)
         return torch.where(used[:, None], allowed, codes == 0)
+
+    def chances(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        return []
+
+    def weigh(self, logits: Tensor, field: int, event: Tensor, chances: Sequence[Tensor]) -> Tensor:
+        return logits
 
     def keep(self, rows: Tensor) -> None:
         self.last_type, self.last_beat = self.last_type[rows], self.last_beat[rows]

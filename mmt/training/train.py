@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe
 
-RESUME = "resume.ckpt"
+RECIPE, RESUME = "recipe.yaml", "resume.ckpt"
 
 
 def train(
@@ -29,7 +30,8 @@ def train(
     output: str | os.PathLike[str],
     *,
     resume: bool = False,
-    progress: bool = True,
+    overwrite: bool = False,
+    progress: bool = False,
 ) -> Path:
     """Train, and write checkpoint folders `best` and `last`, `recipe.yaml` and `log/` (csv) to a folder.
 
@@ -40,7 +42,8 @@ def train(
     corpus : path
         A folder that `mmt-prepare` made.
     output : path
-        A new folder for the run; with `resume`, that of a run which was stopped, and goes on.
+        A new folder for the run; with `resume`, that of a run which was stopped, and goes on; with `overwrite`, that of a
+        run which is thrown away.
     progress : bool
         Whether to show a bar.
 
@@ -52,7 +55,7 @@ def train(
     Raises
     ------
     FileExistsError
-        If `output` exists and `resume` is false.
+        If `output` exists and neither `resume` nor `overwrite` is true, or it is no run.
     ValueError
         If the corpus was prepared for another representation, or there is nothing to resume.
     """
@@ -63,11 +66,9 @@ def train(
     if resume and not state.exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
     if output.exists() and not resume:
-        raise FileExistsError(
-            f"{output} exists; give another folder, or go on with the training that is there (resume)"
-        )
+        _make_room(output, overwrite)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
     lightning.seed_everything(recipe.seed, verbose=False)
     done = _steps_done(state) if resume else 0
     trainer = _trainer(recipe, output, training, progress, done)
@@ -78,6 +79,18 @@ def train(
         weights_only=False,
     )
     return output / "best"
+
+
+def _make_room(output: Path, overwrite: bool) -> None:
+    if not overwrite:
+        raise FileExistsError(
+            f"{output} exists; give another folder, go on with its training (resume), or overwrite it"
+        )
+    if not (output / RECIPE).exists():
+        raise FileExistsError(
+            f"{output} is no training run (it has no {RECIPE}), and so is not overwritten; give another"
+        )
+    shutil.rmtree(output)
 
 
 def _check_representation(recipe: Recipe, corpus: Corpus) -> None:

@@ -1,0 +1,76 @@
+"""What the commands share: their habits, and how they end.
+
+Exit status 0: done; 1: failed; 2: wrong usage; 130: stopped by Ctrl-C. An error is one line; `--debug` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+
+class UsageError(Exception):
+    """Arguments that do not go together: exit status 2."""
+
+
+def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """A parser whose help shows every default."""
+    return argparse.ArgumentParser(prog=name, description=description, epilog=epilog, formatter_class=_HelpFormatter)
+
+
+def add_habits(arguments: argparse.ArgumentParser) -> None:
+    """The arguments that every command has."""
+    shared = arguments.add_argument_group("as in every command")
+    shared.add_argument(
+        "--quiet", action=argparse.BooleanOptionalAction, default=False, help="print nothing but errors"
+    )
+    shared.add_argument(
+        "--debug", action=argparse.BooleanOptionalAction, default=False, help="show where an error arose"
+    )
+    shared.add_argument(
+        "--overwrite", action=argparse.BooleanOptionalAction, default=False, help="replace what exists already"
+    )
+
+
+def run(
+    arguments: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None], given: Sequence[str] | None
+) -> int:
+    """Parse, run the command, and turn whatever goes wrong into one line and an exit status."""
+    chosen = arguments.parse_args(given)
+    try:
+        with warnings.catch_warnings():
+            if not chosen.debug:
+                warnings.simplefilter("ignore")
+            command(chosen)
+    except KeyboardInterrupt:
+        print(f"{arguments.prog}: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if chosen.debug:
+            raise
+        print(f"{arguments.prog}: error: {_one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def wants_progress(chosen: argparse.Namespace) -> bool:
+    """Whether to show a bar: on a terminal, unless asked to be quiet."""
+    return not chosen.quiet and sys.stderr.isatty()
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, (ValueError, OSError, UsageError)) and text:
+        return text
+    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, but not where a default is "none": the help text says there what that means."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, argparse.SUPPRESS):
+            return action.help
+        return super()._get_help_string(action)
