@@ -14,3 +14,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the folder {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def train_zip(shared: Path) -> Path:
+    """The archive of 2,611 MIDI files."""
+    return shared / "data" / "train.zip"

@@ -1,4 +1,4 @@
-"""What a MIDI file is made of: its header, its track chunks, and the texts in a track.
+"""What a MIDI file is made of: its header, its track chunks, and the marks in a track.
 
 Standard MIDI Files 1.0: a header chunk "MThd" (format, number of tracks, ticks per beat), then chunks; each "MTrk" is a
 track, a row of events, and before each event stand the ticks since the last (a variable-length quantity of 7-bit
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 # How far into a file the header may begin: a RIFF wrapper (.rmi) and MacBinary put some bytes before it.
 _LONGEST_PREAMBLE = 4096
 
-Text = tuple[int, int, str]
-"""(tick, kind, text)"""
-COPYRIGHT, TRACK_NAME, LYRIC = 2, 3, 5
+Mark = tuple[int, int, bytes]
+"""A meta event: (tick, kind, content)"""
+COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x02, 0x03, 0x05, 0x51, 0x58, 0x59
 END_OF_TRACK = b"\xff\x2f\x00"
 _END = 0x2F
 
 
-_TEXTS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC))
+_MARKS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE))
 # System messages have no place in a file, but some have strayed into one. The rest is undefined.
 _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
@@ -36,11 +36,11 @@ class Chunks:
 
 @dataclass(frozen=True)
 class Scan:
-    """A track that was looked through: its events in sound form, how many notes it strikes, and its texts."""
+    """A track that was looked through: its events in sound form, how many notes it strikes, and its marks."""
 
     events: bytes
     notes: int
-    texts: tuple[Text, ...]
+    marks: tuple[Mark, ...]
 
     def file(self, resolution: int) -> bytes:
         """A whole MIDI file of this track alone."""
@@ -102,7 +102,7 @@ def scan(track: bytes) -> Scan:
     """
     notes, tick, running, after_system = 0, 0, 0, False
     sounding = [0] * (16 * 128)
-    texts: list[Text] = []
+    marks: list[Mark] = []
     missing: list[tuple[int, int]] = []  # (position, status byte)
     position, size, end = 0, len(track), None
     try:
@@ -139,9 +139,9 @@ def scan(track: bytes) -> Scan:
                 end = position - 1
                 break
             else:
-                position, text = _other_event(track, position, status)
-                if text:
-                    texts.append((tick, *text))
+                position, mark = _other_event(track, position, status)
+                if mark:
+                    marks.append((tick, *mark))
                 after_system = after_system or status != 0xFF
     except IndexError:
         position = size + 1
@@ -149,11 +149,11 @@ def scan(track: bytes) -> Scan:
         raise ValueError("the last event is cut off")
     events = _with_status_bytes(track, missing)
     events = events + b"\x00" if end is None else events[: end + len(missing)]
-    return Scan(events + _releases(sounding) + END_OF_TRACK, notes, tuple(texts))
+    return Scan(events + _releases(sounding) + END_OF_TRACK, notes, tuple(marks))
 
 
-def _other_event(track: bytes, position: int, status: int) -> tuple[int, tuple[int, str] | None]:
-    """The position behind a meta event or system message whose status byte was just read, and the text in it."""
+def _other_event(track: bytes, position: int, status: int) -> tuple[int, tuple[int, bytes] | None]:
+    """The position behind a meta event or system message whose status byte was just read, and the mark that it sets."""
     if status in _SYSTEM_LENGTHS:
         return position + _SYSTEM_LENGTHS[status], None
     if status not in (0xF0, 0xF7, 0xFF):
@@ -164,8 +164,7 @@ def _other_event(track: bytes, position: int, status: int) -> tuple[int, tuple[i
         kind = track[position]
         position += 1
     length, position = quantity(track, position)
-    text = (kind, decode_text(track[position : position + length])) if kind in _TEXTS else None
-    return position + length, text
+    return position + length, (kind, track[position : position + length]) if kind in _MARKS else None
 
 
 def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:

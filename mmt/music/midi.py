@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import gc
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,11 +49,11 @@ _FIFTH, _RELATIVE_MINOR = 7, 9
 
 @dataclass(frozen=True)
 class _Parsed:
-    """A MIDI file: per track, in the file's order, a symusic score and the texts (tick, kind, text)."""
+    """A MIDI file: per track, in the file's order, a symusic score and the marks that symusic would change."""
 
     resolution: int
     scores: tuple[Any, ...]
-    texts: tuple[tuple[chunks.Text, ...], ...]
+    marks: tuple[tuple[chunks.Mark, ...], ...]
 
     def instruments(self) -> Iterator[tuple[int, Any]]:
         """(index of the MIDI track, symusic track) for every program and channel that plays a note."""
@@ -61,13 +62,9 @@ class _Parsed:
                 if track.notes:
                     yield index, track
 
-    def marks(self, name: str, *fields: str) -> list[tuple[int, ...]]:
-        """All tempos, or time or key signatures, in order of time: a row of (tick, *fields) each."""
-        rows: list[tuple[int, ...]] = []
-        for score in self.scores:
-            columns = getattr(score, name).numpy()
-            rows += zip(*(columns[field].tolist() for field in ("time", *fields)), strict=True)
-        return sorted(rows, key=itemgetter(0))
+    def all_marks(self, kind: int) -> list[tuple[int, bytes]]:
+        """The marks of a kind in all tracks, (tick, content), in order of time; at one time in the file's order."""
+        return sorted(((tick, c) for marks in self.marks for tick, k, c in marks if k == kind), key=itemgetter(0))
 
 
 def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
@@ -150,9 +147,9 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
     import muspy
 
     parsed = _parse(path)
-    names = [_name(texts) for texts in parsed.texts]
-    copyrights = [text for texts in parsed.texts for _, kind, text in texts if kind == chunks.COPYRIGHT]
-    lyrics = sorted((tick, text) for texts in parsed.texts for tick, kind, text in texts if kind == chunks.LYRIC)
+    names = [_name(marks) for marks in parsed.marks]
+    copyrights = [chunks.decode_text(text) for _, text in parsed.all_marks(chunks.COPYRIGHT)]
+    lyrics = [(tick, chunks.decode_text(text)) for tick, text in parsed.all_marks(chunks.LYRIC)]
     with _without_garbage_collection():
         return muspy.Music(
             metadata=muspy.Metadata(
@@ -176,7 +173,7 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
 def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
     """Read a file's tracks; any failure is one line that names the file."""
     data, name = (source, "MIDI data") if isinstance(source, bytes) else (Path(source).read_bytes(), str(source))
-    scores, texts = [], []
+    scores, marks = [], []
     try:
         parts = chunks.split(data)
         for number, track in enumerate(parts.tracks, start=1):
@@ -187,10 +184,10 @@ def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
                 # symusic's messages have a prefix, and behind the first mark of exclamation they speak of its cursor.
                 reason = str(error).removeprefix("MiniMidi: ").split("!")[0]
                 raise ValueError(f"track {number} is damaged: {reason}") from None
-            texts.append(scan.texts)
+            marks.append(scan.marks)
     except ValueError as error:
         raise ValueError(f"cannot read {name}: {error}") from None
-    return _Parsed(parts.resolution, tuple(scores), tuple(texts))
+    return _Parsed(parts.resolution, tuple(scores), tuple(marks))
 
 
 def _score(scan: chunks.Scan, resolution: int) -> Any:
@@ -204,21 +201,25 @@ def _score(scan: chunks.Scan, resolution: int) -> Any:
     return score
 
 
-def _tempos(parsed: _Parsed) -> list[tuple[int, ...]]:
+def _tempos(parsed: _Parsed) -> list[tuple[int, int]]:
     """(tick, microseconds per beat)"""
-    return [row for row in parsed.marks("tempos", "mspq") if row[1] > 0]
+    marks = parsed.all_marks(chunks.TEMPO)
+    return [(tick, int.from_bytes(mark, "big")) for tick, mark in marks if len(mark) == 3 and any(mark)]
 
 
-def _time_signatures(parsed: _Parsed) -> list[tuple[int, ...]]:
+def _time_signatures(parsed: _Parsed) -> list[tuple[int, int, int]]:
     """(tick, numerator, denominator)"""
-    return [row for row in parsed.marks("time_signatures", "numerator", "denominator") if row[1] > 0 and row[2] > 0]
+    marks = parsed.all_marks(chunks.TIME_SIGNATURE)
+    return [(tick, mark[0], 1 << mark[1]) for tick, mark in marks if len(mark) >= 2 and mark[0] and mark[1] < 8]
 
 
 def _key_signatures(parsed: _Parsed) -> list[tuple[int, int, str, int]]:
     """(tick, pitch class of the root, mode, sharps)"""
+    marks = parsed.all_marks(chunks.KEY_SIGNATURE)
+    keys = [(tick, *struct.unpack("bb", mark[:2])) for tick, mark in marks if len(mark) >= 2]
     return [
-        (time, (sharps * _FIFTH + _RELATIVE_MINOR * minor) % 12, "minor" if minor else "major", sharps)
-        for time, sharps, minor in parsed.marks("key_signatures", "key", "tonality")
+        (tick, (sharps * _FIFTH + _RELATIVE_MINOR * minor) % 12, "minor" if minor else "major", sharps)
+        for tick, sharps, minor in keys
         if -7 <= sharps <= 7 and minor in (0, 1)
     ]
 
@@ -231,9 +232,9 @@ def _muspy_notes(notes: Arrays) -> list[muspy.Note]:
     return list(map(muspy.Note, time, pitch, duration, velocity))
 
 
-def _name(texts: tuple[chunks.Text, ...]) -> str | None:
+def _name(marks: tuple[chunks.Mark, ...]) -> str | None:
     """A track's name without control characters, which names from the wild do contain."""
-    names = (text for _, kind, text in texts if kind == chunks.TRACK_NAME)
+    names = (chunks.decode_text(text) for _, kind, text in marks if kind == chunks.TRACK_NAME)
     printable = ("".join(sign if sign.isprintable() else " " for sign in name).strip() for name in names)
     return next(filter(None, printable), None)
 

@@ -22,7 +22,6 @@ from mmt.representation.notes import DEFAULT_VELOCITY
 if TYPE_CHECKING:
     import muspy
 
-_TEMPO, _TIME_SIGNATURE, _KEY_SIGNATURE = 0x51, 0x58, 0x59
 _SLOWEST = 0xFFFFFF  # microseconds per beat
 
 # At one tick: releases first, so that a repeated note sounds; the program before the notes that it is for.
@@ -57,8 +56,8 @@ def midi_bytes(music: muspy.Music) -> bytes:
     --------
     >>> import muspy
     >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])
-    >>> midi_bytes(music)[:14].hex(" ", 4)
-    '4d546864 00000006 00010002 000c'
+    >>> midi_bytes(music)[:4], len(midi_bytes(music))
+    (b'MThd', 49)
     """
     if not 1 <= (music.resolution or 0) < 1 << 15:
         raise ValueError(f"the music has resolution {music.resolution}; MIDI holds 1 to 32,767 ticks per beat")
@@ -105,16 +104,16 @@ def _conductor(music: muspy.Music) -> list[Event]:
             raise ValueError(
                 f"a tempo of {tempo.qpm} quarter notes per minute at time {tempo.time} does not fit in MIDI"
             )
-        events.append((tempo.time, 0, _meta(_TEMPO, microseconds.to_bytes(3, "big"))))
+        events.append((tempo.time, 0, _meta(chunks.TEMPO, microseconds.to_bytes(3, "big"))))
     for signature in music.time_signatures:
         above, below = signature.numerator, signature.denominator
         if not 1 <= above < 256 or below < 1 or below & (below - 1):
             raise ValueError(f"a time signature of {above}/{below} at time {signature.time} does not fit in MIDI")
         # 24 MIDI clocks a click, 8 thirty-seconds a quarter note: the usual.
-        events.append((signature.time, 0, _meta(_TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8)))))
+        events.append((signature.time, 0, _meta(chunks.TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8)))))
     for key in music.key_signatures:
         if (count := sharps(key)) is not None:
-            events.append((key.time, 0, _meta(_KEY_SIGNATURE, struct.pack("bb", count, key.mode == "minor"))))
+            events.append((key.time, 0, _meta(chunks.KEY_SIGNATURE, struct.pack("bb", count, key.mode == "minor"))))
     for lyric in [*music.lyrics, *(lyric for track in music.tracks for lyric in track.lyrics)]:
         events.append((lyric.time, 0, _meta(chunks.LYRIC, lyric.lyric.encode())))
     return events

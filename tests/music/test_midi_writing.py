@@ -1,0 +1,262 @@
+"""Writing MIDI: four readers read back what was written, and a synthesizer hears every note with its own program."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from pathlib import Path
+
+import mido
+import muspy
+import numpy as np
+import pretty_midi
+import pytest
+import symusic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmt.music.channels import DRUM_CHANNEL, Part, assign, deal
+from mmt.music.midi import read_midi
+from mmt.music.midi_writing import midi_bytes, write_midi
+
+Row = tuple[int, int, int, int, int, bool]
+"""onset, duration, pitch, velocity, program (0 for drums), is_drum"""
+
+
+def rows(music: muspy.Music) -> Counter[Row]:
+    return Counter(
+        (n.time, n.duration, n.pitch, n.velocity, 0 if t.is_drum else t.program, t.is_drum)
+        for t in music.tracks
+        for n in t.notes
+    )
+
+
+def by_symusic(path: Path) -> Counter[Row]:
+    tracks = symusic.Score(str(path)).tracks
+    return Counter(
+        (n.time, n.duration, n.pitch, n.velocity, 0 if t.is_drum else t.program, t.is_drum)
+        for t in tracks
+        for n in t.notes
+    )
+
+
+def by_pretty_midi(path: Path) -> Counter[Row]:
+    midi = pretty_midi.PrettyMIDI(str(path))
+    tick = midi.time_to_tick
+    return Counter(
+        (tick(n.start), tick(n.end) - tick(n.start), n.pitch, n.velocity, 0 if i.is_drum else i.program, i.is_drum)
+        for i in midi.instruments
+        for n in i.notes
+    )
+
+
+READERS = {
+    "mmt": lambda path: rows(read_midi(path)),
+    "muspy": lambda path: rows(muspy.read_midi(path)),
+    "symusic": by_symusic,
+    "pretty_midi": by_pretty_midi,
+}
+
+
+def heard(path: Path) -> Counter[tuple[int, int, int, int]]:
+    """(onset, end, pitch, program) as a synthesizer plays them: by channel alone, the tracks merged by time.
+
+    A release ends every note of its pitch in the channel.
+    """
+    streams = []
+    for number, track in enumerate(mido.MidiFile(path).tracks):
+        time, events = 0, []
+        for place, message in enumerate(track):
+            time += message.time
+            events.append((time, number, place, message))
+        streams.append(events)
+    program, sounding = [0] * 16, {}
+    notes: Counter[tuple[int, int, int, int]] = Counter()
+    for time, _, _, message in heapq.merge(*streams):
+        if message.type == "program_change":
+            program[message.channel] = message.program
+        elif message.type == "note_on" and message.channel != DRUM_CHANNEL:
+            sounding.setdefault((message.channel, message.note), []).append((time, program[message.channel]))
+        elif message.type == "note_off":
+            for onset, played_by in sounding.pop((message.channel, message.note), ()):
+                notes[onset, time, message.note, played_by] += 1
+    return notes
+
+
+def wanted(music: muspy.Music) -> Counter[tuple[int, int, int, int]]:
+    return Counter(
+        (n.time, n.time + n.duration, n.pitch, t.program) for t in music.tracks if not t.is_drum for n in t.notes
+    )
+
+
+def piece(*tracks: muspy.Track) -> muspy.Music:
+    return muspy.Music(resolution=12, tracks=list(tracks))
+
+
+def line(program: int, *notes: tuple[int, int, int], is_drum: bool = False) -> muspy.Track:
+    """A track of (onset, pitch, duration)."""
+    return muspy.Track(
+        program, is_drum, notes=[muspy.Note(onset, pitch, duration, 70) for onset, pitch, duration in notes]
+    )
+
+
+notes = st.tuples(st.integers(0, 60), st.integers(58, 64), st.integers(1, 30))
+tracks = st.builds(
+    lambda program, is_drum, notes: line(program, *notes, is_drum=is_drum),
+    st.integers(0, 127),
+    st.booleans(),
+    st.lists(notes, min_size=1, max_size=25),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(tracks, min_size=1, max_size=24))
+def test_four_readers_read_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, tracks: list[muspy.Track]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.mid"
+    music = piece(*tracks)
+    write_midi(path, music)
+    for name, reader in READERS.items():
+        assert reader(path) == rows(music), name
+
+
+def test_real_pieces_are_read_back(shared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "copy.mid"
+    folder = shared / "data" / "examples" / "mid"
+    for original in sorted(folder.glob("*.mid"), key=lambda file: file.stat().st_size)[:16]:
+        music = read_midi(original)
+        write_midi(path, music)
+        for name, reader in READERS.items():
+            assert reader(path) == rows(music), (original.name, name)
+        if len(music.tracks) <= 15:
+            assert by_program(heard(path)) == by_program(wanted(music))
+
+
+def by_program(notes: Counter[tuple[int, int, int, int]]) -> Counter[int]:
+    total: Counter[int] = Counter()
+    for (_, _, _, program), count in notes.items():
+        total[program] += count
+    return total
+
+
+def test_a_synthesizer_hears_more_than_15_instruments(tmp_path: Path) -> None:
+    """40 programs at once, none at the pitch of another: 15 channels must do."""
+    music = piece(*(line(program, *((12 * beat, 40 + program, 12) for beat in range(8))) for program in range(40)))
+    write_midi(tmp_path / "40.mid", music)
+    for name, reader in READERS.items():
+        assert reader(tmp_path / "40.mid") == rows(music), name
+    assert heard(tmp_path / "40.mid") == wanted(music)
+
+
+def test_instruments_that_never_meet_share_a_channel(tmp_path: Path) -> None:
+    """All at one pitch, two at a time."""
+    music = piece(*(line(program, (12 * (program // 2) * 2, 60, 12)) for program in range(60)))
+    write_midi(tmp_path / "60.mid", music)
+    assert heard(tmp_path / "60.mid") == wanted(music)
+
+
+def test_parts_that_double_each_other_sound_at_their_own_lengths(tmp_path: Path) -> None:
+    music = piece(line(40, (0, 60, 24), (0, 60, 12), (6, 60, 3), (24, 60, 12)), line(48, (0, 60, 36), (12, 60, 6)))
+    write_midi(tmp_path / "doubles.mid", music)
+    for name, reader in READERS.items():
+        assert reader(tmp_path / "doubles.mid") == rows(music), name
+    assert heard(tmp_path / "doubles.mid") == wanted(music)
+
+
+def part(program: int, notes: list[tuple[int, int, int]], is_drum: bool = False) -> Part:
+    onset, end, pitch = np.array(notes, np.int64).T
+    return Part(None, program, is_drum, onset, end, pitch, np.full(len(onset), 64))
+
+
+def test_deal() -> None:
+    first, second = deal(part(0, [(0, 12, 60), (0, 24, 60), (12, 24, 60), (24, 30, 60), (0, 24, 64)]))
+    assert sorted(zip(first.onset.tolist(), first.end.tolist(), first.pitch.tolist(), strict=True)) == [
+        (0, 24, 60), (0, 24, 64), (24, 30, 60),
+    ]  # fmt: skip
+    assert list(zip(second.onset.tolist(), second.end.tolist(), strict=True)) == [(0, 12), (12, 24)]
+    assert (first.doubles, second.doubles) == (False, True)
+
+
+def test_channels_are_their_own_while_they_last() -> None:
+    parts = [part(program, [(0, 10, 60)], is_drum=program == 3) for program in range(16)]
+    channels = assign(parts)
+    assert channels[3] == DRUM_CHANNEL
+    assert sorted(channels) == list(range(16))
+
+
+def test_a_doubling_gives_way_to_an_instrument() -> None:
+    parts = [part(0, [(0, 10, 60)]) for _ in range(16)]
+    doubling = Part(**{**vars(parts[0]), "doubles": True})
+    channels = assign([doubling, *parts[:15]])
+    assert len(set(channels[1:])) == 15
+
+
+def test_marks_and_texts_are_read_back(tmp_path: Path) -> None:
+    music = muspy.Music(
+        metadata=muspy.Metadata(title="Lied für zwei", copyright="1827"),
+        resolution=24,
+        tempos=[muspy.Tempo(0, 96.0), muspy.Tempo(48, 60.0)],
+        time_signatures=[muspy.TimeSignature(0, 3, 4), muspy.TimeSignature(72, 12, 8)],
+        key_signatures=[
+            muspy.KeySignature(0, root=2, mode="major"),
+            muspy.KeySignature(24, root=0, mode="minor"),
+            muspy.KeySignature(48, fifths=-4, mode="minor", root=5),
+            muspy.KeySignature(72, root=1, mode="dorian"),
+        ],
+        tracks=[muspy.Track(40, name="Geige", notes=[muspy.Note(3, 60, 24, 1)], lyrics=[muspy.Lyric(3, "früh")])],
+    )
+    write_midi(tmp_path / "marks.mid", music)
+    copy = read_midi(tmp_path / "marks.mid")
+    assert (copy.metadata.title, copy.metadata.copyright) == ("Lied für zwei", "1827")
+    assert [(tempo.time, round(tempo.qpm, 3)) for tempo in copy.tempos] == [(0, 96), (48, 60)]
+    assert copy.time_signatures == music.time_signatures
+    assert [(key.time, key.fifths, key.mode) for key in copy.key_signatures] == [
+        (0, 2, "major"), (24, -3, "minor"), (48, -4, "minor"),
+    ]  # fmt: skip
+    assert copy.tracks[0].name == "Geige"
+    assert (copy.tracks[0].notes[0].velocity, copy.lyrics[0].lyric) == (1, "früh")
+
+
+def test_all_keys_are_read_back(tmp_path: Path) -> None:
+    keys = [muspy.KeySignature(root, root=root, mode=mode) for mode in ("major", "minor") for root in range(12)]
+    for key in keys:
+        music = piece(line(0, (0, 60, 12)))
+        music.key_signatures = [muspy.KeySignature(0, root=key.root, mode=key.mode)]
+        write_midi(tmp_path / "key.mid", music)
+        for reader in (read_midi, muspy.read_midi):
+            (copy,) = reader(tmp_path / "key.mid").key_signatures
+            assert (copy.root, copy.mode) == (key.root, key.mode)
+
+
+def test_what_is_too_short_or_too_soft_sounds_all_the_same(tmp_path: Path) -> None:
+    music = piece(muspy.Track(0, notes=[muspy.Note(0, 60, 0, 0), muspy.Note(12, 60, 12)]))
+    music.tracks[0].notes[1].velocity = None
+    write_midi(tmp_path / "soft.mid", music)
+    for name, reader in READERS.items():
+        assert reader(tmp_path / "soft.mid") == Counter([(0, 1, 60, 1, 0, False), (12, 12, 60, 64, 0, False)]), name
+
+
+def test_thousands_of_equal_notes_are_kept() -> None:
+    data = midi_bytes(piece(line(0, *[(0, 60, 12)] * 3000)))
+    assert len(data) > 3000 * 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resolution": 40000}, "resolution 40000"),
+        ({"tempos": [muspy.Tempo(0, 1.0)]}, "tempo of 1.0"),
+        ({"time_signatures": [muspy.TimeSignature(0, 4, 3)]}, "time signature of 4/3"),
+        ({"tracks": [line(128, (0, 60, 12))]}, "program 128"),
+        ({"tracks": [line(0, (0, 128, 12))]}, "pitch 128"),
+        ({"tracks": [line(0, (-1, 60, 12))]}, "time -1"),
+        ({"tracks": [line(0, (1 << 29, 60, 12))]}, "2\\^28"),
+    ],
+)
+def test_what_midi_cannot_hold_is_refused(change: dict[str, object], message: str) -> None:
+    music = piece(line(0, (0, 60, 12)))
+    for name, value in change.items():
+        setattr(music, name, value)
+    with pytest.raises(ValueError, match=message):
+        midi_bytes(music)
