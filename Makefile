@@ -1,0 +1,49 @@
+# `make demo` and `make test` each do everything that they need, from nothing: a virtual environment, the packages, the job.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# The constraints hold for build environments too. Two threads that wait without spinning: many tests start torch.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test test-fast lint format wheel check-wheel clean
+
+demo: .venv/installed
+	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 1 \
+		-o out/demo.mid --png --wav --overwrite
+
+test: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q
+
+test-fast: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not slow"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: .venv/installed-dev
+	rm -rf dist
+	$(BIN)/pip wheel -q --no-deps -w dist .
+
+# Install the wheel where nothing else is, leave the tree, and generate.
+check-wheel: wheel
+	bash tests/check_wheel.sh dist/*.whl
+
+clean:
+	rm -rf .venv dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e .
+	touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e ".[dev,notebooks]"
+	touch .venv/installed $@

@@ -1,0 +1,195 @@
+"""mmt-generate: the three ways, what is written, and one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmt
+from mmt.cli.generate import main
+
+TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
+QUARTET = TINY / "mayer_quartet_in_g_minor.mid"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows nothing, but writes valid pieces all the same."""
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    mmt.new_model("tiny", seed=0).save(folder)
+    return folder
+
+
+def generate(checkpoint: Path, *arguments: object) -> int:
+    return main(["--checkpoint", str(checkpoint), "--device", "cpu", *map(str, arguments)])
+
+
+def error_of(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_from_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    assert generate(checkpoint, "-o", tmp_path / "a.mid", "--seed", 3) == 0
+    assert mmt.read(tmp_path / "a.mid").tracks
+
+
+def test_for_instruments_in_the_right_sound(checkpoint: Path, tmp_path: Path) -> None:
+    assert (
+        generate(checkpoint, "--instruments", "violin, 42, Oboe", "-n", 3, "-o", tmp_path / "trios", "--seed", 1) == 0
+    )
+    for number in (1, 2, 3):
+        assert {track.program for track in mmt.read(tmp_path / "trios" / f"{number}.mid").tracks} <= {40, 42, 68}
+
+
+def test_continuing_keeps_the_first_beats(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.json"
+    assert generate(checkpoint, "--continue", QUARTET, "--beats", 4, "-o", out, "--seed", 1) == 0
+    before, after = (mmt.encode(mmt.read(path)) for path in (QUARTET, out))
+    first = before[(before[:, 0] == 3) & (before[:, 1] <= 4)]
+    assert np.array_equal(after[(after[:, 0] == 3) & (after[:, 1] <= 4)], first)
+    assert mmt.read(out).tempos[0].qpm == mmt.read(QUARTET).tempos[0].qpm
+
+
+def test_what_is_left_out_is_said(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generate(checkpoint, "--continue", QUARTET, "--beats", 4, "-o", tmp_path / "c.mid")
+    assert "1,820 of 1,824 notes kept; left out: 4 doubled notes" in capsys.readouterr().out
+
+
+def test_picture_sound_and_text_beside_the_piece(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.mid"
+    assert generate(checkpoint, "-o", out, "--png", "--wav", "--text", "--seed", 3, "--max-beats", 8) == 0
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    with wave.open(str(out.with_suffix(".wav"))) as sound:
+        assert sound.getnframes() > 0
+    assert out.with_suffix(".txt").read_text().startswith("(0, 0, 0, 0, 0, 0) Start of song\n")
+
+
+def test_the_same_seed_gives_the_same_file(checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("a.mid", "b.mid"):
+        generate(checkpoint, "-o", tmp_path / name, "--seed", 7, "--temperature", "1.1", "--temperature", "pitch=0.9")
+    assert (tmp_path / "a.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
+
+
+def test_several_pieces_into_numbered_files(checkpoint: Path, tmp_path: Path) -> None:
+    generate(checkpoint, "-o", tmp_path / "a.json", "-n", 2, "--quiet")
+    assert [json.loads((tmp_path / f"a-{number}.json").read_text())["resolution"] for number in (1, 2)] == [12, 12]
+
+
+def test_quiet_prints_nothing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(checkpoint, "-o", tmp_path / "a.mid", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list-instruments"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 64
+    assert any(line.startswith("english-horn") and "69 English Horn" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["-o", "a.mid", "--instruments", "violni"], 1, "did you mean violin"),
+        (["-o", "a.mid", "--instruments", "violin,Violin"], 1, "named twice"),
+        (["-o", "a.mid", "--continue", "missing.mid"], 1, "missing.mid"),
+        (["-o", "a.mid", "--continue", "empty.mid"], 1, "empty"),
+        (["-o", "a.mid", "--continue", "text.mid"], 1, "text.mid"),
+        (["-o", "a.mid", "--continue", "cut.mid"], 1, "cut.mid"),
+        (["-o", "a.mid", "--continue", "drums.json"], 1, "no usable notes"),
+        (["-o", "a.mid", "--continue", str(QUARTET), "--beats", "100000"], 1, "ask for at most"),
+        (["-o", "a.mid", "--continue", str(QUARTET)], 1, "continue from fewer beats"),
+        (["-o", "a.mid", "--continue", str(QUARTET), "--beats", "0"], 1, "at least 1"),
+        (["-o", "there.mid"], 1, "exists"),
+        (["-o", "a.mid", "--temperature", "0"], 1, "above 0"),
+        (["-o", "a.mid", "--temperature", "tone=1"], 1, "unknown field 'tone'"),
+        (["-o", "a.mid", "--temperature", "warm"], 2, "no number"),
+        (["-o", "a.mid", "--beats", "4"], 2, "--continue"),
+        (["-o", "a.mid", "--continue", str(QUARTET), "--instruments", "violin"], 2, "choose one"),
+        (["-o", "a.mid", "-n", "0"], 2, "at least 1"),
+        (["-o", "a.mp3"], 1, ".mid"),
+        (["-o", "a.mid", "--max-events", "3"], 1, "max_events"),
+        (["-o", "a.mid", "--device", "abacus"], 1, "abacus"),
+        ([], 2, "-o piece.mid"),
+    ],
+)
+def test_one_line_for_what_is_wrong(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.mid").touch()
+    Path("there.mid").touch()
+    Path("text.mid").write_text("this is no music")
+    Path("cut.mid").write_bytes(QUARTET.read_bytes()[:500])
+    drum = {"time": 0, "pitch": 40, "duration": 1, "velocity": 64}
+    Path("drums.json").write_text(
+        json.dumps({"resolution": 4, "tracks": [{"program": 0, "is_drum": True, "name": "kit", "notes": [drum]}]})
+    )
+    before = sorted(tmp_path.iterdir())
+    assert main(["--checkpoint", str(checkpoint), *arguments]) == status
+    assert said in error_of(capsys)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_checkpoints_that_do_not_load(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(tmp_path / "nowhere", "-o", tmp_path / "a.mid") == 1
+    assert "nowhere" in error_of(capsys)
+    other = tmp_path / "other"
+    mmt.load_model(checkpoint).save(other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"format_version": 99}))
+    assert generate(other, "-o", tmp_path / "a.mid") == 1
+    assert "format version 99" in error_of(capsys)
+    (other / "config.json").write_text(json.dumps(config))
+    (other / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes()[:1000])
+    assert generate(other, "-o", tmp_path / "a.mid") == 1
+    assert "corrupt or truncated" in error_of(capsys)
+
+
+def test_debug_shows_where(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean"):
+        generate(checkpoint, "-o", tmp_path / "a.mid", "--instruments", "violni", "--debug")
+
+
+def test_wrong_flag_is_wrong_usage() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--no-such-flag"])
+    assert stop.value.code == 2
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys; from mmt.cli.generate import _parser; _parser().format_help();"
+        "print([m for m in ('torch', 'muspy', 'numpy', 'matplotlib', 'lightning') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_every_example_is_continued(shared: Path, tmp_path: Path) -> None:
+    """Real MIDI and MusicXML files, by a model as small as the tiny one with the context of the shipped one."""
+    recipe = tmp_path / "wide.yaml"
+    recipe.write_text(
+        "representation: {beats: 256}\nnetwork: {dim: 32, layers: 1, heads: 2, head_dim: 16, positions: rotary}\n"
+    )
+    mmt.new_model(recipe).save(tmp_path / "wide")
+    files = sorted(file for folder in ("mid", "mxl") for file in (shared / "data" / "examples" / folder).iterdir())
+    assert len(files) == 41
+    for file in files:
+        out = tmp_path / f"{file.name}.mid"
+        assert generate(tmp_path / "wide", "--continue", file, "--beats", 4, "-o", out, "--quiet") == 0, file
+        assert mmt.read(out).tracks

@@ -1,0 +1,81 @@
+"""mmt-prepare and mmt-train: one's own files, from a folder to a model that writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import mmt
+from mmt.cli import generate, prepare, train
+
+TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mine")
+    music = folder / "music"
+    shutil.copytree(TINY, music)
+    (music / "broken.mid").write_text("no music")
+    out = folder / "corpus"
+    assert (
+        prepare.main([str(music), "-o", str(out), "--valid", "0.3", "--test", "0.0", "--jobs", "1", "--seed", "3"]) == 0
+    )
+    return out
+
+
+def test_a_broken_file_is_counted_and_the_rest_kept(corpus: Path) -> None:
+    report = json.loads((corpus / "report.json").read_text())
+    assert report["files"]["kept"] == 4
+    assert list(report["files"]["skipped"]) == ["broken.mid"]
+    assert report["pieces"]["valid"] >= 1
+
+
+def test_from_my_own_files_to_new_music(corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    common = ["tiny", "--corpus", str(corpus), "-o", str(run), "--quiet"]
+    assert train.main([*common[:1], "trainer.max_steps=4", "trainer.validate_every=2", *common[1:]]) == 0
+    assert mmt.load_model(run / "best").training["steps"] in (2, 4)
+    assert generate.main(["--checkpoint", str(run / "best"), "-o", str(tmp_path / "a.mid"), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing", "--corpus", "CORPUS", "-o", "new"], "no recipe is named 'nothing'"),
+        (["tiny", "--corpus", "nowhere", "-o", "new"], "mmt-prepare"),
+        (["tiny", "trainer.max_step=4", "--corpus", "CORPUS", "-o", "new"], "trainer.max_step"),
+        (["tiny", "trainer.max_steps=0", "--corpus", "CORPUS", "-o", "new"], "at least 1"),
+        (["tiny", "--corpus", "CORPUS", "-o", "."], "exists"),
+        (["tiny", "--corpus", "CORPUS", "-o", ".", "--overwrite"], "no training run"),
+        (["tiny", "--corpus", "CORPUS", "-o", "new", "--resume"], "no training to go on with"),
+    ],
+)
+def test_one_line_for_what_is_wrong_with_a_training(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.main([str(corpus) if part == "CORPUS" else part for part in arguments]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["nowhere", "-o", "new"], "nowhere"), ([".", "-o", "new"], "no music"), ([str(TINY), "-o", "."], "exists")],
+)
+def test_one_line_for_what_is_wrong_with_a_preparation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert prepare.main(arguments) == 1
+    assert said in capsys.readouterr().err
