@@ -53,26 +53,40 @@ def draw_splits(
     works, fingerprints : sequences of str, one a piece
         Pieces that share either belong together.
     shares : mapping
-        The share of the works that go to "valid" and to "test", each 0 … 1; the rest go to "train".
+        The share of the works that go to "valid" and to "test", each 0 … 1; the rest go to "train". A small corpus gives
+        each split whose share is not 0 at least one work, "valid" before "test", as long as one is left for "train".
     seed : int
         Another seed, another draw.
 
     Examples
     --------
-    >>> draw_splits(["a", "b", "c"], ["1", "2", "1"], {"valid": 1.0, "test": 0.0})
-    ['valid', 'valid', 'valid']
+    >>> draw_splits(["a", "b", "c"], ["1", "2", "1"], {"valid": 0.3, "test": 0.0})
+    ['valid', 'train', 'valid']
     """
     leader: dict[str, str] = {}
     for work, same in zip(works, fingerprints, strict=True):
         _join(leader, f"work {work}", f"notes {same}")
-    return [_draw(_find(leader, f"work {work}"), shares, seed) for work in works]
+    keys = [_find(leader, f"work {work}") for work in works]
+    drawn = _draw({key: _number(key, seed) for key in keys}, shares)
+    return [drawn[key] for key in keys]
 
 
-def _draw(key: str, shares: Mapping[str, float], seed: int) -> str:
-    number = int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") / 2**64
-    if number < shares["valid"]:
-        return "valid"
-    return "test" if number < shares["valid"] + shares["test"] else "train"
+def _draw(numbers: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, str]:
+    """The split of each key, by its number in [0, 1): "valid" below its share, then "test", then "train"."""
+    border = shares["valid"], shares["valid"] + shares["test"]
+    drawn = {key: "valid" if n < border[0] else "test" if n < border[1] else "train" for key, n in numbers.items()}
+    ascending = sorted(numbers, key=lambda key: numbers[key])
+    for split in ("valid", "test"):
+        left = [key for key in ascending if drawn[key] == "train"]
+        if shares[split] > 0 and split not in drawn.values() and len(left) > 1:
+            drawn[left[0]] = split
+    if "train" not in drawn.values() and sum(shares.values()) < 1:
+        drawn[ascending[-1]] = "train"
+    return drawn
+
+
+def _number(key: str, seed: int) -> float:
+    return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") / 2**64
 
 
 def _find(leader: dict[str, str], name: str) -> str:

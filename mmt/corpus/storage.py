@@ -69,7 +69,9 @@ class Corpus:
             raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
         self.pieces = [piece for piece in pieces if split in (None, piece.split)]
         if not self.pieces:
-            raise ValueError(f"{self.folder} has no piece{f' in its {split} split' if split else ''}")
+            raise ValueError(
+                f"{self.folder} has no piece{f' in its {split} split; prepare it of more works' if split else ''}"
+            )
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
             raise ValueError(
                 f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it anew"
