@@ -1,0 +1,268 @@
+"""Reading MusicXML: small scores whose music is known, and real ones."""
+
+from __future__ import annotations
+
+import zipfile
+from fractions import Fraction
+from pathlib import Path
+
+import muspy
+import pytest
+
+from mmt.music.midi import read_midi
+from mmt.music.musicxml import read_musicxml
+
+Row = tuple[int, int, int]
+"""onset, pitch, duration"""
+
+
+def note(step: str, duration: int, inside: str = "", octave: int = 4, alter: float = 0, before: str = "") -> str:
+    pitch = f"<pitch><step>{step}</step><alter>{alter:g}</alter><octave>{octave}</octave></pitch>"
+    return f"<note>{before}{pitch}<duration>{duration}</duration>{inside}</note>"
+
+
+def part(*measures: str, number: str = "P1") -> str:
+    numbered = "".join(f'<measure number="{k}">{measure}</measure>' for k, measure in enumerate(measures, start=1))
+    return f'<part id="{number}">{numbered}</part>'
+
+
+def attributes(divisions: int = 2, more: str = "") -> str:
+    return f"<attributes><divisions>{divisions}</divisions>{more}</attributes>"
+
+
+def read(folder: Path, *parts: str, part_list: str = '<score-part id="P1"/>', head: str = "") -> muspy.Music:
+    path = folder / "score.musicxml"
+    path.write_text(f"<score-partwise>{head}<part-list>{part_list}</part-list>{''.join(parts)}</score-partwise>")
+    return read_musicxml(path)
+
+
+def rows(track: muspy.Track) -> list[Row]:
+    return [(n.time, n.pitch, n.duration) for n in track.notes]
+
+
+def score_part(name: str = "", instrument: str = "", sound: str = "", midi: str = "", number: str = "P1") -> str:
+    return (
+        f'<score-part id="{number}"><part-name>{name}</part-name><score-instrument id="{number}-I1"><instrument-name>'
+        f"{instrument}</instrument-name><instrument-sound>{sound}</instrument-sound></score-instrument>"
+        f'<midi-instrument id="{number}-I1">{midi}</midi-instrument></score-part>'
+    )
+
+
+def test_voices_chords_and_rests(tmp_path: Path) -> None:
+    measure = (
+        attributes()
+        + note("C", 2)
+        + note("E", 2, before="<chord/>")
+        + "<note><rest/><duration>2</duration></note>"
+        + "<backup><duration>4</duration></backup><forward><duration>1</duration></forward>"
+        + note("G", 3)
+    )
+    music = read(tmp_path, part(measure, note("A", 4)))
+    assert music.resolution == 2
+    assert rows(music.tracks[0]) == [(0, 60, 2), (0, 64, 2), (1, 67, 3), (4, 69, 4)]
+
+
+def test_a_measure_is_as_long_as_its_longest_voice(tmp_path: Path) -> None:
+    """muspy goes on where the last voice ends, so that parts drift away from each other."""
+    short = note("C", 4) + "<backup><duration>4</duration></backup>" + note("E", 1)
+    list_of_two = '<score-part id="P1"/><score-part id="P2"/>'
+    music = read(
+        tmp_path,
+        part(attributes() + short, note("D", 4)),
+        part(attributes() + note("C", 3), note("D", 4), number="P2"),
+        part_list=list_of_two,
+    )
+    assert [rows(track)[-1] for track in music.tracks] == [(4, 62, 4), (4, 62, 4)]
+
+
+def test_ties_are_one_note(tmp_path: Path) -> None:
+    start, stop = '<tie type="start"/>', '<tie type="stop"/>'
+    music = read(
+        tmp_path,
+        part(attributes() + note("C", 4, start), note("C", 4, stop + start), note("C", 2, stop) + note("C", 2)),
+    )
+    assert rows(music.tracks[0]) == [(0, 60, 10), (10, 60, 2)]
+
+
+def test_a_tie_keeps_to_its_voice(tmp_path: Path) -> None:
+    first = note("C", 4, '<tie type="start"/><voice>1</voice>') + "<backup><duration>4</duration></backup>"
+    first += "<forward><duration>2</duration></forward>" + note("C", 2, '<tie type="start"/><voice>2</voice>')
+    second = note("C", 2, '<tie type="stop"/><voice>2</voice>') + "<backup><duration>2</duration></backup>"
+    second += note("C", 4, '<tie type="stop"/><voice>1</voice>')
+    assert rows(read(tmp_path, part(attributes() + first, second)).tracks[0]) == [(0, 60, 8), (2, 60, 4)]
+
+
+def test_a_spread_chord_is_held_until_its_end(tmp_path: Path) -> None:
+    measure = note("C", 1, '<tie type="start"/>') + note("E", 1) + note("C", 6, '<tie type="stop"/>')
+    assert rows(read(tmp_path, part(attributes() + measure)).tracks[0]) == [(0, 60, 8), (1, 64, 1)]
+
+
+def test_grace_notes_come_before_the_beat(tmp_path: Path) -> None:
+    grace = "<note><grace/><pitch><step>{}</step><octave>5</octave></pitch></note>"
+    music = read(tmp_path, part(attributes() + note("C", 2) + grace.format("D") + grace.format("E") + note("F", 2)))
+    assert music.resolution == 8
+    assert rows(music.tracks[0]) == [(0, 60, 8), (6, 74, 1), (7, 76, 1), (8, 65, 8)]
+    music = read(tmp_path, part(attributes() + grace.format("D") + note("F", 2)))
+    assert rows(music.tracks[0]) == [(0, 65, 8), (0, 74, 1)]
+
+
+def test_cues_are_silent_but_take_their_time(tmp_path: Path) -> None:
+    assert rows(read(tmp_path, part(attributes() + note("C", 2, before="<cue/>") + note("D", 2))).tracks[0]) == [
+        (2, 62, 2)
+    ]
+
+
+def test_transposing_instruments_are_at_sounding_pitch(tmp_path: Path) -> None:
+    transpose = (
+        "<key><fifths>2</fifths><mode>major</mode></key><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic>"
+    )
+    transpose += "<octave-change>-1</octave-change></transpose>"
+    music = read(tmp_path, part(attributes(more=transpose) + note("C", 2)))
+    assert rows(music.tracks[0]) == [(0, 60 - 14, 2)]
+
+
+def test_keys_and_times(tmp_path: Path) -> None:
+    more = "<key><fifths>-3</fifths><mode>minor</mode></key><time><beats>3+2</beats><beat-type>8</beat-type></time>"
+    music = read(tmp_path, part(attributes(more=more) + note("C", 5), note("D", 5)))
+    assert [(key.time, key.root, key.mode, key.fifths) for key in music.key_signatures] == [(0, 0, "minor", -3)]
+    assert [(time.time, time.numerator, time.denominator) for time in music.time_signatures] == [(0, 5, 8)]
+
+
+def test_tempos_and_dynamics(tmp_path: Path) -> None:
+    metronome = "<direction><direction-type><metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>60</per-minute>"
+    metronome += "</metronome></direction-type></direction>"
+    loud = '<direction><sound dynamics="100" tempo="72"/></direction>'
+    music = read(tmp_path, part(attributes() + metronome + note("C", 2) + loud + note("D", 2)))
+    assert [(tempo.time, tempo.qpm) for tempo in music.tempos] == [(0, 90), (2, 72)]
+    assert [n.velocity for n in music.tracks[0].notes] == [64, 90]
+
+
+def test_signatures_are_stated_again_after_a_jump(tmp_path: Path) -> None:
+    four = "<time><beats>4</beats><beat-type>4</beat-type></time>"
+    two = "<attributes><time><beats>2</beats><beat-type>4</beat-type></time></attributes>"
+    again = '<barline><repeat direction="backward"/></barline>'
+    music = read(tmp_path, part(attributes(more=four) + note("C", 8), two + note("D", 4) + again))
+    assert [(time.time, time.numerator) for time in music.time_signatures] == [(0, 4), (8, 2), (12, 4), (20, 2)]
+    assert rows(music.tracks[0]) == [(0, 60, 8), (8, 62, 4), (12, 60, 8), (20, 62, 4)]
+
+
+def test_programs_count_from_one_and_voices_go_by_name(tmp_path: Path) -> None:
+    midi = "<midi-channel>1</midi-channel><midi-program>{}</midi-program>"
+    lyric = "<lyric><text>la</text></lyric>"
+    parts = [
+        (score_part("Violin I", "Violin", "strings.violin", midi.format(41)), ""),
+        (score_part("Voice", "Voice", "voice.vocals", midi.format(69), "P2"), lyric),
+        (score_part("Singstimme", "", "", midi.format(69), "P3"), ""),
+        (score_part("Oboe", "Oboe", "wind.reed.oboe", midi.format(69), "P4"), ""),
+        (score_part("Bass", "", "", "", "P5"), lyric),
+        (score_part("Bass", "", "", "", "P6"), ""),
+    ]
+    music = read(
+        tmp_path,
+        *(part(attributes() + note("C", 2, inside), number=f"P{k}") for k, (_, inside) in enumerate(parts, start=1)),
+        part_list="".join(entry for entry, _ in parts),
+    )
+    assert [track.program for track in music.tracks] == [40, 52, 52, 68, 52, 43]
+    assert [lyric.lyric for lyric in music.tracks[1].lyrics] == ["la"]
+
+
+def test_drums(tmp_path: Path) -> None:
+    midi = "<midi-channel>10</midi-channel><midi-program>1</midi-program><midi-unpitched>37</midi-unpitched>"
+    hit = "<note><unpitched><display-step>E</display-step><display-octave>4</display-octave></unpitched>"
+    hit += "<duration>2</duration></note>"
+    music = read(tmp_path, part(attributes() + hit), part_list=score_part("Drums", midi=midi))
+    assert (music.tracks[0].is_drum, rows(music.tracks[0])) == (True, [(0, 36, 2)])
+
+
+def test_quarter_tones_and_odd_numbers_are_read(tmp_path: Path) -> None:
+    measure = (
+        attributes() + note("B", 2, alter=-0.5) + "<note><pitch><step>H</step></pitch><duration>two</duration></note>"
+    )
+    assert [row[0] for row in rows(read(tmp_path, part(measure + note("C", 2))).tracks[0])] == [0, 2]
+
+
+def test_timewise_scores(tmp_path: Path) -> None:
+    path = tmp_path / "timewise.xml"
+    measures = [f'<measure number="{k}"><part id="P1">{attributes()}{note("C", 4)}</part></measure>' for k in (1, 2)]
+    path.write_text(f'<score-timewise><part-list><score-part id="P1"/></part-list>{"".join(measures)}</score-timewise>')
+    assert rows(read_musicxml(path).tracks[0]) == [(0, 60, 4), (4, 60, 4)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<score-partwise>", "not well-formed XML"),
+        (b"<html/>", "no MusicXML score \\(its root is <html>\\)"),
+        (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><score-partwise>&a;</score-partwise>', "XML entities"),
+        (b"PK\x03\x04 cut short", "cannot read"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.musicxml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_musicxml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_archives_that_unpack_without_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.mxl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("score.xml", "w") as file:
+        for _ in range(200):
+            file.write(bytes(1 << 20))
+    with pytest.raises(ValueError, match="more than 128 MB"):
+        read_musicxml(path)
+
+
+# --- real scores ---
+
+NASTY = {  # notes, end in beats, programs
+    "Bruckner_WAB.105_3a_Scherzo": (10305, 1141, {40, 41, 42, 43, 47, 56, 57, 58, 60, 68, 70, 71, 73}),
+    "lc6218315": (1787, 394, {0, 52}),
+    "lc6486038": (1214, Fraction(505, 2), {0, 46, 52}),
+    "lc6725890": (132, 26, {0, 52}),
+    "lc6726319": (242, 41, {0, 52}),
+}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_scores_that_muspy_rejects(shared: Path, name: str) -> None:
+    music = read_musicxml(shared / "data" / "nasty" / "musicxml" / f"{name}.mxl")
+    count = sum(len(track) for track in music.tracks)
+    programs = {track.program for track in music.tracks}
+    assert (count, Fraction(music.get_end_time(), music.resolution), programs) == NASTY[name]
+    assert all(n.time >= 0 and n.duration > 0 for track in music.tracks for n in track.notes)
+
+
+def test_scores_agree_with_their_midi_files(shared: Path) -> None:
+    """The MIDI files were made by muspy. It stretches ties over other notes and puts grace notes on the beat.
+
+    In the quartets that it plays without their da capo there is more music in ours.
+    """
+    folder = shared / "data" / "examples"
+    compared = 0
+    for path in sorted((folder / "mxl").glob("*.mxl")):
+        midi = folder / "mid" / f"{path.stem}.mid"
+        if midi.exists():
+            ours, theirs = onsets(read_musicxml(path)), onsets(read_midi(midi))
+            assert len(ours & theirs) >= 0.98 * len(theirs), path.stem
+            compared += 1
+    assert compared == 2
+
+
+def test_scores_agree_with_the_corpus(shared: Path, train_zip: Path, tmp_path: Path) -> None:
+    """Onsets, pitches and programs of the songs, whose MIDI files are in the corpus. (See above; one song has 38 chords
+    that are spread and tied, which muspy strikes twice.)"""
+    with zipfile.ZipFile(train_zip) as archive:
+        corpus = {Path(name).stem: name for name in archive.namelist() if name.startswith("openscore_")}
+        for path in sorted((shared / "data" / "examples" / "mxl").glob("openscore_lieder__*.mxl")):
+            midi = read_midi(archive.extract(corpus[path.stem.split("__")[1]], tmp_path))
+            music = read_musicxml(path)
+            ours, theirs = onsets(music), onsets(midi)
+            assert len(ours & theirs) >= 0.93 * len(theirs), path.stem
+            assert {track.program for track in music.tracks} == {track.program for track in midi.tracks}
+            assert Fraction(music.get_end_time(), music.resolution) == Fraction(midi.get_end_time(), midi.resolution)
+
+
+def onsets(music: muspy.Music) -> set[tuple[Fraction, int]]:
+    return {(Fraction(n.time, music.resolution), n.pitch) for track in music.tracks for n in track.notes}

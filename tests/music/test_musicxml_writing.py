@@ -1,0 +1,147 @@
+"""Writing MusicXML: what is written is read back, by us, by music21 and by muspy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import music21
+import muspy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmt.music.midi import read_midi
+from mmt.music.musicxml import read_musicxml
+from mmt.music.musicxml_writing import score, write_musicxml
+
+tracks = st.builds(
+    lambda program, is_drum, notes: muspy.Track(
+        0 if is_drum else program, is_drum, notes=[muspy.Note(*note) for note in notes]
+    ),
+    st.integers(0, 127),
+    st.booleans(),
+    st.lists(
+        st.tuples(st.integers(0, 130), st.integers(0, 127), st.integers(1, 60), st.integers(1, 127)),
+        min_size=1,
+        max_size=12,
+    ),
+)
+pieces = st.builds(
+    lambda resolution, tracks, times, keys: muspy.Music(
+        resolution=resolution,
+        tracks=tracks,
+        time_signatures=[muspy.TimeSignature(time, above, below) for time, above, below in times],
+        key_signatures=[muspy.KeySignature(time, fifths=fifths) for time, fifths in keys],
+    ),
+    st.sampled_from([1, 5, 12, 24, 480]),
+    st.lists(tracks, min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(1, 9), st.sampled_from([2, 4, 8, 16])), max_size=3),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(-7, 7)), max_size=2),
+)
+
+
+def rows(music: muspy.Music) -> Counter[tuple[object, ...]]:
+    """Notes in beats, so that pieces of different resolution compare."""
+    beat = music.resolution
+    return Counter(
+        (Fraction(n.time, beat), Fraction(n.duration, beat), n.pitch, n.velocity, track.program, track.is_drum)
+        for track in music.tracks
+        for n in track.notes
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(pieces)
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, music: muspy.Music) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.musicxml"
+    write_musicxml(path, music)
+    assert rows(read_musicxml(path)) == rows(music)
+
+
+def test_real_pieces_are_read_back(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data" / "examples" / "mid"
+    for original in sorted(folder.glob("*.mid"), key=lambda file: file.stat().st_size)[:14]:
+        music = read_midi(original)
+        write_musicxml(tmp_path / "copy.mxl", music)
+        copy = read_musicxml(tmp_path / "copy.mxl")
+        assert rows(copy) == rows(music), original.name
+        assert [track.name for track in copy.tracks] == [track.name for track in music.tracks]
+
+
+@pytest.fixture
+def music() -> muspy.Music:
+    violin = [muspy.Note(0, 60, 30, 80), muspy.Note(0, 64, 30, 80), muspy.Note(30, 61, 4), muspy.Note(34, 62, 86)]
+    drums = [muspy.Note(12 * beat, 36 + beat % 2, 6) for beat in range(8)]
+    return muspy.Music(
+        metadata=muspy.Metadata(title="Zwei & drei", creators=["Müller"], copyright="CC0"),
+        resolution=12,
+        tempos=[muspy.Tempo(0, 96.5), muspy.Tempo(40, 60.0)],
+        time_signatures=[muspy.TimeSignature(0, 3, 4), muspy.TimeSignature(72, 6, 8)],
+        key_signatures=[muspy.KeySignature(0, root=10, mode="major")],
+        tracks=[
+            muspy.Track(40, name="Geige", notes=violin, lyrics=[muspy.Lyric(34, "früh")]),
+            muspy.Track(0, True, "Trommel", drums),
+        ],
+    )
+
+
+def test_marks_and_names_are_read_back(tmp_path: Path, music: muspy.Music) -> None:
+    write_musicxml(tmp_path / "piece.musicxml", music)
+    copy = read_musicxml(tmp_path / "piece.musicxml")
+    assert (copy.metadata.title, copy.metadata.creators, copy.metadata.copyright) == ("Zwei & drei", ["Müller"], "CC0")
+    assert copy.tempos == music.tempos
+    assert copy.time_signatures == music.time_signatures
+    assert [(key.root, key.mode, key.fifths) for key in copy.key_signatures] == [(10, "major", -2)]
+    assert [(track.name, track.is_drum) for track in copy.tracks] == [("Geige", False), ("Trommel", True)]
+    assert copy.tracks[0].lyrics == [muspy.Lyric(34, "früh")]
+
+
+def test_other_readers_read_the_same(tmp_path: Path, music: muspy.Music) -> None:
+    path = tmp_path / "piece.musicxml"
+    write_musicxml(path, music)
+    parsed = music21.converter.parse(path.read_text(encoding="utf-8"), format="musicxml")
+    violin = parsed.parts[0].stripTies().flatten()
+    assert sorted((n.offset * 12, p.midi, n.quarterLength * 12) for n in violin.notes for p in n.pitches) == sorted(
+        (n.time, n.pitch, n.duration) for n in music.tracks[0].notes
+    )
+    assert parsed.parts[0].getInstrument().midiProgram == 40
+    music.tracks.pop()  # muspy looks for the instruments of drums in the wrong place
+    write_musicxml(path, music)
+    assert [len(track) for track in muspy.read_musicxml(path).tracks] == [4]
+
+
+def test_notes_are_cut_at_bar_lines_into_values_that_exist(music: muspy.Music) -> None:
+    first = score(music).find("part")
+    assert first is not None
+    for measure in first.findall("measure"):
+        assert all(note.find("type") is not None for note in measure.findall("note"))
+    beginnings = [note.findtext("type") for note in first.findall("measure")[0].findall("note")]
+    assert beginnings == ["half", "half", "eighth", "eighth", "eighth", "16th"]
+
+
+def test_flats_where_the_key_has_flats(music: muspy.Music) -> None:
+    assert [(a.text) for a in score(music).iter("alter")] == ["-1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time_signatures": [muspy.TimeSignature(0, 4, 3)]}, "time signature of 4/3"),
+        ({"tracks": [muspy.Track(notes=[muspy.Note(0, 128, 1)])]}, "pitch 128"),
+        ({"tracks": [muspy.Track(notes=[muspy.Note(1 << 28, 60, 1)])]}, "too long for a score"),
+        ({"resolution": 0}, "resolution 0"),
+    ],
+)
+def test_what_a_score_cannot_hold_is_refused(music: muspy.Music, change: dict[str, object], message: str) -> None:
+    for name, value in change.items():
+        setattr(music, name, value)
+    with pytest.raises(ValueError, match=message):
+        score(music)
+
+
+def test_control_characters_do_not_spoil_the_file(tmp_path: Path, music: muspy.Music) -> None:
+    music.tracks[0].name = "Vio\x00lin\x1b[31m"
+    write_musicxml(tmp_path / "piece.musicxml", music)
+    assert read_musicxml(tmp_path / "piece.musicxml").tracks[0].name == "Vio lin [31m"

@@ -1,0 +1,42 @@
+"""Programs of parts by what a score says about them."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmt.music.part_names import program_of
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("Violin I", 40), ("Violine II", 40), ("Violino 1", 40), ("Viola", 41), ("Bratsche", 41), ("Violoncello", 42),
+        ("Contrabass", 43), ("Contrabassoon", 70), ("Kontrabass", 43), ("Fagotto", 70), ("Flöte", 73), ("Flauto", 73),
+        ("Piccolo", 72), ("Oboe 2", 68), ("Hautbois", 68), ("Corno inglese", 69), ("Klarinette in B", 71), ("Corno", 60),
+        ("Horn in F", 60), ("Trompete", 56), ("Tromba", 56), ("Trombone", 57), ("Posaune", 57), ("Tuba", 58), ("Pauken", 47),
+        ("Harfe", 46), ("Pianoforte", 0), ("Cembalo", 6), ("Orgel", 19), ("Gitarre", 24), ("Alto Saxophone", 65),
+        ("Singstimme", 52), ("Soprano", 52), ("Canto", 52), ("Chor", 52), ("Gesang", 52), ("", 0), ("Staff 3", 0),
+    ],
+)  # fmt: skip
+def test_names(name: str, program: int) -> None:
+    assert program_of("", "", name, None, sung=False) == program
+    assert program_of("", name, "", None, sung=False) == program
+
+
+def test_voices() -> None:
+    assert program_of("voice.vocals", "Voice", "Mignon", 73, sung=True) == 52
+    assert program_of("voice.vocals", "Voice", "Mignon", 53, sung=True) == 53
+    assert program_of("", "", "Tenor", None, sung=True) == 52
+    assert program_of("", "", "Tenor Saxophone", 66, sung=False) == 66
+    assert program_of("wind.reed.oboe", "Oboe", "Chant Voice", 68, sung=True) == 52
+    assert program_of("wind.reed.oboe", "Oboe", "Oboe", 68, sung=False) == 68
+    assert program_of("", "", "Otto", None, sung=True) == 52
+
+
+def test_a_name_of_general_midi_with_its_own_program_is_believed() -> None:
+    assert program_of("", "Lead 6 (voice)", "", 85, sung=False) == 85
+
+
+def test_sounds() -> None:
+    assert program_of("wind.flutes.flute", "", "", None, sung=False) == 73
+    assert program_of("strings.cello", "", "", None, sung=False) == 42
