@@ -156,6 +156,16 @@ def test_instruments_that_never_meet_share_a_channel(tmp_path: Path) -> None:
     assert heard(tmp_path / "60.mid") == wanted(music)
 
 
+def test_the_channel_with_the_fewest_meetings_is_shared(tmp_path: Path) -> None:
+    """Fourteen drones and one short note leave room in one channel only, for five more."""
+    drones = [line(program, *((beat, 60, 1) for beat in range(99))) for program in range(14)]
+    music = piece(*drones, *(line(20 + k, (12 * k, 60, 10)) for k in range(6)))
+    write_midi(tmp_path / "drones.mid", music)
+    late = {20 + k for k in range(6)}
+    lengths = {program: end - onset for (onset, end, _, program) in heard(tmp_path / "drones.mid") if program in late}
+    assert lengths == dict.fromkeys(late, 10)
+
+
 def test_parts_that_double_each_other_sound_at_their_own_lengths(tmp_path: Path) -> None:
     music = piece(line(40, (0, 60, 24), (0, 60, 12), (6, 60, 3), (24, 60, 12)), line(48, (0, 60, 36), (12, 60, 6)))
     write_midi(tmp_path / "doubles.mid", music)
@@ -187,7 +197,7 @@ def test_channels_are_their_own_while_they_last() -> None:
 
 def test_a_doubling_gives_way_to_an_instrument() -> None:
     parts = [part(0, [(0, 10, 60)]) for _ in range(16)]
-    doubling = Part(**{**vars(parts[0]), "doubles": True})
+    doubling = Part(**{**vars(part(0, [(0, 10, 60)] * 3)), "doubles": True})
     channels = assign([doubling, *parts[:15]])
     assert len(set(channels[1:])) == 15
 

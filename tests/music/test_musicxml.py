@@ -119,6 +119,7 @@ def test_transposing_instruments_are_at_sounding_pitch(tmp_path: Path) -> None:
     transpose += "<octave-change>-1</octave-change></transpose>"
     music = read(tmp_path, part(attributes(more=transpose) + note("C", 2)))
     assert rows(music.tracks[0]) == [(0, 60 - 14, 2)]
+    assert [(key.fifths, key.root) for key in music.key_signatures] == [(0, 0)]
 
 
 def test_keys_and_times(tmp_path: Path) -> None:
@@ -140,10 +141,13 @@ def test_tempos_and_dynamics(tmp_path: Path) -> None:
 def test_signatures_are_stated_again_after_a_jump(tmp_path: Path) -> None:
     four = "<time><beats>4</beats><beat-type>4</beat-type></time>"
     two = "<attributes><time><beats>2</beats><beat-type>4</beat-type></time></attributes>"
-    again = '<barline><repeat direction="backward"/></barline>'
-    music = read(tmp_path, part(attributes(more=four) + note("C", 8), two + note("D", 4) + again))
-    assert [(time.time, time.numerator) for time in music.time_signatures] == [(0, 4), (8, 2), (12, 4), (20, 2)]
-    assert rows(music.tracks[0]) == [(0, 60, 8), (8, 62, 4), (12, 60, 8), (20, 62, 4)]
+    begin, end = (
+        '<barline><repeat direction="forward"/></barline>',
+        '<barline><repeat direction="backward"/></barline>',
+    )
+    music = read(tmp_path, part(attributes(more=four) + note("C", 8), begin + note("E", 8), two + note("D", 4) + end))
+    assert [(time.time, time.numerator) for time in music.time_signatures] == [(0, 4), (16, 2), (20, 4), (28, 2)]
+    assert rows(music.tracks[0]) == [(0, 60, 8), (8, 64, 8), (16, 62, 4), (20, 64, 8), (28, 62, 4)]
 
 
 def test_programs_count_from_one_and_voices_go_by_name(tmp_path: Path) -> None:
