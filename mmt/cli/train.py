@@ -30,6 +30,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument("--corpus", type=Path, required=True, help="the folder of the corpus")
     arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder of the run")
+    arguments.add_argument(
+        "--from",
+        dest="start_from",
+        metavar="CHECKPOINT",
+        type=Path,
+        help="begin with the weights of this checkpoint folder",
+    )
     arguments.add_argument("--seed", type=int, help="in place of the recipe's")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; short for trainer.accelerator=…")
     arguments.add_argument(
@@ -55,6 +62,7 @@ def _train(chosen: argparse.Namespace) -> None:
         recipe,
         chosen.corpus,
         chosen.output,
+        start_from=chosen.start_from,
         resume=chosen.resume,
         overwrite=chosen.overwrite,
         progress=wants_progress(chosen),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 Positions = Literal["absolute", "rotary", "none"]
+Heads = Literal["independent", "chain"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class NetworkConfig:
     """The most events that the network sees at once."""
     positions: Positions = "absolute"
     """How events know their place: a learned table (`absolute`), `rotary`, or not at all (`none`)."""
+    output: Heads = "independent"
+    """How the fields of an event are predicted: each by itself (`independent`, the paper's), or each knowing those before
+    it (`chain`)."""
     dropout: float = 0.2
     """Share of activations dropped in training, after the embeddings, in attention and in the feed-forward; [0, 1)."""
 
@@ -40,6 +44,8 @@ class NetworkConfig:
             raise ValueError(f"context is {self.context}; the shortest piece has 5 events, so it must be at least 4")
         if self.positions not in get_args(Positions):
             raise ValueError(f"positions is {self.positions!r}; choose one of {', '.join(get_args(Positions))}")
+        if self.output not in get_args(Heads):
+            raise ValueError(f"output is {self.output!r}; choose one of {', '.join(get_args(Heads))}")
         if self.positions == "rotary" and self.head_dim % 2:
             raise ValueError(f"head_dim is {self.head_dim}; rotary positions need an even one")
         if not 0 <= self.dropout < 1:

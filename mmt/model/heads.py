@@ -1,10 +1,18 @@
-"""From the residual stream to logits: how the six fields of the next event are predicted."""
+"""From the residual stream to logits: how the six fields of the next event are predicted.
+
+Hidden states are (..., dim): the residual stream after the last norm. Events are (..., 6) codes, of which a head may read
+only the fields before its own. Logits are (..., size).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
+
+from mmt.model.config import Heads
 
 
 class IndependentHeads(nn.Module):
@@ -14,6 +22,49 @@ class IndependentHeads(nn.Module):
         super().__init__()
         self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
 
-    def forward(self, hidden: Tensor) -> list[Tensor]:
-        """Six logits (batch, length, size) of the residual stream (batch, length, dim)."""
-        return [head(hidden) for head in self.fields]
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        """The logits of all six fields; `events` are of no interest here."""
+        return [self.field(index, hidden, events) for index in range(len(self.fields))]
+
+    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of one field."""
+        return self.fields[index](hidden)  # type: ignore[no-any-return]
+
+
+class ChainHeads(nn.Module):
+    """Each head reads the earlier fields of the event that it predicts, in the order of the codes.
+
+    What is known is embedded, added to the hidden state and goes through one layer back onto it. That layer begins at zero:
+    the heads are independent until training makes them know each other. (The paper names their independence as its weak
+    point, 4.2; Nested Music Transformer, ISMIR 2024, compares ways to lift it.)
+    """
+
+    def __init__(self, dim: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.known = nn.ModuleList(nn.Embedding(size, dim) for size in sizes[:-1])
+        self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in sizes[1:])
+        self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
+        for embedding in self.known:
+            nn.init.normal_(embedding.weight, std=(2 / dim) ** 0.5)  # type: ignore[arg-type]
+        for mix in self.mix:
+            nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
+
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        """The logits of all six fields, each for the event whose earlier fields are those of `events`."""
+        logits, known = [self.fields[0](hidden)], hidden
+        for index, mix in enumerate(self.mix, start=1):
+            known = known + self.known[index - 1](events[..., index - 1])
+            logits.append(self.fields[index](hidden + mix(F.gelu(known))))
+        return logits
+
+    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of one field, given the earlier ones of `events`."""
+        if index == 0:
+            return self.fields[0](hidden)  # type: ignore[no-any-return]
+        codes = events[..., :index].unbind(-1)
+        known = hidden + torch.stack([embed(c) for embed, c in zip(self.known, codes, strict=False)]).sum(0)
+        return self.fields[index](hidden + self.mix[index - 1](F.gelu(known)))  # type: ignore[no-any-return]
+
+
+HEADS: dict[Heads, type[IndependentHeads] | type[ChainHeads]] = {"independent": IndependentHeads, "chain": ChainHeads}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
-from mmt.model.heads import IndependentHeads
+from mmt.model.heads import HEADS
 
 _ROTARY_BASE = 10_000.0
 
@@ -37,10 +37,17 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.heads = IndependentHeads(config.dim, config.sizes)
+        self.heads = HEADS[config.output](config.dim, config.sizes)
         self._initialise()
 
-    def forward(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> list[Tensor]:
+    def forward(
+        self,
+        codes: Tensor,
+        mask: Tensor | None = None,
+        *,
+        targets: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> list[Tensor]:
         """Logits of the event after each event.
 
         Parameters
@@ -49,6 +56,9 @@ class Network(nn.Module):
         mask : Tensor of bool, (batch, length), optional
             True where there is an event, false at padding. Padding behind the events needs no mask: nothing that is
             causal can see it.
+        targets : Tensor of int64, (batch, length, 6), optional
+            The event after each event, whose earlier fields heads that model fields jointly read. Default: the codes
+            shifted by one, and nothing (zeros) at the last place.
         cache : Cache, optional
             The events before these; theirs are added. Not together with `mask`.
 
@@ -62,7 +72,9 @@ class Network(nn.Module):
         ValueError
             If there are more events than the context, or the cache, holds.
         """
-        return self.heads(self.hidden(codes, mask, cache=cache))  # type: ignore[no-any-return]
+        if targets is None:
+            targets = F.pad(codes[:, 1:], (0, 0, 0, 1))
+        return self.heads(self.hidden(codes, mask, cache=cache), targets)  # type: ignore[no-any-return]
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""

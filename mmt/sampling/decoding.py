@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 from mmt.model.cache import Cache
+from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
 from mmt.representation.codes import END_OF_SONG, FIELDS, TYPE, Events
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.grammar import Bounds, Grammar, PaperGrammar, StrictGrammar
 
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
+
+Heads = IndependentHeads | ChainHeads
 
 # A stream is named by a seed and the number of the piece.
 Stream = tuple[int, int]
@@ -50,9 +53,9 @@ def decode_events(
     latest = torch.from_numpy(np.array(prompt)).to(device).expand(len(streams), -1, -1)
     rows = list(range(len(streams)))
     for _ in range(bounds.max_events - len(prompt)):
-        logits = [field[:, -1].float() for field in network(latest, cache=cache)]
+        hidden = network.hidden(latest, cache=cache)[:, -1]
         numbers = np.stack([random[row].random(len(FIELDS), dtype=np.float32) for row in rows])
-        event = draw_event(logits, rules, filters, torch.from_numpy(numbers).to(device))
+        event = draw_event(network.heads, hidden, rules, filters, torch.from_numpy(numbers).to(device))
         yield rows, event.cpu().numpy()
         rules.advance(event)
         going = event[:, TYPE] != END_OF_SONG
@@ -67,15 +70,14 @@ def decode_events(
         latest = event[:, None]
 
 
-def draw_event(logits: Sequence[Tensor], rules: Grammar, filters: Filters, uniform: Tensor) -> Tensor:
-    """Draw the fields of the next event, (batch, 6), from six logits (batch, size) and numbers (batch, 6) of [0, 1)."""
+def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Tensor) -> Tensor:
+    """Draw the fields of the next event, (batch, 6), from hidden states (batch, dim) and numbers (batch, 6) of [0, 1).
+
+    Masks and weights of the grammar come first, then temperature's filters.
+    """
     event = torch.zeros(len(uniform), len(FIELDS), dtype=torch.long, device=uniform.device)
-    tempered = filters.temper(logits)
-    chances = rules.chances(tempered)
+    rules.foresee(lambda floor: filters.temper(heads(hidden, floor)))
     for field in range(len(FIELDS)):
-        if field == TYPE:
-            allowed = tempered[TYPE].masked_fill(~rules.type_mask(), -torch.inf)
-        else:
-            allowed = rules.weigh(tempered[field].masked_fill(~rules.mask(field, event), -torch.inf), field, event, chances)
-        event[:, field] = draw(filters.apply(allowed, field), uniform[:, field])
+        logits = heads.field(field, hidden, event).float() / filters.temperature[field]
+        event[:, field] = draw(filters.apply(rules.allow(logits, field, event), field), uniform[:, field])
     return event

@@ -53,7 +53,7 @@ class Filters:
 
     def temper(self, logits: Sequence[Tensor]) -> list[Tensor]:
         """The logits (batch, size) of all six fields, each divided by its temperature."""
-        return [field / temperature for field, temperature in zip(logits, self.temperature, strict=True)]
+        return [field.float() / temperature for field, temperature in zip(logits, self.temperature, strict=True)]
 
     def apply(self, logits: Tensor, field: int) -> Tensor:
         """Filter the tempered logits (batch, size) of a field by top-k, top-p and min-p, in this order."""

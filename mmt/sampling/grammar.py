@@ -7,11 +7,12 @@ rule: type and beat never fall. Masks are (batch, size), true where a code may b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 
 from mmt.representation.codes import (
@@ -42,16 +43,16 @@ class Bounds:
     """No end while a note can follow."""
 
 
+# Asks the network, for an event (batch, 6) whose fields are taken as known: six tempered logits (batch, size).
+Ask = Callable[[Tensor], list[Tensor]]
+
+
 class Grammar(Protocol):
-    """What the decoding loop asks of a grammar: masks for the next event, field by field, and its account of the last."""
+    """What the decoding loop asks of a grammar: foresight, then what it allows field by field; and it is told the outcome."""
 
-    def type_mask(self) -> Tensor: ...
+    def foresee(self, ask: Ask) -> None: ...
 
-    def mask(self, field: int, event: Tensor) -> Tensor: ...
-
-    def chances(self, logits: Sequence[Tensor]) -> list[Tensor]: ...
-
-    def weigh(self, logits: Tensor, field: int, event: Tensor, chances: Sequence[Tensor]) -> Tensor: ...
+    def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor: ...
 
     def advance(self, event: Tensor) -> None: ...
 
@@ -106,7 +107,7 @@ class StrictGrammar:
         may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
         note = (last == START_OF_NOTES) | ((last == NOTE) & self._grows()[:, 0] & (room > 1))
         may[:, NOTE] = note
-        early = (self.last_beat < self.bounds.min_beats) | self.bounds.endless
+        early = (self.last_beat < self.bounds.min_beats) | (self.bounds.endless & ~self._at_limit())
         may[:, END_OF_SONG] = (last == NOTE) & ~(note & early)
         return may
 
@@ -130,30 +131,51 @@ class StrictGrammar:
         allowed = allowed & (listed | ~tied | (codes > floor) | ((codes == floor) & grows))
         return allowed | (~note & ~listed & (codes == 0))
 
-    def chances(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        """How likely the fields behind each field exceed the floor if all before repeat it: log-probabilities, six (batch,).
+    def foresee(self, ask: Ask) -> None:
+        """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
 
-        The six heads do not know of each other. Masks alone would draw a beat that repeats the last note's, because a
-        higher position may come, and then be left with positions that the network thinks impossible. With these
-        chances as weights, an event is drawn from the product of the heads under the condition that it is a greater one.
+        Masks alone would draw a beat that repeats the last note's, since a higher position may follow, and then be left
+        with positions that the network thinks impossible. With these log-probabilities as weights, an event is drawn
+        as the network has it, under the condition that it is a valid one.
         """
-        behind = [torch.full_like(logits[0][:, 0], -torch.inf)]
-        for field in range(INSTRUMENT, BEAT, -1):
+        floor = F.pad(self.floor, (1, 0), value=NOTE)
+        logits = ask(floor)
+        # exceeds[field]: that the fields from this one on exceed the floor, if all before repeat it.
+        self.exceeds = {INSTRUMENT + 1: torch.full_like(logits[TYPE][:, 0], -torch.inf)}
+        for field in range(INSTRUMENT, TYPE, -1):
             codes = self._codes(field)
-            allowed = self.declared & (codes > 0) if field == INSTRUMENT else codes > 0
-            shares = logits[field].masked_fill(~allowed, -torch.inf).log_softmax(dim=-1)
-            floor = self.floor[:, field - BEAT, None]
-            above = shares.masked_fill(codes <= floor, -torch.inf).logsumexp(dim=-1)
-            repeated = shares.gather(-1, floor).squeeze(-1) + behind[0]
-            behind.insert(0, torch.logaddexp(above, repeated))
-        return [torch.zeros_like(behind[0]), *behind]
+            known = self.declared & (codes > 0) if field == INSTRUMENT else codes > 0
+            shares = logits[field].masked_fill(~known, -torch.inf).log_softmax(dim=-1)
+            inside = codes <= self.bounds.max_beats if field == BEAT else known
+            above = shares.masked_fill(~inside | (codes <= floor[:, field, None]), -torch.inf).logsumexp(dim=-1)
+            repeats = shares.gather(-1, floor[:, field, None]).squeeze(-1) + self.exceeds[field + 1]
+            self.exceeds[field] = torch.logaddexp(above, repeats)
+            if field == BEAT:
+                beyond = shares.masked_fill(codes <= self.bounds.max_beats, -torch.inf).logsumexp(dim=-1)
+        # At the last beat, whatever the network wants and cannot have is to go on to the next one.
+        rest = torch.log1p(-self.exceeds[BEAT].exp().clamp(max=1 - 1e-6))
+        self.leaves = torch.where(self._at_limit(), rest, beyond)
 
-    def weigh(self, logits: Tensor, field: int, event: Tensor, chances: Sequence[Tensor]) -> Tensor:
-        """Weigh the code that repeats the floor by the chance that a later field exceeds it."""
+    def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor:
+        """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by foresight."""
+        if field == TYPE:
+            return self._end_at_limit(logits).masked_fill(~self.type_mask(), -torch.inf)
         place = field - BEAT
         tied = (event[:, TYPE] == NOTE) & (event[:, BEAT:field] == self.floor[:, :place]).all(dim=1)
         repeats = tied[:, None] & (self._codes(field) == self.floor[:, place, None])
-        return torch.where(repeats, logits + chances[field][:, None], logits)
+        weighed = torch.where(repeats, logits + self.exceeds[field + 1][:, None], logits)
+        return weighed.masked_fill(~self.mask(field, event), -torch.inf)
+
+    def _end_at_limit(self, logits: Tensor) -> Tensor:
+        """Give the share of notes that would leave the last beat to the end: a piece closes where it would go on."""
+        shares = logits.log_softmax(dim=-1).clone()
+        note, end = shares[:, NOTE].clone(), shares[:, END_OF_SONG].clone()
+        shares[:, NOTE] = note + torch.log1p(-self.leaves.exp().clamp(max=1 - 1e-6))
+        shares[:, END_OF_SONG] = torch.logaddexp(end, note + self.leaves)
+        return shares
+
+    def _at_limit(self) -> Tensor:
+        return self.floor[:, 0] >= self.bounds.max_beats
 
     def keep(self, rows: Tensor) -> None:
         """Keep only these pieces of the batch (indices), in this order."""
@@ -210,11 +232,12 @@ class PaperGrammar:
             allowed = allowed & (codes >= floor[:, None]) & (codes <= self.bounds.max_beats)
         return torch.where(used[:, None], allowed, codes == 0)
 
-    def chances(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        return []
+    def foresee(self, ask: Ask) -> None:
+        """Looks at nothing: each field is drawn by itself."""
 
-    def weigh(self, logits: Tensor, field: int, event: Tensor, chances: Sequence[Tensor]) -> Tensor:
-        return logits
+    def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor:
+        mask = self.type_mask() if field == TYPE else self.mask(field, event)
+        return logits.masked_fill(~mask, -torch.inf)
 
     def keep(self, rows: Tensor) -> None:
         self.last_type, self.last_beat = self.last_type[rows], self.last_beat[rows]

@@ -52,7 +52,7 @@ class TrainingModule(lightning.LightningModule):
 
     def _losses(self, batch: Batch) -> Losses:
         # No mask: padding stands behind the events, where nothing causal can see it, and its targets do not count.
-        return losses(self._forward(batch.codes[:, :-1]), batch.codes, batch.lengths)
+        return losses(self._forward(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
+from mmt.model.checkpoint import read_checkpoint
+from mmt.model.network import Network
 from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe
@@ -29,6 +31,7 @@ def train(
     corpus: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
+    start_from: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
@@ -44,6 +47,8 @@ def train(
     output : path
         A new folder for the run; with `resume`, that of a run which was stopped, and goes on; with `overwrite`, that of a
         run which is thrown away.
+    start_from : path, optional
+        A checkpoint folder whose weights to begin with. What the network has and the checkpoint has not begins anew.
     progress : bool
         Whether to show a bar.
 
@@ -72,13 +77,25 @@ def train(
     lightning.seed_everything(recipe.seed, verbose=False)
     done = _steps_done(state) if resume else 0
     trainer = _trainer(recipe, output, training, progress, done)
+    module = TrainingModule(recipe)
+    if start_from is not None and not resume:
+        _take_weights(module.network, start_from)
     trainer.fit(
-        TrainingModule(recipe),
+        module,
         *_loaders(recipe, training, validation, first=done * recipe.trainer.accumulate),
         ckpt_path=state if resume else None,
         weights_only=False,
     )
     return output / "best"
+
+
+def _take_weights(network: Network, folder: str | os.PathLike[str]) -> None:
+    """Take over every weight that has the same name and shape."""
+    theirs, ours = read_checkpoint(folder).network.state_dict(), network.state_dict()
+    fitting = {name: tensor for name, tensor in theirs.items() if name in ours and ours[name].shape == tensor.shape}
+    if not fitting:
+        raise ValueError(f"no weight of {folder} fits the recipe's network; begin with a checkpoint of the same sizes")
+    network.load_state_dict(fitting, strict=False)
 
 
 def _make_room(output: Path, overwrite: bool) -> None:
