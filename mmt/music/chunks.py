@@ -100,6 +100,7 @@ def scan(track: bytes) -> Scan:
         If an event is cut off, has an undefined status byte or none, or a data byte above 127. (symusic writes outside
         its own memory where a pitch is above 127.)
     """
+    # One long loop: this sees every byte of a corpus, and a call for each event would double its time.
     notes, tick, running, after_system = 0, 0, 0, False
     sounding = [0] * (16 * 128)
     marks: list[Mark] = []

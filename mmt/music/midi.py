@@ -1,7 +1,7 @@
 """Reading MIDI files: into a `muspy.Music`, or straight into `RawNotes` where thousands of files are prepared.
 
 Both roads start from `_parse`: symusic reads each track, what it would lose is put right, and both get the same notes.
-Against `muspy.read_midi`, which is twenty times slower, notes, programs, drums, tempos, time and key signatures are the
+Against `muspy.read_midi`, which takes eight times as long, notes, programs, drums, tempos, time and key signatures are the
 same but for these classes of difference:
 
 - program changes while a note sounds: muspy gives the note the program at its end, we the one at its beginning (as a
