@@ -38,7 +38,8 @@ def run(
     arguments: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None], given: Sequence[str] | None
 ) -> int:
     """Parse, run the command, and turn whatever goes wrong into one line and an exit status."""
-    chosen = arguments.parse_args(given)
+    # Intermixed: flags may stand between a recipe and its overrides.
+    chosen = arguments.parse_intermixed_args(given)
     try:
         with warnings.catch_warnings():
             if not chosen.debug:

@@ -51,7 +51,7 @@ def _train(chosen: argparse.Namespace) -> None:
     from mmt.training.train import train
 
     # What Lightning has to tell of devices and tips is not what a musician waits for.
-    logging.getLogger("lightning.pytorch").setLevel(logging.DEBUG if chosen.debug else logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.INFO if chosen.debug else logging.ERROR)
     overrides = list(chosen.overrides)
     if chosen.seed is not None:
         overrides.append(f"seed={chosen.seed}")
