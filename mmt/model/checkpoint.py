@@ -68,7 +68,8 @@ def write_checkpoint(
         weights = {
             name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.network.state_dict().items()
         }
-        safetensors.torch.save_file(weights, partial / WEIGHTS)
+        # save_file would make a file that only its owner can read.
+        (partial / WEIGHTS).write_bytes(safetensors.torch.save(weights))
         (partial / CARD).write_text(card, encoding="utf-8")
         partial.chmod(0o755)
         if target.exists():
