@@ -15,6 +15,7 @@ from mmt.representation.codes import (
     DURATION,
     FIELDS,
     INSTRUMENT,
+    INSTRUMENT_EVENT,
     NOTE,
     PAPER,
     PITCH,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import muspy
 
 DEFAULT_TEMPO = 100.0
+
+_LAST_BEAT_CODE = int(np.iinfo(NOTE_DTYPE["beat"]).max)
 
 
 def decode(
@@ -83,6 +86,7 @@ def decode(
     for code in np.unique(table["instrument"]):
         rows = table["instrument"] == code
         columns = (onset[rows], table["pitch"][rows], table["duration"][rows])
+        columns = tuple(column[np.lexsort(columns[::-1])] for column in columns)
         # tolist() gives Python integers: NumPy's make muspy's JSON writer fail.
         notes = [
             muspy.Note(time=time, pitch=pitch, duration=duration, velocity=velocity)
@@ -101,7 +105,7 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
     Raises
     ------
     ValueError
-        If not; the row is named. Beats have no upper limit.
+        If not; the row is named. Beats have no limit but that of the note table's 32 bits.
     """
     array = np.asarray(events)
     if array.ndim != 2 or array.shape[1] != len(FIELDS):
@@ -115,10 +119,11 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
     for field, size in enumerate(representation.sizes):
         if field == TYPE:
             continue
-        too_high = array[:, field] >= size if field != BEAT else np.zeros(len(array), bool)
-        if (row := _first(sounding & ((array[:, field] < 1) | too_high))) is not None:
-            limit = f"1 to {size - 1}" if field != BEAT else "1 and up"
-            raise ValueError(f"row {row}: a note with {FIELDS[field]} code {array[row, field]}; codes are {limit}")
+        highest = size - 1 if field != BEAT else _LAST_BEAT_CODE
+        uses = sounding | (array[:, TYPE] == INSTRUMENT_EVENT) if field == INSTRUMENT else sounding
+        if (row := _first(uses & ((array[:, field] < 1) | (array[:, field] > highest)))) is not None:
+            kind = "a note with" if sounding[row] else "an instrument event with"
+            raise ValueError(f"row {row}: {kind} {FIELDS[field]} code {array[row, field]}; codes are 1 to {highest}")
     return array
 
 

@@ -81,15 +81,14 @@ def encode(
     """
     if beats is not None and beats < 1:
         raise ValueError(f"beats is {beats}; keep at least 1 beat, or leave it out to keep all")
-    table, account = note_table(raw_notes(music), representation)
-    within = table if beats is None else table[table["beat"] < beats]
-    events = events_of_notes(within, representation)
+    table, account = note_table(raw_notes(music), representation, beats=beats)
+    events = events_of_notes(table, representation)
     if not report:
         return events
     notes = int((events[:, TYPE] == NOTE).sum())
-    account.dropped[f"notes past beat {beats}"] += len(table) - len(within)
-    account.dropped["doubled notes"] += len(within) - notes
-    account.changed["durations rounded to a known one"] += _rounded_durations(within, representation)
+    # Notes that differ only in a length that is not known have become doubles since.
+    account.dropped["doubled notes"] += len(table) - notes
+    account.changed["durations rounded to a known one"] += _rounded_durations(table, representation)
     return events, Report(account.notes, notes, +account.dropped, +account.changed)
 
 

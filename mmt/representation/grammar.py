@@ -53,7 +53,7 @@ def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation:
     types = array[:, TYPE]
     _check_order_of_types(types)
     _check_unused_fields(array)
-    _check_instruments(array[types == INSTRUMENT_EVENT, INSTRUMENT], representation)
+    _check_instruments(array[types == INSTRUMENT_EVENT, INSTRUMENT])
     _check_notes(array)
     if complete and types[-1] != END_OF_SONG:
         raise ValueError(f"row {len(array)}: the piece has no end-of-song")
@@ -102,14 +102,13 @@ def _check_unused_fields(array: Events) -> None:
         raise ValueError(f"row {row}: {TYPES[array[row, TYPE]]} must have code 0 in the fields that it does not use")
 
 
-def _check_instruments(codes: npt.NDArray[np.int64], representation: Representation) -> None:
-    for place, code in enumerate(codes.tolist(), start=1):
-        if not 1 <= code <= len(representation.instruments):
-            raise ValueError(f"row {place}: instrument code {code}; codes are 1 to {len(representation.instruments)}")
-        if place > 1 and code <= codes[place - 2]:
-            raise ValueError(
-                f"row {place}: instruments must ascend without repeats, but {code} follows {codes[place - 2]}"
-            )
+def _check_instruments(codes: npt.NDArray[np.int64]) -> None:
+    wrong = codes[1:] <= codes[:-1]
+    if wrong.any():
+        place = int(wrong.argmax()) + 1
+        raise ValueError(
+            f"row {place + 1}: instruments must ascend without repeats, but {codes[place]} follows {codes[place - 1]}"
+        )
 
 
 def _check_notes(array: Events) -> None:

@@ -95,10 +95,13 @@ def raw_notes(music: muspy.Music) -> RawNotes:
     )
 
 
-def note_table(raw: RawNotes, representation: Representation = PAPER) -> tuple[NoteTable, Report]:
+def note_table(
+    raw: RawNotes, representation: Representation = PAPER, *, beats: int | None = None
+) -> tuple[NoteTable, Report]:
     """Put notes on the representation's grid: a note table, and the report of what was left out.
 
     Onset and end are each rounded to the nearest step, half to even; the duration is their difference, at least 1.
+    With `beats`, only notes that begin in the first so many beats are kept.
     """
     drums = raw.is_drum
     in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.program >= 0) & (raw.program < 128)
@@ -106,6 +109,10 @@ def note_table(raw: RawNotes, representation: Representation = PAPER) -> tuple[N
     known = instrument > 0
     before = raw.onset < 0
     keep = ~drums & in_range & known & ~before
+    past = np.zeros_like(keep)
+    if beats is not None:
+        past = keep & (_on_grid(raw.onset, raw, representation) >= beats * representation.resolution)
+        keep &= ~past
 
     onset = _on_grid(raw.onset[keep], raw, representation)
     end = _on_grid(raw.onset[keep] + raw.duration[keep], raw, representation)
@@ -121,6 +128,7 @@ def note_table(raw: RawNotes, representation: Representation = PAPER) -> tuple[N
         "notes out of range": (~drums & ~in_range).sum(),
         "notes of programs without an instrument": (~drums & in_range & ~known).sum(),
         "notes before the first beat": (~drums & in_range & known & before).sum(),
+        f"notes past beat {beats}": past.sum(),
         "doubled notes": doubles,
     }
     report = Report(len(raw), len(table), _counter(dropped), _counter(_changes(raw, keep, representation)))

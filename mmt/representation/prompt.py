@@ -103,8 +103,12 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     ValueError
         If the piece breaks a rule, has no notes, or has fewer beats.
 
-    Examples -------- >>> piece = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25],
-    [3, 2, 1, 63, 12, 25]] >>> prompt = beats(piece, 1) >>> len(prompt), prompt.first_beat (4, 1)
+    Examples
+    --------
+    >>> opening = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0]]
+    >>> prompt = beats([*opening, [3, 1, 1, 61, 12, 25], [3, 2, 1, 63, 12, 25]], 1)
+    >>> len(prompt), prompt.first_beat
+    (4, 1)
     """
     piece = tidy(events, representation)
     notes = piece[piece[:, TYPE] == NOTE]

@@ -1,0 +1,38 @@
+"""The examples in docstrings run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import mmt
+
+MODULES = ["mmt", *sorted(module.name for module in pkgutil.walk_packages(mmt.__path__, "mmt."))]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory) -> None:
+    # What is no part of mmt and cannot be imported belongs to an extra that is not installed.
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "mmt":
+            raise
+        pytest.skip(f"needs {error.name}")
+    monkeypatch.chdir(tmp_path)
+    found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.failed == 0, "see the output above"
+
+
+def test_an_examples_heading_is_followed_by_an_example() -> None:
+    """A docstring that a formatter has run together is no example any more, and would fail nowhere else."""
+    finder = doctest.DocTestFinder()
+    for name in MODULES:
+        for found in finder.find(importlib.import_module(name)):
+            if "Examples --" in (found.docstring or "") or (
+                "\n    Examples\n" in (found.docstring or "") and not found.examples
+            ):
+                pytest.fail(f"{found.name}: no example can be read under 'Examples'")
