@@ -58,7 +58,7 @@ class Network(nn.Module):
             causal can see it.
         targets : Tensor of int64, (batch, length, 6), optional
             The event after each event, whose earlier fields heads that model fields jointly read. Default: the codes
-            shifted by one, and nothing (zeros) at the last place.
+            shifted by one, and nothing (zeros) at the last place and where the next is padding.
         cache : Cache, optional
             The events before these; theirs are added. Not together with `mask`.
 
@@ -70,17 +70,20 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            If there are more events than the context, or the cache, holds.
+            If there are more events than the context, or the cache, holds, or both a mask and a cache are given.
         """
         if targets is None:
-            targets = F.pad(codes[:, 1:], (0, 0, 0, 1))
+            known = codes if mask is None else codes * mask[..., None]
+            targets = F.pad(known[:, 1:], (0, 0, 0, 1))
         return self.heads(self.hidden(codes, mask, cache=cache), targets)  # type: ignore[no-any-return]
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""
         seen = cache.length if cache is not None else 0
         length = codes.shape[1]
-        limit = self.config.context if cache is None else cache.capacity
+        limit = self.config.context if cache is None else min(self.config.context, cache.capacity)
+        if cache is not None and mask is not None:
+            raise ValueError("a mask or a cache, not both: a cache holds pieces of one length, without padding")
         if seen + length > limit:
             raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
         places = torch.arange(seen, seen + length, device=codes.device)
