@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,11 +51,12 @@ def write_checkpoint(
     dtype : torch.dtype
         Of the weights on disk; half precision halves the file.
     """
-    target = Path(folder)
+    target = Path(folder).resolve()
     if target.exists() and not (target / CONFIG).exists():
-        raise FileExistsError(f"{target} exists and is no checkpoint folder; give another")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        raise FileExistsError(f"{folder} exists and is no checkpoint folder; give another")
+    # A folder of tempfile's making would be its owner's alone, whatever the umask says.
+    partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}-new")
+    partial.mkdir(parents=True)
     try:
         config = {
             "format_version": FORMAT_VERSION,
@@ -71,12 +72,24 @@ def write_checkpoint(
         # save_file would make a file that only its owner can read.
         (partial / WEIGHTS).write_bytes(safetensors.torch.save(weights))
         (partial / CARD).write_text(card, encoding="utf-8")
-        partial.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(partial, target)
+        _put_in_place(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    """Rename a folder to `target`; one of that name goes only when the new one stands."""
+    if not target.exists():
+        os.replace(partial, target)
+        return
+    old = partial.with_name(partial.name.removesuffix("-new") + "-old")
+    os.replace(target, old)
+    try:
+        os.replace(partial, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old)
 
 
 def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -96,15 +109,20 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     config = _read_config(folder / CONFIG)
     try:
         representation = Representation.from_dict(config["representation"])
-        network = Network(NetworkConfig.from_dict(config["network"]))
-    except (KeyError, TypeError, ValueError) as error:
+        # Weights that are about to be replaced need not be drawn: it would move the user's random state.
+        with torch.device("meta"):
+            network = Network(NetworkConfig.from_dict(config["network"]))
+        sampling, training = (dict(config.get(name) or {}) for name in ("sampling", "training"))
+    except KeyError as error:
+        raise ValueError(f"{folder / CONFIG} is corrupt: it has no {error}") from error
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: {error}") from error
     if network.config.sizes != representation.sizes:
         raise ValueError(
             f"{folder / CONFIG}: the network's sizes {network.config.sizes} are not the representation's {representation.sizes}"
         )
-    network.load_state_dict(_read_weights(folder / WEIGHTS, network))
-    return Checkpoint(network.eval(), representation, config.get("sampling", {}), config.get("training", {}))
+    network.load_state_dict(_read_weights(folder / WEIGHTS, network), assign=True)
+    return Checkpoint(network.eval(), representation, sampling, training)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

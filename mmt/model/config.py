@@ -38,17 +38,17 @@ class NetworkConfig:
         if len(self.sizes) != 6 or min(self.sizes) < 2:
             raise ValueError(f"sizes must be six numbers of at least 2 codes, not {self.sizes}")
         for name in ("dim", "layers", "heads", "head_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.context < 4:
-            raise ValueError(f"context is {self.context}; the shortest piece has 5 events, so it must be at least 4")
+            if not _is_whole(getattr(self, name), 1):
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a whole number of at least 1")
+        if not _is_whole(self.context, 5):
+            raise ValueError(f"context is {self.context}; the shortest piece has 5 events, so it must be at least 5")
         if self.positions not in get_args(Positions):
             raise ValueError(f"positions is {self.positions!r}; choose one of {', '.join(get_args(Positions))}")
         if self.output not in get_args(Heads):
             raise ValueError(f"output is {self.output!r}; choose one of {', '.join(get_args(Heads))}")
         if self.positions == "rotary" and self.head_dim % 2:
             raise ValueError(f"head_dim is {self.head_dim}; rotary positions need an even one")
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,3 +62,7 @@ class NetworkConfig:
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"unknown entry {unknown[0]!r} in the network; known are {', '.join(known)}")
         return cls(**{**values, **({"sizes": tuple(values["sizes"])} if "sizes" in values else {})})
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and value >= least

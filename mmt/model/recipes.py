@@ -58,11 +58,18 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
 
 def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
     """The representation and network that a recipe describes; the network's sizes follow from the representation."""
-    values = dict(recipe.get("representation") or {})
+    values = _section(recipe, "representation")
     preset = values.pop("preset", "paper")
     presets = {"paper": Representation(), "slides": Representation.slides()}
     if preset not in presets:
         raise ValueError(f"unknown preset {preset!r} of the representation; choose one of {', '.join(presets)}")
     representation = Representation.from_dict(presets[preset].to_dict() | values)
-    network = dict(recipe.get("network") or {})
+    network = _section(recipe, "network")
     return representation, NetworkConfig.from_dict(network | {"sizes": representation.sizes})
+
+
+def _section(recipe: Mapping[str, Any], name: str) -> dict[str, Any]:
+    values = recipe.get(name) or {}
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} must be a mapping, not {values!r}")
+    return dict(values)

@@ -1,0 +1,88 @@
+"""Recipes are found by name or path; the part of them that is the model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mmt.model.config import NetworkConfig
+from mmt.model.recipes import parts_of, read_recipe, shipped
+from mmt.representation.codes import Representation
+
+
+def test_the_papers_recipe_is_the_papers_network() -> None:
+    representation, network = parts_of(read_recipe("paper"))
+    assert representation == dataclasses.replace(Representation(), beats=256)
+    assert network == NetworkConfig()
+
+
+def test_every_shipped_recipe_is_a_model() -> None:
+    names = sorted(path.stem for path in shipped("configs").glob("*.yaml"))
+    assert {"default", "paper", "tiny"} <= set(names)
+    for name in names:
+        representation, network = parts_of(read_recipe(name))
+        assert network.sizes == representation.sizes
+
+
+def test_a_path_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text("representation: {preset: slides, beats: 7}\nnetwork: {dim: 8}\n", encoding="utf-8")
+    representation, network = parts_of(read_recipe(path))
+    assert representation == dataclasses.replace(Representation.slides(), beats=7)
+    assert network == NetworkConfig(representation.sizes, dim=8)
+    assert read_recipe(str(path)) == read_recipe(path)
+
+
+def test_an_empty_section_is_the_default() -> None:
+    assert parts_of({"network": None}) == (Representation(), NetworkConfig(Representation().sizes))
+
+
+def test_an_unknown_name_lists_those_that_ship() -> None:
+    with pytest.raises(ValueError, match=r"no recipe is named 'papper'; there are default, .*paper, .*\.yaml file"):
+        read_recipe("papper")
+
+
+def test_a_path_that_does_not_exist() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
+        read_recipe("nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [1", "is not YAML: "),
+        (b"a: b: c", "is not YAML: "),
+        (b"\xff\xfe\xff", "is not YAML: "),
+        (b"", "is no recipe: a mapping of sections"),
+        (b"- a\n- b\n", "is no recipe: a mapping of sections"),
+        (b"word", "is no recipe: a mapping of sections"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_recipe(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (
+            {"representation": {"preset": "paperr"}},
+            "unknown preset 'paperr' of the representation; choose one of paper",
+        ),
+        ({"representation": {"bars": 4}}, "unknown entry 'bars' in the representation"),
+        ({"network": {"depth": 4}}, "unknown entry 'depth' in the network"),
+        ({"network": {"dim": 0}}, "dim is 0"),
+        ({"network": "big"}, "network must be a mapping, not 'big'"),
+        ({"representation": [1]}, r"representation must be a mapping, not \[1\]"),
+    ],
+)
+def test_what_does_not_make_a_model_is_refused(recipe: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parts_of(recipe)
