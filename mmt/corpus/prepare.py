@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -21,8 +22,8 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from mmt.corpus.sources import Source, find_sources
-from mmt.corpus.splits import draw_splits, fingerprint, work_of
+from mmt.corpus.sources import Source, find_sources, writable
+from mmt.corpus.splits import check_shares, draw_splits, fingerprint, named_splits, work_of
 from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, Piece, write_description, write_pieces
 from mmt.music.files import MIDI_SUFFIXES, read
 from mmt.music.midi import read_midi_notes
@@ -68,6 +69,7 @@ def prepare(
     min_notes: int = 1,
     work_pattern: str | None = None,
     shares: Mapping[str, float] = DEFAULT_SHARES,
+    splits: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
     jobs: int = 1,
     overwrite: bool = False,
@@ -90,45 +92,79 @@ def prepare(
         is a version of. Default: a manifest's `work` column, else each file a work of its own.
     shares : mapping
         The shares of the works in "valid" and "test".
+    splits : mapping, optional
+        Instead of a draw: the names of the files (as in `pieces.csv`) of "valid" and "test". All others are "train"; if
+        "train" is listed too, files in no list are skipped.
     seed : int
         Of the draw of the splits.
     jobs : int
         Processes; -1 for one a core.
     overwrite : bool
-        Whether an existing `output` is replaced.
+        Whether an existing corpus `output` is replaced.
     progress : bool
         Whether to show a bar.
 
     Raises
     ------
     FileExistsError
-        If `output` exists and `overwrite` is false.
+        If `output` exists and `overwrite` is false, or it is no corpus.
     ValueError
-        If there is no music in the sources, or none of it is usable.
+        If there is no music in the sources, or none of it is usable; if a split names a file that is not there.
     """
     output = Path(output)
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
+    _check_room(output, overwrite)
+    check_shares(shares)
+    if work_pattern is not None:
+        _check_pattern(work_pattern)
     found = find_sources(sources)
-    chunks = [found[first : first + _CHUNK] for first in range(0, len(found), _CHUNK)]
-    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_prepare_chunk)(chunk, representation, min_notes) for chunk in chunks
-    )
-    with tqdm(total=len(found), unit=" files", desc="Preparing", disable=not progress, delay=2) as bar:
-        prepared = []
-        for chunk in results:
-            prepared += chunk
-            bar.update(len(chunk))
+    listed = named_splits(splits, [source.name for source in found]) if splits is not None else {}
+    skipped = {source.name: "in no split" for source in found if splits is not None and source.name not in listed}
+    found = [source for source in found if source.name not in skipped]
+    prepared = _prepare_all(found, representation, min_notes, jobs, progress)
     kept = [(source, result) for source, result in zip(found, prepared, strict=True) if result.table is not None]
-    skipped = {source.name: result.problem for source, result in zip(found, prepared, strict=True) if result.problem}
+    skipped |= {source.name: result.problem for source, result in zip(found, prepared, strict=True) if result.problem}
     if not kept:
         name, reason = next(iter(skipped.items()))
-        raise ValueError(f"none of {len(found)} files is usable; the first, {name}: {reason}")
-    pieces = _pieces(kept, representation, work_pattern, shares, seed)
+        raise ValueError(f"none of {len(skipped)} files is usable; the first, {name}: {reason}")
+    drawn = [listed[source.name] for source, _ in kept] if listed else _draw(kept, work_pattern, shares, seed)
+    pieces = _pieces(kept, drawn, representation)
     outcome = Preparation(len(kept), skipped, sum((result.report for _, result in kept), Report()))
     tables = [result.table for _, result in kept if result.table is not None]
     _write_folder(output, tables, pieces, outcome, representation)
     return outcome
+
+
+def _prepare_all(
+    sources: Sequence[Source], representation: Representation, min_notes: int, jobs: int, progress: bool
+) -> list[_Prepared]:
+    chunks = [sources[first : first + _CHUNK] for first in range(0, len(sources), _CHUNK)]
+    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        joblib.delayed(_prepare_chunk)(chunk, representation, min_notes) for chunk in chunks
+    )
+    prepared: list[_Prepared] = []
+    with tqdm(total=len(sources), unit=" files", desc="Preparing", disable=not progress, delay=2) as bar:
+        for chunk in results:
+            prepared += chunk
+            bar.update(len(chunk))
+    return prepared
+
+
+def _check_room(output: Path, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
+    if not (output / CORPUS).exists():
+        raise FileExistsError(f"{output} is no corpus (it has no {CORPUS}), and so is not overwritten; give another")
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"work_pattern {pattern!r} is no regular expression: {error}") from error
+    if not groups:
+        raise ValueError(f"work_pattern {pattern!r} has no group; put the part that names the work in parentheses")
 
 
 def _prepare_chunk(sources: Sequence[Source], representation: Representation, min_notes: int) -> list[_Prepared]:
@@ -161,16 +197,18 @@ def _read_notes(source: Source, content: bytes) -> RawNotes:
         return raw_notes(read(path))
 
 
-def _pieces(
-    kept: Sequence[tuple[Source, _Prepared]],
-    representation: Representation,
-    work_pattern: str | None,
-    shares: Mapping[str, float],
-    seed: int,
-) -> list[Piece]:
+def _draw(
+    kept: Sequence[tuple[Source, _Prepared]], work_pattern: str | None, shares: Mapping[str, float], seed: int
+) -> list[str]:
     works = [source.manifest.get("work") or work_of(source.name, work_pattern) for source, _ in kept]
+    fingerprints = [fingerprint(result.table) for _, result in kept if result.table is not None]
+    return draw_splits(works, fingerprints, shares, seed)
+
+
+def _pieces(
+    kept: Sequence[tuple[Source, _Prepared]], splits: Sequence[str], representation: Representation
+) -> list[Piece]:
     tables = [result.table for _, result in kept if result.table is not None]
-    splits = draw_splits(works, [fingerprint(table) for table in tables], shares, seed)
     offsets = np.cumsum([0] + [len(table) for table in tables])
     return [
         Piece(
@@ -180,7 +218,7 @@ def _pieces(
             beats=1 + int(table["beat"].max()),
             instruments=" ".join(representation.names[code - 1] for code in np.unique(table["instrument"])),
             split=split,
-            source=source.manifest.get("source") or source.manifest.get("source_repo") or source.file.name,
+            source=source.manifest.get("source") or source.manifest.get("source_repo") or writable(source.file.name),
             licence=source.manifest.get("licence", ""),
             sha256=result.sha256,
         )
@@ -205,7 +243,9 @@ def _write_folder(
         notes.flush()
         write_pieces(folder / PIECES, pieces)
         write_description(folder / CORPUS, representation)
-        (folder / REPORT).write_text(json.dumps(_report(pieces, outcome), indent=1, ensure_ascii=False) + "\n")
+        (folder / REPORT).write_text(
+            json.dumps(_report(pieces, outcome), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         folder.chmod(0o755)
         if output.exists():
             shutil.rmtree(output)

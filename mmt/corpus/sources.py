@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
@@ -21,7 +22,10 @@ MANIFEST = "manifest.csv"
 
 @dataclass(frozen=True)
 class Source:
-    """One file of music: in a folder, or a member of a zip archive. `name` is its path below what the user named."""
+    """One file of music: in a folder, or a member of a zip archive.
+
+    `name` is its path below what the user named; where two have the same, what the user named is put before it.
+    """
 
     name: str
     file: Path
@@ -46,13 +50,31 @@ def find_sources(paths: Sequence[str | PathLike[str]]) -> list[Source]:
     ValueError
         If a path that was named alone is no music and no archive, or nothing readable was found at all.
     """
-    found = [source for path in paths for source in _sources_of(Path(path))]
+    roots = dict.fromkeys(map(Path, paths))
+    found = [(root, source) for root in roots for source in _sources_of(root)]
     if not found:
         raise ValueError(
             f"no music in {', '.join(map(str, paths))}; expected files ending in {' '.join(sorted(READABLE))}, "
             "or folders or zip archives of them"
         )
-    return found
+    times = Counter(source.name for _, source in found)
+    return [
+        source if times[source.name] == 1 else replace(source, name=writable(_full_name(root, source)))
+        for root, source in found
+    ]
+
+
+def writable(name: str) -> str:
+    """A file's name for a table in UTF-8: a byte that is none is shown by its number.
+
+    >>> writable("caf\\udce9.mid")
+    'caf\\\\udce9.mid'
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _full_name(root: Path, source: Source) -> str:
+    return root.as_posix() if root == source.file and source.member is None else f"{root.as_posix()}/{source.name}"
 
 
 def _sources_of(path: Path) -> Iterator[Source]:
@@ -60,7 +82,7 @@ def _sources_of(path: Path) -> Iterator[Source]:
         manifest = path / MANIFEST
         rows = _manifest_rows(manifest.read_bytes()) if manifest.exists() else {}
         for file in sorted(path.rglob("*")):
-            name = file.relative_to(path).as_posix()
+            name = writable(file.relative_to(path).as_posix())
             if file.suffix.lower() in READABLE and file.is_file():
                 yield Source(name, file, manifest=rows.get(name, {}))
     elif not path.exists():
@@ -68,7 +90,7 @@ def _sources_of(path: Path) -> Iterator[Source]:
     elif zipfile.is_zipfile(path) and path.suffix.lower() not in READABLE:
         yield from _members(path)
     elif path.suffix.lower() in READABLE:
-        yield Source(path.name, path)
+        yield Source(writable(path.name), path)
     else:
         raise ValueError(
             f"{path} is no music that can be read ({' '.join(sorted(READABLE))}), no folder and no zip archive"

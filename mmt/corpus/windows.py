@@ -166,7 +166,11 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
 
 
 class ValidationBatches(torch.utils.data.Dataset[Batch]):
-    """Consecutive windows that cover every piece of a split once, in batches of like length; the same each time."""
+    """Consecutive windows that cover every piece of a split, in batches of like length; the same each time.
+
+    A beat that was cut in two begins the next window, so a few notes are seen twice; where a beat alone is more than a
+    window, what does not fit is left out.
+    """
 
     def __init__(self, corpus: Corpus, limits: Limits, *, batch_size: int, windows: int | None = None) -> None:
         """At most `windows` windows, spread evenly over the split; default all."""

@@ -1,0 +1,120 @@
+"""Versions of a work stay on one side; a draw depends on nothing but works, notes and seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmt.corpus.splits import draw_splits, fingerprint, named_splits, work_of
+from mmt.representation.notes import NOTE_DTYPE, NoteTable
+
+SHARES = {"valid": 0.2, "test": 0.2}
+CORPUS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("12345678")), min_size=1, max_size=12)
+
+
+@given(CORPUS, st.integers(0, 5))
+def test_what_shares_a_work_or_its_notes_is_never_separated(corpus: list[tuple[str, str]], seed: int) -> None:
+    drawn = draw_splits([work for work, _ in corpus], [notes for _, notes in corpus], SHARES, seed)
+    for column in (0, 1):
+        sides: dict[str, set[str]] = {}
+        for piece, split in zip(corpus, drawn, strict=True):
+            sides.setdefault(piece[column], set()).add(split)
+        assert all(len(side) == 1 for side in sides.values())
+
+
+@given(CORPUS, st.randoms(use_true_random=False))
+def test_the_order_of_files_does_not_matter(corpus: list[tuple[str, str]], shuffler: st.randoms) -> None:
+    def draw(pieces: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        return dict(zip(pieces, draw_splits(*map(list, zip(*pieces, strict=True)), SHARES), strict=True))
+
+    shuffled = list(corpus)
+    shuffler.shuffle(shuffled)
+    assert draw(shuffled) == draw(corpus)
+
+
+@given(st.integers(1, 12), st.integers(0, 100), st.sampled_from([0.05, 0.3, 0.5]))
+def test_each_split_gets_a_work_where_there_are_enough(count: int, seed: int, share: float) -> None:
+    works = [str(work) for work in range(count)]
+    drawn = draw_splits(works, works, {"valid": share, "test": share / 2}, seed)
+    assert set(drawn) == set(("train", "valid", "test")[:count])
+
+
+@given(st.integers(1, 12), st.integers(0, 20))
+def test_a_split_without_a_share_gets_nothing(count: int, seed: int) -> None:
+    works = [str(work) for work in range(count)]
+    assert "test" not in draw_splits(works, works, {"valid": 0.3, "test": 0.0}, seed)
+    assert set(draw_splits(works, works, {"valid": 0.0, "test": 1.0}, seed)) == {"test"}
+
+
+def test_shares_are_met_in_a_large_corpus_and_another_seed_draws_anew() -> None:
+    works = [str(work) for work in range(4000)]
+    drawn = draw_splits(works, works, {"valid": 0.1, "test": 0.2})
+    counts = Counter(drawn)
+    assert counts["valid"] == pytest.approx(400, abs=80)
+    assert counts["test"] == pytest.approx(800, abs=110)
+    assert draw_splits(works, works, {"valid": 0.1, "test": 0.2}, seed=1) != drawn
+
+
+def test_a_draw_stays_when_other_works_join() -> None:
+    works = [str(work) for work in range(300)]
+    assert draw_splits([*works, "new"], [*works, "new"], SHARES)[:-1] == draw_splits(works, works, SHARES)
+
+
+@pytest.mark.parametrize("shares", [{"valid": 0.1}, {"valid": 0.6, "test": 0.6}, {"valid": -0.1, "test": 0.1}])
+def test_shares_must_be_shares(shares: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="give 'valid' and 'test', each 0 to 1, together at most 1"):
+        draw_splits(["a"], ["1"], shares)
+
+
+def test_a_fingerprint_knows_a_piece_transposed_later_and_for_other_instruments(long_table: NoteTable) -> None:
+    other = long_table.copy()
+    other["pitch"] += 5
+    other["beat"] += 7
+    other["instrument"] = 3
+    # Two notes may have become one, now that they are of one instrument: that is no difference either.
+    assert fingerprint(np.unique(other)) == fingerprint(long_table)
+
+
+@pytest.mark.parametrize("field", ["beat", "position", "pitch", "duration"])
+def test_a_fingerprint_knows_another_piece(long_table: NoteTable, field: str) -> None:
+    other = long_table.copy()
+    other[field][500] = (other[field][500] + 1) % 12
+    assert fingerprint(np.unique(other)) != fingerprint(long_table)
+
+
+def test_a_fingerprint_of_nothing_is_one() -> None:
+    assert fingerprint(np.zeros(0, NOTE_DTYPE)) == fingerprint(np.zeros(0, NOTE_DTYPE))
+
+
+def test_the_work_of_a_file() -> None:
+    assert work_of("a/b.c.mid") == "a/b.c"
+    assert work_of("a/tune_0123abcd.mid", r"(.*)_[0-9a-f]{8}") == "a/tune"
+    assert work_of("a/other.mid", r"(.*)_[0-9a-f]{8}") == "a/other"
+
+
+def test_lists_of_names_instead_of_a_draw() -> None:
+    names = ["a", "b", "c", "d"]
+    assert named_splits({"valid": ["b"], "test": ["c"]}, names) == {
+        "a": "train",
+        "b": "valid",
+        "c": "test",
+        "d": "train",
+    }
+    assert named_splits({"valid": ["b"], "train": ["c"]}, names) == {"b": "valid", "c": "train"}
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        ({"validation": ["a"]}, "split 'validation' is unknown; choose of train, valid, test"),
+        ({"valid": ["z"]}, "'z' in the list of 'valid' is not among the 2 files"),
+        ({"valid": ["a"], "test": ["a"]}, "'a' is in two lists, 'valid' and 'test'"),
+    ],
+)
+def test_wrong_lists_are_refused(splits: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        named_splits(splits, ["a", "b"])

@@ -1,0 +1,274 @@
+"""Windows are honest parts of pieces, every part can be reached, and batches depend on seed and step alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import pieces
+
+from mmt.corpus.storage import Corpus, Piece
+from mmt.corpus.windows import (
+    Augmentation,
+    Batch,
+    Limits,
+    TrainingBatches,
+    ValidationBatches,
+    collate,
+    cut_window,
+)
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PAPER,
+    PITCH,
+    TYPE,
+    Events,
+)
+from mmt.representation.decode import notes_of_events
+from mmt.representation.encode import events_of_notes
+from mmt.representation.grammar import check_piece
+from mmt.representation.notes import NOTE_DTYPE, NoteTable
+
+LIMITS = Limits(events=40, beats=16)
+
+
+class Tables(Corpus):
+    """A corpus of note tables in memory."""
+
+    def __init__(self, *tables: NoteTable) -> None:
+        self.representation = PAPER
+        self._notes = np.concatenate(tables)
+        ends = np.cumsum([len(table) for table in tables])
+        self.pieces = [
+            Piece(str(place), int(end) - len(table), len(table), int(table["beat"].max()) + 1, "", "train", "", "", "")
+            for place, (table, end) in enumerate(zip(tables, ends, strict=True))
+        ]
+
+
+def melody(count: int, instrument: int = 1, pitch: int = 60) -> NoteTable:
+    """A note a beat, each of another length, so that it can be told from the others."""
+    table = np.zeros(count, NOTE_DTYPE)
+    table["beat"], table["pitch"], table["instrument"] = np.arange(count), pitch, instrument
+    table["duration"] = np.asarray(PAPER.durations)[np.arange(count) % 32]
+    return table
+
+
+def rows_of(batch: Batch) -> list[Events]:
+    return [codes[:length].numpy() for codes, length in zip(batch.codes, batch.lengths.tolist(), strict=True)]
+
+
+def training(corpus: Corpus, **arguments: object) -> TrainingBatches:
+    options = {"batch_size": 3, "steps": 100, "augmentation": Augmentation(), "pool": 4} | arguments
+    return TrainingBatches(corpus, LIMITS, **options)  # type: ignore[arg-type]
+
+
+@given(
+    pieces(beats=30, max_notes=60),
+    st.data(),
+    st.builds(Limits, st.integers(4, 70), st.integers(1, 31)),
+    st.integers(-5, 5),
+)
+def test_a_window_is_an_honest_part_of_its_piece(
+    piece: Events, data: st.DataObject, limits: Limits, shift: int
+) -> None:
+    table = notes_of_events(piece)
+    table["pitch"] = table["pitch"].clip(5, 122)
+    table = np.unique(table)
+    start = data.draw(st.integers(0, len(table) - 1))
+    before = table.copy()
+    events, stop = cut_window(table, start, limits, PAPER, shift)
+    np.testing.assert_array_equal(table, before)
+    check_piece(events, complete=False)
+    first = int(np.flatnonzero(table["beat"] == table["beat"][start])[0])
+    expected = table[first:stop].copy()
+    expected["beat"] -= table["beat"][start]
+    expected["pitch"] = (expected["pitch"].astype(int) + shift).astype("u1")
+    # The notes of that part, from beat 0 on, and the instruments that sound in it.
+    np.testing.assert_array_equal(events, events_of_notes(expected, end=bool(events[-1, TYPE] == END_OF_SONG)))
+    notes = events[events[:, TYPE] == NOTE]
+    assert notes[0, BEAT] == 1
+    assert set(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]) == set(notes[:, INSTRUMENT])
+    # Never over a limit; an end only where the piece has its end; as long as the limits allow.
+    assert len(events) <= limits.events
+    assert notes[-1, BEAT] <= limits.beats
+    if events[-1, TYPE] == END_OF_SONG:
+        assert stop == len(table)
+    elif stop < len(table) and table["beat"][stop] - table["beat"][start] < limits.beats:
+        one_more = np.unique(table["instrument"][first : stop + 1])
+        # Instruments are counted before the last cut, so a few places may stay empty, one an instrument at most.
+        assert 2 + len(one_more) + (stop + 1 - first) + len(np.unique(table["instrument"])) > limits.events
+    elif stop == len(table):
+        assert len(table[first:stop]) + 3 + len(np.unique(table["instrument"][first:stop])) > limits.events
+
+
+def test_the_end_stands_where_the_piece_ends() -> None:
+    table = melody(10)
+    for start in range(10):
+        events, stop = cut_window(table, start, Limits(40, 16), PAPER)
+        assert stop == 10
+        assert events[-1, TYPE] == END_OF_SONG
+        assert len(events) == 3 + 10 - start + 1
+    # 14 events fit exactly, with 13 there is no room for the end, with 12 not for the last note.
+    assert cut_window(table, 0, Limits(14, 16), PAPER)[0][-1, TYPE] == END_OF_SONG
+    assert [len(cut_window(table, 0, Limits(size, 16), PAPER)[0]) for size in (13, 12)] == [13, 12]
+    assert [cut_window(table, 0, Limits(size, 16), PAPER)[1] for size in (13, 12)] == [10, 9]
+    assert cut_window(table, 0, Limits(13, 16), PAPER)[0][-1, TYPE] == NOTE
+    assert cut_window(table, 0, Limits(40, 9), PAPER)[0][-1, TYPE] == NOTE
+
+
+def test_every_note_of_a_piece_is_reached_the_last_window_included() -> None:
+    corpus = Tables(melody(60), melody(5, instrument=2))
+    batches = training(corpus, augmentation=Augmentation((0, 0)), steps=400)
+    starts: Counter[int] = Counter()
+    ends = 0
+    for step in range(len(batches)):
+        for events in rows_of(batches[step]):
+            if events[1, INSTRUMENT] == 1:
+                # Which note it is shows in its length and in how many are left.
+                starts[int(events[3, 4])] += 1
+                ends += events[-1, TYPE] == END_OF_SONG
+    assert len(starts) == 32
+    assert ends > 0
+    # The last note of the piece begins a window as often as any other.
+    alone = sum(
+        len(events) == 5 and events[1, INSTRUMENT] == 1 for step in range(400) for events in rows_of(batches[step])
+    )
+    assert alone > 0
+
+
+def test_shifts_are_even_over_the_range_and_never_clip() -> None:
+    batches = training(Tables(melody(20, pitch=60)), augmentation=Augmentation((-5, 6)), steps=2000)
+    pitches = Counter(int(events[-2, PITCH]) - 61 for step in range(2000) for events in rows_of(batches[step]))
+    assert sorted(pitches) == list(range(-5, 7))
+    # 6,000 draws: 500 of each, give or take 5 standard deviations.
+    assert all(abs(count - 500) < 110 for count in pitches.values())
+
+
+def test_at_the_edge_of_the_range_shifts_are_even_over_what_fits() -> None:
+    table = melody(20, pitch=125)
+    table["pitch"][3] = 2
+    batches = training(Tables(table), augmentation=Augmentation((-5, 6)), steps=1000)
+    shifts: Counter[int] = Counter()
+    for step in range(1000):
+        for events in rows_of(batches[step]):
+            notes = events[events[:, TYPE] == NOTE]
+            shifts[int(notes[:, PITCH].max()) - 126] += 1
+            assert notes[:, PITCH].min() >= 1
+            assert notes[:, PITCH].max() <= 128
+    assert sorted(shifts) == [-2, -1, 0, 1, 2]
+    # 12 shifts fall on 5 places: some twice, some three times as likely as one shift, none lost.
+    assert all(3000 * 2 / 12 * 0.8 < count < 3000 * 3 / 12 * 1.2 for count in shifts.values())
+
+
+def test_start_share_and_length_exponent() -> None:
+    corpus = Tables(melody(90), melody(10, instrument=2))
+
+    def count(**augmentation: float) -> tuple[float, float]:
+        batches = training(corpus, augmentation=Augmentation((0, 0), **augmentation), steps=300)
+        rows = [events for step in range(300) for events in rows_of(batches[step])]
+        long = [events for events in rows if events[1, INSTRUMENT] == 1]
+        begins = [events for events in long if events[3, 4] == 1 and len(events) > 18]
+        return len(long) / len(rows), len(begins) / len(long)
+
+    assert count()[0] == pytest.approx(0.5, abs=0.08)
+    assert count(length_exponent=1.0)[0] == pytest.approx(0.9, abs=0.05)
+    # Notes 1, 33 and 65 have the first length too.
+    assert count(start_share=1.0)[1] == 1.0
+    assert count(start_share=0.5)[1] == pytest.approx(0.5 + 0.5 * 3 / 90, abs=0.08)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(corpus: Corpus) -> None:
+    batches = training(corpus)
+    in_order = [batches[step] for step in range(12)]
+    fresh = training(corpus)
+    for step in (11, 0, 7, 7, 3):
+        torch.testing.assert_close(fresh[step].codes, in_order[step].codes, rtol=0, atol=0)
+    torch.testing.assert_close(training(corpus, steps=12)[11].codes, in_order[11].codes)
+    assert training(corpus, seed=1)[0].codes.shape != in_order[0].codes.shape or not torch.equal(
+        training(corpus, seed=1)[0].codes, in_order[0].codes
+    )
+    state = np.random.get_state()[1].sum(), torch.get_rng_state().sum()  # noqa: NPY002 (that nothing draws from it is the test)
+    training(corpus)[0]
+    assert (np.random.get_state()[1].sum(), torch.get_rng_state().sum()) == state  # noqa: NPY002
+
+
+def test_a_stopped_training_goes_on_with_its_first_batch(corpus: Corpus) -> None:
+    whole, rest = training(corpus), training(corpus, first=5)
+    for step in range(6):
+        torch.testing.assert_close(rest[step].codes, whole[5 + step].codes, rtol=0, atol=0)
+
+
+def test_validation_covers_every_note_and_is_always_the_same(corpus: Corpus, long_table: NoteTable) -> None:
+    tables = Tables(long_table, melody(50, instrument=3))
+    batches = ValidationBatches(tables, LIMITS, batch_size=4)
+    rows = [events for step in range(len(batches)) for events in rows_of(batches[step])]
+    assert sum(events[-1, TYPE] == END_OF_SONG for events in rows) == 2
+    found = Counter(tuple(note[2:]) for events in rows for note in events[events[:, TYPE] == NOTE].tolist())
+    wanted = Counter(tuple(note[2:]) for events in tables for note in events[events[:, TYPE] == NOTE].tolist())
+    assert all(found[note] >= count for note, count in wanted.items())
+    assert all(len(events) <= LIMITS.events for events in rows)
+    again = ValidationBatches(tables, LIMITS, batch_size=4)
+    for step in range(len(batches)):
+        torch.testing.assert_close(again[step].codes, batches[step].codes, rtol=0, atol=0)
+
+
+def test_where_windows_are_cut_between_beats_validation_has_each_note_once() -> None:
+    batches = ValidationBatches(Tables(melody(100), melody(7)), LIMITS, batch_size=4)
+    rows = [events for step in range(len(batches)) for events in rows_of(batches[step])]
+    assert sum(int((events[:, TYPE] == NOTE).sum()) for events in rows) == 107
+
+
+@pytest.mark.parametrize("chord", [36, 37, 38, 90])
+def test_validation_goes_on_behind_a_chord_larger_than_a_window(chord: int) -> None:
+    table = np.zeros(chord + 2, NOTE_DTYPE)
+    table["duration"], table["instrument"], table["pitch"] = 1, 1, 20
+    table["beat"][0], table["beat"][-1] = 0, 2
+    table["beat"][1:-1], table["pitch"][1:-1] = 1, 25 + np.arange(chord)
+    batches = ValidationBatches(Tables(np.unique(table)), LIMITS, batch_size=4)
+    rows = [events for step in range(len(batches)) for events in rows_of(batches[step])]
+    assert {int(pitch) for events in rows for pitch in events[3:, PITCH] if pitch} == {
+        21,
+        *range(26, 26 + min(chord, LIMITS.events - 3)),
+    }
+    assert sum(events[-1, TYPE] == END_OF_SONG for events in rows) == 1
+
+
+def test_fewer_validation_windows_are_spread_over_the_split() -> None:
+    tables = Tables(*(melody(10, instrument=place + 1) for place in range(20)))
+    batches = ValidationBatches(tables, LIMITS, batch_size=2, windows=5)
+    rows = [events for step in range(len(batches)) for events in rows_of(batches[step])]
+    assert sorted(int(events[1, INSTRUMENT]) for events in rows) == [1, 6, 11, 15, 20]
+    assert len(ValidationBatches(tables, LIMITS, batch_size=2, windows=500)) == 10
+
+
+@given(st.lists(pieces(max_notes=5), min_size=1, max_size=4))
+def test_a_batch_is_its_windows_and_zeros(windows: list[Events]) -> None:
+    batch = collate(windows)
+    assert batch.lengths.tolist() == [len(window) for window in windows]
+    assert batch.codes.shape == (len(windows), max(map(len, windows)), 6)
+    for codes, window in zip(batch.codes.numpy(), windows, strict=True):
+        np.testing.assert_array_equal(codes[: len(window)], window)
+        assert not codes[len(window) :].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"pitch_shift": (1, 6)}, r"pitch_shift is \(1, 6\)"),
+        ({"pitch_shift": (-5, -1)}, r"pitch_shift is \(-5, -1\)"),
+        ({"pitch_shift": (-128, 0)}, r"pitch_shift is \(-128, 0\)"),
+        ({"start_share": 1.1}, "start_share is 1.1"),
+        ({"length_exponent": -0.1}, "length_exponent is -0.1"),
+    ],
+)
+def test_impossible_augmentation_is_refused(arguments: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Augmentation(**arguments)
