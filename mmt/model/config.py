@@ -28,6 +28,10 @@ class NetworkConfig:
     """The most events that the network sees at once."""
     positions: Positions = "absolute"
     """How events know their place: a learned table (`absolute`), `rotary`, or not at all (`none`)."""
+    rotary_dims: int | None = None
+    """With rotary positions: how many of a head's first dimensions turn, an even number. None: all of them."""
+    rotary_values: bool = False
+    """With rotary positions: whether values turn too, as in the authors' code, and not only queries and keys."""
     output: Heads = "independent"
     """How the fields of an event are predicted: each by itself (`independent`, the paper's), or each knowing those before
     it (`chain`)."""
@@ -46,8 +50,11 @@ class NetworkConfig:
             raise ValueError(f"positions is {self.positions!r}; choose one of {', '.join(get_args(Positions))}")
         if self.output not in get_args(Heads):
             raise ValueError(f"output is {self.output!r}; choose one of {', '.join(get_args(Heads))}")
-        if self.positions == "rotary" and self.head_dim % 2:
-            raise ValueError(f"head_dim is {self.head_dim}; rotary positions need an even one")
+        turning = self.head_dim if self.rotary_dims is None else self.rotary_dims
+        if self.positions == "rotary" and (turning % 2 or not 2 <= turning <= self.head_dim):
+            raise ValueError(
+                f"{turning} dimensions of a head of {self.head_dim} cannot turn; rotary positions need an even number of them"
+            )
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 

@@ -130,6 +130,7 @@ class Attention(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = config.heads, config.head_dim, config.dropout
+        self.rotary_values = config.rotary_values
         width = config.heads * config.head_dim
         self.queries_keys_values = nn.Linear(config.dim, 3 * width, bias=False)
         self.out = nn.Linear(width, config.dim)
@@ -142,6 +143,7 @@ class Attention(nn.Module):
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
         if rotation is not None:
             queries, keys = _rotate(queries, rotation), _rotate(keys, rotation)
+            values = _rotate(values, rotation) if self.rotary_values else values
         if cache is not None:
             keys, values = cache.append(layer, keys, values)
             visible = _visible_with_past(length, keys.shape[2], keys.device) if length > 1 else None
@@ -169,21 +171,24 @@ class FeedForward(nn.Module):
         return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
 
 
-# Cosine and sine of each place's angles, each (length, head_dim).
+# Cosine and sine of each place's angles, each (length, turning dimensions).
 Rotation = tuple[Tensor, Tensor]
 
 
 def _rotation(places: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation:
-    half = torch.arange(0, config.head_dim, 2, device=places.device, dtype=torch.float32)
-    angles = places[:, None].float() * _ROTARY_BASE ** (-half / config.head_dim)
+    turning = config.rotary_dims or config.head_dim
+    half = torch.arange(0, turning, 2, device=places.device, dtype=torch.float32)
+    angles = places[:, None].float() * _ROTARY_BASE ** (-half / turning)
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def _rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
     cosine, sine = rotation
-    first, second = vectors.chunk(2, dim=-1)
-    return vectors * cosine + torch.cat([-second, first], dim=-1) * sine
+    turning, still = vectors[..., : cosine.shape[-1]], vectors[..., cosine.shape[-1] :]
+    first, second = turning.chunk(2, dim=-1)
+    turned = turning * cosine + torch.cat([-second, first], dim=-1) * sine
+    return torch.cat([turned, still], dim=-1) if still.shape[-1] else turned
 
 
 def _visible(mask: Tensor) -> Tensor:

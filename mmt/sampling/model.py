@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.network import Network
 from mmt.model.recipes import parts_of, read_recipe, shipped
@@ -178,7 +179,8 @@ class Model:
             grammar=grammar,
             limits=(min_beats, max_beats, max_events, endless),
         )
-        decoded = decode_events(self.network, beginning, _streams(1, seed), **settings)
+        streams = _streams(1, None if seed is None else _seed(seed))
+        decoded = decode_events(self.network, beginning, streams, **settings)
         return (events[0] for _, events in decoded)
 
     def _settle(
@@ -225,6 +227,9 @@ class Model:
             )
         max_beats = beats if max_beats is None else max_beats
         max_events = context if max_events is None else max_events
+        for name, limit in (("max_beats", max_beats), ("max_events", max_events), ("min_beats", min_beats)):
+            if not isinstance(limit, int | np.integer):
+                raise ValueError(f"{name} is {limit}; it must be a whole number")
         if not needed <= max_events <= context:
             raise ValueError(
                 f"max_events is {max_events}; with this prompt of {len(prompt)} events and the model's context it must be "
@@ -238,7 +243,7 @@ class Model:
             )
         if not 0 <= min_beats <= max_beats:
             raise ValueError(f"min_beats is {min_beats}; it must be 0 to {max_beats}, the most beats of the piece")
-        return Bounds(max_events, max_beats, min_beats, prompt.first_beat, endless)
+        return Bounds(int(max_events), int(max_beats), int(min_beats), prompt.first_beat, endless)
 
 
 def load_model(path: str | os.PathLike[str] | None = None, *, device: str | torch.device = "cpu") -> Model:
@@ -247,7 +252,7 @@ def load_model(path: str | os.PathLike[str] | None = None, *, device: str | torc
     Parameters
     ----------
     path : path, optional
-        A checkpoint folder. Default: the shipped model.
+        A checkpoint folder, or a run folder of the original code. Default: the shipped model.
     device : str
         "auto" (a GPU where there is one), "cpu", "cuda", "mps".
 
@@ -263,7 +268,8 @@ def load_model(path: str | os.PathLike[str] | None = None, *, device: str | torc
     ValueError
         If it is of another format version or corrupt.
     """
-    return Model(read_checkpoint(shipped("checkpoints", "default") if path is None else path)).to(device)
+    path = shipped("checkpoints", "default") if path is None else path
+    return Model(read_authors_run(path) if is_authors_run(path) else read_checkpoint(path)).to(device)
 
 
 def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
@@ -282,8 +288,9 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
     <Model of 19,944,950 parameters: 6 layers of 512, context 1024 events>
     """
     representation, config = parts_of(values := read_recipe(recipe))
+    # The CPU's generator alone is seeded and put back: torch.manual_seed would reach the GPUs' too.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(_seed(seed))
         network = Network(config)
     return Model(Checkpoint(network.eval(), representation, values.get("sampling") or {}))
 
@@ -309,17 +316,19 @@ def find_device(name: str | torch.device) -> torch.device:
 
 
 def _streams(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
-    if isinstance(seed, Sequence):
+    if isinstance(seed, Sequence | np.ndarray):
+        if not len(seed):
+            raise ValueError("the list of seeds is empty; give at least one seed, or leave it out")
         if n not in (1, len(seed)):
             raise ValueError(f"n is {n} but {len(seed)} seeds were given; leave n out, each seed gives one piece")
         return [(_seed(one), 0) for one in seed]
-    if n < 1:
-        raise ValueError(f"n is {n}; ask for at least 1 piece")
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"n is {n}; ask for a whole number of pieces, at least 1")
     chosen = secrets.randbits(32) if seed is None else _seed(seed)
     return [(chosen, number) for number in range(n)]
 
 
 def _seed(seed: int) -> int:
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be at least 0")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed is {seed}; it must be a whole number of at least 0")
     return int(seed)

@@ -37,7 +37,7 @@ def test_a_missing_entry_is_the_papers() -> None:
         ({"context": None}, "context is None; the shortest piece has 5 events"),
         ({"positions": "relative"}, "positions is 'relative'; choose one of absolute, rotary, none"),
         ({"output": "parallel"}, "output is 'parallel'; choose one of independent, chain"),
-        ({"positions": "rotary", "head_dim": 15}, "head_dim is 15; rotary positions need an even one"),
+        ({"positions": "rotary", "head_dim": 15}, "15 dimensions of a head of 15 cannot turn"),
         ({"dropout": 1}, "dropout is 1; it must be at least 0 and below 1"),
         ({"dropout": -0.1}, r"dropout is -0\.1; it must be at least 0 and below 1"),
         ({"dropout": "some"}, "dropout is some; it must be at least 0 and below 1"),

@@ -1,0 +1,149 @@
+"""Checkpoints of the original code: a run folder of theirs, or a bare file of weights, becomes a network of ours that computes
+the same.
+
+A run folder holds `checkpoints/best_model.pt`, a plain state dict, and `train-args.json`. Sizes are taken from the weights;
+only the number of positions of a network without a table of them stands in the arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmt.model.checkpoint import Checkpoint
+from mmt.model.config import NetworkConfig
+from mmt.model.network import Network
+from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
+
+ARGUMENTS, WEIGHTS = "train-args.json", Path("checkpoints", "best_model.pt")
+_PREFIX = "decoder.net."
+_HEAD_DIM, _ROTARY_DIMS = 64, 32
+
+
+def is_authors_run(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a run folder of the original code."""
+    return (Path(path) / ARGUMENTS).exists()
+
+
+def read_authors_run(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Read a run folder of the original code.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its weights are missing.
+    ValueError
+        If a file is corrupt; or a key or a shape does not fit, the first of which is named.
+    """
+    folder = Path(folder)
+    if not (folder / WEIGHTS).exists():
+        raise FileNotFoundError(f"{folder / WEIGHTS} does not exist; a run folder of the original code has it")
+    try:
+        arguments = json.loads((folder / ARGUMENTS).read_text(encoding="utf-8"))
+        # weights_only: nothing in the file can run code.
+        weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
+    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{folder} is corrupt: {' '.join(str(error).split())[:200]}") from error
+    try:
+        return from_authors(weights, arguments)
+    except ValueError as error:
+        raise ValueError(f"{folder / WEIGHTS}: {error}") from error
+
+
+def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
+    """A state dict of the original code and its arguments as a network of ours.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        The names as in their `best_model.pt`.
+    arguments : mapping
+        As in their `train-args.json`; read are `rel_pos_emb` and, without a table of positions, `max_seq_len`.
+
+    Raises
+    ------
+    ValueError
+        If a key is missing, unknown or has a shape that does not fit.
+    """
+    theirs = dict(weights)
+    # Computed, not learned.
+    theirs.pop(f"{_PREFIX}attn_layers.rotary_pos_emb.inv_freq", None)
+    network = Network(_config(theirs, arguments))
+    state = {name: _take(theirs, names) for name, names in _names(network).items()}
+    for name, tensor in network.state_dict().items():
+        if state[name].shape != tensor.shape:
+            raise ValueError(
+                f"{' and '.join(_names(network)[name])} make the shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+            )
+    if theirs:
+        raise ValueError(f"unknown key {min(theirs)!r}")
+    network.load_state_dict(state)
+    return Checkpoint(network.eval(), _representation(network.config), {}, {"original": dict(arguments)})
+
+
+def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> NetworkConfig:
+    def shape(name: str) -> tuple[int, ...]:
+        if _PREFIX + name not in weights:
+            raise ValueError(f"key {_PREFIX + name!r} is missing")
+        return tuple(weights[_PREFIX + name].shape)
+
+    layers = len({name.split(".layers.")[1].split(".")[0] for name in weights if ".layers." in name}) // 2
+    # Asking for relative positions turns the absolute ones off.
+    absolute = f"{_PREFIX}pos_emb.emb.weight" in weights
+    rotary = bool(arguments.get("rel_pos_emb")) and not absolute
+    return NetworkConfig(
+        sizes=tuple(shape(f"token_emb.{field}.emb.weight")[0] for field in range(6)),
+        dim=shape("token_emb.0.emb.weight")[1],
+        layers=layers,
+        heads=shape("attn_layers.layers.0.1.to_q.weight")[0] // _HEAD_DIM,
+        head_dim=_HEAD_DIM,
+        context=shape("pos_emb.emb.weight")[0] if absolute else int(arguments.get("max_seq_len", 1024)),
+        positions="absolute" if absolute else "rotary" if rotary else "none",
+        rotary_dims=_ROTARY_DIMS if rotary else None,
+        rotary_values=rotary,
+        dropout=float(arguments.get("dropout", 0.2)),
+    )
+
+
+def _representation(config: NetworkConfig) -> Representation:
+    """The preset whose sizes the network has, with the network's beats."""
+    for preset in (Representation(), Representation.slides()):
+        if all(preset.sizes[field] == config.sizes[field] for field in (POSITION, DURATION)):
+            return Representation.from_dict(preset.to_dict() | {"beats": config.sizes[BEAT] - 1})
+    raise ValueError(f"code sizes {config.sizes} are those of no preset")
+
+
+def _names(network: Network) -> dict[str, tuple[str, ...]]:
+    """For each of our tensors the names of theirs; several are joined along the first dimension."""
+    names: dict[str, tuple[str, ...]] = {
+        f"embeddings.{field}.weight": (f"token_emb.{field}.emb.weight",) for field in range(6)
+    }
+    if network.positions is not None:
+        names["positions.weight"] = ("pos_emb.emb.weight",)
+    for layer in range(network.config.layers):
+        ours = f"blocks.{layer}"
+        attention, feed = (f"attn_layers.layers.{2 * layer + place}" for place in (0, 1))
+        names[f"{ours}.attention.queries_keys_values.weight"] = tuple(f"{attention}.1.to_{x}.weight" for x in "qkv")
+        for kind in ("weight", "bias"):
+            names[f"{ours}.attention_norm.{kind}"] = (f"{attention}.0.0.{kind}",)
+            names[f"{ours}.attention.out.{kind}"] = (f"{attention}.1.to_out.{kind}",)
+            names[f"{ours}.feed_forward_norm.{kind}"] = (f"{feed}.0.0.{kind}",)
+            names[f"{ours}.feed_forward.expand.{kind}"] = (f"{feed}.1.net.0.0.{kind}",)
+            names[f"{ours}.feed_forward.contract.{kind}"] = (f"{feed}.1.net.3.{kind}",)
+    for kind in ("weight", "bias"):
+        names[f"norm.{kind}"] = (f"norm.{kind}",)
+        names |= {f"heads.fields.{field}.{kind}": (f"to_logits.{field}.{kind}",) for field in range(6)}
+    return {ours: tuple(_PREFIX + name for name in theirs) for ours, theirs in names.items()}
+
+
+def _take(weights: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
+    if missing := [name for name in names if name not in weights]:
+        raise ValueError(f"key {missing[0]!r} is missing")
+    return torch.cat([weights.pop(name).float() for name in names])
