@@ -9,6 +9,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Checkpoint as StateSaver
+from lightning.pytorch.trainer.states import TrainerFn
 
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.representation.codes import FIELDS
@@ -49,6 +51,21 @@ class WriteCheckpoints(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+
+
+class SaveState(StateSaver):
+    """After each validation: the whole state of the training, from which it can go on.
+
+    Lightning calls this kind of callback last, so what validation changed in the others (the best loss, the patience that
+    is left) is in it. Lightning's own ModelCheckpoint saves by steps before validation, or warns of a folder in use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            trainer.save_checkpoint(self.path, weights_only=False)
 
 
 def model_card(checkpoint: Checkpoint) -> str:

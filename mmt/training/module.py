@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,10 +30,15 @@ class TrainingModule(lightning.LightningModule):
         self._forward = torch.compile(self.network) if recipe.trainer.compile else self.network
         self._validated: Losses | None = None
 
+    def on_train_batch_start(self, batch: Batch, step: int) -> None:
+        if self.recipe.network.dropout:
+            # Each step drops by a stream of its own, so that a training that was stopped goes on as it would have.
+            place = self.trainer.global_step, step % self.recipe.trainer.accumulate, self.global_rank
+            torch.manual_seed(int(np.random.SeedSequence((self.recipe.seed, *place)).generate_state(1)[0]))
+
     def training_step(self, batch: Batch, step: int) -> Tensor:
         found = self._losses(batch)
         self.log("train/loss", found.per_note, prog_bar=True)
-        self.log("events", float(self.global_step), logger=False)
         return found.per_note
 
     def validation_step(self, batch: Batch, step: int) -> None:

@@ -6,10 +6,12 @@ trained model), `seed`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_args
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -38,6 +40,10 @@ class Data:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be at least 1")
+        if self.validation_windows is not None and self.validation_windows < 1:
+            raise ValueError(f"validation_windows is {self.validation_windows}; it must be at least 1, or null for all")
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}; it must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,12 @@ class Optimizer:
             raise ValueError(f"optimizer {self.name!r} is unknown; choose one of {', '.join(get_args(OptimizerName))}")
         if not self.learning_rate > 0 or not self.clip > 0:
             raise ValueError("learning_rate and clip must be above 0")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}; they must be two numbers from 0 to below 1")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay is {self.weight_decay}; it must be at least 0")
+        if not 0 <= self.final_share <= 1:
+            raise ValueError(f"final_share is {self.final_share}; it must be between 0 and 1")
         if not 0 <= self.warmup_steps <= self.decay_start <= self.decay_end:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps}, decay_start {self.decay_start} and decay_end {self.decay_end} must ascend"
@@ -116,6 +128,8 @@ class Trainer:
         for name in ("max_steps", "validate_every", "accumulate", "num_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is {self.patience}; it must be at least 1, or null for none")
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"{recipe} has an unknown section {unknown[0]!r}; known are {', '.join(known)}")
     representation, network = parts_of(values)
-    data = dict(values.get("data") or {})
+    data = _mapping(values.get("data"), "data")
     augmentation = _section(Augmentation, data.pop("augmentation", None), "data.augmentation")
     return Recipe(
         representation=representation,
@@ -168,8 +182,8 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
         data=_section(Data, data | {"augmentation": augmentation}, "data"),
         optimizer=_section(Optimizer, values.get("optimizer"), "optimizer"),
         trainer=_section(Trainer, values.get("trainer"), "trainer"),
-        sampling=dict(values.get("sampling") or {}),
-        seed=int(values.get("seed", 0)),
+        sampling=_mapping(values.get("sampling"), "sampling"),
+        seed=_typed(values.get("seed", 0), int, "seed"),
     )
 
 
@@ -179,16 +193,43 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not entry:
         raise ValueError(f"{override!r} is no override; write section.entry=value, such as trainer.max_steps=1000")
     for section in sections:
-        values = values.setdefault(section, {})
+        if values.get(section) is None:
+            values[section] = {}
+        values = values[section]
         if not isinstance(values, dict):
             raise ValueError(f"{override!r}: {section!r} is a value and has no entries")
-    values[entry] = yaml.safe_load(value)
+    try:
+        values[entry] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
 
 
-def _section(kind: type[Section], values: Mapping[str, Any] | None, name: str) -> Section:
-    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
-    values = dict(values or {})
-    if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"unknown entry {name}.{unknown[0]}; known are {', '.join(known)}")
-    # YAML has lists where the dataclasses have tuples.
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+def _section(kind: type[Section], values: Any, name: str) -> Section:
+    values = _mapping(values, name)
+    hints = get_type_hints(kind)
+    if unknown := sorted(set(values) - set(hints)):
+        raise ValueError(f"unknown entry {name}.{unknown[0]}; known are {', '.join(hints)}")
+    return kind(**{entry: _typed(value, hints[entry], f"{name}.{entry}") for entry, value in values.items()})
+
+
+def _mapping(values: Any, name: str) -> dict[str, Any]:
+    if values is not None and not isinstance(values, Mapping):
+        raise ValueError(f"{name} is {values!r}; a section of entries was expected")
+    return dict(values or {})
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    """A YAML value as the type of its field; YAML has lists where the dataclasses have tuples."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    for kind in kinds:
+        if get_origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(get_args(kind)):
+            return tuple(_typed(part, inner, name) for part, inner in zip(value, get_args(kind), strict=True))
+        # A choice of words is checked where it is documented; True is no number.
+        if get_origin(kind) is Literal or (type(value) is kind):
+            return value
+        # YAML 1.1 takes 5e-4, without a point, for a word.
+        if kind is float and type(value) in (int, str):
+            with contextlib.suppress(ValueError):
+                return float(value)
+    expected = " or ".join("null" if kind is type(None) else getattr(kind, "__name__", "") for kind in kinds)
+    raise ValueError(f"{name} is {value!r}; expected {expected}")

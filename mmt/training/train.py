@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ from typing import Any
 import lightning
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.model.checkpoint import read_checkpoint
 from mmt.model.network import Network
-from mmt.training.callbacks import WriteCheckpoints
+from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe
 
@@ -70,23 +72,31 @@ def train(
     state = output / RESUME
     if resume and not state.exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
+    module = _module(recipe, start_from if not resume else None)
     if output.exists() and not resume:
         _make_room(output, overwrite)
     output.mkdir(parents=True, exist_ok=True)
     (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
-    lightning.seed_everything(recipe.seed, verbose=False)
     done = _steps_done(state) if resume else 0
-    trainer = _trainer(recipe, output, training, progress, done)
-    module = TrainingModule(recipe)
-    if start_from is not None and not resume:
-        _take_weights(module.network, start_from)
-    trainer.fit(
-        module,
-        *_loaders(recipe, training, validation, first=done * recipe.trainer.accumulate),
-        ckpt_path=state if resume else None,
-        weights_only=False,
-    )
+    with isolate_rng(), warnings.catch_warnings():
+        # Batch i is the same whoever draws it and when (see TrainingBatches): the loader needs no state to go on.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+        trainer = _trainer(recipe, output, training, progress, done)
+        loaders = _loaders(recipe, training, validation, done, trainer.world_size)
+        trainer.fit(module, *loaders, ckpt_path=state if resume else None, weights_only=False)
+        if trainer.global_step % recipe.trainer.validate_every:
+            # The last steps are validated too: no training ends without a checkpoint of its end.
+            trainer.validate(module, loaders[1], verbose=False)
     return output / "best"
+
+
+def _module(recipe: Recipe, start_from: str | os.PathLike[str] | None) -> TrainingModule:
+    with isolate_rng():
+        torch.manual_seed(recipe.seed)
+        module = TrainingModule(recipe)
+    if start_from is not None:
+        _take_weights(module.network, start_from)
+    return module
 
 
 def _take_weights(network: Network, folder: str | os.PathLike[str]) -> None:
@@ -123,10 +133,10 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
     chosen = recipe.trainer
     callbacks: list[Callback] = [
         WriteCheckpoints(output, _describe(training)),
-        ModelCheckpoint(output, "resume", enable_version_counter=False, every_n_train_steps=chosen.validate_every),
     ]
     if chosen.patience is not None:
         callbacks.append(EarlyStopping("valid/loss", patience=chosen.patience))
+    callbacks.append(SaveState(output / RESUME))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return lightning.Trainer(
@@ -142,7 +152,7 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
         strategy=chosen.strategy,
         num_nodes=chosen.num_nodes,
         logger=CSVLogger(output, "log", version=f"from-step-{done}"),
-        log_every_n_steps=10,
+        log_every_n_steps=min(10, chosen.max_steps),
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -151,18 +161,20 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
 
 
 def _loaders(
-    recipe: Recipe, training: Corpus, validation: Corpus, first: int
+    recipe: Recipe, training: Corpus, validation: Corpus, done: int, devices: int
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     limits = Limits(recipe.network.context + 1, recipe.representation.beats)
     data = recipe.data
+    # Devices take turns in one row of batches.
+    each_step = recipe.trainer.accumulate * devices
     batches = TrainingBatches(
         training,
         limits,
         batch_size=data.batch_size,
-        steps=recipe.trainer.max_steps * recipe.trainer.accumulate,
+        steps=recipe.trainer.max_steps * each_step,
         augmentation=data.augmentation,
         seed=recipe.seed,
-        first=first,
+        first=done * each_step,
     )
     options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
     checks = ValidationBatches(validation, limits, batch_size=data.batch_size, windows=data.validation_windows)

@@ -1,0 +1,159 @@
+"""Recipes: the three that ship, the paper's numbers, changes of single entries, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import mmt
+from mmt.model.network import Network
+from mmt.training.recipe import Optimizer, load_recipe
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_that_ships_loads_by_name_and_by_path(path: Path) -> None:
+    assert load_recipe(path.stem) == load_recipe(path)
+    assert load_recipe(path).network.sizes == load_recipe(path).representation.sizes
+
+
+def test_three_recipes_ship() -> None:
+    assert {"default", "paper", "tiny"} <= {path.stem for path in CONFIGS.glob("*.yaml")}
+
+
+def test_paper_is_the_authors_recipe_in_every_number() -> None:
+    recipe = load_recipe("paper")
+    optimizer, trainer, data, network = recipe.optimizer, recipe.trainer, recipe.data, recipe.network
+    assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adam", 5e-4, 0.0)
+    assert (optimizer.betas, optimizer.clip) == ((0.9, 0.999), 1.0)
+    assert (optimizer.warmup_steps, optimizer.decay_end, optimizer.final_share) == (5000, 100_000, 0.1)
+    assert (data.batch_size, data.augmentation.pitch_shift, data.augmentation.start_share) == (8, (-5, 6), 0.0)
+    assert data.augmentation.length_exponent == 0.0
+    assert (trainer.max_steps, trainer.validate_every, trainer.patience) == (200_000, 1000, 20)
+    assert trainer.accumulate == 1
+    assert (network.dim, network.layers, network.heads, network.head_dim) == (512, 6, 8, 64)
+    assert (network.context, network.positions, network.dropout) == (1024, "absolute", 0.2)
+    assert recipe.representation.beats == 256
+    assert network.sizes == (5, 257, 13, 129, 33, 65)
+
+
+@pytest.mark.parametrize(
+    ("positions", "parameters"), [("absolute", 19_944_950), ("rotary", 19_420_662), ("none", 19_420_662)]
+)
+def test_the_papers_network_has_the_papers_size(positions: str, parameters: int) -> None:
+    network = Network(load_recipe("paper", [f"network.positions={positions}"]).network)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+def test_the_papers_rate_rises_and_falls_to_a_tenth() -> None:
+    share = load_recipe("paper").optimizer.share
+    # As the authors' scheduler: (step + 1) / 5000, then linearly to 0.1 at 100,000, and no lower.
+    assert share(0) == pytest.approx(1 / 5000)
+    assert share(2499) == pytest.approx(0.5)
+    assert share(4999) == share(5000) == 1.0
+    assert share(52_500) == pytest.approx(0.55)
+    assert share(100_000) == share(200_000) == pytest.approx(0.1)
+
+
+def test_a_rate_may_stay_before_it_falls() -> None:
+    share = Optimizer(warmup_steps=10, decay_start=20, decay_end=30, final_share=0.0).share
+    assert [share(step) for step in (0, 9, 10, 19, 20, 25, 30, 99)] == [0.1, 1, 1, 1, 1, 0.5, 0, 0]
+    assert Optimizer(warmup_steps=0, decay_start=0, decay_end=0, final_share=1.0).share(0) == 1.0
+
+
+def test_single_entries_are_changed() -> None:
+    changes = [
+        "trainer.max_steps=7",
+        "optimizer.learning_rate=5e-4",
+        "data.augmentation.pitch_shift=[-1, 2]",
+        "optimizer.betas=[0, 0.5]",
+        "network.dim=16",
+        "trainer.patience=3",
+        "trainer.devices=2",
+        "trainer.compile=true",
+        "sampling.top_p=0.9",
+        "seed=4",
+    ]
+    recipe = load_recipe("tiny", changes)
+    assert recipe.trainer.max_steps == 7
+    assert recipe.optimizer.learning_rate == 5e-4
+    assert recipe.data.augmentation.pitch_shift == (-1, 2)
+    assert recipe.optimizer.betas == (0.0, 0.5)
+    assert recipe.network.dim == 16
+    assert (recipe.trainer.patience, recipe.trainer.devices, recipe.trainer.compile) == (3, 2, True)
+    assert recipe.sampling == {"top_p": 0.9}
+    assert recipe.seed == 4
+    assert load_recipe("tiny").trainer.max_steps == 40
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("trainer.max_step=4", "unknown entry trainer.max_step; known are max_steps, "),
+        ("data.augmentation.shift=4", "unknown entry data.augmentation.shift; known are pitch_shift, "),
+        ("optimiser.name=adam", "tiny has an unknown section 'optimiser'; known are representation, "),
+        ("network.width=4", "unknown entry 'width' in the network"),
+        ("representation.beat=4", "unknown entry 'beat' in the representation"),
+        ("representation.preset=talk", "unknown preset 'talk'"),
+        ("trainer.max_steps", "is no override; write section.entry=value"),
+        ("=4", "is no override"),
+        ("seed.more=4", "'seed' is a value and has no entries"),
+        ("trainer.max_steps=[1", "the value is not YAML"),
+        ("trainer.max_steps=0", "max_steps is 0; it must be at least 1"),
+        ("trainer.max_steps=1.5", "trainer.max_steps is 1.5; expected int"),
+        ("trainer.max_steps=many", "trainer.max_steps is 'many'; expected int"),
+        ("trainer.max_steps=true", "trainer.max_steps is True; expected int"),
+        ("trainer.patience=0", "patience is 0"),
+        ("trainer.patience=x", "trainer.patience is 'x'; expected int or null"),
+        ("trainer=4", "trainer is 4; a section of entries was expected"),
+        ("seed=x", "seed is 'x'; expected int"),
+        ("data.batch_size=0", "batch_size is 0"),
+        ("data.validation_windows=0", "validation_windows is 0"),
+        ("data.workers=-1", "workers is -1"),
+        ("data.augmentation.start_share=2", "start_share is 2"),
+        ("data.augmentation.pitch_shift=[1]", r"data.augmentation.pitch_shift is \[1\]; expected tuple"),
+        ("optimizer.name=sgd", "optimizer 'sgd' is unknown; choose one of adam, adamw"),
+        ("optimizer.learning_rate=0", "learning_rate and clip must be above 0"),
+        ("optimizer.learning_rate=fast", "optimizer.learning_rate is 'fast'; expected float"),
+        ("optimizer.clip=-1", "learning_rate and clip must be above 0"),
+        ("optimizer.betas=[0.9, 1.0]", "betas are"),
+        ("optimizer.weight_decay=-1", "weight_decay is -1"),
+        ("optimizer.final_share=1.1", "final_share is 1.1"),
+        ("optimizer.decay_end=1", "decay_end 1 must ascend"),
+        ("network.positions=sine", "positions is 'sine'"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_named(override: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load_recipe("tiny", [override])
+
+
+def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no recipe is named 'mine'; there are default, .*tiny"):
+        load_recipe("mine")
+    with pytest.raises(FileNotFoundError):
+        load_recipe("nowhere.yaml")
+
+
+@pytest.mark.parametrize("content", ["- a\n- list\n", "a: [", "\0"])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "r.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"r\.yaml is no"):
+        load_recipe(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize("name", ["paper", "default", "tiny"])
+def test_a_recipe_survives_its_dictionary(tmp_path: Path, name: str) -> None:
+    recipe = load_recipe(name, ["data.augmentation.pitch_shift=[-1, 1]"])
+    written: dict[str, Any] = recipe.to_dict()
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_an_untrained_model_has_the_recipes_size() -> None:
+    model = mmt.new_model("tiny", seed=0)
+    assert model.network.config == load_recipe("tiny").network

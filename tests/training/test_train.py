@@ -1,0 +1,287 @@
+"""A training from corpus to checkpoint: what it writes, that it learns, that it goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+import mmt
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Limits, ValidationBatches
+from mmt.representation.codes import FIELDS
+from mmt.training.callbacks import WriteCheckpoints
+from mmt.training.loss import losses
+from mmt.training.module import TrainingModule
+from mmt.training.recipe import Recipe, load_recipe
+from mmt.training.train import train
+
+pytestmark = [
+    # Lightning asks PyTorch a question that PyTorch wants asked otherwise.
+    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
+    # They tell us of settings that a test with twelve pieces on two cores has no use for.
+    pytest.mark.filterwarnings("ignore:The '(train|val)_dataloader' does not have many workers"),
+]
+
+
+def tiny(*changes: str) -> Recipe:
+    return load_recipe("tiny", ["trainer.max_steps=12", "trainer.validate_every=4", *changes])
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return safetensors.torch.load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+
+
+def log(run: Path) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = []
+    for file in sorted((run / "log").rglob("metrics.csv"), key=lambda file: int(file.parent.name.split("-")[-1])):
+        rows += csv.DictReader(file.read_text().splitlines())
+    return rows
+
+
+def validation_losses(run: Path) -> list[float]:
+    return [float(row["valid/loss"]) for row in log(run) if row["valid/loss"]]
+
+
+@contextmanager
+def interrupted_at(step: int) -> Iterator[None]:
+    """Stop whatever trains at the beginning of a step, as an error would."""
+    start = TrainingModule.on_train_batch_start
+
+    def stop(self: TrainingModule, *arguments: object) -> None:
+        if self.trainer.global_step == step:
+            raise RuntimeError("the power fails")
+        start(self, *arguments)  # type: ignore[arg-type]
+
+    TrainingModule.on_train_batch_start = stop  # type: ignore[assignment,method-assign]
+    try:
+        with pytest.raises(RuntimeError, match="the power fails"):
+            yield
+    finally:
+        TrainingModule.on_train_batch_start = start  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="module")
+def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed training of twelve steps with dropout, validated every four."""
+    output = tmp_path_factory.mktemp("run") / "run"
+    assert train(tiny("network.dropout=0.2"), corpus, output) == output / "best"
+    return output
+
+
+def test_what_a_run_holds(run: Path, corpus: Path) -> None:
+    assert sorted(path.name for path in run.iterdir()) == ["best", "last", "log", "recipe.yaml", "resume.ckpt"]
+    assert load_recipe(run / "recipe.yaml") == tiny("network.dropout=0.2")
+    found = validation_losses(run)
+    assert len(found) == 3
+    rows = [row for row in log(run) if row["valid/loss"]]
+    assert all(float(row[f"valid/{name}"]) > 0 for row in rows for name in FIELDS)
+    for name in ("best", "last"):
+        model = mmt.load_model(run / name)
+        validation = model.training["validation"]
+        assert validation["loss"] == pytest.approx(min(found) if name == "best" else found[-1], abs=1e-4)
+        assert model.training["data"]["pieces"] == len(Corpus(corpus, split="train"))
+        assert f"{validation['loss']:.3f} nats per note" in (run / name / "MODEL_CARD.md").read_text()
+    assert mmt.load_model(run / "last").training["steps"] == 12
+
+
+def test_a_trained_model_writes_valid_pieces(run: Path) -> None:
+    model = mmt.load_model(run / "best")
+    for piece in model.generate(mmt.prompt.start(), n=2, seed=0, max_events=40):
+        assert mmt.is_valid(piece)
+
+
+def test_the_same_recipe_gives_the_same_weights(run: Path, corpus: Path, tmp_path: Path) -> None:
+    train(tiny("network.dropout=0.2"), corpus, tmp_path / "again")
+    assert_same_weights(run / "last", tmp_path / "again" / "last")
+    train(tiny("network.dropout=0.2", "seed=1"), corpus, tmp_path / "other")
+    assert not torch.equal(weights(run / "last")["norm.weight"], weights(tmp_path / "other" / "last")["norm.weight"])
+
+
+@pytest.mark.parametrize("stop", [4, 6, 11])
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
+    run: Path, corpus: Path, tmp_path: Path, stop: int
+) -> None:
+    recipe = tiny("network.dropout=0.2")
+    with interrupted_at(stop):
+        train(recipe, corpus, tmp_path / "run")
+    assert train(recipe, corpus, tmp_path / "run", resume=True) == tmp_path / "run" / "best"
+    for name in ("best", "last"):
+        assert_same_weights(run / name, tmp_path / "run" / name)
+    # The log goes on too: no validation twice, none left out.
+    assert validation_losses(tmp_path / "run") == validation_losses(run)
+
+
+def test_a_training_that_was_done_goes_on_for_longer(run: Path, corpus: Path, tmp_path: Path) -> None:
+    train(tiny("network.dropout=0.2", "trainer.max_steps=8"), corpus, tmp_path / "run")
+    train(tiny("network.dropout=0.2"), corpus, tmp_path / "run", resume=True)
+    assert_same_weights(run / "last", tmp_path / "run" / "last")
+
+
+def test_accumulated_gradients_resume_too(corpus: Path, tmp_path: Path) -> None:
+    recipe = tiny("trainer.accumulate=2", "data.batch_size=2")
+    train(recipe, corpus, tmp_path / "whole")
+    with interrupted_at(6):
+        train(recipe, corpus, tmp_path / "run")
+    train(recipe, corpus, tmp_path / "run", resume=True)
+    assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
+
+
+def test_what_was_best_before_a_stop_stays_best(corpus: Path, tmp_path: Path) -> None:
+    # A rate so high that it only gets worse after the first validation.
+    recipe = tiny("optimizer.learning_rate=0.5", "optimizer.warmup_steps=12", "optimizer.decay_start=12")
+    train(recipe, corpus, tmp_path / "whole")
+    found = validation_losses(tmp_path / "whole")
+    with interrupted_at(6):
+        train(recipe, corpus, tmp_path / "run")
+    train(recipe, corpus, tmp_path / "run", resume=True)
+    best = json.loads((tmp_path / "run" / "best" / "config.json").read_text())["training"]
+    assert best["validation"]["loss"] == pytest.approx(min(found), abs=1e-4)
+    assert best["steps"] == 4 * (1 + int(np.argmin(found)))
+
+
+def test_the_last_steps_are_validated_though_they_fill_no_round(corpus: Path, tmp_path: Path) -> None:
+    train(tiny("trainer.max_steps=6"), corpus, tmp_path / "six")
+    assert mmt.load_model(tmp_path / "six" / "last").training["steps"] == 6
+    train(tiny("trainer.max_steps=2"), corpus, tmp_path / "two")
+    assert mmt.load_model(tmp_path / "two" / "best").training["steps"] == 2
+
+
+def test_patience_ends_a_training_that_gains_nothing(corpus: Path, tmp_path: Path) -> None:
+    recipe = tiny("optimizer.learning_rate=1e-30", "trainer.patience=2", "trainer.max_steps=40")
+    train(recipe, corpus, tmp_path / "run")
+    assert mmt.load_model(tmp_path / "run" / "last").training["steps"] == 12
+
+
+def test_training_leaves_the_users_random_state_alone(corpus: Path, tmp_path: Path) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 (the user's)
+    train(tiny("trainer.max_steps=1", "network.dropout=0.2"), corpus, tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    assert random.getstate() == before[2]
+
+
+def test_it_learns_a_small_corpus_by_heart(corpus: Path, tmp_path: Path) -> None:
+    changes = ["trainer.max_steps=120", "trainer.validate_every=120", "data.augmentation.pitch_shift=[0, 0]"]
+    changes += ["optimizer.learning_rate=1e-2", "optimizer.decay_start=120", "optimizer.decay_end=120"]
+    train(tiny(*changes), corpus, tmp_path / "run")
+    found = [float(row["train/loss"]) for row in log(tmp_path / "run") if row["train/loss"]]
+    assert found[-1] < 0.25 * found[0]
+
+
+def test_validation_weighs_events_not_batches(run: Path, corpus: Path) -> None:
+    model = mmt.load_model(run / "last")
+    limits = Limits(model.network.config.context + 1, model.representation.beats)
+    total = None
+    with torch.no_grad():
+        batches = ValidationBatches(Corpus(corpus, split="valid"), limits, batch_size=1)
+        for batch in (batches[place] for place in range(len(batches))):
+            found = losses(model.network(batch.codes[:, :-1]), batch.codes, batch.lengths)
+            total = found if total is None else total + found
+    assert total is not None
+    assert len(batches) > 1
+    validation = model.training["validation"]
+    assert validation["loss"] == pytest.approx(float(total.per_note), rel=1e-3)
+    for name, loss in zip(FIELDS, total.per_field.tolist(), strict=True):
+        assert validation[name] == pytest.approx(loss, rel=1e-3, abs=1e-4)
+
+
+def test_it_can_begin_with_the_weights_of_a_checkpoint(run: Path, corpus: Path, tmp_path: Path) -> None:
+    still = tiny("optimizer.learning_rate=1e-30", "trainer.max_steps=1")
+    train(still, corpus, tmp_path / "run", start_from=run / "last")
+    assert_same_weights(run / "last", tmp_path / "run" / "last")
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        train(still, corpus, tmp_path / "new", start_from=tmp_path / "nowhere")
+    assert not (tmp_path / "new").exists()
+
+
+def test_decay_falls_on_matrices_only(corpus: Path) -> None:
+    module = TrainingModule(tiny("optimizer.weight_decay=0.1"))
+    module.trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    decayed, others = module.configure_optimizers()["optimizer"].param_groups
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    names = {id(parameter): name for name, parameter in module.network.named_parameters()}
+    assert len(names) == len(decayed["params"]) + len(others["params"])
+    assert all(p.ndim == 2 and "embeddings" not in names[id(p)] for p in decayed["params"])
+    assert all(
+        "bias" in names[id(p)] or "norm" in names[id(p)] or "embeddings" in names[id(p)] for p in others["params"]
+    )
+
+
+def test_the_gradient_is_cut(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, closure: object = None) -> object:
+        result = step(self, closure)  # type: ignore[arg-type]
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.stack([gradient.norm() for gradient in gradients]).norm()))
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    train(tiny("optimizer.clip=0.01", "trainer.max_steps=2"), corpus, tmp_path / "run")
+    assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
+
+
+def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
+    callback = WriteCheckpoints(tmp_path, {})
+    assert callback.state_dict() == {"best": float("inf")}
+    callback.load_state_dict({"best": 3.0})
+    assert callback.best == 3.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({}, FileExistsError, "exists; give another folder, go on with its training"),
+        ({"resume": True, "output": "new"}, ValueError, "there is no training to go on with"),
+        ({"overwrite": True, "output": "mine"}, FileExistsError, "is no training run"),
+        ({"corpus": "mine", "output": "new"}, ValueError, "is no prepared corpus"),
+    ],
+)
+def test_what_cannot_begin_is_refused(
+    run: Path, corpus: Path, tmp_path: Path, arguments: dict[str, object], error: type[Exception], said: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").write_text("keep me")
+    (tmp_path / "run").mkdir()
+    places = {"corpus": corpus, "output": "run"} | arguments
+    with pytest.raises(error, match=said):
+        train(
+            tiny(),
+            tmp_path / places.pop("corpus"),  # type: ignore[operator]
+            tmp_path / places.pop("output"),  # type: ignore[operator]
+            **places,  # type: ignore[arg-type]
+        )
+    assert (tmp_path / "mine" / "letter").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_is_overwritten_if_asked(run: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    train(tiny("trainer.max_steps=4"), corpus, tmp_path / "run", overwrite=True)
+    assert mmt.load_model(tmp_path / "run" / "last").training["steps"] == 4
+    assert len(validation_losses(tmp_path / "run")) == 1
+
+
+def test_a_corpus_of_another_representation_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the recipe's resolution is not that of .*; prepare the corpus with"):
+        train(tiny("representation.preset=slides"), corpus, tmp_path / "run")
