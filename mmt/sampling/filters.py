@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -87,9 +88,8 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def keep_min_p(logits: Tensor, share: float) -> Tensor:
-    """Keep the codes that are at least `share` times as likely as the likeliest."""
-    probabilities = logits.softmax(dim=-1)
-    return logits.masked_fill(probabilities < share * probabilities.amax(dim=-1, keepdim=True), -torch.inf)
+    """Keep the codes that are at least `share` (above 0) times as likely as the likeliest."""
+    return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), -torch.inf)
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
@@ -97,8 +97,10 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
 
     `uniform` (batch,) are numbers from [0, 1). A code with minus infinity is never drawn.
     """
-    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
-    goal = uniform[:, None].double() * cumulative[:, -1:]
+    # Apple's GPUs have no double precision.
+    precision = torch.float32 if logits.device.type == "mps" else torch.float64
+    cumulative = logits.softmax(dim=-1, dtype=precision).cumsum(dim=-1)
+    goal = uniform[:, None].to(precision) * cumulative[:, -1:]
     return (cumulative <= goal).sum(dim=-1)
 
 
@@ -112,9 +114,9 @@ def _six(name: str, given: PerField, expected: str, valid: object) -> tuple[floa
     else:
         values = dict.fromkeys(FIELDS, given)
     for value in values.values():
-        if value is not None and not (isinstance(value, (int, float)) and valid(value)):
+        if value is not None and not (isinstance(value, Real) and valid(value)):
             raise ValueError(f"{name} is {value}; it must be {expected}")
-    return tuple(values.get(field) for field in FIELDS)
+    return tuple(None if (value := values.get(field)) is None else float(value) for field in FIELDS)
 
 
 def _positive(value: float) -> bool:
@@ -122,4 +124,4 @@ def _positive(value: float) -> bool:
 
 
 def _whole(value: float) -> bool:
-    return value >= 1 and value == int(value)
+    return 1 <= value < math.inf and value == int(value)

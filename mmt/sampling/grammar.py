@@ -2,7 +2,7 @@
 
 The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be.
 `StrictGrammar` is the law of `mmt.representation.grammar` told from inside; `PaperGrammar` is the authors' looser
-rule: type and beat never fall. Masks are (batch, size), true where a code may be drawn; at least one always may.
+rule: type and beat never fall. What may not be drawn gets the logit minus infinity; at least one code always may.
 """
 
 from __future__ import annotations
@@ -60,76 +60,50 @@ class Grammar(Protocol):
 
 
 class StrictGrammar:
-    """The masks of a batch of pieces that all go on from one prompt.
+    """The rules for a batch of pieces that all go on from one prompt.
 
     `floor` (batch, 5) is what the next note must exceed in the order of (beat, position, pitch, duration, instrument):
-    the last note, or the moment before the first that is allowed.
+    the last note, or the moment before the first that is allowed. While the fields chosen so far repeat the floor, the
+    next may not fall, and may repeat it only if a later one can grow.
     """
 
     def __init__(
         self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds, device: torch.device
     ) -> None:
-        self.sizes, self.bounds, self.device = sizes, bounds, device
-        self.length = 0
-        self.last_type = torch.zeros(batch, dtype=torch.long, device=device)
-        self.last_instrument = torch.zeros_like(self.last_type)
-        self.last_beat = torch.zeros_like(self.last_type)
-        self.declared = torch.zeros(batch, sizes[INSTRUMENT], dtype=torch.bool, device=device)
+        self.sizes, self.bounds = sizes, bounds
+        self.codes = torch.arange(max(sizes[BEAT:]), device=device)
+        tops = torch.tensor([size - 1 for size in sizes[BEAT:]], device=device)[:, None]
+        # The codes of a note's five fields (5, codes): all that a network knows, and those within the bounds.
+        self.known = (self.codes > 0) & (self.codes <= tops)
+        tops[0] = bounds.max_beats
+        self.bounded = self.known & (self.codes <= tops)
+
+        types, notes = prompt[:, TYPE], prompt[prompt[:, TYPE] == NOTE]
+        named = prompt[types == INSTRUMENT_EVENT, INSTRUMENT].tolist()
+        self.length = len(prompt)
+        self.last_type = torch.full((batch,), int(types[-1]), device=device)
+        self.last_instrument = torch.full_like(self.last_type, max(named, default=0))
+        self.last_beat = torch.full_like(self.last_type, int(notes[-1, BEAT]) if len(notes) else 0)
+        self.declared = torch.zeros(batch, len(self.codes), dtype=torch.bool, device=device)
+        self.declared[:, named] = True
         self.floor = torch.zeros(batch, 5, dtype=torch.long, device=device)
-        self.floor[:, 0] = bounds.first_beat + 1
-        for event in torch.from_numpy(prompt.copy()).to(device):
-            self.advance(event.expand(batch, 6))
+        if len(notes) and notes[-1, BEAT] > bounds.first_beat:
+            self.floor[:] = torch.from_numpy(notes[-1, BEAT:].copy())
+        elif bounds.first_beat < bounds.max_beats:
+            self.floor[:, 0] = bounds.first_beat + 1
+        else:
+            self.floor[:] = tops[:, 0]  # no note can follow
 
     def advance(self, event: Tensor) -> None:
         """Take note of the event (batch, 6) that each piece went on with."""
         types = event[:, TYPE]
-        named = (types == INSTRUMENT_EVENT)[:, None]
-        self.declared |= named & (self._codes(INSTRUMENT) == event[:, INSTRUMENT, None])
-        self.last_instrument = torch.where(types == INSTRUMENT_EVENT, event[:, INSTRUMENT], self.last_instrument)
-        # A prompt's notes lie before its first_beat and leave the floor where it is.
-        raised = (types == NOTE) & (event[:, BEAT] >= self.floor[:, 0])
-        self.floor = torch.where(raised[:, None], event[:, BEAT:], self.floor)
-        self.last_beat = torch.where(types == NOTE, event[:, BEAT], self.last_beat)
+        named, note = types == INSTRUMENT_EVENT, types == NOTE
+        self.declared |= named[:, None] & (self.codes == event[:, INSTRUMENT, None])
+        self.last_instrument = torch.where(named, event[:, INSTRUMENT], self.last_instrument)
+        self.floor = torch.where(note[:, None], event[:, BEAT:], self.floor)
+        self.last_beat = torch.where(note, event[:, BEAT], self.last_beat)
         self.last_type = types
         self.length += 1
-
-    def type_mask(self) -> Tensor:
-        """Which types may come next, (batch, 5)."""
-        room = self.bounds.max_events - self.length
-        last, may = (
-            self.last_type,
-            torch.zeros(len(self.last_type), self.sizes[TYPE], dtype=torch.bool, device=self.device),
-        )
-        # Behind an instrument there must be room for start-of-notes, a note and the end.
-        may[:, INSTRUMENT_EVENT] = (
-            (last < START_OF_NOTES) & (self.last_instrument < self.sizes[INSTRUMENT] - 1) & (room > 3)
-        )
-        may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
-        note = (last == START_OF_NOTES) | ((last == NOTE) & self._grows()[:, 0] & (room > 1))
-        may[:, NOTE] = note
-        early = (self.last_beat < self.bounds.min_beats) | (self.bounds.endless & ~self._at_limit())
-        may[:, END_OF_SONG] = (last == NOTE) & ~(note & early)
-        return may
-
-    def mask(self, field: int, event: Tensor) -> Tensor:
-        """Which codes of a field may follow the fields of the new event (batch, 6) that were chosen before it."""
-        codes = self._codes(field)
-        note = (event[:, TYPE] == NOTE)[:, None]
-        if field == INSTRUMENT:
-            listed = (event[:, TYPE] == INSTRUMENT_EVENT)[:, None]
-            allowed = (note & self.declared & (codes > 0)) | (listed & (codes > self.last_instrument[:, None]))
-        else:
-            listed = torch.zeros_like(note)
-            allowed = note & (codes > 0)
-        if field == BEAT:
-            allowed = allowed & (codes <= self.bounds.max_beats)
-        place = field - BEAT
-        floor = self.floor[:, place, None]
-        # While the earlier fields repeat the floor, this one may not fall, and may repeat it only if a later one can grow.
-        tied = (event[:, BEAT:field] == self.floor[:, :place]).all(dim=1, keepdim=True)
-        grows = self._grows()[:, place + 1, None]
-        allowed = allowed & (listed | ~tied | (codes > floor) | ((codes == floor) & grows))
-        return allowed | (~note & ~listed & (codes == 0))
 
     def foresee(self, ask: Ask) -> None:
         """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
@@ -138,38 +112,72 @@ class StrictGrammar:
         with positions that the network thinks impossible. With these log-probabilities as weights, an event is drawn
         as the network has it, under the condition that it is a valid one.
         """
-        floor = F.pad(self.floor, (1, 0), value=NOTE)
-        logits = ask(floor)
-        # exceeds[field]: that the fields from this one on exceed the floor, if all before repeat it.
-        self.exceeds = {INSTRUMENT + 1: torch.full_like(logits[TYPE][:, 0], -torch.inf)}
-        for field in range(INSTRUMENT, TYPE, -1):
-            codes = self._codes(field)
-            known = self.declared & (codes > 0) if field == INSTRUMENT else codes > 0
-            shares = logits[field].masked_fill(~known, -torch.inf).log_softmax(dim=-1)
-            inside = codes <= self.bounds.max_beats if field == BEAT else known
-            above = shares.masked_fill(~inside | (codes <= floor[:, field, None]), -torch.inf).logsumexp(dim=-1)
-            repeats = shares.gather(-1, floor[:, field, None]).squeeze(-1) + self.exceeds[field + 1]
-            self.exceeds[field] = torch.logaddexp(above, repeats)
-            if field == BEAT:
-                beyond = shares.masked_fill(codes <= self.bounds.max_beats, -torch.inf).logsumexp(dim=-1)
+        logits = ask(F.pad(self.floor, (1, 0), value=NOTE))
+        fields = [F.pad(field, (0, len(self.codes) - field.shape[1])) for field in logits[BEAT:]]
+        declared = F.pad(self.declared[:, None], (0, 0, 4, 0), value=True)
+        floor = self.floor[..., None]
+        inside, higher = self.bounded & declared, self.codes > floor
+        greater = inside & higher
+        # Log-probabilities, (batch, 5, codes); before the first instrument none can be had.
+        shares = torch.stack(fields, dim=1).masked_fill(~(self.known & declared), -torch.inf).log_softmax(dim=-1)
+        shares = shares.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+        above = shares.masked_fill(~greater, -torch.inf).logsumexp(dim=-1).unbind(1)
+        repeats, can_rise = shares.gather(-1, floor).squeeze(-1).unbind(1), greater.any(dim=-1).unbind(1)
+        # From the last field to the first: how likely, and whether, the fields from this one on exceed the floor's, if
+        # all before repeat them. Behind the last there is nothing to exceed it with.
+        exceeds, grows = [torch.full_like(above[0], -torch.inf)], [torch.zeros_like(can_rise[0])]
+        for place in reversed(range(5)):
+            exceeds.insert(0, torch.logaddexp(above[place], repeats[place] + exceeds[0]))
+            grows.insert(0, can_rise[place] | grows[0])
+        self.note_can_follow = grows[0]
+        self._weigh_codes(inside, greater, torch.stack(exceeds[1:], dim=1), torch.stack(grows[1:], dim=1))
         # At the last beat, whatever the network wants and cannot have is to go on to the next one.
-        rest = torch.log1p(-self.exceeds[BEAT].exp().clamp(max=1 - 1e-6))
+        rest = torch.log1p(-exceeds[0].exp().clamp(max=1 - 1e-6))
+        beyond = shares[:, 0].masked_fill(self.bounded[0], -torch.inf).logsumexp(dim=-1)
         self.leaves = torch.where(self._at_limit(), rest, beyond)
 
+    def _weigh_codes(self, inside: Tensor, greater: Tensor, exceeds: Tensor, grows: Tensor) -> None:
+        """What to add to a note's logits: `free` of the floor, or `tied` to it, (batch, 5, codes) each."""
+        nothing = torch.zeros(inside.shape, device=inside.device)
+        floor = self.floor[..., None]
+        repeat = torch.where(grows & inside.gather(-1, floor).squeeze(-1), exceeds, -torch.inf)
+        self.free = nothing.masked_fill(~inside, -torch.inf)
+        self.tied = nothing.masked_fill(~greater, -torch.inf).scatter(-1, floor, repeat[..., None])
+
     def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor:
-        """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by foresight."""
+        """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by foresight.
+
+        `event` (batch, 6) holds the fields that were chosen before this one.
+        """
         if field == TYPE:
             return self._end_at_limit(logits).masked_fill(~self.type_mask(), -torch.inf)
-        place = field - BEAT
-        tied = (event[:, TYPE] == NOTE) & (event[:, BEAT:field] == self.floor[:, :place]).all(dim=1)
-        repeats = tied[:, None] & (self._codes(field) == self.floor[:, place, None])
-        weighed = torch.where(repeats, logits + self.exceeds[field + 1][:, None], logits)
-        return weighed.masked_fill(~self.mask(field, event), -torch.inf)
+        place, types = field - BEAT, event[:, TYPE, None]
+        tied = (event[:, BEAT:field] == self.floor[:, :place]).all(dim=1, keepdim=True)
+        weights = torch.where(tied, self.tied[:, place], self.free[:, place])
+        other = self.codes == 0
+        if field == INSTRUMENT:
+            other = torch.where(types == INSTRUMENT_EVENT, self.codes > self.last_instrument[:, None], other)
+        weights = torch.where(types == NOTE, weights, torch.where(other, 0.0, -torch.inf))
+        return logits + weights[:, : logits.shape[1]]
+
+    def type_mask(self) -> Tensor:
+        """Which types may come next, (batch, 5)."""
+        room, last = self.bounds.max_events - self.length, self.last_type
+        may = torch.zeros(len(last), self.sizes[TYPE], dtype=torch.bool, device=last.device)
+        # Behind an instrument there must be room for start-of-notes, a note and the end.
+        if room > 3:
+            may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.sizes[INSTRUMENT] - 1)
+        may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
+        follows = (last == NOTE) & self.note_can_follow & (room > 1)
+        may[:, NOTE] = (last == START_OF_NOTES) | follows
+        early = (self.last_beat < self.bounds.min_beats) | (self.bounds.endless & ~self._at_limit())
+        may[:, END_OF_SONG] = (last == NOTE) & ~(follows & early)
+        return may
 
     def _end_at_limit(self, logits: Tensor) -> Tensor:
         """Give the share of notes that would leave the last beat to the end: a piece closes where it would go on."""
-        shares = logits.log_softmax(dim=-1).clone()
-        note, end = shares[:, NOTE].clone(), shares[:, END_OF_SONG].clone()
+        note, end = logits[:, NOTE], logits[:, END_OF_SONG]
+        shares = logits.clone()
         shares[:, NOTE] = note + torch.log1p(-self.leaves.exp().clamp(max=1 - 1e-6))
         shares[:, END_OF_SONG] = torch.logaddexp(end, note + self.leaves)
         return shares
@@ -181,17 +189,6 @@ class StrictGrammar:
         """Keep only these pieces of the batch (indices), in this order."""
         for name in ("last_type", "last_instrument", "last_beat", "declared", "floor"):
             setattr(self, name, getattr(self, name)[rows])
-
-    def _grows(self) -> Tensor:
-        """Whether the fields from each place on can exceed the floor, (batch, 6): beat …, position …, …, nothing."""
-        tops = torch.tensor([self.bounds.max_beats, *(size - 1 for size in self.sizes[BEAT + 1 :])], device=self.device)
-        higher = self.floor < tops
-        higher[:, -1] = (self.declared & (self._codes(INSTRUMENT) > self.floor[:, -1:])).any(dim=1)
-        nothing = torch.zeros_like(higher[:, :1])
-        return torch.cat([higher.flip(1).cummax(dim=1).values.flip(1), nothing], dim=1)
-
-    def _codes(self, field: int) -> Tensor:
-        return torch.arange(self.sizes[field], device=self.device)
 
 
 class PaperGrammar:
@@ -216,7 +213,8 @@ class PaperGrammar:
         may = (codes >= self.last_type[:, None]) & (codes > 0)
         early = (self.last_beat < self.bounds.min_beats) | self.bounds.endless
         may[:, END_OF_SONG] &= ~early
-        if self.length >= self.bounds.max_events - 1:
+        full = self.length >= self.bounds.max_events - 1
+        if full or self.bounds.first_beat >= self.bounds.max_beats:
             may[:, :END_OF_SONG] = False
             may[:, END_OF_SONG] = True
         return may
