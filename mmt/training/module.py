@@ -52,9 +52,9 @@ class TrainingModule(lightning.LightningModule):
             return
         # Sums, not means, go between devices: every event weighs the same wherever it was seen.
         total = Losses(*(self.trainer.strategy.reduce(part.float(), reduce_op="sum") for part in _parts(found)))
-        self.log("valid/loss", total.per_note, prog_bar=True, rank_zero_only=True)
+        self.log("valid/loss", total.per_note, prog_bar=True, sync_dist=True)
         for name, loss in zip(FIELDS, total.per_field, strict=True):
-            self.log(f"valid/{name}", loss, rank_zero_only=True)
+            self.log(f"valid/{name}", loss, sync_dist=True)
 
     def _losses(self, batch: Batch) -> Losses:
         # No mask: padding stands behind the events, where nothing causal can see it, and its targets do not count.

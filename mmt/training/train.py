@@ -6,6 +6,7 @@ import os
 import shutil
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
@@ -73,16 +75,18 @@ def train(
     if resume and not state.exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
     module = _module(recipe, start_from if not resume else None)
-    if output.exists() and not resume:
-        _make_room(output, overwrite)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    # Where several processes train together, each comes through here: the first makes the folder.
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on its function
+        if output.exists() and not resume:
+            _make_room(output, overwrite)
+        output.mkdir(parents=True, exist_ok=True)
+        (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
     done = _steps_done(state) if resume else 0
     with isolate_rng(), warnings.catch_warnings():
         # Batch i is the same whoever draws it and when (see TrainingBatches): the loader needs no state to go on.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer = _trainer(recipe, output, training, progress, done)
-        loaders = _loaders(recipe, training, validation, done, trainer.world_size)
+        loaders = _loaders(recipe, training, validation, done, trainer)
         trainer.fit(module, *loaders, ckpt_path=state if resume else None, weights_only=False)
         if trainer.global_step % recipe.trainer.validate_every:
             # The last steps are validated too: no training ends without a checkpoint of its end.
@@ -156,17 +160,18 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_model_summary=False,
+        use_distributed_sampler=False,
         default_root_dir=output,
     )
 
 
 def _loaders(
-    recipe: Recipe, training: Corpus, validation: Corpus, done: int, devices: int
+    recipe: Recipe, training: Corpus, validation: Corpus, done: int, trainer: lightning.Trainer
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     limits = Limits(recipe.network.context + 1, recipe.representation.beats)
     data = recipe.data
     # Devices take turns in one row of batches.
-    each_step = recipe.trainer.accumulate * devices
+    each_step = recipe.trainer.accumulate * trainer.world_size
     batches = TrainingBatches(
         training,
         limits,
@@ -178,7 +183,27 @@ def _loaders(
     )
     options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
     checks = ValidationBatches(validation, limits, batch_size=data.batch_size, windows=data.validation_windows)
-    return DataLoader(batches, shuffle=False, **options), DataLoader(checks, shuffle=False, **options)
+    return (
+        DataLoader(batches, sampler=_Turns(len(batches), trainer), **options),
+        DataLoader(checks, sampler=_Turns(len(checks), trainer), **options),
+    )
+
+
+class _Turns(Sampler[int]):
+    """Which batches a device takes: every n-th of n devices'. Lightning's own sampler would shuffle them, and repeat some."""
+
+    def __init__(self, count: int, trainer: lightning.Trainer) -> None:
+        self.count, self.trainer = count, trainer
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._places())
+
+    def __len__(self) -> int:
+        return len(self._places())
+
+    def _places(self) -> range:
+        # A device must not go without, or the others wait for it: where there are fewer batches, it repeats one.
+        return range(self.trainer.global_rank % self.count, self.count, self.trainer.world_size)
 
 
 def _steps_done(state: Path) -> int:

@@ -6,9 +6,12 @@ import csv
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning
 import numpy as np
@@ -25,7 +28,7 @@ from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe, load_recipe
-from mmt.training.train import train
+from mmt.training.train import _Turns, train
 
 pytestmark = [
     # Lightning asks PyTorch a question that PyTorch wants asked otherwise.
@@ -239,6 +242,37 @@ def test_the_gradient_is_cut(corpus: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(torch.optim.AdamW, "step", watched)
     train(tiny("optimizer.clip=0.01", "trainer.max_steps=2"), corpus, tmp_path / "run")
     assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
+
+
+@pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
+def test_devices_take_turns_and_none_goes_without(count: int, devices: int) -> None:
+    turns = [list(_Turns(count, SimpleNamespace(global_rank=rank, world_size=devices))) for rank in range(devices)]  # type: ignore[arg-type]
+    assert all(turns)
+    assert {place for places in turns for place in places} == set(range(count))
+    if count >= devices:
+        assert sum(map(len, turns)) == count
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_go_on_together(corpus: Path, tmp_path: Path) -> None:
+    changes = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.validate_every=2", "trainer.patience=5"]
+    code = "\n".join(
+        (
+            "import sys, mmt",
+            f"recipe = mmt.load_recipe('tiny', [*{changes}, 'trainer.max_steps=' + sys.argv[2]])",
+            f"mmt.train(recipe, {str(corpus)!r}, sys.argv[1], resume=sys.argv[3] == 'resume')",
+        )
+    )
+    (tmp_path / "go.py").write_text(code)
+    for run, steps, how in (("whole", 6, "new"), ("run", 4, "new"), ("run", 6, "resume")):
+        subprocess.run([sys.executable, tmp_path / "go.py", tmp_path / run, str(steps), how], check=True, timeout=300)
+    assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
+    # Two devices see two batches a step: the same as two batches accumulated on one.
+    alone = load_recipe("tiny", ["trainer.accumulate=2", "trainer.validate_every=2", "trainer.max_steps=6"])
+    train(alone, corpus, tmp_path / "alone")
+    for name, tensor in weights(tmp_path / "alone" / "last").items():
+        torch.testing.assert_close(tensor, weights(tmp_path / "whole" / "last")[name], rtol=1e-3, atol=1e-3)
+    assert validation_losses(tmp_path / "whole") == pytest.approx(validation_losses(tmp_path / "alone"), rel=1e-3)
 
 
 def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
