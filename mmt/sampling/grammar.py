@@ -122,27 +122,26 @@ class StrictGrammar:
         shares = torch.stack(fields, dim=1).masked_fill(~(self.known & declared), -torch.inf).log_softmax(dim=-1)
         shares = shares.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
         above = shares.masked_fill(~greater, -torch.inf).logsumexp(dim=-1).unbind(1)
-        repeats, can_rise = shares.gather(-1, floor).squeeze(-1).unbind(1), greater.any(dim=-1).unbind(1)
-        # From the last field to the first: how likely, and whether, the fields from this one on exceed the floor's, if
-        # all before repeat them. Behind the last there is nothing to exceed it with.
-        exceeds, grows = [torch.full_like(above[0], -torch.inf)], [torch.zeros_like(can_rise[0])]
+        repeats = shares.gather(-1, floor).squeeze(-1).unbind(1)
+        # From the last field to the first: how likely the fields from this one on are to exceed the floor's, if all
+        # before repeat them. Behind the last there is nothing to exceed it with.
+        exceeds = [torch.full_like(above[0], -torch.inf)]
         for place in reversed(range(5)):
             exceeds.insert(0, torch.logaddexp(above[place], repeats[place] + exceeds[0]))
-            grows.insert(0, can_rise[place] | grows[0])
-        self.note_can_follow = grows[0]
-        self._weigh_codes(inside, greater, torch.stack(exceeds[1:], dim=1), torch.stack(grows[1:], dim=1))
+        self.note_can_follow = greater.flatten(1).any(dim=1)
+        self._weigh_codes(inside, greater, torch.stack(exceeds[1:], dim=1))
         # At the last beat, whatever the network wants and cannot have is to go on to the next one.
         rest = torch.log1p(-exceeds[0].exp().clamp(max=1 - 1e-6))
         beyond = shares[:, 0].masked_fill(self.bounded[0], -torch.inf).logsumexp(dim=-1)
         self.leaves = torch.where(self._at_limit(), rest, beyond)
 
-    def _weigh_codes(self, inside: Tensor, greater: Tensor, exceeds: Tensor, grows: Tensor) -> None:
+    def _weigh_codes(self, inside: Tensor, greater: Tensor, exceeds: Tensor) -> None:
         """What to add to a note's logits: `free` of the floor, or `tied` to it, (batch, 5, codes) each."""
         nothing = torch.zeros(inside.shape, device=inside.device)
         floor = self.floor[..., None]
-        repeat = torch.where(grows & inside.gather(-1, floor).squeeze(-1), exceeds, -torch.inf)
+        repeat = exceeds[..., None].masked_fill(~inside.gather(-1, floor), -torch.inf)
         self.free = nothing.masked_fill(~inside, -torch.inf)
-        self.tied = nothing.masked_fill(~greater, -torch.inf).scatter(-1, floor, repeat[..., None])
+        self.tied = nothing.masked_fill(~greater, -torch.inf).scatter(-1, floor, repeat)
 
     def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor:
         """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by foresight.
