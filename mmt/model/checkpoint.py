@@ -153,6 +153,8 @@ def _read_weights(path: Path, network: Network) -> dict[str, torch.Tensor]:
             raise ValueError(
                 f"{path}: {name!r} has the shape {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
             )
+        if not weights[name].isfinite().all():
+            raise ValueError(f"{path}: {name!r} holds numbers that are not finite; get another checkpoint")
     if extra := sorted(set(weights) - set(expected)):
         raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not know")
     return {name: tensor.float() for name, tensor in weights.items()}

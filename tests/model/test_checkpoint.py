@@ -263,3 +263,12 @@ def test_tensors_that_do_not_fit_are_named(folder: Path) -> None:
         message = error_of(folder)
         assert words in message
         assert str(path) in message
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_of_a_training_that_diverged_are_named(folder: Path, value: float) -> None:
+    path = folder / "model.safetensors"
+    weights = safetensors.torch.load_file(path)
+    weights["norm.weight"][3] = value
+    safetensors.torch.save_file(weights, path)
+    assert error_of(folder) == f"{path}: 'norm.weight' holds numbers that are not finite; get another checkpoint"
