@@ -178,8 +178,10 @@ def test_what_is_simplified_is_counted_among_the_kept_notes_only() -> None:
 
 def test_impossible_notes_are_left_out_and_counted() -> None:
     music = music_of([(-480, 480, 60, 0, False), (0, 480, 60, 0, False), (0, 480, 128, 0, False)])
-    _, report = mmt.encode(music, report=True)
+    events, report = mmt.encode(music, report=True)
     assert report.dropped == {"notes before the first beat": 1, "notes out of range": 1}
+    assert report.kept == 1
+    assert check_piece(events)[3].tolist() == [NOTE, 1, 1, 61, 12, 1]
 
 
 def test_reports_add_up() -> None:
