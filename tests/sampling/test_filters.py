@@ -60,6 +60,12 @@ def test_min_p(row: list[float], share: float) -> None:
     assert kept(keep_min_p(torch.tensor([row], dtype=torch.float64), share)) == possible(row, chosen)
 
 
+def test_of_many_ties_the_lower_codes_are_kept() -> None:
+    logits = torch.zeros(1, 1000)
+    assert kept(keep_top_k(logits, 3)) == [0, 1, 2]
+    assert kept(keep_top_p(logits.double(), 0.0035)) == [0, 1, 2, 3]
+
+
 def test_min_p_keeps_what_ties_with_the_likeliest() -> None:
     assert kept(keep_min_p(torch.tensor([[2.0, 5.0, 5.0]]), 1.0)) == [1, 2]
 

@@ -374,15 +374,16 @@ def test_rows_say_which_pieces_go_on(model: Model) -> None:
     assert length == [len(piece) - 1 for piece in model.generate(seed=range(6), max_events=30)]
 
 
-def test_draws_follow_the_networks_probabilities() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_draws_follow_the_networks_probabilities(temperature: float) -> None:
     """The first instrument of many pieces: nothing but the network's logits decides."""
     model = make_model(scale=2)
-    count = 6400
-    pieces = model.generate(seed=range(count), max_events=5)
+    count = 3200
+    pieces = model.generate(seed=range(count), max_events=5, temperature={"instrument": temperature})
     firsts = np.array([piece[1, INSTRUMENT] for piece in pieces])
     with torch.no_grad():
         logits = model.network(torch.from_numpy(np.array(mmt.prompt.start()))[None])[INSTRUMENT][0, 0, 1:]
-    expected = count * logits.double().softmax(-1).numpy()
+    expected = count * (logits.double() / temperature).softmax(-1).numpy()
     counts = np.bincount(firsts, minlength=65)[1:]
     large = expected > 5
     chi_square = ((counts - expected) ** 2 / expected)[large].sum()
