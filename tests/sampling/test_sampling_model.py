@@ -271,6 +271,13 @@ def test_a_piece_is_the_same_alone_and_among_many(model: Model) -> None:
     assert len({piece.tobytes() for piece in many}) == 64
 
 
+def test_pieces_that_end_change_nothing_for_those_that_go_on(model: Model) -> None:
+    alone = [model.generate(seed=seed)[0] for seed in range(12)]
+    lengths = [len(piece) for piece in alone]
+    assert any(before < after for before, after in itertools.pairwise(lengths)), "some should outlive those before them"
+    assert same(model.generate(seed=range(12)), alone)
+
+
 def test_more_pieces_than_a_batch_are_the_same_pieces(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = model.generate(n=7, seed=2, max_events=20)
     monkeypatch.setattr("mmt.sampling.model._BATCH", 3)
