@@ -39,7 +39,7 @@ pytestmark = [
 
 
 def tiny(*changes: str) -> Recipe:
-    return load_recipe("tiny", ["trainer.max_steps=12", "trainer.validate_every=4", *changes])
+    return load_recipe("tiny", ["trainer.max_steps=12", "trainer.validate_every=4", "data.batch_size=2", *changes])
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ def test_a_training_that_was_done_goes_on_for_longer(run: Path, corpus: Path, tm
 
 
 def test_accumulated_gradients_resume_too(corpus: Path, tmp_path: Path) -> None:
-    recipe = tiny("trainer.accumulate=2", "data.batch_size=2")
+    recipe = tiny("trainer.accumulate=2")
     train(recipe, corpus, tmp_path / "whole")
     with interrupted_at(6):
         train(recipe, corpus, tmp_path / "run")
@@ -183,7 +183,12 @@ def test_training_leaves_the_users_random_state_alone(corpus: Path, tmp_path: Pa
 
 
 def test_it_learns_a_small_corpus_by_heart(corpus: Path, tmp_path: Path) -> None:
-    changes = ["trainer.max_steps=120", "trainer.validate_every=120", "data.augmentation.pitch_shift=[0, 0]"]
+    changes = [
+        "trainer.max_steps=120",
+        "trainer.validate_every=120",
+        "data.batch_size=4",
+        "data.augmentation.pitch_shift=[0, 0]",
+    ]
     changes += ["optimizer.learning_rate=1e-2", "optimizer.decay_start=120", "optimizer.decay_end=120"]
     train(tiny(*changes), corpus, tmp_path / "run")
     found = [float(row["train/loss"]) for row in log(tmp_path / "run") if row["train/loss"]]
@@ -200,7 +205,10 @@ def test_validation_weighs_events_not_batches(run: Path, corpus: Path) -> None:
             found = losses(model.network(batch.codes[:, :-1]), batch.codes, batch.lengths)
             total = found if total is None else total + found
     assert total is not None
-    assert len(batches) > 1
+    # It took more than one batch, and they were not alike.
+    pairs = ValidationBatches(Corpus(corpus, split="valid"), limits, batch_size=2)
+    sizes = [len(pairs[place].lengths) for place in range(len(pairs))]
+    assert len(set(sizes)) > 1
     validation = model.training["validation"]
     assert validation["loss"] == pytest.approx(float(total.per_note), rel=1e-3)
     for name, loss in zip(FIELDS, total.per_field.tolist(), strict=True):
@@ -242,6 +250,24 @@ def test_the_gradient_is_cut(corpus: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(torch.optim.AdamW, "step", watched)
     train(tiny("optimizer.clip=0.01", "trainer.max_steps=2"), corpus, tmp_path / "run")
     assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
+
+
+def test_the_rate_follows_the_recipe_step_by_step(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, closure: object = None) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, closure)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    recipe = tiny(
+        "optimizer.warmup_steps=3", "optimizer.decay_start=5", "optimizer.decay_end=9", "trainer.accumulate=2"
+    )
+    train(recipe, corpus, tmp_path / "run")
+    assert rates == pytest.approx([recipe.optimizer.learning_rate * recipe.optimizer.share(step) for step in range(12)])
 
 
 @pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
