@@ -28,7 +28,7 @@ from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe, load_recipe
-from mmt.training.train import _Turns, train
+from mmt.training.train import _loaders, _Turns, train
 
 pytestmark = [
     # Lightning asks PyTorch a question that PyTorch wants asked otherwise.
@@ -269,6 +269,13 @@ def test_the_rate_follows_the_recipe_step_by_step(
     )
     train(recipe, corpus, tmp_path / "run")
     assert rates == pytest.approx([recipe.optimizer.learning_rate * recipe.optimizer.share(step) for step in range(12)])
+
+
+def test_a_window_fills_the_context_and_the_event_that_it_predicts(corpus: Path) -> None:
+    parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
+    alone = SimpleNamespace(world_size=1, global_rank=0)
+    for loader in _loaders(tiny("network.context=20"), *parts, 0, alone):  # type: ignore[arg-type]
+        assert max(batch.codes.shape[1] for batch in loader) == 20 + 1
 
 
 @pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
