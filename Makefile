@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+SEED ?= 1
 # The constraints hold for build environments too. Two threads that wait without spinning: many tests start torch.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-fast lint format wheel check-wheel clean
+.PHONY: demo test test-fast lint format wheel check-wheel pictures clean
 
 demo: .venv/installed
 	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 1 \
@@ -34,6 +35,13 @@ wheel: .venv/installed-dev
 # Install the wheel where nothing else is, leave the tree, and generate.
 check-wheel: wheel
 	bash tests/check_wheel.sh dist/*.whl
+
+# The pictures of the README, from the shipped model.
+pictures: .venv/installed
+	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed $(SEED) --max-beats 64 \
+		-o docs/images/ensemble.png --overwrite
+	for beats in 4 16; do $(BIN)/mmt-generate --continue data/tiny/mayer_quartet_in_g_minor.mid --beats $$beats \
+		--seed $(SEED) --max-beats 48 -o docs/images/continue_$$beats.png --overwrite; done
 
 clean:
 	rm -rf .venv dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,12 +21,13 @@ from mmt.corpus.windows import Limits, cut_window
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "temperature 1": {"temperature": 1.0, "min_p": 0.0},
+    "min-p 0.01": {"min_p": 0.01},
     "min-p 0.02": {"min_p": 0.02},
     "min-p 0.05": {"min_p": 0.05},
     "min-p 0.1": {"min_p": 0.1},
     "min-p 0.05, temperature 0.9": {"min_p": 0.05, "temperature": 0.9},
-    "beat and type: min-p 0.05; others 0.02": {
-        "min_p": {"type": 0.05, "beat": 0.05, "position": 0.02, "pitch": 0.02, "duration": 0.02, "instrument": 0.02}
+    "beat: min-p 0.05; others 0.01": {
+        "min_p": {"type": 0.01, "beat": 0.05, "position": 0.01, "pitch": 0.01, "duration": 0.01, "instrument": 0.01}
     },
 }
 COLUMNS = (
