@@ -221,6 +221,7 @@ def _pieces(
             source=source.manifest.get("source") or source.manifest.get("source_repo") or writable(source.file.name),
             licence=source.manifest.get("licence", ""),
             sha256=result.sha256,
+            composer=source.manifest.get("composer", ""),
         )
         for (source, result), table, offset, split in zip(kept, tables, offsets, splits, strict=False)
     ]

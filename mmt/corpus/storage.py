@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from fnmatch import translate
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ class Piece:
     licence: str
     sha256: str
     """Of the file that it was read from."""
+    composer: str = ""
 
 
 class Corpus:
@@ -50,13 +53,22 @@ class Corpus:
     `corpus[i]` is piece i as events (n, 6); `corpus.notes(i)` its note table, a view of the memory map.
     """
 
-    def __init__(self, folder: str | PathLike[str], *, split: str | None = None) -> None:
-        """Open a folder that `mmt-prepare` made; with `split`, only the pieces of "train", "valid" or "test".
+    def __init__(self, folder: str | PathLike[str], *, split: str | None = None, exclude: Sequence[str] = ()) -> None:
+        """Open a folder that `mmt-prepare` made.
+
+        Parameters
+        ----------
+        folder : path
+        split : str, optional
+            Only the pieces of "train", "valid" or "test".
+        exclude : sequence of str
+            Patterns (`*` for anything, capitals or not); a piece whose name, source, licence or composer matches one is
+            left out. Each must match a piece of the corpus, in whatever split.
 
         Raises
         ------
         ValueError
-            If the folder is no corpus, of another format version, or has no piece in the split.
+            If the folder is no corpus, of another format version, or has no piece left; if a pattern matches nothing.
         """
         self.folder = Path(folder)
         description = _description(self.folder)
@@ -67,11 +79,13 @@ class Corpus:
         pieces = _read_pieces(self.folder / PIECES)
         if split is not None and split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
-        self.pieces = [piece for piece in pieces if split in (None, piece.split)]
+        left_out = _matching(pieces, exclude, self.folder)
+        self.pieces = [
+            piece for place, piece in enumerate(pieces) if split in (None, piece.split) and place not in left_out
+        ]
         if not self.pieces:
-            raise ValueError(
-                f"{self.folder} has no piece{f' in its {split} split; prepare it of more works' if split else ''}"
-            )
+            where = f" in its {split} split; prepare it of more works" if split else ""
+            raise ValueError(f"{self.folder} has no piece{' left' if left_out else ''}{where}")
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
             raise ValueError(
                 f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it anew"
@@ -105,6 +119,25 @@ def write_description(path: Path, representation: Representation) -> None:
     """Write `corpus.json`."""
     description = {"format_version": FORMAT_VERSION, "representation": representation.to_dict()}
     path.write_text(json.dumps(description, indent=1) + "\n")
+
+
+def _matching(pieces: Sequence[Piece], patterns: Sequence[str], folder: Path) -> set[int]:
+    """The indices of the pieces that a pattern matches."""
+    found: set[int] = set()
+    for pattern in patterns:
+        matches = re.compile(translate(pattern), re.IGNORECASE).match
+        places = {
+            place
+            for place, piece in enumerate(pieces)
+            if any(map(matches, (piece.name, piece.source, piece.licence, piece.composer)))
+        }
+        if not places:
+            near = "" if "*" in pattern else f"; a part of one is matched by '*{pattern}*'"
+            raise ValueError(
+                f"{pattern!r} excludes nothing: no name, source, licence or composer in {folder / PIECES} is like it{near}"
+            )
+        found |= places
+    return found
 
 
 def _read_pieces(path: Path) -> list[Piece]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -68,3 +69,63 @@ def test_notes_that_are_cut_off_or_of_another_kind_are_refused(copy: Path) -> No
     np.save(copy / "notes.npy", np.zeros(10))
     with pytest.raises(ValueError, match="holds no notes of this format"):
         Corpus(copy)
+
+
+@pytest.fixture
+def labelled(copy: Path) -> Path:
+    """The four pieces with origins of their own, the second to validate on."""
+    lines = (copy / "pieces.csv").read_text().splitlines()
+    origins = [
+        {"source": "here", "licence": "CC0-1.0", "composer": "Lied, Ada"},
+        {"source": "here", "licence": "CC-BY-4.0", "composer": "Bird, Bo"},
+        {"source": "there", "licence": "CC-BY-4.0", "composer": "Lied, Ada"},
+        {"source": "there", "licence": "", "composer": ""},
+    ]
+    rows = list(csv.DictReader(lines))
+    for place, (row, origin) in enumerate(zip(rows, origins, strict=True)):
+        row |= {**origin, "name": f"{place}.mid", "split": "valid" if place == 1 else "train"}
+    with (copy / "pieces.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ([], "0123"),
+        (["there"], "01"),
+        (["CC-BY-*"], "03"),
+        (["lied*"], "13"),
+        (["[23].mid"], "01"),
+        (["here", "3.mid"], "2"),
+    ],
+)
+def test_a_name_source_licence_or_composer_can_be_left_out(labelled: Path, exclude: list[str], left: str) -> None:
+    corpus = Corpus(labelled, exclude=exclude)
+    assert [piece.name for piece in corpus.pieces] == [f"{place}.mid" for place in left]
+    whole = Corpus(labelled)
+    for place, piece in enumerate(corpus.pieces):
+        np.testing.assert_array_equal(corpus[place], whole[whole.pieces.index(piece)])
+
+
+def test_what_is_excluded_may_lie_in_another_split_but_must_be_somewhere(labelled: Path) -> None:
+    assert len(Corpus(labelled, split="valid", exclude=["there"])) == 1
+    with pytest.raises(ValueError, match=r"'lied' excludes nothing: no name, .* is like it; .* matched by '\*lied\*'"):
+        Corpus(labelled, exclude=["here", "lied"])
+    with pytest.raises(ValueError, match="'CC2' excludes nothing"):
+        Corpus(labelled, split="train", exclude=["CC2"])
+    with pytest.raises(ValueError, match="has no piece left in its valid split"):
+        Corpus(labelled, split="valid", exclude=["here"])
+    with pytest.raises(ValueError, match=r"has no piece left$"):
+        Corpus(labelled, exclude=["*here"])
+
+
+def test_a_corpus_without_composers_opens(copy: Path) -> None:
+    rows = [row | {"composer": ""} for row in csv.DictReader((copy / "pieces.csv").read_text().splitlines())]
+    with (copy / "pieces.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [name for name in rows[0] if name != "composer"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert {piece.composer for piece in Corpus(copy).pieces} == {""}
