@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmt.analysis import attention as attention
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
     from mmt.music.files import read as read
@@ -50,6 +51,7 @@ _HOME = {
     "prepare": "mmt.corpus.prepare",
     "load_recipe": "mmt.training.recipe",
     "train": "mmt.training.train",
+    "attention": "mmt.analysis.attention",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -8,6 +8,8 @@ of event t + 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
@@ -86,19 +88,38 @@ class Network(nn.Module):
             raise ValueError("a mask or a cache, not both: a cache holds pieces of one length, without padding")
         if seen + length > limit:
             raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
-        places = torch.arange(seen, seen + length, device=codes.device)
-        stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
-        if self.positions is not None:
-            # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
-            stream = stream + self.positions(places) * self.config.dim**-0.5
-        stream = self.dropout(stream)
-        rotation = _rotation(places, self.config, stream.dtype) if self.config.positions == "rotary" else None
+        stream, rotation = self._embed(codes, seen)
         visible = _visible(mask) if mask is not None else None
         for layer, block in enumerate(self.blocks):
             stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
         if cache is not None:
             cache.advance(length)
         return self.norm(stream)  # type: ignore[no-any-return]
+
+    def attention_weights(self, codes: Tensor) -> Iterator[Tensor]:
+        """What each event of codes (batch, length, 6) attends to: one (batch, head, query, key) per layer, first to last.
+
+        A row sums to 1 over the query's own event and those before it. One layer at a time is held in memory.
+        """
+        if codes.shape[1] > self.config.context:
+            raise ValueError(
+                f"{codes.shape[1]} events are more than the {self.config.context} that the network sees at once"
+            )
+        stream, rotation = self._embed(codes, 0)
+        for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            yield block.attention.weights(block.attention_norm(stream), rotation)
+            stream = block(stream, rotation=rotation, visible=None, cache=None, layer=layer)
+
+    def _embed(self, codes: Tensor, seen: int) -> tuple[Tensor, Rotation | None]:
+        """The residual stream before the first block, and the rotation at its places; `seen` events come before."""
+        places = torch.arange(seen, seen + codes.shape[1], device=codes.device)
+        stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
+        if self.positions is not None:
+            # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
+            stream = stream + self.positions(places) * self.config.dim**-0.5
+        rotation = _rotation(places, self.config, stream.dtype) if self.config.positions == "rotary" else None
+        return self.dropout(stream), rotation
 
     def _initialise(self) -> None:
         for embedding in self.embeddings:
@@ -139,11 +160,7 @@ class Attention(nn.Module):
         self, inputs: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
     ) -> Tensor:
         batch, length, _ = inputs.shape
-        split = self.queries_keys_values(inputs).view(batch, length, 3, self.heads, self.head_dim)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        if rotation is not None:
-            queries, keys = _rotate(queries, rotation), _rotate(keys, rotation)
-            values = _rotate(values, rotation) if self.rotary_values else values
+        queries, keys, values = self._queries_keys_values(inputs, rotation)
         if cache is not None:
             keys, values = cache.append(layer, keys, values)
             visible = _visible_with_past(length, keys.shape[2], keys.device) if length > 1 else None
@@ -156,6 +173,23 @@ class Attention(nn.Module):
             is_causal=visible is None and length > 1,
         )
         return self.out(attended.transpose(1, 2).reshape(batch, length, -1))  # type: ignore[no-any-return]
+
+    def weights(self, inputs: Tensor, rotation: Rotation | None) -> Tensor:
+        """The weights with which `forward` adds up the values, (batch, head, query, key); 0 where a key comes later."""
+        queries, keys, _ = self._queries_keys_values(inputs, rotation)
+        scores = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        weights: Tensor = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
+        return weights
+
+    def _queries_keys_values(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        batch, length, _ = inputs.shape
+        split = self.queries_keys_values(inputs).view(batch, length, 3, self.heads, self.head_dim)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            queries, keys = _rotate(queries, rotation), _rotate(keys, rotation)
+            values = _rotate(values, rotation) if self.rotary_values else values
+        return queries, keys, values
 
 
 class FeedForward(nn.Module):

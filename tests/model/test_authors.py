@@ -37,6 +37,13 @@ def test_logits_are_theirs(reference: dict[str, Any]) -> None:
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
+def test_attention_is_theirs(reference: dict[str, Any], tmp_path: Path) -> None:
+    model = mmt.load_model(run_folder(reference, tmp_path / "run"))
+    ours = mmt.attention.weights(model, reference["seq"][0].numpy())
+    for layer, theirs in zip(ours, reference["attn"], strict=True):
+        np.testing.assert_allclose(layer, theirs[0], atol=1e-5, rtol=0)
+
+
 def test_logits_of_a_padded_batch_are_theirs_where_there_are_events(reference: dict[str, Any]) -> None:
     network, mask = from_authors(reference["state_dict"], reference["train_args"]).network, reference["mask"]
     with torch.no_grad():

@@ -298,3 +298,23 @@ def _renamed(weights: dict[str, Tensor], config: NetworkConfig) -> dict[str, Ten
             ours[f"{block}.feed_forward.expand.{part}"] = weights[f"{forward}.1.net.0.0.{part}"]
             ours[f"{block}.feed_forward.contract.{part}"] = weights[f"{forward}.1.net.3.{part}"]
     return ours
+
+
+@every_kind
+def test_the_weights_are_those_by_which_attention_adds_up(positions: Positions, output: Heads) -> None:
+    network = make_network(positions, output)
+    seen: list[tuple[Tensor, ...]] = []
+    for block in network.blocks:
+        attention = block.attention
+        attention.out.register_forward_hook(lambda _, inputs, outputs: seen.append((*inputs, outputs)))
+        attention.register_forward_hook(
+            lambda module, inputs, named, outputs: seen.append(
+                module._queries_keys_values(*inputs, named["rotation"])[2:]
+            ),
+            with_kwargs=True,
+        )
+    codes = make_codes()
+    network(codes)
+    for layer, weights in enumerate(network.attention_weights(codes)):
+        (added, _), (values,) = seen[2 * layer : 2 * layer + 2]
+        torch.testing.assert_close((weights @ values).transpose(1, 2).flatten(2), added, rtol=0, atol=1e-5)

@@ -1,0 +1,65 @@
+"""What a network attends to (paper, section 4.4): the weights of every layer and head.
+
+Weights are (head, query, key): how much the event at place `query` takes from the event at place `key`, which is itself
+or an earlier one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mmt.representation.codes import FIELDS, Events
+from mmt.sampling.model import Model
+
+
+@torch.inference_mode()
+def weights(model: Model, events: npt.ArrayLike) -> list[npt.NDArray[np.floating[Any]]]:
+    """The attention weights of a piece in every layer.
+
+    Parameters
+    ----------
+    model : Model
+    events : array_like of int, (n, 6)
+        A piece, or any beginning of one; n is at most the network's context.
+
+    Returns
+    -------
+    list of ndarray, one (head, n, n) a layer
+        Of the network's precision. Each row sums to 1; what a query cannot see, the later events, is 0.
+
+    Raises
+    ------
+    ValueError
+        If the events are no codes of the model's representation, or more than its context.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> model = mmt.new_model("tiny", seed=0)
+    >>> [layer.shape for layer in weights(model, mmt.prompt.instruments("violin", "cello"))]
+    [(2, 4, 4), (2, 4, 4)]
+    """
+    codes = torch.from_numpy(_checked(model, events)).to(model.device)
+    return [layer[0].cpu().numpy() for layer in model.network.attention_weights(codes[None])]
+
+
+def _checked(model: Model, events: npt.ArrayLike) -> Events:
+    """The events as an array of codes that the model's network knows, (n, 6) with n from 1 to its context."""
+    codes, config = np.asarray(events), model.network.config
+    if codes.ndim != 2 or codes.shape[1] != len(FIELDS) or codes.dtype.kind not in "iu" or not len(codes):
+        raise ValueError(f"events must be an (n, {len(FIELDS)}) array of integers, not {codes.dtype} {codes.shape}")
+    if len(codes) > config.context:
+        raise ValueError(
+            f"the piece has {len(codes)} events, more than the model's context of {config.context}; cut it"
+        )
+    outside = (codes < 0) | (codes >= np.array(config.sizes))
+    if outside.any():
+        row, field = np.argwhere(outside)[0].tolist()
+        raise ValueError(
+            f"row {row}: {FIELDS[field]} is {codes[row, field]}; the model knows 0 to {config.sizes[field] - 1}"
+        )
+    return codes.astype(np.int64)
