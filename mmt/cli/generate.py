@@ -86,6 +86,12 @@ def _add_drawing(arguments: argparse.ArgumentParser) -> None:
     drawing.add_argument("--max-events", type=int, help="at most so many events in all (default: the model's context)")
     drawing.add_argument("--grammar", choices=["strict", "paper"], help="rules of a valid piece (default: strict)")
     drawing.add_argument(
+        "--context",
+        choices=["full", "slide"],
+        default="full",
+        help="full: close the piece where the model's context is; slide: go on by its last events (default: full)",
+    )
+    drawing.add_argument(
         "--sampling", choices=["default", "paper"], default="default", help="paper: the authors' setting"
     )
 
@@ -113,6 +119,7 @@ def _generate(chosen: argparse.Namespace) -> None:
         max_events=chosen.max_events,
         grammar=chosen.grammar,
         sampling=chosen.sampling,
+        context=chosen.context,
         progress=wants_progress(chosen),
         **{name: _per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")},
     )

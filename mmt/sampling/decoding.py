@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmt.model.cache import Cache
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
 from mmt.representation.codes import END_OF_SONG, FIELDS, TYPE, Events
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.grammar import Bounds, Grammar, PaperGrammar, StrictGrammar
+from mmt.sampling.window import SlidingWindow
 
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
 
@@ -36,6 +36,7 @@ def decode_events(
     Parameters
     ----------
     prompt : ndarray, (n, 6)
+        Past the network's context, the window on it and on what follows slides.
     streams : sequence of (seed, number)
         One a piece.
 
@@ -49,11 +50,11 @@ def decode_events(
     device = next(network.parameters()).device
     random = [np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))) for stream in streams]
     rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds, device)
-    cache = Cache(network.config, len(streams), capacity=bounds.max_events, like=next(network.parameters()))
+    window = SlidingWindow(network, len(streams), max_events=bounds.max_events)
     latest = torch.from_numpy(np.array(prompt)).to(device).expand(len(streams), -1, -1)
     rows = list(range(len(streams)))
     for _ in range(bounds.max_events - len(prompt)):
-        hidden = network.hidden(latest, cache=cache)[:, -1]
+        hidden = window.read(latest)
         numbers = np.stack([random[row].random(len(FIELDS), dtype=np.float32) for row in rows])
         event = draw_event(network.heads, hidden, rules, filters, torch.from_numpy(numbers).to(device))
         yield rows, event.cpu().numpy()
@@ -65,7 +66,7 @@ def decode_events(
                 return
             rows = [rows[place] for place in kept.tolist()]
             rules.keep(kept)
-            cache.keep(kept)
+            window.keep(kept)
             event = event[kept]
         latest = event[:, None]
 

@@ -75,6 +75,7 @@ class Model:
         max_events: int | None = None,
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
+        context: Literal["full", "slide"] = "full",
         progress: bool = False,
     ) -> list[Events]:
         """Write pieces.
@@ -100,6 +101,10 @@ class Model:
             strict: every piece is valid (see `mmt.representation.grammar`). paper: type and beat never fall.
         sampling : "default" or "paper"
             paper: the authors' setting, top-k of 10 % of each field's codes, and their grammar.
+        context : "full" or "slide"
+            Where the network's context is full: full: the piece is closed. slide: the network sees the last events alone, as
+            in the original code, so that `max_events` and the prompt may be more than the context. Beats are counted on,
+            and end with the network's.
         progress : bool
             Whether to show a bar.
 
@@ -126,6 +131,7 @@ class Model:
             sampling=sampling,
             grammar=grammar,
             limits=(min_beats, max_beats, max_events, False),
+            context=context,
         )
         streams = _streams(n, seed)
         pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
@@ -155,6 +161,7 @@ class Model:
         max_events: int | None = None,
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
+        context: Literal["full", "slide"] = "full",
         endless: bool = False,
     ) -> Iterator[Events]:
         """Write one piece, event by event: the new events of `generate` with the same arguments, each (6,).
@@ -178,6 +185,7 @@ class Model:
             sampling=sampling,
             grammar=grammar,
             limits=(min_beats, max_beats, max_events, endless),
+            context=context,
         )
         streams = _streams(1, None if seed is None else _seed(seed))
         decoded = decode_events(self.network, beginning, streams, **settings)
@@ -191,6 +199,7 @@ class Model:
         sampling: str,
         grammar: str | None,
         limits: tuple[int, int | None, int | None, bool],
+        context: str,
     ) -> tuple[Prompt, dict[str, Any]]:
         """Check everything that was given, and fill in defaults: the prompt, and the arguments of `decode_events`."""
         if sampling not in ("default", "paper"):
@@ -204,18 +213,27 @@ class Model:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
         chosen = {name: defaults.get(name) if given is None else given for name, given in filters.items()}
         beginning = tidy(start() if prompt is None else prompt, self.representation)
-        bounds = self._bounds(beginning, *limits)
+        if context not in ("full", "slide"):
+            raise ValueError(f"context is {context!r}; choose full or slide")
+        bounds = self._bounds(beginning, *limits, slide=context == "slide")
         return beginning, {"filters": Filters.of(**chosen), "bounds": bounds, "grammar": grammar}
 
     def _bounds(
-        self, prompt: Prompt, min_beats: int, max_beats: int | None, max_events: int | None, endless: bool
+        self,
+        prompt: Prompt,
+        min_beats: int,
+        max_beats: int | None,
+        max_events: int | None,
+        endless: bool,
+        *,
+        slide: bool,
     ) -> Bounds:
         context, beats = self.network.config.context, self.representation.beats
         if prompt[-1, TYPE] == END_OF_SONG:
             raise ValueError("the prompt already ends; go on from a whole piece with mmt.prompt.beats(piece)")
         # What the shortest way to the end still needs, by the type of the prompt's last event.
         needed = len(prompt) + (4, 3, 2, 1)[int(prompt[-1, TYPE])]
-        if needed > context:
+        if needed > context and not slide:
             raise ValueError(
                 f"the prompt has {len(prompt)} events, too many for the model's context of {context}; "
                 "continue from fewer beats (--beats), or name fewer instruments"
@@ -226,14 +244,14 @@ class Model:
                 f"the prompt has {last} beats, more than the model's {beats}; continue from fewer beats (--beats)"
             )
         max_beats = beats if max_beats is None else max_beats
-        max_events = context if max_events is None else max_events
+        max_events = max(context, needed) if max_events is None else max_events
         for name, limit in (("max_beats", max_beats), ("max_events", max_events), ("min_beats", min_beats)):
             if not isinstance(limit, int | np.integer):
                 raise ValueError(f"{name} is {limit}; it must be a whole number")
-        if not needed <= max_events <= context:
+        if max_events < needed or (max_events > context and not slide):
             raise ValueError(
                 f"max_events is {max_events}; with this prompt of {len(prompt)} events and the model's context it must be "
-                f"{needed} to {context}"
+                f"{f'at least {needed}' if slide else f'{needed} to {context}'}"
             )
         # Behind a note the piece may end where it is; otherwise a note must still find its place.
         lowest = last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1)

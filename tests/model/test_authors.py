@@ -60,6 +60,16 @@ def test_the_likeliest_continuation_is_theirs(reference: dict[str, Any], tmp_pat
     assert np.array_equal(written[len(prompt) : len(prompt) + len(greedy)], greedy)
 
 
+def test_the_likeliest_continuation_past_the_context_is_theirs(reference: dict[str, Any], tmp_path: Path) -> None:
+    model = mmt.load_model(run_folder(reference, tmp_path / "run"))
+    prompt = reference["seq"][0, : reference["greedy_prompt_len"]].numpy()
+    greedy = reference["greedy_long"][0].numpy()
+    assert len(prompt) + len(greedy) > model.network.config.context
+    length = len(prompt) + len(greedy)
+    written = model.generate(prompt, grammar="paper", top_k=1, context="slide", max_events=length + 1)[0]
+    assert np.array_equal(written[len(prompt) : length], greedy)
+
+
 def test_a_run_folder_loads(reference: dict[str, Any], tmp_path: Path) -> None:
     model = mmt.load_model(run_folder(reference, tmp_path / "run"))
     assert model.representation.sizes == tuple(reference["config"]["n_tokens"])
