@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmt.analysis import attention as attention
+    from mmt.analysis import metrics as metrics
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
     from mmt.music.files import read as read
@@ -52,6 +53,7 @@ _HOME = {
     "load_recipe": "mmt.training.recipe",
     "train": "mmt.training.train",
     "attention": "mmt.analysis.attention",
+    "metrics": "mmt.analysis.metrics",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

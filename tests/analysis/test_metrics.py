@@ -1,0 +1,200 @@
+"""Metrics: muspy's own figures on real music, musical laws, undefined values, limits, and bad input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import muspy
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mmt
+from mmt.analysis.metrics import METRICS, evaluate
+from mmt.representation.codes import PITCH, POSITION
+from mmt.representation.encode import events_of_notes
+from mmt.representation.notes import NOTE_DTYPE
+
+TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
+OURS = {
+    "pitch_class_entropy": muspy.pitch_class_entropy,
+    "scale_consistency": muspy.scale_consistency,
+    "groove_consistency": lambda music: muspy.groove_consistency(music, 4 * music.resolution),
+    "polyphony": muspy.polyphony,
+}
+
+
+def piece(*notes: tuple[int, int, int, int, int], end: bool = True) -> np.ndarray:
+    """Events of notes (beat, position, pitch, duration in steps, instrument code)."""
+    return events_of_notes(np.array(list(notes), NOTE_DTYPE), end=end)
+
+
+def assert_muspys(events: np.ndarray) -> None:
+    music, scores = mmt.decode(events), evaluate([events])
+    for name, theirs in OURS.items():
+        assert scores.values[name][0] == pytest.approx(theirs(music), abs=1e-9, nan_ok=True), name
+    assert scores.values["seconds"][0] == pytest.approx(music.get_real_end_time(), abs=1e-9)
+
+
+@pytest.mark.parametrize("file", sorted([*TINY.glob("*.mid"), *TINY.glob("*.mxl")]), ids=lambda file: file.stem)
+def test_the_tiny_pieces_have_muspys_figures(file: Path) -> None:
+    events = mmt.encode(mmt.read(file))
+    assert_muspys(events)
+    assert_muspys(mmt.encode(mmt.read(file), beats=7))
+
+
+def test_real_pieces_have_muspys_figures(shared: Path) -> None:
+    files = sorted((shared / "reference" / "encodings").glob("*.npy"))
+    assert len(files) > 20
+    for file in files:
+        assert_muspys(np.load(file))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 9),
+            st.integers(0, 11),
+            st.integers(50, 66),
+            st.sampled_from([1, 6, 12, 48]),
+            st.integers(1, 3),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_whatever_the_notes_the_figures_are_muspys(notes: list[tuple[int, int, int, int, int]]) -> None:
+    assert_muspys(piece(*notes))
+
+
+def test_a_piece_that_ends_on_a_bar_line_has_no_empty_measure_behind_it() -> None:
+    """Two equal measures of one whole note each."""
+    scores = evaluate([piece((0, 0, 60, 48, 1), (4, 0, 60, 48, 1))])
+    assert scores.values["groove_consistency_corrected"][0] == 1
+    assert scores.values["groove_consistency"][0] == pytest.approx(1 - (1 / 48) / 2)
+    # Held a step longer, the third measure is there, and empty: both count it.
+    scores = evaluate([piece((0, 0, 60, 48, 1), (4, 1, 60, 48, 1))])
+    assert scores.values["groove_consistency_corrected"][0] == scores.values["groove_consistency"][0] < 1
+
+
+def test_what_is_undefined_is_said_and_enters_no_mean() -> None:
+    """A piece of one measure has no groove; one without notes has nothing."""
+    short, long = piece((0, 0, 60, 12, 1)), piece((0, 0, 60, 12, 1), (4, 0, 62, 12, 1))
+    empty = events_of_notes(np.empty(0, NOTE_DTYPE))
+    scores = evaluate([short, long, empty])
+    groove, entropy = scores["groove_consistency"], scores["pitch_class_entropy"]
+    assert (groove.defined, groove.undefined, groove.mean) == (1, 2, 1.0)
+    assert (entropy.defined, entropy.undefined, entropy.mean) == (2, 1, 0.5)
+    assert (groove.low, groove.high) == (None, None)
+    assert evaluate([empty])["notes"].mean is None
+    assert "undefined" in str(evaluate([empty]))
+    assert "(1 of 3)" in str(scores)
+
+
+def test_transposition_changes_no_figure() -> None:
+    events = mmt.encode(mmt.read(TINY / "mayer_quartet_in_g_minor.mid"))
+    higher = events.copy()
+    higher[higher[:, POSITION] > 0, PITCH] += 3
+    for name, value in evaluate([events]).values.items():
+        np.testing.assert_allclose(value, evaluate([higher]).values[name], atol=1e-12)
+
+
+def test_cut_to_some_beats_nothing_behind_them_matters() -> None:
+    """muspy's figures of the cut music; long notes end where the cut is."""
+    events = mmt.encode(mmt.read(TINY / "mayer_quartet_in_g_minor.mid"))
+    music = mmt.decode(events)
+    for track in music.tracks:
+        track.notes = [note for note in track.notes if note.time < 16 * 12]
+        for note in track.notes:
+            note.duration = min(note.duration, 16 * 12 - note.time)
+    scores = evaluate([events], beats=16)
+    for name, theirs in OURS.items():
+        assert scores.values[name][0] == pytest.approx(theirs(music), abs=1e-9)
+    assert scores.values["beats"][0] == 16
+    assert scores.values["seconds"][0] <= 16 * 0.6
+    assert scores.values["valid"][0] == 1
+    assert (scores.length, evaluate([events]).length) == ("the first 16 beats", "whole pieces")
+
+
+def test_who_plays_and_who_ends() -> None:
+    played = piece((0, 0, 60, 12, 25), (1, 0, 60, 12, 27))
+    asked = np.concatenate([played[:2], [[1, 0, 0, 0, 0, 26]], played[2:]])
+    open_ended = piece((0, 0, 60, 12, 25), end=False)
+    scores = evaluate([played, asked, open_ended])
+    np.testing.assert_allclose(scores.values["instruments_used"], [1, 2 / 3, 1])
+    np.testing.assert_array_equal(scores.values["instruments"], [2, 2, 1])
+    np.testing.assert_array_equal(scores.values["ends_by_itself"], [1, 1, 0])
+    np.testing.assert_array_equal(scores.values["valid"], [1, 1, 0])
+    np.testing.assert_array_equal(evaluate([played], max_events=len(played)).values["ends_by_itself"], [0])
+    np.testing.assert_array_equal(evaluate([played], max_events=len(played) + 1).values["ends_by_itself"], [1])
+    np.testing.assert_array_equal(evaluate([played], max_beats=2).values["ends_by_itself"], [0])
+    np.testing.assert_array_equal(evaluate([played], max_beats=3).values["ends_by_itself"], [1])
+
+
+def test_a_piece_that_is_not_valid_is_counted_and_what_can_be_read_is_measured() -> None:
+    good = piece((0, 0, 60, 12, 25), (1, 0, 62, 12, 25))
+    reversed_notes = good[[0, 1, 2, 4, 3, 5]]
+    out_of_range = good + np.array([0, 0, 0, 100, 0, 0])
+    scores = evaluate([good, reversed_notes, out_of_range])
+    np.testing.assert_array_equal(scores.values["valid"], [1, 0, 0])
+    np.testing.assert_array_equal(scores.values["notes"], [2, 2, np.nan])
+    assert scores["valid"].mean == pytest.approx(1 / 3)
+    assert scores["valid"].low is not None
+    assert scores["valid"].low > 0
+
+
+def test_another_resolution() -> None:
+    slides = mmt.Representation.slides()
+    music = mmt.read(TINY / "franz_fuer_einen.mid")
+    events = mmt.encode(music, representation=slides)
+    scores, decoded = evaluate([events], representation=slides), mmt.decode(events, representation=slides)
+    for name, theirs in OURS.items():
+        assert scores.values[name][0] == pytest.approx(theirs(decoded), abs=1e-9)
+
+
+def test_for_other_programs() -> None:
+    scores = evaluate([piece((0, 0, 60, 12, 25)), piece((0, 0, 60, 12, 25), (4, 0, 62, 12, 25))])
+    found = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
+    assert found["pieces"] == 2
+    assert found["measures"]["groove_consistency"]["undefined"] == 1
+    rows = list(csv.DictReader(io.StringIO(scores.to_csv())))
+    assert list(rows[0]) == ["piece", *METRICS]
+    assert rows[0]["groove_consistency"] == ""
+    assert float(rows[1]["pitch_class_entropy"]) == 1.0
+    with pytest.raises(KeyError, match="no measure is named 'groove'"):
+        scores["groove"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "arguments", "message"),
+    [
+        ([], {}, "no pieces"),
+        ([np.zeros((3, 5), int)], {}, r"piece 0 is int64 \(3, 5\)"),
+        ([np.zeros((3, 6), int), np.zeros((3, 6))], {}, "piece 1 is float64"),
+        ([np.zeros((3, 6), int)], {"beats": 0}, "beats is 0"),
+    ],
+)
+def test_what_cannot_be_measured(pieces: list[np.ndarray], arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(pieces, **arguments)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """1,000 times 20 normal values, and 20 coins: 95 % of the intervals hold the mean, within chance."""
+    from mmt.analysis.intervals import mean_of, share_of
+
+    random = np.random.default_rng(0)
+    for find, values, truth in (
+        (mean_of, random.normal(3.0, 2.0, (1000, 20)), 3.0),
+        (share_of, (random.random((1000, 20)) < 0.9).astype(float), 0.9),
+    ):
+        found = [find(row) for row in values]
+        assert all(one.low is not None and one.high is not None for one in found)
+        held = sum(one.low <= truth <= one.high for one in found if one.low is not None and one.high is not None)
+        assert 0.93 < held / 1000 < 0.985
+    assert not math.isnan(share_of([1.0]).low or 0)
