@@ -168,7 +168,7 @@ class Attention(nn.Module):
             queries,
             keys,
             values,
-            attn_mask=visible,
+            attn_mask=None if visible is None else _hidden_bias(visible, queries.dtype),
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=visible is None and length > 1,
         )
@@ -226,11 +226,18 @@ def _rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
 
 
 def _visible(mask: Tensor) -> Tensor:
-    """Which keys each query may see, (batch, 1, query, key): earlier events, and itself so that no row is empty."""
+    """Which keys each query may see, (batch, 1, query, key): earlier events and itself; padding sees nothing."""
     length = mask.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
-    itself = torch.eye(length, dtype=torch.bool, device=mask.device)
-    return ((causal & mask[:, None, :]) | itself)[:, None]
+    return (causal & mask[:, None, :] & mask[:, :, None])[:, None]
+
+
+def _hidden_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to scores: 0, or the lowest number. Not minus infinity: a query that sees nothing attends evenly to all.
+
+    So padding computes something finite, and just what it does in the original code, whose loss counts it.
+    """
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)
 
 
 def _visible_with_past(new: int, total: int, device: torch.device) -> Tensor:
