@@ -103,11 +103,12 @@ def cut_window(
 
 
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
-    """The batches of a whole training, one a step: batch i is drawn from its own random stream (seed, i).
+    """The batches of a whole training: those of step i are drawn from its own random stream (seed, i).
 
-    So the order of the data is the same wherever and however often a training is stopped, and whoever loads it: one
-    that was stopped goes on with batch `first`. Windows of like length share a batch: the windows of `pool` steps are
-    drawn together and sorted by length.
+    So the order of the data is the same wherever and however often a training is stopped, and whoever loads it. Windows of
+    like length share a step: the windows of `pool` steps are drawn together and sorted by length. A step may be dealt out
+    to `parts` batches (several devices, accumulated gradients): batches i * parts … i * parts + parts - 1 are step i, and
+    what a step sees depends on the number of its windows alone.
     """
 
     def __init__(
@@ -119,37 +120,40 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         steps: int,
         augmentation: Augmentation,
         seed: int = 0,
-        first: int = 0,
+        parts: int = 1,
         pool: int = 32,
     ) -> None:
         self.corpus, self.limits, self.augmentation = corpus, limits, augmentation
-        self.batch_size, self.steps, self.seed, self.first, self.pool = batch_size, steps, seed, first, pool
-        weights = np.array([piece.length for piece in corpus.pieces], float) ** augmentation.length_exponent
+        self.batch_size, self.steps, self.seed, self.parts, self.pool = batch_size, steps, seed, parts, pool
+        self._lengths = np.array([piece.length for piece in corpus.pieces])
+        weights = self._lengths.astype(float) ** augmentation.length_exponent
         self._shares = np.cumsum(weights / weights.sum())
         self._pool_index = -1
         self._pool_order: list[npt.NDArray[np.int64]] = []
 
     def __len__(self) -> int:
-        return self.steps
+        return self.steps * self.parts
 
     def __getitem__(self, index: int) -> Batch:
-        pool, place = divmod(self.first + index, self.pool)
+        step, part = divmod(index, self.parts)
+        pool, place = divmod(step, self.pool)
         if pool != self._pool_index:
             self._pool_order, self._pool_index = self._draw_pool(pool), pool
-        return collate([self._window(*row) for row in self._pool_order[place].tolist()])
+        # Every n-th of n parts: they stay alike in length, and no device waits for another.
+        return collate([self._window(*row) for row in self._pool_order[place][part :: self.parts].tolist()])
 
     def _draw_pool(self, pool: int) -> list[npt.NDArray[np.int64]]:
-        """Piece, start and shift of each window of the pool's steps: one array (batch_size, 3) a step."""
+        """Piece, start and shift of each window of the pool's steps: one array (parts * batch_size, 3) a step."""
         random = np.random.default_rng((self.seed, pool))
-        count = self.pool * self.batch_size
+        count = self.pool * self.parts * self.batch_size
         pieces = np.searchsorted(self._shares, random.random(count), side="right").clip(max=len(self._shares) - 1)
-        lengths = np.array([self.corpus.pieces[piece].length for piece in pieces])
+        lengths = self._lengths[pieces]
         starts = (random.random(count) * lengths).astype(np.int64)
         starts[random.random(count) < self.augmentation.start_share] = 0
         shifts = random.integers(self.augmentation.pitch_shift[0], self.augmentation.pitch_shift[1] + 1, count)
         remaining = np.minimum(lengths - starts, self.limits.events)
         # Like lengths together; the steps themselves in random order again.
-        order = np.argsort(remaining, kind="stable").reshape(self.pool, self.batch_size)
+        order = np.argsort(remaining, kind="stable").reshape(self.pool, self.parts * self.batch_size)
         rows = np.stack([pieces, starts, shifts], axis=1)
         return [rows[order[place]] for place in random.permutation(self.pool)]
 
@@ -174,7 +178,8 @@ class ValidationBatches(torch.utils.data.Dataset[Batch]):
 
     def __init__(self, corpus: Corpus, limits: Limits, *, batch_size: int, windows: int | None = None) -> None:
         """At most `windows` windows, spread evenly over the split; default all."""
-        events = [window for notes in map(corpus.notes, range(len(corpus))) for window in _cover(notes, limits, corpus)]
+        tables = map(corpus.notes, range(len(corpus)))
+        events = [window for notes in tables for window in cover(notes, limits, corpus.representation)]
         if windows is not None and windows < len(events):
             events = [events[place] for place in np.linspace(0, len(events) - 1, windows).round().astype(int)]
         events.sort(key=len)
@@ -187,10 +192,11 @@ class ValidationBatches(torch.utils.data.Dataset[Batch]):
         return collate(self._batches[index])
 
 
-def _cover(notes: NoteTable, limits: Limits, corpus: Corpus) -> Iterator[Events]:
+def cover(notes: NoteTable, limits: Limits, representation: Representation) -> Iterator[Events]:
+    """Windows, one behind the other, that cover a piece, as `ValidationBatches` has them."""
     start = 0
     while start < len(notes):
-        events, stop = cut_window(notes, start, limits, corpus.representation)
+        events, stop = cut_window(notes, start, limits, representation)
         yield events
         if stop == len(notes):
             return

@@ -1,7 +1,8 @@
-"""What happens beside the steps of a training: checkpoint folders are written, and progress is shown."""
+"""What happens beside the steps of a training: checkpoint folders are written, and the state to go on from is saved."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.representation.codes import FIELDS
+from mmt.training.card import model_card
 from mmt.training.module import TrainingModule
+from mmt.training.stopping import StopHere, StopSignals
 
 
 class WriteCheckpoints(Callback):
@@ -39,7 +42,7 @@ class WriteCheckpoints(Callback):
             "data": self.data,
             "torch": str(torch.__version__),
         }
-        checkpoint = Checkpoint(module.network, recipe.representation, recipe.sampling, training)
+        checkpoint = Checkpoint(module.trained_network(), recipe.representation, recipe.sampling, training)
         card = model_card(checkpoint)
         write_checkpoint(self.folder / "last", checkpoint, card=card)
         if validation["loss"] < self.best:
@@ -54,41 +57,50 @@ class WriteCheckpoints(Callback):
 
 
 class SaveState(StateSaver):
-    """After each validation: the whole state of the training, from which it can go on.
+    """Every `every` steps, after each validation and when a signal asks to stop: the state from which to go on.
 
     Lightning calls this kind of callback last, so what validation changed in the others (the best loss, the patience that
     is left) is in it. Lightning's own ModelCheckpoint saves by steps before validation, or warns of a folder in use.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, every: int, signals: StopSignals) -> None:
+        self.path, self.every, self.signals = path, every, signals
+        self.saved: int | None = None
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, place: int
+    ) -> None:
+        assert isinstance(module, TrainingModule)
+        chosen, step = module.recipe.trainer, trainer.global_step
+        # A batch whose step goes on with the next one is nothing to stop at; a validation that follows belongs to the step.
+        if (place + 1) % chosen.accumulate or step % chosen.validate_every == 0:
+            return
+        stop = self._asked_to_stop(trainer)
+        if stop or step % self.every == 0 or step == chosen.max_steps:
+            self._save(trainer)
+        if stop:
+            raise StopHere
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            trainer.save_checkpoint(self.path, weights_only=False)
+            self._save(trainer)
+            if self._asked_to_stop(trainer):
+                raise StopHere
 
+    def _asked_to_stop(self, trainer: lightning.Trainer) -> bool:
+        """Whether any of the processes that train together has been asked to: they save and stop together."""
+        return trainer.strategy.reduce_boolean_decision(bool(self.signals.received), all=False)
 
-def model_card(checkpoint: Checkpoint) -> str:
-    """A plain model card, made of what is known when a checkpoint is written."""
-    training, network = checkpoint.training, checkpoint.network
-    validation = training["validation"]
-    size = sum(parameter.numel() for parameter in network.parameters())
-    lines = [
-        "# Model card",
-        "",
-        f"A Multitrack Music Transformer of {size:,} parameters, trained for {training['steps']:,} steps.",
-        "",
-        f"Loss on the validation split: {validation['loss']:.3f} nats per note. Mean nats per counted target of each field:",
-        "",
-        "| " + " | ".join(FIELDS) + " |",
-        "|" + "---|" * len(FIELDS),
-        "| " + " | ".join(f"{validation[name]:.3f}" for name in FIELDS) + " |",
-        "",
-        "## Data",
-        "",
-        f"{training['data']['pieces']:,} pieces, {training['data']['notes']:,} notes in the training split, under:",
-        "",
-        *(f"- {licence or 'not stated'}: {count:,} pieces" for licence, count in training["data"]["licences"].items()),
-        "",
-    ]
-    return "\n".join(lines)
+    def _save(self, trainer: lightning.Trainer) -> None:
+        partial = self.path.with_name(f".{self.path.name}-new")
+        try:
+            trainer.save_checkpoint(partial, weights_only=False)
+            if trainer.is_global_zero:
+                os.replace(partial, self.path)
+                # What Lightning saved when SLURM queued the job anew is older now, and it would prefer it.
+                for older in self.path.parent.glob("hpc_ckpt_*.ckpt"):
+                    older.unlink()
+        finally:
+            if trainer.is_global_zero:
+                partial.unlink(missing_ok=True)
+        self.saved = trainer.global_step

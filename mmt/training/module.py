@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
@@ -13,22 +14,46 @@ from mmt.corpus.windows import Batch
 from mmt.model.network import Network
 from mmt.representation.codes import FIELDS
 from mmt.training.loss import Losses, losses
+from mmt.training.low_rank import add_low_rank
 from mmt.training.recipe import Recipe
 
 
 class TrainingModule(lightning.LightningModule):
     """Trains a network by the loss per note.
 
-    Logged: `train/loss` (per note, of the step), and at validation `valid/loss` (per note) and `valid/FIELD` (mean
-    over the field's counted targets), each over all events of the split.
+    A step's loss is all nats of its windows over all their notes, however many devices and batches share them: each batch
+    adds up nats, and the step's gradient is divided by the notes of them all.
+
+    Logged: `train/loss` (per note, of the step), `train/rate` (the learning rate), and at validation `valid/loss` (per note)
+    and `valid/FIELD` (mean over the field's counted targets), each over all events of the split.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, weights: Mapping[str, Tensor] | None = None) -> None:
+        """With `weights`, a state dict of the network, the training begins there; else anew."""
         super().__init__()
         self.recipe = recipe
         self.network = Network(recipe.network)
-        self._forward = torch.compile(self.network) if recipe.trainer.compile else self.network
+        if weights is not None:
+            self.network.load_state_dict(weights)
+        if recipe.optimizer.lora_rank is not None:
+            add_low_rank(self.network, recipe.optimizer.lora_rank)
+        if recipe.trainer.compile:
+            # In place: every tensor keeps its name.
+            self.network.compile()
+        # Any constant would do; this one keeps gradients about as large as those of the mean over notes.
+        self._usual_notes = float(recipe.data.batch_size * recipe.network.context)
+        self._trained: Losses | None = None
         self._validated: Losses | None = None
+
+    def trained_network(self) -> Network:
+        """A plain network with the weights as they are now, for all but training: in eval mode, low ranks added up."""
+        # Weights that are about to be replaced need not be drawn.
+        with torch.device("meta"):
+            network = Network(self.recipe.network)
+        network.load_state_dict(
+            {name: _tensor(self.network, name).detach() for name in network.state_dict()}, assign=True
+        )
+        return network.eval()
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         if self.recipe.network.dropout:
@@ -38,27 +63,41 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         found = self._losses(batch)
-        self.log("train/loss", found.per_note, prog_bar=True)
-        return found.per_note
+        seen = Losses(*(part.detach() for part in _parts(found)))
+        self._trained = seen if self._trained is None else self._trained + seen
+        return found.nats.sum() / self._usual_notes
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        total, self._trained = self._over_devices(self._trained), None
+        # Lightning has taken the mean over the step's batches, and over devices where there are several.
+        batches = self.recipe.trainer.accumulate * self.trainer.world_size
+        scale = self._usual_notes * batches / total.notes.clamp(min=1)
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
+        self.log("train/loss", total.per_note, prog_bar=True)
+        self.log("train/rate", optimizer.param_groups[0]["lr"])
 
     def validation_step(self, batch: Batch, step: int) -> None:
         found = self._losses(batch)
         self._validated = found if self._validated is None else self._validated + found
 
     def on_validation_epoch_end(self) -> None:
-        found = self._validated
-        self._validated = None
-        if found is None:
+        if self._validated is None:
             return
-        # Sums, not means, go between devices: every event weighs the same wherever it was seen.
-        total = Losses(*(self.trainer.strategy.reduce(part.float(), reduce_op="sum") for part in _parts(found)))
+        total, self._validated = self._over_devices(self._validated), None
         self.log("valid/loss", total.per_note, prog_bar=True, sync_dist=True)
         for name, loss in zip(FIELDS, total.per_field, strict=True):
             self.log(f"valid/{name}", loss, sync_dist=True)
 
+    def _over_devices(self, found: Losses | None) -> Losses:
+        """Sums, not means, go between devices: every event weighs the same wherever it was seen."""
+        assert found is not None
+        return Losses(*(self.trainer.strategy.reduce(part.float(), reduce_op="sum") for part in _parts(found)))
+
     def _losses(self, batch: Batch) -> Losses:
         # No mask: padding stands behind the events, where nothing causal can see it, and its targets do not count.
-        return losses(self._forward(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+        return losses(self.network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
@@ -72,11 +111,10 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         chosen = self.recipe.optimizer
-        matrices = [
-            p for name, p in self.network.named_parameters() if p.ndim > 1 and not name.startswith(("embed", "pos"))
-        ]
+        learned = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        matrices = [p for name, p in learned if p.ndim > 1 and not name.startswith(("embed", "pos"))]
         decayed = {id(parameter) for parameter in matrices}
-        others = [p for p in self.network.parameters() if id(p) not in decayed]
+        others = [p for _, p in learned if id(p) not in decayed]
         groups = [{"params": matrices, "weight_decay": chosen.weight_decay}, {"params": others, "weight_decay": 0.0}]
         kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
         optimizer = kind(
@@ -84,6 +122,14 @@ class TrainingModule(lightning.LightningModule):
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, chosen.share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _tensor(network: Network, name: str) -> Tensor:
+    """A network's tensor by its name in a plain network; a low rank that was added to it is part of it."""
+    owner, _, own_name = name.rpartition(".")
+    tensor = getattr(network.get_submodule(owner), own_name)
+    assert isinstance(tensor, Tensor)
+    return tensor
 
 
 def _parts(found: Losses) -> tuple[Tensor, Tensor, Tensor]:

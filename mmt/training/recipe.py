@@ -36,6 +36,8 @@ class Data:
     """At most so many windows of the validation split, spread evenly; none: all."""
     workers: int = 0
     """Processes that cut windows beside the one that trains."""
+    exclude: tuple[str, ...] = ()
+    """Pieces whose name, source, licence or composer matches one of these patterns (`*Chopin*`) are left out."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -68,6 +70,8 @@ class Optimizer:
     """The step at which it has fallen."""
     final_share: float = 0.1
     """What is left of the rate then."""
+    lora_rank: int | None = None
+    """Only additions of this rank to the linear maps learn (LoRA); none: all weights."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(OptimizerName):
@@ -80,6 +84,8 @@ class Optimizer:
             raise ValueError(f"weight_decay is {self.weight_decay}; it must be at least 0")
         if not 0 <= self.final_share <= 1:
             raise ValueError(f"final_share is {self.final_share}; it must be between 0 and 1")
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"lora_rank is {self.lora_rank}; it must be at least 1, or null for all weights")
         if not 0 <= self.warmup_steps <= self.decay_start <= self.decay_end:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps}, decay_start {self.decay_start} and decay_end {self.decay_end} must ascend"
@@ -107,6 +113,8 @@ class Trainer:
     """Optimizer steps."""
     validate_every: int = 1_000
     """Steps between validations; checkpoints are written then."""
+    save_every: int = 250
+    """Steps between savings of the whole state, from which a training that was killed goes on; a validation saves it too."""
     patience: int | None = 20
     """Stop after so many validations without gain; none: never."""
     accumulate: int = 1
@@ -123,9 +131,13 @@ class Trainer:
     """How many hosts."""
     compile: bool = False
     """Whether the network goes through torch.compile (needs a C++ compiler)."""
+    samples: bool = True
+    """Whether a piece is written at every validation, from the same seed each time: picture, MIDI and sound."""
+    wandb: bool = False
+    """Whether Weights & Biases logs too (needs its package; offline unless this machine is logged in)."""
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "validate_every", "accumulate", "num_nodes"):
+        for name in ("max_steps", "validate_every", "save_every", "accumulate", "num_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.patience is not None and self.patience < 1:
@@ -222,8 +234,11 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     """A YAML value as the type of its field; YAML has lists where the dataclasses have tuples."""
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     for kind in kinds:
-        if get_origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(get_args(kind)):
-            return tuple(_typed(part, inner, name) for part, inner in zip(value, get_args(kind), strict=True))
+        if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
+            inner = get_args(kind)
+            inner = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+            if len(value) == len(inner):
+                return tuple(_typed(part, one, name) for part, one in zip(value, inner, strict=True))
         # A choice of words is checked where it is documented; True is no number.
         if get_origin(kind) is Literal or (type(value) is kind):
             return value

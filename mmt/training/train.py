@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,22 @@ import lightning
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Sampler
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
-from mmt.model.checkpoint import read_checkpoint
-from mmt.model.network import Network
+from mmt.training.base import fitting_weights, read_base
 from mmt.training.callbacks import SaveState, WriteCheckpoints
+from mmt.training.card import describe
+from mmt.training.logs import loggers
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe
+from mmt.training.samples import WriteSamples
+from mmt.training.stopping import StopHere, StopSignals, TrainingStopped
 
-RECIPE, RESUME = "recipe.yaml", "resume.ckpt"
+RECIPE, RESUME, CORPUS = "recipe.yaml", "resume.ckpt", "corpus"
 
 
 def train(
@@ -40,7 +42,7 @@ def train(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Train, and write checkpoint folders `best` and `last`, `recipe.yaml` and `log/` (csv) to a folder.
+    """Train; write checkpoint folders `best` and `last`, `samples/`, `log/` (csv, TensorBoard) and `recipe.yaml` to a folder.
 
     Parameters
     ----------
@@ -51,8 +53,9 @@ def train(
     output : path
         A new folder for the run; with `resume`, that of a run which was stopped, and goes on; with `overwrite`, that of a
         run which is thrown away.
-    start_from : path, optional
-        A checkpoint folder whose weights to begin with. What the network has and the checkpoint has not begins anew.
+    start_from : path or str, optional
+        A model whose weights to begin with: a checkpoint folder, a run folder of the original code, or "default". It is
+        the first checkpoint: `best` is this model for as long as training has not made it better.
     progress : bool
         Whether to show a bar.
 
@@ -66,53 +69,91 @@ def train(
     FileExistsError
         If `output` exists and neither `resume` nor `overwrite` is true, or it is no run.
     ValueError
-        If the corpus was prepared for another representation, or there is nothing to resume.
+        If the corpus was prepared for another representation or a split is empty, if `start_from` does not fit the recipe,
+        or if there is nothing to resume.
+    TrainingStopped
+        If it was stopped by Ctrl-C or a signal (a kind of KeyboardInterrupt): what was done is kept.
     """
     output = Path(output)
-    training, validation = Corpus(corpus, split="train"), Corpus(corpus, split="valid")
+    training = Corpus(corpus, split="train", exclude=recipe.data.exclude)
+    validation = Corpus(corpus, split="valid", exclude=recipe.data.exclude)
     _check_representation(recipe, training)
-    state = output / RESUME
-    if resume and not state.exists():
+    # A job that SLURM queued anew is the same command again.
+    resume = resume or (int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 and _state(output).exists())
+    if resume and not _state(output).exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
-    module = _module(recipe, start_from if not resume else None)
+    module, data = _beginning(recipe, training, start_from, anew=not resume)
     # Where several processes train together, each comes through here: the first makes the folder.
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on its function
-        if output.exists() and not resume:
-            _make_room(output, overwrite)
+        if not resume:
+            check_room(output, overwrite)
+            _clear(output)
         output.mkdir(parents=True, exist_ok=True)
         (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
-    done = _steps_done(state) if resume else 0
+    done = _steps_done(_state(output)) if resume else 0
+    signals = StopSignals()
     with isolate_rng(), warnings.catch_warnings():
         # Batch i is the same whoever draws it and when (see TrainingBatches): the loader needs no state to go on.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
-        trainer = _trainer(recipe, output, training, progress, done)
-        loaders = _loaders(recipe, training, validation, done, trainer)
-        trainer.fit(module, *loaders, ckpt_path=state if resume else None, weights_only=False)
-        if trainer.global_step % recipe.trainer.validate_every:
-            # The last steps are validated too: no training ends without a checkpoint of its end.
-            trainer.validate(module, loaders[1], verbose=False)
+        trainer = _trainer(recipe, output, data, signals, progress, done)
+        loaders = _loaders(recipe, training, validation, trainer)
+        try:
+            _fit(trainer, module, loaders, _state(output) if resume else None, validate_first=start_from is not None)
+        except (StopHere, KeyboardInterrupt, SystemExit) as error:
+            _end_early(error, trainer, output, signals)
+        finally:
+            signals.forget()
     return output / "best"
 
 
-def _module(recipe: Recipe, start_from: str | os.PathLike[str] | None) -> TrainingModule:
+def _fit(
+    trainer: lightning.Trainer,
+    module: TrainingModule,
+    loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
+    state: Path | None,
+    *,
+    validate_first: bool,
+) -> None:
+    if validate_first and state is None:
+        # A model that was trained before is a checkpoint like those that follow.
+        trainer.validate(module, loaders[1], verbose=False)
+    trainer.fit(module, *loaders, ckpt_path=state, weights_only=False)
+    if trainer.global_step % module.recipe.trainer.validate_every:
+        # The last steps are validated too: no training ends without a checkpoint of its end.
+        trainer.validate(module, loaders[1], verbose=False)
+
+
+def _end_early(error: BaseException, trainer: lightning.Trainer, output: Path, signals: StopSignals) -> None:
+    """Say what is kept of a training that was stopped, by the exception of the first of its processes."""
+    # Lightning turns a second Ctrl-C, which is not waited for, into an exit of the program.
+    if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+        raise error
+    if not trainer.is_global_zero:
+        raise SystemExit(0) from error
+    state = _state(output)
+    kept = f"the state of step {_steps_done(state)} is kept in {output}" if state.exists() else "nothing had been saved"
+    how = ", go on with it by --resume (resume=True)" if state.exists() else ""
+    raise TrainingStopped(f"{kept}{how}", signals.received or signal.SIGINT) from error
+
+
+def _beginning(
+    recipe: Recipe, training: Corpus, start_from: str | os.PathLike[str] | None, *, anew: bool
+) -> tuple[TrainingModule, dict[str, Any]]:
+    """The network as it is before the first step, and what the model will have learned from."""
+    data, weights = describe(training, recipe.data.exclude), None
+    if start_from is not None:
+        base = read_base(start_from)
+        data["base"] = {"name": Path(start_from).name, "data": base.training.get("data")}
+        weights = fitting_weights(base, start_from, recipe) if anew else None
     with isolate_rng():
         torch.manual_seed(recipe.seed)
-        module = TrainingModule(recipe)
-    if start_from is not None:
-        _take_weights(module.network, start_from)
-    return module
+        return TrainingModule(recipe, weights), data
 
 
-def _take_weights(network: Network, folder: str | os.PathLike[str]) -> None:
-    """Take over every weight that has the same name and shape."""
-    theirs, ours = read_checkpoint(folder).network.state_dict(), network.state_dict()
-    fitting = {name: tensor for name, tensor in theirs.items() if name in ours and ours[name].shape == tensor.shape}
-    if not fitting:
-        raise ValueError(f"no weight of {folder} fits the recipe's network; begin with a checkpoint of the same sizes")
-    network.load_state_dict(fitting, strict=False)
-
-
-def _make_room(output: Path, overwrite: bool) -> None:
+def check_room(output: Path, overwrite: bool) -> None:
+    """Raise a `FileExistsError` unless a run may be written to a folder. A corpus that lies in it is not in the way."""
+    if not output.exists() or (output.is_dir() and [path.name for path in output.iterdir()] == [CORPUS]):
+        return
     if not overwrite:
         raise FileExistsError(
             f"{output} exists; give another folder, go on with its training (resume), or overwrite it"
@@ -121,7 +162,20 @@ def _make_room(output: Path, overwrite: bool) -> None:
         raise FileExistsError(
             f"{output} is no training run (it has no {RECIPE}), and so is not overwritten; give another"
         )
-    shutil.rmtree(output)
+
+
+def _clear(output: Path) -> None:
+    for path in output.iterdir() if output.exists() else ():
+        if path.is_dir() and path.name != CORPUS:
+            shutil.rmtree(path)
+        elif not path.is_dir():
+            path.unlink()
+
+
+def _state(output: Path) -> Path:
+    """The file from which a run would go on; one that Lightning wrote for SLURM is always the newer one."""
+    requeued = sorted(output.glob("hpc_ckpt_*.ckpt"), key=lambda path: int(path.stem.split("_")[-1]))
+    return requeued[-1] if requeued else output / RESUME
 
 
 def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
@@ -133,14 +187,16 @@ def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
             )
 
 
-def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, done: int) -> lightning.Trainer:
+def _trainer(
+    recipe: Recipe, output: Path, data: dict[str, Any], signals: StopSignals, progress: bool, done: int
+) -> lightning.Trainer:
     chosen = recipe.trainer
-    callbacks: list[Callback] = [
-        WriteCheckpoints(output, _describe(training)),
-    ]
+    callbacks: list[Callback] = [signals, WriteCheckpoints(output, data)]
     if chosen.patience is not None:
         callbacks.append(EarlyStopping("valid/loss", patience=chosen.patience))
-    callbacks.append(SaveState(output / RESUME))
+    if chosen.samples:
+        callbacks.append(WriteSamples(output / "samples", recipe.seed))
+    callbacks.append(SaveState(output / RESUME, chosen.save_every, signals))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return lightning.Trainer(
@@ -155,7 +211,7 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
         devices=chosen.devices,
         strategy=chosen.strategy,
         num_nodes=chosen.num_nodes,
-        logger=CSVLogger(output, "log", version=f"from-step-{done}"),
+        logger=loggers(recipe, output, done),
         log_every_n_steps=min(10, chosen.max_steps),
         callbacks=callbacks,
         enable_progress_bar=progress,
@@ -166,55 +222,48 @@ def _trainer(recipe: Recipe, output: Path, training: Corpus, progress: bool, don
 
 
 def _loaders(
-    recipe: Recipe, training: Corpus, validation: Corpus, done: int, trainer: lightning.Trainer
+    recipe: Recipe, training: Corpus, validation: Corpus, trainer: lightning.Trainer
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     limits = Limits(recipe.network.context + 1, recipe.representation.beats)
     data = recipe.data
-    # Devices take turns in one row of batches.
-    each_step = recipe.trainer.accumulate * trainer.world_size
+    parts = recipe.trainer.accumulate * trainer.world_size
     batches = TrainingBatches(
         training,
         limits,
         batch_size=data.batch_size,
-        steps=recipe.trainer.max_steps * each_step,
+        steps=recipe.trainer.max_steps,
         augmentation=data.augmentation,
         seed=recipe.seed,
-        first=done * each_step,
+        parts=parts,
     )
     options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
     checks = ValidationBatches(validation, limits, batch_size=data.batch_size, windows=data.validation_windows)
     return (
-        DataLoader(batches, sampler=_Turns(len(batches), trainer), **options),
+        DataLoader(batches, sampler=_Turns(len(batches), trainer, each_step=parts), **options),
         DataLoader(checks, sampler=_Turns(len(checks), trainer), **options),
     )
 
 
 class _Turns(Sampler[int]):
-    """Which batches a device takes: every n-th of n devices'. Lightning's own sampler would shuffle them, and repeat some."""
+    """Which batches a device takes: every n-th of n devices'. Lightning's own sampler would shuffle them, and repeat some.
 
-    def __init__(self, count: int, trainer: lightning.Trainer) -> None:
-        self.count, self.trainer = count, trainer
+    With `each_step` batches a step, those of the steps that are done are not taken again. How many are done is asked when
+    the batches are: by then Lightning has read the state from which it goes on, whichever that is.
+    """
+
+    def __init__(self, count: int, trainer: lightning.Trainer, *, each_step: int = 0) -> None:
+        self.count, self.trainer, self.each_step = count, trainer, each_step
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._places())
+        # A device must not go without, or the others wait for it: where there are fewer batches, it repeats one.
+        first = self.trainer.global_rank % self.count + self.each_step * self.trainer.global_step
+        return iter(range(first, self.count, self.trainer.world_size))
 
     def __len__(self) -> int:
-        return len(self._places())
-
-    def _places(self) -> range:
-        # A device must not go without, or the others wait for it: where there are fewer batches, it repeats one.
-        return range(self.trainer.global_rank % self.count, self.count, self.trainer.world_size)
+        """Of the whole training: Lightning counts the batches that were taken before, too."""
+        return len(range(self.trainer.global_rank % self.count, self.count, self.trainer.world_size))
 
 
 def _steps_done(state: Path) -> int:
     # Our own file, written by Lightning: it holds more than tensors.
     return int(torch.load(state, map_location="cpu", weights_only=False)["global_step"])
-
-
-def _describe(corpus: Corpus) -> dict[str, Any]:
-    return {
-        "name": corpus.folder.name,
-        "pieces": len(corpus),
-        "notes": sum(piece.length for piece in corpus.pieces),
-        "licences": dict(Counter(piece.licence for piece in corpus.pieces)),
-    }

@@ -200,10 +200,15 @@ def test_a_batch_depends_on_seed_and_step_alone(corpus: Corpus) -> None:
     assert (np.random.get_state()[1].sum(), torch.get_rng_state().sum()) == state  # noqa: NPY002
 
 
-def test_a_stopped_training_goes_on_with_its_first_batch(corpus: Corpus) -> None:
-    whole, rest = training(corpus), training(corpus, first=5)
-    for step in range(6):
-        torch.testing.assert_close(rest[step].codes, whole[5 + step].codes, rtol=0, atol=0)
+def test_what_a_step_sees_depends_on_the_number_of_its_windows_alone(corpus: Corpus) -> None:
+    whole = training(corpus, batch_size=6, steps=9)
+    dealt = training(corpus, batch_size=2, steps=9, parts=3)
+    assert (len(whole), len(dealt)) == (9, 27)
+    for step in range(9):
+        windows = [events for part in range(3) for events in rows_of(dealt[3 * step + part])]
+        assert len(windows) == 6
+        expected = sorted(map(bytes, rows_of(whole[step])))
+        assert sorted(map(bytes, windows)) == expected
 
 
 def test_validation_covers_every_note_and_is_always_the_same(corpus: Corpus, long_table: NoteTable) -> None:

@@ -273,14 +273,17 @@ def test_the_rate_follows_the_recipe_step_by_step(
 
 def test_a_window_fills_the_context_and_the_event_that_it_predicts(corpus: Path) -> None:
     parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
-    alone = SimpleNamespace(world_size=1, global_rank=0)
-    for loader in _loaders(tiny("network.context=20"), *parts, 0, alone):  # type: ignore[arg-type]
+    alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
+    for loader in _loaders(tiny("network.context=20"), *parts, alone):  # type: ignore[arg-type]
         assert max(batch.codes.shape[1] for batch in loader) == 20 + 1
 
 
 @pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
 def test_devices_take_turns_and_none_goes_without(count: int, devices: int) -> None:
-    turns = [list(_Turns(count, SimpleNamespace(global_rank=rank, world_size=devices))) for rank in range(devices)]  # type: ignore[arg-type]
+    turns = [
+        list(_Turns(count, SimpleNamespace(global_rank=rank, world_size=devices, global_step=3)))  # type: ignore[arg-type]
+        for rank in range(devices)
+    ]
     assert all(turns)
     assert {place for places in turns for place in places} == set(range(count))
     if count >= devices:

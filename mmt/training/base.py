@@ -1,0 +1,76 @@
+"""A trained model to begin with: found by name or folder, and held against the recipe that would go on from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mmt.model.authors import is_authors_run, read_authors_run
+from mmt.model.checkpoint import CONFIG, Checkpoint, read_checkpoint
+from mmt.model.network import Network
+from mmt.model.recipes import shipped
+from mmt.training.recipe import Recipe
+
+# These may differ: no weight depends on them.
+_FREE = ("dropout", "output")
+
+
+def read_base(base: str | os.PathLike[str]) -> Checkpoint:
+    """Read a model to begin with: the name of one that mmt ships ("default"), a checkpoint folder, or an authors' run folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none of that name, and no such folder.
+    ValueError
+        If it is corrupt.
+    """
+    folder = Path(base)
+    if not folder.exists():
+        if not (shipped("checkpoints", str(base)) / CONFIG).exists():
+            raise FileNotFoundError(
+                f"{base} does not exist; give default (the model that mmt ships), a checkpoint folder, "
+                "or a run folder of the original code"
+            )
+        folder = shipped("checkpoints", str(base))
+    return read_authors_run(folder) if is_authors_run(folder) else read_checkpoint(folder)
+
+
+def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Recipe) -> dict[str, Tensor]:
+    """The weights of a model for the network of a recipe.
+
+    Every one must fit, with one exception: heads that know each other begin as those that do not (see `ChainHeads`), so
+    a network with them may begin with the weights of one without.
+
+    Raises
+    ------
+    ValueError
+        If the recipe's network or representation is another; the first misfit is named.
+    """
+    theirs, ours = base.network.config.to_dict(), recipe.network.to_dict()
+    for entry in ("sizes", *ours):
+        # Only a table of positions is as long as the context.
+        free = entry in _FREE or (entry == "context" and ours["positions"] != "absolute")
+        if not free and ours[entry] != theirs[entry]:
+            raise _misfit(name, entry, theirs[entry], ours[entry])
+    for entry in ("resolution", "durations", "instruments"):
+        if base.representation.to_dict()[entry] != recipe.representation.to_dict()[entry]:
+            raise ValueError(f"{name} does not fit the recipe: it was trained with other {entry} of the representation")
+    weights = base.network.state_dict()
+    if ours["output"] != theirs["output"]:
+        if (theirs["output"], ours["output"]) != ("independent", "chain"):
+            raise _misfit(name, "output", theirs["output"], ours["output"])
+        weights = Network(recipe.network).state_dict() | weights
+    return weights
+
+
+def _misfit(name: str | os.PathLike[str], entry: str, theirs: Any, ours: Any) -> ValueError:
+    return ValueError(
+        f"{name} does not fit the recipe: its network has {entry} {theirs}, the recipe's {ours}; "
+        f"choose another recipe, or set network.{entry}={theirs}".replace(
+            "network.sizes", "the representation's sizes to "
+        )
+    )

@@ -1,0 +1,97 @@
+"""The model card of a checkpoint, made of what is known when it is written: size, losses, and whose music it has learned from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmt.corpus.storage import Corpus
+from mmt.model.checkpoint import Checkpoint
+from mmt.representation.codes import FIELDS
+
+# A card lists so many composers and sources, and config.json so many; the others are counted.
+_LISTED, _KEPT = 30, 1000
+_OTHERS = "(others)"
+
+
+def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
+    """What a model learns from, for its `config.json`: counts of pieces and notes, whose they are, under which licences.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        The training split, without what was left out.
+    exclude : strings
+        The patterns by which it was left out.
+    """
+    counts = {
+        name: _most(Counter(getattr(piece, name) for piece in corpus.pieces), _KEPT)
+        for name in ("composer", "source", "licence")
+    }
+    return {
+        "name": corpus.folder.name,
+        "pieces": len(corpus),
+        "notes": sum(piece.length for piece in corpus.pieces),
+        "excluded": list(exclude),
+        "composers": counts["composer"],
+        "sources": counts["source"],
+        "licences": counts["licence"],
+    }
+
+
+def model_card(checkpoint: Checkpoint) -> str:
+    """The text of `MODEL_CARD.md`."""
+    training, network = checkpoint.training, checkpoint.network
+    validation, data = training["validation"], training["data"]
+    size = sum(parameter.numel() for parameter in network.parameters())
+    lines = [
+        "# Model card",
+        "",
+        f"A Multitrack Music Transformer of {size:,} parameters, trained for {training['steps']:,} steps.",
+        *_origin(data.get("base")),
+        "",
+        f"Loss on the validation split: {validation['loss']:.3f} nats per note. Mean nats per counted target of each field:",
+        "",
+        "| " + " | ".join(FIELDS) + " |",
+        "|" + "---|" * len(FIELDS),
+        "| " + " | ".join(f"{validation[name]:.3f}" for name in FIELDS) + " |",
+        "",
+        "## Data",
+        "",
+        *_data(data),
+    ]
+    return "\n".join(lines)
+
+
+def _origin(base: Mapping[str, Any] | None) -> list[str]:
+    if base is None:
+        return []
+    lines = ["", f"It began with the weights of {base['name']}."]
+    if learned := base.get("data"):
+        lines += ["", "That model had learned from this:", "", *_data(learned)[:-1], *_origin(learned.get("base"))]
+    return lines
+
+
+def _data(data: Mapping[str, Any]) -> list[str]:
+    lines = [f"{data['pieces']:,} pieces, {data['notes']:,} notes in the training split.", ""]
+    if excluded := data.get("excluded"):
+        lines += [f"Left out on purpose: {', '.join(excluded)}.", ""]
+    for title, name in (("Licences", "licences"), ("Composers", "composers"), ("Sources", "sources")):
+        counts: Mapping[str, int] = data.get(name, {})
+        if set(counts) - {""}:
+            lines += [f"{title}:", "", *_counts(counts), ""]
+        elif name == "licences":
+            lines += ["No licence is stated for any of them: ask whose music it is before you pass the model on.", ""]
+    return lines
+
+
+def _counts(counts: Mapping[str, int]) -> list[str]:
+    return [f"- {name or 'not stated'}: {count:,} pieces" for name, count in _most(counts, _LISTED).items()]
+
+
+def _most(counts: Mapping[str, int], limit: int) -> dict[str, int]:
+    """The largest counts, then one of all others together."""
+    ranked = sorted(counts.items(), key=lambda item: (item[0] == _OTHERS, -item[1], item[0]))
+    kept, rest = dict(ranked[:limit]), ranked[limit:]
+    return kept | ({_OTHERS: sum(count for _, count in rest) + kept.pop(_OTHERS, 0)} if rest else {})

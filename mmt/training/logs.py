@@ -1,0 +1,57 @@
+"""Where the figures of a training go: csv always, TensorBoard where its package is, Weights & Biases if asked."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from mmt.training.recipe import Recipe
+
+_WANDB_HOST = "api.wandb.ai"
+
+
+def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
+    """The loggers of a training that begins or goes on behind step `done`: each beginning has a folder `from-step-N`.
+
+    Raises
+    ------
+    ValueError
+        If the recipe asks for Weights & Biases and its package is missing.
+    """
+    version = f"from-step-{done}"
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on its function
+        # A training that was killed and goes on from the same state does those steps again.
+        shutil.rmtree(output / "log" / version, ignore_errors=True)
+    found: list[Logger] = [CSVLogger(output, "log", version=version, flush_logs_every_n_steps=50)]
+    if find_spec("tensorboard") is not None:
+        found.append(TensorBoardLogger(output, "log", version=version))
+    else:
+        logging.getLogger(__name__).warning("TensorBoard is not installed: the log is csv alone")
+    if recipe.trainer.wandb:
+        found.append(_wandb(recipe, output))
+    return found
+
+
+def _wandb(recipe: Recipe, output: Path) -> Logger:
+    if find_spec("wandb") is None:
+        raise ValueError("trainer.wandb needs the package wandb: pip install wandb, or leave the entry false")
+    settings: dict[str, Any] = {"project": "mmt", "name": output.name, "save_dir": output, "config": recipe.to_dict()}
+    # A machine that is not logged in would be asked for a key, and wait: what is logged stays in the folder of the run.
+    return WandbLogger(**settings, offline="WANDB_MODE" not in os.environ and not _logged_in())
+
+
+def _logged_in() -> bool:
+    if "WANDB_API_KEY" in os.environ:
+        return True
+    try:
+        return netrc.netrc().authenticators(_WANDB_HOST) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,78 @@
+"""A piece at every validation, from the same seed each time, so that progress can be seen and heard.
+
+`samples/step-N.mid`, `.png` and `.wav` in the folder of the run, and the picture and the sound in TensorBoard.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from mmt.model.checkpoint import Checkpoint
+from mmt.representation.decode import decode
+from mmt.sampling.model import Model
+from mmt.training.module import TrainingModule
+
+# Long enough to hear what it does, short enough to wait for.
+_EVENTS, _BEATS = 384, 48
+_RATE = 22_050
+
+
+class WriteSamples(Callback):
+    """What cannot be written or rendered is said in the log of the program, and the training goes on."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.seed = folder, seed
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        assert isinstance(module, TrainingModule)
+        try:
+            with isolate_rng(), torch.inference_mode():
+                self._write(trainer, module)
+        except Exception as error:
+            logging.getLogger(__name__).warning("no sample of step %d: %s", trainer.global_step, error)
+
+    def _write(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
+        from mmt.music.audio import render, write_sound
+        from mmt.music.files import write
+        from mmt.music.pictures import png
+
+        recipe, step = module.recipe, trainer.global_step
+        model = Model(Checkpoint(module.trained_network().float(), recipe.representation, recipe.sampling))
+        limits = {
+            "max_events": min(_EVENTS, recipe.network.context),
+            "max_beats": min(_BEATS, recipe.representation.beats),
+        }
+        piece = model.generate(seed=self.seed, **limits)[0]
+        music = decode(piece, representation=recipe.representation)
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / f"step-{step}"
+        write(path.with_suffix(".mid"), music)
+        picture = png(music)
+        path.with_suffix(".png").write_bytes(picture)
+        sound = render(music, sample_rate=_RATE)
+        with path.with_suffix(".wav").open("wb") as file:
+            write_sound(file, sound, _RATE)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("sample", _pixels(picture), step, dataformats="HWC")
+                logger.experiment.add_audio(
+                    "sample", torch.from_numpy(sound.mean(axis=1)[None]), step, sample_rate=_RATE
+                )
+
+
+def _pixels(picture: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
