@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from fnmatch import translate
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from mmt.corpus.authors import is_authors_folder, read_authors_folder
 from mmt.corpus.splits import SPLITS
 from mmt.representation.codes import Events, Representation
 from mmt.representation.encode import events_of_notes
@@ -54,7 +56,7 @@ class Corpus:
     """
 
     def __init__(self, folder: str | PathLike[str], *, split: str | None = None, exclude: Sequence[str] = ()) -> None:
-        """Open a folder that `mmt-prepare` made.
+        """Open a folder that `mmt-prepare` made, or one that the original code prepared (which is read into memory).
 
         Parameters
         ----------
@@ -71,12 +73,10 @@ class Corpus:
             If the folder is no corpus, of another format version, or has no piece left; if a pattern matches nothing.
         """
         self.folder = Path(folder)
-        description = _description(self.folder)
-        self.representation = Representation.from_dict(description["representation"])
-        self._notes = np.load(self.folder / NOTES, mmap_mode="r")
-        if self._notes.dtype != NOTE_DTYPE:
-            raise ValueError(f"{self.folder / NOTES} holds no notes of this format; prepare the corpus anew")
-        pieces = _read_pieces(self.folder / PIECES)
+        if not (self.folder / CORPUS).exists() and is_authors_folder(self.folder):
+            self.representation, self._notes, pieces = _open_authors_folder(self.folder)
+        else:
+            self.representation, self._notes, pieces = _open_folder(self.folder)
         if split is not None and split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
         left_out = _matching(pieces, exclude, self.folder)
@@ -105,6 +105,40 @@ class Corpus:
         piece = self.pieces[index]
         notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]
         return notes
+
+
+def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
+    representation = Representation.from_dict(_description(folder)["representation"])
+    notes = np.load(folder / NOTES, mmap_mode="r")
+    if notes.dtype != NOTE_DTYPE:
+        raise ValueError(f"{folder / NOTES} holds no notes of this format; prepare the corpus anew")
+    return representation, notes, _read_pieces(folder / PIECES)
+
+
+def _open_authors_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
+    found = read_authors_folder(folder)
+    if found.skipped:
+        name, reason = next(iter(found.skipped.items()))
+        total = len(found.skipped) + len(found.pieces)
+        warnings.warn(
+            f"{folder}: {len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}", stacklevel=3
+        )
+    ends = np.cumsum([len(piece.notes) for piece in found.pieces])
+    rows = [
+        Piece(
+            name=piece.name,
+            offset=int(end) - len(piece.notes),
+            length=len(piece.notes),
+            beats=1 + int(piece.notes["beat"].max()),
+            instruments=" ".join(found.representation.names[code - 1] for code in np.unique(piece.notes["instrument"])),
+            split=piece.split,
+            source=folder.name,
+            licence="",
+            sha256=piece.sha256,
+        )
+        for piece, end in zip(found.pieces, ends, strict=True)
+    ]
+    return found.representation, np.concatenate([piece.notes for piece in found.pieces]), rows
 
 
 def write_pieces(path: Path, pieces: Sequence[Piece]) -> None:

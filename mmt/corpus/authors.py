@@ -1,0 +1,151 @@
+"""What the original code prepared, read as a corpus, and the windows that it cut, traps included.
+
+Its folder holds `notes/NAME.npy` or `notes/NAME.csv`, each (n, 5): beat, position, pitch, duration in steps, MIDI program;
+`notes/encoding.json`, of which the resolution counts; and `train-names.txt`, `valid-names.txt`, `test-names.txt`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmt.corpus.splits import SPLITS
+from mmt.representation.codes import PITCHES, Events, Representation
+from mmt.representation.encode import events_of_notes
+from mmt.representation.notes import NoteTable, RawNotes, Report, note_table
+
+FOLDER, ENCODING = "notes", "encoding.json"
+_COLUMNS = ("beat", "position", "pitch", "duration", "program")
+
+
+@dataclass(frozen=True)
+class AuthorsPiece:
+    """A piece of an original folder: its name, split, note table, and the sha256 of its file."""
+
+    name: str
+    split: str
+    notes: NoteTable
+    sha256: str
+
+
+@dataclass(frozen=True)
+class AuthorsFolder:
+    """All pieces of an original folder, what became of their notes, and why others were skipped, by name."""
+
+    representation: Representation
+    pieces: list[AuthorsPiece]
+    report: Report
+    skipped: dict[str, str]
+
+
+def is_authors_folder(folder: Path) -> bool:
+    """Whether a folder was prepared by the original code."""
+    return (folder / FOLDER).is_dir() and any((folder / f"{split}-names.txt").exists() for split in SPLITS)
+
+
+def read_authors_folder(folder: Path) -> AuthorsFolder:
+    """Read the pieces that the lists of names name, each in its split.
+
+    Raises
+    ------
+    ValueError
+        If no piece is usable, or the encoding is corrupt.
+    """
+    representation = _representation(folder)
+    pieces, report, skipped = [], Report(), {}
+    for split in SPLITS:
+        for name in _names(folder / f"{split}-names.txt"):
+            try:
+                path = _find(folder / FOLDER, name)
+                table, account = _read_notes(path, representation)
+            except (ValueError, OSError, EOFError) as error:
+                skipped[name] = str(error)
+                continue
+            report += account
+            pieces.append(AuthorsPiece(name, split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
+    if not pieces:
+        reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
+        raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
+    return AuthorsFolder(representation, pieces, report, skipped)
+
+
+def authors_window(
+    notes: NoteTable, start: float | None, events: int, beats: int, representation: Representation, shift: int = 0
+) -> Events:
+    """A window as the original code cuts it: always closed with an end-of-song, whether the piece ends there or not.
+
+    Parameters
+    ----------
+    notes : note table of the whole piece
+    start : float, optional
+        From [0, 1): where a window of a longer piece begins, as a share of the beats that the original code can draw, which
+        leave the last one out. Default: at the beginning.
+    events, beats : int
+        At most so many events, the end included, and so many beats.
+    shift : int
+        Transposition in semitones; what would leave the range of pitches is put on its border.
+    """
+    count = int(notes["beat"][-1]) + 1
+    first = int((start or 0.0) * (count - beats)) if count > beats else 0
+    inside = (notes["beat"] >= first) & (notes["beat"] < first + beats)
+    if not inside.any():
+        first, inside = 0, notes["beat"] < beats
+    window = notes[inside].copy()
+    window["beat"] -= first
+    window["pitch"] = np.clip(window["pitch"].astype(np.int16) + shift, 0, PITCHES - 1)
+    codes = events_of_notes(window, representation)
+    return codes if len(codes) <= events else np.concatenate([codes[: events - 1], codes[-1:]])
+
+
+def _representation(folder: Path) -> Representation:
+    """The paper's representation, of the resolution that the folder was prepared with."""
+    path = folder / FOLDER / ENCODING
+    if not path.exists():
+        return Representation()
+    try:
+        resolution = json.loads(path.read_text(encoding="utf-8"))["resolution"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is corrupt: no JSON with a resolution") from error
+    slides = Representation.slides()
+    return slides if resolution == slides.resolution else Representation(resolution=resolution)
+
+
+def _names(listed: Path) -> list[str]:
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+    return [name for line in lines if (name := line.strip())]
+
+
+def _find(folder: Path, name: str) -> Path:
+    for suffix in (".npy", ".csv"):
+        # with_suffix would take the end of a name with a dot in it for a suffix.
+        if (path := folder / f"{name}{suffix}").exists():
+            return path
+    raise FileNotFoundError("neither .npy nor .csv")
+
+
+def _read_notes(path: Path, representation: Representation) -> tuple[NoteTable, Report]:
+    if path.suffix == ".npy":
+        notes = np.load(path, allow_pickle=False)
+    else:
+        text = path.read_text(encoding="utf-8")
+        header = int(not text[:1].lstrip("-").isdigit())
+        notes = np.loadtxt(text.splitlines(), np.int64, delimiter=",", skiprows=header, ndmin=2)
+    if notes.ndim != 2 or notes.shape[1] != len(_COLUMNS) or notes.dtype.kind not in "iu":
+        raise ValueError(f"{notes.dtype} {notes.shape}, not integers (n, 5): {', '.join(_COLUMNS)}")
+    beat, position, pitch, duration, program = notes.astype(np.int64).T
+    raw = RawNotes(
+        resolution=representation.resolution,
+        onset=beat * representation.resolution + position,
+        duration=duration,
+        pitch=pitch,
+        program=program,
+        is_drum=np.zeros(len(notes), bool),
+    )
+    table, report = note_table(raw, representation)
+    if not len(table):
+        raise ValueError(f"no usable notes ({report})")
+    return table, report

@@ -1,0 +1,123 @@
+"""A folder that the original code prepared is a corpus; its windows are cut as the original code cuts them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmt
+from mmt.corpus.authors import authors_window
+from mmt.corpus.storage import Corpus
+from mmt.representation.codes import BEAT, END_OF_SONG, NOTE, PAPER, PITCH, TYPE
+from mmt.representation.notes import NOTE_DTYPE, NoteTable, note_table, raw_notes
+
+TINY = sorted(Path("data/tiny").glob("*.mid"))
+
+
+def table_of(path: Path) -> NoteTable:
+    return note_table(raw_notes(mmt.read(path)))[0]
+
+
+def rows_of(table: NoteTable) -> np.ndarray:
+    """As the original code keeps notes: programs, not instruments."""
+    programs = np.array([instrument.program for instrument in PAPER.instruments])[table["instrument"] - 1]
+    return np.stack([table["beat"], table["position"], table["pitch"], table["duration"], programs], axis=1).astype(int)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three real pieces: arrays, a table with a header in a folder of its own, and one with all that is left out."""
+    notes = tmp_path / "processed" / "notes"
+    (notes / "songs").mkdir(parents=True)
+    first, second, third = (rows_of(table_of(path)) for path in TINY)
+    np.save(notes / "No. 1.npy", first)
+    header = "beat,position,pitch,duration,program"
+    np.savetxt(notes / "songs" / "two.csv", second, fmt="%d", delimiter=",", header=header, comments="")
+    # Sorted by program, left double, lengths of 0, and programs that are no instrument.
+    mess = np.concatenate([third, third[:3], third[:5] * [1, 1, 1, 1, 0] + [0, 0, 0, 0, 120]])
+    np.save(notes / "three.npy", mess[np.argsort(mess[:, 4], kind="stable")])
+    (notes / "encoding.json").write_text(json.dumps({"resolution": 12, "max_beat": 1024}))
+    (notes.parent / "train-names.txt").write_text("No. 1\nsongs/two\n")
+    (notes.parent / "valid-names.txt").write_text("three\n\n")
+    (notes.parent / "test-names.txt").write_text("")
+    return notes.parent
+
+
+def test_their_folder_is_a_corpus(folder: Path) -> None:
+    corpus = Corpus(folder)
+    assert [(piece.name, piece.split) for piece in corpus.pieces] == [
+        ("No. 1", "train"), ("songs/two", "train"), ("three", "valid"),
+    ]  # fmt: skip
+    for events, path in zip(corpus, TINY, strict=True):
+        assert np.array_equal(events, mmt.encode(mmt.read(path)))
+    assert [piece.name for piece in Corpus(folder, split="valid").pieces] == ["three"]
+    assert [piece.name for piece in Corpus(folder, split="train", exclude=["songs/*"]).pieces] == ["No. 1"]
+    with pytest.raises(ValueError, match="no piece in its test split"):
+        Corpus(folder, split="test")
+
+
+def test_a_length_of_nothing_becomes_one_step(folder: Path) -> None:
+    rows = np.load(folder / "notes" / "three.npy")
+    rows[:, 3] = 0
+    np.save(folder / "notes" / "three.npy", rows)
+    assert (Corpus(folder, split="valid").notes(0)["duration"] == 1).all()
+
+
+def test_the_resolution_is_that_of_their_encoding(folder: Path) -> None:
+    (folder / "notes" / "encoding.json").write_text('{"resolution": 24}')
+    corpus = Corpus(folder)
+    assert corpus.representation == mmt.Representation.slides()
+    assert np.array_equal(corpus.notes(0)["position"], table_of(TINY[0])["position"])
+
+
+def test_what_is_missing_or_broken_is_told_and_the_rest_goes_on(folder: Path) -> None:
+    (folder / "notes" / "No. 1.npy").write_bytes(b"no array")
+    (folder / "notes" / "three.npy").unlink()
+    with pytest.warns(UserWarning, match=r"2 of 3 pieces skipped; the first, No\. 1: "):
+        corpus = Corpus(folder)
+    assert [piece.name for piece in corpus.pieces] == ["songs/two"]
+    (folder / "notes" / "songs" / "two.csv").write_text("beat,position\n0,0\n")
+    with pytest.raises(ValueError, match="none of 3 pieces is usable; the first, "):
+        Corpus(folder)
+    (folder / "notes" / "encoding.json").write_text("[]")
+    with pytest.raises(ValueError, match="corrupt: no JSON with a resolution"):
+        Corpus(folder)
+
+
+def test_their_windows_end_where_the_piece_does_not() -> None:
+    notes = table_of(TINY[0])
+    beats = int(notes["beat"][-1]) + 1
+    whole = authors_window(notes, None, 10_000, beats, PAPER)
+    assert np.array_equal(whole, mmt.encode(mmt.read(TINY[0])))
+    for window in (
+        authors_window(notes, None, 10_000, 8, PAPER),
+        authors_window(notes, 0.5, 10_000, 8, PAPER),
+        authors_window(notes, 0.999, 40, 8, PAPER),
+    ):
+        assert window[-1, TYPE] == END_OF_SONG
+        assert window[:, BEAT].max() <= 8
+        assert mmt.is_valid(window)
+    cut = authors_window(notes, None, 40, beats, PAPER)
+    assert np.array_equal(cut[:-1], whole[:39])
+
+
+def test_their_random_start_never_reaches_the_last_window() -> None:
+    notes = np.array([(beat, 0, 60, 12, 1) for beat in range(10)], NOTE_DTYPE)
+    latest = authors_window(notes, np.nextafter(1, 0), 100, 4, PAPER)
+    # Beats 5 … 8 of 0 … 9: the last is never seen.
+    assert np.array_equal(latest, authors_window(notes, 0.9, 100, 4, PAPER))
+    assert (latest[:, TYPE] == NOTE).sum() == 4
+
+
+def test_their_pitch_shift_clips() -> None:
+    notes = np.array([(0, 0, 1, 12, 1), (1, 0, 60, 12, 1)], NOTE_DTYPE)
+    window = authors_window(notes, None, 100, 4, PAPER, shift=-5)
+    assert window[window[:, TYPE] == NOTE, PITCH].tolist() == [1, 56]
+
+
+def test_a_window_of_silence_is_not_taken() -> None:
+    notes = np.array([(0, 0, 60, 12, 1), (90, 0, 60, 12, 1)], NOTE_DTYPE)
+    assert mmt.is_valid(authors_window(notes, 0.5, 100, 4, PAPER))
