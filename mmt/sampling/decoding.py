@@ -16,7 +16,8 @@ from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
 from mmt.representation.codes import END_OF_SONG, FIELDS, TYPE, Events
 from mmt.sampling.filters import Filters, draw
-from mmt.sampling.grammar import Bounds, Grammar, PaperGrammar, StrictGrammar
+from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
+from mmt.sampling.paper_grammar import PaperGrammar
 from mmt.sampling.window import SlidingWindow
 
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}

@@ -1,30 +1,41 @@
 """What may come next: masks over the codes of each field, so that whatever a network says, a valid piece is written.
 
 The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be.
-`StrictGrammar` is the law of `mmt.representation.grammar` told from inside; `PaperGrammar` is the authors' looser
-rule: type and beat never fall. What may not be drawn gets the logit minus infinity; at least one code always may.
+`StrictGrammar` is the law of `mmt.representation.grammar` told from inside. What may not be drawn gets the logit minus
+infinity; at least one code always may.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 
 from mmt.representation.codes import (
     BEAT,
+    DURATION,
     END_OF_SONG,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
+    PITCH,
+    POSITION,
     START_OF_NOTES,
     TYPE,
     Events,
 )
+from mmt.sampling.controls import Controls
+from mmt.sampling.ensemble import Ensemble
+
+# The log-probability of what is possible and yet beyond what a float can say.
+_LEAST = -1e30
+
+Moments = TypeVar("Moments", Tensor, Events)
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,8 @@ class Bounds:
     """No note is added before this beat."""
     endless: bool = False
     """No end while a note can follow."""
+    controls: Controls = field(default_factory=Controls)
+    """Who may play what, and whether everyone must."""
 
 
 # Asks the network, for an event (batch, 6) whose fields are taken as known: six tempered logits (batch, size).
@@ -65,6 +78,9 @@ class StrictGrammar:
     `floor` (batch, 5) is what the next note must exceed in the order of (beat, position, pitch, duration, instrument):
     the last note, or the moment before the first that is allowed. While the fields chosen so far repeat the floor, the
     next may not fall, and may repeat it only if a later one can grow.
+
+    Where everyone must play, the end waits for it, and each instrument that has not played has one of the last moments (or
+    of the last events that there is room for) to itself: no note of another may take it.
     """
 
     def __init__(
@@ -73,10 +89,11 @@ class StrictGrammar:
         self.sizes, self.bounds = sizes, bounds
         self.codes = torch.arange(max(sizes[BEAT:]), device=device)
         tops = torch.tensor([size - 1 for size in sizes[BEAT:]], device=device)[:, None]
-        # The codes of a note's five fields (5, codes): all that a network knows, and those within the bounds.
+        # The codes of a note's five fields (5, codes): all that a network knows.
         self.known = (self.codes > 0) & (self.codes <= tops)
-        tops[0] = bounds.max_beats
-        self.bounded = self.known & (self.codes <= tops)
+        self.ensemble = Ensemble(prompt, batch, self.codes, bounds.controls)
+        may_declare = self.ensemble.open & (self.codes < sizes[INSTRUMENT])
+        self.may_declare, self.last_open = may_declare, int(may_declare.nonzero().max())
 
         types, notes = prompt[:, TYPE], prompt[prompt[:, TYPE] == NOTE]
         named = prompt[types == INSTRUMENT_EVENT, INSTRUMENT].tolist()
@@ -84,21 +101,14 @@ class StrictGrammar:
         self.last_type = torch.full((batch,), int(types[-1]), device=device)
         self.last_instrument = torch.full_like(self.last_type, max(named, default=0))
         self.last_beat = torch.full_like(self.last_type, int(notes[-1, BEAT]) if len(notes) else 0)
-        self.declared = torch.zeros(batch, len(self.codes), dtype=torch.bool, device=device)
-        self.declared[:, named] = True
-        self.floor = torch.zeros(batch, 5, dtype=torch.long, device=device)
-        if len(notes) and notes[-1, BEAT] > bounds.first_beat:
-            self.floor[:] = torch.from_numpy(notes[-1, BEAT:].copy())
-        elif bounds.first_beat < bounds.max_beats:
-            self.floor[:, 0] = bounds.first_beat + 1
-        else:
-            self.floor[:] = tops[:, 0]  # no note can follow
+        self.first_beat = max(int(self.last_beat[0]), bounds.first_beat)
+        self.floor = torch.from_numpy(floor_of(prompt, sizes, bounds)).to(device).expand(batch, -1).clone()
 
     def advance(self, event: Tensor) -> None:
         """Take note of the event (batch, 6) that each piece went on with."""
         types = event[:, TYPE]
         named, note = types == INSTRUMENT_EVENT, types == NOTE
-        self.declared |= named[:, None] & (self.codes == event[:, INSTRUMENT, None])
+        self.ensemble.advance(event)
         self.last_instrument = torch.where(named, event[:, INSTRUMENT], self.last_instrument)
         self.floor = torch.where(note[:, None], event[:, BEAT:], self.floor)
         self.last_beat = torch.where(note, event[:, BEAT], self.last_beat)
@@ -112,28 +122,57 @@ class StrictGrammar:
         with positions that the network thinks impossible. With these log-probabilities as weights, an event is drawn
         as the network has it, under the condition that it is a valid one.
         """
+        self._look_ahead()
         logits = ask(F.pad(self.floor, (1, 0), value=NOTE))
         fields = [F.pad(field, (0, len(self.codes) - field.shape[1])) for field in logits[BEAT:]]
-        declared = F.pad(self.declared[:, None], (0, 0, 4, 0), value=True)
-        floor = self.floor[..., None]
-        inside, higher = self.bounded & declared, self.codes > floor
-        greater = inside & higher
+        fields[-1] = fields[-1] + self.longing
+        floor, known = self.floor[..., None], self._known_behind_floor()
+        inside = known.clone()
+        inside[:, 0] &= self.codes <= self.last_moment[0][:, None]
+        greater = inside & (self.codes > floor)
         # Log-probabilities, (batch, 5, codes); before the first instrument none can be had.
-        shares = torch.stack(fields, dim=1).masked_fill(~(self.known & declared), -torch.inf).log_softmax(dim=-1)
+        shares = torch.stack(fields, dim=1).masked_fill(~known, -torch.inf).log_softmax(dim=-1)
         shares = shares.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
         above = shares.masked_fill(~greater, -torch.inf).logsumexp(dim=-1).unbind(1)
         repeats = shares.gather(-1, floor).squeeze(-1).unbind(1)
-        # From the last field to the first: how likely the fields from this one on are to exceed the floor's, if all
-        # before repeat them. Behind the last there is nothing to exceed it with.
-        exceeds = [torch.full_like(above[0], -torch.inf)]
+        some, same = greater.any(dim=-1).unbind(1), inside.gather(-1, floor).squeeze(-1).unbind(1)
+        # From the last field to the first: whether and how likely the fields from this one on are to exceed the floor's,
+        # if all before repeat them. Behind the last there is nothing to exceed it with. However unlikely: what can be
+        # is not ruled out by rounding.
+        can, exceeds = torch.zeros_like(some[0]), [torch.full_like(above[0], -torch.inf)]
         for place in reversed(range(5)):
-            exceeds.insert(0, torch.logaddexp(above[place], repeats[place] + exceeds[0]))
-        self.note_can_follow = greater.flatten(1).any(dim=1)
+            can = some[place] | (same[place] & can)
+            likely = torch.logaddexp(above[place], repeats[place] + exceeds[0])
+            exceeds.insert(0, likely.clamp(min=_LEAST).masked_fill(~can, -torch.inf))
+        self.note_can_follow = can
         self._weigh_codes(inside, greater, torch.stack(exceeds[1:], dim=1))
         # At the last beat, whatever the network wants and cannot have is to go on to the next one.
         rest = torch.log1p(-exceeds[0].exp().clamp(max=1 - 1e-6))
-        beyond = shares[:, 0].masked_fill(self.bounded[0], -torch.inf).logsumexp(dim=-1)
+        beyond = shares[:, 0].masked_fill(self.codes <= self.bounds.max_beats, -torch.inf).logsumexp(dim=-1)
         self.leaves = torch.where(self._at_limit(), rest, beyond)
+
+    def _look_ahead(self) -> None:
+        """What those who are still to play leave to the others: the last moment, and whether the next note is theirs."""
+        missing, positions = self.ensemble.missing, self.sizes[POSITION] - 1
+        moment = self.bounds.max_beats * positions - (missing - 1).clamp(min=0) - 1
+        self.missing = missing
+        self.last_moment = moment // positions + 1, moment % positions + 1
+        self.forced = missing >= self.bounds.max_events - self.length - 1
+        self.longing = self.ensemble.longing((self.last_beat - self.first_beat).clamp(min=0))
+
+    def _known_behind_floor(self) -> Tensor:
+        """Codes that the next note may have if the fields before repeat the floor's, in whatever order, (batch, 5, codes)."""
+        known = self.known.repeat(len(self.floor), 1, 1)
+        players = self.ensemble.players(self.forced)
+        if self.ensemble.controlled:
+            known[:, POSITION - BEAT] &= self._in_time(self.floor[:, 0])
+            known[:, PITCH - BEAT] &= self.ensemble.pitches(players)
+        known[:, INSTRUMENT - BEAT] &= self.ensemble.who_plays(players, self.floor[:, PITCH - BEAT])
+        return known
+
+    def _in_time(self, beat: Tensor) -> Tensor:
+        """The positions of a beat (batch,) up to the last moment."""
+        return (beat < self.last_moment[0])[:, None] | (self.codes <= self.last_moment[1][:, None])
 
     def _weigh_codes(self, inside: Tensor, greater: Tensor, exceeds: Tensor) -> None:
         """What to add to a note's logits: `free` of the floor, or `tied` to it, (batch, 5, codes) each."""
@@ -148,29 +187,49 @@ class StrictGrammar:
 
         `event` (batch, 6) holds the fields that were chosen before this one.
         """
+        logits = logits.nan_to_num(nan=0.0)
         if field == TYPE:
             return self._end_at_limit(logits).masked_fill(~self.type_mask(), -torch.inf)
         place, types = field - BEAT, event[:, TYPE, None]
         tied = (event[:, BEAT:field] == self.floor[:, :place]).all(dim=1, keepdim=True)
-        weights = torch.where(tied, self.tied[:, place], self.free[:, place])
+        weights = torch.where(tied, self.tied[:, place], self._free_weights(field, event))
         other = self.codes == 0
         if field == INSTRUMENT:
-            other = torch.where(types == INSTRUMENT_EVENT, self.codes > self.last_instrument[:, None], other)
+            weights = weights + self.longing
+            other = torch.where(
+                types == INSTRUMENT_EVENT, self.may_declare & (self.codes > self.last_instrument[:, None]), other
+            )
         weights = torch.where(types == NOTE, weights, torch.where(other, 0.0, -torch.inf))
         return logits + weights[:, : logits.shape[1]]
+
+    def _free_weights(self, field: int, event: Tensor) -> Tensor:
+        """What to add to a field's logits (batch, codes) once an earlier field exceeds the floor's."""
+        if not self.ensemble.controlled or field in (BEAT, DURATION):
+            return self.free[:, field - BEAT]
+        beat, position = self.last_moment
+        if field == POSITION:
+            may = self._in_time(event[:, BEAT])
+        else:
+            at_last = (self.missing > 0) & (event[:, BEAT] == beat) & (event[:, POSITION] == position)
+            players = self.ensemble.players(self.forced | at_last)
+            who = self.ensemble
+            may = who.pitches(players) if field == PITCH else who.who_plays(players, event[:, PITCH])
+        return torch.where(may & self.known[field - BEAT], 0.0, -torch.inf)
 
     def type_mask(self) -> Tensor:
         """Which types may come next, (batch, 5)."""
         room, last = self.bounds.max_events - self.length, self.last_type
         may = torch.zeros(len(last), self.sizes[TYPE], dtype=torch.bool, device=last.device)
-        # Behind an instrument there must be room for start-of-notes, a note and the end.
-        if room > 3:
-            may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.sizes[INSTRUMENT] - 1)
+        # Behind an instrument there must be room for start-of-notes, a note (of everyone who must play) and the end.
+        more = (self.missing + 1) if self.bounds.controls.use_all else torch.ones_like(last)
+        moments = self.bounds.max_beats * (self.sizes[POSITION] - 1) - moment_of(self.floor, self.sizes)
+        may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.last_open)
+        may[:, INSTRUMENT_EVENT] &= (room > 2 + more) & ((moments >= more) | (more == 1))
         may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
         follows = (last == NOTE) & self.note_can_follow & (room > 1)
         may[:, NOTE] = (last == START_OF_NOTES) | follows
         early = (self.last_beat < self.bounds.min_beats) | (self.bounds.endless & ~self._at_limit())
-        may[:, END_OF_SONG] = (last == NOTE) & ~(follows & early)
+        may[:, END_OF_SONG] = (last == NOTE) & ~(follows & (early | (self.missing > 0)))
         return may
 
     def _end_at_limit(self, logits: Tensor) -> Tensor:
@@ -186,55 +245,21 @@ class StrictGrammar:
 
     def keep(self, rows: Tensor) -> None:
         """Keep only these pieces of the batch (indices), in this order."""
-        for name in ("last_type", "last_instrument", "last_beat", "declared", "floor"):
+        for name in ("last_type", "last_instrument", "last_beat", "floor"):
             setattr(self, name, getattr(self, name)[rows])
+        self.ensemble.keep(rows)
 
 
-class PaperGrammar:
-    """The authors' rule: type and beat never fall; a note has no field 0, other events only what is theirs."""
+def floor_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Events:
+    """What the first new note must exceed, (5,): the last note, or the moment before the first that is allowed."""
+    notes = prompt[prompt[:, TYPE] == NOTE]
+    if len(notes) and notes[-1, BEAT] > bounds.first_beat:
+        return np.array(notes[-1, BEAT:])
+    if bounds.first_beat < bounds.max_beats:
+        return np.array([bounds.first_beat + 1, 0, 0, 0, 0])
+    return np.array([bounds.max_beats, *(size - 1 for size in sizes[POSITION:])])  # no note can follow
 
-    def __init__(
-        self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds, device: torch.device
-    ) -> None:
-        self.sizes, self.bounds, self.device = sizes, bounds, device
-        self.length = len(prompt)
-        last = torch.from_numpy(prompt[-1].copy()).to(device)
-        self.last_type = last[TYPE].expand(batch).clone()
-        self.last_beat = torch.full_like(self.last_type, int(prompt[:, BEAT].max()))
 
-    def advance(self, event: Tensor) -> None:
-        self.last_type = event[:, TYPE]
-        self.last_beat = torch.maximum(self.last_beat, event[:, BEAT])
-        self.length += 1
-
-    def type_mask(self) -> Tensor:
-        codes = torch.arange(self.sizes[TYPE], device=self.device)
-        may = (codes >= self.last_type[:, None]) & (codes > 0)
-        early = (self.last_beat < self.bounds.min_beats) | self.bounds.endless
-        may[:, END_OF_SONG] &= ~early
-        full = self.length >= self.bounds.max_events - 1
-        if full or self.bounds.first_beat >= self.bounds.max_beats:
-            may[:, :END_OF_SONG] = False
-            may[:, END_OF_SONG] = True
-        return may
-
-    def mask(self, field: int, event: Tensor) -> Tensor:
-        codes = torch.arange(self.sizes[field], device=self.device)
-        used = event[:, TYPE] == NOTE
-        if field == INSTRUMENT:
-            used = used | (event[:, TYPE] == INSTRUMENT_EVENT)
-        allowed = (codes > 0).expand(len(event), -1)
-        if field == BEAT:
-            floor = self.last_beat.clamp(min=self.bounds.first_beat + 1, max=self.bounds.max_beats)
-            allowed = allowed & (codes >= floor[:, None]) & (codes <= self.bounds.max_beats)
-        return torch.where(used[:, None], allowed, codes == 0)
-
-    def foresee(self, ask: Ask) -> None:
-        """Looks at nothing: each field is drawn by itself."""
-
-    def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor:
-        mask = self.type_mask() if field == TYPE else self.mask(field, event)
-        return logits.masked_fill(~mask, -torch.inf)
-
-    def keep(self, rows: Tensor) -> None:
-        self.last_type, self.last_beat = self.last_type[rows], self.last_beat[rows]
+def moment_of(floor: Moments, sizes: tuple[int, ...]) -> Moments:
+    """The number of a floor's (…, 5) moment in the piece, counted in positions."""
+    return (floor[..., 0] - 1) * (sizes[POSITION] - 1) + floor[..., 1]

@@ -16,11 +16,11 @@ from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.network import Network
 from mmt.model.recipes import parts_of, read_recipe, shipped
-from mmt.representation.codes import BEAT, END_OF_SONG, NOTE, TYPE, Events
-from mmt.representation.prompt import Prompt, start, tidy
-from mmt.sampling.decoding import GRAMMARS, Stream, decode_events
-from mmt.sampling.filters import Filters, PerField, authors_top_k
-from mmt.sampling.grammar import Bounds
+from mmt.representation.codes import Events
+from mmt.sampling.controls import Pitches, Ranges, Scale
+from mmt.sampling.decoding import Stream, decode_events
+from mmt.sampling.filters import PerField
+from mmt.sampling.wishes import Wishes
 
 # More pieces than this are written in several batches, so that the memory does not grow with their number.
 _BATCH = 64
@@ -73,6 +73,11 @@ class Model:
         min_beats: int = 0,
         max_beats: int | None = None,
         max_events: int | None = None,
+        scale: Scale = None,
+        allow: Pitches = None,
+        exclude: Pitches = None,
+        ranges: Ranges = False,
+        use_all: bool = False,
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
         context: Literal["full", "slide"] = "full",
@@ -97,6 +102,16 @@ class Model:
             `max_beats`. Default: the network's beats.
         max_events : int, optional
             Of the whole piece, prompt and end included. Default: the network's context.
+        scale : str or sequence of pitch classes, optional
+            "C major", "f# minor", "a harmonic minor", "D dorian", …, or pitch classes by name or number ("C,E,G").
+        allow, exclude : pitch or sequence of pitches, optional
+            Only these, and none of these: MIDI numbers, names (C4 is 60), spans ("C3..C6").
+        ranges : bool or mapping from instruments to (lowest, highest) pitches
+            True: each instrument keeps to what a real one can play (`mmt.representation.compasses`). A mapping
+            such as {"violin": "G3..E6"} binds the instruments that it names.
+        use_all : bool
+            Each declared instrument plays. The end waits for it; who has not played becomes likelier by a quarter of a nat
+            with every beat, and has at last one of the last moments or events to itself.
         grammar : "strict" or "paper"
             strict: every piece is valid (see `mmt.representation.grammar`). paper: type and beat never fall.
         sampling : "default" or "paper"
@@ -116,7 +131,12 @@ class Model:
         Raises
         ------
         ValueError
-            If an argument is out of range, or the prompt breaks a rule or does not fit into the network's context.
+            If an argument is out of range, arguments contradict each other or leave nothing to sample, or the prompt breaks
+            a rule or does not fit into the network's context.
+
+        Notes
+        -----
+        Scale, pitches and ranges are exact, and bind new notes only: what the prompt holds stays as it is.
 
         Examples
         --------
@@ -125,14 +145,24 @@ class Model:
         >>> len(pieces), pieces[0].shape[1]
         (2, 6)
         """
-        beginning, settings = self._settle(
-            prompt,
-            filters={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
-            sampling=sampling,
+        wishes = Wishes(
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            min_beats=min_beats,
+            max_beats=max_beats,
+            max_events=max_events,
+            scale=scale,
+            allow=allow,
+            exclude=exclude,
+            ranges=ranges,
+            use_all=use_all,
             grammar=grammar,
-            limits=(min_beats, max_beats, max_events, False),
+            sampling=sampling,
             context=context,
         )
+        beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
         streams = _streams(n, seed)
         pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
         most = (settings["bounds"].max_events - len(beginning)) * len(streams)
@@ -159,6 +189,11 @@ class Model:
         min_beats: int = 0,
         max_beats: int | None = None,
         max_events: int | None = None,
+        scale: Scale = None,
+        allow: Pitches = None,
+        exclude: Pitches = None,
+        ranges: Ranges = False,
+        use_all: bool = False,
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
         context: Literal["full", "slide"] = "full",
@@ -179,89 +214,28 @@ class Model:
         >>> for event in model.stream(seed=1, max_events=8):
         ...     assert event.shape == (6,)
         """
-        beginning, settings = self._settle(
-            prompt,
-            filters={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
-            sampling=sampling,
+        wishes = Wishes(
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            min_beats=min_beats,
+            max_beats=max_beats,
+            max_events=max_events,
+            scale=scale,
+            allow=allow,
+            exclude=exclude,
+            ranges=ranges,
+            use_all=use_all,
             grammar=grammar,
-            limits=(min_beats, max_beats, max_events, endless),
+            sampling=sampling,
             context=context,
+            endless=endless,
         )
+        beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
         streams = _streams(1, None if seed is None else _seed(seed))
         decoded = decode_events(self.network, beginning, streams, **settings)
         return (events[0] for _, events in decoded)
-
-    def _settle(
-        self,
-        prompt: npt.ArrayLike | None,
-        *,
-        filters: Mapping[str, PerField],
-        sampling: str,
-        grammar: str | None,
-        limits: tuple[int, int | None, int | None, bool],
-        context: str,
-    ) -> tuple[Prompt, dict[str, Any]]:
-        """Check everything that was given, and fill in defaults: the prompt, and the arguments of `decode_events`."""
-        if sampling not in ("default", "paper"):
-            raise ValueError(f"sampling is {sampling!r}; choose default or paper")
-        if sampling == "paper":
-            defaults: Mapping[str, Any] = {"top_k": authors_top_k(self.network.config.sizes)}
-        else:
-            defaults = self.sampling
-        grammar = grammar or ("paper" if sampling == "paper" else "strict")
-        if grammar not in GRAMMARS:
-            raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
-        chosen = {name: defaults.get(name) if given is None else given for name, given in filters.items()}
-        beginning = tidy(start() if prompt is None else prompt, self.representation)
-        if context not in ("full", "slide"):
-            raise ValueError(f"context is {context!r}; choose full or slide")
-        bounds = self._bounds(beginning, *limits, slide=context == "slide")
-        return beginning, {"filters": Filters.of(**chosen), "bounds": bounds, "grammar": grammar}
-
-    def _bounds(
-        self,
-        prompt: Prompt,
-        min_beats: int,
-        max_beats: int | None,
-        max_events: int | None,
-        endless: bool,
-        *,
-        slide: bool,
-    ) -> Bounds:
-        context, beats = self.network.config.context, self.representation.beats
-        if prompt[-1, TYPE] == END_OF_SONG:
-            raise ValueError("the prompt already ends; go on from a whole piece with mmt.prompt.beats(piece)")
-        # What the shortest way to the end still needs, by the type of the prompt's last event.
-        needed = len(prompt) + (4, 3, 2, 1)[int(prompt[-1, TYPE])]
-        if needed > context and not slide:
-            raise ValueError(
-                f"the prompt has {len(prompt)} events, too many for the model's context of {context}; "
-                "continue from fewer beats (--beats), or name fewer instruments"
-            )
-        last = int(prompt[:, BEAT].max())
-        if last > beats:
-            raise ValueError(
-                f"the prompt has {last} beats, more than the model's {beats}; continue from fewer beats (--beats)"
-            )
-        max_beats = beats if max_beats is None else max_beats
-        max_events = max(context, needed) if max_events is None else max_events
-        for name, limit in (("max_beats", max_beats), ("max_events", max_events), ("min_beats", min_beats)):
-            if not isinstance(limit, int | np.integer):
-                raise ValueError(f"{name} is {limit}; it must be a whole number")
-        if max_events < needed or (max_events > context and not slide):
-            raise ValueError(
-                f"max_events is {max_events}; with this prompt of {len(prompt)} events and the model's context it must be "
-                f"{f'at least {needed}' if slide else f'{needed} to {context}'}"
-            )
-        # Behind a note the piece may end where it is; otherwise a note must still find its place.
-        lowest = last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1)
-        if not max(lowest, 1) <= max_beats <= beats:
-            raise ValueError(
-                f"max_beats is {max_beats}; with this prompt and model it must be {max(lowest, 1)} to {beats}"
-            )
-        if not 0 <= min_beats <= max_beats:
-            raise ValueError(f"min_beats is {min_beats}; it must be 0 to {max_beats}, the most beats of the piece")
-        return Bounds(int(max_events), int(max_beats), int(min_beats), prompt.first_beat, endless)
 
 
 def load_model(path: str | os.PathLike[str] | None = None, *, device: str | torch.device = "cpu") -> Model:

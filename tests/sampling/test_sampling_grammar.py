@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -23,7 +24,8 @@ from mmt.representation.codes import (
 )
 from mmt.representation.grammar import is_valid
 from mmt.representation.instruments import Instrument
-from mmt.sampling.grammar import Bounds, PaperGrammar, StrictGrammar
+from mmt.sampling.grammar import Bounds, StrictGrammar
+from mmt.sampling.paper_grammar import PaperGrammar
 
 # Two beats of two positions, two pitches, one duration, two instruments: 16 notes.
 SIZES = (5, 3, 3, 3, 2, 3)
@@ -152,15 +154,24 @@ def test_endless_forbids_the_end_until_the_last_beat() -> None:
         assert permitted(prefix, bounds, StrictGrammar) == (everything - {END} if going else everything)
 
 
+STATE = ("last_type", "last_instrument", "last_beat", "ensemble.declared", "ensemble.played", "floor")
+
+
+def state(rules: StrictGrammar, name: str) -> Tensor:
+    value = operator.attrgetter(name)(rules)
+    assert isinstance(value, Tensor)
+    return value
+
+
 def test_a_prompt_that_is_advanced_through_is_a_prompt_given_at_once() -> None:
     for piece in sample(PIECES, 100):
         rules = StrictGrammar(np.array(piece[:1]), 1, SIZES, Bounds(ROOM, 2), torch.device("cpu"))
         for event in piece[1:-1]:
             rules.advance(torch.tensor([event]))
         other = StrictGrammar(np.array(piece[:-1]), 1, SIZES, Bounds(ROOM, 2), torch.device("cpu"))
-        for name in ("length", "last_type", "last_instrument", "declared", "floor"):
-            ours, theirs = getattr(rules, name), getattr(other, name)
-            assert ours == theirs if isinstance(ours, int) else torch.equal(ours, theirs), name
+        assert rules.length == other.length
+        for name in STATE:
+            assert torch.equal(state(rules, name), state(other, name)), name
 
 
 def test_rows_are_kept_in_the_order_that_is_told() -> None:
@@ -172,8 +183,8 @@ def test_rows_are_kept_in_the_order_that_is_told() -> None:
     rules.keep(torch.tensor(rows))
     for place, row in enumerate(rows):
         alone = StrictGrammar(np.array(prefixes_[row]), 1, SIZES, Bounds(ROOM, 2), torch.device("cpu"))
-        for name in ("last_type", "last_instrument", "last_beat", "declared", "floor"):
-            assert torch.equal(getattr(rules, name)[place], getattr(alone, name)[0]), name
+        for name in STATE:
+            assert torch.equal(state(rules, name)[place], state(alone, name)[0]), name
 
 
 # The paper's grammar.

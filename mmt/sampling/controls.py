@@ -1,0 +1,192 @@
+"""What a user allows a piece to be made of: pitches, a scale, a range for each instrument, and that everyone plays.
+
+Given once, turned into one table of who may play what; the grammar makes masks of it. Pitches are MIDI numbers (60 is
+middle C) or names (C4, F#3, Bb2); a span is written "C3..C6", both ends included. Controls bind new events only: what
+a prompt holds already stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import INSTRUMENT, PITCH, PITCHES, Representation
+from mmt.representation.compasses import COMPASSES
+
+Pitch = int | str
+Pitches = Pitch | Iterable[Pitch] | None
+Scale = str | Iterable[Pitch] | None
+Ranges = bool | Mapping[str, str | tuple[Pitch, Pitch]]
+
+# Steps above the tonic.
+_MODES = {
+    "major": (0, 2, 4, 5, 7, 9, 11),
+    "minor": (0, 2, 3, 5, 7, 8, 10),
+    "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
+    "melodic minor": (0, 2, 3, 5, 7, 8, 9, 10, 11),  # up and down
+    "dorian": (0, 2, 3, 5, 7, 9, 10),
+    "phrygian": (0, 1, 3, 5, 7, 8, 10),
+    "lydian": (0, 2, 4, 6, 7, 9, 11),
+    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
+    "locrian": (0, 1, 3, 5, 6, 8, 10),
+    "pentatonic": (0, 2, 4, 7, 9),
+    "minor pentatonic": (0, 3, 5, 7, 10),
+    "blues": (0, 3, 5, 6, 7, 10),
+    "whole tone": (0, 2, 4, 6, 8, 10),
+}
+_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+_SIGNS = {"": 0, "#": 1, "##": 2, "♯": 1, "b": -1, "bb": -2, "♭": -1}
+_SIGN = "|".join(sorted((re.escape(sign) for sign in _SIGNS if sign), key=len, reverse=True))
+_NAME = re.compile(rf"([a-g])({_SIGN})?(-?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """Who may play what, and whether everyone must."""
+
+    playable: npt.NDArray[np.bool_] | None = None
+    """(pitch codes, instrument codes): true where the instrument may play the pitch. None: everyone everything."""
+    use_all: bool = False
+    """Each declared instrument plays at least once."""
+    given: str = ""
+    """What the user gave, for messages."""
+
+    @classmethod
+    def of(
+        cls,
+        representation: Representation,
+        *,
+        scale: Scale = None,
+        allow: Pitches = None,
+        exclude: Pitches = None,
+        ranges: Ranges = False,
+        use_all: bool = False,
+    ) -> Controls:
+        """Parse what a user gives; see `Model.generate` for what each means.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, or nothing is left to sample.
+
+        Examples
+        --------
+        >>> controls = Controls.of(Representation(), scale="C major", allow="C4..C5")
+        >>> np.flatnonzero(controls.playable[:, 25]) - 1
+        array([60, 62, 64, 65, 67, 69, 71, 72])
+        """
+        kept = np.ones(PITCHES, bool)
+        if scale is not None:
+            kept &= np.isin(np.arange(PITCHES) % 12, scale_classes(scale))
+        if allow is not None:
+            kept &= _members("allow", allow)
+        if exclude is not None:
+            kept &= ~_members("exclude", exclude)
+        words = {"scale": scale, "allow": allow, "exclude": exclude, "ranges": ranges or None}
+        given = ", ".join(f"{name}={value!r}" for name, value in words.items() if value is not None)
+        if not kept.any():
+            raise ValueError(f"{given} leaves no pitch to sample")
+        if not given:
+            return cls(use_all=use_all)
+        playable = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
+        playable[1:, 1:] = kept[:, None] & _reach(ranges, representation)
+        if not playable.any():
+            raise ValueError(f"{given} leaves no instrument a pitch to sample")
+        return cls(playable, use_all, given)
+
+    def check_instruments(self, codes: Iterable[int], representation: Representation) -> None:
+        """Refuse instruments that are left without a pitch."""
+        for code in codes:
+            if self.playable is not None and not self.playable[:, code].any():
+                name = representation.names[code - 1]
+                raise ValueError(
+                    f"{self.given} leaves {name} no pitch to sample; widen it, or leave {name} out of the instruments"
+                )
+
+
+def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
+    """The pitch classes (0 … 11, 0 is C) of a scale: a tonic and a mode, or the pitch classes themselves.
+
+    >>> scale_classes("a harmonic minor")
+    [0, 2, 4, 5, 8, 9, 11]
+    >>> scale_classes("C, E, G"), scale_classes([0, 4, 7])
+    ([0, 4, 7], [0, 4, 7])
+    """
+    if isinstance(scale, str) and "," not in scale:
+        tonic, _, mode = scale.strip().replace("-", " ").partition(" ")
+        mode = " ".join(mode.lower().split()) or ("major" if tonic[:1].isupper() else "minor")
+        match = _NAME.fullmatch(tonic)
+        if not match or match[3] or mode not in _MODES:
+            raise ValueError(
+                f"scale is {scale!r}; give a tonic and a mode ({', '.join(_MODES)}), such as 'C major', or pitch classes"
+            )
+        return sorted({(_class_of(match) + step) % 12 for step in _MODES[mode]})
+    items = scale.split(",") if isinstance(scale, str) else list(scale)
+    return sorted({_pitch_class(item) for item in items})
+
+
+def _pitch_class(item: Pitch) -> int:
+    match = _NAME.fullmatch(item.strip()) if isinstance(item, str) else None
+    if match and not match[3]:
+        return _class_of(match) % 12
+    number = int(item) if isinstance(item, int | np.integer) or item.strip().isdecimal() else -1
+    if 0 <= number < 12:
+        return number
+    raise ValueError(f"scale: {item!r} is no pitch class; give names such as F#, or 0 (C) to 11 (B)")
+
+
+def _class_of(match: re.Match[str]) -> int:
+    return _LETTERS[match[1].lower()] + _SIGNS[(match[2] or "").lower()]
+
+
+def _members(name: str, given: Pitch | Iterable[Pitch]) -> npt.NDArray[np.bool_]:
+    """Which pitches were given, (128,): one or several, each a number, a name or a span."""
+    items = given.split(",") if isinstance(given, str) else [given] if isinstance(given, int) else list(given)
+    chosen = np.zeros(PITCHES, bool)
+    for item in items:
+        low, dots, high = item.partition("..") if isinstance(item, str) else (item, "", item)
+        chosen |= _span(name, low, high if dots else low)
+    return chosen
+
+
+def _span(name: str, low: Pitch, high: Pitch) -> npt.NDArray[np.bool_]:
+    first, last = _pitch(name, low), _pitch(name, high)
+    if first > last:
+        raise ValueError(f"{name}: {low}..{high} is empty; give the lower pitch first")
+    pitches = np.arange(PITCHES)
+    return (first <= pitches) & (pitches <= last)
+
+
+def _pitch(name: str, given: Pitch) -> int:
+    """A MIDI number from 0 … 127, or a name, C4 being 60."""
+    text = given.strip() if isinstance(given, str) else given
+    match = _NAME.fullmatch(text) if isinstance(text, str) else None
+    if match and match[3]:
+        number = 12 * (int(match[3]) + 1) + _class_of(match)
+    elif isinstance(text, int | np.integer) or text.isdecimal():
+        number = int(text)
+    else:
+        raise ValueError(f"{name}: {given!r} is no pitch; give a MIDI number, a name such as F#3, or a span C3..C6")
+    if not 0 <= number < PITCHES:
+        raise ValueError(f"{name}: pitch {given} is out of range; MIDI pitches are 0 to 127 (C-1 to G9)")
+    return number
+
+
+def _reach(ranges: Ranges, representation: Representation) -> npt.NDArray[np.bool_]:
+    """Which instrument reaches which pitch, (pitches, instruments)."""
+    reach = np.ones((PITCHES, len(representation.instruments)), bool)
+    if isinstance(ranges, Mapping):
+        for name, given in ranges.items():
+            low, dots, high = given.partition("..") if isinstance(given, str) else (given[0], "..", given[-1])
+            if not dots or (not isinstance(given, str) and len(given) != 2):
+                raise ValueError(f"ranges: {name} is {given!r}; give its lowest and highest pitch, such as G3..E7")
+            reach[:, representation.find_instrument(name) - 1] = _span(f"ranges of {name}", low, high)
+    elif ranges:
+        for place, name in enumerate(representation.names):
+            if name in COMPASSES:
+                reach[:, place] = _span(name, *COMPASSES[name])
+    return reach
