@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmt.analysis import attention as attention
+    from mmt.analysis import likelihood as likelihood
     from mmt.analysis import metrics as metrics
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
@@ -54,6 +55,7 @@ _HOME = {
     "train": "mmt.training.train",
     "attention": "mmt.analysis.attention",
     "metrics": "mmt.analysis.metrics",
+    "likelihood": "mmt.analysis.likelihood",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

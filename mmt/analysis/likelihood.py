@@ -1,0 +1,313 @@
+"""How likely real pieces are to a model, in nats: the figure by which models are compared (DESIGN: loss per note).
+
+A piece longer than the context is read through windows that move on, as its sampling would go on: each window is the
+piece's own frame (start-of-song, all its instruments, start-of-notes) and as many following notes as the network sees at
+once. What a window shares with the one before is context there; every event is a target in exactly one window. Which
+window that is, the events before it settle (long silences aside), so that the sum is the piece's negative log-probability:
+
+- A window moves on by `stride` notes, so that each note is predicted from at least context - stride events, or from all
+  that there are.
+- A window begins with a whole beat, which becomes its beat 0, as in training (within a beat only where one fills half a
+  stride); what is silent before a piece's first note is left out. It hands over before its beats end: seven eighths of what
+  the network knows, of which at least the share (1 - stride / room for notes) is context for each note.
+- A note that is out of a window's reach, behind a silence longer than what is left, opens a window of its own; how many
+  did is counted (`restarts`).
+
+Targets and loss are those of training: nats of every code that carries information, without any grammar mask. So the
+number of targets, and of notes, depends neither on the model's context nor on the stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from tqdm import tqdm
+
+from mmt.analysis.intervals import Floats, percentile_interval, resampled_counts
+from mmt.analysis.ledger import Ledger, fingerprint
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import collate
+from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
+from mmt.representation.encode import events_of_notes
+from mmt.sampling.model import Model
+from mmt.training.loss import counted_targets
+
+# So many windows are read at once.
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a piece's items (its notes, and its end): first to be read, first that is a target, and what follows."""
+
+    start: int
+    counted: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """The losses of every piece of a corpus: summed nats and counted targets (pieces, 6), notes (pieces,)."""
+
+    names: tuple[str, ...]
+    nats: Floats
+    targets: npt.NDArray[np.int64]
+    notes: npt.NDArray[np.int64]
+    stride: int
+    restarts: int
+    """How many windows began behind a silence out of the reach of the one before."""
+    seed: int = 0
+    """Of the resampling of the intervals."""
+
+    @property
+    def per_note(self) -> float:
+        """All counted nats over the number of notes."""
+        return float(self.nats.sum() / self.notes.sum())
+
+    @property
+    def per_field(self) -> dict[str, float]:
+        """Mean nats per counted target of each field."""
+        means = self.nats.sum(0) / np.maximum(self.targets.sum(0), 1)
+        return dict(zip(FIELDS, means.tolist(), strict=True))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of `per_note`, from bootstrap samples of the pieces."""
+        return percentile_interval(_resampled(self.nats.sum(1), self.notes, self.seed))
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        fields = ", ".join(f"{name} {loss:.3f}" for name, loss in self.per_field.items())
+        return (
+            f"{self.per_note:.4f} nats per note [{low:.3f}, {high:.3f}] over {len(self.names):,} whole pieces, "
+            f"{self.notes.sum():,} notes (windows move on by {self.stride}); per field: {fields}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "length": "whole pieces",
+            "pieces": len(self.names),
+            "notes": int(self.notes.sum()),
+            "nats_per_note": self.per_note,
+            "interval": list(self.interval),
+            "nats_per_target": self.per_field,
+            "stride": self.stride,
+            "restarts": self.restarts,
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more nats per note one model needs than another on the same pieces; below 0, the first is better."""
+
+    per_note: float
+    low: float
+    high: float
+    per_field: dict[str, float]
+    """Differences of the mean nats per counted target."""
+    better: int
+    """On how many pieces the first needs fewer nats."""
+    pieces: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.per_note:+.4f} nats per note [{self.low:+.4f}, {self.high:+.4f}], paired over {self.pieces:,} pieces; "
+            f"fewer on {self.better:,} of them"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(self.__dict__)
+
+
+def measure(
+    model: Model,
+    corpus: Corpus,
+    *,
+    stride: int | None = None,
+    seed: int = 0,
+    ledger: str | PathLike[str] | None = None,
+    progress: bool = False,
+) -> Likelihood:
+    """The loss of a model on whole pieces.
+
+    Parameters
+    ----------
+    model : Model
+    corpus : Corpus
+        Usually `Corpus(folder, split="valid")`.
+    stride : int, optional
+        By how many notes a window moves on, from 1 to half the context. Smaller is nearer to the full context for every
+        note, and slower: each event is read about context / stride times. Default: a quarter of the context.
+    seed : int
+        Of the intervals.
+    ledger : path, optional
+        A file to which each piece's loss is added, and which a measurement that was stopped goes on with.
+    progress : bool
+        Whether to show a bar.
+
+    Raises
+    ------
+    ValueError
+        If the corpus has another representation than the model (the number of beats aside), the stride is out of range, the
+        ledger is of another measurement, or a piece has more instruments than a context has room for.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> likelihood = measure(mmt.load_model(), mmt.Corpus("data/mine", split="valid"))  # doctest: +SKIP
+    >>> print(likelihood.per_note, likelihood.interval)  # doctest: +SKIP
+    """
+    _check_representations(model, corpus)
+    context = model.network.config.context
+    stride = max(context // 4, 1) if stride is None else stride
+    if not 1 <= stride <= max(context // 2, 1):
+        raise ValueError(f"stride is {stride}; it must be 1 to {max(context // 2, 1)}, half of the model's context")
+    job = {"what": "likelihood", "model": fingerprint(model), "stride": stride}
+    known = Ledger(ledger, job)
+    keys = [f"{piece.sha256}:{piece.offset}:{piece.length}" for piece in corpus.pieces]
+    total = sum(piece.length for piece in corpus.pieces)
+    with tqdm(total=total, unit=" notes", desc="Likelihood", disable=not progress, delay=1) as bar:
+        for index, key in enumerate(keys):
+            if key not in known:
+                known.add(key, _measure_piece(model, corpus, index, stride))
+            bar.update(corpus.pieces[index].length)
+    found = [known[key] for key in keys]
+    return Likelihood(
+        names=tuple(piece.name for piece in corpus.pieces),
+        nats=np.array([one["nats"] for one in found], np.float64),
+        targets=np.array([one["targets"] for one in found], np.int64),
+        notes=np.array([one["notes"] for one in found], np.int64),
+        stride=stride,
+        restarts=sum(one["restarts"] for one in found),
+        seed=seed,
+    )
+
+
+def compare(first: Likelihood, second: Likelihood, *, seed: int = 0) -> Difference:
+    """Two models side by side, piece by piece, with a paired 95 % interval (bootstrap over the pieces).
+
+    Raises
+    ------
+    ValueError
+        If they were not measured on the same pieces.
+    """
+    if first.names != second.names or (first.targets != second.targets).any():
+        raise ValueError("the two were measured on different pieces; measure both on the same corpus and split")
+    nats = first.nats.sum(1) - second.nats.sum(1)
+    low, high = percentile_interval(_resampled(nats, first.notes, seed))
+    return Difference(
+        per_note=first.per_note - second.per_note,
+        low=low,
+        high=high,
+        per_field={name: first.per_field[name] - second.per_field[name] for name in FIELDS},
+        better=int((nats < 0).sum()),
+        pieces=len(nats),
+    )
+
+
+def plan_windows(beats: npt.NDArray[np.int64], items: int, *, room: int, reach: int, stride: int) -> Iterator[Window]:
+    """The windows through which a piece is read.
+
+    Parameters
+    ----------
+    beats : ndarray, (notes,)
+        Of each note, ascending.
+    items : int
+        The notes, and one more if the piece has its end.
+    room : int
+        How many items the network reads and predicts behind the frame, above `stride`.
+    reach : int
+        How many beats a window may have.
+    """
+    handover = max(reach * 7 // 8, 1)
+    kept = handover * (room - stride) // room
+    start = counted = 0
+    while counted < items:
+        if counted and counted < len(beats) and beats[counted] - beats[start] >= reach:
+            start = counted
+        outside = int(np.searchsorted(beats, beats[start] + reach))
+        outside = outside if outside < len(beats) else items
+        # The first item whose predecessor lies behind the handover, and all before, belong here.
+        late = int(np.searchsorted(beats, beats[start] + handover)) + 1
+        stop = min(items, start + room, outside, late)
+        yield Window(start, counted, stop)
+        counted = stop
+        earliest = int(np.searchsorted(beats, beats[min(stop, len(beats)) - 1] - kept))
+        start = max(start, stop - (room - stride), earliest)
+        if start < len(beats):
+            whole = int(np.searchsorted(beats, beats[start]))
+            start = whole if start - whole <= stride // 2 else start
+
+
+@torch.inference_mode()
+def _measure_piece(model: Model, corpus: Corpus, index: int, stride: int) -> dict[str, Any]:
+    """Summed nats and targets of each field, notes and restarts of a piece."""
+    events = events_of_notes(corpus.notes(index), model.representation)
+    opening = int((events[:, TYPE] < NOTE).sum())
+    frame, items = events[:opening], events[opening:]
+    room = model.network.config.context + 1 - opening
+    if room <= stride:
+        raise ValueError(
+            f"{corpus.pieces[index].name} has {opening - 2} instruments, which leave a context of "
+            f"{model.network.config.context} no room for windows that move on by {stride}; take a smaller stride"
+        )
+    beats = items[items[:, TYPE] == NOTE, BEAT]
+    windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=stride))
+    nats, targets = torch.zeros(len(FIELDS), dtype=torch.float64), torch.zeros(len(FIELDS), dtype=torch.int64)
+    for first in range(0, len(windows), _BATCH):
+        batch = windows[first : first + _BATCH]
+        found = _losses(model, [_events(frame, items, beats, window) for window in batch], batch, opening)
+        nats, targets = nats + found[0], targets + found[1]
+    return {
+        "nats": nats.tolist(),
+        "targets": targets.tolist(),
+        "notes": len(beats),
+        "restarts": sum(window.start == window.counted > 0 for window in windows),
+    }
+
+
+def _events(frame: Events, items: Events, beats: npt.NDArray[np.int64], window: Window) -> Events:
+    """A window's events; the beat of its first note is its first."""
+    events: Events = np.concatenate([frame, items[window.start : window.stop]])
+    events[events[:, TYPE] == NOTE, BEAT] -= int(beats[min(window.start, len(beats) - 1)]) - 1
+    return events
+
+
+def _losses(model: Model, rows: list[Events], windows: list[Window], opening: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed nats and counted targets per field, each (6,), of the windows' own targets."""
+    batch = collate(rows).to(model.device)
+    targets = counted_targets(batch.codes, batch.lengths)
+    for row, window in enumerate(windows):
+        # Target t is event t + 1. The frame is a target in the first window alone.
+        if window.counted:
+            targets[row, : opening + window.counted - window.start - 1] = -100
+    logits = model.network(batch.codes[:, :-1], targets=batch.codes[:, 1:])
+    nats = [
+        F.cross_entropy(logits[field].transpose(1, 2).float(), targets[..., field], reduction="none")
+        for field in range(len(FIELDS))
+    ]
+    return torch.stack(nats).cpu().double().sum(dim=(1, 2)), (targets != -100).sum(dim=(0, 1)).cpu()
+
+
+def _check_representations(model: Model, corpus: Corpus) -> None:
+    ours, theirs = model.representation, corpus.representation
+    for name in ("resolution", "durations", "instruments"):
+        if getattr(ours, name) != getattr(theirs, name):
+            raise ValueError(
+                f"the corpus {corpus.folder} and the model have different {name}; prepare the corpus for this model"
+            )
+
+
+def _resampled(nats: Floats, notes: npt.NDArray[np.int64], seed: int) -> Floats:
+    """Nats per note of each bootstrap sample of the pieces, (draws,)."""
+    counts = resampled_counts(len(notes), seed)
+    return np.asarray((counts @ nats) / (counts @ notes), np.float64)

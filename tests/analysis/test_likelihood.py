@@ -1,0 +1,242 @@
+"""Likelihood: every target once, the training's own loss where a piece fits, exact sums, full context, pairs, resumption."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mmt
+from mmt.analysis import ledger
+from mmt.analysis.likelihood import Likelihood, Window, compare, measure, plan_windows
+from mmt.corpus.storage import write_description
+from mmt.corpus.windows import collate
+from mmt.representation.codes import BEAT, FIELDS, INSTRUMENT_EVENT, NOTE, TYPE
+from mmt.representation.encode import events_of_notes
+from mmt.sampling.model import Model
+from mmt.training.loss import losses
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_folder: Path) -> mmt.Corpus:
+    return mmt.Corpus(tiny_folder)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return mmt.new_model("tiny", seed=1)
+
+
+@pytest.mark.parametrize("stride", [None, 5, 64])
+def test_every_target_is_counted_once_whatever_the_windows(
+    model: Model, corpus: mmt.Corpus, stride: int | None
+) -> None:
+    """The types of all events but the first, the instruments of lists and notes, the rest of notes."""
+    if stride == 5:  # the longest piece alone takes long
+        corpus = _part(corpus, [int(np.argmin([piece.length for piece in corpus.pieces]))])
+    found = measure(model, corpus, stride=stride)
+    for row, events in enumerate(corpus):
+        notes = (events[:, TYPE] == NOTE).sum()
+        listed = (events[:, TYPE] == INSTRUMENT_EVENT).sum()
+        assert found.notes[row] == notes
+        assert found.targets[row].tolist() == [len(events) - 1, notes, notes, notes, notes, notes + listed]
+
+
+def test_a_piece_that_fits_has_the_loss_of_training(corpus: mmt.Corpus) -> None:
+    """A context as long as the piece: one window, exactly the training's."""
+    short = _part(corpus, [int(np.argmin([piece.length for piece in corpus.pieces]))])
+    model = mmt.new_model("paper", seed=0)
+    events = events_of_notes(short.notes(0), model.representation)
+    assert len(events) <= model.network.config.context + 1
+    batch = collate([events])
+    with torch.inference_mode():
+        expected = losses(model.network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+    found = measure(model, short)
+    assert found.per_note == pytest.approx(float(expected.per_note), rel=1e-5)
+    assert list(found.per_field.values()) == pytest.approx(expected.per_field.tolist(), rel=1e-5)
+
+
+def test_a_model_that_knows_nothing_needs_the_logarithm_of_every_size(corpus: mmt.Corpus) -> None:
+    """All weights 0: each target costs log(size), in however many windows."""
+    model = mmt.new_model("tiny", seed=0)
+    for weight in model.network.parameters():
+        weight.data.zero_()
+    found = measure(model, corpus)
+    sizes = model.network.config.sizes
+    for field, name in enumerate(FIELDS):
+        assert found.per_field[name] == pytest.approx(math.log(sizes[field]), rel=1e-5)
+
+
+def test_what_comes_later_changes_no_earlier_loss(model: Model, corpus: mmt.Corpus) -> None:
+    """The first notes of a piece cost the same with another continuation for the same instruments."""
+    from mmt.analysis import likelihood
+
+    piece = max(range(len(corpus)), key=lambda i: corpus.pieces[i].length)
+    events = corpus[piece]
+    opening = int((events[:, TYPE] < NOTE).sum())
+    notes, beats = events[opening:], events[opening:-1, BEAT]
+    other = notes.copy()
+    other[300:-1, BEAT] += 3
+    room = model.network.config.context + 1 - opening
+
+    @torch.inference_mode()
+    def costs(items: np.ndarray, beats: np.ndarray) -> list[float]:
+        windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=16))
+        early = [window for window in windows if window.stop <= 300]
+        rows = [likelihood._events(events[:opening], items, beats, window) for window in early]
+        both = zip(rows, early, strict=True)
+        return [float(likelihood._losses(model, [row], [window], opening)[0].sum()) for row, window in both]
+
+    first, second = costs(notes, beats), costs(other, other[:-1, BEAT])
+    assert len(first) > 10
+    np.testing.assert_allclose(first, second, rtol=1e-6)
+
+
+beats_of_pieces = st.lists(st.sampled_from([0] * 6 + [1, 1, 2, 9, 40, 200]), min_size=1, max_size=150).map(np.cumsum)
+
+
+@given(beats_of_pieces, st.integers(1, 15), st.booleans())
+def test_windows_cover_all_and_keep_their_promises(beats: np.ndarray, stride: int, ended: bool) -> None:
+    room, reach, items = 31, 64, len(beats) + ended
+    windows = list(plan_windows(beats, items, room=room, reach=reach, stride=stride))
+    assert windows[0].start == windows[0].counted == 0
+    assert windows[-1].stop == items
+    kept = reach * 7 // 8 * (room - stride) // room
+    for before, window in pairwise(windows):
+        assert window.counted == before.stop
+        assert window.start >= before.start
+    for window in windows:
+        assert window.start <= window.counted < window.stop <= window.start + room
+        inside = beats[window.start : window.stop]
+        assert inside[-1] - inside[0] < reach if len(inside) else window.start == len(beats)
+        # As much context as was said: from the piece's first note, or enough notes, or enough beats; or behind a silence.
+        if window.start and window.start < window.counted:
+            last = beats[window.counted - 1]
+            assert window.counted - window.start >= room - stride or last - beats[window.start] >= kept - (
+                beats[window.start] - beats[window.start - 1]
+            )
+        if window.start == window.counted > 0:
+            assert beats[window.counted] - beats[window.counted - 1] > reach // 8 or stride >= room // 2
+
+
+def test_a_window_begins_with_a_whole_beat() -> None:
+    """Eight notes a beat: whatever the stride, no window begins within a beat."""
+    beats = np.repeat(np.arange(60), 8)
+    for stride in (16, 17, 23):
+        for window in plan_windows(beats, len(beats) + 1, room=100, reach=1000, stride=stride):
+            assert window.start % 8 == 0
+            assert window.start == 0 or window.counted - window.start >= 100 - stride
+
+
+def test_a_silence_longer_than_the_networks_beats_opens_a_window() -> None:
+    beats = np.array([0, 1, 500, 501])
+    windows = list(plan_windows(beats, 5, room=20, reach=64, stride=5))
+    assert windows == [Window(0, 0, 2), Window(2, 2, 5)]
+
+
+def test_two_models_side_by_side(model: Model, corpus: mmt.Corpus) -> None:
+    other = mmt.new_model("tiny", seed=2)
+    first, second = measure(model, corpus), measure(other, corpus)
+    found = compare(first, second)
+    assert found.per_note == pytest.approx(first.per_note - second.per_note)
+    assert found.low <= found.per_note <= found.high
+    assert found.pieces == len(corpus)
+    back = compare(second, first)
+    assert (back.per_note, back.low, back.high) == pytest.approx((-found.per_note, -found.high, -found.low))
+    same = compare(first, first)
+    assert (same.per_note, same.low, same.high, same.better) == (0, 0, 0, 0)
+    with pytest.raises(ValueError, match="different pieces"):
+        compare(first, measure(other, _part(corpus, [0])))
+
+
+def test_the_paired_interval_is_narrower_than_the_pieces_differ() -> None:
+    """Pieces from 1 to 9 nats a note; one model is everywhere 0.1 better, give or take 0.01."""
+    random = np.random.default_rng(0)
+    notes = random.integers(100, 1000, 60)
+    hard = random.uniform(1, 9, 60)
+
+    def of(rate: np.ndarray) -> Likelihood:
+        nats = np.zeros((60, 6))
+        nats[:, 0] = rate * notes
+        targets = np.repeat(notes[:, None], 6, axis=1)
+        return Likelihood(tuple(map(str, range(60))), nats, targets, notes, 1, 0)
+
+    first, second = of(hard - 0.1 + random.normal(0, 0.01, 60)), of(hard)
+    found = compare(first, second)
+    assert -0.11 < found.low < found.per_note < found.high < -0.09
+    assert np.ptp(first.interval) > 0.5
+
+
+def test_a_measurement_that_was_stopped_goes_on(
+    model: Model, corpus: mmt.Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmt.analysis import likelihood
+
+    path, whole = tmp_path / "a" / "ledger.jsonl", measure(model, corpus)
+    measure(model, _part(corpus, [0, 1]), ledger=path)
+    # A line that the stop cut in two is measured again.
+    path.write_text(path.read_text()[:-20])
+    measured: list[int] = []
+    plain = likelihood._measure_piece
+
+    def counting(model: Model, corpus: mmt.Corpus, index: int, stride: int) -> object:
+        measured.append(index)
+        return plain(model, corpus, index, stride)
+
+    monkeypatch.setattr(likelihood, "_measure_piece", counting)
+    found = measure(model, corpus, ledger=path)
+    assert measured == list(range(1, len(corpus)))
+    np.testing.assert_array_equal(found.nats, whole.nats)
+    assert found.interval == whole.interval
+    with pytest.raises(ValueError, match="another stride"):
+        measure(model, corpus, stride=7, ledger=path)
+    with pytest.raises(ValueError, match="another model"):
+        measure(mmt.new_model("tiny", seed=9), corpus, ledger=path)
+    path.write_text("what?\nis this\n")
+    with pytest.raises(ValueError, match="holds no measurement"):
+        measure(model, corpus, ledger=path)
+
+
+def test_a_ledger_keeps_what_it_was_given(tmp_path: Path) -> None:
+    book = ledger.Ledger(tmp_path / "book", {"what": "x"})
+    book.add("a", [1.5])
+    book.add("b", None)
+    again = ledger.Ledger(tmp_path / "book", {"what": "x"})
+    assert {key: again[key] for key in again} == {"a": [1.5], "b": None}
+    (tmp_path / "book").write_text('{"wha')
+    assert list(ledger.Ledger(tmp_path / "book", {"what": "x"})) == []
+
+
+def test_for_other_programs(model: Model, corpus: mmt.Corpus) -> None:
+    found = measure(model, corpus)
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert told["nats_per_note"] == found.per_note
+    assert told["length"] == "whole pieces"
+    assert "whole pieces" in str(found)
+    assert "paired" in str(compare(found, found))
+    json.dumps(compare(found, found).to_dict(), allow_nan=False)
+
+
+def test_what_cannot_be_measured(model: Model, corpus: mmt.Corpus, tmp_path: Path) -> None:
+    for stride in (0, 65):
+        with pytest.raises(ValueError, match="stride is"):
+            measure(model, corpus, stride=stride)
+    folder = tmp_path / "slides"
+    shutil.copytree(corpus.folder, folder)
+    write_description(folder / "corpus.json", mmt.Representation.slides())
+    with pytest.raises(ValueError, match="different resolution"):
+        measure(model, mmt.Corpus(folder))
+
+
+def _part(corpus: mmt.Corpus, places: list[int]) -> mmt.Corpus:
+    part = mmt.Corpus(corpus.folder)
+    part.pieces = [corpus.pieces[place] for place in places]
+    return part
