@@ -1,0 +1,92 @@
+"""Pieces to be studied: arrays or a corpus, checked, and cut into windows where they are longer than a network sees.
+
+A piece that fits is studied whole. A longer one is cut as for validation (see `mmt.corpus.windows`): windows one behind the
+other, each with the instruments that it needs, its first beat counted as beat 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Limits, cover
+from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
+from mmt.representation.decode import check_codes, notes_of_events
+from mmt.sampling.model import Model
+
+# One piece, several, or a corpus.
+Pieces = npt.ArrayLike | Iterable[npt.ArrayLike] | Corpus
+
+
+def field_numbers(field: str | None) -> list[int]:
+    """The number of a field, by its name; of all six for None.
+
+    Raises
+    ------
+    ValueError
+        If there is no such field.
+    """
+    if field is not None and field not in FIELDS:
+        raise ValueError(f"there is no field {field!r}; choose one of {', '.join(FIELDS)}, or leave it out for all")
+    return [number for number, name in enumerate(FIELDS) if field in (None, name)]
+
+
+def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]]:
+    """How many pieces there are, and they themselves, one after the other; all checked before the first comes.
+
+    Pieces of fewer than two notes have no pair: in a corpus they are left out, given by hand they are refused.
+
+    Raises
+    ------
+    ValueError
+        If a piece, or the corpus, cannot be studied with this model; a piece is named by its place.
+    """
+    if isinstance(pieces, Corpus):
+        check_same_representation(model, pieces)
+        kept = [place for place, piece in enumerate(pieces.pieces) if piece.length >= 2]
+        if not kept:
+            raise ValueError(f"{pieces.folder} has no piece of two notes or more; there is no pair to study")
+        return len(kept), (pieces[place] for place in kept)
+    if isinstance(pieces, np.ndarray) and pieces.ndim == 2:
+        pieces = [pieces]
+    checked = [_checked(model, piece, place) for place, piece in enumerate(pieces)]  # type: ignore[arg-type]
+    if not checked:
+        raise ValueError("no pieces were given; give at least one")
+    return len(checked), iter(checked)
+
+
+def check_same_representation(model: Model, corpus: Corpus) -> None:
+    """Raise a `ValueError` if the codes of a corpus do not mean what they mean to the model."""
+    ours, theirs = model.representation.to_dict(), corpus.representation.to_dict()
+    for name in ("resolution", "durations", "instruments"):
+        if ours[name] != theirs[name]:
+            raise ValueError(
+                f"the {name} of {corpus.folder} {'is' if name == 'resolution' else 'are'} not the model's; "
+                "prepare a corpus with the model's representation"
+            )
+
+
+def windows_of(model: Model, events: Events) -> Iterator[Events]:
+    """A piece as the network can see it: itself, or windows that cover it."""
+    config = model.network.config
+    limits = Limits(config.context, config.sizes[BEAT] - 1)
+    if len(events) <= limits.events and events[:, BEAT].max() <= limits.beats:
+        yield events
+    else:
+        yield from cover(notes_of_events(events, model.representation), limits, model.representation)
+
+
+def _checked(model: Model, piece: npt.ArrayLike, place: int) -> Events:
+    try:
+        events = check_codes(piece, model.representation)
+        notes = events[events[:, TYPE] == NOTE]
+        if len(notes) < 2:
+            raise ValueError(f"{len(notes)} notes; it takes two to make a pair")
+        if (np.diff(events[:, TYPE]) < 0).any() or (np.diff(notes[:, BEAT]) < 0).any():
+            raise ValueError("types or beats fall; events must be in the order of a piece")
+    except ValueError as error:
+        raise ValueError(f"piece {place}: {error}") from error
+    return events

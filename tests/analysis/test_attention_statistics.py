@@ -1,0 +1,286 @@
+"""Attention statistics: against a plain loop of the formulas, by laws, over windows, and what is refused."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mmt
+from mmt.analysis.pairs import differences
+from mmt.corpus.prepare import prepare
+from mmt.corpus.windows import Limits, cut_window
+from mmt.representation.codes import FIELDS, NOTE, PITCH, TYPE, Representation
+from mmt.representation.decode import notes_of_events
+from mmt.sampling.model import Model
+
+TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return mmt.new_model("tiny", seed=3)
+
+
+@pytest.fixture(scope="module")
+def pieces() -> list[np.ndarray]:
+    """Three beginnings of different lengths, one with its end, none longer than the tiny model's context."""
+    whole = [mmt.encode(mmt.read(path)) for path in sorted(TINY.glob("*.mid"))]
+    end = whole[2][-1:]
+    return [whole[0][:40], whole[1][:25], np.concatenate([whole[2][:30], end])]
+
+
+def plain(model: Model, pieces: list[np.ndarray], field: int) -> dict[str, np.ndarray]:
+    """DESIGN 6, word for word: loops over pieces, queries and earlier keys. Each value is (layer, head, K)."""
+    config = model.network.config
+    wanted = differences(field, config.sizes[field]).tolist()
+    sums = {kind: defaultdict(float) for kind in ("attention", "pairs", "even")}
+    totals: dict[str, float] = defaultdict(float)
+    for piece in pieces:
+        weights = np.array(mmt.attention.weights(model, piece))
+        for s in range(len(piece)):
+            for t in range(s):
+                if field != TYPE and not piece[s, TYPE] == piece[t, TYPE] == NOTE:
+                    continue
+                k = int(piece[t, field] - piece[s, field])
+                given = {"attention": weights[:, :, s, t].astype(float), "pairs": 1.0, "even": 1 / (s + 1)}
+                for kind, value in given.items():
+                    sums[kind][k] = sums[kind][k] + value
+                    totals[kind] = totals[kind] + value
+    nothing = np.zeros((config.layers, config.heads))
+    share = {kind: np.stack([(sums[kind][k] / totals[kind]) + nothing for k in wanted], axis=-1) for kind in sums}
+    gamma = share["attention"]
+    return {"gamma": gamma, "gain": gamma - share["pairs"], "row_gain": gamma - share["even"]}
+
+
+@pytest.mark.parametrize("field", range(6))
+def test_the_statistics_are_those_of_a_plain_loop(model: Model, pieces: list[np.ndarray], field: int) -> None:
+    found = mmt.attention.relative(model, pieces, FIELDS[field])
+    for name, expected in plain(model, pieces, field).items():
+        np.testing.assert_allclose(getattr(found, name), expected, atol=1e-6)
+    assert found.field == FIELDS[field]
+    assert found.gamma.shape == (2, 2, len(found.differences))
+
+
+def test_all_fields_in_one_pass_are_those_of_each_by_itself(model: Model, pieces: list[np.ndarray]) -> None:
+    together = mmt.attention.relative(model, pieces)
+    both = mmt.attention.measure(model, pieces)
+    assert list(together) == list(FIELDS) == list(both.absolute)
+    for name, found in together.items():
+        for other in (mmt.attention.relative(model, pieces, name), both.relative[name]):
+            np.testing.assert_array_equal(found.gamma, other.gamma)
+            np.testing.assert_array_equal(found.row_gain, other.row_gain)
+
+
+def test_gamma_sums_to_one_and_gains_to_nothing(model: Model, pieces: list[np.ndarray]) -> None:
+    for found in mmt.attention.relative(model, pieces).values():
+        for statistics in (found, found.merged(), found.merged(layers=True)):
+            np.testing.assert_allclose(statistics.gamma.sum(axis=-1), 1, atol=1e-12)
+            np.testing.assert_allclose(statistics.gain.sum(axis=-1), 0, atol=1e-12)
+            np.testing.assert_allclose(statistics.row_gain.sum(axis=-1), 0, atol=1e-12)
+
+
+def test_even_attention_gains_nothing_over_the_even_baseline(pieces: list[np.ndarray]) -> None:
+    even = mmt.new_model("tiny", seed=3)
+    with torch.no_grad():
+        for block in even.network.blocks:
+            block.attention.queries_keys_values.weight.zero_()
+    for found in mmt.attention.relative(even, pieces).values():
+        np.testing.assert_allclose(found.row_gain, 0, atol=1e-6)
+    # The paper's baseline, in which every pair counts as much as another, sees structure where there is none.
+    assert np.abs(mmt.attention.relative(even, pieces, "beat").gain).max() > 1e-3
+
+
+def test_a_head_that_always_looks_at_its_own_pitch_has_all_its_mass_at_0(
+    model: Model, pieces: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def same_pitch(codes: torch.Tensor) -> list[torch.Tensor]:
+        pitch = codes[0, :, PITCH]
+        same = (pitch[:, None] == pitch).float().tril()
+        return [(same / same.sum(-1, keepdim=True)).expand(1, 2, -1, -1)] * 2
+
+    monkeypatch.setattr(model.network, "attention_weights", same_pitch)
+    found = mmt.attention.relative(model, pieces, "pitch")
+    assert found.gamma[..., found.differences == 0].tolist() == [[[1.0]] * 2] * 2
+    assert np.count_nonzero(found.gamma) == 4
+
+
+def test_earlier_and_lower_are_negative(model: Model, pieces: list[np.ndarray]) -> None:
+    assert mmt.attention.relative(model, pieces, "beat").differences[[0, -1]].tolist() == [-63, 0]
+    assert mmt.attention.relative(model, pieces, "type").differences.tolist() == [-4, -3, -2, -1, 0]
+    notes = np.array([[3, 1, 1, 61, 12, 25], [3, 2, 1, 66, 12, 25]])
+    pitch = mmt.attention.relative(model, notes, "pitch")
+    assert pitch.differences[pitch.pairs[0] > 0].tolist() == [-5]
+    assert (pitch.gamma[..., pitch.differences == -5] == 1).all()
+
+
+def test_absolute_statistics_are_those_of_a_plain_loop(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.absolute(model, pieces)
+    config = model.network.config
+    for field, name in enumerate(FIELDS):
+        first = int(field != TYPE)
+        expected = np.zeros((config.layers, config.heads, config.sizes[field], config.sizes[field]))
+        for piece in pieces:
+            weights = np.array(mmt.attention.weights(model, piece), np.float64)
+            for s in range(len(piece)):
+                for t in range(s):
+                    if field == TYPE or piece[s, TYPE] == piece[t, TYPE] == NOTE:
+                        expected[:, :, piece[s, field], piece[t, field]] += weights[:, :, s, t]
+        np.testing.assert_allclose(found[name].attention, expected[..., first:, first:], atol=1e-9)
+        rows = found[name].gamma.sum(axis=-1)
+        assert found[name].codes.tolist() == list(range(first, config.sizes[field]))
+        np.testing.assert_allclose(rows[~np.isnan(rows)], 1)
+        # A query's code that never came has no share to tell of.
+        assert (np.isnan(rows[0, 0]) == (found[name].pairs.sum(axis=1) == 0)).all()
+
+
+def test_a_head_that_attends_evenly_gains_nothing_from_code_to_code(pieces: list[np.ndarray]) -> None:
+    even = mmt.new_model("tiny", seed=3)
+    with torch.no_grad():
+        for block in even.network.blocks:
+            block.attention.queries_keys_values.weight.zero_()
+    for found in mmt.attention.absolute(even, pieces).values():
+        np.testing.assert_allclose(np.nan_to_num(found.row_gain), 0, atol=1e-6)
+        assert found.merged().gamma.shape[:2] == (2, 1)
+
+
+def test_pieces_add_up_whatever_their_order(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.relative(model, iter(pieces), "pitch")
+    apart = [mmt.attention.relative(model, piece, "pitch") for piece in reversed(pieces)]
+    np.testing.assert_allclose(found.attention.sum(0), sum(one.attention[0] for one in apart))
+    np.testing.assert_array_equal(found.attention[1], apart[1].attention[0])
+
+
+def test_a_long_piece_is_studied_in_windows(model: Model) -> None:
+    whole = mmt.encode(mmt.read(TINY / "mayer_quartet_in_g_minor.mid"))
+    assert len(whole) > model.network.config.context
+    found = mmt.attention.relative(model, whole)
+    table, limits, windows, stop = notes_of_events(whole), Limits(128, 64), [], 0
+    while stop < len(table):
+        start = int(np.searchsorted(table["beat"], table["beat"][stop])) if stop else 0
+        window, stop = cut_window(table, start, limits, model.representation)
+        windows.append(window)
+    assert len(windows) > 3
+    apart = mmt.attention.relative(model, windows)
+    for name in FIELDS:
+        np.testing.assert_allclose(found[name].gain, apart[name].gain, atol=1e-12)
+        assert len(found[name].attention) == 1
+
+
+def test_groups_are_sums_and_the_rest_is_other(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.relative(model, pieces, "pitch")
+    grouped = found.grouped({"octaves": [-24, -12, 12, 24], "unison": [0]})
+    assert grouped.differences.tolist() == ["octaves", "unison", "other"]
+    octaves = np.isin(found.differences, [-24, -12, 12, 24])
+    for name in ("gamma", "gain", "row_gain"):
+        np.testing.assert_allclose(getattr(grouped, name)[..., 0], getattr(found, name)[..., octaves].sum(-1))
+    with pytest.raises(ValueError, match="0 stands in more than one group"):
+        found.grouped({"a": [0], "b": [0, 1]})
+    with pytest.raises(ValueError, match="'far' has none of the differences, which are -127 to 127"):
+        found.grouped({"far": [1000]})
+
+
+@pytest.mark.parametrize("of", ["gamma", "gain", "row_gain"])
+def test_confidence_holds_the_statistic_and_repeats(model: Model, pieces: list[np.ndarray], of: str) -> None:
+    found = mmt.attention.relative(model, pieces, "beat")
+    low, high = found.confidence(0.99, of, seed=1)
+    value = getattr(found, of)
+    assert low.shape == high.shape == value.shape
+    assert (low <= value + 1e-12).all()
+    assert (value <= high + 1e-12).all()
+    again = found.confidence(0.99, of, seed=1)
+    np.testing.assert_array_equal(low, again[0])
+    assert (found.confidence(0.5, of, seed=1)[0] >= low).all()
+
+
+def test_confidence_is_what_resampled_pieces_give(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.relative(model, pieces, "pitch")
+    random = np.random.default_rng(5)
+    values = [
+        mmt.attention.relative(model, [pieces[place] for place in random.integers(0, 3, 3)], "pitch").row_gain
+        for _ in range(40)
+    ]
+    low, high = found.confidence(0.9999, "row_gain", draws=4000)
+    assert (np.array(values) >= low - 1e-12).all()
+    assert (np.array(values) <= high + 1e-12).all()
+    assert np.allclose(np.min(values, axis=0), low, atol=5e-3)
+
+
+def test_pieces_that_are_all_alike_leave_no_doubt(model: Model, pieces: list[np.ndarray]) -> None:
+    low, high = mmt.attention.relative(model, [pieces[0]] * 3, "pitch").confidence()
+    np.testing.assert_allclose(low, high, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"level": 95}, "level is 95; it must be between 0 and 1"),
+        ({"of": "loss"}, "no 'loss' to be confident of"),
+        ({"draws": 1}, "draws is 1"),
+    ],
+)
+def test_wrong_confidence_is_refused(
+    model: Model, pieces: list[np.ndarray], arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        mmt.attention.relative(model, pieces, "beat").confidence(**arguments)
+    with pytest.raises(ValueError, match="at least two"):
+        mmt.attention.relative(model, pieces[0], "beat").confidence()
+
+
+def test_a_corpus_is_studied_and_its_short_pieces_left_out(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare([TINY / "franz_fuer_einen.mid", TINY / "parry_good_night.mxl"], tmp_path / "corpus", jobs=1)
+    corpus = mmt.Corpus(tmp_path / "corpus")
+    found = mmt.attention.relative(model, corpus, "duration")
+    np.testing.assert_allclose(found.gain, mmt.attention.relative(model, list(corpus), "duration").gain, atol=1e-12)
+    short = [piece.__class__(**{**piece.__dict__, "length": 1}) for piece in corpus.pieces[:1]]
+    monkeypatch.setattr(corpus, "pieces", short + corpus.pieces[1:])
+    assert len(mmt.attention.relative(model, corpus, "duration").attention) == 1
+    monkeypatch.setattr(corpus, "pieces", short)
+    with pytest.raises(ValueError, match="no piece of two notes"):
+        mmt.attention.relative(model, corpus)
+
+
+def test_a_corpus_of_another_representation_is_refused(model: Model, tmp_path: Path) -> None:
+    other = Representation.slides()
+    prepare([TINY / "franz_fuer_einen.mid"], tmp_path / "slides", jobs=1, representation=other)
+    with pytest.raises(ValueError, match=r"the resolution of .*slides is not the model's; prepare"):
+        mmt.attention.relative(model, mmt.Corpus(tmp_path / "slides"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda piece: [piece, piece[:4]], "piece 1: [01] notes; it takes two"),
+        (lambda piece: [piece, piece[::-1]], "piece 1: types or beats fall"),
+        (lambda piece: [piece[:, :5]], r"piece 0: .*\(n, 6\)"),
+        (lambda piece: [piece + np.array([0, 0, 0, 0, 70, 0])], "piece 0: row .* duration code"),
+        (lambda piece: [], "no pieces"),
+        (lambda piece: np.array([[3, 1, 1, 61, 12, 25], [3, 200, 1, 61, 12, 25]]), "no two notes of these pieces"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused(
+    model: Model, pieces: list[np.ndarray], change: object, message: str
+) -> None:
+    assert callable(change)
+    with pytest.raises(ValueError, match=message):
+        mmt.attention.relative(model, change(pieces[0]))
+
+
+@pytest.mark.parametrize("study", [mmt.attention.relative, mmt.attention.absolute])
+def test_a_field_that_does_not_exist_is_refused(model: Model, pieces: list[np.ndarray], study: object) -> None:
+    assert callable(study)
+    with pytest.raises(ValueError, match="there is no field 'velocity'; choose one of type, beat, position"):
+        study(model, pieces, "velocity")
+
+
+def test_beats_past_the_network_are_reached_in_windows(model: Model) -> None:
+    notes = np.array([[3, beat, 1, 61 + beat % 3, 12, 25] for beat in (1, 2, 100, 101)])
+    found = mmt.attention.relative(model, notes, "beat")
+    assert found.pairs[0, -2:].tolist() == [2, 0]
+    assert found.pairs.sum() == 2
