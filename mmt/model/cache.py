@@ -2,47 +2,140 @@
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 
 from mmt.model.config import NetworkConfig
 
+# Keys are attended to in whole blocks of so many, and the first lies at a multiple of so many bytes.
+_BLOCK, _ALIGNMENT = 16, 64
+
 
 class Cache:
-    """The keys and values of every layer, for a batch of pieces of one length.
+    """The keys and values of every layer, for a batch of pieces.
 
-    `keys` and `values` are (layer, batch, head, capacity, head_dim); the first `length` of the capacity are filled.
+    `keys` and `values` are (layer, batch, head, room, head_dim), the room being whole blocks of the capacity; of row i the
+    first `lengths[i]` are filled. Rows may differ in length, and are the faster the more neighbours are alike.
     """
 
     def __init__(
         self, config: NetworkConfig, batch: int, *, capacity: int | None = None, like: Tensor | None = None
     ) -> None:
         """Room for `batch` pieces of up to `capacity` events (default: the context), of the type and device of `like`."""
-        shape = (config.layers, batch, config.heads, capacity or config.context, config.head_dim)
-        dtype, device = (like.dtype, like.device) if like is not None else (None, None)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.length = 0
+        self.capacity = capacity or config.context
+        """How many events there is room for."""
+        room = -(-self.capacity // _BLOCK) * _BLOCK
+        shape = (config.layers, batch, config.heads, room, config.head_dim)
+        self.keys, self.values = _room(shape, like), _room(shape, like)
+        self.lengths = [0] * batch
 
     @property
-    def capacity(self) -> int:
-        """How many events there is room for."""
-        return self.keys.shape[3]
+    def length(self) -> int:
+        """How many events the longest row has."""
+        return max(self.lengths)
 
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add (batch, head, new, head_dim) keys and values to a layer; returns all of its keys and values up to now.
+    def places(self, new: int) -> Tensor:
+        """Where the next `new` events stand, (new,), or (batch, new) where rows differ in length."""
+        lengths = torch.tensor(self.lengths, device=self.keys.device)
+        if min(self.lengths) == self.length:
+            lengths = lengths[0]
+        return lengths[..., None] + torch.arange(new, device=self.keys.device)
 
-        The length stays: `advance` moves it on when every layer has its part.
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Add keys and values (batch, head, new, head_dim) to a layer, and let the queries of the same events see all up to
+        their own; returns what they make of the values, of the same shape.
+
+        The lengths stay: `advance` moves them on when every layer has its part.
         """
-        end = self.length + keys.shape[2]
-        self.keys[layer, :, :, self.length : end] = keys
-        self.values[layer, :, :, self.length : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        attended = [
+            self._attend(layer, rows, self.lengths[rows.start], queries[rows], keys[rows], values[rows])
+            for rows in self._alike()
+        ]
+        return attended[0] if len(attended) == 1 else torch.cat(attended)
+
+    def _attend(self, layer: int, rows: slice, seen: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        new = queries.shape[2]
+        end = seen + new
+        all_keys, all_values = self.keys[layer, rows], self.values[layer, rows]
+        all_keys[:, :, seen:end] = keys
+        all_values[:, :, seen:end] = values
+        if new == 1 and queries.device.type == "cpu":
+            return _attend_in_blocks(queries, all_keys, all_values, end)
+        return F.scaled_dot_product_attention(
+            queries,
+            all_keys[:, :, :end],
+            all_values[:, :, :end],
+            attn_mask=_visible_with_past(new, end, queries.device) if new > 1 and seen else None,
+            is_causal=new > 1 and not seen,
+        )
 
     def advance(self, events: int) -> None:
-        """Count `events` more events as seen."""
-        self.length += events
+        """Count `events` more events as seen, in each row."""
+        self.lengths = [length + events for length in self.lengths]
+
+    def row(self, row: int) -> Cache:
+        """A cache of one row that is still empty and lies in the place of row `row` of this one."""
+        alone = copy.copy(self)
+        alone.keys, alone.values = self.keys[:, row : row + 1], self.values[:, row : row + 1]
+        alone.lengths = [0]
+        return alone
 
     def keep(self, rows: Tensor) -> None:
-        """Keep only these pieces of the batch (indices), in this order."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        """Keep only these pieces of the batch (indices), in this order.
+
+        Fast where pieces only take the places of those that are given up: then no others are copied.
+        """
+        kept = rows.tolist()
+        if any(row < place for place, row in enumerate(kept)):
+            self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        else:
+            for place, row in enumerate(kept):
+                filled = slice(self.lengths[row] if place != row else 0)
+                self.keys[:, place, :, filled] = self.keys[:, row, :, filled]
+                self.values[:, place, :, filled] = self.values[:, row, :, filled]
+            self.keys, self.values = self.keys[:, : len(kept)], self.values[:, : len(kept)]
+        self.lengths = [self.lengths[row] for row in kept]
+
+    def _alike(self) -> Iterator[slice]:
+        """Neighbouring rows of one length."""
+        first = 0
+        for _, rows in groupby(self.lengths):
+            last = first + len(list(rows))
+            yield slice(first, last)
+            first = last
+
+
+def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) -> Tensor:
+    """One query (batch, head, 1, head_dim) a row, over the first `seen` of keys and values (batch, head, capacity, head_dim).
+
+    In whole blocks, whose last keys have no weight: so every row lies alike in memory, and is added up alike in any batch.
+    """
+    batch, heads, _, head_dim = queries.shape
+    blocks = slice(-(-seen // _BLOCK) * _BLOCK)
+    keys, values = (one.flatten(0, 1)[:, blocks] for one in (keys, values))
+    scores = torch.bmm(queries.reshape(batch * heads, 1, head_dim) * head_dim**-0.5, keys.transpose(1, 2))
+    scores[:, :, seen:] = -torch.inf
+    return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, 1, head_dim)
+
+
+def _room(shape: tuple[int, ...], like: Tensor | None) -> Tensor:
+    dtype, device = (like.dtype, like.device) if like is not None else (torch.float32, torch.device("cpu"))
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # NumPy asks for huge pages, and what lies in them is read a fifth faster. It does not begin at a block of its own.
+    size = math.prod(shape) * dtype.itemsize
+    bytes_ = np.zeros(size + _ALIGNMENT, np.uint8)
+    first = -bytes_.ctypes.data % _ALIGNMENT
+    return torch.from_numpy(bytes_[first : first + size]).view(dtype).view(shape)
+
+
+def _visible_with_past(new: int, total: int, device: torch.device) -> Tensor:
+    """Which keys each of `new` queries behind a cached past may see, (query, key): earlier events and its own."""
+    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)

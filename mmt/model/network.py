@@ -85,10 +85,11 @@ class Network(nn.Module):
         length = codes.shape[1]
         limit = self.config.context if cache is None else min(self.config.context, cache.capacity)
         if cache is not None and mask is not None:
-            raise ValueError("a mask or a cache, not both: a cache holds pieces of one length, without padding")
+            raise ValueError("a mask or a cache, not both: a cache holds pieces without padding")
         if seen + length > limit:
             raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
-        stream, rotation = self._embed(codes, seen)
+        places = torch.arange(length, device=codes.device) if cache is None else cache.places(length)
+        stream, rotation = self._embed(codes, places)
         visible = _visible(mask) if mask is not None else None
         for layer, block in enumerate(self.blocks):
             stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
@@ -105,15 +106,14 @@ class Network(nn.Module):
             raise ValueError(
                 f"{codes.shape[1]} events are more than the {self.config.context} that the network sees at once"
             )
-        stream, rotation = self._embed(codes, 0)
+        stream, rotation = self._embed(codes, torch.arange(codes.shape[1], device=codes.device))
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             yield block.attention.weights(block.attention_norm(stream), rotation)
             stream = block(stream, rotation=rotation, visible=None, cache=None, layer=layer)
 
-    def _embed(self, codes: Tensor, seen: int) -> tuple[Tensor, Rotation | None]:
-        """The residual stream before the first block, and the rotation at its places; `seen` events come before."""
-        places = torch.arange(seen, seen + codes.shape[1], device=codes.device)
+    def _embed(self, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
+        """The residual stream before the first block, and the rotation, of events at places (length,) or (batch, length)."""
         stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
         if self.positions is not None:
             # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
@@ -162,16 +162,16 @@ class Attention(nn.Module):
         batch, length, _ = inputs.shape
         queries, keys, values = self._queries_keys_values(inputs, rotation)
         if cache is not None:
-            keys, values = cache.append(layer, keys, values)
-            visible = _visible_with_past(length, keys.shape[2], keys.device) if length > 1 else None
-        attended = F.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=None if visible is None else _hidden_bias(visible, queries.dtype),
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=visible is None and length > 1,
-        )
+            attended = cache.attend(layer, queries, keys, values)
+        else:
+            attended = F.scaled_dot_product_attention(
+                queries,
+                keys,
+                values,
+                attn_mask=None if visible is None else _hidden_bias(visible, queries.dtype),
+                dropout_p=self.dropout if self.training else 0.0,
+                is_causal=visible is None and length > 1,
+            )
         return self.out(attended.transpose(1, 2).reshape(batch, length, -1))  # type: ignore[no-any-return]
 
     def weights(self, inputs: Tensor, rotation: Rotation | None) -> Tensor:
@@ -205,15 +205,17 @@ class FeedForward(nn.Module):
         return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
 
 
-# Cosine and sine of each place's angles, each (length, turning dimensions).
+# Cosine and sine of each place's angles, each (length, turning dimensions), or (batch, 1, length, turning dimensions).
 Rotation = tuple[Tensor, Tensor]
 
 
 def _rotation(places: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation:
     turning = config.rotary_dims or config.head_dim
     half = torch.arange(0, turning, 2, device=places.device, dtype=torch.float32)
-    angles = places[:, None].float() * _ROTARY_BASE ** (-half / turning)
+    angles = places[..., None].float() * _ROTARY_BASE ** (-half / turning)
     angles = torch.cat([angles, angles], dim=-1)
+    if angles.dim() == 3:
+        angles = angles[:, None]  # for each head
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
@@ -238,8 +240,3 @@ def _hidden_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
     So padding computes something finite, and just what it does in the original code, whose loss counts it.
     """
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)
-
-
-def _visible_with_past(new: int, total: int, device: torch.device) -> Tensor:
-    """As `_visible` for `new` queries behind a cached past, (query, key)."""
-    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)

@@ -1,0 +1,87 @@
+"""A packed network computes what the network computes, and each row the same to the last bit whatever stands beside it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmt.model.cache import Cache
+from mmt.model.config import NetworkConfig
+from mmt.model.network import Network
+from mmt.model.packing import PackedLinear, _is_packable, pack
+
+SIZES = (5, 65, 13, 129, 33, 65)
+
+
+def make_network(positions: str = "rotary", output: str = "chain") -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = NetworkConfig(
+            SIZES, dim=48, layers=2, heads=2, head_dim=16, context=40, positions=positions, output=output
+        )  # type: ignore[arg-type]
+        return Network(config).eval().requires_grad_(False)
+
+
+def make_codes(batch: int, length: int = 24) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.stack([torch.randint(size, (batch, length), generator=generator) for size in SIZES], dim=-1)
+
+
+needs_packing = pytest.mark.skipif(not _is_packable(torch.zeros(1)), reason="torch without oneDNN here")
+
+
+@needs_packing
+@pytest.mark.parametrize("positions", ["absolute", "rotary", "none"])
+@pytest.mark.parametrize("output", ["independent", "chain"])
+def test_packed_or_not_the_logits_are_the_same(positions: str, output: str) -> None:
+    network, codes = make_network(positions, output), make_codes(3)
+    packed = pack(network)
+    assert sum(isinstance(module, PackedLinear) for module in packed.modules()) > 8
+    for ours, theirs in zip(packed(codes), network(codes), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@needs_packing
+def test_the_network_itself_is_left_as_it_was() -> None:
+    network = make_network()
+    packed = pack(network)
+    assert not any(isinstance(module, PackedLinear) for module in network.modules())
+    assert packed.embeddings[0].weight is network.embeddings[0].weight
+
+
+def test_what_cannot_be_packed_is_taken_as_it_is() -> None:
+    network = make_network().double()
+    assert pack(network) is network
+
+
+@needs_packing
+@torch.inference_mode()
+def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
+    network, codes = pack(make_network()), make_codes(33)
+    together, alone = Cache(network.config, 33), Cache(network.config, 1)
+    for place in range(codes.shape[1]):
+        event = codes[:, place : place + 1]
+        hidden = network.hidden(event, cache=together)[:, 0]
+        one = network.hidden(event[7:8], cache=alone)[:, 0]
+        assert torch.equal(one, hidden[7:8])
+        for field in range(6):
+            logits = network.heads.field(field, hidden, event[:, 0])
+            assert torch.equal(network.heads.field(field, one, event[7:8, 0]), logits[7:8])
+
+
+@torch.inference_mode()
+def test_rows_of_several_lengths_are_the_rows_alone() -> None:
+    network, codes = pack(make_network()), make_codes(4)
+    lengths = (5, 5, 9, 1)
+    cache = Cache(network.config, 4)
+    for row, length in enumerate(lengths):
+        network.hidden(codes[row : row + 1, :length], cache=cache.row(row))
+        cache.lengths[row] = length
+    assert cache.length == 9
+    latest = torch.stack([codes[row, length] for row, length in enumerate(lengths)])
+    for _ in range(2):
+        hidden = network.hidden(latest[:, None], cache=cache)[:, 0]
+    for row, length in enumerate(lengths):
+        whole = torch.cat([codes[row, : length + 1], codes[row, length : length + 1]])
+        torch.testing.assert_close(network.hidden(whole[None])[0, -1], hidden[row], rtol=0, atol=1e-5)
