@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("mmt", deadline=None)
+settings.load_profile("mmt")
 
 
 @pytest.fixture(scope="session")

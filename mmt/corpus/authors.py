@@ -1,4 +1,4 @@
-"""What the original code prepared, read as a corpus, and the windows that it cut, traps included.
+"""What the original code prepared, read as a corpus.
 
 Its folder holds `notes/NAME.npy` or `notes/NAME.csv`, each (n, 5): beat, position, pitch, duration in steps, MIDI program;
 `notes/encoding.json`, of which the resolution counts; and `train-names.txt`, `valid-names.txt`, `test-names.txt`.
@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mmt.corpus.splits import SPLITS
-from mmt.representation.codes import PITCHES, Events, Representation
-from mmt.representation.encode import events_of_notes
+from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable, RawNotes, Report, note_table
 
 FOLDER, ENCODING = "notes", "encoding.json"
@@ -71,34 +70,6 @@ def read_authors_folder(folder: Path) -> AuthorsFolder:
         reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
     return AuthorsFolder(representation, pieces, report, skipped)
-
-
-def authors_window(
-    notes: NoteTable, start: float | None, events: int, beats: int, representation: Representation, shift: int = 0
-) -> Events:
-    """A window as the original code cuts it: always closed with an end-of-song, whether the piece ends there or not.
-
-    Parameters
-    ----------
-    notes : note table of the whole piece
-    start : float, optional
-        From [0, 1): where a window of a longer piece begins, as a share of the beats that the original code can draw, which
-        leave the last one out. Default: at the beginning.
-    events, beats : int
-        At most so many events, the end included, and so many beats.
-    shift : int
-        Transposition in semitones; what would leave the range of pitches is put on its border.
-    """
-    count = int(notes["beat"][-1]) + 1
-    first = int((start or 0.0) * (count - beats)) if count > beats else 0
-    inside = (notes["beat"] >= first) & (notes["beat"] < first + beats)
-    if not inside.any():
-        first, inside = 0, notes["beat"] < beats
-    window = notes[inside].copy()
-    window["beat"] -= first
-    window["pitch"] = np.clip(window["pitch"].astype(np.int16) + shift, 0, PITCHES - 1)
-    codes = events_of_notes(window, representation)
-    return codes if len(codes) <= events else np.concatenate([codes[: events - 1], codes[-1:]])
 
 
 def _representation(folder: Path) -> Representation:

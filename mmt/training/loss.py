@@ -80,3 +80,23 @@ def losses(logits: Sequence[Tensor], codes: Tensor, lengths: Tensor) -> Losses:
     counted = targets != _UNCOUNTED
     notes = counted[..., TYPE] & (targets[..., TYPE] == NOTE)
     return Losses(torch.stack(nats), counted.sum(dim=(0, 1)), notes.sum())
+
+
+def authors_losses(logits: Sequence[Tensor], codes: Tensor) -> Losses:
+    """The loss of a batch as the original code takes it: each field's mean over all places, padding and zeros included.
+
+    Their loss is the sum of the six means, and a split's is the mean over its batches; so a batch counts here as one
+    target of each field and as one note, and `per_note` is their figure. The network must have been given the mask, since
+    what it says at padding is counted.
+
+    Parameters
+    ----------
+    logits, codes
+        As for `losses`.
+    """
+    means = [
+        F.cross_entropy(logits[field].flatten(0, 1).float(), codes[:, 1:, field].flatten())
+        for field in range(len(FIELDS))
+    ]
+    one = torch.ones((), device=codes.device)
+    return Losses(torch.stack(means), one.expand(len(FIELDS)), one)

@@ -1,4 +1,4 @@
-"""A folder that the original code prepared is a corpus; its windows are cut as the original code cuts them."""
+"""A folder that the original code prepared is a corpus."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 import mmt
-from mmt.corpus.authors import authors_window
 from mmt.corpus.storage import Corpus
-from mmt.representation.codes import BEAT, END_OF_SONG, NOTE, PAPER, PITCH, TYPE
-from mmt.representation.notes import NOTE_DTYPE, NoteTable, note_table, raw_notes
+from mmt.representation.codes import PAPER
+from mmt.representation.notes import NoteTable, note_table, raw_notes
 
 TINY = sorted(Path("data/tiny").glob("*.mid"))
 
@@ -85,39 +84,3 @@ def test_what_is_missing_or_broken_is_told_and_the_rest_goes_on(folder: Path) ->
     (folder / "notes" / "encoding.json").write_text("[]")
     with pytest.raises(ValueError, match="corrupt: no JSON with a resolution"):
         Corpus(folder)
-
-
-def test_their_windows_end_where_the_piece_does_not() -> None:
-    notes = table_of(TINY[0])
-    beats = int(notes["beat"][-1]) + 1
-    whole = authors_window(notes, None, 10_000, beats, PAPER)
-    assert np.array_equal(whole, mmt.encode(mmt.read(TINY[0])))
-    for window in (
-        authors_window(notes, None, 10_000, 8, PAPER),
-        authors_window(notes, 0.5, 10_000, 8, PAPER),
-        authors_window(notes, 0.999, 40, 8, PAPER),
-    ):
-        assert window[-1, TYPE] == END_OF_SONG
-        assert window[:, BEAT].max() <= 8
-        assert mmt.is_valid(window)
-    cut = authors_window(notes, None, 40, beats, PAPER)
-    assert np.array_equal(cut[:-1], whole[:39])
-
-
-def test_their_random_start_never_reaches_the_last_window() -> None:
-    notes = np.array([(beat, 0, 60, 12, 1) for beat in range(10)], NOTE_DTYPE)
-    latest = authors_window(notes, np.nextafter(1, 0), 100, 4, PAPER)
-    # Beats 5 … 8 of 0 … 9: the last is never seen.
-    assert np.array_equal(latest, authors_window(notes, 0.9, 100, 4, PAPER))
-    assert (latest[:, TYPE] == NOTE).sum() == 4
-
-
-def test_their_pitch_shift_clips() -> None:
-    notes = np.array([(0, 0, 1, 12, 1), (1, 0, 60, 12, 1)], NOTE_DTYPE)
-    window = authors_window(notes, None, 100, 4, PAPER, shift=-5)
-    assert window[window[:, TYPE] == NOTE, PITCH].tolist() == [1, 56]
-
-
-def test_a_window_of_silence_is_not_taken() -> None:
-    notes = np.array([(0, 0, 60, 12, 1), (90, 0, 60, 12, 1)], NOTE_DTYPE)
-    assert mmt.is_valid(authors_window(notes, 0.5, 100, 4, PAPER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from strategies import pieces
 
 from mmt.corpus.windows import Batch, collate
+from mmt.model.authors import from_authors
 from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, NOTE, PAPER, TYPE, Events
-from mmt.training.loss import Losses, counted_targets, losses
+from mmt.training.loss import Losses, authors_losses, counted_targets, losses
 
 SIZES = (PAPER.sizes[0], 42, *PAPER.sizes[2:])
 
@@ -114,3 +116,16 @@ def test_a_network_that_knows_everything_loses_nothing() -> None:
         1e4 * torch.nn.functional.one_hot(batch.codes[:, 1:, field], size).float() for field, size in enumerate(SIZES)
     ]
     assert float(losses(logits, batch.codes, batch.lengths).per_note) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["ape", "rpe", "npe"])
+def test_the_original_codes_loss_is_had_by_asking(shared: Path, kind: str) -> None:
+    reference = torch.load(shared / "reference" / f"ref_tiny_{kind}.pt", weights_only=True)
+    network = from_authors(reference["state_dict"], reference["train_args"]).network
+    with torch.no_grad():
+        found = authors_losses(network(reference["seq"][:, :-1], reference["mask"][:, :-1]), reference["seq"])
+    for ours, theirs in zip(found.per_field.tolist(), reference["losses"], strict=True):
+        assert ours == pytest.approx(float(theirs), abs=1e-5)
+    assert float(found.per_note) == pytest.approx(float(reference["loss"]), abs=1e-4)
+    # Theirs is the mean over batches, however many notes they hold.
+    assert torch.equal((found + found).per_note, found.per_note)

@@ -1,0 +1,109 @@
+"""Windows and batches as the original code makes them, traps included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mmt
+from mmt.corpus.authors_windows import AuthorsTrainingBatches, AuthorsValidationBatches, authors_window
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Limits
+from mmt.representation.codes import BEAT, END_OF_SONG, NOTE, PAPER, PITCH, TYPE
+from mmt.representation.notes import NOTE_DTYPE, NoteTable, note_table, raw_notes
+
+PIECES = sorted(Path("data/tiny").glob("*.mid"))
+TINY = PIECES[0]
+
+
+def table_of(path: Path) -> NoteTable:
+    return note_table(raw_notes(mmt.read(path)))[0]
+
+
+def test_their_windows_end_where_the_piece_does_not() -> None:
+    notes = table_of(TINY)
+    beats = int(notes["beat"][-1]) + 1
+    whole = authors_window(notes, Limits(10_000, beats), PAPER)
+    assert np.array_equal(whole, mmt.encode(mmt.read(TINY)))
+    for window in (
+        authors_window(notes, Limits(10_000, 8), PAPER),
+        authors_window(notes, Limits(10_000, 8), PAPER, 0.5),
+        authors_window(notes, Limits(40, 8), PAPER, 0.999),
+    ):
+        assert window[-1, TYPE] == END_OF_SONG
+        assert window[:, BEAT].max() <= 8
+        assert mmt.is_valid(window)
+    cut = authors_window(notes, Limits(40, beats), PAPER)
+    assert np.array_equal(cut[:-1], whole[:39])
+
+
+def test_their_random_start_never_reaches_the_last_window() -> None:
+    notes = np.array([(beat, 0, 60, 12, 1) for beat in range(10)], NOTE_DTYPE)
+    latest = authors_window(notes, Limits(100, 4), PAPER, np.nextafter(1, 0))
+    # Beats 5 … 8 of 0 … 9: the last is never seen.
+    assert np.array_equal(latest, authors_window(notes, Limits(100, 4), PAPER, 0.9))
+    assert (latest[:, TYPE] == NOTE).sum() == 4
+
+
+def test_their_pitch_shift_clips() -> None:
+    notes = np.array([(0, 0, 1, 12, 1), (1, 0, 60, 12, 1)], NOTE_DTYPE)
+    window = authors_window(notes, Limits(100, 4), PAPER, shift=-5)
+    assert window[window[:, TYPE] == NOTE, PITCH].tolist() == [1, 56]
+
+
+def test_a_window_of_silence_is_not_taken() -> None:
+    notes = np.array([(0, 0, 60, 12, 1), (90, 0, 60, 12, 1)], NOTE_DTYPE)
+    assert mmt.is_valid(authors_window(notes, Limits(100, 4), PAPER, 0.5))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Four pieces in a folder of the original code's; the last is the first again, a semitone higher."""
+    folder = tmp_path_factory.mktemp("authors")
+    (folder / "notes").mkdir()
+    tables = [table_of(path) for path in PIECES]
+    programs = np.array([instrument.program for instrument in PAPER.instruments])
+    for number, (table, up) in enumerate(zip([*tables, tables[0]], (0, 0, 0, 1), strict=True)):
+        columns = [table["beat"], table["position"], table["pitch"] + up, table["duration"]]
+        np.save(folder / "notes" / f"{number}.npy", np.stack([*columns, programs[table["instrument"] - 1]], axis=1))
+    (folder / "train-names.txt").write_text("0\n1\n2\n3\n")
+    return Corpus(folder)
+
+
+def test_each_round_sees_every_piece_once(corpus: Corpus) -> None:
+    limits = Limits(64, 16)
+    batches = AuthorsTrainingBatches(corpus, limits, batch_size=3, count=8, pitch_shift=(0, 0), seed=1)
+    assert len(corpus) == 4
+    assert [len(batches[index].codes) for index in range(len(batches))] == [3, 1] * 4
+    for around in range(4):
+        seen = torch.cat([batches[2 * around + place].lengths for place in (0, 1)])
+        assert len(seen) == 4
+    first, again = (
+        batches[5],
+        AuthorsTrainingBatches(corpus, limits, batch_size=3, count=8, pitch_shift=(0, 0), seed=1)[5],
+    )
+    assert torch.equal(first.codes, again.codes)
+    assert not torch.equal(batches[1].codes, batches[3].codes)
+
+
+def test_every_window_ends_and_padding_is_zero(corpus: Corpus) -> None:
+    batches = AuthorsTrainingBatches(corpus, Limits(64, 16), batch_size=4, count=5, pitch_shift=(-5, 6))
+    for index in range(5):
+        batch = batches[index]
+        for row, length in zip(batch.codes, batch.lengths.tolist(), strict=True):
+            assert row[length - 1, TYPE] == END_OF_SONG
+            assert not row[length:].any()
+
+
+def test_validation_is_the_beginning_of_every_piece_in_order(corpus: Corpus) -> None:
+    batches = AuthorsValidationBatches(corpus, Limits(64, 16), batch_size=3)
+    rows = [row[:length] for index in range(len(batches)) for row, length in
+            zip(batches[index].codes, batches[index].lengths.tolist(), strict=True)]  # fmt: skip
+    assert len(rows) == len(corpus)
+    for row, piece in zip(rows, corpus, strict=True):
+        notes = piece[piece[:, TYPE] == NOTE]
+        ours = row[row[:, TYPE] == NOTE].numpy()
+        assert np.array_equal(ours, notes[: len(ours)])
