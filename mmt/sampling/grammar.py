@@ -54,6 +54,8 @@ class Bounds:
     """No end while a note can follow."""
     controls: Controls = field(default_factory=Controls)
     """Who may play what, and whether everyone must."""
+    context: int | None = None
+    """Where the piece goes on past a window of so many events: its instruments leave room for notes there."""
 
 
 # Asks the network, for an event (batch, 6) whose fields are taken as known: six tempered logits (batch, size).
@@ -68,6 +70,8 @@ class Grammar(Protocol):
     def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor: ...
 
     def advance(self, event: Tensor) -> None: ...
+
+    def drop_beats(self, dropped: Tensor) -> None: ...
 
     def keep(self, rows: Tensor) -> None: ...
 
@@ -102,6 +106,9 @@ class StrictGrammar:
         self.last_instrument = torch.full_like(self.last_type, max(named, default=0))
         self.last_beat = torch.full_like(self.last_type, int(notes[-1, BEAT]) if len(notes) else 0)
         self.first_beat = max(int(self.last_beat[0]), bounds.first_beat)
+        # Beats of the piece before the network's window, in whose codes the floor and the most beats are told.
+        self.dropped = torch.zeros_like(self.last_type)
+        self.max_beats = torch.full_like(self.last_type, bounds.max_beats)
         self.floor = torch.from_numpy(floor_of(prompt, sizes, bounds)).to(device).expand(batch, -1).clone()
 
     def advance(self, event: Tensor) -> None:
@@ -111,9 +118,15 @@ class StrictGrammar:
         self.ensemble.advance(event)
         self.last_instrument = torch.where(named, event[:, INSTRUMENT], self.last_instrument)
         self.floor = torch.where(note[:, None], event[:, BEAT:], self.floor)
-        self.last_beat = torch.where(note, event[:, BEAT], self.last_beat)
+        self.last_beat = torch.where(note, event[:, BEAT] + self.dropped, self.last_beat)
         self.last_type = types
         self.length += 1
+
+    def drop_beats(self, dropped: Tensor) -> None:
+        """Take note that each piece's window now begins so many beats (batch,) later than it did."""
+        self.dropped = self.dropped + dropped
+        self.max_beats = self.max_beats - dropped
+        self.floor = torch.cat([self.floor[:, :1] - dropped[:, None], self.floor[:, 1:]], dim=1)
 
     def foresee(self, ask: Ask) -> None:
         """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
@@ -148,13 +161,13 @@ class StrictGrammar:
         self._weigh_codes(inside, greater, torch.stack(exceeds[1:], dim=1))
         # At the last beat, whatever the network wants and cannot have is to go on to the next one.
         rest = torch.log1p(-exceeds[0].exp().clamp(max=1 - 1e-6))
-        beyond = shares[:, 0].masked_fill(self.codes <= self.bounds.max_beats, -torch.inf).logsumexp(dim=-1)
+        beyond = shares[:, 0].masked_fill(self.codes <= self.max_beats[:, None], -torch.inf).logsumexp(dim=-1)
         self.leaves = torch.where(self._at_limit(), rest, beyond)
 
     def _look_ahead(self) -> None:
         """What those who are still to play leave to the others: the last moment, and whether the next note is theirs."""
         missing, positions = self.ensemble.missing, self.sizes[POSITION] - 1
-        moment = self.bounds.max_beats * positions - (missing - 1).clamp(min=0) - 1
+        moment = self.max_beats * positions - (missing - 1).clamp(min=0) - 1
         self.missing = missing
         self.last_moment = moment // positions + 1, moment % positions + 1
         self.forced = missing >= self.bounds.max_events - self.length - 1
@@ -222,15 +235,18 @@ class StrictGrammar:
         may = torch.zeros(len(last), self.sizes[TYPE], dtype=torch.bool, device=last.device)
         # Behind an instrument there must be room for start-of-notes, a note (of everyone who must play) and the end.
         more = (self.missing + 1) if self.bounds.controls.use_all else torch.ones_like(last)
-        moments = self.bounds.max_beats * (self.sizes[POSITION] - 1) - moment_of(self.floor, self.sizes)
+        moments = self.max_beats * (self.sizes[POSITION] - 1) - moment_of(self.floor, self.sizes)
         may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.last_open)
-        may[:, INSTRUMENT_EVENT] &= (room > 2 + more) & ((moments >= more) | (more == 1))
+        may[:, INSTRUMENT_EVENT] &= self._window_has_room() & (room > 2 + more) & ((moments >= more) | (more == 1))
         may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
         follows = (last == NOTE) & self.note_can_follow & (room > 1)
         may[:, NOTE] = (last == START_OF_NOTES) | follows
         early = (self.last_beat < self.bounds.min_beats) | (self.bounds.endless & ~self._at_limit())
         may[:, END_OF_SONG] = (last == NOTE) & ~(follows & (early | (self.missing > 0)))
         return may
+
+    def _window_has_room(self) -> bool:
+        return self.bounds.context is None or self.bounds.context - self.length > 3
 
     def _end_at_limit(self, logits: Tensor) -> Tensor:
         """Give the share of notes that would leave the last beat to the end: a piece closes where it would go on."""
@@ -241,11 +257,11 @@ class StrictGrammar:
         return shares
 
     def _at_limit(self) -> Tensor:
-        return self.floor[:, 0] >= self.bounds.max_beats
+        return self.floor[:, 0] >= self.max_beats.clamp(max=self.sizes[BEAT] - 1)
 
     def keep(self, rows: Tensor) -> None:
         """Keep only these pieces of the batch (indices), in this order."""
-        for name in ("last_type", "last_instrument", "last_beat", "floor"):
+        for name in ("last_type", "last_instrument", "last_beat", "floor", "dropped", "max_beats"):
             setattr(self, name, getattr(self, name)[rows])
         self.ensemble.keep(rows)
 

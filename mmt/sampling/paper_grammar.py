@@ -24,11 +24,19 @@ class PaperGrammar:
         last = torch.from_numpy(prompt[-1].copy()).to(device)
         self.last_type = last[TYPE].expand(batch).clone()
         self.last_beat = torch.full_like(self.last_type, int(prompt[:, BEAT].max()))
+        # Beats of the piece before the network's window; the last beat is counted in the piece.
+        self.dropped = torch.zeros_like(self.last_type)
 
     def advance(self, event: Tensor) -> None:
         self.last_type = event[:, TYPE]
-        self.last_beat = torch.maximum(self.last_beat, event[:, BEAT])
+        self.last_beat = torch.maximum(
+            self.last_beat, torch.where(event[:, TYPE] == NOTE, event[:, BEAT] + self.dropped, 0)
+        )
         self.length += 1
+
+    def drop_beats(self, dropped: Tensor) -> None:
+        """Take note that each piece's window now begins so many beats (batch,) later than it did."""
+        self.dropped = self.dropped + dropped
 
     def type_mask(self) -> Tensor:
         codes = torch.arange(self.sizes[TYPE], device=self.device)
@@ -39,6 +47,9 @@ class PaperGrammar:
         if full or self.bounds.first_beat >= self.bounds.max_beats:
             may[:, :END_OF_SONG] = False
             may[:, END_OF_SONG] = True
+        if self.bounds.context is not None and self.length >= self.bounds.context - 1:
+            # A window full of instruments cannot move on to notes.
+            may = torch.where((self.last_type < NOTE)[:, None], codes == END_OF_SONG, may)
         return may
 
     def mask(self, field: int, event: Tensor) -> Tensor:
@@ -48,8 +59,9 @@ class PaperGrammar:
             used = used | (event[:, TYPE] == INSTRUMENT_EVENT)
         allowed = (codes > 0).expand(len(event), -1)
         if field == BEAT:
-            floor = self.last_beat.clamp(min=self.bounds.first_beat + 1, max=self.bounds.max_beats)
-            allowed = allowed & (codes >= floor[:, None]) & (codes <= self.bounds.max_beats)
+            top = (self.bounds.max_beats - self.dropped).clamp(max=self.sizes[BEAT] - 1)
+            floor = torch.minimum(self.last_beat.clamp(min=self.bounds.first_beat + 1) - self.dropped, top)
+            allowed = allowed & (codes >= floor[:, None]) & (codes <= top[:, None])
         elif field == PITCH:
             allowed = allowed & self.playable.any(dim=1)
         elif field == INSTRUMENT:
@@ -67,3 +79,4 @@ class PaperGrammar:
 
     def keep(self, rows: Tensor) -> None:
         self.last_type, self.last_beat = self.last_type[rows], self.last_beat[rows]
+        self.dropped = self.dropped[rows]
