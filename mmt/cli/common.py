@@ -40,10 +40,16 @@ def run(
     """Parse, run the command, and turn whatever goes wrong into one line and an exit status."""
     # Intermixed: flags may stand between a recipe and its overrides.
     chosen = arguments.parse_intermixed_args(given)
+    # Behind the parser: --help does not wait for NumPy.
+    from mmt.representation.notes import LeftOutWarning
+
     try:
         with warnings.catch_warnings():
             if not chosen.debug:
                 warnings.simplefilter("ignore")
+                # Ours is for the user: what is left out is told.
+                warnings.filterwarnings("always", category=LeftOutWarning)
+                warnings.showwarning = lambda message, *_, **__: print(f"{arguments.prog}: {message}", file=sys.stderr)
             command(chosen)
     except KeyboardInterrupt:
         print(f"{arguments.prog}: stopped", file=sys.stderr)

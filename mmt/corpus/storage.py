@@ -23,7 +23,7 @@ from mmt.corpus.authors import is_authors_folder, read_authors_folder
 from mmt.corpus.splits import SPLITS
 from mmt.representation.codes import Events, Representation
 from mmt.representation.encode import events_of_notes
-from mmt.representation.notes import NOTE_DTYPE, NoteTable
+from mmt.representation.notes import NOTE_DTYPE, LeftOutWarning, NoteTable
 
 FORMAT_VERSION = 1
 NOTES, PIECES, REPORT, CORPUS = "notes.npy", "pieces.csv", "report.json", "corpus.json"
@@ -121,7 +121,9 @@ def _open_authors_folder(folder: Path) -> tuple[Representation, NoteTable, list[
         name, reason = next(iter(found.skipped.items()))
         total = len(found.skipped) + len(found.pieces)
         warnings.warn(
-            f"{folder}: {len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}", stacklevel=3
+            f"{folder}: {len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}",
+            LeftOutWarning,
+            stacklevel=3,
         )
     ends = np.cumsum([len(piece.notes) for piece in found.pieces])
     rows = [

@@ -29,6 +29,10 @@ NoteTable = npt.NDArray[np.void]
 DEFAULT_VELOCITY = 64
 
 
+class LeftOutWarning(UserWarning):
+    """Something that was asked for is not there; the rest goes on."""
+
+
 @dataclass(frozen=True)
 class RawNotes:
     """The notes of a piece as its file has them: arrays (n,), all of one length, in any order.

@@ -11,7 +11,7 @@ import pytest
 import mmt
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import PAPER
-from mmt.representation.notes import NoteTable, note_table, raw_notes
+from mmt.representation.notes import LeftOutWarning, NoteTable, note_table, raw_notes
 
 TINY = sorted(Path("data/tiny").glob("*.mid"))
 
@@ -75,7 +75,7 @@ def test_the_resolution_is_that_of_their_encoding(folder: Path) -> None:
 def test_what_is_missing_or_broken_is_told_and_the_rest_goes_on(folder: Path) -> None:
     (folder / "notes" / "No. 1.npy").write_bytes(b"no array")
     (folder / "notes" / "three.npy").unlink()
-    with pytest.warns(UserWarning, match=r"2 of 3 pieces skipped; the first, No\. 1: "):
+    with pytest.warns(LeftOutWarning, match=r"2 of 3 pieces skipped; the first, No\. 1: "):
         corpus = Corpus(folder)
     assert [piece.name for piece in corpus.pieces] == ["songs/two"]
     (folder / "notes" / "songs" / "two.csv").write_text("beat,position\n0,0\n")
