@@ -1,63 +1,74 @@
 """Prepare a corpus once: read every file, put its notes on the grid, and write them all into one folder.
 
-The way is file → notes → note table, without muspy objects for MIDI. A file that cannot be read is counted with its
-reason, and the rest go on.
+The way is file → notes → note table, without muspy objects for MIDI. A file that cannot be read, that takes too long or
+with which its reader crashes is counted with its reason, and the rest go on.
+
+This process finds the files, reads their bytes and writes to the disk; joblib's workers, of this machine or a cluster,
+get bytes and give back notes, so that they need no disk in common. Shards of the work that are finished lie in
+`.NAME-parts` beside the output until it is whole (see `mmt.corpus.shards`): a preparation that was stopped, in whatever
+way, goes on with the next call. What is held in memory is a few dozen bytes a file.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import tee
 from os import PathLike
 from pathlib import Path
 
 import joblib
-import numpy as np
 from tqdm import tqdm
 
-from mmt.corpus.sources import Source, find_sources, writable
-from mmt.corpus.splits import check_shares, draw_splits, fingerprint, named_splits, work_of
-from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, Piece, write_description, write_pieces
-from mmt.music.files import MIDI_SUFFIXES, read
-from mmt.music.midi import read_midi_notes
+from mmt.corpus.assembly import DUPLICATES, Choice, Tally, assemble
+from mmt.corpus.backends import workers
+from mmt.corpus.isolated import Lost, call_each
+from mmt.corpus.patterns import Patterns
+from mmt.corpus.reading import Filters, Outcome, read_piece
+from mmt.corpus.shards import Shard, list_sources, shards, suffix, write_shard
+from mmt.corpus.sources import Source, find_sources, read_sources
+from mmt.corpus.splits import check_shares, named_splits
+from mmt.corpus.storage import CORPUS, REPORT
+from mmt.music.files import READABLE
 from mmt.representation.codes import PAPER, Representation
-from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, Report, note_table, raw_notes
+from mmt.representation.notes import Report
 
 DEFAULT_SHARES = {"valid": 0.05, "test": 0.05}
 
-# Files that one job takes at a time.
-_CHUNK = 64
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What became of one file: its notes, or why there are none."""
-
-    sha256: str
-    table: NoteTable | None
-    report: Report
-    problem: str = ""
+Item = tuple[str, bytes | Exception]
+Reader = Callable[[Item], Outcome]
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What `prepare` did: files kept, files skipped with their reasons, and the report of all notes."""
+    """What `prepare` did: how many files were kept, why how many others were not, and the report of all notes."""
 
+    folder: Path
     kept: int
-    skipped: dict[str, str]
+    reasons: Counter[str]
     notes: Report
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why each file that is not in the corpus was left out, by its name; read from the corpus's report."""
+        skipped: dict[str, str] = json.loads((self.folder / REPORT).read_text(encoding="utf-8"))["files"]["skipped"]
+        return skipped
+
     def __str__(self) -> str:
-        lines = [f"{self.kept:,} of {self.kept + len(self.skipped):,} files kept; {self.notes}"]
-        reasons = Counter(reason.split(":")[-1].strip() for reason in self.skipped.values())
-        lines += [f"skipped {count:,}: {reason}" for reason, count in reasons.most_common(10)]
+        lines = [f"{self.kept:,} of {self.kept + self.reasons.total():,} files kept; {self.notes}"]
+        lines += [f"skipped {count:,}: {reason}" for reason, count in self.reasons.most_common(10)]
+        if rest := self.reasons.total() - sum(count for _, count in self.reasons.most_common(10)):
+            lines.append(f"skipped {rest:,} for other reasons")
+        if self.reasons:
+            lines.append(f"{self.folder / REPORT} says why each one was")
         return "\n".join(lines)
 
 
@@ -67,26 +78,43 @@ def prepare(
     *,
     representation: Representation = PAPER,
     min_notes: int = 1,
+    min_beats: int = 1,
+    max_beats: int | None = None,
+    min_instruments: int = 1,
+    max_drums: float = 1.0,
+    duplicates: str = "keep",
+    exclude: Sequence[str] = (),
     work_pattern: str | None = None,
     shares: Mapping[str, float] = DEFAULT_SHARES,
     splits: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
     jobs: int = 1,
+    backend: str | None = None,
+    scheduler: str | None = None,
+    time_limit: float = 60.0,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Preparation:
     """Make a corpus of music files.
 
+    The corpus is the same, byte for byte, however many jobs there are, and wherever the work was stopped in between.
+
     Parameters
     ----------
     sources : sequence of paths
-        Files, folders (with all below them) and zip archives of MIDI, MusicXML, ABC or muspy's JSON.
+        Files, folders (with all below them), zip and tar archives of MIDI, MusicXML, ABC or muspy's JSON and YAML.
     output : path
         The folder to make. It appears whole or not at all.
     representation : Representation
         Whose grid and instruments the notes are put on.
-    min_notes : int
-        Pieces with fewer usable notes are skipped.
+    min_notes, min_beats, max_beats, min_instruments, max_drums
+        Which pieces are left out; see `Filters`.
+    duplicates : "keep", "files" or "notes"
+        With "files", of files with the same content only the first is kept; with "notes", also of those with the same
+        notes, transposed, on other instruments or later.
+    exclude : sequence of str
+        Patterns (`*` for anything, capitals or not); a file whose name, source, licence or composer matches one is not
+        read. (Source, licence and composer are known where a manifest names them.)
     work_pattern : str, optional
         A regular expression; its first group, matched against a file's name without suffix, is the work that the file
         is a version of. Default: a manifest's `work` column, else each file a work of its own.
@@ -99,6 +127,10 @@ def prepare(
         Of the draw of the splits.
     jobs : int
         Processes; -1 for one a core.
+    backend, scheduler : str, optional
+        "dask" or "ray" and the address of its scheduler let a cluster do the work; see `mmt.corpus.backends`.
+    time_limit : float
+        Seconds after which a file is given up.
     overwrite : bool
         Whether an existing corpus `output` is replaced.
     progress : bool
@@ -109,53 +141,55 @@ def prepare(
     FileExistsError
         If `output` exists and `overwrite` is false, or it is no corpus.
     ValueError
-        If there is no music in the sources, or none of it is usable; if a split names a file that is not there.
+        If there is no music in the sources, or none of it is usable; if a split names a file that is not there, or a
+        pattern excludes nothing.
+    OSError
+        If the disk is full: the next call goes on.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> outcome = mmt.prepare(["midi/", "scores.zip"], "data/mine", jobs=-1)  # doctest: +SKIP
+    >>> print(outcome)  # doctest: +SKIP
     """
     output = Path(output)
-    _check_room(output, overwrite)
+    filters = Filters(min_notes, min_beats, max_beats, min_instruments, max_drums)
+    _check(output, overwrite, duplicates, work_pattern, shares, time_limit)
+    listed = named_splits(splits) if splits is not None else None
+    choice = Choice(duplicates, work_pattern, shares, seed, listed)
+    settings = [representation.to_dict(), asdict(filters), time_limit]
+    with _working_folder(output) as parts:
+        count = _list(parts, sources, exclude, listed)
+        planned = partial(shards, parts, settings)
+        read = partial(read_piece, representation=representation, filters=filters)
+        with workers(jobs, backend, scheduler) as parallel:
+            _finish(planned, read, parallel, representation, time_limit, count if progress else 0)
+        tally = _publish(output, parts, planned, choice, representation)
+    return Preparation(output, tally.kept, tally.reasons, tally.notes())
+
+
+def _check(
+    output: Path,
+    overwrite: bool,
+    duplicates: str,
+    work_pattern: str | None,
+    shares: Mapping[str, float],
+    time_limit: float,
+) -> None:
+    if output.exists():
+        if not overwrite:
+            raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
+        if not (output / CORPUS).exists():
+            raise FileExistsError(
+                f"{output} is no corpus (it has no {CORPUS}), and so is not overwritten; give another"
+            )
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"duplicates is {duplicates!r}; choose of {', '.join(DUPLICATES)}")
+    if not 0 < time_limit < float("inf"):
+        raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
     check_shares(shares)
     if work_pattern is not None:
         _check_pattern(work_pattern)
-    found = find_sources(sources)
-    listed = named_splits(splits, [source.name for source in found]) if splits is not None else {}
-    skipped = {source.name: "in no split" for source in found if splits is not None and source.name not in listed}
-    found = [source for source in found if source.name not in skipped]
-    prepared = _prepare_all(found, representation, min_notes, jobs, progress)
-    kept = [(source, result) for source, result in zip(found, prepared, strict=True) if result.table is not None]
-    skipped |= {source.name: result.problem for source, result in zip(found, prepared, strict=True) if result.problem}
-    if not kept:
-        name, reason = next(iter(skipped.items()))
-        raise ValueError(f"none of {len(skipped)} files is usable; the first, {name}: {reason}")
-    drawn = [listed[source.name] for source, _ in kept] if listed else _draw(kept, work_pattern, shares, seed)
-    pieces = _pieces(kept, drawn, representation)
-    outcome = Preparation(len(kept), skipped, sum((result.report for _, result in kept), Report()))
-    tables = [result.table for _, result in kept if result.table is not None]
-    _write_folder(output, tables, pieces, outcome, representation)
-    return outcome
-
-
-def _prepare_all(
-    sources: Sequence[Source], representation: Representation, min_notes: int, jobs: int, progress: bool
-) -> list[_Prepared]:
-    chunks = [sources[first : first + _CHUNK] for first in range(0, len(sources), _CHUNK)]
-    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_prepare_chunk)(chunk, representation, min_notes) for chunk in chunks
-    )
-    prepared: list[_Prepared] = []
-    with tqdm(total=len(sources), unit=" files", desc="Preparing", disable=not progress, delay=2) as bar:
-        for chunk in results:
-            prepared += chunk
-            bar.update(len(chunk))
-    return prepared
-
-
-def _check_room(output: Path, overwrite: bool) -> None:
-    if not output.exists():
-        return
-    if not overwrite:
-        raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
-    if not (output / CORPUS).exists():
-        raise FileExistsError(f"{output} is no corpus (it has no {CORPUS}), and so is not overwritten; give another")
 
 
 def _check_pattern(pattern: str) -> None:
@@ -167,103 +201,97 @@ def _check_pattern(pattern: str) -> None:
         raise ValueError(f"work_pattern {pattern!r} has no group; put the part that names the work in parentheses")
 
 
-def _prepare_chunk(sources: Sequence[Source], representation: Representation, min_notes: int) -> list[_Prepared]:
-    return [_prepare_one(source, representation, min_notes) for source in sources]
-
-
-def _prepare_one(source: Source, representation: Representation, min_notes: int) -> _Prepared:
-    digest = ""
+@contextmanager
+def _working_folder(output: Path) -> Iterator[Path]:
+    """The folder of finished shards: it stays if the work is stopped, not if the user has to ask for something else."""
+    parts = output.absolute().parent / f".{output.absolute().name}-parts"
+    parts.mkdir(parents=True, exist_ok=True)
     try:
-        content = source.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        table, report = note_table(_read_notes(source, content), representation)
-    except Exception as error:  # whatever a broken file makes a reader raise, the others go on
-        reason = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
-        return _Prepared(digest, None, Report(), reason or type(error).__name__)
-    if len(table) < max(min_notes, 1):
-        return _Prepared(digest, None, report, f"fewer than {max(min_notes, 1)} usable notes")
-    return _Prepared(digest, table, report)
+        yield parts
+    except ValueError:
+        shutil.rmtree(parts, ignore_errors=True)
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"the disk of {output} is full ({error.strerror}); free some space and call again: "
+            f"what is finished is kept in {parts}"
+        ) from error
+    shutil.rmtree(parts, ignore_errors=True)
 
 
-def _read_notes(source: Source, content: bytes) -> RawNotes:
-    suffix = Path(source.name).suffix.lower()
-    if suffix in MIDI_SUFFIXES:
-        return read_midi_notes(content)
-    if source.member is None:
-        return raw_notes(read(source.file))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"piece{suffix}"
-        path.write_bytes(content)
-        return raw_notes(read(path))
+def _list(
+    parts: Path, paths: Sequence[str | PathLike[str]], exclude: Sequence[str], listed: Mapping[str, str] | None
+) -> int:
+    """List all sources in the working folder; returns how many are to be read."""
+    patterns = Patterns(exclude)
+    unseen = dict.fromkeys(name for name in listed or () if name)
 
+    def reason_against(source: Source) -> str:
+        unseen.pop(source.name, None)
+        if patterns.match(source.name, source.source, source.licence, source.composer):
+            return "excluded"
+        return "in no split" if listed is not None and source.name not in listed and "" not in listed else ""
 
-def _draw(
-    kept: Sequence[tuple[Source, _Prepared]], work_pattern: str | None, shares: Mapping[str, float], seed: int
-) -> list[str]:
-    works = [source.manifest.get("work") or work_of(source.name, work_pattern) for source, _ in kept]
-    fingerprints = [fingerprint(result.table) for _, result in kept if result.table is not None]
-    return draw_splits(works, fingerprints, shares, seed)
-
-
-def _pieces(
-    kept: Sequence[tuple[Source, _Prepared]], splits: Sequence[str], representation: Representation
-) -> list[Piece]:
-    tables = [result.table for _, result in kept if result.table is not None]
-    offsets = np.cumsum([0] + [len(table) for table in tables])
-    return [
-        Piece(
-            name=source.name,
-            offset=int(offset),
-            length=len(table),
-            beats=1 + int(table["beat"].max()),
-            instruments=" ".join(representation.names[code - 1] for code in np.unique(table["instrument"])),
-            split=split,
-            source=source.manifest.get("source") or source.manifest.get("source_repo") or writable(source.file.name),
-            licence=source.manifest.get("licence", ""),
-            sha256=result.sha256,
-            composer=source.manifest.get("composer", ""),
+    found, read = list_sources(parts, find_sources(paths), reason_against)
+    if not found:
+        raise ValueError(
+            f"no music in {', '.join(map(str, paths))}; expected files ending in {' '.join(sorted(READABLE))}, "
+            "or folders, zip or tar archives of them"
         )
-        for (source, result), table, offset, split in zip(kept, tables, offsets, splits, strict=False)
-    ]
+    for name in unseen:
+        raise ValueError(f"{name!r} in the list of {(listed or {})[name]!r} is not among the {found:,} files")
+    patterns.check(f"the {found:,} files")
+    return read
 
 
-def _write_folder(
-    output: Path,
-    tables: Sequence[NoteTable],
-    pieces: Sequence[Piece],
-    outcome: Preparation,
+def _finish(
+    planned: Callable[[], Iterator[Shard]],
+    read: Reader,
+    parallel: joblib.Parallel,
     representation: Representation,
+    time_limit: float,
+    total: int,
 ) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    """Make all shards that are not there yet."""
+    with tqdm(total=total, unit=" files", desc="Preparing", disable=not total, delay=2) as bar:
+        for finished in (shard for shard in planned() if shard.is_finished):
+            bar.update(len(finished.sources))
+        with closing(parallel(_tasks(planned, read, time_limit))) as results:
+            for file, outcomes in results:
+                write_shard(file, outcomes, representation)
+                bar.update(len(outcomes))
+
+
+def _tasks(planned: Callable[[], Iterator[Shard]], read: Reader, time_limit: float) -> Iterator[object]:
+    """What joblib's workers are to do for each missing shard, with the bytes to do it with."""
+    missing, wanted = tee(shard for shard in planned() if not shard.is_finished)
+    contents = read_sources(source for shard in wanted for source in shard.sources)
+    for shard in missing:
+        items = [(suffix(source), content) for source, content in zip(shard.sources, contents, strict=False)]
+        yield joblib.delayed(_read_shard)(shard.file, items, read, time_limit)
+
+
+def _read_shard(file: Path, items: Sequence[Item], read: Reader, time_limit: float) -> tuple[Path, list[Outcome]]:
+    answers = call_each(read, items, time_limit=time_limit)
+    return file, [Outcome(answer.reason) if isinstance(answer, Lost) else answer for answer in answers]
+
+
+def _publish(
+    output: Path, parts: Path, planned: Callable[[], Iterator[Shard]], choice: Choice, representation: Representation
+) -> Tally:
+    """Assemble the corpus in the working folder, and put it in its place."""
+    folder, former = parts / "corpus", parts / "former"
+    for left in (folder, former):
+        shutil.rmtree(left, ignore_errors=True)
+    folder.mkdir()
     try:
-        notes = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-            folder / NOTES, mode="w+", dtype=NOTE_DTYPE, shape=(sum(map(len, tables)),)
-        )
-        np.concatenate(tables, out=notes)
-        notes.flush()
-        write_pieces(folder / PIECES, pieces)
-        write_description(folder / CORPUS, representation)
-        (folder / REPORT).write_text(
-            json.dumps(_report(pieces, outcome), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        folder.chmod(0o755)
-        if output.exists():
-            shutil.rmtree(output)
-        os.replace(folder, output)
-    finally:
+        tally = assemble(folder, parts, planned, choice, representation)
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _report(pieces: Sequence[Piece], outcome: Preparation) -> dict[str, object]:
-    return {
-        "files": {"kept": outcome.kept, "skipped": outcome.skipped},
-        "pieces": dict(Counter(piece.split for piece in pieces)),
-        "notes": {
-            "read": outcome.notes.notes,
-            "kept": outcome.notes.kept,
-            "dropped": dict(outcome.notes.dropped),
-            "changed": dict(outcome.notes.changed),
-        },
-        "licences": dict(Counter(piece.licence for piece in pieces)),
-    }
+        raise
+    if output.exists():
+        os.replace(output, former)
+    os.replace(folder, output)
+    return tally

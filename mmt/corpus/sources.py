@@ -1,17 +1,23 @@
-"""Where a corpus comes from: folders, single files and zip archives, each a list of pieces to read.
+"""Where a corpus comes from: folders, single files, zip and tar archives, each a row of pieces to read.
 
-A zip archive or folder may hold a `manifest.csv` with a `path` column; its `licence`, `work` and `source` columns
-(any of them) then go into the corpus.
+A folder or archive may hold a `manifest.csv` with a `path` column; its `work`, `source`, `licence` and `composer` columns
+(any of them) then go into the corpus. Members of an archive are read where they lie: nothing is ever unpacked to the disk,
+so a member's path can do no harm. What is found and read comes one by one; only an archive's own list of members (zip) and
+the manifest are held in memory.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
+import tarfile
 import zipfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from os import PathLike
 from pathlib import Path
 
@@ -19,49 +25,87 @@ from mmt.music.files import READABLE
 
 MANIFEST = "manifest.csv"
 
+# No piece of music is larger; what is would only fill the memory.
+LARGEST = 256 * 2**20
 
-@dataclass(frozen=True)
+_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """One file of music: in a folder, or a member of a zip archive.
-
-    `name` is its path below what the user named; where two have the same, what the user named is put before it.
-    """
+    """One file of music: in a folder, or a member of an archive."""
 
     name: str
-    file: Path
-    member: str | None = None
-    manifest: dict[str, str] = field(default_factory=dict)
+    """Its path below what the user named; where two have the same, what the user named is put before it."""
+    root: str
+    """What the user named."""
+    path: str
+    """Below a folder; in an archive; "" for a file that was named itself."""
+    member: int = -1
+    """Its place among an archive's members; -1 outside one."""
+    size: int = 0
+    """In bytes."""
+    modified: int = 0
+    """When it, or its archive, was last written, in nanoseconds."""
+    work: str = ""
+    source: str = ""
+    licence: str = ""
+    composer: str = ""
 
-    def read_bytes(self) -> bytes:
-        """The file's content."""
-        if self.member is None:
-            return self.file.read_bytes()
-        with zipfile.ZipFile(self.file) as archive:
-            return archive.read(self.member)
 
+def find_sources(paths: Sequence[str | PathLike[str]]) -> Iterator[Source]:
+    """Every readable piece of music in files, folders (with all below) and archives.
 
-def find_sources(paths: Sequence[str | PathLike[str]]) -> list[Source]:
-    """Every readable piece of music in files, folders (with all below) and zip archives; sorted by name within each.
+    In a folder or zip archive they come sorted by name, in a tar archive as they lie in it.
 
     Raises
     ------
     FileNotFoundError
         If a path does not exist.
     ValueError
-        If a path that was named alone is no music and no archive, or nothing readable was found at all.
+        If a path that was named alone is no music and no archive, or an archive is damaged.
     """
-    roots = dict.fromkeys(map(Path, paths))
-    found = [(root, source) for root in roots for source in _sources_of(root)]
-    if not found:
-        raise ValueError(
-            f"no music in {', '.join(map(str, paths))}; expected files ending in {' '.join(sorted(READABLE))}, "
-            "or folders or zip archives of them"
-        )
-    times = Counter(source.name for _, source in found)
-    return [
-        source if times[source.name] == 1 else replace(source, name=writable(_full_name(root, source)))
-        for root, source in found
-    ]
+    for path in dict.fromkeys(map(Path, paths)):
+        if path.is_dir():
+            yield from _in_folder(path)
+        elif not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+        elif path.suffix.lower() in READABLE:
+            found = path.stat()
+            yield Source(writable(path.name), str(path), "", -1, found.st_size, found.st_mtime_ns, source=_origin(path))
+        elif is_archive(path):
+            yield from _in_archive(path)
+        else:
+            raise ValueError(
+                f"{path} is no music that can be read ({' '.join(sorted(READABLE))}), no folder and no zip or tar archive"
+            )
+
+
+def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
+    """The content of each source, or why it cannot be read; they must be in the order in which they were found."""
+    for root, group in groupby(sources, key=lambda source: source.root):
+        path = Path(root)
+        if path.is_dir() or path.suffix.lower() in READABLE:
+            for source in group:
+                yield _attempt(source, (path / source.path).read_bytes)
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
+                for source in group:
+                    yield _attempt(source, partial(archive.read, members[source.member]))
+        else:
+            with tarfile.open(path, "r|*") as archive:
+                place, member = -1, None
+                for source in group:
+                    while place < source.member:
+                        place, member = place + 1, _next(archive)
+                    yield _attempt(source, partial(_whole_member, archive, member))
+
+
+def is_archive(path: Path) -> bool:
+    """Whether this is a zip archive, or a tar archive by its name."""
+    return zipfile.is_zipfile(path) or path.name.lower().endswith(_TAR_SUFFIXES)
 
 
 def writable(name: str) -> str:
@@ -73,40 +117,125 @@ def writable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _full_name(root: Path, source: Source) -> str:
-    return root.as_posix() if root == source.file and source.member is None else f"{root.as_posix()}/{source.name}"
+def full_name(source: Source) -> str:
+    """Its name with what the user named before it."""
+    root = Path(source.root).as_posix()
+    return writable(f"{root}/{source.path}" if source.path else root)
 
 
-def _sources_of(path: Path) -> Iterator[Source]:
-    if path.is_dir():
-        manifest = path / MANIFEST
-        rows = _manifest_rows(manifest.read_bytes()) if manifest.exists() else {}
-        for file in sorted(path.rglob("*")):
-            name = writable(file.relative_to(path).as_posix())
-            if file.suffix.lower() in READABLE and file.is_file():
-                yield Source(name, file, manifest=rows.get(name, {}))
-    elif not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
-    elif zipfile.is_zipfile(path) and path.suffix.lower() not in READABLE:
-        yield from _members(path)
-    elif path.suffix.lower() in READABLE:
-        yield Source(writable(path.name), path)
-    else:
+def _in_folder(folder: Path) -> Iterator[Source]:
+    manifest = folder / MANIFEST
+    rows = _Manifest(manifest.read_bytes() if manifest.is_file() else b"", folder)
+    for file, found in _walk(str(folder)):
+        path = Path(os.path.relpath(file, folder)).as_posix()
+        origin = rows.of(path, writable(os.path.basename(file)))
+        yield Source(writable(path), str(folder), path, -1, found.st_size, found.st_mtime_ns, *origin)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """All music below a folder, by name; folders that are links are not entered, so that none can go in a circle."""
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif os.path.splitext(entry.name)[1].lower() in READABLE and entry.is_file():
+            yield entry.path, entry.stat()
+
+
+def _in_archive(path: Path) -> Iterator[Source]:
+    modified = path.stat().st_mtime_ns
+    place = -1
+    try:
+        rows = _Manifest(_manifest_in(path), path)
+        for place, name, size in _members(path):
+            if os.path.splitext(name)[1].lower() in READABLE:
+                written = writable(name)
+                yield Source(written, str(path), name, place, size, modified, *rows.of(name, _origin(path)))
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ValueError(
-            f"{path} is no music that can be read ({' '.join(sorted(READABLE))}), no folder and no zip archive"
-        )
+            f"{path} is damaged or cut off behind its member {place + 1:,} ({error}); get it again"
+        ) from error
 
 
-def _members(path: Path) -> Iterator[Source]:
-    with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if Path(name).suffix.lower() in READABLE)
-        rows = _manifest_rows(archive.read(MANIFEST)) if MANIFEST in archive.namelist() else {}
-    for name in names:
-        yield Source(name, path, name, rows.get(name, {}))
+def _members(path: Path) -> Iterator[tuple[int, str, int]]:
+    """(place, name, size) of every file in an archive."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        for place in sorted(range(len(members)), key=lambda place: members[place].filename):
+            if not members[place].is_dir():
+                yield place, members[place].filename, members[place].file_size
+        return
+    with tarfile.open(path, "r|*") as archive:
+        place = 0
+        while (member := _next(archive)) is not None:
+            if member.isfile():
+                yield place, member.name.removeprefix("./"), member.size
+            place += 1
 
 
-def _manifest_rows(content: bytes) -> dict[str, dict[str, str]]:
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-    if "path" not in (rows.fieldnames or ()):
-        raise ValueError(f"{MANIFEST} has no column 'path'; its columns are {', '.join(rows.fieldnames or ())}")
-    return {row["path"]: row for row in rows}
+def _manifest_in(path: Path) -> bytes:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(MANIFEST) if MANIFEST in archive.namelist() else b""
+    with tarfile.open(path, "r|*") as archive:
+        while (member := _next(archive)) is not None:
+            if member.isfile() and member.name.removeprefix("./") == MANIFEST:
+                return _whole_member(archive, member)
+    return b""
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    member = archive.next()
+    archive.members = []  # type: ignore[attr-defined]  # it would remember all of them
+    return member
+
+
+def _attempt(source: Source, read: Callable[[], bytes]) -> bytes | Exception:
+    if source.size > LARGEST:
+        return ValueError(f"larger than {LARGEST // 2**20} MiB")
+    try:
+        return read()
+    except _UNREADABLE as error:
+        return error
+
+
+def _whole_member(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> bytes:
+    file = archive.extractfile(member) if member is not None else None
+    if file is None:
+        raise ValueError("the archive was changed while it was read")
+    return file.read()
+
+
+def _origin(path: Path) -> str:
+    return writable(path.name)
+
+
+class _Manifest:
+    """What a `manifest.csv` says of each path: work, source, licence, composer."""
+
+    def __init__(self, content: bytes, place: Path) -> None:
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+        if content and "path" not in (rows.fieldnames or ()):
+            raise ValueError(
+                f"{MANIFEST} in {place} has no column 'path'; its columns are {', '.join(rows.fieldnames or ())}"
+            )
+        same: dict[str, str] = {}  # licences and sources repeat, and are kept once
+        self._rows = {
+            row["path"]: tuple(
+                same.setdefault(value, value)
+                for value in (
+                    row.get("work") or "",
+                    row.get("source") or row.get("source_repo") or "",
+                    row.get("licence") or row.get("license") or "",
+                    row.get("composer") or "",
+                )
+            )
+            for row in rows
+        }
+
+    def of(self, path: str, origin: str) -> tuple[str, ...]:
+        """(work, source, licence, composer); the source is `origin` where the manifest names none."""
+        work, source, licence, composer = self._rows.get(path, ("", "", "", ""))
+        return work, source or origin, licence, composer

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from fnmatch import translate
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmt.corpus.authors import is_authors_folder, read_authors_folder
+from mmt.corpus.patterns import Patterns
 from mmt.corpus.splits import SPLITS
 from mmt.representation.codes import Events, Representation
 from mmt.representation.encode import events_of_notes
@@ -79,13 +78,15 @@ class Corpus:
             self.representation, self._notes, pieces = _open_folder(self.folder)
         if split is not None and split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
-        left_out = _matching(pieces, exclude, self.folder)
+        patterns = Patterns(exclude)
+        left_out = [patterns.match(piece.name, piece.source, piece.licence, piece.composer) for piece in pieces]
+        patterns.check(str(self.folder / PIECES))
         self.pieces = [
-            piece for place, piece in enumerate(pieces) if split in (None, piece.split) and place not in left_out
+            piece for piece, out in zip(pieces, left_out, strict=True) if split in (None, piece.split) and not out
         ]
         if not self.pieces:
             where = f" in its {split} split; prepare it of more works" if split else ""
-            raise ValueError(f"{self.folder} has no piece{' left' if left_out else ''}{where}")
+            raise ValueError(f"{self.folder} has no piece{' left' if exclude else ''}{where}")
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
             raise ValueError(
                 f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it anew"
@@ -143,37 +144,18 @@ def _open_authors_folder(folder: Path) -> tuple[Representation, NoteTable, list[
     return found.representation, np.concatenate([piece.notes for piece in found.pieces]), rows
 
 
-def write_pieces(path: Path, pieces: Sequence[Piece]) -> None:
-    """Write `pieces.csv`."""
+def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
+    """Write `pieces.csv`, piece by piece."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Piece)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(piece) for piece in pieces)
+        writer.writerows(map(vars, pieces))
 
 
 def write_description(path: Path, representation: Representation) -> None:
     """Write `corpus.json`."""
     description = {"format_version": FORMAT_VERSION, "representation": representation.to_dict()}
     path.write_text(json.dumps(description, indent=1) + "\n")
-
-
-def _matching(pieces: Sequence[Piece], patterns: Sequence[str], folder: Path) -> set[int]:
-    """The indices of the pieces that a pattern matches."""
-    found: set[int] = set()
-    for pattern in patterns:
-        matches = re.compile(translate(pattern), re.IGNORECASE).match
-        places = {
-            place
-            for place, piece in enumerate(pieces)
-            if any(map(matches, (piece.name, piece.source, piece.licence, piece.composer)))
-        }
-        if not places:
-            near = "" if "*" in pattern else f"; a part of one is matched by '*{pattern}*'"
-            raise ValueError(
-                f"{pattern!r} excludes nothing: no name, source, licence or composer in {folder / PIECES} is like it{near}"
-            )
-        found |= places
-    return found
 
 
 def _read_pieces(path: Path) -> list[Piece]:

@@ -1,0 +1,71 @@
+"""Where the work of a preparation is done: this machine's cores, or a cluster, through joblib's backends."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import joblib
+
+BACKENDS = ("threading", "loky", "dask", "ray")
+_CLUSTERS = {"dask": "distributed", "ray": "ray"}
+_INSTALL = {"dask": "multitrack-music-transformer[cluster]", "ray": "ray"}
+
+
+@contextmanager
+def workers(jobs: int, backend: str | None, scheduler: str | None) -> Iterator[joblib.Parallel]:
+    """A `joblib.Parallel` that gives back results as they come.
+
+    Parameters
+    ----------
+    jobs : int
+        How many at a time; -1 for one a core. A cluster uses what it has.
+    backend : str, optional
+        One of `BACKENDS`. Default: what `joblib.parallel_config` says around the call, else "threading" (each thread has
+        a process of its own that reads files, so that this uses all cores).
+    scheduler : str, optional
+        The address of a cluster's scheduler. Default: the client that this process has.
+
+    Raises
+    ------
+    ValueError
+        If a backend is unknown or its package is not installed; if there is no such cluster.
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(f"backend {backend!r} is unknown; choose of {', '.join(BACKENDS)}")
+    if scheduler is not None and backend not in _CLUSTERS:
+        raise ValueError(f"scheduler {scheduler} is of no use to backend {backend}; choose of {', '.join(_CLUSTERS)}")
+    if jobs == 0:
+        raise ValueError("jobs is 0; give at least 1, or -1 for one for each core")
+    options = {"n_jobs": jobs, "return_as": "generator_unordered", "batch_size": 1, "prefer": "threads"}
+    if backend is None:
+        yield joblib.Parallel(**options)
+        return
+    with _cluster(backend, scheduler):
+        yield joblib.Parallel(**options | {"backend": backend, "prefer": None})
+
+
+@contextmanager
+def _cluster(backend: str, scheduler: str | None) -> Iterator[None]:
+    if backend not in _CLUSTERS:
+        yield
+        return
+    try:
+        package = importlib.import_module(_CLUSTERS[backend])
+    except ModuleNotFoundError as error:
+        raise ValueError(f"backend {backend!r} needs a package: pip install '{_INSTALL[backend]}'") from error
+    if backend == "ray":
+        if scheduler is not None:
+            package.init(address=scheduler)
+        importlib.import_module("ray.util.joblib").register_ray()
+        yield
+    elif scheduler is None:
+        try:
+            package.get_client()
+        except ValueError as error:
+            raise ValueError("backend 'dask' has no cluster; give the address of its scheduler") from error
+        yield
+    else:
+        with package.Client(scheduler):
+            yield

@@ -1,0 +1,114 @@
+"""One file of a corpus: its content becomes a note table, or the reason why it is left out."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mmt.corpus.splits import fingerprint
+from mmt.music.files import MIDI_SUFFIXES, read
+from mmt.music.midi import read_midi_notes
+from mmt.representation.codes import PAPER, Representation
+from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, Report, note_table, raw_notes
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which pieces are left out; by default only those without a usable note."""
+
+    min_notes: int = 1
+    """Fewer usable notes than this."""
+    min_beats: int = 1
+    """Shorter than this, in beats."""
+    max_beats: int | None = None
+    """Longer than this, in beats."""
+    min_instruments: int = 1
+    """Fewer instruments than this: 2 leaves out what only one instrument plays."""
+    max_drums: float = 1.0
+    """More than this share of its notes are drums, which no event can hold: 0 leaves out every piece with drums."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_notes", "min_beats", "min_instruments"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        if self.max_beats is not None and self.max_beats < self.min_beats:
+            raise ValueError(f"max_beats is {self.max_beats}; give at least {self.min_beats}, or None for any length")
+        if not 0 <= self.max_drums <= 1:
+            raise ValueError(f"max_drums is {self.max_drums}; give a share of the notes, 0 to 1")
+
+    def reason_against(self, table: NoteTable, report: Report) -> str:
+        """Why a piece is left out; "" if it is not."""
+        if len(table) < self.min_notes:
+            return f"fewer than {self.min_notes} usable notes"
+        beats = 1 + int(table["beat"][-1])
+        if beats < self.min_beats:
+            return f"shorter than {self.min_beats} beats"
+        if self.max_beats is not None and beats > self.max_beats:
+            return f"longer than {self.max_beats} beats"
+        if self.min_instruments > 1 and len(np.unique(table["instrument"])) < self.min_instruments:
+            return (
+                "only one instrument" if self.min_instruments == 2 else f"fewer than {self.min_instruments} instruments"
+            )
+        if report.dropped["drum notes"] > self.max_drums * report.notes:
+            return "with drums" if self.max_drums == 0 else f"more than {self.max_drums:.0%} of its notes are drums"
+        return ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: its notes, or why it is left out."""
+
+    reason: str = ""
+    """Why it is left out; "" if it is kept."""
+    table: NoteTable = field(default_factory=lambda: np.empty(0, NOTE_DTYPE))
+    report: Report = field(default_factory=Report)
+    sha256: str = ""
+    fingerprint: str = ""
+
+
+def read_piece(
+    named: tuple[str, bytes | Exception], *, representation: Representation = PAPER, filters: Filters = Filters()
+) -> Outcome:
+    """A file's notes, or the reason why there are none.
+
+    Parameters
+    ----------
+    named : (str, bytes or Exception)
+        The file's suffix, by which it is read, and its content, or why there is none.
+    """
+    suffix, content = named
+    try:
+        if isinstance(content, Exception):
+            raise content
+        table, report = note_table(_raw_notes(suffix, content), representation)
+    except Exception as error:  # whatever a broken file makes a reader raise, the others go on
+        return Outcome(_one_line(error))
+    digest = hashlib.sha256(content).hexdigest()
+    if reason := filters.reason_against(table, report):
+        return Outcome(reason, report=report, sha256=digest)
+    return Outcome("", table, report, digest, fingerprint(table))
+
+
+def _raw_notes(suffix: str, content: bytes) -> RawNotes:
+    if suffix in MIDI_SUFFIXES:
+        return read_midi_notes(content)
+    with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
+        path = Path(folder) / f"piece{suffix}"
+        path.write_bytes(content)
+        try:
+            return raw_notes(read(path))
+        except Exception as error:
+            # The same words wherever the file lay for a moment.
+            text = _one_line(error).replace(f"cannot read {path}: ", "").replace(folder, "")
+            raise ValueError(text) from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()).removeprefix("cannot read MIDI data: ")
+    if isinstance(error, (ValueError, OSError)) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
