@@ -117,6 +117,9 @@ def test_windows_cover_all_and_keep_their_promises(beats: np.ndarray, stride: in
         assert window.start <= window.counted < window.stop <= window.start + room
         inside = beats[window.start : window.stop]
         assert inside[-1] - inside[0] < reach if len(inside) else window.start == len(beats)
+        # A target's predecessor lies before the handover.
+        if window.stop - 2 >= window.start and window.stop - 2 < len(beats):
+            assert beats[window.stop - 2] - beats[window.start] < reach * 7 // 8
         # As much context as was said: from the piece's first note, or enough notes, or enough beats; or behind a silence.
         if window.start and window.start < window.counted:
             last = beats[window.counted - 1]
@@ -134,6 +137,12 @@ def test_a_window_begins_with_a_whole_beat() -> None:
         for window in plan_windows(beats, len(beats) + 1, room=100, reach=1000, stride=stride):
             assert window.start % 8 == 0
             assert window.start == 0 or window.counted - window.start >= 100 - stride
+
+
+def test_a_window_hands_over_before_its_beats_end() -> None:
+    """One note a beat, 64 beats: after the note of beat 56 the next window, with 3/4 of 56 beats of context."""
+    windows = list(plan_windows(np.arange(120), 120, room=100, reach=64, stride=25))
+    assert windows[:2] == [Window(0, 0, 57), Window(14, 57, 71)]
 
 
 def test_a_silence_longer_than_the_networks_beats_opens_a_window() -> None:
