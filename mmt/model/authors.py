@@ -17,44 +17,123 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmt.model.checkpoint import Checkpoint
+from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
 ARGUMENTS, WEIGHTS = "train-args.json", Path("checkpoints", "best_model.pt")
 _PREFIX = "decoder.net."
+# A learned table of absolute positions; the frequencies of relative ones, which are computed.
+_TABLE, _ROTARY = f"{_PREFIX}pos_emb.emb.weight", f"{_PREFIX}attn_layers.rotary_pos_emb.inv_freq"
 _HEAD_DIM, _ROTARY_DIMS = 64, 32
 
 
 def is_authors_run(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a run folder of the original code."""
-    return (Path(path) / ARGUMENTS).exists()
+    """Whether a path is a run folder of the original code, or a file of its weights."""
+    return (Path(path) / ARGUMENTS).exists() or Path(path).suffix == ".pt"
 
 
-def read_authors_run(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Read a run folder of the original code.
+def read_authors_run(
+    path: str | os.PathLike[str], arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None
+) -> Checkpoint:
+    """Read a run folder of the original code, or a bare file of its weights.
+
+    Parameters
+    ----------
+    path : path
+        The folder, or a `.pt` file.
+    arguments : mapping or path, optional
+        In place of the folder's `train-args.json`: what stands in it, or such a file. Weights with a table of positions need
+        none.
 
     Raises
     ------
     FileNotFoundError
-        If its weights are missing.
+        If a file is missing.
     ValueError
-        If a file is corrupt; or a key or a shape does not fit, the first of which is named.
+        If a file is corrupt; if a key or a shape does not fit, the first of which is named; or if arguments are needed.
     """
-    folder = Path(folder)
-    if not (folder / WEIGHTS).exists():
-        raise FileNotFoundError(f"{folder / WEIGHTS} does not exist; a run folder of the original code has it")
+    path = Path(path)
+    file = path if path.suffix == ".pt" else path / WEIGHTS
+    if not file.exists():
+        raise FileNotFoundError(f"{file} does not exist; a run folder of the original code has {WEIGHTS}")
+    if arguments is None and file != path:
+        arguments = path / ARGUMENTS
+    given = _read_arguments(Path(arguments)) if isinstance(arguments, str | os.PathLike) else arguments
     try:
-        arguments = json.loads((folder / ARGUMENTS).read_text(encoding="utf-8"))
         # weights_only: nothing in the file can run code.
-        weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
+        weights = torch.load(file, map_location="cpu", weights_only=True)
     except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{folder} is corrupt: {' '.join(str(error).split())[:200]}") from error
+        raise ValueError(f"{file} is corrupt: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"{file} is no state dict: a mapping from names to tensors was expected")
+    if given is None and _TABLE not in weights:
+        raise ValueError(
+            f"{file} has no table of positions, so it does not say how long a piece may be; give its {ARGUMENTS} too"
+        )
     try:
-        return from_authors(weights, arguments)
+        return from_authors(weights, given or {})
     except ValueError as error:
-        raise ValueError(f"{folder / WEIGHTS}: {error}") from error
+        raise ValueError(f"{file}: {error}") from error
+
+
+def convert_authors_run(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a run of the original code as a checkpoint folder of ours, which computes the same; returns the folder.
+
+    Parameters
+    ----------
+    path, arguments
+        As for `read_authors_run`.
+    output : path
+        The folder to write.
+    overwrite : bool
+        Whether a checkpoint folder of this name is replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If `output` exists and `overwrite` is false, or it is no checkpoint folder.
+    """
+    output = Path(output)
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
+    checkpoint = read_authors_run(path, arguments)
+    write_checkpoint(output, checkpoint, card=_card(checkpoint))
+    return output
+
+
+def _read_arguments(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; the original code writes it beside its checkpoints")
+    try:
+        arguments = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is corrupt: {error}") from error
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"{path} is corrupt: a mapping of arguments was expected")
+    return arguments
+
+
+def _card(checkpoint: Checkpoint) -> str:
+    size = sum(parameter.numel() for parameter in checkpoint.network.parameters())
+    arguments = [f"- {name}: {value}" for name, value in checkpoint.training["original"].items()]
+    lines = [
+        "# Model card",
+        "",
+        f"A Multitrack Music Transformer of {size:,} parameters, trained by the original code (Dong et al., ICASSP 2023) and "
+        "converted from its file of weights.",
+        "On what music, and under which licences, does not stand in that file: ask whoever trained it.",
+        *(["", "It was trained with these arguments:", "", *arguments] if arguments else []),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
@@ -65,17 +144,16 @@ def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) ->
     weights : mapping of str to Tensor
         The names as in their `best_model.pt`.
     arguments : mapping
-        As in their `train-args.json`; read are `rel_pos_emb` and, without a table of positions, `max_seq_len`.
+        As in their `train-args.json`; read are `dropout` and, without a table of positions, `max_seq_len`.
 
     Raises
     ------
     ValueError
-        If a key is missing, unknown or has a shape that does not fit.
+        If a key is missing, unknown or has a shape that does not fit; if the arguments contradict the weights.
     """
     theirs = dict(weights)
-    # Computed, not learned.
-    theirs.pop(f"{_PREFIX}attn_layers.rotary_pos_emb.inv_freq", None)
     network = Network(_config(theirs, arguments))
+    theirs.pop(_ROTARY, None)
     state = {name: _take(theirs, names) for name, names in _names(network).items()}
     for name, tensor in network.state_dict().items():
         if state[name].shape != tensor.shape:
@@ -95,16 +173,21 @@ def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Netw
         return tuple(weights[_PREFIX + name].shape)
 
     layers = len({name.split(".layers.")[1].split(".")[0] for name in weights if ".layers." in name}) // 2
-    # Asking for relative positions turns the absolute ones off.
-    absolute = f"{_PREFIX}pos_emb.emb.weight" in weights
-    rotary = bool(arguments.get("rel_pos_emb")) and not absolute
+    absolute, rotary = _TABLE in weights, _ROTARY in weights
+    if absolute and rotary:
+        raise ValueError(
+            f"keys {_TABLE!r} and {_ROTARY!r} do not go together: relative positions turn absolute ones off"
+        )
+    if bool(arguments.get("rel_pos_emb", rotary)) != rotary:
+        found = "there" if rotary else "missing"
+        raise ValueError(f"key {_ROTARY!r} is {found}, but {ARGUMENTS} says rel_pos_emb: {arguments['rel_pos_emb']}")
     return NetworkConfig(
         sizes=tuple(shape(f"token_emb.{field}.emb.weight")[0] for field in range(6)),
         dim=shape("token_emb.0.emb.weight")[1],
         layers=layers,
         heads=shape("attn_layers.layers.0.1.to_q.weight")[0] // _HEAD_DIM,
         head_dim=_HEAD_DIM,
-        context=shape("pos_emb.emb.weight")[0] if absolute else int(arguments.get("max_seq_len", 1024)),
+        context=shape("pos_emb.emb.weight")[0] if absolute else arguments.get("max_seq_len", 1024),
         positions="absolute" if absolute else "rotary" if rotary else "none",
         rotary_dims=_ROTARY_DIMS if rotary else None,
         rotary_values=rotary,

@@ -238,15 +238,23 @@ class Model:
         return (events[0] for _, events in decoded)
 
 
-def load_model(path: str | os.PathLike[str] | None = None, *, device: str | torch.device = "cpu") -> Model:
-    """Load a model: the one that mmt ships, or a checkpoint folder.
+def load_model(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+) -> Model:
+    """Load a model: the one that mmt ships, a checkpoint folder, or one of the original code's.
 
     Parameters
     ----------
     path : path, optional
-        A checkpoint folder, or a run folder of the original code. Default: the shipped model.
+        A checkpoint folder; a run folder of the original code, or a bare `.pt` file of it. Default: the shipped model.
     device : str
         "auto" (a GPU where there is one), "cpu", "cuda", "mps".
+    arguments : mapping or path, optional
+        For a bare `.pt` file: what stands in its run's `train-args.json`, or that file. Weights with a table of positions
+        need none.
 
     Returns
     -------
@@ -258,10 +266,14 @@ def load_model(path: str | os.PathLike[str] | None = None, *, device: str | torc
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is of another format version or corrupt.
+        If it is of another format version or corrupt; if `arguments` are needed, or given to a checkpoint folder of ours.
     """
     path = shipped("checkpoints", "default") if path is None else path
-    return Model(read_authors_run(path) if is_authors_run(path) else read_checkpoint(path)).to(device)
+    if is_authors_run(path):
+        return Model(read_authors_run(path, arguments)).to(device)
+    if arguments is not None:
+        raise ValueError(f"{path} is no run of the original code; its arguments stand in its own files, leave them out")
+    return Model(read_checkpoint(path)).to(device)
 
 
 def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:

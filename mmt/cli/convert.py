@@ -1,0 +1,46 @@
+"""mmt-convert: a checkpoint of the original code as a checkpoint folder of ours."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmt.cli.common import add_habits, parser, run
+
+_EXAMPLES = """examples:
+  mmt-convert exp/sod/ape -o checkpoints/sod-ape
+  mmt-convert best_model.pt --arguments train-args.json -o checkpoints/sod-rpe
+then: mmt-generate --checkpoint checkpoints/sod-ape -o piece.mid
+"""
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return run(_parser(), _convert, given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    arguments = parser(
+        "mmt-convert",
+        "Write a checkpoint of the original code as a checkpoint folder that computes the same.",
+        _EXAMPLES,
+    )
+    arguments.add_argument("run", type=Path, help="a run folder of the original code, or a .pt file of its weights")
+    arguments.add_argument(
+        "--arguments",
+        type=Path,
+        metavar="FILE",
+        help="the train-args.json of a .pt file (default: that of the run folder)",
+    )
+    arguments.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint folder to write")
+    add_habits(arguments)
+    return arguments
+
+
+def _convert(chosen: argparse.Namespace) -> None:
+    from mmt.model.authors import convert_authors_run
+
+    folder = convert_authors_run(chosen.run, chosen.output, chosen.arguments, overwrite=chosen.overwrite)
+    if not chosen.quiet:
+        print(f"{folder}: try mmt-generate --checkpoint {folder} -o piece.mid")
