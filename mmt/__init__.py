@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmt.analysis import attention as attention
     from mmt.analysis import likelihood as likelihood
     from mmt.analysis import metrics as metrics
+    from mmt.analysis import originality as originality
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
     from mmt.music.files import read as read
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mmt.sampling.model import Model as Model
     from mmt.sampling.model import load_model as load_model
     from mmt.sampling.model import new_model as new_model
+    from mmt.training.fine_tune import fine_tune as fine_tune
     from mmt.training.recipe import load_recipe as load_recipe
     from mmt.training.train import train as train
 
@@ -53,9 +55,11 @@ _HOME = {
     "prepare": "mmt.corpus.prepare",
     "load_recipe": "mmt.training.recipe",
     "train": "mmt.training.train",
+    "fine_tune": "mmt.training.fine_tune",
     "attention": "mmt.analysis.attention",
     "metrics": "mmt.analysis.metrics",
     "likelihood": "mmt.analysis.likelihood",
+    "originality": "mmt.analysis.originality",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
