@@ -1,11 +1,13 @@
 """What the commands share: their habits, and how they end.
 
-Exit status 0: done; 1: failed; 2: wrong usage; 130: stopped by Ctrl-C. An error is one line; `--debug` shows the traceback.
+Exit status 0: done; 1: failed; 2: wrong usage; 130: stopped by Ctrl-C, 143: by SIGTERM. An error is one line; `--debug`
+shows the traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -51,9 +53,10 @@ def run(
                 warnings.filterwarnings("always", category=LeftOutWarning)
                 warnings.showwarning = lambda message, *_, **__: print(f"{arguments.prog}: {message}", file=sys.stderr)
             command(chosen)
-    except KeyboardInterrupt:
-        print(f"{arguments.prog}: stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        print(f"{arguments.prog}: stopped{f': {stopped}' if str(stopped) else ''}", file=sys.stderr)
+        # As shells count it: 128 and the number of the signal, which is Ctrl-C's unless it says another.
+        return 128 + int(getattr(stopped, "signal", signal.SIGINT))
     except Exception as error:
         if chosen.debug:
             raise

@@ -1,41 +1,75 @@
-"""mmt-train: train a model on a prepared corpus, by a recipe."""
+"""mmt-train: train a model on a prepared corpus, by a recipe; or go on with a trained one on one's own files."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import add_habits, parser, run, wants_progress
+from mmt.cli.common import UsageError, add_habits, parser, run, wants_progress
 
 _EXAMPLES = """examples:
-  mmt-train default --corpus data/mine -o runs/mine
-  mmt-train configs/paper.yaml --corpus data/mine -o runs/paper trainer.devices=2 trainer.strategy=ddp
+  mmt-train --fine-tune default my_midis/                     one's own files, from nothing to a model
+  mmt-train --fine-tune default my_midis/ more.zip --lora -o runs/mine
+  mmt-train default --corpus data/mine -o runs/mine           anew, on a corpus that mmt-prepare made
   mmt-train default --corpus data/mine -o runs/mine --resume
+  mmt-train configs/paper.yaml --corpus data/mine -o runs/paper trainer.devices=2 trainer.strategy=ddp
 then: mmt-generate --checkpoint runs/mine/best -o piece.mid
 """
+
+_OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
+_LORA_RANK = 8
+# Where a process finds its number: as torchrun and Lightning set it, and as SLURM does.
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return run(_parser(), _train, given)
+    return run(_parser(), _run, given)
 
 
 def _parser() -> argparse.ArgumentParser:
-    arguments = parser("mmt-train", "Train a model on a corpus that mmt-prepare made.", _EXAMPLES)
-    arguments.add_argument("recipe", help="the name of a recipe (paper, default, tiny), or a YAML file")
+    arguments = parser("mmt-train", "Train a model, or go on with a trained one on your own music.", _EXAMPLES)
     arguments.add_argument(
-        "overrides", nargs="*", metavar="SECTION.ENTRY=VALUE", help="entries of the recipe to change"
+        "recipe",
+        nargs="+",
+        metavar="RECIPE | SOURCES",
+        help="the name of a recipe (paper, default, tiny), or a YAML file; with --fine-tune: files, folders and archives "
+        "of music, or a corpus; and entries of the recipe to change, SECTION.ENTRY=VALUE",
     )
-    arguments.add_argument("--corpus", type=Path, required=True, help="the folder of the corpus")
-    arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder of the run")
+    arguments.add_argument("--corpus", type=Path, help="the folder of the corpus")
+    arguments.add_argument(
+        "-o", "--output", type=Path, help="the folder of the run (with --fine-tune: runs/NAME if not given)"
+    )
+    arguments.add_argument(
+        "--fine-tune",
+        metavar="BASE",
+        help="go on with this model: default, a checkpoint folder, or a run folder of the original code",
+    )
+    arguments.add_argument(
+        "--lora",
+        nargs="?",
+        type=int,
+        const=_LORA_RANK,
+        metavar="RANK",
+        help=f"learn low-rank additions to the weights alone (of rank {_LORA_RANK} if none is given)",
+    )
     arguments.add_argument(
         "--from",
         dest="start_from",
-        metavar="CHECKPOINT",
-        type=Path,
-        help="begin with the weights of this checkpoint folder",
+        metavar="BASE",
+        help="begin with the weights of this model, which must fit the recipe",
+    )
+    arguments.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out pieces whose name, source, licence or composer is like this, such as '*Chopin*'; may be repeated",
     )
     arguments.add_argument("--seed", type=int, help="in place of the recipe's")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; short for trainer.accelerator=…")
@@ -46,20 +80,41 @@ def _parser() -> argparse.ArgumentParser:
     return arguments
 
 
-def _train(chosen: argparse.Namespace) -> None:
-    from mmt.training.recipe import load_recipe
-    from mmt.training.train import train
-
+def _run(chosen: argparse.Namespace) -> None:
     # What Lightning has to tell of devices and tips is not what a musician waits for.
-    logging.getLogger("lightning.pytorch").setLevel(logging.INFO if chosen.debug else logging.ERROR)
-    overrides = list(chosen.overrides)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.INFO if chosen.debug else logging.ERROR)
+    # Of processes that train together, one speaks.
+    chosen.quiet = chosen.quiet or any(os.environ.get(name, "0") != "0" for name in _RANKS)
+    overrides = [part for part in chosen.recipe if _OVERRIDE.match(part) and not Path(part).exists()]
+    named = [part for part in chosen.recipe if part not in overrides]
     if chosen.seed is not None:
         overrides.append(f"seed={chosen.seed}")
     if chosen.device != "auto":
         overrides.append(f"trainer.accelerator={'gpu' if chosen.device == 'cuda' else chosen.device}")
-    recipe = load_recipe(chosen.recipe, overrides)
+    if chosen.fine_tune is None:
+        _train(chosen, named, overrides)
+    else:
+        _fine_tune(chosen, named, overrides)
+
+
+def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
+    from mmt.training.recipe import load_recipe
+    from mmt.training.train import train
+
+    if len(named) != 1:
+        raise UsageError(
+            f"one recipe is needed, not {len(named)}: {' '.join(named) or 'none'}; an override is SECTION.ENTRY=VALUE"
+        )
+    for name in ("corpus", "output"):
+        if getattr(chosen, name) is None:
+            raise UsageError(f"--{name} is needed, unless you --fine-tune")
+    if chosen.lora is not None:
+        overrides.append(f"optimizer.lora_rank={chosen.lora}")
+    if chosen.exclude:
+        overrides.append(f"data.exclude={_yaml_list(chosen.exclude)}")
     best = train(
-        recipe,
+        load_recipe(named[0], overrides),
         chosen.corpus,
         chosen.output,
         start_from=chosen.start_from,
@@ -67,5 +122,37 @@ def _train(chosen: argparse.Namespace) -> None:
         overwrite=chosen.overwrite,
         progress=wants_progress(chosen),
     )
+    _say(chosen, f"{best}: the best checkpoint", best)
+
+
+def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
+    from mmt.training.fine_tune import fine_tune
+
+    if chosen.start_from is not None:
+        raise UsageError("--from and --fine-tune both name a model to begin with; give one")
+    sources = [*([chosen.corpus] if chosen.corpus is not None else []), *map(Path, named)]
+    done = fine_tune(
+        chosen.fine_tune,
+        sources,
+        chosen.output,
+        lora_rank=chosen.lora,
+        overrides=overrides,
+        exclude=chosen.exclude,
+        seed=chosen.seed or 0,
+        jobs=-1,
+        resume=chosen.resume,
+        overwrite=chosen.overwrite,
+        progress=wants_progress(chosen),
+        say=None if chosen.quiet else print,
+    )
+    _say(chosen, str(done), done.checkpoint)
+
+
+def _say(chosen: argparse.Namespace, what: str, best: Path) -> None:
     if not chosen.quiet:
-        print(f"{best}: the best checkpoint; try mmt-generate --checkpoint {best} -o piece.mid")
+        print(f"{what}\ntry it: mmt-generate --checkpoint {best} -o piece.mid")
+
+
+def _yaml_list(words: Sequence[str]) -> str:
+    # JSON's strings are YAML's.
+    return json.dumps(list(words))

@@ -39,7 +39,7 @@ class NetworkConfig:
     """Share of activations dropped in training, after the embeddings, in attention and in the feed-forward; [0, 1)."""
 
     def __post_init__(self) -> None:
-        if len(self.sizes) != 6 or min(self.sizes) < 2:
+        if len(self.sizes) != 6 or not all(_is_whole(size, 2) for size in self.sizes):
             raise ValueError(f"sizes must be six numbers of at least 2 codes, not {self.sizes}")
         for name in ("dim", "layers", "heads", "head_dim"):
             if not _is_whole(getattr(self, name), 1):
@@ -50,12 +50,16 @@ class NetworkConfig:
             raise ValueError(f"positions is {self.positions!r}; choose one of {', '.join(get_args(Positions))}")
         if self.output not in get_args(Heads):
             raise ValueError(f"output is {self.output!r}; choose one of {', '.join(get_args(Heads))}")
+        if not isinstance(self.rotary_values, bool):
+            raise ValueError(f"rotary_values is {self.rotary_values!r}; it must be true or false")
+        if self.rotary_dims is not None and not _is_whole(self.rotary_dims, 2):
+            raise ValueError(f"rotary_dims is {self.rotary_dims!r}; it must be an even number, or null for all")
         turning = self.head_dim if self.rotary_dims is None else self.rotary_dims
         if self.positions == "rotary" and (turning % 2 or not 2 <= turning <= self.head_dim):
             raise ValueError(
                 f"{turning} dimensions of a head of {self.head_dim} cannot turn; rotary positions need an even number of them"
             )
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,8 +72,10 @@ class NetworkConfig:
         known = [field.name for field in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"unknown entry {unknown[0]!r} in the network; known are {', '.join(known)}")
+        if "sizes" in values and not isinstance(values["sizes"], list | tuple):
+            raise ValueError(f"sizes must be six numbers, not {values['sizes']!r}")
         return cls(**{**values, **({"sizes": tuple(values["sizes"])} if "sizes" in values else {})})
 
 
 def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and value >= least
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

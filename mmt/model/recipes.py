@@ -5,8 +5,10 @@ A recipe is given by the name of one that mmt ships ("paper", "default", "tiny")
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +61,33 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
 def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
     """The representation and network that a recipe describes; the network's sizes follow from the representation."""
     values = _section(recipe, "representation")
+    check_entries(values, ["preset", *Representation().to_dict()], "representation")
     preset = values.pop("preset", "paper")
     presets = {"paper": Representation(), "slides": Representation.slides()}
     if preset not in presets:
         raise ValueError(f"unknown preset {preset!r} of the representation; choose one of {', '.join(presets)}")
+    for name in ("resolution", "beats"):
+        if type(values.get(name, 1)) is not int:
+            raise ValueError(f"representation.{name} is {values[name]!r}; it must be a whole number")
     representation = Representation.from_dict(presets[preset].to_dict() | values)
     network = _section(recipe, "network")
+    check_entries(network, [field.name for field in fields(NetworkConfig)], "network")
     return representation, NetworkConfig.from_dict(network | {"sizes": representation.sizes})
+
+
+def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> None:
+    """Raise a `ValueError` for the first entry of a section that is not known, with the nearest that is.
+
+    >>> check_entries(["max_step"], ["max_steps", "patience"], "trainer")
+    Traceback (most recent call last):
+    ValueError: unknown entry trainer.max_step; did you mean max_steps? known are max_steps, patience
+    """
+    for entry in values:
+        if entry not in known:
+            near = difflib.get_close_matches(str(entry), known, n=1)
+            name = f"entry {section}.{entry}" if section else f"section {entry!r} of the recipe"
+            offer = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"unknown {name}; {offer}known are {', '.join(known)}")
 
 
 def _section(recipe: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -21,17 +21,23 @@ from mmt.training.stopping import StopHere, StopSignals
 
 
 class WriteCheckpoints(Callback):
-    """After each validation: `last`, and `best` where the loss per note on the validation split is the lowest so far."""
+    """After each validation: `last`, and `best` where the loss per note on the validation split is the lowest so far.
+
+    `before` is that loss of the model that the training began with, where it was trained before; else none.
+    """
 
     def __init__(self, folder: Path, data: Mapping[str, Any]) -> None:
         self.folder, self.data = folder, dict(data)
         self.best = float("inf")
+        self.before: float | None = None
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero or "valid/loss" not in trainer.callback_metrics:
             return
         assert isinstance(module, TrainingModule)
         validation = {name: round(float(trainer.callback_metrics[f"valid/{name}"]), 4) for name in ("loss", *FIELDS)}
+        if trainer.global_step == 0:
+            self.before = validation["loss"]
         recipe = module.recipe
         training = {
             "recipe": {
@@ -39,6 +45,7 @@ class WriteCheckpoints(Callback):
             },
             "steps": trainer.global_step,
             "validation": validation,
+            "before": self.before,
             "data": self.data,
             "torch": str(torch.__version__),
         }
@@ -50,10 +57,10 @@ class WriteCheckpoints(Callback):
             write_checkpoint(self.folder / "best", checkpoint, card=card)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "before": self.before}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best, self.before = state_dict["best"], state_dict["before"]
 
 
 class SaveState(StateSaver):
@@ -65,7 +72,6 @@ class SaveState(StateSaver):
 
     def __init__(self, path: Path, every: int, signals: StopSignals) -> None:
         self.path, self.every, self.signals = path, every, signals
-        self.saved: int | None = None
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, place: int
@@ -75,21 +81,22 @@ class SaveState(StateSaver):
         # A batch whose step goes on with the next one is nothing to stop at; a validation that follows belongs to the step.
         if (place + 1) % chosen.accumulate or step % chosen.validate_every == 0:
             return
-        stop = self._asked_to_stop(trainer)
-        if stop or step % self.every == 0 or step == chosen.max_steps:
-            self._save(trainer)
-        if stop:
-            raise StopHere
+        self._heed(trainer, due=step % self.every == 0 or step == chosen.max_steps)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._save(trainer)
-            if self._asked_to_stop(trainer):
-                raise StopHere
+            self._heed(trainer, due=True)
 
-    def _asked_to_stop(self, trainer: lightning.Trainer) -> bool:
-        """Whether any of the processes that train together has been asked to: they save and stop together."""
-        return trainer.strategy.reduce_boolean_decision(bool(self.signals.received), all=False)
+    def _heed(self, trainer: lightning.Trainer, *, due: bool) -> None:
+        """Save the state if it is due or a signal asks for it; processes that train together do it together."""
+        agree = trainer.strategy.reduce_boolean_decision
+        stop = agree(bool(self.signals.received), all=False)
+        if due or stop:
+            self._save(trainer)
+        if agree(self.signals.asked_to_requeue, all=False):
+            self.signals.requeue()
+        if stop:
+            raise StopHere
 
     def _save(self, trainer: lightning.Trainer) -> None:
         partial = self.path.with_name(f".{self.path.name}-new")
@@ -103,4 +110,3 @@ class SaveState(StateSaver):
         finally:
             if trainer.is_global_zero:
                 partial.unlink(missing_ok=True)
-        self.saved = trainer.global_step

@@ -51,7 +51,7 @@ def model_card(checkpoint: Checkpoint) -> str:
         f"A Multitrack Music Transformer of {size:,} parameters, trained for {training['steps']:,} steps.",
         *_origin(data.get("base")),
         "",
-        f"Loss on the validation split: {validation['loss']:.3f} nats per note. Mean nats per counted target of each field:",
+        _measure(training["recipe"]).format(loss=validation["loss"]),
         "",
         "| " + " | ".join(FIELDS) + " |",
         "|" + "---|" * len(FIELDS),
@@ -62,6 +62,15 @@ def model_card(checkpoint: Checkpoint) -> str:
         *_data(data),
     ]
     return "\n".join(lines)
+
+
+def _measure(recipe: Mapping[str, Any]) -> str:
+    if recipe.get("compat") == "authors":
+        return (
+            "Validation loss as the original code takes it, over beginnings of pieces with padding and zeros counted: "
+            "{loss:.3f}, the sum of the fields' means:"
+        )
+    return "Loss on the validation split: {loss:.3f} nats per note. Mean nats per counted target of each field:"
 
 
 def _origin(base: Mapping[str, Any] | None) -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from mmt.corpus.windows import Batch
 from mmt.model.network import Network
 from mmt.representation.codes import FIELDS
-from mmt.training.loss import Losses, losses
+from mmt.training.loss import Losses, authors_losses, losses
 from mmt.training.low_rank import add_low_rank
 from mmt.training.recipe import Recipe
 
@@ -96,6 +96,10 @@ class TrainingModule(lightning.LightningModule):
         return Losses(*(self.trainer.strategy.reduce(part.float(), reduce_op="sum") for part in _parts(found)))
 
     def _losses(self, batch: Batch) -> Losses:
+        if self.recipe.compat == "authors":
+            places = torch.arange(batch.codes.shape[1] - 1, device=batch.codes.device)
+            logits = self.network(batch.codes[:, :-1], places < batch.lengths[:, None], targets=batch.codes[:, 1:])
+            return authors_losses(logits, batch.codes)
         # No mask: padding stands behind the events, where nothing causal can see it, and its targets do not count.
         return losses(self.network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
 

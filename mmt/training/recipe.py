@@ -1,15 +1,18 @@
 """What a training is: every number of a recipe, documented under its name, and how a YAML file becomes one.
 
 Sections: `representation` and `network` (the model), `data`, `optimizer`, `trainer`, `sampling` (defaults of the
-trained model), `seed`.
+trained model), `seed`, `compat`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
+from inspect import signature
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,10 +20,13 @@ import yaml
 
 from mmt.corpus.windows import Augmentation
 from mmt.model.config import NetworkConfig
-from mmt.model.recipes import parts_of, read_recipe
+from mmt.model.recipes import check_entries, parts_of, read_recipe
 from mmt.representation.codes import Representation
+from mmt.sampling.filters import Filters
 
 OptimizerName = Literal["adam", "adamw"]
+Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"]
+Compat = Literal["authors"] | None
 Section = TypeVar("Section")
 
 
@@ -76,8 +82,9 @@ class Optimizer:
     def __post_init__(self) -> None:
         if self.name not in get_args(OptimizerName):
             raise ValueError(f"optimizer {self.name!r} is unknown; choose one of {', '.join(get_args(OptimizerName))}")
-        if not self.learning_rate > 0 or not self.clip > 0:
-            raise ValueError("learning_rate and clip must be above 0")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are {self.betas}; they must be two numbers from 0 to below 1")
         if not self.weight_decay >= 0:
@@ -115,11 +122,13 @@ class Trainer:
     """Steps between validations; checkpoints are written then."""
     save_every: int = 250
     """Steps between savings of the whole state, from which a training that was killed goes on; a validation saves it too."""
+    log_every: int = 10
+    """Steps between rows of the log."""
     patience: int | None = 20
     """Stop after so many validations without gain; none: never."""
     accumulate: int = 1
     """Batches whose gradients make a step."""
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     """Lightning's name of the arithmetic: 32-true, bf16-mixed, …"""
     accelerator: str = "auto"
     """auto, cpu, gpu, …"""
@@ -137,9 +146,13 @@ class Trainer:
     """Whether Weights & Biases logs too (needs its package; offline unless this machine is logged in)."""
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "validate_every", "save_every", "accumulate", "num_nodes"):
+        for name in ("max_steps", "validate_every", "save_every", "log_every", "accumulate", "num_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision is {self.precision!r}; choose one of {', '.join(get_args(Precision))}")
+        if self.devices != "auto" and not (isinstance(self.devices, int) and self.devices >= 1):
+            raise ValueError(f"devices is {self.devices!r}; it must be a whole number of at least 1, or auto")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is {self.patience}; it must be at least 1, or null for none")
 
@@ -155,6 +168,26 @@ class Recipe:
     trainer: Trainer
     sampling: Mapping[str, Any]
     seed: int
+    compat: Compat = None
+    """authors: windows and loss of the original code, traps included, to compare with its losses; none: those put right."""
+
+    def __post_init__(self) -> None:
+        if self.compat not in (None, "authors"):
+            raise ValueError(f"compat is {self.compat!r}; it must be authors, or null")
+        if self.compat and (
+            self.data.augmentation != Augmentation(self.data.augmentation.pitch_shift)
+            or self.data.validation_windows is not None
+        ):
+            raise ValueError(
+                "compat: authors knows no start_share, length_exponent or validation_windows; leave them out"
+            )
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must be at least 0")
+        check_entries(self.sampling, list(signature(Filters.of).parameters), "sampling")
+        try:
+            Filters.of(**self.sampling)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"sampling: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for YAML and JSON."""
@@ -180,11 +213,19 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     10
     """
     values = read_recipe(recipe)
+    try:
+        return recipe_of(values, overrides)
+    except ValueError as error:
+        raise ValueError(f"{recipe}: {error}") from error
+
+
+def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of plain values, as `Recipe.to_dict` gives them, with single entries changed; errors as `load_recipe`."""
+    changed: dict[str, Any] = deepcopy(dict(values))
     for override in overrides:
-        _apply(values, override)
-    known = [entry.name for entry in fields(Recipe)]
-    if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"{recipe} has an unknown section {unknown[0]!r}; known are {', '.join(known)}")
+        _apply(changed, override)
+    values = changed
+    check_entries(values, [entry.name for entry in fields(Recipe)], "")
     representation, network = parts_of(values)
     data = _mapping(values.get("data"), "data")
     augmentation = _section(Augmentation, data.pop("augmentation", None), "data.augmentation")
@@ -196,6 +237,7 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
         trainer=_section(Trainer, values.get("trainer"), "trainer"),
         sampling=_mapping(values.get("sampling"), "sampling"),
         seed=_typed(values.get("seed", 0), int, "seed"),
+        compat=values.get("compat"),
     )
 
 
@@ -219,8 +261,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 def _section(kind: type[Section], values: Any, name: str) -> Section:
     values = _mapping(values, name)
     hints = get_type_hints(kind)
-    if unknown := sorted(set(values) - set(hints)):
-        raise ValueError(f"unknown entry {name}.{unknown[0]}; known are {', '.join(hints)}")
+    check_entries(values, list(hints), name)
     return kind(**{entry: _typed(value, hints[entry], f"{name}.{entry}") for entry, value in values.items()})
 
 

@@ -48,11 +48,8 @@ class WriteSamples(Callback):
 
         recipe, step = module.recipe, trainer.global_step
         model = Model(Checkpoint(module.trained_network().float(), recipe.representation, recipe.sampling))
-        limits = {
-            "max_events": min(_EVENTS, recipe.network.context),
-            "max_beats": min(_BEATS, recipe.representation.beats),
-        }
-        piece = model.generate(seed=self.seed, **limits)[0]
+        events, beats = min(_EVENTS, recipe.network.context), min(_BEATS, recipe.representation.beats)
+        piece = model.generate(seed=self.seed, max_events=events, max_beats=beats)[0]
         music = decode(piece, representation=recipe.representation)
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{step}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import lightning
 from lightning.pytorch.callbacks import Callback
+from lightning.fabric.plugins.environments import SLURMEnvironment
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_REQUEUE = signal.SIGUSR1
 
 
 class TrainingStopped(KeyboardInterrupt):
@@ -26,30 +28,47 @@ class StopHere(Exception):  # noqa: N818 (no error, but Lightning lets an except
 
 
 class StopSignals(Callback):
-    """Notes the first signal that asks to stop; a second one of the same kind has its usual effect, at once.
+    """Notes a signal that asks to stop, or SLURM's to queue the job anew; a second Ctrl-C is not waited for.
 
-    Lightning's own handler would end the process after any batch, whether its step is done or not. On SLURM, Lightning's
-    signal to queue the job anew stays as it is.
+    Lightning's own handlers act at once, in the middle of a step: one ends the process, the other saves a state that counts
+    a batch too many, and all later validations come one step early. A context: behind it the signals are what they were.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        self._usual: dict[signal.Signals, Any] = {}
+        self.asked_to_requeue = False
+        self._requeue: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def __enter__(self) -> Self:
         # Only the main thread of a program may say what a signal does.
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                self._usual[number] = signal.signal(number, self._note)
+            self._before = {number: signal.getsignal(number) for number in (*_SIGNALS, _REQUEUE)}
+        return self
 
-    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self.forget()
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def forget(self) -> None:
-        """Give the signals their usual effect again."""
-        while self._usual:
-            signal.signal(*self._usual.popitem())
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if not self._before:
+            return
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+        # Where SLURM runs the job, Lightning has set this one before.
+        if isinstance(trainer._accelerator_connector.cluster_environment, SLURMEnvironment):
+            self._requeue = signal.signal(_REQUEUE, self._note_requeue)
+
+    def requeue(self) -> None:
+        """What Lightning does at that signal: save the state, and have SLURM queue the job anew."""
+        self.asked_to_requeue = False
+        if callable(self._requeue):
+            self._requeue(_REQUEUE, None)
+
+    def _note_requeue(self, number: int, _: FrameType | None) -> None:
+        self.asked_to_requeue = True
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.received = number
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)

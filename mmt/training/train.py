@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Sampler
 
+from mmt.corpus.authors_windows import AuthorsTrainingBatches, AuthorsValidationBatches
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.training.base import fitting_weights, read_base
@@ -91,8 +92,7 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
         (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
     done = _steps_done(_state(output)) if resume else 0
-    signals = StopSignals()
-    with isolate_rng(), warnings.catch_warnings():
+    with isolate_rng(), warnings.catch_warnings(), StopSignals() as signals:
         # Batch i is the same whoever draws it and when (see TrainingBatches): the loader needs no state to go on.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer = _trainer(recipe, output, data, signals, progress, done)
@@ -101,8 +101,6 @@ def train(
             _fit(trainer, module, loaders, _state(output) if resume else None, validate_first=start_from is not None)
         except (StopHere, KeyboardInterrupt, SystemExit) as error:
             _end_early(error, trainer, output, signals)
-        finally:
-            signals.forget()
     return output / "best"
 
 
@@ -206,13 +204,13 @@ def _trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         accumulate_grad_batches=chosen.accumulate,
-        precision=chosen.precision,  # type: ignore[arg-type]
+        precision=chosen.precision,
         accelerator=chosen.accelerator,
         devices=chosen.devices,
         strategy=chosen.strategy,
         num_nodes=chosen.num_nodes,
         logger=loggers(recipe, output, done),
-        log_every_n_steps=min(10, chosen.max_steps),
+        log_every_n_steps=min(chosen.log_every, chosen.max_steps),
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -224,23 +222,41 @@ def _trainer(
 def _loaders(
     recipe: Recipe, training: Corpus, validation: Corpus, trainer: lightning.Trainer
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    limits = Limits(recipe.network.context + 1, recipe.representation.beats)
-    data = recipe.data
-    parts = recipe.trainer.accumulate * trainer.world_size
-    batches = TrainingBatches(
-        training,
-        limits,
-        batch_size=data.batch_size,
-        steps=recipe.trainer.max_steps,
-        augmentation=data.augmentation,
-        seed=recipe.seed,
-        parts=parts,
-    )
+    data, parts = recipe.data, recipe.trainer.accumulate * trainer.world_size
+    batches, checks = _batches(recipe, training, validation, parts)
     options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
-    checks = ValidationBatches(validation, limits, batch_size=data.batch_size, windows=data.validation_windows)
     return (
         DataLoader(batches, sampler=_Turns(len(batches), trainer, each_step=parts), **options),
         DataLoader(checks, sampler=_Turns(len(checks), trainer), **options),
+    )
+
+
+def _batches(
+    recipe: Recipe, training: Corpus, validation: Corpus, parts: int
+) -> tuple[TrainingBatches | AuthorsTrainingBatches, ValidationBatches | AuthorsValidationBatches]:
+    data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
+    if recipe.compat == "authors":
+        limits, count = Limits(context, beats), recipe.trainer.max_steps * parts
+        shift = data.augmentation.pitch_shift
+        return (
+            AuthorsTrainingBatches(
+                training, limits, batch_size=data.batch_size, count=count, pitch_shift=shift, seed=recipe.seed
+            ),
+            AuthorsValidationBatches(validation, limits, batch_size=data.batch_size),
+        )
+    # The last event of a window is only predicted.
+    limits = Limits(context + 1, beats)
+    return (
+        TrainingBatches(
+            training,
+            limits,
+            batch_size=data.batch_size,
+            steps=recipe.trainer.max_steps,
+            augmentation=data.augmentation,
+            seed=recipe.seed,
+            parts=parts,
+        ),
+        ValidationBatches(validation, limits, batch_size=data.batch_size, windows=data.validation_windows),
     )
 
 

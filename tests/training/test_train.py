@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import lightning
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
-from torch import Tensor
+from runs import (
+    assert_same_weights,
+    free_port,
+    interrupted_at,
+    log,
+    logged,
+    quiet_lightning,
+    tiny,
+    validation_losses,
+    weights,
+)
 
 import mmt
 from mmt.corpus.storage import Corpus
@@ -27,59 +33,10 @@ from mmt.representation.codes import FIELDS
 from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
-from mmt.training.recipe import Recipe, load_recipe
+from mmt.training.recipe import load_recipe
 from mmt.training.train import _loaders, _Turns, train
 
-pytestmark = [
-    # Lightning asks PyTorch a question that PyTorch wants asked otherwise.
-    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
-    # They tell us of settings that a test with twelve pieces on two cores has no use for.
-    pytest.mark.filterwarnings("ignore:The '(train|val)_dataloader' does not have many workers"),
-]
-
-
-def tiny(*changes: str) -> Recipe:
-    return load_recipe("tiny", ["trainer.max_steps=12", "trainer.validate_every=4", "data.batch_size=2", *changes])
-
-
-def weights(folder: Path) -> dict[str, Tensor]:
-    return safetensors.torch.load_file(folder / "model.safetensors")
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    ours, theirs = weights(one), weights(other)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.equal(tensor, theirs[name]), name
-
-
-def log(run: Path) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
-    for file in sorted((run / "log").rglob("metrics.csv"), key=lambda file: int(file.parent.name.split("-")[-1])):
-        rows += csv.DictReader(file.read_text().splitlines())
-    return rows
-
-
-def validation_losses(run: Path) -> list[float]:
-    return [float(row["valid/loss"]) for row in log(run) if row["valid/loss"]]
-
-
-@contextmanager
-def interrupted_at(step: int) -> Iterator[None]:
-    """Stop whatever trains at the beginning of a step, as an error would."""
-    start = TrainingModule.on_train_batch_start
-
-    def stop(self: TrainingModule, *arguments: object) -> None:
-        if self.trainer.global_step == step:
-            raise RuntimeError("the power fails")
-        start(self, *arguments)  # type: ignore[arg-type]
-
-    TrainingModule.on_train_batch_start = stop  # type: ignore[assignment,method-assign]
-    try:
-        with pytest.raises(RuntimeError, match="the power fails"):
-            yield
-    finally:
-        TrainingModule.on_train_batch_start = start  # type: ignore[method-assign]
+pytestmark = quiet_lightning
 
 
 @pytest.fixture(scope="module")
@@ -291,32 +248,65 @@ def test_devices_take_turns_and_none_goes_without(count: int, devices: int) -> N
 
 
 @pytest.mark.slow
-def test_two_processes_train_together_and_go_on_together(corpus: Path, tmp_path: Path) -> None:
-    changes = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.validate_every=2", "trainer.patience=5"]
+def test_two_processes_train_as_one_with_the_same_windows(corpus: Path, tmp_path: Path) -> None:
+    # Begun by torchrun, gone on with by Lightning's own launcher: twice two windows a step are one process' four.
+    both = [
+        "trainer.validate_every=2",
+        "trainer.patience=5",
+        "optimizer.clip=1e9",
+        "data.augmentation.length_exponent=0",
+    ]
+    changes = [*both, "trainer.devices=2", "trainer.strategy=ddp"]
     code = "\n".join(
         (
             "import sys, mmt",
-            f"recipe = mmt.load_recipe('tiny', [*{changes}, 'trainer.max_steps=' + sys.argv[2]])",
-            f"mmt.train(recipe, {str(corpus)!r}, sys.argv[1], resume=sys.argv[3] == 'resume')",
+            f"recipe = mmt.load_recipe('tiny', [*{changes}, 'data.batch_size=2', 'trainer.max_steps=' + sys.argv[1]])",
+            f"mmt.train(recipe, {str(corpus)!r}, {str(tmp_path / 'two')!r}, resume=sys.argv[2] == 'resume')",
         )
     )
     (tmp_path / "go.py").write_text(code)
-    for run, steps, how in (("whole", 6, "new"), ("run", 4, "new"), ("run", 6, "resume")):
-        subprocess.run([sys.executable, tmp_path / "go.py", tmp_path / run, str(steps), how], check=True, timeout=300)
-    assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
-    # Two devices see two batches a step: the same as two batches accumulated on one.
-    alone = load_recipe("tiny", ["trainer.accumulate=2", "trainer.validate_every=2", "trainer.max_steps=6"])
-    train(alone, corpus, tmp_path / "alone")
-    for name, tensor in weights(tmp_path / "alone" / "last").items():
-        torch.testing.assert_close(tensor, weights(tmp_path / "whole" / "last")[name], rtol=1e-3, atol=1e-3)
-    assert validation_losses(tmp_path / "whole") == pytest.approx(validation_losses(tmp_path / "alone"), rel=1e-3)
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+    ]
+    for launcher, steps, how in ((torchrun, 4, "new"), ([sys.executable], 6, "resume")):
+        subprocess.run([*launcher, tmp_path / "go.py", str(steps), how], check=True, timeout=300, capture_output=True)
+    alone = load_recipe("tiny", [*both, "data.batch_size=4", "trainer.max_steps=6"])
+    train(alone, corpus, tmp_path / "one")
+    for name in ("train/loss", "valid/loss", *(f"valid/{field}" for field in FIELDS)):
+        one, two = logged(tmp_path / "one", name), logged(tmp_path / "two", name)
+        assert len(one) == len(two) > 0
+        assert two == pytest.approx(one, rel=1e-4)
+    for name, tensor in weights(tmp_path / "one" / "last").items():
+        torch.testing.assert_close(tensor, weights(tmp_path / "two" / "last")[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_weighs_every_note_alike_however_it_is_dealt_out(corpus: Path, tmp_path: Path) -> None:
+    # Windows of very different lengths: a mean of the batches' means would be another number.
+    both = [
+        "optimizer.name=adam",
+        "optimizer.clip=1e9",
+        "trainer.max_steps=3",
+        "trainer.validate_every=3",
+        "network.context=20",
+    ]
+    train(load_recipe("tiny", [*both, "data.batch_size=6"]), corpus, tmp_path / "one")
+    train(load_recipe("tiny", [*both, "data.batch_size=2", "trainer.accumulate=3"]), corpus, tmp_path / "three")
+    assert logged(tmp_path / "three", "train/loss") == pytest.approx(logged(tmp_path / "one", "train/loss"), rel=1e-5)
+    for name, tensor in weights(tmp_path / "one" / "last").items():
+        torch.testing.assert_close(tensor, weights(tmp_path / "three" / "last")[name], rtol=1e-3, atol=1e-5)
 
 
 def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
     callback = WriteCheckpoints(tmp_path, {})
-    assert callback.state_dict() == {"best": float("inf")}
-    callback.load_state_dict({"best": 3.0})
-    assert callback.best == 3.0
+    assert callback.state_dict() == {"best": float("inf"), "before": None}
+    callback.load_state_dict({"best": 3.0, "before": 4.0})
+    assert (callback.best, callback.before) == (3.0, 4.0)
 
 
 @pytest.mark.parametrize(

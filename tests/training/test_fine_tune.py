@@ -1,0 +1,233 @@
+"""One's own files: from a folder of music and a trained model to a checkpoint that is at least as good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from runs import assert_same_weights, quiet_lightning, tiny, validation_losses, weights
+
+import mmt
+from mmt.cli import generate
+from mmt.cli import train as command
+from mmt.corpus.storage import Corpus
+from mmt.training.base import read_base
+from mmt.training.fine_tune import choose_recipe, default_output, expectation, fine_tune
+from mmt.training.low_rank import add_low_rank
+from mmt.training.train import train
+
+pytestmark = quiet_lightning
+FAST = ["trainer.precision=32-true", "trainer.samples=false", "trainer.accelerator=cpu", "network.dropout=0.0"]
+
+
+@pytest.fixture(scope="module")
+def base(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has been trained a little."""
+    return train(tiny(), corpus, tmp_path_factory.mktemp("base") / "run")
+
+
+@pytest.fixture(scope="module")
+def music(corpus: Path) -> Path:
+    """The folder of files of which the corpus was made."""
+    return corpus.parent / "music"
+
+
+def loss_of(folder: Path) -> float:
+    return float(mmt.load_model(folder).training["validation"]["loss"])
+
+
+def test_from_files_to_a_better_model(base: Path, music: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    done = fine_tune(base, music, tmp_path / "run", overrides=FAST, say=said.append)
+    assert done.checkpoint == tmp_path / "run" / "best"
+    assert done.after < done.before
+    assert done.after == loss_of(done.checkpoint) == pytest.approx(min(validation_losses(tmp_path / "run")), abs=1e-4)
+    assert done.before == pytest.approx(validation_losses(tmp_path / "run")[0], abs=1e-4)
+    assert f"{done.before:.3f} before, {done.after:.3f} after {done.steps:,} steps" in str(done)
+    model = mmt.load_model(done.checkpoint)
+    assert model.training["data"]["base"]["name"] == "best"
+    assert (len(Corpus(tmp_path / "run" / "corpus", split="train")), len(said)) == (model.training["data"]["pieces"], 1)
+    assert mmt.is_valid(model.generate(seed=0, max_events=40)[0])
+
+
+def test_where_nothing_is_gained_the_best_is_the_model_that_it_began_with(
+    base: Path, music: Path, tmp_path: Path
+) -> None:
+    # A rate at which every step makes it worse.
+    done = fine_tune(base, music, tmp_path / "run", overrides=[*FAST, "optimizer.learning_rate=3"])
+    assert (done.steps, done.after) == (0, done.before)
+    assert "no step made it better" in str(done)
+    assert_same_weights(base, done.checkpoint)
+    # It did not wait for the last step to see that.
+    assert len(validation_losses(tmp_path / "run")) == 1 + 4
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_low_rank_additions_alone_learn_and_are_added_up(
+    base: Path, music: Path, tmp_path: Path, resumed: bool
+) -> None:
+    changes = [*FAST, "trainer.max_steps=8", "optimizer.decay_end=30", "trainer.validate_every=4"]
+    done = fine_tune(base, music, tmp_path / "run", lora_rank=2, overrides=changes)
+    if resumed:
+        done = fine_tune(base, music, tmp_path / "run", overrides=["trainer.max_steps=12"], resume=True)
+    assert done.after < done.before
+    before, after = weights(base), weights(done.checkpoint)
+    # An ordinary checkpoint: the same names and shapes.
+    assert {name: tensor.shape for name, tensor in before.items()} == {name: t.shape for name, t in after.items()}
+    for name, tensor in before.items():
+        difference = after[name] - tensor
+        if name.endswith("weight") and tensor.ndim == 2 and not name.startswith(("embeddings", "heads.known")):
+            assert 0 < int(torch.linalg.matrix_rank(difference, rtol=1e-3)) <= 2, name
+        else:
+            assert not difference.any(), name
+
+
+def test_a_low_rank_changes_nothing_before_it_has_learned(base: Path) -> None:
+    network = read_base(base).network
+    codes = torch.randint(0, 4, (2, 9, 6), generator=torch.Generator().manual_seed(0))
+    before = network(codes)
+    add_low_rank(network, 3)
+    for one, other in zip(before, network(codes), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    learned = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    assert learned
+    assert all(name.endswith((".up", ".down")) for name in learned)
+
+
+def test_a_prepared_corpus_is_taken_as_it_is(base: Path, corpus: Path, tmp_path: Path) -> None:
+    done = fine_tune(base, corpus, tmp_path / "run", overrides=[*FAST, "trainer.max_steps=1"])
+    assert not (tmp_path / "run" / "corpus").exists()
+    assert mmt.load_model(done.checkpoint).training["data"]["name"] == "corpus"
+
+
+def test_a_run_is_begun_anew_with_other_files(base: Path, music: Path, tmp_path: Path) -> None:
+    quick = [*FAST, "trainer.max_steps=1"]
+    files = sorted(music.glob("*.mid"))
+    fine_tune(base, files[:4], tmp_path / "run", overrides=quick, seed=1)
+    with pytest.raises(FileExistsError, match="exists; give another folder"):
+        fine_tune(base, files, tmp_path / "run", overrides=quick)
+    assert len(Corpus(tmp_path / "run" / "corpus")) == 4
+    fine_tune(base, files[4:], tmp_path / "run", overrides=quick, seed=1, overwrite=True)
+    assert len(Corpus(tmp_path / "run" / "corpus")) == 8
+
+
+def test_it_is_as_long_as_the_corpus_is_large(base: Path, corpus: Path, canon_times: Callable[[int], Corpus]) -> None:
+    started = read_base(base)
+    steps = [choose_recipe(started, canon_times(times)).trainer.max_steps for times in (1, 4, 40, 4000)]
+    assert steps == sorted(steps)
+    assert steps[0] < steps[2] < steps[3]
+    recipe = choose_recipe(started, canon_times(1), overrides=["trainer.max_steps=7"])
+    assert recipe.trainer.max_steps == 7
+
+
+@pytest.fixture
+def canon_times(corpus: Path) -> Callable[[int], Corpus]:
+    def times(count: int) -> Corpus:
+        found = Corpus(corpus, split="train")
+        found.pieces = found.pieces * count
+        return found
+
+    return times
+
+
+def test_what_to_expect_depends_on_how_much_there_is(canon_times: Callable[[int], Corpus], base: Path) -> None:
+    recipe = choose_recipe(read_base(base), canon_times(1))
+    lines = [expectation(canon_times(times), recipe) for times in (1, 200, 2000)]
+    assert len({line.split(": ")[-1] for line in lines}) == 3
+    assert all("\n" not in line for line in lines)
+
+
+def test_the_run_has_the_name_of_what_it_learned_from() -> None:
+    assert default_output(["music/my_midis/"]) == Path("runs/my_midis")
+    assert default_output(["a/songs.tar.gz", "b"]) == Path("runs/songs")
+
+
+def test_the_command_ends_with_the_command_to_generate(
+    base: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--fine-tune", str(base), str(music), "--lora", "--exclude", "11.mid", *FAST, "trainer.max_steps=21"]
+    assert command.main([*arguments, "trainer.validate_every=7"]) == 0
+    out = capsys.readouterr().out
+    last = out.strip().splitlines()[-1]
+    assert last == "try it: mmt-generate --checkpoint runs/music/best -o piece.mid"
+    assert generate.main([*last.split()[3:], "--max-events", "30", "--quiet"]) == 0
+    config = json.loads((tmp_path / "runs" / "music" / "best" / "config.json").read_text())
+    assert config["training"]["recipe"]["optimizer"]["lora_rank"] == 8
+    assert config["training"]["data"]["excluded"] == ["11.mid"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--fine-tune", "nothing", "MUSIC"], 1, "nothing does not exist; give default"),
+        (["--fine-tune", "BASE", "nowhere"], 1, "nowhere"),
+        (["--fine-tune", "BASE", "trainer.max_steps=4"], 1, "nothing to learn from was given"),
+        (["--fine-tune", "BASE", "MUSIC", "trainer.max_step=4"], 1, "did you mean max_steps?"),
+        (["--fine-tune", "BASE", "MUSIC/3.mid"], 1, "valid split"),
+        (["--fine-tune", "BASE", "MUSIC", "--from", "BASE"], 2, "--from and --fine-tune"),
+        (["--fine-tune", "BASE", "MUSIC", "--exclude", "*nobody*"], 1, "nobody"),
+        (["tiny", "BASE", "--corpus", "CORPUS", "-o", "new"], 2, "one recipe is needed, not 2"),
+        (["tiny", "-o", "new"], 2, "--corpus is needed"),
+        (["tiny", "--corpus", "CORPUS"], 2, "--output is needed"),
+    ],
+)
+def test_one_line_for_what_is_wrong(
+    base: Path,
+    music: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"BASE": base, "MUSIC": music, "CORPUS": corpus, "MUSIC/3.mid": music / "3.mid"}
+    assert command.main([str(places.get(part, part)) for part in arguments]) == status
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not list(tmp_path.rglob("best"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("network.dim=64", "its network has dim 32, the recipe's 64"),
+        ("network.heads=4", "its network has heads 2, the recipe's 4"),
+        ("network.layers=3", "its network has layers 2, the recipe's 3"),
+        ("network.positions=none", "its network has positions rotary, the recipe's none"),
+        ("network.output=chain", ""),
+        ("network.context=64", ""),
+        ("representation.beats=32", "its network has sizes"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused_and_the_first_misfit_named(
+    base: Path, corpus: Path, tmp_path: Path, change: str, said: str
+) -> None:
+    still = tiny("trainer.max_steps=1", "optimizer.learning_rate=1e-30", change)
+    if said:
+        with pytest.raises(ValueError, match=said):
+            train(still, corpus, tmp_path / "run", start_from=base)
+        assert not (tmp_path / "run").exists()
+    else:
+        # Nothing but what begins at zero is new: it computes what it did.
+        train(still, corpus, tmp_path / "run", start_from=base)
+        ours = weights(tmp_path / "run" / "last")
+        assert all(torch.equal(tensor, ours[name]) for name, tensor in weights(base).items())
+
+
+def test_a_run_of_the_original_code_can_be_gone_on_with(shared: Path, music: Path, tmp_path: Path) -> None:
+    reference = torch.load(shared / "reference" / "ref_tiny_rpe.pt", weights_only=True)
+    theirs = tmp_path / "theirs"
+    (theirs / "checkpoints").mkdir(parents=True)
+    torch.save(reference["state_dict"], theirs / "checkpoints" / "best_model.pt")
+    (theirs / "train-args.json").write_text(json.dumps(reference["train_args"]))
+    quick = [*FAST, "trainer.max_steps=20", "optimizer.decay_end=20", "trainer.validate_every=10"]
+    done = fine_tune(theirs, music, tmp_path / "run", overrides=quick)
+    assert done.after < done.before
