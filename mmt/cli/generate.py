@@ -87,9 +87,10 @@ def _add_drawing(arguments: argparse.ArgumentParser) -> None:
     drawing.add_argument("--grammar", choices=["strict", "paper"], help="rules of a valid piece (default: strict)")
     drawing.add_argument(
         "--context",
-        choices=["full", "slide"],
-        default="full",
-        help="full: close the piece where the model's context is; slide: go on by its last events (default: full)",
+        choices=["anchor", "slide"],
+        default="anchor",
+        help="how to go on past the model's context. anchor: by the last beats, counted anew; slide: by the last events, "
+        "as the original code does (default: anchor)",
     )
     drawing.add_argument(
         "--sampling", choices=["default", "paper"], default="default", help="paper: the authors' setting"

@@ -87,6 +87,13 @@ class Cache:
         alone.lengths = [0]
         return alone
 
+    def copy(self, row: int, to: int) -> None:
+        """Make row `to` what row `row` is."""
+        filled = slice(self.lengths[row])
+        self.keys[:, to, :, filled] = self.keys[:, row, :, filled]
+        self.values[:, to, :, filled] = self.values[:, row, :, filled]
+        self.lengths[to] = self.lengths[row]
+
     def keep(self, rows: Tensor) -> None:
         """Keep only these pieces of the batch (indices), in this order.
 
@@ -95,13 +102,13 @@ class Cache:
         kept = rows.tolist()
         if any(row < place for place, row in enumerate(kept)):
             self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        else:
-            for place, row in enumerate(kept):
-                filled = slice(self.lengths[row] if place != row else 0)
-                self.keys[:, place, :, filled] = self.keys[:, row, :, filled]
-                self.values[:, place, :, filled] = self.values[:, row, :, filled]
-            self.keys, self.values = self.keys[:, : len(kept)], self.values[:, : len(kept)]
-        self.lengths = [self.lengths[row] for row in kept]
+            self.lengths = [self.lengths[row] for row in kept]
+            return
+        for place, row in enumerate(kept):
+            if place != row:
+                self.copy(row, place)
+        self.keys, self.values = self.keys[:, : len(kept)], self.values[:, : len(kept)]
+        self.lengths = self.lengths[: len(kept)]
 
     def _alike(self) -> Iterator[slice]:
         """Neighbouring rows of one length."""

@@ -80,7 +80,7 @@ class Model:
         use_all: bool = False,
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
-        context: Literal["full", "slide"] = "full",
+        context: Literal["anchor", "slide"] = "anchor",
         progress: bool = False,
     ) -> list[Events]:
         """Write pieces.
@@ -99,9 +99,10 @@ class Model:
             grammar. Defaults are the model's own, see `sampling`.
         min_beats, max_beats : int
             No end before the piece has `min_beats` beats (as far as the other limits allow); notes begin in the first
-            `max_beats`. Default: the network's beats.
+            `max_beats`. Default: the network's beats; no limit where `max_events` is more than the context.
         max_events : int, optional
-            Of the whole piece, prompt and end included. Default: the network's context.
+            Of the whole piece, prompt and end included. Default: until the network's context is full; no limit where more
+            beats are asked for than the network has.
         scale : str or sequence of pitch classes, optional
             "C major", "f# minor", "a harmonic minor", "D dorian", …, or pitch classes by name or number ("C,E,G").
         allow, exclude : pitch or sequence of pitches, optional
@@ -116,10 +117,10 @@ class Model:
             strict: every piece is valid (see `mmt.representation.grammar`). paper: type and beat never fall.
         sampling : "default" or "paper"
             paper: the authors' setting, top-k of 10 % of each field's codes, and their grammar.
-        context : "full" or "slide"
-            Where the network's context is full: full: the piece is closed. slide: the network sees the last events alone, as
-            in the original code, so that `max_events` and the prompt may be more than the context. Beats are counted on,
-            and end with the network's.
+        context : "anchor" or "slide"
+            What the network sees of a piece that has grown beyond its context. anchor: the instruments and the last beats,
+            counted anew, so that a piece may have any number of events and beats. slide: the last events alone, as in the
+            original code; beats are counted on, and end with the network's.
         progress : bool
             Whether to show a bar.
 
@@ -132,7 +133,7 @@ class Model:
         ------
         ValueError
             If an argument is out of range, arguments contradict each other or leave nothing to sample, or the prompt breaks
-            a rule or does not fit into the network's context.
+            a rule.
 
         Notes
         -----
@@ -165,7 +166,9 @@ class Model:
         beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
         streams = _streams(n, seed)
         pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
-        most = (settings["bounds"].max_events - len(beginning)) * len(streams)
+        max_events = settings["bounds"].max_events
+        # Where beats are the limit, nobody knows how many events that will be.
+        most = None if max_events > 2**24 else (max_events - len(beginning)) * len(streams)
         with tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
             for first in range(0, len(streams), _BATCH):
                 batch = streams[first : first + _BATCH]
@@ -174,7 +177,7 @@ class Model:
                         pieces[first + row].append(event[None])
                     bar.update(len(rows))
             # Pieces that ended early are done too.
-            bar.update(most - bar.n)
+            bar.update((most or bar.n) - bar.n)
         return [np.concatenate(piece) for piece in pieces]
 
     def stream(
@@ -196,7 +199,7 @@ class Model:
         use_all: bool = False,
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
-        context: Literal["full", "slide"] = "full",
+        context: Literal["anchor", "slide"] = "anchor",
         endless: bool = False,
     ) -> Iterator[Events]:
         """Write one piece, event by event: the new events of `generate` with the same arguments, each (6,).
@@ -204,7 +207,7 @@ class Model:
         Parameters
         ----------
         endless : bool
-            Forbid the end for as long as a limit does not force it.
+            Forbid the end for as long as a limit that is given does not force it: without one, the piece goes on for ever.
         others
             As for `generate`.
 

@@ -1,37 +1,168 @@
-"""What the network sees of pieces in writing, event by event: all of them while they fit, and then their last events."""
+"""What the network sees of pieces in writing, event by event: all of them while they fit, and then a part.
+
+Windows are (batch, events, 6) codes whose beats are counted from the window's start, as in training.
+"""
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmt.model.cache import Cache
 from mmt.model.network import Network
+from mmt.representation.codes import BEAT, NOTE, TYPE, Events
+from mmt.sampling.grammar import Bounds
+
+# How much of the room for notes, and of the beats, a window holds when it begins anew (measured: benchmarks/endless.md).
+KEPT = 0.5
+# A window begins anew before its last beats, so that a piece that leaves beats empty finds a code for where it goes on.
+_LAST_BEATS = 0.25
+
+
+class Window(Protocol):
+    """What the decoding loop asks of a window."""
+
+    dropped: Tensor
+    """The beats of each piece before its window, (batch,)."""
+
+    def read(self, latest: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Take in the newest event (batch, 1, 6), or at first the prompt (batch, n, 6).
+
+        Returns the hidden state after it, (batch, dim), and the beats that each piece's window now begins later, if any.
+        """
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep only these pieces of the batch (indices), in this order."""
+        ...
+
+
+class AnchoredWindow:
+    """Where a piece does not fit any more, its window begins anew: its instruments, and the last of its beats.
+
+    Beats are then counted from the first that was kept, which is what the network has seen in training: windows from the
+    middle of pieces. Each piece does so in its own time, and by itself.
+    """
+
+    def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
+        like, config = next(network.parameters()), network.config
+        self.network, self.bounds = network, bounds
+        self.context, self.beats = config.context, config.sizes[BEAT] - 1
+        self.codes = torch.zeros(batch, self.context, len(config.sizes), dtype=torch.long, device=like.device)
+        self.cache = Cache(config, batch, capacity=min(bounds.max_events, self.context), like=like)
+        self.dropped = torch.zeros(batch, dtype=torch.long, device=like.device)
+
+    def read(self, latest: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not self.cache.length:
+            latest, moved = self._open(latest)
+        elif rows := [row for row, beat in enumerate(latest[:, 0, BEAT].tolist()) if self._is_full(row, beat)]:
+            latest, moved = latest.clone(), torch.zeros_like(self.dropped)
+            for row in rows:
+                seen = torch.cat([self.codes[row, : self.cache.lengths[row]], latest[row]]).cpu().numpy()
+                window, moved[row] = anchor(seen, self.context, self.beats)
+                latest[row, 0] = self._fill(row, window)
+        else:
+            moved = None
+        self.codes[torch.arange(len(latest)), self.cache.lengths] = latest[:, 0]
+        if moved is not None:
+            self.dropped = self.dropped + moved
+        return self.network.hidden(latest, cache=self.cache)[:, -1], moved
+
+    def keep(self, rows: Tensor) -> None:
+        self.codes, self.dropped = self.codes[rows], self.dropped[rows]
+        self.cache.keep(rows)
+
+    def _open(self, prompt: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Read all of the prompt but its last event once, for all pieces; returns the last, and the beats dropped."""
+        window, moved = prompt[0].cpu().numpy(), 0
+        beat = max(int(window[-1, BEAT]), self.bounds.first_beat)
+        if len(window) > self.context or self._is_late(beat, 0):
+            window, moved = anchor(window, self.context, self.beats, beat)
+        last = self._fill(0, window)
+        for row in range(1, len(prompt)):
+            self.cache.copy(0, row)
+        self.codes[:] = self.codes[0]
+        return last.expand(len(prompt), 1, -1), torch.full_like(self.dropped, moved) if moved else None
+
+    def _fill(self, row: int, window: Events) -> Tensor:
+        """Begin a row anew with a window; returns its last event (6,), which is still to be read."""
+        codes = torch.from_numpy(window).to(self.codes.device)
+        self.codes[row, : len(codes)] = codes
+        if len(codes) > 1:
+            self.network.hidden(codes[None, :-1], cache=self.cache.row(row))
+        self.cache.lengths[row] = len(codes) - 1
+        return codes[-1]
+
+    def _is_full(self, row: int, beat: int) -> bool:
+        return self.cache.lengths[row] == self.context or self._is_late(beat, row)
+
+    def _is_late(self, beat: int, row: int) -> bool:
+        """Whether a beat is so near to the last of the network's that the window must move, unless the piece ends there."""
+        if beat <= self.beats - max(1, int(_LAST_BEATS * self.beats)):
+            return False
+        return self.bounds.max_beats - int(self.dropped[row]) > self.beats
+
+
+def anchor(window: Events, context: int, beats: int, beat: int | None = None) -> tuple[Events, int]:
+    """A shorter window on the same piece: its instruments, and as many of its last beats as make `KEPT` of a full one.
+
+    Parameters
+    ----------
+    window : ndarray, (n, 6)
+        With at least two places fewer before its notes than `context`.
+    context, beats : int
+        What a full window holds.
+    beat : int, optional
+        The code of the beat at which the piece goes on. Default: its last note's.
+
+    Returns
+    -------
+    window : ndarray, (m, 6), m < context
+        Its beats are counted from the first that is kept.
+    dropped : int
+        By how many beats it begins later.
+    """
+    header, notes = window[window[:, TYPE] < NOTE], window[window[:, TYPE] == NOTE]
+    beat = max(int(window[-1, BEAT]), beat or 1)
+    most = max(1, int(KEPT * (context - len(header))))
+    first = int(np.searchsorted(notes[:, BEAT], beat - max(1, int(KEPT * beats)) + 1))
+    if len(notes) - first > most:
+        # Whole beats; but where the last ones alone are so full that little would be left, of the first of them a part.
+        whole = int(np.searchsorted(notes[:, BEAT], notes[-most - 1, BEAT], side="right"))
+        first = whole if len(notes) - whole > most // 2 else len(notes) - most
+    kept = notes[first:].copy()
+    dropped = int(kept[0, BEAT] if len(kept) else beat) - 1
+    kept[:, BEAT] -= dropped
+    return np.concatenate([header, kept]), dropped
 
 
 class SlidingWindow:
-    """The last events of each piece of a batch, as many as the network's context; places are counted from the window's start.
+    """The last events of each piece of a batch, as many as the context; places are counted from its start, beats are not.
 
     While the pieces fit, a cache makes each event cost one step. Once they do not, every event changes what all others
     in the window see and where they stand, so the whole window is read anew for each, as in the original code.
     """
 
-    def __init__(self, network: Network, batch: int, *, max_events: int) -> None:
+    def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
         like = next(network.parameters())
         self.network, self.context = network, network.config.context
         self.codes = torch.zeros(batch, 0, len(network.config.sizes), dtype=torch.long, device=like.device)
-        self.cache: Cache | None = Cache(network.config, batch, capacity=min(max_events, self.context), like=like)
+        self.dropped = torch.zeros(batch, dtype=torch.long, device=like.device)
+        self.cache: Cache | None = Cache(
+            network.config, batch, capacity=min(bounds.max_events, self.context), like=like
+        )
 
-    def read(self, latest: Tensor) -> Tensor:
-        """Take in the newest events (batch, new, 6); returns the hidden state after the last, (batch, dim)."""
+    def read(self, latest: Tensor) -> tuple[Tensor, Tensor | None]:
         self.codes = torch.cat([self.codes, latest], dim=1)
         if self.codes.shape[1] > self.context:
             self.codes, self.cache = self.codes[:, -self.context :], None
         seen = self.codes if self.cache is None else latest
-        return self.network.hidden(seen, cache=self.cache)[:, -1]
+        return self.network.hidden(seen, cache=self.cache)[:, -1], None
 
     def keep(self, rows: Tensor) -> None:
-        """Keep only these pieces of the batch (indices), in this order."""
-        self.codes = self.codes[rows]
+        self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         if self.cache is not None:
             self.cache.keep(rows)

@@ -17,13 +17,18 @@ from mmt.representation.codes import (
     INSTRUMENT_EVENT,
     NOTE,
     TYPE,
+    Events,
     Representation,
 )
 from mmt.representation.prompt import Prompt, start, tidy
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
-from mmt.sampling.decoding import GRAMMARS
+from mmt.sampling.decoding import GRAMMARS, WINDOWS
 from mmt.sampling.filters import Filters, PerField, authors_top_k
 from mmt.sampling.grammar import Bounds, floor_of, moment_of
+from mmt.sampling.window import anchor
+
+# More events and beats than anybody waits for; the note table's beats end here.
+_FOREVER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Wishes:
     use_all: bool = False
     grammar: str | None = None
     sampling: str = "default"
-    context: str = "full"
+    context: str = "anchor"
     endless: bool = False
 
     def settle(
@@ -61,7 +66,7 @@ class Wishes:
         ValueError
             If an argument is out of range, two contradict each other, or the prompt does not go with them.
         """
-        for name, choices in (("sampling", ("default", "paper")), ("context", ("full", "slide"))):
+        for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
         grammar = self.grammar or ("paper" if self.sampling == "paper" else "strict")
@@ -72,7 +77,7 @@ class Wishes:
         filters = self.filters({"top_k": authors_top_k(config.sizes)} if self.sampling == "paper" else defaults)
         beginning = tidy(start() if prompt is None else prompt, representation)
         bounds = self._bounds(beginning, config.context, representation)
-        return beginning, {"filters": filters, "bounds": bounds, "grammar": grammar}
+        return beginning, {"filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context}
 
     def filters(self, defaults: Mapping[str, Any]) -> Filters:
         """The filters that were given, or the defaults."""
@@ -99,9 +104,11 @@ class Wishes:
         controls.check_instruments(declared.tolist(), representation)
         played = prompt[prompt[:, TYPE] == NOTE, INSTRUMENT]
         missing = len(np.setdiff1d(declared, played)) if self.use_all else 0
-        max_events = self._max_events(prompt, missing, context)
-        max_beats = self._max_beats(prompt, representation.beats)
-        bounds = Bounds(max_events, max_beats, int(self.min_beats), prompt.first_beat, self.endless, controls)
+        beats = representation.beats
+        max_events = self._max_events(prompt, missing, context, beats)
+        max_beats = self._max_beats(prompt, context, beats)
+        window = None if self.context == "slide" else context
+        bounds = Bounds(max_events, max_beats, int(self.min_beats), prompt.first_beat, self.endless, controls, window)
         # Each of those who must play needs a moment of its own in the end.
         moments = max_beats * representation.resolution
         moments -= int(moment_of(floor_of(prompt, representation.sizes, bounds), representation.sizes))
@@ -112,38 +119,60 @@ class Wishes:
             )
         return bounds
 
-    def _max_events(self, prompt: Prompt, missing: int, context: int) -> int:
-        slide, kind = self.context == "slide", int(prompt[-1, TYPE])
+    def _max_events(self, prompt: Prompt, missing: int, context: int, beats: int) -> int:
+        kind, header = int(prompt[-1, TYPE]), int((prompt[:, TYPE] < NOTE).sum())
         # What the shortest way to the end still needs: an instrument and start-of-notes, notes, and the end.
-        needed = len(prompt) + (2, 1, 0, 0)[kind] + max(missing, 0 if kind == NOTE else 1) + 1
-        if needed > context and not slide:
+        to_notes = (2, 1, 0, 0)[kind]
+        needed = len(prompt) + to_notes + max(missing, 0 if kind == NOTE else 1) + 1
+        if self.context != "slide" and header + to_notes + 2 > context:
             raise ValueError(
-                f"the prompt has {len(prompt)} events, too many for the model's context of {context}; "
-                "continue from fewer beats (--beats), or name fewer instruments"
+                f"the prompt has {header} events before its notes, too many for the model's context of {context}; "
+                "name fewer instruments"
             )
-        limit = max(context, needed) if self.max_events is None else _whole("max_events", self.max_events)
-        if limit < needed or (limit > context and not slide):
+        if self.max_events is not None:
+            limit = _whole("max_events", self.max_events)
+        elif self.context != "slide" and (self.endless or max(self.max_beats or 0, self.min_beats) > beats):
+            limit = _FOREVER
+        else:
+            # Until the window is full that the prompt is seen through.
+            limit = max(context + len(prompt) - len(self._window(prompt, context, beats)[0]), needed)
+        if limit < needed:
             everyone = f" and {missing} instruments that must play (use_all)" if missing else ""
             raise ValueError(
-                f"max_events is {limit}; with this prompt of {len(prompt)} events{everyone} and the model's context it must be "
-                f"{f'at least {needed}' if slide else f'{needed} to {context}'}"
+                f"max_events is {limit}; with this prompt of {len(prompt)} events{everyone} it must be at least {needed}"
             )
         return limit
 
-    def _max_beats(self, prompt: Prompt, beats: int) -> int:
-        last = int(prompt[:, BEAT].max())
-        if last > beats:
+    def _max_beats(self, prompt: Prompt, context: int, beats: int) -> int:
+        last, slide = int(prompt[:, BEAT].max()), self.context == "slide"
+        if last > beats and slide:
             raise ValueError(
-                f"the prompt has {last} beats, more than the model's {beats}; continue from fewer beats (--beats)"
+                f"the prompt has {last} beats, more than the model's {beats}, which context='slide' counts on; "
+                "continue from fewer beats (--beats), or with context='anchor'"
             )
-        limit = beats if self.max_beats is None else _whole("max_beats", self.max_beats)
+        least = _whole("min_beats", self.min_beats)
+        if self.max_beats is not None:
+            limit = _whole("max_beats", self.max_beats)
+        elif not slide and (self.endless or (self.max_events or 0) > context):
+            limit = _FOREVER
+        else:
+            limit = max(beats + (0 if slide else self._window(prompt, context, beats)[1]), 0 if slide else least)
         # Behind a note the piece may end where it is; otherwise a note must still find its place.
-        lowest = last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1)
-        if not max(lowest, 1) <= limit <= beats:
-            raise ValueError(f"max_beats is {limit}; with this prompt and model it must be {max(lowest, 1)} to {beats}")
-        if not 0 <= _whole("min_beats", self.min_beats) <= limit:
-            raise ValueError(f"min_beats is {self.min_beats}; it must be 0 to {limit}, the most beats of the piece")
+        lowest = max(1, last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1))
+        if limit < lowest or (slide and limit > beats):
+            raise ValueError(
+                f"max_beats is {limit}; with this prompt it must be {f'{lowest} to {beats}' if slide else f'at least {lowest}'}"
+            )
+        if not 0 <= least <= limit:
+            raise ValueError(f"min_beats is {least}; it must be 0 to {limit}, the most beats of the piece")
         return limit
+
+    def _window(self, prompt: Prompt, context: int, beats: int) -> tuple[Events, int]:
+        """What the network sees of the prompt, and how many beats come before: all of it, if it fits and leaves room."""
+        beat = max(int(prompt[-1, BEAT]), prompt.first_beat)
+        if self.context == "slide" or (len(prompt) < context and beat <= beats):
+            return prompt[-context:], 0
+        return anchor(prompt, context, beats, beat)
 
 
 def _whole(name: str, number: int) -> int:

@@ -8,6 +8,7 @@ import torch
 
 import mmt
 from mmt.representation.codes import BEAT, END_OF_SONG, NOTE, TYPE, Events
+from mmt.sampling.grammar import Bounds
 from mmt.sampling.model import Model
 from mmt.sampling.window import SlidingWindow
 
@@ -54,17 +55,17 @@ def test_a_prompt_may_be_longer_than_the_context(model: Model, piece: Events) ->
 def test_the_window_is_the_last_events_read_by_themselves(model: Model, piece: Events) -> None:
     codes = torch.from_numpy(np.stack([piece, piece]))
     codes[1, :, 3] += 1
-    window = SlidingWindow(model.network, 2, max_events=len(piece))
+    window = SlidingWindow(model.network, 2, bounds=Bounds(len(piece), 64))
     with torch.inference_mode():
         window.read(codes[:, : CONTEXT - 2])
         for end in range(CONTEXT - 1, CONTEXT + 4):
-            hidden = window.read(codes[:, end - 1 : end])
+            hidden, _ = window.read(codes[:, end - 1 : end])
             alone = model.network.hidden(codes[:, max(0, end - CONTEXT) : end])[:, -1]
             torch.testing.assert_close(hidden, alone, rtol=0, atol=1e-5)
 
 
 def test_what_the_window_cannot_do_is_refused(model: Model, piece: Events) -> None:
-    with pytest.raises(ValueError, match="context is 'roll'; choose full or slide"):
+    with pytest.raises(ValueError, match="context is 'roll'; choose anchor or slide"):
         model.generate(context="roll")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=f"it must be at least {len(piece) + 1}"):
         model.generate(piece, context="slide", max_events=10)
