@@ -95,12 +95,14 @@ class Relative:
             raise ValueError("one piece says nothing of how pieces differ; study at least two for an interval")
         drawn = resampled_counts(pieces, seed, draws).astype(np.float64)
         baseline = {"gamma": None, "gain": self.pairs, "row_gain": self.even}[of]
-        expected = 0.0 if baseline is None else _shares(drawn @ baseline)
-        ends = np.empty((2, *self.attention.shape[1:]))
+        # Differences that no pair has stay at 0; all pairs have one of the others, so that shares remain shares.
+        seen = np.flatnonzero(self.pairs.any(axis=0))
+        expected = 0.0 if baseline is None else _shares(drawn @ baseline[:, seen])
+        ends = np.zeros((2, *self.attention.shape[1:]))
         # Head by head: all draws of all heads together would be a thousand times the result.
         for layer, head in np.ndindex(*self.attention.shape[1:3]):
-            values = _shares(drawn @ self.attention[:, layer, head]) - expected
-            ends[:, layer, head] = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+            values = _shares(drawn @ self.attention[:, layer, head, seen]) - expected
+            ends[:, layer, head, seen] = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
         return ends[0], ends[1]
 
     def merged(self, *, layers: bool = False) -> Relative:

@@ -1,0 +1,237 @@
+"""A folder with all that attention statistics have to tell: tables, arrays and pictures.
+
+`relative.csv`: a row for each field, layer, head and difference, with intervals. `absolute.csv`: a row for each two codes of the
+type, the duration and the instrument that come up together. `statistics.npz`: the sums of all six fields, which `read_statistics`
+takes back. Layers and heads count from 0, as in the arrays; "all" is all heads of a layer taken as one.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmt.analysis import pictures
+from mmt.analysis.labels import code_labels
+from mmt.analysis.measuring import Statistics, measure
+from mmt.analysis.pieces import check_same_representation
+from mmt.analysis.statistics import Absolute, Relative, Which
+from mmt.corpus.storage import Corpus
+from mmt.representation.codes import PAPER, Representation
+from mmt.sampling.model import load_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ARRAYS = "statistics.npz"
+_LABELLED = ("type", "duration", "instrument")
+_RELATIVE = (
+    "field", "layer", "head", "difference", "gamma", "gain", "gain_low", "gain_high", "row_gain", "row_gain_low",
+    "row_gain_high",
+)  # fmt: skip
+_ABSOLUTE = ("field", "layer", "head", "query", "key", "query_code", "key_code", "gamma", "gain", "row_gain")
+
+
+def study_corpus(
+    output: str | os.PathLike[str],
+    corpus: str | os.PathLike[str],
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    split: str | None = "test",
+    n: int | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+    format: str = "png",
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: bool = False,
+) -> list[str]:
+    """Measure a model over a corpus, and write the report: what `mmt-attention` does. Returns the files' names.
+
+    Parameters
+    ----------
+    output, corpus : path
+        The folder to make, and that of the corpus.
+    checkpoint : path, optional
+        Default: the model that mmt ships.
+    split : str, optional
+        "train", "valid" or "test"; None for all.
+    n, seed : int
+        Only so many pieces, drawn without replacement. Default: all.
+    level, format, overwrite
+        As for `write_report`.
+
+    Raises
+    ------
+    FileExistsError, ValueError
+        As `write_report` and `mmt.attention.relative` do, before anything is measured where that can be known.
+    """
+    check_arguments(Path(output), level, format, overwrite)
+    model, pieces = load_model(checkpoint, device=device), Corpus(corpus, split=split)
+    check_same_representation(model, pieces)
+    if n is not None:
+        if n < 1:
+            raise ValueError(f"n is {n}; study at least one piece")
+        chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
+        pieces.pieces = [pieces.pieces[place] for place in sorted(chosen.tolist())]
+    statistics = measure(model, pieces, progress=progress)
+    return write_report(
+        output, statistics, level=level, format=format, representation=model.representation, overwrite=overwrite
+    )
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    statistics: Statistics,
+    *,
+    level: float = 0.95,
+    format: str = "png",
+    representation: Representation = PAPER,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write tables, arrays and pictures of attention statistics into a new folder, which appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : path
+    statistics : Statistics
+        What `mmt.attention.measure` gives.
+    level : float
+        Of the intervals, in (0, 1); a single piece has none.
+    format : "png", "svg" or "pdf"
+        Of the pictures.
+    representation : Representation
+        What the codes mean: the model's.
+    overwrite : bool
+        Whether a folder that this function wrote is replaced.
+
+    Returns
+    -------
+    list of str
+        The names of the files.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder exists and `overwrite` is false, or it is none of ours.
+    ValueError
+        If an argument is out of range.
+    """
+    target = Path(folder)
+    check_arguments(target, level, format, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as unfinished:
+        new = Path(unfinished) / target.name
+        new.mkdir()
+        _write_table(new / "relative.csv", _RELATIVE, _relative_rows(statistics, level))
+        _write_table(new / "absolute.csv", _ABSOLUTE, _absolute_rows(statistics, representation))
+        np.savez_compressed(new / ARRAYS, **_arrays(statistics))  # type: ignore[arg-type]
+        _draw_all(new, statistics, level, format, representation)
+        if target.exists():
+            os.replace(target, Path(unfinished) / "old")
+        os.replace(new, target)
+    return sorted(path.name for path in target.iterdir())
+
+
+def read_statistics(path: str | os.PathLike[str]) -> Statistics:
+    """The statistics that `write_report` wrote: of the folder, or its `statistics.npz`.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    path = Path(path) / ARRAYS if Path(path).is_dir() else Path(path)
+    if not path.exists():
+        raise ValueError(f"there is no {path}; mmt-attention makes one")
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {"relative": {}, "absolute": {}}
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            kind, field, part = name.split(".")
+            found[kind].setdefault(field, {})[part] = arrays[name]
+    return Statistics(
+        {field: Relative(field, **parts) for field, parts in found["relative"].items()},
+        {field: Absolute(field, **parts) for field, parts in found["absolute"].items()},
+    )
+
+
+def check_arguments(target: Path, level: float, format: str, overwrite: bool) -> None:
+    """Raise an error if a report may not be written here, or not so."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must be between 0 and 1")
+    if format not in ("png", "svg", "pdf"):
+        raise ValueError(f"format is {format!r}; choose png, svg or pdf")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists already; name another folder, or allow overwriting (--overwrite)")
+    if target.exists() and not (target / ARRAYS).exists():
+        raise FileExistsError(f"{target} is no report of attention (it has no {ARRAYS}), and so is not overwritten")
+
+
+def _arrays(statistics: Statistics) -> dict[str, np.ndarray]:
+    arrays = {}
+    for field, relative in statistics.relative.items():
+        for part in ("differences", "attention", "pairs", "even"):
+            arrays[f"relative.{field}.{part}"] = getattr(relative, part)
+    for field, absolute in statistics.absolute.items():
+        for part in ("codes", "attention", "pairs", "even"):
+            arrays[f"absolute.{field}.{part}"] = getattr(absolute, part)
+    return arrays
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([f"{x:.7g}" if isinstance(x, float) else x for x in row] for row in rows)
+
+
+def _relative_rows(statistics: Statistics, level: float) -> Iterator[tuple[object, ...]]:
+    for field, each in statistics.relative.items():
+        for found, merged in ((each, False), (each.merged(), True)):
+            nothing = np.full(found.gamma.shape, np.nan)
+            certain = len(found.attention) > 1
+            gain = found.confidence(level, "gain") if certain else (nothing, nothing)
+            row_gain = found.confidence(level, "row_gain") if certain else (nothing, nothing)
+            columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
+            # Differences that no two notes have are no rows.
+            seen = np.flatnonzero(found.pairs.any(axis=0))
+            for layer, head in np.ndindex(*columns.shape[:2]):
+                for place in seen.tolist():
+                    values = columns[layer, head, place].tolist()
+                    yield field, layer, "all" if merged else head, int(found.differences[place]), *values
+
+
+def _absolute_rows(statistics: Statistics, representation: Representation) -> Iterator[tuple[object, ...]]:
+    for field in _LABELLED:
+        found, names = statistics.absolute[field], code_labels(field, representation)
+        columns = np.stack([found.gamma, found.gain, found.row_gain], axis=-1)
+        for layer, head in np.ndindex(*columns.shape[:2]):
+            for query, key in np.argwhere(found.pairs > 0):
+                codes = int(found.codes[query]), int(found.codes[key])
+                labels = names[codes[0]], names[codes[1]]
+                yield field, layer, head, *labels, *codes, *columns[layer, head, query, key].tolist()
+
+
+def _draw_all(folder: Path, statistics: Statistics, level: float, format: str, representation: Representation) -> None:
+    layers = next(iter(statistics.relative.values())).attention.shape[1]
+    both: tuple[Which, Which] = ("row_gain", "gain")
+    for of in both:
+        figure = pictures.draw_gain(statistics.relative, of=of, level=level)
+        _save(figure, folder / f"figure3_{of}.{format}")
+        for layer in range(layers):
+            figure = pictures.draw_gain(statistics.relative, of=of, layers=[layer], level=level)
+            _save(figure, folder / f"figure3_{of}_layer{layer}.{format}")
+    for field, found in statistics.relative.items():
+        _save(pictures.draw_heads(found), folder / f"heads_{field}.{format}")
+    for field in _LABELLED:
+        figure = pictures.draw_codes(statistics.absolute[field], representation=representation)
+        _save(figure, folder / f"codes_{field}.{format}")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)

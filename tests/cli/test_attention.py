@@ -1,0 +1,137 @@
+"""mmt-attention: a corpus and a model in, tables, arrays and pictures out."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmt
+from mmt.analysis.pictures import draw_codes, draw_gain, stands_out
+from mmt.cli import attention
+from mmt.corpus.prepare import prepare
+from mmt.representation.codes import FIELDS, Representation
+
+TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of one layer, and two corpora: one of its representation, one of the talk's."""
+    home = tmp_path_factory.mktemp("attention")
+    mmt.new_model("tiny", seed=1).save(home / "model")
+    music = [TINY / "franz_fuer_einen.mid", TINY / "lehmann_in_april_mood.mid"]
+    prepare(music, home / "corpus", shares={"valid": 0.0, "test": 0.0})
+    prepare(music[:1], home / "slides", representation=Representation.slides())
+    return home
+
+
+def run(folder: Path, out: Path, *more: str) -> int:
+    given = ["--checkpoint", f"{folder}/model", "--corpus", f"{folder}/corpus", "--split", "all", "-o", str(out)]
+    return attention.main([*given, "--device", "cpu", *more])
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Path:
+    assert run(folder, folder / "new" / "report", "--quiet") == 0
+    return folder / "new" / "report"
+
+
+def test_tables_arrays_and_pictures_are_there(report: Path) -> None:
+    names = {path.name for path in report.iterdir()}
+    wanted = {"relative.csv", "absolute.csv", "statistics.npz", "figure3_row_gain.png", "figure3_gain_layer1.png"}
+    assert wanted <= names
+    assert {f"heads_{field}.png" for field in FIELDS} <= names
+    for name in names:
+        if name.endswith(".png"):
+            assert (report / name).read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in report.parent.iterdir()] == ["report"]
+
+
+def test_the_tables_say_what_the_library_computes(folder: Path, report: Path) -> None:
+    model, corpus = mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus")
+    found = mmt.attention.relative(model, corpus)
+    with (report / "relative.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["field"] for row in rows} == set(FIELDS)
+    low, high = found["pitch"].confidence(0.95, "row_gain")
+    for row in rows:
+        if row["field"] == "pitch" and row["head"] == "1":
+            where = (int(row["layer"]), 1, int(row["difference"]) + 127)
+            assert float(row["gain"]) == pytest.approx(found["pitch"].gain[where], rel=1e-5, abs=1e-9)
+            assert float(row["row_gain_low"]) == pytest.approx(low[where], rel=1e-5, abs=1e-9)
+            assert float(row["row_gain_high"]) == pytest.approx(high[where], rel=1e-5, abs=1e-9)
+    merged = [float(row["gamma"]) for row in rows if (row["field"], row["layer"], row["head"]) == ("beat", "0", "all")]
+    assert sum(merged) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_arrays_are_read_back_whole(folder: Path, report: Path) -> None:
+    model, corpus = mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus")
+    direct, read = mmt.attention.measure(model, corpus), mmt.attention.read_statistics(report)
+    for field in FIELDS:
+        np.testing.assert_array_equal(read.relative[field].attention, direct.relative[field].attention)
+        np.testing.assert_array_equal(read.absolute[field].row_gain, direct.absolute[field].row_gain)
+        np.testing.assert_array_equal(read.relative[field].differences, direct.relative[field].differences)
+    with pytest.raises(ValueError, match="mmt-attention makes one"):
+        mmt.attention.read_statistics(folder)
+
+
+def test_what_stands_is_replaced_only_if_asked_and_only_a_report(
+    folder: Path, report: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder, report) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert run(folder, report, "--overwrite", "-n", "1", "--format", "svg") == 0
+    assert "figure3_row_gain.svg" in capsys.readouterr().out
+    assert not (report / "figure3_row_gain.png").exists()
+    assert len(mmt.attention.read_statistics(report).relative["beat"].attention) == 1
+    assert run(folder, folder / "model", "--overwrite") == 1
+    assert "no report of attention" in capsys.readouterr().err
+    assert mmt.load_model(folder / "model")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--corpus", "SLIDES"], "not the model's"),
+        (["--corpus", "nowhere"], "mmt-prepare"),
+        (["--split", "test"], "no piece in its test split"),
+        (["--level", "95"], "level is 95"),
+        (["--format", "gif"], "choose png, svg or pdf"),
+        (["-n", "0"], "at least one piece"),
+        (["--checkpoint", "nowhere"], "nowhere"),
+    ],
+)
+def test_one_line_for_what_is_wrong(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    arguments = [str(folder / "slides") if part == "SLIDES" else part for part in arguments]
+    assert run(folder, tmp_path / "out", *arguments) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_panel_shows_the_gain_of_its_layer_red_above_and_blue_below(folder: Path) -> None:
+    found = mmt.attention.relative(mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus"))
+    figure = draw_gain(found, layers=[1], head=0, fields=["pitch"], level=None)
+    bars = figure.axes[0].patches
+    bars = [bar for bar in bars if bar.get_width() == pytest.approx(0.8)]
+    inside = np.abs(found["pitch"].differences) <= 24
+    np.testing.assert_allclose([bar.get_height() for bar in bars], 100 * found["pitch"].row_gain[1, 0, inside])
+    for bar in bars:
+        red, _, blue, _ = bar.get_facecolor()
+        assert (red > blue) == (bar.get_height() >= 0)
+    assert stands_out("pitch", [-19, -13, 1, 16]).tolist() == [True, False, False, True]
+    for wrong in ({"layers": [2]}, {"head": 2}, {"fields": ["velocity"]}):
+        with pytest.raises(ValueError, match=r"there (is|are) no"):
+            draw_gain(found, **wrong)
+
+
+def test_codes_that_come_up_are_named(folder: Path) -> None:
+    found = mmt.attention.absolute(mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus"), "instrument")
+    axes = draw_codes(found, layer=0, head=1).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["piano", "voices"]
