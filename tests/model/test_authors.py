@@ -109,6 +109,13 @@ def test_arguments_that_contradict_the_weights_are_refused(reference: dict[str, 
         from_authors(reference["state_dict"], arguments)
 
 
+def test_absolute_and_relative_positions_do_not_go_together() -> None:
+    state = random_weights("rpe", dim=8, layers=1, heads=1, positions=16, beats=4)
+    state["decoder.net.pos_emb.emb.weight"] = torch.zeros(16, 8)
+    with pytest.raises(ValueError, match="do not go together"):
+        from_authors(state, {})
+
+
 def random_weights(kind: str, *, dim: int, layers: int, heads: int, positions: int, beats: int) -> dict[str, Tensor]:
     """Weights of any size under the original code's names."""
     random = torch.Generator().manual_seed(0)
