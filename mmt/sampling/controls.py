@@ -117,8 +117,8 @@ def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
     ([0, 4, 7], [0, 4, 7])
     """
     if isinstance(scale, str) and "," not in scale:
-        tonic, _, mode = scale.strip().replace("-", " ").partition(" ")
-        mode = " ".join(mode.lower().split()) or ("major" if tonic[:1].isupper() else "minor")
+        tonic, _, mode = scale.strip().partition(" ")
+        mode = " ".join(mode.lower().replace("-", " ").split()) or ("major" if tonic[:1].isupper() else "minor")
         match = _NAME.fullmatch(tonic)
         if not match or match[3] or mode not in _MODES:
             raise ValueError(

@@ -1,0 +1,297 @@
+"""Pitches, scales, ranges and everyone plays: exact whatever the network says, by enumeration and over random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import mmt
+from mmt.model.checkpoint import Checkpoint
+from mmt.model.config import NetworkConfig
+from mmt.model.network import Network
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    FIELDS,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PITCH,
+    TYPE,
+    Events,
+    Representation,
+)
+from mmt.representation.compasses import COMPASSES
+from mmt.representation.grammar import check_piece
+from mmt.representation.instruments import PAPER_INSTRUMENTS
+from mmt.sampling.controls import Controls, scale_classes
+from mmt.sampling.grammar import Bounds, StrictGrammar
+from mmt.sampling.model import Model
+from tests.sampling.test_sampling_grammar import (
+    BEGIN,
+    PIECES,
+    REPRESENTATION,
+    SIZES,
+    START,
+    Piece,
+    continuations,
+    permitted,
+    prefixes,
+    sample,
+)
+
+REP = Representation()
+
+
+def pitches_of(controls: Controls, instrument: str = "violin") -> list[int]:
+    assert controls.playable is not None
+    return (np.flatnonzero(controls.playable[:, REP.find_instrument(instrument)]) - 1).tolist()
+
+
+def notes_of(piece: Events) -> Events:
+    return piece[piece[:, TYPE] == NOTE]
+
+
+# What is given.
+
+
+@pytest.mark.parametrize(
+    ("scale", "classes"),
+    [
+        ("C major", [0, 2, 4, 5, 7, 9, 11]),
+        ("a minor", [0, 2, 4, 5, 7, 9, 11]),
+        ("A harmonic minor", [0, 2, 4, 5, 8, 9, 11]),
+        ("f# minor", [1, 2, 4, 6, 8, 9, 11]),
+        ("Bb major", [0, 2, 3, 5, 7, 9, 10]),
+        ("b minor", [1, 2, 4, 6, 7, 9, 11]),
+        ("E- major", None),
+        ("D dorian", [0, 2, 4, 5, 7, 9, 11]),
+        ("C whole-tone", [0, 2, 4, 6, 8, 10]),
+        ("G", [0, 2, 4, 6, 7, 9, 11]),
+        ("g", [0, 2, 3, 5, 7, 9, 10]),
+        ("C, Eb, G", [0, 3, 7]),
+        ([0, "E", 7], [0, 4, 7]),
+        ("C4 major", None),
+        ("H major", None),
+        ("C happy", None),
+        ([12], None),
+        (["C4"], None),
+    ],
+)
+def test_scales(scale: Any, classes: list[int] | None) -> None:
+    if classes is None:
+        with pytest.raises(ValueError, match="scale"):
+            scale_classes(scale)
+    else:
+        assert scale_classes(scale) == classes
+
+
+def test_pitches_are_numbers_names_and_spans() -> None:
+    assert pitches_of(Controls.of(REP, allow=["C4", 62, "F#4..Ab4", "Bb-1"])) == [10, 60, 62, 66, 67, 68]
+    assert pitches_of(Controls.of(REP, allow="C4, 62,64..66")) == [60, 62, 64, 65, 66]
+    assert pitches_of(Controls.of(REP, allow=60)) == [60]
+    assert pitches_of(Controls.of(REP, allow=range(60, 63), exclude=61)) == [60, 62]
+    assert pitches_of(Controls.of(REP, allow=np.array([60, 62]))) == [60, 62]  # type: ignore[arg-type]
+    assert pitches_of(Controls.of(REP, exclude="C-1..B8", scale="C")) == [120, 122, 124, 125, 127]
+
+
+def test_ranges_are_real_compasses_or_what_is_given() -> None:
+    real = Controls.of(REP, ranges=True)
+    assert pitches_of(real, "violin") == list(range(55, 106))
+    assert pitches_of(real, "lead") == list(range(128))
+    own = Controls.of(REP, ranges={"violin": "G3..E4", "Cello": (36, "C3")})
+    assert pitches_of(own, "violin") == list(range(55, 65))
+    assert pitches_of(own, "cello") == list(range(36, 49))
+    assert pitches_of(own, "viola") == list(range(128))
+
+
+def test_compasses_are_of_instruments_that_there_are_and_hold_what_was_written_for_them(shared: Any) -> None:
+    assert set(COMPASSES) <= set(REP.names)
+    assert all(0 <= low < high < 128 for low, high in COMPASSES.values())
+    playable = Controls.of(REP, ranges=True).playable
+    assert playable is not None
+    notes = np.concatenate(
+        [notes_of(np.load(file)) for file in sorted((shared / "reference" / "encodings").glob("*.npy"))]
+    )
+    classical = np.isin(notes[:, INSTRUMENT], [REP.find_instrument(name) for name in ("violin", "flute", "oboe")])
+    assert playable[notes[:, PITCH], notes[:, INSTRUMENT]].mean() > 0.97
+    assert playable[notes[classical, PITCH], notes[classical, INSTRUMENT]].mean() > 0.995
+
+
+@pytest.mark.parametrize(
+    ("given_", "message"),
+    [
+        ({"allow": "H4"}, "allow: 'H4' is no pitch; give a MIDI number, a name"),
+        ({"allow": "C"}, "allow: 'C' is no pitch"),
+        ({"exclude": 128}, r"exclude: pitch 128 is out of range; MIDI pitches are 0 to 127"),
+        ({"exclude": [-1]}, "exclude: pitch -1 is out of range"),
+        ({"allow": "C5..C4"}, r"allow: C5\.\.C4 is empty; give the lower pitch first"),
+        ({"ranges": {"violni": "C4..C5"}}, "unknown instrument 'violni'; did you mean violin"),
+        ({"ranges": {"violin": "C4"}}, "ranges: violin is 'C4'; give its lowest and highest pitch"),
+        ({"ranges": {"violin": (60,)}}, r"ranges: violin is \(60,\); give its lowest and highest"),
+        ({"allow": []}, r"allow=\[\] leaves no pitch to sample"),
+        ({"scale": "C major", "allow": "C#4"}, "scale='C major', allow='C#4' leaves no pitch to sample"),
+        ({"allow": 60, "exclude": 60}, "allow=60, exclude=60 leaves no pitch"),
+    ],
+)
+def test_what_says_nothing_or_leaves_nothing_is_refused(given_: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Controls.of(REP, **given_)
+
+
+# The grammar under controls, by enumeration: pitches 1 and 2, instruments 1 and 2.
+
+TABLES = [
+    [[0, 0, 0], [0, 1, 0], [0, 0, 1]],  # each instrument has one pitch
+    [[0, 0, 0], [0, 1, 1], [0, 0, 1]],
+    [[0, 0, 0], [0, 1, 1], [0, 0, 0]],  # one pitch in all
+    [[0, 0, 0], [0, 0, 1], [0, 0, 1]],  # the first instrument is left without
+]
+
+
+def fits(piece: Piece, table: list[list[int]], behind: int = 0) -> bool:
+    return all(table[event[PITCH]][event[INSTRUMENT]] for event in piece[behind:] if event[TYPE] == NOTE) and all(
+        any(row[event[INSTRUMENT]] for row in table) for event in piece[behind:] if event[TYPE] == INSTRUMENT_EVENT
+    )
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_exactly_what_the_controls_leave_is_permitted(table: list[list[int]]) -> None:
+    controls = Controls(np.array(table, bool))
+    pieces = [piece for piece in PIECES if fits(piece, table)]
+    for prefix in sample(prefixes(pieces), 20):
+        assert permitted(prefix, Bounds(7, 2, controls=controls), StrictGrammar) == continuations(pieces, prefix)
+
+
+def test_a_prompt_that_breaks_a_control_is_left_and_what_follows_keeps_it() -> None:
+    table = TABLES[0]
+    controls = Controls(np.array(table, bool))
+    # One note that nobody may play: pitch 2 of instrument 1.
+    prefix = (START, (1, 0, 0, 0, 0, 1), (1, 0, 0, 0, 0, 2), BEGIN, (NOTE, 1, 2, 2, 1, 1))
+    expected = {piece[5] for piece in PIECES if piece[:5] == prefix and fits(piece, table, behind=5)}
+    assert permitted(prefix, Bounds(7, 2, controls=controls), StrictGrammar) == expected
+
+
+def everyone_plays(piece: Piece) -> bool:
+    named = {event[INSTRUMENT] for event in piece if event[TYPE] == INSTRUMENT_EVENT}
+    return named == {event[INSTRUMENT] for event in piece if event[TYPE] == NOTE}
+
+
+def test_where_everyone_must_play_nothing_else_is_permitted_and_nothing_is_a_dead_end() -> None:
+    pieces = [piece for piece in PIECES if everyone_plays(piece)]
+    bounds = Bounds(7, 2, controls=Controls(use_all=True))
+    reached: list[Piece] = [(START,)]
+    seen = 0
+    while reached:
+        chosen = sample(reached, 25)
+        reached = []
+        for prefix in chosen:
+            events = permitted(prefix, bounds, StrictGrammar)
+            assert events
+            assert events <= continuations(pieces, prefix), prefix
+            # Only the last moment is held back for those who have not played.
+            lost = continuations(pieces, prefix) - events
+            assert all(event[BEAT] == 2 and event[2] == 2 for event in lost), prefix
+            reached += [(*prefix, event) for event in events if event[TYPE] != END_OF_SONG]
+            seen += 1
+    assert seen > 70
+
+
+# Over random weights.
+
+
+@st.composite
+def wishes(draw: st.DrawFn, representation: Representation) -> dict[str, Any]:
+    pitch = st.integers(0, 127)
+    span = st.tuples(pitch, pitch).map(lambda two: f"{min(two)}..{max(two)}")
+    several = st.lists(pitch | span, min_size=1, max_size=4)
+    name = st.sampled_from(representation.names)
+    return {
+        "scale": draw(st.none() | st.sampled_from(["C major", "f# minor", "B blues"]) | st.sets(st.integers(0, 11), min_size=1)),
+        "allow": draw(st.none() | several),
+        "exclude": draw(st.none() | several),
+        "ranges": draw(st.booleans() | st.dictionaries(name, span, max_size=3)),
+        "use_all": draw(st.booleans()),
+    }  # fmt: skip
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """Networks that know nothing, some of them sure of it beyond reason."""
+    few = Representation(
+        resolution=draw(st.integers(1, 3)),
+        beats=draw(st.integers(1, 5)),
+        durations=tuple(range(1, 1 + draw(st.integers(1, 3)))),
+        instruments=PAPER_INSTRUMENTS[24 : 24 + draw(st.integers(1, 5))],
+    )
+    representation = draw(st.just(few) | st.just(dataclasses.replace(REP, beats=12)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(draw(st.integers(0, 1000)))
+        output = draw(st.sampled_from(["independent", "chain"]))
+        config = NetworkConfig(representation.sizes, 8, 1, 1, 8, context=draw(st.integers(12, 24)), output=output)
+        network = Network(config)
+        scale = draw(st.sampled_from([1.0, 30.0, 1e6, 1e30]))
+        for name, parameter in network.named_parameters():
+            if "heads.mix" in name:
+                torch.nn.init.normal_(parameter, std=0.3)
+            if "heads.fields" in name:
+                parameter.data *= scale
+        for field, size in zip(network.heads.fields, representation.sizes, strict=True):
+            if draw(st.booleans()):
+                field.bias.data[draw(st.sampled_from([0, size - 1]) | st.integers(0, size - 1))] += 1e4 * scale
+    return Model(Checkpoint(network.eval(), representation))
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
+    model = data.draw(models(), "model")
+    representation = model.representation
+    wished = data.draw(wishes(representation), "wishes")
+    names = data.draw(st.sets(st.sampled_from(representation.names), max_size=5), "names")
+    prompt = mmt.prompt.instruments(*names, representation=representation) if names else mmt.prompt.start()
+    if names and data.draw(st.booleans(), "continue"):
+        codes = [representation.find_instrument(name) for name in names]
+        ranges = [st.integers(1, size - 1) for size in representation.sizes[BEAT:INSTRUMENT]]
+        note = st.tuples(st.just(NOTE), *ranges, st.sampled_from(codes))
+        notes = np.array(data.draw(st.lists(note, min_size=1, max_size=4), "notes"))
+        beats = data.draw(st.none() | st.integers(1, int(notes[:, BEAT].max())), "beats")
+        prompt = mmt.prompt.beats(np.concatenate([prompt, notes]), beats, representation=representation)
+    limits: dict[str, Any] = {
+        "max_events": data.draw(st.none() | st.integers(len(prompt) + 1, model.network.config.context + 1)),
+        "max_beats": data.draw(st.none() | st.integers(1, representation.beats)),
+        "min_beats": data.draw(st.sampled_from([0, 0, 1, 3])),
+        **data.draw(st.sampled_from([{}, {"min_p": 0.1}, {"top_k": 1}, {"temperature": 0.01}, {"top_p": 0.2}])),
+    }
+    try:
+        pieces = model.generate(prompt, data.draw(st.integers(1, 3)), 1, **limits, **wished)
+    except ValueError as error:
+        assert any(
+            word in str(error) for word in ("leaves", "context", "max_events", "max_beats", "min_beats", "use_all")
+        )  # noqa: PT017
+        assume(False)
+    endless = np.concatenate([prompt, list(model.stream(prompt, 1, endless=True, **limits, **wished))])
+    playable = Controls.of(representation, **wished | {"use_all": False}).playable
+    for piece in [*pieces, endless]:
+        check_piece(piece, representation=representation)
+        assert np.array_equal(piece[: len(prompt)], prompt)
+        assert len(piece) <= (limits["max_events"] or model.network.config.context)
+        named, new = piece[piece[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT], notes_of(piece[len(prompt) :])
+        assert notes_of(piece)[:, BEAT].max() <= (limits["max_beats"] or representation.beats)
+        if playable is not None:
+            assert playable[new[:, PITCH], new[:, INSTRUMENT]].all()
+            assert playable[:, named].any(axis=0).all()
+        if names:
+            assert {representation.names[code - 1] for code in named} == names
+        if wished["use_all"]:
+            assert set(named) == set(notes_of(piece)[:, INSTRUMENT])
+    loose = wished | {"use_all": False}
+    for piece in model.generate(prompt, 1, 1, grammar="paper", **limits, **loose):
+        new = notes_of(piece[len(prompt) :])
+        assert playable is None or playable[new[:, PITCH], new[:, INSTRUMENT]].all()
