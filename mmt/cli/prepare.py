@@ -10,7 +10,10 @@ from mmt.cli.common import add_habits, parser, run, wants_progress
 
 _EXAMPLES = """examples:
   mmt-prepare ~/Music/midi -o data/mine
-  mmt-prepare collection.zip extra.mid --jobs 4 -o data/all
+  mmt-prepare collection.tar.gz extra.mid --min-beats 16 --duplicates notes -o data/all
+  mmt-prepare lakh/ --backend dask --scheduler tcp://head:8786 -o data/lakh
+
+Stopped anywhere, the same call goes on where it was.
 """
 
 
@@ -27,35 +30,99 @@ def _parser() -> argparse.ArgumentParser:
         "sources",
         nargs="+",
         type=Path,
-        help="files, folders (with all below them) and zip archives of MIDI, MusicXML, ABC, …",
+        help="files, folders (with all below them), zip and tar archives of MIDI, MusicXML, ABC, muspy's JSON or YAML",
     )
     arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to make")
-    arguments.add_argument("--min-notes", type=int, default=1, help="skip pieces with fewer usable notes")
-    arguments.add_argument("--valid", type=float, default=0.05, help="share of the works to validate on")
-    arguments.add_argument("--test", type=float, default=0.05, help="share of the works to test on")
-    arguments.add_argument(
+    _add_filters(arguments.add_argument_group("what is left out"))
+    _add_splits(arguments.add_argument_group("what is trained, validated and tested on"))
+    _add_work(arguments.add_argument_group("how the work is done"))
+    add_habits(arguments)
+    return arguments
+
+
+def _add_filters(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--min-notes", type=int, default=1, help="skip pieces with fewer usable notes")
+    group.add_argument("--min-beats", type=int, default=1, help="skip shorter pieces")
+    group.add_argument("--max-beats", type=int, help="skip longer pieces (default: of any length)")
+    group.add_argument("--min-instruments", type=int, default=1, help="skip pieces with fewer; 2: only one instrument")
+    group.add_argument(
+        "--max-drums",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="skip pieces of whose notes a greater share is drums, which are left out; 0: skip all with drums",
+    )
+    group.add_argument(
+        "--duplicates",
+        choices=("keep", "files", "notes"),
+        default="keep",
+        help="files: keep the first of equal files; notes: also of equal notes, transposed or not",
+    )
+    group.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="skip files whose name, or whose source, licence or composer in a manifest, is like this ('*' for anything); "
+        "may be given again",
+    )
+
+
+def _add_splits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--valid", type=float, default=0.05, help="share of the works to validate on")
+    group.add_argument("--test", type=float, default=0.05, help="share of the works to test on")
+    group.add_argument(
         "--work-pattern",
         metavar="REGEX",
         help="its first group, in a file's name, is the work of which the file is a version; "
         "versions of a work stay together (default: a manifest's column `work`, else each file is a work)",
     )
-    arguments.add_argument("--seed", type=int, default=0, help="of the draw of validation and test works")
-    arguments.add_argument("--jobs", type=int, default=-1, help="processes; -1: one for each core")
-    add_habits(arguments)
-    return arguments
+    group.add_argument("--seed", type=int, default=0, help="of the draw of validation and test works")
+    for split, rest in (("train", "then files in no list are skipped"), ("valid", ""), ("test", "")):
+        group.add_argument(
+            f"--{split}-names",
+            type=Path,
+            metavar="FILE",
+            help=f"instead of a draw, the names of the files of this split, one a line{rest and '; ' + rest}",
+        )
+
+
+def _add_work(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--jobs", type=int, default=-1, help="processes; -1: one for each core")
+    group.add_argument(
+        "--time-limit", type=float, default=60.0, metavar="SECONDS", help="for a file, after which it is given up"
+    )
+    group.add_argument(
+        "--backend",
+        choices=("threading", "loky", "dask", "ray"),
+        help="who does the work, of joblib's backends: dask and ray are clusters (default: this machine)",
+    )
+    group.add_argument("--scheduler", metavar="ADDRESS", help="where the cluster is")
 
 
 def _prepare(chosen: argparse.Namespace) -> None:
     from mmt.corpus.prepare import prepare
+    from mmt.corpus.splits import SPLITS, read_names
 
+    lists = {split: getattr(chosen, f"{split}_names") for split in SPLITS}
     outcome = prepare(
         chosen.sources,
         chosen.output,
         min_notes=chosen.min_notes,
+        min_beats=chosen.min_beats,
+        max_beats=chosen.max_beats,
+        min_instruments=chosen.min_instruments,
+        max_drums=chosen.max_drums,
+        duplicates=chosen.duplicates,
+        exclude=chosen.exclude,
         work_pattern=chosen.work_pattern,
         shares={"valid": chosen.valid, "test": chosen.test},
+        splits={split: read_names(file) for split, file in lists.items() if file} or None,
         seed=chosen.seed,
         jobs=chosen.jobs,
+        backend=chosen.backend,
+        scheduler=chosen.scheduler,
+        time_limit=chosen.time_limit,
         overwrite=chosen.overwrite,
         progress=wants_progress(chosen),
     )

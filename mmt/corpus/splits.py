@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +110,11 @@ def named_splits(splits: Mapping[str, Sequence[str]]) -> dict[str, str]:
             if listed.setdefault(name, split) != split:
                 raise ValueError(f"{name!r} is in two lists, {listed[name]!r} and {split!r}; leave it in one")
     return listed if "train" in splits else listed | {"": "train"}
+
+
+def read_names(file: Path) -> list[str]:
+    """The names in a list, one a line; empty lines count for nothing."""
+    return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
 def _groups(works: IntArray, notes: IntArray) -> IntArray:

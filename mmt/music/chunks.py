@@ -21,7 +21,7 @@ END_OF_TRACK = b"\xff\x2f\x00"
 _END = 0x2F
 
 
-_MARKS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE))
+MARKS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE))
 # System messages have no place in a file, but some have strayed into one. The rest is undefined.
 _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
@@ -165,7 +165,7 @@ def _other_event(track: bytes, position: int, status: int) -> tuple[int, tuple[i
         kind = track[position]
         position += 1
     length, position = quantity(track, position)
-    return position + length, (kind, track[position : position + length]) if kind in _MARKS else None
+    return position + length, (kind, track[position : position + length]) if kind in MARKS else None
 
 
 def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:
@@ -178,6 +178,8 @@ def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:
 
 def _releases(sounding: list[int]) -> bytes:
     """Note-offs for every note that still sounds; the track's last delta time goes to the first of them."""
+    if not any(sounding):
+        return b""
     keys = (key for key, count in enumerate(sounding) for _ in range(count))
     return b"".join(bytes((0x80 | key >> 7, key & 127, 0, 0)) for key in keys)
 

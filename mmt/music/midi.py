@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.music import chunks
+from mmt.music.quick_scan import scan_quickly
 from mmt.representation.notes import RawNotes
 
 if TYPE_CHECKING:
@@ -48,19 +49,22 @@ _FIFTH, _RELATIVE_MINOR = 7, 9
 
 
 @dataclass(frozen=True)
+class _Part:
+    """What a program and channel of a MIDI track plays: arrays by the names in `_NOTE_FIELDS`."""
+
+    track: int
+    program: int
+    is_drum: bool
+    notes: Arrays
+
+
+@dataclass(frozen=True)
 class _Parsed:
-    """A MIDI file: per track, in the file's order, a symusic score and the marks that symusic would change."""
+    """A MIDI file: its parts that play a note, in the file's order, and per track the marks that symusic would change."""
 
     resolution: int
-    scores: tuple[Any, ...]
+    parts: tuple[_Part, ...]
     marks: tuple[tuple[chunks.Mark, ...], ...]
-
-    def instruments(self) -> Iterator[tuple[int, Any]]:
-        """(index of the MIDI track, symusic track) for every program and channel that plays a note."""
-        for index, score in enumerate(self.scores):
-            for track in score.tracks:
-                if track.notes:
-                    yield index, track
 
     def all_marks(self, kind: int) -> list[tuple[int, bytes]]:
         """The marks of a kind in all tracks, (tick, content), in order of time; at one time in the file's order."""
@@ -96,21 +100,18 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
     (96, array([0]), array([96]), array([60]))
     """
     parsed = _parse(source)
-    columns: dict[str, list[npt.NDArray[Any]]] = {name: [_NONE] for name in (*_NOTE_FIELDS, "program", "is_drum")}
-    for _, track in parsed.instruments():
-        for name, values in track.notes.numpy().items():
-            columns[name].append(values)
-        columns["program"].append(np.full(len(track.notes), track.program, np.int64))
-        columns["is_drum"].append(np.full(len(track.notes), track.is_drum, np.int64))
-    joined = {name: np.concatenate(parts).astype(np.int64) for name, parts in columns.items()}
+    onset, pitch, duration, velocity = (
+        np.concatenate([_NONE, *(part.notes[name] for part in parsed.parts)]) for name in _NOTE_FIELDS
+    )
+    counts = [len(part.notes["time"]) for part in parsed.parts]
     return RawNotes(
         parsed.resolution,
-        joined["time"],
-        joined["duration"],
-        joined["pitch"],
-        joined["program"],
-        joined["is_drum"].astype(bool),
-        joined["velocity"],
+        onset,
+        duration,
+        pitch,
+        np.repeat(np.array([part.program for part in parsed.parts], np.int64), counts),
+        np.repeat(np.array([part.is_drum for part in parsed.parts], bool), counts),
+        velocity,
         tempos=len(_tempos(parsed)),
     )
 
@@ -164,8 +165,8 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
             time_signatures=[muspy.TimeSignature(*values) for values in _time_signatures(parsed)],
             lyrics=[muspy.Lyric(tick, text) for tick, text in lyrics],
             tracks=[
-                muspy.Track(track.program, track.is_drum, names[index], _muspy_notes(track.notes.numpy()))
-                for index, track in parsed.instruments()
+                muspy.Track(part.program, part.is_drum, names[part.track], _muspy_notes(part.notes))
+                for part in parsed.parts
             ],
         )
 
@@ -173,32 +174,41 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
 def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
     """Read a file's tracks; any failure is one line that names the file."""
     data, name = (source, "MIDI data") if isinstance(source, bytes) else (Path(source).read_bytes(), str(source))
-    scores, marks = [], []
+    parts: list[_Part] = []
+    marks = []
     try:
-        parts = chunks.split(data)
-        for number, track in enumerate(parts.tracks, start=1):
+        file = chunks.split(data)
+        quick = scan_quickly(file.tracks)
+        for index, track in enumerate(file.tracks):
             try:
-                scan = chunks.scan(track)
-                scores.append(_score(scan, parts.resolution))
+                scan = quick[index] if quick else chunks.scan(track)
+                found, count = _notes(scan, file.resolution, index)
+                if quick and count != scan.notes:
+                    # Some notes are never released, which the quick scan does not see.
+                    scan = chunks.scan(track)
+                    found, count = _notes(scan, file.resolution, index)
+                if count != scan.notes:
+                    raise ValueError(f"only {count:,} of its {scan.notes:,} notes could be read")
             except (ValueError, RuntimeError) as error:
                 # symusic's messages have a prefix, and behind the first mark of exclamation they speak of its cursor.
                 reason = str(error).removeprefix("MiniMidi: ").split("!")[0]
-                raise ValueError(f"track {number} is damaged: {reason}") from None
+                raise ValueError(f"track {index + 1} is damaged: {reason}") from None
+            parts += found
             marks.append(scan.marks)
     except ValueError as error:
         raise ValueError(f"cannot read {name}: {error}") from None
-    return _Parsed(parts.resolution, tuple(scores), tuple(marks))
+    return _Parsed(file.resolution, tuple(parts), tuple(marks))
 
 
-def _score(scan: chunks.Scan, resolution: int) -> Any:
+def _notes(scan: chunks.Scan, resolution: int, track: int) -> tuple[list[_Part], int]:
+    """What a track plays, and how many notes that is."""
     import symusic
 
     score = symusic.Score.from_midi(scan.file(resolution), sanitize_data=True)
-    if score.note_num() != scan.notes:
-        raise ValueError(f"only {score.note_num():,} of its {scan.notes:,} notes could be read")
-    if score.start() < 0 or any((part.notes.numpy()["duration"] < 0).any() for part in score.tracks if part.notes):
+    parts = [_Part(track, part.program, part.is_drum, part.notes.numpy()) for part in score.tracks if part.notes]
+    if score.start() < 0 or any(part.notes["duration"].min() < 0 for part in parts):
         raise ValueError("it is longer than can be counted (2^31 ticks)")
-    return score
+    return parts, score.note_num()
 
 
 def _tempos(parsed: _Parsed) -> list[tuple[int, int]]:

@@ -144,11 +144,24 @@ def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> 
 
 
 def _sorted_without_doubles(table: NoteTable) -> tuple[NoteTable, int]:
-    order = np.lexsort([table[name] for name in reversed(NOTE_DTYPE.names or ())])
+    key = _key(table)
+    order = np.lexsort([table[name] for name in reversed(NOTE_DTYPE.names or ())]) if key is None else np.argsort(key)
     table = table[order]
     new = np.ones(len(table), bool)
-    new[1:] = table[1:] != table[:-1]
+    new[1:] = table[1:] != table[:-1] if key is None else np.diff(key[order]) != 0
     return table[new], int((~new).sum())
+
+
+def _key(table: NoteTable) -> npt.NDArray[np.int64] | None:
+    """A number for each note, by which notes are in order, and equal where they are; None if 63 bits cannot hold it."""
+    key, bits = np.zeros(len(table), np.int64), 0
+    for name in NOTE_DTYPE.names or ():
+        if table[name].min(initial=0) < 0:
+            return None
+        width = int(table[name].max(initial=0)).bit_length()
+        bits += width
+        key = key << width | table[name]
+    return key if bits < 64 else None
 
 
 def _changes(raw: RawNotes, keep: npt.NDArray[np.bool_], representation: Representation) -> dict[str, int]:

@@ -1,0 +1,41 @@
+"""A call that hangs, or with which its process dies, costs one item."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import planted
+import pytest
+
+from mmt.corpus import isolated
+from mmt.corpus.isolated import Lost, call_each, end_idle
+
+
+def test_what_ends_or_stops_its_process_is_lost_and_nothing_else() -> None:
+    answers = call_each(planted.double, [0, 1, 2, 3, 4, 2, 5], time_limit=1)
+    aborted = Lost("its reader was killed by SIGABRT")
+    assert answers == [0, 2, aborted, Lost("took longer than 1 s"), 8, aborted, 10]
+
+
+def test_a_process_that_died_through_no_fault_of_the_item_is_no_loss(tmp_path: Path) -> None:
+    assert call_each(planted.die_once, [str(tmp_path / "a")], time_limit=60) == ["alive"]
+
+
+def test_one_process_serves_many_calls_and_one_that_has_ended_is_replaced() -> None:
+    end_idle()
+    first, again = (call_each(planted.process, [None], time_limit=60)[0] for _ in range(2))
+    assert first == again != os.getpid()
+    isolated._idle[0]._process.kill()
+    isolated._idle[0]._process.wait()
+    assert call_each(planted.process, [None, None], time_limit=60)[0] != first
+    end_idle()
+    assert isolated._idle == []
+
+
+def test_a_process_that_cannot_start_blames_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_idle()
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="the process that reads files ended with status 1 at once; see whether"):
+        call_each(planted.double, [1], time_limit=60)
