@@ -8,8 +8,8 @@ from types import FrameType
 from typing import Any, Self
 
 import lightning
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
-from lightning.fabric.plugins.environments import SLURMEnvironment
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _REQUEUE = signal.SIGUSR1
