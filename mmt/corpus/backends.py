@@ -35,7 +35,9 @@ def workers(jobs: int, backend: str | None, scheduler: str | None) -> Iterator[j
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; choose of {', '.join(BACKENDS)}")
     if scheduler is not None and backend not in _CLUSTERS:
-        raise ValueError(f"scheduler {scheduler} is of no use to backend {backend}; choose of {', '.join(_CLUSTERS)}")
+        raise ValueError(
+            f"scheduler {scheduler} is of no use to {backend or 'this machine'}; choose a backend of {', '.join(_CLUSTERS)}"
+        )
     if jobs == 0:
         raise ValueError("jobs is 0; give at least 1, or -1 for one for each core")
     options = {"n_jobs": jobs, "return_as": "generator_unordered", "batch_size": 1, "prefer": "threads"}

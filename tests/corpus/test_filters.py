@@ -1,0 +1,113 @@
+"""What is left out of a corpus, and that each reason is counted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import muspy
+import pytest
+
+import mmt
+from mmt.corpus.prepare import prepare
+from mmt.corpus.storage import Corpus
+
+
+def piece(beats: int, *, instruments: int = 1, drums: int = 0, shift: int = 0, first: int = 60) -> muspy.Music:
+    """A note a beat for each instrument, and some drums."""
+    tracks = [
+        muspy.Track(program, notes=[muspy.Note(12 * beat, first + shift + beat % 7, 12) for beat in range(beats)])
+        for program in (0, 40, 42)[:instruments]
+    ]
+    tracks.append(muspy.Track(0, is_drum=True, notes=[muspy.Note(12 * beat, 36, 6) for beat in range(drums)]))
+    return muspy.Music(resolution=12, tracks=tracks)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filters") / "music"
+    folder.mkdir()
+    mmt.write(folder / "a_short.mid", piece(3))
+    mmt.write(folder / "b_duo.mid", piece(10, instruments=2))
+    mmt.write(folder / "c_long.mid", piece(100, instruments=3))
+    mmt.write(folder / "d_drums.mid", piece(20, instruments=2, drums=60, first=40))
+    mmt.write(folder / "e_up.mid", piece(10, instruments=2, shift=5))
+    shutil.copy(folder / "b_duo.mid", folder / "f_copy.mid")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("filters", "left_out"),
+    [
+        ({}, {}),
+        ({"min_notes": 4}, {"a": "fewer than 4 usable notes"}),
+        ({"min_beats": 4}, {"a": "shorter than 4 beats"}),
+        ({"min_beats": 3}, {}),
+        ({"max_beats": 99}, {"c": "longer than 99 beats"}),
+        ({"max_beats": 100}, {}),
+        ({"min_instruments": 2}, {"a": "only one instrument"}),
+        ({"min_instruments": 3}, dict.fromkeys("abdef", "fewer than 3 instruments")),
+        ({"max_drums": 0.5}, {"d": "more than 50% of its notes are drums"}),
+        ({"max_drums": 0.6}, {}),
+        ({"max_drums": 0}, {"d": "with drums"}),
+        ({"duplicates": "files"}, {"f": "the same file as an earlier one"}),
+        (
+            {"duplicates": "notes"},
+            {
+                "e": "the same notes as an earlier one, transposed or not",
+                "f": "the same file as an earlier one",
+            },
+        ),
+        ({"exclude": ["*DRUMS*", "?_up.mid"]}, {"d": "excluded", "e": "excluded"}),
+    ],
+)
+def test_each_filter_leaves_out_what_it_says_and_is_counted(
+    music: Path, tmp_path: Path, filters: dict[str, object], left_out: dict[str, str]
+) -> None:
+    outcome = prepare([music], tmp_path / "corpus", **filters)  # type: ignore[arg-type]
+    assert {name[0]: reason for name, reason in outcome.skipped.items()} == left_out
+    kept = [one.name[0] for one in Corpus(tmp_path / "corpus").pieces]
+    assert kept == sorted(set("abcdef") - set(left_out))
+    report = json.loads((tmp_path / "corpus" / "report.json").read_text())
+    assert report["files"]["kept"] == outcome.kept == len(kept)
+    assert sum(report["files"]["reasons"].values()) == outcome.reasons.total() == len(left_out)
+    assert all(reason in str(outcome) for reason in left_out.values())
+
+
+def test_a_double_of_what_is_left_out_is_none(music: Path, tmp_path: Path) -> None:
+    outcome = prepare([music], tmp_path / "corpus", duplicates="notes", exclude=["b_*"])
+    assert {name[0] for name in outcome.skipped} == {"b", "f"}
+
+
+def test_reasons_of_one_kind_are_counted_together(music: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(music, tmp_path / "music"))
+    whole = (folder / "c_long.mid").read_bytes()
+    for size in (300, 400, 500):
+        (folder / f"x{size}.mid").write_bytes(whole[:size])
+    outcome = prepare([folder], tmp_path / "corpus")
+    assert list(outcome.reasons.values()) == [3]
+    assert len(set(outcome.skipped.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"min_beats": 0}, "min_beats is 0; give at least 1"),
+        ({"max_beats": 3, "min_beats": 4}, "max_beats is 3; give at least 4"),
+        ({"max_drums": 1.5}, "max_drums is 1.5; give a share"),
+        ({"duplicates": "drop"}, "duplicates is 'drop'; choose of keep, files, notes"),
+        ({"exclude": ["nobody"]}, r"'nobody' excludes nothing: no name, .* in the 6 files is like it"),
+        ({"time_limit": 0}, "time_limit is 0; give seconds"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"backend": "mpi"}, "backend 'mpi' is unknown; choose of threading, loky, dask, ray"),
+        (
+            {"scheduler": "tcp://here"},
+            "scheduler tcp://here is of no use to this machine; choose a backend of dask, ray",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_for(music: Path, tmp_path: Path, arguments: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        prepare([music], tmp_path / "corpus", **arguments)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

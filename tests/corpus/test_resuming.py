@@ -1,0 +1,188 @@
+"""Stopped anywhere, or met by files that end their reader: the corpus is the one of an undisturbed preparation."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+
+from mmt.corpus import assembly, shards
+from mmt.corpus import prepare as preparation
+from mmt.corpus.storage import Corpus
+
+prepare = preparation.prepare
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """400 MIDI files, some of them broken: seven shards."""
+    folder = tmp_path_factory.mktemp("many") / "music"
+    folder.mkdir()
+    files = [file.read_bytes() for file in sorted(tiny.glob("*.mid"))]
+    for number in range(400):
+        # Texts behind the last track make them differ.
+        whole = files[number % len(files)] + b"XXXX\0\0\0\3%03d" % number
+        (folder / f"{number:03d}.mid").write_bytes(whole if number % 11 else whole[:200])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(many: Path) -> dict[str, bytes]:
+    output = many.parent / "undisturbed"
+    prepare([many], output)
+    return content(output)
+
+
+def test_the_number_of_jobs_does_not_show(many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    for backend in (None, "loky"):
+        prepare([many], tmp_path / "corpus", jobs=2, backend=backend, overwrite=True)
+        assert content(tmp_path / "corpus") == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_killed_and_called_again(many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    output, parts = tmp_path / "corpus", tmp_path / ".corpus-parts"
+    command = [sys.executable, "-c", "import sys, mmt; mmt.prepare([sys.argv[1]], sys.argv[2])", str(many), str(output)]
+    killed = 0
+    for finished in (1, 3, 5):
+        process = subprocess.Popen(command)
+        while process.poll() is None and len(list(parts.glob("*.npz"))) < finished:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        assert not output.exists()
+    assert killed == 3
+    before = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.npz")}
+    assert len(before) >= 5
+    written = []
+    write = preparation.write_shard
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "write_shard", lambda file, *rest: (written.append(file.name), write(file, *rest)))
+        prepare([many], output, jobs=2)
+    # Only what was missing was done.
+    assert not set(written) & set(before)
+    assert len(written) + len(before) == 7
+    assert content(output) == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_stopped_while_it_is_put_together(
+    many: Path, tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(many.parent / "undisturbed", tmp_path / "corpus")
+    (tmp_path / "corpus" / "mine").write_text("of the former corpus")
+    for name in ("write_pieces", "write_description", "_write_report"):
+        with monkeypatch.context() as patch:
+            patch.setattr(assembly, name, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                prepare([many], tmp_path / "corpus", overwrite=True)
+        assert (tmp_path / "corpus" / "mine").exists()
+    prepare([many], tmp_path / "corpus", overwrite=True)
+    assert content(tmp_path / "corpus") == undisturbed
+
+
+def test_what_was_finished_counts_only_while_it_would_come_out_the_same(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    music = Path(shutil.copytree(many, tmp_path / "music"))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(preparation, "assemble", stop)
+        prepare([music], tmp_path / "corpus")
+    # A finished part that a power failure cut off, a file that was changed, and another filter.
+    cut = sorted((tmp_path / ".corpus-parts").glob("*.npz"))[0]
+    cut.write_bytes(cut.read_bytes()[:1000])
+    shutil.copy(music / "001.mid", music / "399.mid")
+    for settings in ({}, {"min_notes": 700}):
+        prepare([music], tmp_path / "fresh", overwrite=True, **settings)
+        prepare([music], tmp_path / "corpus", overwrite=True, **settings)
+        assert content(tmp_path / "corpus") == content(tmp_path / "fresh")
+
+
+def test_files_that_end_or_stop_their_reader_cost_themselves(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    for number in range(1, 11):
+        shutil.copy(many / f"{number:03d}.mid", music)
+    prepare([music], tmp_path / "sound")
+    reasons = {
+        planted.HANGS: "took longer than 2 s",
+        planted.HANGS_IN_C: "took longer than 2 s",
+        planted.ABORTS: "its reader was killed by SIGABRT",
+        planted.CRASHES: "its reader was killed by SIGSEGV",
+        planted.EXITS: "its reader ended with status 3",
+    }
+    for place, mark in enumerate(reasons):
+        (music / f"00{2 * place}-{mark.decode()}.mid").write_bytes(mark)
+    monkeypatch.setattr(preparation, "read_piece", planted.read)
+    outcome = prepare([music], tmp_path / "corpus", time_limit=2, jobs=2)
+    assert sorted(outcome.skipped.values()) == sorted(reasons.values())
+    assert outcome.reasons["took longer than 2 s"] == 2
+    names = [piece.name for piece in Corpus(tmp_path / "corpus").pieces]
+    assert names == [piece.name for piece in Corpus(tmp_path / "sound").pieces]
+    assert content(tmp_path / "corpus")["notes.npy"] == content(tmp_path / "sound")["notes.npy"]
+    assert "took longer than 2 s" in str(outcome)
+
+
+@pytest.mark.parametrize("where", ["shards", "assembly"])
+def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
+    many: Path, tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((np, "savez") if where == "shards" else (assembly, "write_pieces")), full)
+        with pytest.raises(
+            OSError, match=r"the disk of .*corpus is full .* call again: what is finished is kept in"
+        ) as caught:
+            prepare([many], tmp_path / "corpus")
+    assert "\n" not in str(caught.value)
+    left = list((tmp_path / ".corpus-parts").iterdir())
+    assert {path.suffix for path in left} == ({".jsonl"} if where == "shards" else {".jsonl", ".npz"})
+    assert not (tmp_path / "corpus").exists()
+    prepare([many], tmp_path / "corpus")
+    assert content(tmp_path / "corpus") == undisturbed
+
+
+def test_memory_does_not_grow_with_the_files(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more than a few dozen shards at a time, of however many (`itertools.tee` lets go of 57 at once)."""
+    held = 0
+    most = 0
+    shard = shards._shard
+
+    class Counted(shards.Shard):
+        def __init__(self, *args: object) -> None:
+            nonlocal held, most
+            super().__init__(*args)  # type: ignore[arg-type]
+            held += 1
+            most = max(most, held)
+
+        def __del__(self) -> None:
+            nonlocal held
+            held -= 1
+
+    monkeypatch.setattr(shards, "_FILES", 1)
+    monkeypatch.setattr(shards, "_shard", lambda *args: Counted(*vars(shard(*args)).values()))
+    prepare([many], tmp_path / "corpus")
+    assert len(json.loads((tmp_path / "corpus" / "report.json").read_text())["files"]["skipped"]) == 37
+    assert 10 < most < 2 * 57 + 10 < 400

@@ -1,0 +1,175 @@
+"""Folders, files and archives: all music in them is found, in an order that stays, and read where it lies."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mmt.corpus import sources
+from mmt.corpus.prepare import prepare
+from mmt.corpus.sources import Source, find_sources, read_sources
+from mmt.corpus.storage import Corpus
+
+MODES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
+
+
+def found_in(*paths: Path) -> dict[str, bytes | Exception]:
+    listed = list(find_sources(paths))
+    return {source.name: content for source, content in zip(listed, read_sources(listed), strict=True)}
+
+
+def write_tar(path: Path, members: list[tuple[str, bytes]], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    """Files that only have names and contents."""
+    folder = tmp_path / "music"
+    for name in ("b/z.mid", "b/a.KAR", "b.mid", "c/d/x.abc", "m.mxl", "j.json", "y.yaml", "no.txt", "x.musicxml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "b" / "link.mid").symlink_to(folder / "b.mid")
+    (folder / "b" / "gone.mid").symlink_to(folder / "nowhere.mid")
+    (folder / "c" / "again").symlink_to(folder)
+    (folder / "folder.mid").mkdir()
+    return folder
+
+
+def test_a_folder_is_walked_by_name_and_never_in_a_circle(music: Path) -> None:
+    names = ["b/a.KAR", "b/link.mid", "b/z.mid", "b.mid", "c/d/x.abc", "j.json", "m.mxl", "x.musicxml", "y.yaml"]
+    found = found_in(music)
+    assert list(found) == names
+    assert found["b/link.mid"] == b"b.mid"
+    assert all(found[name] == name.encode() for name in names if "link" not in name)
+
+
+@pytest.mark.parametrize("suffix", [".zip", *MODES])
+def test_an_archive_holds_what_the_folder_holds(music: Path, tmp_path: Path, suffix: str) -> None:
+    members = [(str(path.relative_to(music)), path.read_bytes()) for path in music.rglob("*") if path.is_file()]
+    path = tmp_path / f"all{suffix}"
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members:
+                archive.writestr(name, content)
+        assert list(found_in(path)) == sorted(found_in(path))
+    else:
+        write_tar(path, members, MODES[suffix])
+    assert found_in(path) == found_in(music)
+
+
+def test_mixed_sources_are_one_corpus(tiny: Path, tmp_path: Path) -> None:
+    files = sorted(tiny.glob("*.mid"))
+    (tmp_path / "one").mkdir()
+    shutil.copy(files[0], tmp_path / "one")
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.write(files[1], files[1].name)
+    manifest = f"path,licence,composer\n{files[0].name},CC0-1.0,Ada\n".encode()
+    write_tar(
+        tmp_path / "three.tgz", [(f"./{files[0].name}", files[0].read_bytes()), ("./manifest.csv", manifest)], "w:gz"
+    )
+    prepare([tmp_path / "one", tmp_path / "two.zip", tmp_path / "three.tgz", files[2]], tmp_path / "corpus")
+    pieces = Corpus(tmp_path / "corpus").pieces
+    # What has the same name twice is called by its full name.
+    assert [piece.name for piece in pieces] == [
+        f"{tmp_path}/one/{files[0].name}",
+        files[1].name,
+        f"{tmp_path}/three.tgz/{files[0].name}",
+        files[2].name,
+    ]
+    assert [piece.source for piece in pieces] == [files[0].name, "two.zip", "three.tgz", files[2].name]
+    assert [piece.composer for piece in pieces] == ["", "", "Ada", ""]
+    assert [piece.licence for piece in pieces] == ["", "", "CC0-1.0", ""]
+
+
+def test_nothing_is_unpacked_whatever_a_member_is_called(tiny: Path, tmp_path: Path) -> None:
+    content = next(tiny.glob("*.mid")).read_bytes()
+    names = ["../../outside.mid", "/absolute.mid", "a\\b.mid"]
+    (tmp_path / "in").mkdir()
+    path = write_tar(tmp_path / "in" / "tricks.tar", [(name, content) for name in names])
+    with tarfile.open(path, "a") as archive:
+        for kind, target in (
+            (tarfile.SYMTYPE, "/etc/passwd"),
+            (tarfile.LNKTYPE, "/etc/passwd"),
+            (tarfile.FIFOTYPE, ""),
+        ):
+            member = tarfile.TarInfo("link.mid")
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+    before = sorted(tmp_path.rglob("*"))
+    prepare([path], tmp_path / "out")
+    assert [piece.name for piece in Corpus(tmp_path / "out").pieces] == names
+    shutil.rmtree(tmp_path / "out")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not (tmp_path / "outside.mid").exists()
+
+
+def test_two_members_of_one_name_are_told_apart(tiny: Path, tmp_path: Path) -> None:
+    files = sorted(tiny.glob("*.mid"))
+    path = write_tar(tmp_path / "two.tar", [("a.mid", file.read_bytes()) for file in files[:2]])
+    outcome = prepare([path], tmp_path / "corpus")
+    assert outcome.kept == 1
+    assert outcome.reasons == {"another member of its archive has the same name": 1}
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tar", ".tar.xz"])
+def test_an_archive_that_is_cut_off_is_named(tiny: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    members = [(file.name, file.read_bytes()) for file in sorted(tiny.glob("*.mid"))]
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members:
+                archive.writestr(name, content)
+    else:
+        write_tar(path, members, MODES[suffix])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    said = "is damaged or cut off behind its member" if suffix != ".zip" else "is no music that can be read"
+    with pytest.raises(ValueError, match=said) as caught:
+        prepare([path], tmp_path / "corpus")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_or_encrypted_member_costs_itself(tiny: Path, tmp_path: Path) -> None:
+    files = sorted(tiny.glob("*.mid"))
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in files:
+            archive.writestr(file.name, file.read_bytes())
+        damaged = archive.infolist()[1].header_offset + 60
+    data = bytearray(path.read_bytes())
+    data[damaged] ^= 0xFF
+    path.write_bytes(data)
+    outcome = prepare([path], tmp_path / "corpus")
+    assert outcome.kept == len(files) - 1
+    assert "Bad CRC-32" in outcome.skipped[files[1].name]
+
+
+def test_what_is_too_large_to_be_music_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "large.mid").write_bytes(b"MThd" * 100)
+    monkeypatch.setattr(sources, "LARGEST", 399)
+    content = found_in(tmp_path)["large.mid"]
+    assert isinstance(content, ValueError)
+
+
+def test_a_file_that_may_not_be_read_or_has_gone_costs_itself(tmp_path: Path) -> None:
+    gone = Source("a.mid", str(tmp_path), "a.mid")
+    (content,) = read_sources([gone])
+    assert isinstance(content, FileNotFoundError)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such links")
+def test_the_folder_that_is_named_may_be_a_link(music: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(music)
+    assert found_in(tmp_path / "link") == found_in(music)
