@@ -81,9 +81,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    # What Lightning has to tell of devices and tips is not what a musician waits for.
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.INFO if chosen.debug else logging.ERROR)
     # Of processes that train together, one speaks.
     chosen.quiet = chosen.quiet or any(os.environ.get(name, "0") != "0" for name in _RANKS)
     overrides = [part for part in chosen.recipe if _OVERRIDE.match(part) and not Path(part).exists()]
@@ -102,6 +99,7 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
     from mmt.training.recipe import load_recipe
     from mmt.training.train import train
 
+    _hush(chosen)
     if len(named) != 1:
         raise UsageError(
             f"one recipe is needed, not {len(named)}: {' '.join(named) or 'none'}; an override is SECTION.ENTRY=VALUE"
@@ -128,6 +126,7 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
 def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
     from mmt.training.fine_tune import fine_tune
 
+    _hush(chosen)
     if chosen.start_from is not None:
         raise UsageError("--from and --fine-tune both name a model to begin with; give one")
     sources = [*([chosen.corpus] if chosen.corpus is not None else []), *map(Path, named)]
@@ -146,6 +145,12 @@ def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str
         say=None if chosen.quiet else print,
     )
     _say(chosen, str(done), done.checkpoint)
+
+
+def _hush(chosen: argparse.Namespace) -> None:
+    """What Lightning has to tell of devices and tips is not what a musician waits for. It speaks from its import on."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.INFO if chosen.debug else logging.ERROR)
 
 
 def _say(chosen: argparse.Namespace, what: str, best: Path) -> None:

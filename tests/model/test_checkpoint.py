@@ -203,7 +203,7 @@ def test_a_corrupt_config_is_named(folder: Path, content: str) -> None:
         (set_entry("network", "layers", to=0), "layers is 0"),
         (set_entry("network", "layers", to="two"), "layers is two"),
         (set_entry("network", "depth", to=3), "unknown entry 'depth' in the network"),
-        (set_entry("network", "sizes", to=6), "not iterable"),
+        (set_entry("network", "sizes", to=6), "sizes must be six numbers, not 6"),
         (set_entry("network", "sizes", to=[5, 10, 13, 129, 33, 65]), "are not the representation's"),
         (set_entry("network", to=None), "corrupt"),
         (set_entry("representation", "tempo", to=3), "unknown entry 'tempo' in the representation"),
