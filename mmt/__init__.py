@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from mmt.analysis import likelihood as likelihood
     from mmt.analysis import metrics as metrics
     from mmt.analysis import originality as originality
+    from mmt.analysis.activations import activations as activations
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
+    from mmt.model import inside as inside
     from mmt.music.files import read as read
     from mmt.music.files import write as write
     from mmt.music.notebook import show as show
@@ -57,6 +59,8 @@ _HOME = {
     "train": "mmt.training.train",
     "fine_tune": "mmt.training.fine_tune",
     "attention": "mmt.analysis.attention",
+    "activations": "mmt.analysis.activations",
+    "inside": "mmt.model.inside",
     "metrics": "mmt.analysis.metrics",
     "likelihood": "mmt.analysis.likelihood",
     "originality": "mmt.analysis.originality",

@@ -15,9 +15,9 @@ import torch
 
 from mmt.analysis.measuring import Statistics, absolute, measure, relative
 from mmt.analysis.pictures import draw_codes, draw_gain, draw_heads
+from mmt.analysis.pieces import events_to_read
 from mmt.analysis.report import read_statistics, write_report
 from mmt.analysis.statistics import Absolute, Relative
-from mmt.representation.codes import FIELDS, Events
 from mmt.sampling.model import Model
 
 __all__ = [
@@ -63,23 +63,5 @@ def weights(model: Model, events: npt.ArrayLike) -> list[npt.NDArray[np.floating
     >>> [layer.shape for layer in weights(model, mmt.prompt.instruments("violin", "cello"))]
     [(2, 4, 4), (2, 4, 4)]
     """
-    codes = torch.from_numpy(_checked(model, events)).to(model.device)
+    codes = torch.from_numpy(events_to_read(model, events)).to(model.device)
     return [layer[0].cpu().numpy() for layer in model.network.attention_weights(codes[None])]
-
-
-def _checked(model: Model, events: npt.ArrayLike) -> Events:
-    """The events as an array of codes that the model's network knows, (n, 6) with n from 1 to its context."""
-    codes, config = np.asarray(events), model.network.config
-    if codes.ndim != 2 or codes.shape[1] != len(FIELDS) or codes.dtype.kind not in "iu" or not len(codes):
-        raise ValueError(f"events must be an (n, {len(FIELDS)}) array of integers, not {codes.dtype} {codes.shape}")
-    if len(codes) > config.context:
-        raise ValueError(
-            f"the piece has {len(codes)} events, more than the model's context of {config.context}; cut it"
-        )
-    outside = (codes < 0) | (codes >= np.array(config.sizes))
-    if outside.any():
-        row, field = np.argwhere(outside)[0].tolist()
-        raise ValueError(
-            f"row {row}: {FIELDS[field]} is {codes[row, field]}; the model knows 0 to {config.sizes[field] - 1}"
-        )
-    return codes.astype(np.int64)

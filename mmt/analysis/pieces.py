@@ -79,6 +79,24 @@ def windows_of(model: Model, events: Events) -> Iterator[Events]:
         yield from cover(notes_of_events(events, model.representation), limits, model.representation)
 
 
+def events_to_read(model: Model, events: npt.ArrayLike) -> Events:
+    """The events as an array of codes that the model's network knows, (n, 6) with n from 1 to its context."""
+    codes, config = np.asarray(events), model.network.config
+    if codes.ndim != 2 or codes.shape[1] != len(FIELDS) or codes.dtype.kind not in "iu" or not len(codes):
+        raise ValueError(f"events must be an (n, {len(FIELDS)}) array of integers, not {codes.dtype} {codes.shape}")
+    if len(codes) > config.context:
+        raise ValueError(
+            f"the piece has {len(codes)} events, more than the model's context of {config.context}; cut it"
+        )
+    outside = (codes < 0) | (codes >= np.array(config.sizes))
+    if outside.any():
+        row, field = np.argwhere(outside)[0].tolist()
+        raise ValueError(
+            f"row {row}: {FIELDS[field]} is {codes[row, field]}; the model knows 0 to {config.sizes[field] - 1}"
+        )
+    return codes.astype(np.int64)
+
+
 def _checked(model: Model, piece: npt.ArrayLike, place: int) -> Events:
     try:
         events = check_codes(piece, model.representation)

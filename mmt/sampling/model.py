@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mmt.model.inside import Edit, edited
 from mmt.model.network import Network
 from mmt.model.recipes import parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
@@ -60,6 +61,10 @@ class Model:
         """Write a checkpoint folder, which `load_model` reads."""
         write_checkpoint(folder, Checkpoint(self.network, self.representation, self.sampling, self.training))
 
+    def edited(self, edit: Edit) -> Model:
+        """A model with changes inside its network, see `mmt.inside`; the weights are shared, this one stays as it is."""
+        return Model(Checkpoint(edited(self.network, edit), self.representation, self.sampling, self.training))
+
     def generate(
         self,
         prompt: npt.ArrayLike | None = None,
@@ -81,6 +86,7 @@ class Model:
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
         context: Literal["anchor", "slide"] = "anchor",
+        edit: Edit | None = None,
         progress: bool = False,
     ) -> list[Events]:
         """Write pieces.
@@ -121,6 +127,8 @@ class Model:
             What the network sees of a piece that has grown beyond its context. anchor: the instruments and the last beats,
             counted anew, so that a piece may have any number of events and beats. slide: the last events alone, as in the
             original code; beats are counted on, and end with the network's.
+        edit : mapping from places to functions, optional
+            Changes inside the network while it writes, see `mmt.inside`: `edit=mmt.inside.ablate((2, 0))` silences a head.
         progress : bool
             Whether to show a bar.
 
@@ -164,7 +172,7 @@ class Model:
             context=context,
         )
         beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
-        streams = _streams(n, seed)
+        streams, network = _streams(n, seed), self.network if edit is None else edited(self.network, edit)
         pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
         max_events = settings["bounds"].max_events
         # Where beats are the limit, nobody knows how many events that will be.
@@ -172,7 +180,7 @@ class Model:
         with tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
             for first in range(0, len(streams), _BATCH):
                 batch = streams[first : first + _BATCH]
-                for rows, events in decode_events(self.network, beginning, batch, **settings):
+                for rows, events in decode_events(network, beginning, batch, **settings):
                     for row, event in zip(rows, events, strict=True):
                         pieces[first + row].append(event[None])
                     bar.update(len(rows))
@@ -200,6 +208,7 @@ class Model:
         grammar: Literal["strict", "paper"] | None = None,
         sampling: Literal["default", "paper"] = "default",
         context: Literal["anchor", "slide"] = "anchor",
+        edit: Edit | None = None,
         endless: bool = False,
     ) -> Iterator[Events]:
         """Write one piece, event by event: the new events of `generate` with the same arguments, each (6,).
@@ -237,7 +246,8 @@ class Model:
         )
         beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
         streams = _streams(1, None if seed is None else _seed(seed))
-        decoded = decode_events(self.network, beginning, streams, **settings)
+        network = self.network if edit is None else edited(self.network, edit)
+        decoded = decode_events(network, beginning, streams, **settings)
         return (events[0] for _, events in decoded)
 
 

@@ -1,0 +1,144 @@
+"""Inside the network: what passes at its places, what edits do while a piece is written, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import mmt
+from mmt.sampling.model import Model
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return mmt.new_model("tiny", seed=3)
+
+
+@pytest.fixture(scope="module")
+def piece() -> np.ndarray:
+    return mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid"))[:60]
+
+
+def test_the_stream_is_the_sum_of_what_is_added_to_it(model: Model, piece: np.ndarray) -> None:
+    found = mmt.activations(model, piece)
+    assert list(found) == mmt.inside.places(model.network)
+    stream = found["embedding"]
+    for layer in range(model.network.config.layers):
+        stream = stream + found[f"layers.{layer}.attention"] + found[f"layers.{layer}.feed_forward"]
+        np.testing.assert_allclose(found[f"layers.{layer}.stream"], stream, atol=1e-5)
+    hidden = model.network.hidden(torch.from_numpy(piece[None]))[0]
+    np.testing.assert_allclose(found["final"], hidden.detach().numpy(), atol=1e-6)
+
+
+def test_the_embedding_is_the_sum_of_the_codes_vectors(model: Model, piece: np.ndarray) -> None:
+    found = mmt.activations(model, piece, ["embedding"])
+    assert list(found) == ["embedding"]
+    tables = [table.weight.detach().numpy() for table in model.network.embeddings]
+    np.testing.assert_allclose(found["embedding"], sum(t[c] for t, c in zip(tables, piece.T, strict=True)), atol=1e-6)
+
+
+def test_heads_are_weights_times_values(model: Model, piece: np.ndarray) -> None:
+    found, weights = mmt.activations(model, piece), mmt.attention.weights(model, piece)
+    attention = model.network.blocks[1].attention
+    inputs = model.network.blocks[1].attention_norm(torch.from_numpy(found["layers.0.stream"]))
+    config = model.network.config
+    _, _, values = attention.queries_keys_values(inputs).view(-1, 3, config.heads, config.head_dim).unbind(1)
+    expected = np.einsum("hqk,khd->qhd", weights[1], values.detach().numpy())
+    np.testing.assert_allclose(found["layers.1.heads"], expected, atol=1e-5)
+
+
+def test_an_edit_that_changes_nothing_writes_the_same(model: Model) -> None:
+    plain = model.generate(n=3, seed=1, max_events=40)
+    nothing = {place: lambda passing: passing + 0 for place in mmt.inside.places(model.network)}
+    for ours, theirs in zip(model.generate(n=3, seed=1, max_events=40, edit=nothing), plain, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for place in mmt.inside.places(model.network):
+        edited = model.generate(seed=1, max_events=40, edit={place: lambda passing: -3 * passing})
+        assert len(edited[0]) != len(plain[0]) or (edited[0] != plain[0]).any(), place
+
+
+def test_a_stream_is_edited_as_pieces_are(model: Model) -> None:
+    edit = mmt.inside.ablate((0, 1), (1, 0))
+    whole = model.generate(seed=4, max_events=30, edit=edit)[0]
+    np.testing.assert_array_equal(np.stack(list(model.stream(seed=4, max_events=30, edit=edit))), whole[1:])
+
+
+def test_with_the_cache_an_edit_does_what_it_does_without(model: Model, piece: np.ndarray) -> None:
+    from mmt.model.cache import Cache
+
+    edit = {**mmt.inside.ablate((0, 1)), **mmt.inside.add("layers.0.stream", torch.ones(32), 0.1)}
+    network, codes = model.edited(edit).network, torch.from_numpy(piece[None, :20])
+    cache = Cache(network.config, 1)
+    with torch.inference_mode():
+        whole = network.hidden(codes)
+        parts = [network.hidden(codes[:, :9], cache=cache)]
+        parts += [network.hidden(codes[:, place : place + 1], cache=cache) for place in range(9, 20)]
+    np.testing.assert_allclose(torch.cat(parts, dim=1).numpy(), whole.numpy(), atol=1e-5)
+
+
+def test_a_silenced_head_adds_nothing(model: Model, piece: np.ndarray) -> None:
+    edit = mmt.inside.ablate((1, 0))
+    found, plain = mmt.activations(model.edited(edit), piece), mmt.activations(model, piece)
+    out = model.network.blocks[1].attention.out
+    of_head_1 = plain["layers.1.heads"][:, 1] @ out.weight.detach().numpy()[:, 16:].T + out.bias.detach().numpy()
+    np.testing.assert_allclose(found["layers.1.attention"], of_head_1, atol=1e-5)
+    np.testing.assert_array_equal(found["layers.0.stream"], plain["layers.0.stream"])
+
+
+def test_the_model_itself_stays_as_it_is(model: Model, piece: np.ndarray) -> None:
+    before = mmt.activations(model, piece)["final"]
+    edited = model.edited(mmt.inside.add("final", np.ones(32)))
+    model.generate(seed=1, max_events=20, edit=mmt.inside.ablate((0, 0)))
+    np.testing.assert_array_equal(mmt.activations(model, piece)["final"], before)
+    assert edited.network.norm.weight is model.network.norm.weight
+    assert list(edited.network.state_dict()) == list(model.network.state_dict())
+    # Edits add up: what was edited can be looked at, and edited again.
+    twice = edited.edited(mmt.inside.add("final", np.ones(32), 2.0))
+    np.testing.assert_allclose(mmt.activations(twice, piece)["final"], before + 3, atol=1e-5)
+
+
+def test_a_direction_moves_what_is_written(model: Model) -> None:
+    """The final stream moved along a pitch's own row of the output map makes that pitch likelier."""
+    pitch = 1 + 72
+    direction = model.network.heads.fields[3].weight[pitch].detach()
+    direction = 100 * direction / direction.norm()
+    edited = model.generate(n=4, seed=1, max_events=40, edit=mmt.inside.add("final", direction))
+    plain = model.generate(n=4, seed=1, max_events=40)
+
+    def share(pieces: list[np.ndarray]) -> float:
+        notes = np.concatenate(pieces)
+        return float((notes[notes[:, 0] == 3, 3] == pitch).mean())
+
+    assert share(edited) > share(plain) + 0.2
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            {"layers.7.stream": lambda passing: passing},
+            "no place 'layers.7.stream' in this network; there are embedding",
+        ),
+        ({"final": lambda passing: passing[..., :3]}, r"edit at final made a tensor .* of a tensor .*keep the shape"),
+        ({"final": lambda passing: None}, "made NoneType of a tensor"),
+        ({"layers.0.heads": mmt.inside.ablate((0, 5))["layers.0.heads"]}, "layer 0 has no head 5; it has 2"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    model: Model, edit: dict[str, Callable[[Tensor], Tensor]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate(seed=1, max_events=10, edit=edit)
+
+
+def test_wrong_places_and_pieces_are_refused(model: Model, piece: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="no place 'stream'"):
+        mmt.activations(model, piece, ["stream"])
+    with pytest.raises(ValueError, match="more than the model's context"):
+        mmt.activations(model, np.repeat(piece, 100, axis=0))
+    with pytest.raises(ValueError, match="no head to silence"):
+        mmt.inside.ablate()
