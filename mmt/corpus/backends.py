@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import joblib
 
@@ -40,12 +41,12 @@ def workers(jobs: int, backend: str | None, scheduler: str | None) -> Iterator[j
         )
     if jobs == 0:
         raise ValueError("jobs is 0; give at least 1, or -1 for one for each core")
-    options = {"n_jobs": jobs, "return_as": "generator_unordered", "batch_size": 1, "prefer": "threads"}
+    parallel = partial(joblib.Parallel, n_jobs=jobs, return_as="generator_unordered", batch_size=1)
     if backend is None:
-        yield joblib.Parallel(**options)
+        yield parallel(prefer="threads")
         return
-    with _cluster(backend, scheduler):
-        yield joblib.Parallel(**options | {"backend": backend, "prefer": None})
+    with _cluster(backend, scheduler), joblib.parallel_config(backend=backend):
+        yield parallel()
 
 
 @contextmanager
