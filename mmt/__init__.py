@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mmt.representation.encode import encode as encode
     from mmt.representation.grammar import is_valid as is_valid
     from mmt.representation.text import to_text as to_text
+    from mmt.sampling import edit as edit
     from mmt.sampling.model import Model as Model
     from mmt.sampling.model import load_model as load_model
     from mmt.sampling.model import new_model as new_model
@@ -53,6 +54,7 @@ _HOME = {
     "Model": "mmt.sampling.model",
     "load_model": "mmt.sampling.model",
     "new_model": "mmt.sampling.model",
+    "edit": "mmt.sampling.edit",
     "Corpus": "mmt.corpus.storage",
     "prepare": "mmt.corpus.prepare",
     "load_recipe": "mmt.training.recipe",

@@ -1,0 +1,397 @@
+"""Edit a piece: hold a part of it, and let a model write the rest.
+
+Each function takes a model and a piece (n, 6), and returns a list of new pieces, one for n=1 too. What is held stays
+exactly; what is new is drawn from left to right, each event knowing what comes before it in time. `fill` alone looks at
+what follows. Piece i draws from its own random stream (seed, i).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+
+from mmt.representation.codes import (
+    BEAT,
+    DURATION,
+    END_OF_SONG,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PITCH,
+    POSITION,
+    TYPE,
+    Events,
+    Representation,
+)
+from mmt.representation.prompt import Prompt, instruments, tidy
+from mmt.sampling.accompaniment import write_around
+from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
+from mmt.sampling.filters import PerField
+from mmt.sampling.grammar import Bounds
+from mmt.sampling.held import Harmoniser, Moment, Orchestrator, write_held
+from mmt.sampling.model import Model
+from mmt.sampling.streams import streams_of
+from mmt.sampling.window import anchor
+from mmt.sampling.wishes import Wishes
+
+Names = Sequence[str | int]
+
+
+@dataclass(frozen=True)
+class Orchestration:
+    """What became of the notes of a piece that was orchestrated anew."""
+
+    notes: int
+    """Of the piece that was given."""
+    kept: int
+    lost_doubles: int
+    """Notes of unisons that have more notes than there are instruments which can play them."""
+
+    def __str__(self) -> str:
+        lost = f"; lost: {self.lost_doubles:,} doubles in unisons of more notes than instruments"
+        return f"{self.kept:,} of {self.notes:,} notes kept{lost if self.lost_doubles else ''}"
+
+
+@overload
+def reorchestrate(
+    model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[True], n: int = ..., seed: int | None = ...,
+    temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
+) -> tuple[list[Events], Orchestration]: ...  # fmt: skip
+@overload
+def reorchestrate(
+    model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[False] = ..., n: int = ..., seed: int | None = ...,
+    temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
+) -> list[Events]: ...  # fmt: skip
+def reorchestrate(
+    model: Model,
+    piece: npt.ArrayLike,
+    instruments: Names,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    ranges: Ranges = False,
+    report: bool = False,
+) -> list[Events] | tuple[list[Events], Orchestration]:
+    """Keep the notes of a piece, and give them to other instruments.
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+    instruments : sequence of str or int
+        Who may play: names or MIDI program numbers.
+    n, seed, temperature, top_k, top_p, min_p, ranges
+        As for `Model.generate`.
+    report : bool
+        Whether to return an `Orchestration` too. Where several instruments play one note in unison and fewer can play it now,
+        the rest are lost.
+
+    Raises
+    ------
+    ValueError
+        If an instrument is unknown, or no one may play a note.
+
+    Examples
+    --------
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> piece = model.generate(seed=1, max_events=16)[0]
+    >>> anew = reorchestrate(model, piece, ["flute", "oboe"], seed=0)[0]
+    >>> anew[1:3, INSTRUMENT].tolist(), set(anew[4:-1, INSTRUMENT].tolist()) <= {45, 50}
+    ([45, 50], True)
+    """
+    representation = model.representation
+    opening = _opening(instruments, representation)
+    codes = _codes_of(opening)
+    notes = _notes_of(piece, representation)
+    players = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
+    players[1:, codes] = True
+    controls = Controls.of(representation, ranges=ranges)
+    if controls.playable is not None:
+        players &= controls.playable
+    unheard = notes[~players[notes[:, PITCH]].any(axis=1)]
+    if len(unheard):
+        beat, pitch = unheard[0, BEAT] - 1, unheard[0, PITCH] - 1
+        raise ValueError(
+            f"none of the instruments may play pitch {pitch} (beat {beat}; {len(unheard)} such notes); add one that can"
+        )
+    places, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
+    kept = np.minimum(counts, players[places[:, PITCH - BEAT]].sum(axis=1))
+    groups = [(tuple(place), count) for place, count in zip(places.tolist(), kept.tolist(), strict=True)]
+    filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
+    writers = [Orchestrator(stream, groups, players, filters) for stream in streams_of(n, seed)]
+    pieces = write_held(model.network, opening, writers, _bounds(opening, int(kept.sum()), notes))
+    return (pieces, Orchestration(len(notes), int(kept.sum()), int((counts - kept).sum()))) if report else pieces
+
+
+def reharmonise(
+    model: Model,
+    piece: npt.ArrayLike,
+    instrument: str | int,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    scale: Scale = None,
+    allow: Pitches = None,
+    exclude: Pitches = None,
+    ranges: Ranges = False,
+) -> list[Events]:
+    """Keep a piece but for the pitches of one instrument, whose rhythm stays.
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+    instrument : str or int
+        One that plays in the piece.
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
+        As for `Model.generate`.
+
+    Raises
+    ------
+    ValueError
+        If the instrument does not play in the piece, or fewer pitches are left to it than it plays at once.
+
+    Examples
+    --------
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> piece = model.generate(instruments("violin", "cello"), seed=2, max_events=16, use_all=True)[0]
+    >>> len(reharmonise(model, piece, "cello", seed=0, scale="C major")[0]) == len(piece)
+    True
+    """
+    representation = model.representation
+    notes, code = _notes_of(piece, representation), representation.find_instrument(instrument)
+    own = notes[:, INSTRUMENT] == code
+    _check_plays(own, code, representation)
+    controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    controls.check_instruments([code], representation)
+    pitches = np.arange(1, representation.sizes[PITCH])
+    pitches = pitches if controls.playable is None else np.flatnonzero(controls.playable[:, code])
+    moments: dict[tuple[int, int], Moment] = {}
+    for note, free in zip(notes.tolist(), own.tolist(), strict=True):
+        moment = moments.setdefault((note[BEAT], note[POSITION]), Moment([], []))
+        if free:
+            moment.durations.append(note[DURATION])
+        else:
+            moment.held.append(tuple(note[PITCH:]))
+    most = max(len(moment.durations) for moment in moments.values())
+    if len(pitches) < most:
+        raise ValueError(
+            f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
+        )
+    opening = _opening_of(piece, representation)
+    filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
+    writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams_of(n, seed)]
+    return write_held(model.network, opening, writers, _bounds(opening, len(notes), notes))
+
+
+def accompany(
+    model: Model,
+    piece: npt.ArrayLike,
+    hold: str | int | Names,
+    instruments: Names | None = None,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    candidates: int = 16,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    scale: Scale = None,
+    allow: Pitches = None,
+    exclude: Pitches = None,
+    ranges: Ranges = False,
+) -> list[Events]:
+    """Hold the parts of one or several instruments, and write others around them.
+
+    Each beat is written several times, and one is drawn by how well the held notes of the beat fit in. The accompaniment
+    does not know the held notes of later beats, and ends with the beat of the last. `mmt.sampling.accompaniment` says what
+    distribution this is.
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+        Of which only the notes of `hold` are taken.
+    hold : str, int or sequence of them
+        Instruments of the piece.
+    instruments : sequence of str or int, optional
+        Who accompanies. Default: the other instruments of the piece.
+    candidates : int
+        How often each beat is written. 1 follows the held part; the more, the better it fits, and the longer it takes.
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
+        As for `Model.generate`; they bind new notes.
+
+    Raises
+    ------
+    ValueError
+        If a held instrument does not play in the piece or is to accompany too, or no one is left to accompany.
+
+    Examples
+    --------
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> melody = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 73, 12, 25], [3, 2, 1, 75, 12, 25]]
+    >>> both = accompany(model, melody, hold="violin", instruments=["cello"], seed=0)[0]
+    >>> both[both[:, INSTRUMENT] == 25][1:].tolist() == melody[3:]
+    True
+    """
+    representation = model.representation
+    notes = _notes_of(piece, representation)
+    held = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
+    for code in held:
+        _check_plays(notes[:, INSTRUMENT] == code, code, representation)
+    others = set(notes[:, INSTRUMENT].tolist()) - set(held)
+    if instruments is not None:
+        others = set(_codes_of(_opening(instruments, representation)))
+    if not others or others & set(held):
+        raise ValueError("name instruments to accompany, other than those that are held")
+    _check_candidates(candidates)
+    controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    controls.check_instruments(others, representation)
+    opening = _opening([representation.program(code) for code in (*held, *others)], representation)
+    kept = notes[np.isin(notes[:, INSTRUMENT], held)]
+    bounds = Bounds(len(opening) + 64 * len(kept) + 1024, int(kept[-1, BEAT]), controls=controls)
+    filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
+    return [
+        write_around(model.network, opening, kept, stream, candidates=candidates, filters=filters, bounds=bounds)
+        for stream in streams_of(n, seed)
+    ]
+
+
+def fill(
+    model: Model,
+    piece: npt.ArrayLike,
+    from_beat: int,
+    to_beat: int,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    candidates: int = 16,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    scale: Scale = None,
+    allow: Pitches = None,
+    exclude: Pitches = None,
+    ranges: Ranges = False,
+) -> list[Events]:
+    """Write a stretch of beats anew, between a beginning and an end that stay.
+
+    Several candidates go on from the beginning; the one is taken to which what follows is likeliest (8 beats of it).
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+    from_beat, to_beat : int
+        The beats from_beat … to_beat - 1 are written anew (the first beat is 0).
+    candidates : int
+        How many are written for each piece. The more, the better the join, and the longer it takes.
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
+        As for `Model.generate`.
+
+    Raises
+    ------
+    ValueError
+        If the beats are out of range.
+
+    Examples
+    --------
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> head = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0]]
+    >>> piece = [*head, *([3, beat, 1, 60 + beat, 12, 25] for beat in range(1, 9))]
+    >>> filled = fill(model, piece, 2, 4, seed=0, candidates=2)[0]
+    >>> filled[:5].tolist() == piece[:5], filled[-5:-1].tolist() == piece[-4:]
+    (True, True)
+    """
+    representation = model.representation
+    notes, opening = _notes_of(piece, representation), _opening_of(piece, representation)
+    length = int(notes[-1, BEAT])
+    if not 0 <= from_beat < to_beat <= length:
+        raise ValueError(
+            f"beats {from_beat} to {to_beat}: give 0 <= from_beat < to_beat <= {length}, the beats of the piece"
+        )
+    _check_candidates(candidates)
+    before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
+    prompt = Prompt(np.concatenate([opening, before]), first_beat=from_beat)
+    chosen = []
+    for base, number in streams_of(n, seed):
+        seeds = np.random.SeedSequence((base, number)).generate_state(candidates).tolist()
+        gaps = model.generate(
+            prompt, seed=seeds, max_beats=to_beat, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            scale=scale, allow=allow, exclude=exclude, ranges=ranges,
+        )  # fmt: skip
+        joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
+        scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]
+        chosen.append(joined[int(np.argmax(scores))])
+    end = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
+    return [np.concatenate([one, end]) for one in chosen]
+
+
+@torch.inference_mode()
+def following_likelihood(model: Model, piece: Events, start: int, *, beats: int = 8) -> float:
+    """The log-likelihood, in nats, of the notes from event `start` on, for so many beats, given all before them."""
+    config = model.network.config
+    stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + beats)) + start
+    stop = min(stop, start + config.context // 4)
+    window, counted = piece[:stop], stop - start
+    if len(window) > config.context or window[-1, BEAT] > config.sizes[BEAT] - 1:
+        window, _ = anchor(window, config.context, config.sizes[BEAT] - 1)
+        counted = min(counted, len(window) - 1)
+    codes = torch.from_numpy(np.array(window))[None].to(model.device)
+    logits = model.network(codes)
+    return -sum(
+        float(F.cross_entropy(field[0, -counted - 1 : -1].float(), codes[0, -counted:, index], reduction="sum"))
+        for index, field in enumerate(logits)
+    )
+
+
+def _notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
+    checked = np.asarray(tidy(piece, representation))
+    notes: Events = checked[checked[:, TYPE] == NOTE]
+    if not len(notes):
+        raise ValueError("the piece has no notes")
+    return notes
+
+
+def _opening_of(piece: npt.ArrayLike, representation: Representation) -> Events:
+    checked = np.asarray(tidy(piece, representation))
+    opening: Events = checked[checked[:, TYPE] < NOTE]
+    return opening
+
+
+def _opening(names: Names, representation: Representation) -> Prompt:
+    return instruments(*names, representation=representation)
+
+
+def _codes_of(opening: Events) -> list[int]:
+    return [int(code) for code in opening[opening[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]]
+
+
+def _check_plays(own: npt.NDArray[np.bool_], code: int, representation: Representation) -> None:
+    if not own.any():
+        raise ValueError(f"{representation.names[code - 1]} does not play in the piece")
+
+
+def _check_candidates(candidates: int) -> None:
+    if not isinstance(candidates, int | np.integer) or candidates < 1:
+        raise ValueError(f"candidates is {candidates}; it must be at least 1")
+
+
+def _bounds(opening: Events, notes: int, held: Events) -> Bounds:
+    return Bounds(len(opening) + notes + 1, int(held[-1, BEAT]))

@@ -1,0 +1,42 @@
+"""Random streams: a piece draws from the one that is named by a seed and the number of the piece."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+
+Stream = tuple[int, int]
+
+
+def streams_of(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
+    """One stream a piece: (seed, i) for each i below n, or (seed, 0) of each of several seeds.
+
+    Raises
+    ------
+    ValueError
+        If n or a seed is out of range, or both are given and differ.
+
+    Examples
+    --------
+    >>> streams_of(2, 7), streams_of(1, [3, 4])
+    ([(7, 0), (7, 1)], [(3, 0), (4, 0)])
+    """
+    if isinstance(seed, Sequence | np.ndarray):
+        if not len(seed):
+            raise ValueError("the list of seeds is empty; give at least one seed, or leave it out")
+        if n not in (1, len(seed)):
+            raise ValueError(f"n is {n} but {len(seed)} seeds were given; leave n out, each seed gives one piece")
+        return [(seed_of(one), 0) for one in seed]
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"n is {n}; ask for a whole number of pieces, at least 1")
+    chosen = secrets.randbits(32) if seed is None else seed_of(seed)
+    return [(chosen, number) for number in range(n)]
+
+
+def seed_of(seed: int) -> int:
+    """A seed, checked to be a whole number of at least 0."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed is {seed}; it must be a whole number of at least 0")
+    return int(seed)

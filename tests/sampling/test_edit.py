@@ -1,0 +1,222 @@
+"""Editing: what is held stays exactly, what is new is valid, whatever the network says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mmt
+from mmt.model.checkpoint import Checkpoint
+from mmt.model.config import NetworkConfig
+from mmt.model.network import Network
+from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
+from mmt.representation.compasses import COMPASSES
+from mmt.representation.grammar import check_piece
+from mmt.representation.instruments import PAPER_INSTRUMENTS
+from mmt.sampling import edit
+from mmt.sampling.filters import Filters
+from mmt.sampling.held import Harmoniser, Moment, log_likelihood
+from mmt.sampling.model import Model
+
+SMALL = Representation(resolution=2, beats=8, durations=(1, 2, 4), instruments=PAPER_INSTRUMENTS[24:29])
+VIOLIN, VIOLA, CELLO = (SMALL.find_instrument(name) for name in ("violin", "viola", "cello"))
+
+
+def make_model(
+    seed: int = 0,
+    *,
+    output: str = "chain",
+    scale: float = 3.0,
+    context: int = 48,
+    representation: Representation = SMALL,
+) -> Model:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config: Any = {"context": context, "output": output, "positions": "rotary"}
+        network = Network(NetworkConfig(representation.sizes, 16, 2, 2, 8, **config))
+        for name, parameter in network.named_parameters():
+            if "heads.mix" in name:
+                torch.nn.init.normal_(parameter, std=0.3)
+            if "heads.fields" in name:
+                parameter.data *= scale
+    return Model(Checkpoint(network.eval(), representation))
+
+
+def notes_of(piece: Events) -> Events:
+    return piece[piece[:, TYPE] == NOTE]
+
+
+def of(piece: Events, *codes: int) -> Events:
+    notes = notes_of(piece)
+    return notes[np.isin(notes[:, INSTRUMENT], codes)]
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> Events:
+    """Few moments and pitches, so that chords and unisons are many; some have more events than the context holds."""
+    note = st.tuples(
+        st.just(NOTE), st.integers(1, 6), st.integers(1, 2), st.integers(60, 66) | st.integers(1, 128), st.integers(1, 3),
+        st.sampled_from([VIOLIN, VIOLA, CELLO]),
+    )  # fmt: skip
+    notes = np.array(draw(st.lists(note, min_size=3, max_size=50)))
+    opening = mmt.prompt.instruments("violin", "viola", "cello", representation=SMALL)
+    everyone = [[NOTE, 7, 1, 64, 2, code] for code in (VIOLIN, VIOLA, CELLO)]
+    return np.asarray(
+        mmt.prompt.tidy(np.concatenate([opening, notes, everyone, [[END_OF_SONG, 0, 0, 0, 0, 0]]]), SMALL)
+    )
+
+
+@given(st.data())
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_a_network_says_edits_are_valid_and_hold_what_is_held(data: st.DataObject) -> None:
+    piece = data.draw(pieces())
+    model = make_model(
+        data.draw(st.integers(0, 99)),
+        output=data.draw(st.sampled_from(["independent", "chain"])),
+        scale=data.draw(st.sampled_from([1.0, 30.0, 1e6])),
+    )
+    drawing: dict[str, Any] = data.draw(st.sampled_from([{}, {"top_k": 1}, {"min_p": 0.1}, {"temperature": 0.1}]))
+
+    names = data.draw(st.sampled_from([["cello"], ["violin", "harp"], ["violin", "viola", "cello", "harp"]]))
+    anew, report = edit.reorchestrate(model, piece, names, n=2, seed=1, report=True, **drawing)
+    places, counts = np.unique(notes_of(piece)[:, :INSTRUMENT], axis=0, return_counts=True)
+    kept = np.minimum(counts, len(names))
+    for one in anew:
+        check_piece(one, representation=SMALL)
+        assert np.array_equal(notes_of(one)[:, :INSTRUMENT], np.repeat(places, kept, axis=0))
+    assert (report.notes, report.kept, report.lost_doubles) == (len(notes_of(piece)), kept.sum(), (counts - kept).sum())
+
+    controls: dict[str, Any] = data.draw(st.sampled_from([{}, {"scale": "C major"}, {"allow": "C3..C6"}]))
+    for one in edit.reharmonise(model, piece, "viola", n=2, seed=1, **controls, **drawing):
+        check_piece(one, representation=SMALL)
+        assert np.array_equal(of(one, VIOLIN, CELLO), of(piece, VIOLIN, CELLO))
+        rhythms = [sorted(of(whole, VIOLA)[:, [BEAT, 2, DURATION]].tolist()) for whole in (one, piece)]
+        assert rhythms[0] == rhythms[1]
+        assert_keeps(of(one, VIOLA)[:, PITCH] - 1, controls)
+
+    for one in edit.accompany(model, piece, "violin", ["cello", "harp"], seed=1, candidates=2, **controls, **drawing):
+        check_piece(one, representation=SMALL)
+        assert np.array_equal(of(one, VIOLIN), of(piece, VIOLIN))
+        assert not len(of(one, VIOLA))
+        assert_keeps(notes_of(one)[notes_of(one)[:, INSTRUMENT] != VIOLIN, PITCH] - 1, controls)
+
+    for one in edit.fill(model, piece, 2, 5, seed=1, candidates=2, **controls, **drawing):
+        check_piece(one, representation=SMALL)
+        assert np.array_equal(outside(one), outside(piece))
+        within = notes_of(one)[(notes_of(one)[:, BEAT] > 2) & (notes_of(one)[:, BEAT] <= 5)]
+        assert_keeps(within[:, PITCH] - 1, controls)
+
+
+def outside(piece: Events) -> Events:
+    notes = notes_of(piece)
+    return notes[(notes[:, BEAT] <= 2) | (notes[:, BEAT] > 5)]
+
+
+def assert_keeps(pitches: Events, controls: dict[str, Any]) -> None:
+    if "scale" in controls:
+        assert set((pitches % 12).tolist()) <= {0, 2, 4, 5, 7, 9, 11}
+    if "allow" in controls:
+        assert ((pitches >= 48) & (pitches <= 84)).all()
+
+
+QUARTET = np.array(
+    [[0, 0, 0, 0, 0, 0]]
+    + [[1, 0, 0, 0, 0, code] for code in (VIOLIN, VIOLA, CELLO)]
+    + [[2, 0, 0, 0, 0, 0]]
+    + [[NOTE, beat, 1, 61 + 5 * place, 2, code] for beat in range(1, 8) for place, code in enumerate((CELLO, VIOLA, VIOLIN))]
+    + [[END_OF_SONG, 0, 0, 0, 0, 0]]
+)  # fmt: skip
+
+
+def test_a_piece_is_the_same_alone_and_among_many() -> None:
+    model = make_model(scale=1)
+    for change in (
+        lambda n: edit.reorchestrate(model, QUARTET, ["violin", "harp"], n=n, seed=4),
+        lambda n: edit.reharmonise(model, QUARTET, "violin", n=n, seed=4),
+        lambda n: edit.fill(model, QUARTET, 2, 4, n=n, seed=4, candidates=2),
+        lambda n: edit.accompany(model, QUARTET, "cello", n=n, seed=4, candidates=2),
+    ):
+        alone, many = change(1), change(2)
+        assert (len(alone), len(many)) == (1, 2)
+        assert np.array_equal(many[0], alone[0])
+        assert not np.array_equal(many[0], many[1])
+
+
+@pytest.mark.parametrize("output", ["independent", "chain"])
+def test_pitches_are_drawn_as_the_network_has_them_weighed_by_what_is_held(output: str) -> None:
+    """One free note below a held one: every candidate's probability is its share of the network's, all fields told."""
+    heads = make_model(output=output).network.heads
+    hidden = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
+    held = (64, 2, VIOLIN)
+    allowed = np.array([61, 64, 70])
+    events = [(61, 2, CELLO), (70, 2, CELLO), held]
+    counts = dict.fromkeys([*events, (64, 2, CELLO)], 0)
+    with torch.no_grad():
+        for seed in range(400):
+            moments = {(1, 1): Moment([held], [2])}
+            drawn = Harmoniser((seed, 0), moments, CELLO, allowed, Filters()).next(heads, hidden)
+            assert drawn is not None
+            counts[drawn[PITCH:]] += 1
+        # Above the held note cello's (64, 2, cello) comes behind (64, 2, violin): the codes ascend.
+        candidates = [(61, 2, CELLO), held]
+        rows = torch.tensor([[NOTE, 1, 1, *note] for note in candidates])
+        weights = sum(log_likelihood(heads, hidden, rows, field) for field in (PITCH, DURATION, INSTRUMENT))
+    assert isinstance(weights, torch.Tensor)
+    assert counts[(70, 2, CELLO)] == counts[(64, 2, CELLO)] == 0
+    shares = [counts[note] / 400 for note in candidates]
+    np.testing.assert_allclose(shares, weights.softmax(0).numpy(), atol=0.075)
+
+
+def test_ranges_bind_who_plays_what() -> None:
+    paper = dataclasses.replace(Representation(), beats=16)
+    model = make_model(representation=paper)
+    notes = [[NOTE, 1, 1, pitch + 1, 12, 25] for pitch in range(40, 100, 3)]
+    piece = np.concatenate([mmt.prompt.instruments("violin"), notes])
+    anew = notes_of(edit.reorchestrate(model, piece, ["flute", "contrabass", "viola"], seed=0, ranges=True)[0])
+    for note in anew:
+        low, high = COMPASSES[paper.names[note[INSTRUMENT] - 1]]
+        assert low <= note[PITCH] - 1 <= high
+    with pytest.raises(
+        ValueError, match=r"none of the instruments may play pitch 40 \(beat 0; 6 such notes\); add one"
+    ):
+        edit.reorchestrate(model, piece, ["flute"], ranges=True)
+
+
+def test_of_several_candidates_the_one_is_taken_to_which_the_rest_is_likeliest() -> None:
+    model = make_model(scale=10)
+    one = edit.fill(model, QUARTET, 2, 4, seed=0, candidates=1)[0]
+    many = edit.fill(model, QUARTET, 2, 4, seed=0, candidates=12)[0]
+
+    def joined(piece: Events) -> float:
+        return edit.following_likelihood(model, piece[:-1], int(np.flatnonzero(piece[:, BEAT] > 4)[0]))
+
+    assert joined(many) > joined(one)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: edit.reorchestrate(m, QUARTET, ["violni"]), "unknown instrument 'violni'"),
+        (lambda m: edit.reorchestrate(m, QUARTET, []), "no instrument was named"),
+        (lambda m: edit.reorchestrate(m, QUARTET[:5], ["harp"]), "the piece has no notes"),
+        (lambda m: edit.reharmonise(m, QUARTET, "harp"), "harp does not play in the piece"),
+        (lambda m: edit.reharmonise(m, QUARTET, "viola", allow=[], scale="C major"), "leaves no pitch to sample"),
+        (lambda m: edit.reharmonise(m, QUARTET, "viola", ranges={"viola": "C4..C4"}, allow="D4"), "leaves"),
+        (lambda m: edit.accompany(m, QUARTET, "harp"), "harp does not play in the piece"),
+        (lambda m: edit.accompany(m, QUARTET, "violin", ["violin"]), "other than those that are held"),
+        (lambda m: edit.accompany(m, QUARTET, ["violin", "viola", "cello"]), "other than those that are held"),
+        (lambda m: edit.fill(m, QUARTET, 4, 4), "beats 4 to 4: give 0 <= from_beat < to_beat <= 7"),
+        (lambda m: edit.fill(m, QUARTET, 0, 9), "give 0 <= from_beat < to_beat <= 7"),
+        (lambda m: edit.fill(m, QUARTET, 1, 3, candidates=0), "candidates is 0; it must be at least 1"),
+        (lambda m: edit.accompany(m, QUARTET, "violin", candidates=0), "candidates is 0; it must be at least 1"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(make_model())
