@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmt.analysis import attention as attention
+    from mmt.analysis import distributions as distributions
     from mmt.analysis import likelihood as likelihood
     from mmt.analysis import metrics as metrics
     from mmt.analysis import originality as originality
     from mmt.analysis.activations import activations as activations
+    from mmt.analysis.evaluation import evaluate_models as evaluate_models
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
     from mmt.model import inside as inside
@@ -66,6 +68,8 @@ _HOME = {
     "metrics": "mmt.analysis.metrics",
     "likelihood": "mmt.analysis.likelihood",
     "originality": "mmt.analysis.originality",
+    "distributions": "mmt.analysis.distributions",
+    "evaluate_models": "mmt.analysis.evaluation",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

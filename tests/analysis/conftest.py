@@ -1,43 +1,11 @@
-"""What the tests of analysis share: small corpora, made of note tables."""
+"""What the tests of analysis share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-
-import mmt
-from mmt.corpus.storage import NOTES, PIECES, Piece, write_description, write_pieces
-from mmt.representation.codes import PAPER
-from mmt.representation.notes import NoteTable, note_table, raw_notes
-
-TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
-
-
-def write_corpus(
-    folder: Path, tables: Mapping[str, tuple[str, NoteTable]], representation: mmt.Representation = PAPER
-) -> Path:
-    """A corpus of note tables: `tables` gives the split and the notes of each name."""
-    folder.mkdir(parents=True)
-    pieces, offset = [], 0
-    for name, (split, notes) in tables.items():
-        known: dict[str, Any] = {"source": "here", "licence": "CC0-1.0", "sha256": f"{name}-{len(notes)}"}
-        beats = int(notes["beat"][-1]) + 1
-        pieces.append(Piece(name, offset, len(notes), beats, "", split, **known))
-        offset += len(notes)
-    np.save(folder / NOTES, np.concatenate([notes for _, notes in tables.values()]))
-    write_pieces(folder / PIECES, pieces)
-    write_description(folder / "corpus.json", representation)
-    return folder
-
-
-def tiny_tables(representation: mmt.Representation = PAPER) -> dict[str, NoteTable]:
-    """The notes of the pieces in data/tiny, by name."""
-    files = sorted([*TINY.glob("*.mid"), *TINY.glob("*.mxl")])
-    return {file.stem: note_table(raw_notes(mmt.read(file)), representation)[0] for file in files}
+from small_corpora import tiny_tables, write_corpus
 
 
 @pytest.fixture(scope="session")

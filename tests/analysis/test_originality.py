@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_corpus
+from small_corpora import write_corpus
 
 import mmt
 from mmt.analysis import originality

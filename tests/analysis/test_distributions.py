@@ -1,0 +1,94 @@
+"""Distributions: agreement of equal and of different sets, known distances, the noise floor, the picture, bad input."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from mmt.analysis import distributions
+from mmt.analysis.distribution_pictures import picture
+from mmt.analysis.distributions import agreement, compare_distributions
+from mmt.representation.encode import events_of_notes
+from mmt.representation.notes import NOTE_DTYPE
+
+
+def song(seed: int, *, low: int = 60, position: int = 0, beats: int = 20) -> np.ndarray:
+    """A melody in C within an octave, one note a beat."""
+    random = np.random.default_rng(seed)
+    notes = np.empty(beats, NOTE_DTYPE)
+    notes["beat"], notes["position"] = np.arange(beats), position
+    notes["pitch"] = low + random.choice([0, 2, 4, 5, 7, 9, 11], beats, p=random.dirichlet(np.full(7, 2)))
+    notes["duration"], notes["instrument"] = 12, 1
+    return events_of_notes(notes)
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributions, "SPLITS", 12)
+
+
+def test_pieces_of_one_kind_agree_as_real_ones_do() -> None:
+    """Songs of one kind stay within the noise floor (widened a little); others, higher and off the beat, do not."""
+    real = [song(seed) for seed in range(60)]
+    alike = compare_distributions([song(seed) for seed in range(100, 125)], real)
+    for feature in alike.features:
+        assert feature.agreement.overlap >= feature.floor_low.overlap - 0.1, feature.name
+    other = compare_distributions([song(seed, position=6) for seed in range(100, 125)], real)
+    found = {feature.name: feature for feature in other.features}
+    assert found["positions in the beat"].agreement.overlap < 0.05
+    assert found["positions in the beat"].floor.overlap > 0.9
+    assert found["positions in the beat"].agreement.divergence > 1
+    assert found["pitch class entropy"].agreement.overlap > 0.8
+
+
+def test_densities_of_normal_distances_overlap_as_theory_has_it() -> None:
+    """Distances within N(0, 1) are |N(0, 2)|, those to N(4, 1) are |N(4, 2)|."""
+    random = np.random.default_rng(0)
+    found = agreement(random.normal(4, 1, 400), random.normal(0, 1, 400))
+    grid = np.linspace(0, 12, 4000)
+    spread = 2**0.5
+    within = 2 * norm.pdf(grid, 0, spread)
+    between = norm.pdf(grid, 4, spread) + norm.pdf(grid, -4, spread)
+    overlap = np.minimum(within, between).sum() * (grid[1] - grid[0])
+    assert found.overlap == pytest.approx(overlap, abs=0.06)
+    assert found.wasserstein == pytest.approx(4, abs=0.15)
+
+
+def test_the_same_values_everywhere_agree_fully() -> None:
+    assert agreement(np.ones(5), np.ones(9)) == distributions.Agreement(1.0, 0.0, 0.0)
+    histogram = np.tile([0.5, 0.5], (6, 1))
+    assert agreement(histogram, histogram) == distributions.Agreement(1.0, 0.0, None)
+
+
+def test_a_draw_is_the_same_for_a_seed_and_the_length_is_told() -> None:
+    real, ours = [song(seed) for seed in range(20)], [song(seed) for seed in range(50, 60)]
+    first, again, other = (compare_distributions(ours, real, seed=seed, beats=8) for seed in (1, 1, 2))
+    assert first.to_dict() == again.to_dict() != other.to_dict()
+    assert first.length == "the first 8 beats"
+    assert compare_distributions(ours, real, beats=None).length == "whole pieces"
+    told = json.loads(json.dumps(first.to_dict(), allow_nan=False))
+    assert told["features"]["duration codes"]["agreement"]["overlap"] == 1
+    assert "real against real" in str(first)
+
+
+def test_what_some_pieces_have_no_value_for_is_counted() -> None:
+    """A piece of one onset has no gaps between onsets, and no groove."""
+    real = [song(seed) for seed in range(20)]
+    found = compare_distributions([*(song(seed) for seed in range(50, 56)), song(0, beats=1)], real)
+    undefined = {feature.name: feature.undefined for feature in found.features}
+    assert undefined["steps between onsets"] == (1, 0)
+    assert undefined["groove consistency"] == (1, 0)
+    assert undefined["pitch classes"] == (0, 0)
+
+
+def test_one_picture_of_all_features() -> None:
+    found = compare_distributions([song(seed) for seed in range(9)], [song(seed) for seed in range(20, 40)])
+    assert picture(found).startswith(b"\x89PNG")
+
+
+def test_too_few_pieces_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 generated and 20 real pieces with notes are too few"):
+        compare_distributions([song(0), song(1)], [song(seed) for seed in range(20)])

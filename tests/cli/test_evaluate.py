@@ -1,0 +1,152 @@
+"""mmt-evaluate: a whole folder of figures from one command, the same after a stop, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_corpora import tiny_tables, write_corpus
+
+import mmt
+from mmt.cli import evaluate
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One note a beat of the tiny pieces, in many keys: 8 to validate on, 4 to train on."""
+    tables = {}
+    for name, notes in tiny_tables().items():
+        for shift in (-2, 0, 3):
+            moved = notes[np.unique(notes["beat"], return_index=True)[1][:24]]
+            moved["pitch"] = moved["pitch"].astype(int) + shift
+            tables[f"{name}{shift:+d}"] = ("train" if shift == 3 else "valid", moved)
+    return write_corpus(tmp_path_factory.mktemp("evaluate") / "corpus", tables)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("models")
+    for seed, name in enumerate("ab"):
+        mmt.new_model("tiny", seed=seed).save(folder / name)
+    return [folder / "a", folder / "b"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(corpus: Path, checkpoints: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "evaluation"
+    assert evaluate.main([*_command(corpus, checkpoints, out), "--originality"]) == 0
+    return out
+
+
+def _parameters(model: mmt.Model) -> int:
+    return sum(parameter.numel() for parameter in model.network.parameters())
+
+
+def _command(corpus: Path, checkpoints: list[Path], out: Path) -> list[str]:
+    given = ["--checkpoint", *map(str, checkpoints), "--corpus", str(corpus), "-o", str(out), "-n", "4"]
+    return [*given, "--device", "cpu", "--seed", "3", "--max-events", "48"]
+
+
+def test_every_model_and_mode_has_its_row_over_both_lengths(evaluated: Path) -> None:
+    rows = list(csv.DictReader((evaluated / "table.csv").read_text().splitlines()))
+    modes = ["unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation"]
+    expected = [("real pieces", "")] + [(name, mode) for name in "ab" for mode in modes]
+    lengths = ["whole pieces", "the first 64 beats"]
+    assert [(row["model"], row["mode"], row["length"]) for row in rows] == [
+        (*row, length) for row in expected for length in lengths
+    ]
+    assert all(row["pieces"] == "4" for row in rows[2:])
+    # Of 12 pieces, 8 are the truth: real pieces are whole, and play what they name.
+    assert rows[0]["pieces"] == "8"
+    assert rows[0]["valid, %"].startswith("100.00")
+    assert rows[0]["parameters"] == rows[0]["notes/s"] == ""
+    assert rows[2]["parameters"] == f"{_parameters(mmt.new_model('tiny')) / 1e6:.2f} M"
+    assert float(rows[2]["notes/s"].split(" ")[0]) > 0
+    assert all(row["valid, %"].startswith("100.00") for row in rows)
+    assert (evaluated / "table.md").read_text().count("\n") == len(rows) + 2
+
+
+def test_all_figures_are_there_for_other_programs(evaluated: Path) -> None:
+    found = json.loads((evaluated / "evaluation.json").read_text())
+    assert found["settings"]["n"] == 4
+    assert {row["length"] for row in found["rows"]} == {"whole pieces", "the first 64 beats"}
+    assert set(found["likelihood"]) == {"a", "b"}
+    difference = found["differences"]["b against a"]
+    per_note = [found["likelihood"][name]["nats_per_note"] for name in "ab"]
+    assert difference["per_note"] == pytest.approx(per_note[1] - per_note[0])
+    assert set(found["distributions"]) == {"a", "b"}
+    assert found["distributions"]["a"]["length"] == "the first 64 beats"
+    assert len(found["originality"]) == 8
+    assert len(found["originality"]["a, unconditional"]["pieces"]) == 4
+    assert (evaluated / "distributions-a.png").read_bytes().startswith(b"\x89PNG")
+    pieces = list(csv.DictReader((evaluated / "pieces.csv").read_text().splitlines()))
+    assert len(pieces) == 2 * (8 + 2 * 4 * 4)
+
+
+def test_prompts_are_kept_and_come_from_the_split(evaluated: Path, corpus: Path) -> None:
+    """Each 16-beat continuation opens with the first 16 beats of a validation piece."""
+    openings = set()
+    for notes in map(mmt.Corpus(corpus, split="valid").notes, range(8)):
+        openings.add(tuple(notes["pitch"][notes["beat"] - notes["beat"][0] < 16].tolist()))
+    lines = (evaluated / "work" / "a-16-beat-continuation.jsonl").read_text().splitlines()[1:]
+    assert len(lines) == 4
+    for line in lines:
+        kept = json.loads(line)[1]
+        events = np.array(kept["events"])
+        assert kept["first_beat"] == 16
+        assert tuple((events[(events[:, 0] == 3) & (events[:, 1] <= 16), 3] - 1).tolist()) in openings
+
+
+def test_a_stopped_evaluation_goes_on_to_the_same_figures(
+    evaluated: Path, corpus: Path, checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*_command(corpus, checkpoints[:1], tmp_path / "again"), "--mode", "unconditional", "--mode", "4-beat"]
+    fewer = [*command, "-n", "3", "--no-likelihood", "--quiet"]
+    assert evaluate.main(fewer) == 0
+    assert capsys.readouterr().out == ""
+    assert evaluate.main([*command, "--no-likelihood"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    ledger = tmp_path / "again" / "work" / "a-unconditional.jsonl"
+    first = ledger.read_text().splitlines()
+    assert evaluate.main([*command, "--overwrite"]) == 0
+    assert ledger.read_text().splitlines()[:4] == first
+    assert "nats per note" in capsys.readouterr().out
+    whole, again = (json.loads((folder / "evaluation.json").read_text()) for folder in (evaluated, tmp_path / "again"))
+    kept = {(row["mode"], row["length"]): row["measures"] for row in whole["rows"] if row["model"] == "a"}
+    for row in again["rows"][2:]:
+        assert row["measures"] == kept[row["mode"], row["length"]]
+    assert again["likelihood"]["a"] == whole["likelihood"]["a"]
+    assert again["distributions"]["a"] == whole["distributions"]["a"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["-n", "0"], 2, "-n is 0"),
+        (["--seed", "-1"], 2, "--seed is -1"),
+        (["--corpus", "nowhere"], 1, "nowhere is no prepared corpus"),
+        (["--checkpoint", "nowhere"], 1, "nowhere"),
+        (["--max-events", "5000"], 1, "it must be 32 to 128"),
+        (["--split", "test"], 1, "no piece in its test split"),
+        (["--checkpoint", "SAME", "SAME"], 1, "give each another folder name"),
+        (["--stride", "100", "--mode", "unconditional", "-n", "1"], 1, "stride is 100"),
+    ],
+)
+def test_one_line_for_what_is_wrong(
+    corpus: Path,
+    checkpoints: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    said: str,
+) -> None:
+    given = _command(corpus, checkpoints[:1], tmp_path / "out")
+    assert evaluate.main([*given, *(str(checkpoints[0]) if one == "SAME" else one for one in arguments)]) == status
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / "out" / "evaluation.json").exists()
