@@ -150,7 +150,11 @@ def _beginning(
 
 def check_room(output: Path, overwrite: bool) -> None:
     """Raise a `FileExistsError` unless a run may be written to a folder. A corpus that lies in it is not in the way."""
-    if not output.exists() or (output.is_dir() and [path.name for path in output.iterdir()] == [CORPUS]):
+    if not output.exists():
+        return
+    # A preparation that was stopped leaves a hidden folder beside the corpus.
+    inside = [path.name for path in output.iterdir()] if output.is_dir() else []
+    if inside and all(name == CORPUS or name.startswith(".") for name in inside):
         return
     if not overwrite:
         raise FileExistsError(

@@ -1,0 +1,251 @@
+"""What a training step costs: the paper's model as mmt trains it against the plain form, and what the loader costs beside it.
+
+    OMP_NUM_THREADS=2 python benchmarks/training.py --corpus data/open -o benchmarks/training.md
+
+Plain: float32, attention as explicit matrices, windows in the order in which they were drawn, padded to the longest of
+their batch. Ours: bf16-mixed, attention fused or by blocks, windows of like length together. Both take the same windows,
+with the paper's dropout, and each runs in a process of its own. With a CUDA device: tokens per second, and the share of the
+card's bf16 limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from torch import Tensor
+
+import mmt
+from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
+from mmt.model.network import Attention, Network
+from mmt.training.loss import losses
+from mmt.training.recipe import Recipe, load_recipe
+
+STEPS = 4
+# Dense bf16 FLOP per second of some cards, from their makers' data sheets.
+LIMITS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12}
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--recipe", default="paper")
+    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument(
+        "--form", choices=FORMS, help="only this form, its figures as JSON (how the script calls itself)"
+    )
+    parser.add_argument("-o", "--output", type=Path)
+    chosen = parser.parse_args()
+    if chosen.form:
+        print(json.dumps(measure(chosen.form, load_recipe(chosen.recipe), chosen.corpus)))
+        return
+    forms = [form for form in FORMS if form != "cuda" or torch.cuda.is_available()]
+    # In turns, so that whatever else the machine does falls on all alike.
+    found = [{form: _in_own_process(form, chosen) for form in forms} for _ in range(chosen.repeat)]
+    text = report(found, load_recipe(chosen.recipe), chosen.corpus)
+    print(text)
+    if chosen.output:
+        chosen.output.write_text(text, encoding="utf-8")
+
+
+def _in_own_process(form: str, chosen: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, __file__, "--corpus", chosen.corpus, "--recipe", chosen.recipe, "--form", form]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result: dict[str, float] = json.loads(answer.strip().splitlines()[-1])
+    print(form, result, file=sys.stderr, flush=True)
+    return result
+
+
+def measure(form: str, recipe: Recipe, corpus: Path) -> dict[str, float]:
+    """Seconds and processor seconds of a step, peak memory in MB, and the share of padding."""
+    batches = FORMS[form][0](recipe, corpus)
+    device = torch.device("cuda" if form == "cuda" else "cpu")
+    before = peak(device)
+    step = FORMS[form][1](recipe, device)
+    torch.manual_seed(0)
+    step(Batch(batches[0].codes[:2, :130], batches[0].lengths[:2].clamp(max=130)).to(device))
+    rounds = 20 if form == "cuda" else 1
+    started = time.perf_counter(), time.process_time()
+    for _ in range(rounds):
+        for batch in batches:
+            step(batch.to(device))
+    if form == "cuda":
+        torch.cuda.synchronize()
+    wall, processor = time.perf_counter() - started[0], time.process_time() - started[1]
+    events, places = (sum(map(int, (b.lengths.sum() for b in batches))), sum(b.codes[..., 0].numel() for b in batches))
+    count = rounds * len(batches)
+    return {
+        "seconds": wall / count,
+        "processor": processor / count,
+        "memory": peak(device) - before,
+        "padding": 1 - events / places,
+        "tokens": rounds * events / wall,
+    }
+
+
+def ours(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
+    """A step as `TrainingModule` takes it."""
+    network, optimizer = _network(recipe, device)
+
+    def step(batch: Batch) -> None:
+        with torch.autocast(device.type, torch.bfloat16):
+            found = losses(network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+        _learn(network, optimizer, found.per_note)
+
+    return step
+
+
+def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
+    """A step in the plain form."""
+    Attention.forward = plain_attention  # type: ignore[method-assign]
+    network, optimizer = _network(recipe, device)
+
+    def step(batch: Batch) -> None:
+        found = losses(network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+        _learn(network, optimizer, found.per_note)
+
+    return step
+
+
+def plain_attention(self: Attention, inputs: Tensor, *, rotation: Any, visible: Any, cache: Any, layer: int) -> Tensor:
+    """Attention as it stands in the books."""
+    queries, keys, values = self._queries_keys_values(inputs, rotation)
+    scores = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    weights = F.dropout(scores.masked_fill(later, -torch.inf).softmax(dim=-1), self.dropout, self.training)
+    return self.out((weights @ values).transpose(1, 2).reshape(*inputs.shape[:2], -1))  # type: ignore[no-any-return]
+
+
+def _network(recipe: Recipe, device: torch.device) -> tuple[Network, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    network = Network(recipe.network).to(device).train()
+    return network, torch.optim.Adam(network.parameters(), lr=1e-5, fused=True)
+
+
+def _learn(network: Network, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+
+
+def pooled(recipe: Recipe, corpus: Path) -> list[Batch]:
+    """Batches as mmt draws them: windows of like length together."""
+    batches = _drawn(recipe, corpus, STEPS)
+    return [batches[step] for step in range(STEPS)]
+
+
+def unsorted(recipe: Recipe, corpus: Path) -> list[Batch]:
+    """The same windows, dealt out by chance."""
+    windows = [
+        codes[:length].numpy()
+        for batch in pooled(recipe, corpus)
+        for codes, length in zip(batch.codes, batch.lengths.tolist(), strict=True)
+    ]
+    order = np.random.default_rng(0).permutation(len(windows)).reshape(STEPS, -1)
+    return [collate([windows[place] for place in places]) for places in order]
+
+
+def _drawn(recipe: Recipe, corpus: Path, pool: int) -> TrainingBatches:
+    return TrainingBatches(
+        mmt.Corpus(corpus, split="train"),
+        Limits(recipe.network.context + 1, recipe.representation.beats),
+        batch_size=recipe.data.batch_size,
+        steps=1000,
+        augmentation=recipe.data.augmentation,
+        pool=pool,
+    )
+
+
+FORMS: dict[
+    str, tuple[Callable[[Recipe, Path], list[Batch]], Callable[[Recipe, torch.device], Callable[[Batch], None]]]
+] = {
+    "plain": (unsorted, plain),
+    "ours": (pooled, ours),
+    "cuda": (pooled, ours),
+}
+
+
+def peak(device: torch.device) -> float:
+    """The most memory that the process has held so far, in MB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def loader(recipe: Recipe, corpus: Path, batches: int = 96) -> tuple[float, float]:
+    """Seconds for a batch of the loader, and the share of its places that are padding, over whole pools."""
+    drawn = _drawn(recipe, corpus, 32)
+    started = time.perf_counter()
+    taken = [drawn[step] for step in range(batches)]
+    wall = time.perf_counter() - started
+    events = sum(int(batch.lengths.sum()) for batch in taken)
+    return wall / batches, 1 - events / sum(batch.codes[..., 0].numel() for batch in taken)
+
+
+def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Path) -> str:
+    """The page: every round, and the ratios of each."""
+    cutting, padding = loader(recipe, corpus)
+    lines = [
+        "# A training step",
+        "",
+        f"The paper's model and recipe ({recipe.data.batch_size} windows of at most {recipe.network.context:,} events, dropout "
+        f"{recipe.network.dropout}), {STEPS} steps a form and round, {torch.get_num_threads()} threads, {os.cpu_count()} cores, "
+        f"torch {torch.__version__}. Memory: peak above what the process held before it made the network.",
+        "",
+        "| round | form | seconds a step | processor seconds a step | memory, MB | padding |",
+        "|---|---|---|---|---|---|",
+    ]
+    for number, forms in enumerate(found, start=1):
+        lines += [
+            f"| {number} | {name} | {f['seconds']:.2f} | {f['processor']:.2f} | {f['memory']:,.0f} | {f['padding']:.1%} |"
+            for name, f in forms.items()
+        ]
+    lines += [
+        "",
+        "Plain over ours: " + "; ".join(_ratios(number, forms) for number, forms in enumerate(found, start=1)) + ".",
+    ]
+    step = min(forms["ours"]["seconds"] for forms in found)
+    lines += [
+        "",
+        f"The loader cuts a batch in {1000 * cutting:.1f} ms, {cutting / step:.1%} of a step; {padding:.1%} of its places are "
+        "padding (pools of 32 steps).",
+    ]
+    if "cuda" in found[0]:
+        lines += ["", _on_the_card(max(forms["cuda"]["tokens"] for forms in found), recipe)]
+    return "\n".join(lines) + "\n"
+
+
+def _ratios(number: int, forms: dict[str, dict[str, float]]) -> str:
+    one, other = forms["plain"], forms["ours"]
+    parts = (f"{what} {one[what] / other[what]:.1f}" for what in ("seconds", "processor", "memory"))
+    return f"round {number}: {', '.join(parts)}"
+
+
+def _on_the_card(tokens: float, recipe: Recipe) -> str:
+    """Tokens a second, and what share of the card's limit the multiplications of forward and backward pass are."""
+    config, name = recipe.network, torch.cuda.get_device_name()
+    weights = sum(
+        p.numel() for n, p in Network(config).named_parameters() if p.ndim > 1 and not n.startswith(("embed", "pos"))
+    )
+    # Six operations a weight; twelve a head dimension and key, half of which lie in the future.
+    each = 6 * weights + 6 * config.layers * config.heads * config.head_dim * config.context
+    limit = next((limit for card, limit in LIMITS.items() if card in name), None)
+    share = f"{tokens * each / limit:.1%} of its bf16 limit" if limit else "its bf16 limit is not in the script's list"
+    return f"{name}: {tokens:,.0f} events a second; {tokens * each / 1e12:.1f} TFLOP a second, {share}."
+
+
+if __name__ == "__main__":
+    main()

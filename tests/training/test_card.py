@@ -1,0 +1,97 @@
+"""A checkpoint says whose music it has learned from, and whose was left out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from runs import quiet_lightning, tiny
+
+import mmt
+from mmt.cli import train as command
+from mmt.corpus.storage import Corpus
+from mmt.training.card import describe
+from mmt.training.train import train
+
+pytestmark = quiet_lightning
+ONE = ["trainer.max_steps=1", "trainer.validate_every=1"]
+
+
+@pytest.fixture(scope="module")
+def named(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The canons, with composers, sources and licences."""
+    import shutil
+
+    from mmt.corpus.storage import write_pieces
+
+    folder = tmp_path_factory.mktemp("named") / "canons"
+    shutil.copytree(corpus, folder)
+    pieces = Corpus(corpus).pieces
+    written = [
+        replace(
+            piece, composer=("Byrd", "Tallis", "")[place % 3], source="a library", licence=("CC0-1.0", "")[place % 2]
+        )
+        for place, piece in enumerate(pieces)
+    ]
+    write_pieces(folder / "pieces.csv", written)
+    return folder
+
+
+def counts(folder: Path, name: str, **arguments: object) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for piece in Corpus(folder, split="train", **arguments).pieces:  # type: ignore[arg-type]
+        found[getattr(piece, name)] = found.get(getattr(piece, name), 0) + 1
+    return found
+
+
+def test_the_card_lists_composers_sources_and_licences(named: Path, tmp_path: Path) -> None:
+    best = train(tiny(*ONE), named, tmp_path / "run")
+    data, card = mmt.load_model(best).training["data"], (best / "MODEL_CARD.md").read_text()
+    for name in ("composer", "source", "licence"):
+        assert data[f"{name}s"] == counts(named, name)
+        assert all(f"- {value or 'not stated'}: {count} pieces" in card for value, count in counts(named, name).items())
+    assert f"{data['pieces']} pieces, {data['notes']} notes in the training split" in card
+    assert data["excluded"] == []
+    assert "Left out" not in card
+
+
+def test_who_is_excluded_is_in_neither_split_and_in_the_card(named: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert command.main(["tiny", *ONE, "--corpus", str(named), "-o", str(run), "--exclude", "byrd", "--quiet"]) == 0
+    data, card = mmt.load_model(run / "best").training["data"], (run / "best" / "MODEL_CARD.md").read_text()
+    assert data["composers"] == counts(named, "composer", exclude=["byrd"])
+    assert "Byrd" not in data["composers"]
+    assert data["excluded"] == ["byrd"]
+    assert "Left out on purpose: byrd." in card
+    config = json.loads((run / "best" / "config.json").read_text())
+    assert config["training"]["recipe"]["data"]["exclude"] == ["byrd"]
+
+
+def test_a_card_says_what_the_model_before_had_learned_from(named: Path, corpus: Path, tmp_path: Path) -> None:
+    first = train(tiny(*ONE), named, tmp_path / "first")
+    second = train(tiny(*ONE), corpus, tmp_path / "second", start_from=first)
+    third = train(tiny(*ONE), corpus, tmp_path / "third", start_from=second)
+    card = (third / "MODEL_CARD.md").read_text()
+    assert card.count("It began with the weights of best.") == 2
+    assert "- Tallis:" in card
+    # Of the canons themselves no licence is known.
+    assert "No licence is stated" in card
+
+
+def test_of_very_many_sources_the_largest_are_kept_and_the_rest_counted(corpus: Path) -> None:
+    found = Corpus(corpus, split="train")
+    found.pieces = [replace(found.pieces[0], source=f"site {place}") for place in range(1500)]
+    found.pieces += [replace(found.pieces[0], source="site 7")]
+    sources = describe(found)["sources"]
+    assert next(iter(sources.items())) == ("site 7", 2)
+    assert sum(sources.values()) == 1501
+    assert len(sources) == 1001
+
+
+@pytest.mark.parametrize(("pattern", "said"), [("Josquin", "'Josquin' excludes nothing"), ("*", "no piece left")])
+def test_a_pattern_that_fits_nothing_or_all_is_refused(named: Path, tmp_path: Path, pattern: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("*", r"\*")):
+        train(tiny(*ONE, f"data.exclude=['{pattern}']"), named, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,130 @@
+"""What can be seen and heard of a training: the logs, and a piece at every validation."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import wave
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from runs import assert_same_weights, logged, quiet_lightning, tiny, validation_losses, weights
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import mmt
+from mmt.training import logs
+from mmt.training.recipe import load_recipe
+from mmt.training.samples import WriteSamples
+from mmt.training.train import train
+
+pytestmark = quiet_lightning
+SHORT = ["trainer.max_steps=4", "trainer.validate_every=2", "network.dropout=0.2"]
+
+
+@pytest.fixture(scope="module")
+def heard(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that writes a piece at both of its validations."""
+    output = tmp_path_factory.mktemp("heard") / "run"
+    train(tiny(*SHORT, "trainer.samples=true"), corpus, output)
+    return output
+
+
+def test_every_validation_writes_a_piece_its_picture_and_its_sound(heard: Path) -> None:
+    names = {f"step-{step}{suffix}" for step in (2, 4) for suffix in (".mid", ".png", ".wav")}
+    assert {path.name for path in (heard / "samples").iterdir()} == names
+    model = mmt.load_model(heard / "last")
+    # From the recipe's seed, by the weights of that step: anybody can write it again.
+    piece = model.generate(seed=0, max_events=128, max_beats=48)[0]
+    assert (
+        mmt.encode(mmt.read(heard / "samples" / "step-4.mid"), beats=64) == mmt.encode(mmt.decode(piece), beats=64)
+    ).all()
+    with wave.open(str(heard / "samples" / "step-4.wav")) as sound:
+        assert sound.getnframes() > 0
+    with Image.open(heard / "samples" / "step-4.png") as picture:
+        assert picture.size[0] > 100
+
+
+def test_tensorboard_has_figures_picture_and_sound(heard: Path) -> None:
+    found = EventAccumulator(str(heard / "log" / "from-step-0"), size_guidance={"images": 0, "audio": 0}).Reload()
+    assert [event.step for event in found.Images("sample")] == [2, 4]
+    assert [event.step for event in found.Audio("sample")] == [2, 4]
+    losses = [event.value for event in found.Scalars("valid/loss")]
+    assert losses == pytest.approx(validation_losses(heard))
+    assert [event.value for event in found.Scalars("train/loss")] == pytest.approx(logged(heard, "train/loss"))
+    assert logged(heard, "train/rate") == pytest.approx([3e-3 * share / 5 for share in (1, 2, 3, 4)])
+
+
+def test_a_piece_changes_nothing_of_the_training(heard: Path, corpus: Path, tmp_path: Path) -> None:
+    train(tiny(*SHORT), corpus, tmp_path / "run")
+    assert_same_weights(heard / "last", tmp_path / "run" / "last")
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+def test_what_cannot_be_rendered_ends_no_training(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no ears")
+
+    monkeypatch.setattr(WriteSamples, "_write", broken)
+    with caplog.at_level(logging.WARNING):
+        train(tiny(*SHORT, "trainer.samples=true"), corpus, tmp_path / "run")
+    assert weights(tmp_path / "run" / "last")
+    assert [record.getMessage() for record in caplog.records if record.name == "mmt.training.samples"] == [
+        "no sample of step 2: no ears",
+        "no sample of step 4: no ears",
+    ]
+
+
+def test_without_tensorboard_the_log_is_csv_alone(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logs, "find_spec", lambda name: None)
+    with caplog.at_level(logging.WARNING):
+        train(tiny(*SHORT), corpus, tmp_path / "run")
+    assert "TensorBoard is not installed" in caplog.text
+    assert [path.name for path in (tmp_path / "run" / "log" / "from-step-0").iterdir() if path.suffix != ".yaml"] == [
+        "metrics.csv"
+    ]
+    with pytest.raises(ValueError, match=r"trainer\.wandb needs the package wandb: pip install wandb"):
+        train(tiny(*SHORT, "trainer.wandb=true"), corpus, tmp_path / "other")
+
+
+def test_wandb_stays_offline_where_nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(logs, "WandbLogger", lambda **settings: asked.append(settings))
+    monkeypatch.setattr(logs, "find_spec", lambda name: name == "wandb" or None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    recipe = load_recipe("tiny", ["trainer.wandb=true"])
+    logs.loggers(recipe, tmp_path / "run", 0)
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    logs.loggers(recipe, tmp_path / "run", 0)
+    (tmp_path / ".netrc").unlink()
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    logs.loggers(recipe, tmp_path / "run", 0)
+    assert [settings["offline"] for settings in asked] == [True, False, False]
+    assert asked[0]["config"] == recipe.to_dict()
+    assert asked[0]["save_dir"] == tmp_path / "run"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.slow
+# PyTorch's compiler imports parts of PyTorch that PyTorch would not have used.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+def test_a_compiled_training_is_resumed_and_read_as_any_other(corpus: Path, tmp_path: Path) -> None:
+    compiled, plain = (
+        tiny("trainer.max_steps=4", "trainer.validate_every=2", *more) for more in (["trainer.compile=true"], [])
+    )
+    train(plain, corpus, tmp_path / "plain")
+    train(tiny("trainer.max_steps=2", "trainer.validate_every=2", "trainer.compile=true"), corpus, tmp_path / "run")
+    train(compiled, corpus, tmp_path / "run", resume=True)
+    ours, theirs = weights(tmp_path / "run" / "last"), weights(tmp_path / "plain" / "last")
+    assert ours.keys() == theirs.keys()
+    assert validation_losses(tmp_path / "run") == pytest.approx(validation_losses(tmp_path / "plain"), rel=1e-4)
+    # A compiled training goes on without compiling, too: no name in its state says how it was computed.
+    train(tiny("trainer.max_steps=6", "trainer.validate_every=2"), corpus, tmp_path / "run", resume=True)
+    assert mmt.load_model(tmp_path / "run" / "last").training["steps"] == 6
