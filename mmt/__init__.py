@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmt.analysis import attention as attention
+    from mmt.analysis import embeddings as embeddings
     from mmt.analysis import distributions as distributions
     from mmt.analysis import likelihood as likelihood
     from mmt.analysis import metrics as metrics
@@ -64,6 +65,7 @@ _HOME = {
     "fine_tune": "mmt.training.fine_tune",
     "attention": "mmt.analysis.attention",
     "activations": "mmt.analysis.activations",
+    "embeddings": "mmt.analysis.embeddings",
     "inside": "mmt.model.inside",
     "metrics": "mmt.analysis.metrics",
     "likelihood": "mmt.analysis.likelihood",

@@ -1,7 +1,8 @@
-"""Attention statistics of pieces, in one pass: relative and absolute, of every layer, head and field (paper, section 4.4).
+"""Attention weights of a piece, and statistics of pieces in one pass: every layer, head and field (paper, section 4.4).
 
-Statistics are over strictly earlier keys and, but for the type, over pairs of notes alone. One layer of one window is in
-memory at a time, and the sums, in float64.
+Weights are (head, query, key): how much the event at place `query` takes from the event at place `key`, which is itself or an
+earlier one. Statistics are over strictly earlier keys and, but for the type, over pairs of notes alone. One layer of one window
+is in memory at a time, and the sums, in float64.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from mmt.analysis.pairs import Pairs, Sums, by_difference, differences
-from mmt.analysis.pieces import Pieces, field_numbers, pieces_to_study, windows_of
+from mmt.analysis.pieces import Pieces, events_to_read, field_numbers, pieces_to_study, windows_of
 from mmt.analysis.statistics import Absolute, Relative
 from mmt.representation.codes import FIELDS, TYPE, Events
 from mmt.sampling.model import Model
@@ -28,6 +29,37 @@ class Statistics:
 
     relative: dict[str, Relative]
     absolute: dict[str, Absolute]
+
+
+@torch.inference_mode()
+def weights(model: Model, events: npt.ArrayLike) -> list[npt.NDArray[np.floating[Any]]]:
+    """The attention weights of a piece in every layer.
+
+    Parameters
+    ----------
+    model : Model
+    events : array_like of int, (n, 6)
+        A piece, or any beginning of one; n is at most the network's context.
+
+    Returns
+    -------
+    list of ndarray, one (head, n, n) a layer
+        Of the network's precision. Each row sums to 1; what a query cannot see, the later events, is 0.
+
+    Raises
+    ------
+    ValueError
+        If the events are no codes of the model's representation, or more than its context.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> model = mmt.new_model("tiny", seed=0)
+    >>> [layer.shape for layer in weights(model, mmt.prompt.instruments("violin", "cello"))]
+    [(2, 4, 4), (2, 4, 4)]
+    """
+    codes = torch.from_numpy(events_to_read(model, events)).to(model.device)
+    return [layer[0].cpu().numpy() for layer in model.network.attention_weights(codes[None])]
 
 
 @overload

@@ -95,7 +95,7 @@ def draw_gain(
     chosen = _within("layer", range(shape[1]) if layers is None else layers, shape[1])
     if head is not None:
         _within("head", [head], shape[2])
-    figure = _new_figure(7.2, 0.75 + 1.25 * len(chosen))
+    figure = new_figure(7.2, 0.75 + 1.25 * len(chosen))
     grid = figure.subplots(len(chosen), len(fields), squeeze=False, width_ratios=[_width(field) for field in fields])
     for column, field in enumerate(fields):
         found = statistics[field] if head is not None else statistics[field].merged()
@@ -126,7 +126,7 @@ def draw_heads(found: Relative, *, of: Which = "row_gain") -> Figure:
     inside = (found.differences >= low) & (found.differences <= high)
     layers, heads = found.attention.shape[1:3]
     values = 100 * getattr(found, of)[..., inside].reshape(layers * heads, -1)
-    figure = _new_figure(7.2, 1.2 + 0.16 * layers * heads)
+    figure = new_figure(7.2, 1.2 + 0.16 * layers * heads)
     axes = figure.subplots()
     shown = found.differences[inside]
     edges = (shown[0] - 0.5, shown[-1] + 0.5, layers * heads - 0.5, -0.5)
@@ -172,7 +172,7 @@ def draw_codes(
     values = 100 * values[np.ix_(seen, seen)]
     names = [code_labels(found.field, representation)[code] for code in found.codes[seen]]
     side = float(np.clip(0.15 * len(seen), 1.8, 7.0))
-    figure = _new_figure(side + 2.4, side + 1.4)
+    figure = new_figure(side + 2.4, side + 1.4)
     axes = figure.subplots()
     image = axes.imshow(values, **_colors(values, of), interpolation="none")
     axes.set_xticks(range(len(seen)), names, rotation=90)
@@ -230,8 +230,8 @@ def _width(field: str) -> float:
 
 
 def _colors(values: Sums, of: Which) -> dict[str, Any]:
-    """Red and blue around zero for a gain; deeper for more where all is above zero."""
-    reach = float(np.nanmax(np.abs(values)))
+    """Red and blue around zero for a gain; deeper for more where all is above zero. The deepest three in a hundred are alike."""
+    reach = float(np.nanquantile(np.abs(values), 0.97)) or 1.0
     return (
         {"cmap": "Reds", "vmin": 0, "vmax": reach}
         if of == "gamma"
@@ -240,7 +240,7 @@ def _colors(values: Sums, of: Which) -> dict[str, Any]:
 
 
 def _color_bar(figure: Figure, axes: Axes, image: Any, label: str) -> None:
-    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar = figure.colorbar(image, ax=axes, pad=0.02, extend="both" if image.norm.vmin < 0 else "max")
     bar.set_label(label, fontsize=_TEXT, color=_INK)
     bar.ax.tick_params(labelsize=_SMALL, labelcolor=_INK)
 
@@ -252,7 +252,8 @@ def _within(what: str, wanted: Sequence[int], count: int) -> list[int]:
     return list(wanted)
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, which no window shows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,0 +1,136 @@
+"""The learned embedding tables: which codes a network takes to be alike (similarity), and how they lie (projection).
+
+A table is (size, dim), a row for each code of a field, code 0 ("none") included. What a corpus never holds stays as it was at
+random: look at the codes that it does hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.analysis.labels import code_labels
+from mmt.analysis.pictures import BLUE, RED, new_figure
+from mmt.analysis.pieces import field_numbers
+from mmt.representation.codes import FIELDS
+from mmt.sampling.model import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+
+def table(model: Model, field: str, codes: Sequence[int] | None = None) -> Floats:
+    """The embedding of each code of a field, (size, dim), or of some codes, (len(codes), dim).
+
+    Raises
+    ------
+    ValueError
+        If there is no such field or code.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> table(mmt.new_model("tiny", seed=0), "pitch").shape
+    (129, 32)
+    """
+    if field not in FIELDS:
+        field_numbers(str(field))
+    weight = model.network.embeddings[FIELDS.index(field)].weight
+    rows: Floats = weight.detach().cpu().double().numpy()  # type: ignore[operator]
+    if codes is None:
+        return rows
+    wanted = np.asarray(codes)
+    if not wanted.size or wanted.min() < 0 or wanted.max() >= len(rows):
+        raise ValueError(f"codes of the {field} are 0 to {len(rows) - 1}; give at least one of them")
+    chosen: Floats = rows[wanted]
+    return chosen
+
+
+def similarity(model: Model, field: str, codes: Sequence[int] | None = None) -> Floats:
+    """The cosine of the angle between the embeddings of any two codes, their mean taken off, (codes, codes).
+
+    Parameters are those of `table`.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> similarity(mmt.new_model("tiny", seed=0), "pitch", range(49, 85)).diagonal().round(6).tolist()[:2]
+    [1.0, 1.0]
+    """
+    rows = _centred(table(model, field, codes))
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    cosines: Floats = rows @ rows.T
+    return cosines
+
+
+def by_difference(model: Model, field: str, codes: Sequence[int]) -> Floats:
+    """The mean similarity of codes that lie k apart, for k = 0 … len(codes) - 1; `codes` are consecutive.
+
+    Octaves stand out at 12 in the pitch, bars of four beats at 4 in the beat, if the network has learned them.
+    """
+    alike = similarity(model, field, codes)
+    return np.array([alike.diagonal(k).mean() for k in range(len(alike))])
+
+
+def projection(
+    model: Model, field: str, codes: Sequence[int] | None = None, dimensions: int = 2
+) -> tuple[Floats, Floats]:
+    """Where the embeddings lie along the directions in which they differ most (principal components).
+
+    Returns
+    -------
+    places : ndarray, (codes, dimensions)
+    shares : ndarray, (dimensions,)
+        The share of all variance along each.
+    """
+    rows = _centred(table(model, field, codes))
+    left, sizes, _ = np.linalg.svd(rows, full_matrices=False)
+    return left[:, :dimensions] * sizes[:dimensions], (sizes**2 / (sizes**2).sum())[:dimensions]
+
+
+def draw_embeddings(model: Model, field: str, codes: Sequence[int] | None = None) -> Figure:
+    """Similarity of all codes, mean similarity by difference, and the projection onto a plane, side by side.
+
+    Parameters are those of `table`. Default: all codes but "none".
+
+    Examples
+    --------
+    >>> import mmt
+    >>> len(draw_embeddings(mmt.new_model("tiny", seed=0), "position").axes)
+    4
+    """
+    size = len(table(model, field))
+    shown = list(range(int(field != "type"), size) if codes is None else codes)
+    names = code_labels(field, model.representation)
+    alike, (places, shares) = similarity(model, field, shown), projection(model, field, shown)
+    figure = new_figure(10.5, 3.4)
+    square, line, plane = figure.subplots(1, 3)
+    image = square.imshow(alike, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="none")
+    ticks = np.linspace(0, len(shown) - 1, min(len(shown), 9)).round().astype(int)
+    square.set_xticks(ticks, [names[shown[place]] for place in ticks], rotation=90)
+    square.set_yticks(ticks, [names[shown[place]] for place in ticks])
+    square.set_title(f"{field}: cosine similarity", fontsize=9)
+    figure.colorbar(image, ax=square, pad=0.02).ax.tick_params(labelsize=7)
+    mean = by_difference(model, field, shown)[1:]
+    line.bar(np.arange(1, len(mean) + 1), mean, color=np.where(mean >= 0, RED, BLUE).tolist())
+    line.set_xlim(0.4, min(len(mean), 40) + 0.6)
+    line.set_title("mean similarity of codes so far apart", fontsize=9)
+    plane.plot(places[:, 0], places[:, 1], color="#d5d5dd", linewidth=0.7)
+    every = max(len(shown) // 36, 1)
+    plane.plot(places[:, 0], places[:, 1], ".", markersize=2, color=BLUE)
+    for (x, y), code in list(zip(places[:, :2], shown, strict=True))[::every]:
+        plane.annotate(names[code], (x, y), fontsize=7)
+    plane.set_title(f"projection ({100 * shares.sum():.0f} % of the variance)", fontsize=9)
+    for axes in (square, line, plane):
+        axes.tick_params(labelsize=7, length=2)
+    return figure
+
+
+def _centred(rows: Floats) -> Floats:
+    centred: Floats = rows - rows.mean(axis=0)
+    return centred

@@ -1,0 +1,81 @@
+"""Arcs over a piano roll, and pictures of embedding tables: what is drawn is what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.patches import FancyArrowPatch
+
+import mmt
+from mmt.analysis import embeddings
+from mmt.sampling.model import Model
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return mmt.new_model("tiny", seed=3)
+
+
+@pytest.fixture(scope="module")
+def piece() -> np.ndarray:
+    return mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid"))[:40]
+
+
+def test_arcs_lead_from_a_note_to_what_weighs_most(model: Model, piece: np.ndarray, tmp_path: Path) -> None:
+    figure = mmt.attention.draw_arcs(model, piece, 1, heads=[0, 1], queries=-1, most=3, least=0)
+    drawn = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    assert len(drawn) == 6
+    weights = mmt.attention.weights(model, piece)[1]
+    beats = piece[:, 1] - 1 + (piece[:, 2] - 1) / 12
+    for head in range(2):
+        row = np.where(piece[:-1, 0] == 3, weights[head, -1, :-1], 0)
+        expected = [(beats[key], piece[key, 3] - 1) for key in np.argsort(-row, kind="stable")[:3]]
+        ends = [tuple(patch._posA_posB[1]) for patch in drawn[3 * head : 3 * head + 3]]
+        assert ends == expected
+    assert len({patch.get_edgecolor()[:3] for patch in drawn}) == 2
+    for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+        figure.savefig(tmp_path / f"arcs{suffix}")
+        assert (tmp_path / f"arcs{suffix}").read_bytes().startswith(start)
+
+
+def test_weak_weights_have_no_arc(model: Model, piece: np.ndarray) -> None:
+    figure = mmt.attention.draw_arcs(model, piece, 0, least=0.9)
+    assert not [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": 2}, "no layer 2; there are 2"),
+        ({"layer": 0, "heads": 2}, "no head 2; there are 2"),
+        ({"layer": 0, "queries": 0}, "event 0 of 40 is no note"),
+        ({"layer": 0, "queries": [40]}, "event 40 of 40 is no note"),
+    ],
+)
+def test_what_is_not_there_cannot_be_drawn(
+    model: Model, piece: np.ndarray, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        mmt.attention.draw_arcs(model, piece, **arguments)
+
+
+def test_similarity_and_projection_are_of_the_table(model: Model) -> None:
+    codes = range(40, 90)
+    rows = embeddings.table(model, "pitch", codes)
+    np.testing.assert_array_equal(rows, model.network.embeddings[3].weight[40:90].detach().double().numpy())
+    centred = rows - rows.mean(axis=0)
+    alike = embeddings.similarity(model, "pitch", codes)
+    cosine = centred[0] @ centred[7] / np.linalg.norm(centred[0]) / np.linalg.norm(centred[7])
+    assert alike[0, 7] == pytest.approx(cosine)
+    assert embeddings.by_difference(model, "pitch", codes)[49] == pytest.approx(alike[0, 49])
+    # All dimensions together keep every distance.
+    places, shares = embeddings.projection(model, "pitch", codes, dimensions=32)
+    distances = [np.linalg.norm(table[3] - table[20]) for table in (places, rows)]
+    assert distances[0] == pytest.approx(distances[1])
+    assert shares.sum() == pytest.approx(1)
+    with pytest.raises(ValueError, match="codes of the pitch are 0 to 128"):
+        embeddings.table(model, "pitch", [129])
+    with pytest.raises(ValueError, match="no field 'key'"):
+        embeddings.table(model, "key")
