@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmt.analysis import attention as attention
-    from mmt.analysis import embeddings as embeddings
     from mmt.analysis import distributions as distributions
+    from mmt.analysis import embeddings as embeddings
     from mmt.analysis import likelihood as likelihood
     from mmt.analysis import metrics as metrics
     from mmt.analysis import originality as originality
