@@ -1,0 +1,59 @@
+"""How long it takes to find what pieces share with a corpus, and how much memory.
+
+    python benchmarks/originality.py --corpus data/NAME -o benchmarks/originality.md
+
+Compared with reading the same notes from the disk into arrays, in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+import mmt
+from mmt.analysis.originality import Index, compare
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("-n", type=int, default=100, help="pieces to look for, of up to 1,000 notes")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    chosen = parser.parse_args()
+    corpus, real = (mmt.Corpus(chosen.corpus, split=split) for split in ("train", "valid"))
+    pieces = [real[number % len(real)][: 1000 + 3] for number in range(chosen.n)]
+    times = {}
+    since = time.perf_counter()
+    notes = sum(len(np.array(corpus.notes(i))) for i in range(len(corpus)))
+    times["reading the notes"] = time.perf_counter() - since
+    since = time.perf_counter()
+    index = Index(corpus, keep=False)
+    times["sorting them, once for a corpus"] = time.perf_counter() - since
+    since = time.perf_counter()
+    index.find(pieces)
+    times[f"finding the runs of {len(pieces)} pieces"] = time.perf_counter() - since
+    since = time.perf_counter()
+    compare(pieces, index)
+    times[f"the same, and those of {len(real)} real stretches"] = time.perf_counter() - since
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    lines = [
+        "# Originality: time and memory",
+        "",
+        f"{notes:,} notes in {len(corpus):,} pieces; {sum(map(len, pieces)):,} events to look for. At most {memory:.2f} GiB of "
+        "memory in all. One core of a machine that had other work to do.",
+        "",
+        "| step | s |",
+        "|---|---|",
+        *(f"| {name} | {seconds:.1f} |" for name, seconds in times.items()),
+    ]
+    chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
