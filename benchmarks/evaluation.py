@@ -17,8 +17,8 @@ PAGE = """# Evaluation of the shipped model
 `mmt-evaluate --corpus {corpus} -n {n} --seed {seed} --max-events {max_events} --stride {stride} --originality -o evaluation`
 
 {n} pieces of each mode, at most {max_events} events each, prompts from {prompts_from} pieces of the {split} split (those that go
-on after 16 beats and whose 16-beat prompt is at most half as long); {pieces} real pieces. Means and 95 % intervals over pieces; in
-brackets the number of pieces with a defined value, where it is not all. Pieces of a continuation are measured with their prompts.
+on after 16 beats and whose 16-beat prompt is at most half as long); {pieces} real pieces. Means and 95 % intervals over pieces;
+in brackets the number of pieces with a value, where it is not all. Pieces of a continuation are measured with their prompts.
 "Corrected" groove consistency does without the empty measure that muspy counts where a piece ends on a bar line. The speed is
 that of this run, on a machine that had other work to do.
 
