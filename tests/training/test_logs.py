@@ -113,18 +113,14 @@ def test_wandb_stays_offline_where_nobody_is_logged_in(tmp_path: Path, monkeypat
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.slow
-# PyTorch's compiler imports parts of PyTorch that PyTorch would not have used.
+# PyTorch's compiler imports parts of PyTorch, and asks of tensors, what PyTorch warns of.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-def test_a_compiled_training_is_resumed_and_read_as_any_other(corpus: Path, tmp_path: Path) -> None:
-    compiled, plain = (
-        tiny("trainer.max_steps=4", "trainer.validate_every=2", *more) for more in (["trainer.compile=true"], [])
-    )
-    train(plain, corpus, tmp_path / "plain")
-    train(tiny("trainer.max_steps=2", "trainer.validate_every=2", "trainer.compile=true"), corpus, tmp_path / "run")
-    train(compiled, corpus, tmp_path / "run", resume=True)
-    ours, theirs = weights(tmp_path / "run" / "last"), weights(tmp_path / "plain" / "last")
-    assert ours.keys() == theirs.keys()
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_compiled_training_is_read_and_gone_on_with_as_any_other(corpus: Path, tmp_path: Path) -> None:
+    small = ["network.layers=1", "data.batch_size=1", "trainer.validate_every=2", "data.validation_windows=1"]
+    train(tiny(*small, "trainer.max_steps=4"), corpus, tmp_path / "plain")
+    train(tiny(*small, "trainer.max_steps=2", "trainer.compile=true"), corpus, tmp_path / "run")
+    assert weights(tmp_path / "run" / "last").keys() == weights(tmp_path / "plain" / "last").keys()
+    # Nor does any name in its state say how it was computed.
+    train(tiny(*small, "trainer.max_steps=4"), corpus, tmp_path / "run", resume=True)
     assert validation_losses(tmp_path / "run") == pytest.approx(validation_losses(tmp_path / "plain"), rel=1e-4)
-    # A compiled training goes on without compiling, too: no name in its state says how it was computed.
-    train(tiny("trainer.max_steps=6", "trainer.validate_every=2"), corpus, tmp_path / "run", resume=True)
-    assert mmt.load_model(tmp_path / "run" / "last").training["steps"] == 6
