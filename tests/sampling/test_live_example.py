@@ -1,0 +1,63 @@
+"""examples/live.py, without a clock or a sound: what is due when, and in which order."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mmt
+from mmt.representation.codes import NOTE, PAPER
+
+
+@pytest.fixture(scope="module")
+def live() -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "examples" / "live.py"
+    spec = importlib.util.spec_from_file_location("live", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_beginnings_and_ends_come_in_the_order_of_time(live: ModuleType) -> None:
+    events = [
+        *mmt.prompt.instruments("violin"),
+        [NOTE, 1, 1, 61, 12, 25],
+        [NOTE, 1, 1, 65, 18, 25],
+        [NOTE, 3, 7, 68, 6, 25],
+    ]
+    assert list(live.in_time(iter(events), PAPER)) == [
+        (0, True, 60, 25), (0, True, 64, 25), (1, False, 60, 25), (2, False, 64, 25), (2.5, True, 67, 25), (3, False, 67, 25),
+    ]  # fmt: skip
+
+
+def test_events_written_ahead_are_the_events(live: ModuleType) -> None:
+    assert list(live.ahead(iter(range(1, 1000)), most=7)) == list(range(1, 1000))
+
+
+def test_moments_sound_when_they_are_due(live: ModuleType) -> None:
+    now, heard = [7.0], []
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    def sound(moment: tuple[float, bool, int, int]) -> None:
+        heard.append((now[0], moment[0]))
+        now[0] += 0.1
+
+    moments = [(4.0, True, 60, 25), (4.0, True, 64, 25), (6.0, False, 60, 25)]
+    late = live.play(iter(moments), 120.0, sound, lambda: now[0], sleep)
+    assert [when for when, _ in heard] == pytest.approx([7.0, 7.1, 8.0])
+    assert late == pytest.approx(0.1)
+
+
+def test_the_example_prints_notes(live: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mmt.new_model("tiny").save(tmp_path / "tiny")
+    live.main(["violin", "--tempo", "1e9", "--seed", "0", "--events", "4", "--checkpoint", str(tmp_path / "tiny")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line.split()[-1] == "violin" for line in lines)
