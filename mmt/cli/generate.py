@@ -1,4 +1,4 @@
-"""mmt-generate: write new music, in one of three ways."""
+"""mmt-generate: write new music, in one of three ways, or edit a piece."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmt.cli.common import UsageError, add_habits, parser, run, wants_progress
+from mmt.cli.copying import add_originality, check_originality, tell_originality
+from mmt.cli.drawing import add_controls, add_drawing, per_field, ranges
+from mmt.cli.editing import MODES, add_modes, edit_piece, mode_of
 
 if TYPE_CHECKING:
     import muspy
 
-    from mmt.representation.codes import Representation
+    from mmt.representation.codes import Events, Representation
     from mmt.representation.prompt import Prompt
+    from mmt.sampling.model import Model
 
 _EXAMPLES = """examples:
   mmt-generate -o piece.mid
   mmt-generate --instruments violin,viola,cello -n 4 -o trios/
   mmt-generate --continue mozart.mid --beats 4 -o continued.mid --png --wav
+  mmt-generate --instruments flute,harp --scale "D minor" --ranges --use-all --max-beats 32 -o duo.mid
+  mmt-generate --reorchestrate quartet.mid --instruments flute,oboe,bassoon --ranges -o winds.mid
+  mmt-generate --accompany song.mid --hold voices --instruments violin,cello --ranges -o accompanied.mid
+  mmt-generate --reharmonise quartet.mid --part viola -o other_viola.mid
+  mmt-generate --fill quartet.mid --from-beat 8 --to-beat 16 -o filled.mid
 """
-_FIELDS = "type, beat, position, pitch, duration, instrument"
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -46,10 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         "--continue", dest="piece", metavar="FILE", type=Path, help="go on from this piece (MIDI, MusicXML, …)"
     )
     ways.add_argument(
-        "--beats", type=int, help="with --continue: keep the first BEATS beats only (default: the whole piece)"
+        "--beats", type=int, help="with a FILE: keep the first BEATS beats only (default: the whole piece)"
     )
     ways.add_argument("--list-instruments", action="store_true", help="list the instruments, and stop")
-    _add_drawing(arguments)
+    add_modes(arguments)
+    add_drawing(arguments)
+    add_controls(arguments)
     beside = arguments.add_argument_group("what else to write beside each piece")
     beside.add_argument(
         "--png", action=argparse.BooleanOptionalAction, default=False, help="a picture of the piano roll"
@@ -58,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     beside.add_argument(
         "--text", action=argparse.BooleanOptionalAction, default=False, help="the events, as text (.txt)"
     )
+    add_originality(arguments)
     model = arguments.add_argument_group("model")
     model.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -65,43 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     return arguments
 
 
-def _add_drawing(arguments: argparse.ArgumentParser) -> None:
-    drawing = arguments.add_argument_group(
-        "how events are drawn",
-        f"Four of these take a number, or FIELD=NUMBER for a single field ({_FIELDS}); give them again for more.",
-    )
-    drawing.add_argument("-n", type=int, default=1, help="how many pieces")
-    drawing.add_argument("--seed", type=int, help="the same seed gives the same music (default: another each time)")
-    for name, meaning in (
-        ("temperature", "above 1 bolder, below 1 tamer"),
-        ("top-k", "draw among the K likeliest codes"),
-        ("top-p", "draw among the likeliest codes that together have this probability"),
-        ("min-p", "draw among codes at least this share as likely as the likeliest"),
-    ):
-        drawing.add_argument(
-            f"--{name}", action="append", metavar="[FIELD=]NUMBER", help=f"{meaning} (default: the model's)"
-        )
-    drawing.add_argument("--min-beats", type=int, default=0, help="do not end before so many beats")
-    drawing.add_argument("--max-beats", type=int, help="at most so many beats (default: what the model knows)")
-    drawing.add_argument("--max-events", type=int, help="at most so many events in all (default: the model's context)")
-    drawing.add_argument("--grammar", choices=["strict", "paper"], help="rules of a valid piece (default: strict)")
-    drawing.add_argument(
-        "--context",
-        choices=["anchor", "slide"],
-        default="anchor",
-        help="how to go on past the model's context. anchor: by the last beats, counted anew; slide: by the last events, "
-        "as the original code does (default: anchor)",
-    )
-    drawing.add_argument(
-        "--sampling", choices=["default", "paper"], default="default", help="paper: the authors' setting"
-    )
-
-
 def _generate(chosen: argparse.Namespace) -> None:
     if chosen.list_instruments:
         _list_instruments(chosen)
         return
     _check_usage(chosen)
+    check_originality(chosen)
     outputs = _outputs(chosen)
 
     from mmt.music.files import write
@@ -110,20 +90,8 @@ def _generate(chosen: argparse.Namespace) -> None:
     from mmt.sampling.model import load_model
 
     model = load_model(chosen.checkpoint, device=chosen.device)
-    prompt, like = _prompt(chosen, model.representation)
-    pieces = model.generate(
-        prompt,
-        chosen.n,
-        chosen.seed,
-        min_beats=chosen.min_beats,
-        max_beats=chosen.max_beats,
-        max_events=chosen.max_events,
-        grammar=chosen.grammar,
-        sampling=chosen.sampling,
-        context=chosen.context,
-        progress=wants_progress(chosen),
-        **{name: _per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")},
-    )
+    pieces, like, prompt = _write(chosen, model)
+    prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
     for files, events in zip(outputs, pieces, strict=True):
         music = decode(events, like=like, representation=model.representation)
         for file in files:
@@ -131,16 +99,51 @@ def _generate(chosen: argparse.Namespace) -> None:
             if file.suffix == ".txt":
                 file.write_text(to_text(events, representation=model.representation) + "\n", encoding="utf-8")
             else:
-                write(file, music, prompt_beats=prompt.first_beat if prompt is not None and prompt.first_beat else None)
+                write(file, music, prompt_beats=prompt_beats)
         if not chosen.quiet:
             print(f"{', '.join(map(str, files))}: {_summary(music)}")
+    if chosen.originality:
+        tell_originality(chosen, pieces, prompt, model.representation)
+
+
+def _write(chosen: argparse.Namespace, model: Model) -> tuple[list[Events], muspy.Music | None, Prompt | None]:
+    """The pieces, the one that they were taken from, and the events that were given."""
+    drawing: dict[str, Any] = {"n": chosen.n, "seed": chosen.seed} | {
+        name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
+    }
+    controls = {name: getattr(chosen, name) for name in ("scale", "allow", "exclude")} | {
+        "ranges": ranges(chosen.ranges)
+    }
+    prompt, like = _prompt(chosen, model.representation)
+    if mode := mode_of(chosen):
+        assert prompt is not None
+        return edit_piece(mode, model, prompt, chosen, drawing, controls), like, prompt
+    pieces = model.generate(
+        prompt,
+        min_beats=chosen.min_beats,
+        max_beats=chosen.max_beats,
+        max_events=chosen.max_events,
+        use_all=chosen.use_all,
+        grammar=chosen.grammar,
+        sampling=chosen.sampling,
+        context=chosen.context,
+        progress=wants_progress(chosen),
+        **drawing,
+        **controls,
+    )
+    return pieces, like, prompt
 
 
 def _check_usage(chosen: argparse.Namespace) -> None:
     if chosen.output is None:
         raise UsageError("say where to write: -o piece.mid")
-    if chosen.beats is not None and chosen.piece is None:
+    mode = mode_of(chosen)
+    if chosen.beats is not None and chosen.piece is None and mode is None:
         raise UsageError("--beats goes with --continue: say which piece to go on from")
+    if isinstance(chosen.seed, list):
+        if mode is not None:
+            raise UsageError(f"--{mode} takes one --seed; for several pieces give -n")
+        chosen.n = len(chosen.seed) if chosen.n == 1 else chosen.n
     if chosen.piece is not None and chosen.instruments is not None:
         raise UsageError("--instruments and --continue are two different ways to begin; choose one")
     if chosen.n < 1:
@@ -171,47 +174,29 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
 
 
 def _prompt(chosen: argparse.Namespace, representation: Representation) -> tuple[Prompt | None, muspy.Music | None]:
-    """The prompt, and the piece that it was taken from."""
+    """The prompt, or the piece to be edited, and the music that it was taken from."""
     from mmt.representation import prompt
 
-    if chosen.instruments is not None:
+    file = next((file for mode in ("piece", *MODES) if (file := getattr(chosen, mode)) is not None), None)
+    if file is None:
+        if chosen.instruments is None:
+            return None, None
         names = [name.strip() for name in chosen.instruments.split(",") if name.strip()]
         return prompt.instruments(*names, representation=representation), None
-    if chosen.piece is None:
-        return None, None
 
     from mmt.music.files import read
     from mmt.representation.encode import encode
 
-    music = read(chosen.piece)
+    music = read(file)
     events, report = encode(music, report=True, representation=representation)
     if not report.kept:
-        raise ValueError(f"{chosen.piece} has no usable notes to go on from ({report})")
+        raise ValueError(f"{file} has no usable notes to go on from ({report})")
     if not chosen.quiet:
-        print(f"{chosen.piece}: {report}")
+        print(f"{file}: {report}")
     try:
         return prompt.beats(events, chosen.beats, representation=representation), music
     except ValueError as error:
-        raise ValueError(f"{chosen.piece}: {error}") from error
-
-
-def _per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float] | None:
-    """`["0.9", "pitch=0.8"]` as numbers per field; a bare number is for all fields that have none of their own."""
-    if given is None:
-        return None
-    from mmt.representation.codes import FIELDS
-
-    numbers: dict[str, float] = {}
-    for item in (part for text in given for part in text.split(",")):
-        field, _, number = item.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            raise UsageError(f"--{name.replace('_', '-')} {item}: {number!r} is no number") from None
-        if not field:
-            numbers = dict.fromkeys(FIELDS, value) | numbers
-        numbers |= {field: value} if field else {}
-    return numbers
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _list_instruments(chosen: argparse.Namespace) -> None:

@@ -83,6 +83,64 @@ def test_several_pieces_into_numbered_files(checkpoint: Path, tmp_path: Path) ->
     assert [json.loads((tmp_path / f"a-{number}.json").read_text())["resolution"] for number in (1, 2)] == [12, 12]
 
 
+def test_a_list_of_seeds_gives_a_piece_of_each(checkpoint: Path, tmp_path: Path) -> None:
+    generate(checkpoint, "-o", tmp_path / "a.mid", "--seed", "5,3")
+    generate(checkpoint, "-o", tmp_path / "b.mid", "--seed", 3)
+    assert (tmp_path / "a-2.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
+
+
+def notes_in(file: Path) -> set[tuple[int, int]]:
+    """Program and pitch of every note."""
+    return {(track.program, note.pitch) for track in mmt.read(file).tracks for note in track.notes}
+
+
+def test_controls(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    controls = [
+        "--scale",
+        "C major",
+        "--exclude",
+        "C4,D4",
+        "--ranges",
+        "violin=C4..C6",
+        "--ranges",
+        "cello=36..C4",
+        "--use-all",
+    ]
+    assert generate(checkpoint, "-o", out, "--instruments", "violin,cello", "--seed", 1, *controls) == 0
+    for program, pitch in notes_in(out):
+        assert pitch % 12 in (0, 2, 4, 5, 7, 9, 11)
+        assert pitch not in (60, 62)
+        assert 60 <= pitch <= 84 if program == 40 else 36 <= pitch <= 60
+    assert {program for program, _ in notes_in(out)} == {40, 42}
+    assert generate(checkpoint, "-o", tmp_path / "b.json", "--instruments", "violin", "--ranges", "--seed", 1) == 0
+    assert {55 <= pitch <= 105 for _, pitch in notes_in(tmp_path / "b.json")} == {True}
+
+
+def test_editing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beats = ["--beats", 4, "--seed", 1]
+    before = mmt.prompt.beats(mmt.encode(mmt.read(QUARTET)), 4)
+    for name, flags in (
+        ("wind", ["--reorchestrate", QUARTET, "--instruments", "flute"]),
+        ("viola", ["--reharmonise", QUARTET, "--part", "viola"]),
+        ("around", ["--accompany", QUARTET, "--hold", "violin", "--instruments", "harp", "--candidates", 2]),
+        ("gap", ["--fill", QUARTET, "--from-beat", 1, "--to-beat", 2, "--candidates", 2]),
+    ):
+        out = tmp_path / f"{name}.json"
+        assert generate(checkpoint, *flags, *beats, "-o", out) == 0
+        after = mmt.encode(mmt.read(out))
+        held = {"wind": slice(1, 5), "viola": [1, 2, 4], "around": slice(1, 6), "gap": slice(1, 6)}[name]
+        kept = {
+            "wind": before,
+            "viola": before,
+            "around": before[before[:, 5] == 25],
+            "gap": before[before[:, 1] != 2],
+        }[name]
+        notes = kept[kept[:, 0] == 3][:, held].tolist()
+        assert all(note in after[:, held].tolist() for note in notes), name
+    assert "notes kept" in capsys.readouterr().out
+
+
 def test_quiet_prints_nothing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate(checkpoint, "-o", tmp_path / "a.mid", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
@@ -106,7 +164,6 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.mid", "--continue", "cut.mid"], 1, "cut.mid"),
         (["-o", "a.mid", "--continue", "drums.json"], 1, "no usable notes"),
         (["-o", "a.mid", "--continue", str(QUARTET), "--beats", "100000"], 1, "ask for at most"),
-        (["-o", "a.mid", "--continue", str(QUARTET)], 1, "continue from fewer beats"),
         (["-o", "a.mid", "--continue", str(QUARTET), "--beats", "0"], 1, "at least 1"),
         (["-o", "there.mid"], 1, "exists"),
         (["-o", "a.mid", "--temperature", "0"], 1, "above 0"),
@@ -118,6 +175,32 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.mp3"], 1, ".mid"),
         (["-o", "a.mid", "--max-events", "3"], 1, "max_events"),
         (["-o", "a.mid", "--device", "abacus"], 1, "abacus"),
+        (["-o", "a.mid", "--seed", "1,2", "-n", "3"], 1, "2 seeds"),
+        (["-o", "a.mid", "--scale", "H major"], 1, "such as 'C major'"),
+        (["-o", "a.mid", "--scale", "C major", "--allow", "C#4"], 1, "leaves no pitch to sample"),
+        (["-o", "a.mid", "--instruments", "flute", "--ranges", "--allow", "C1"], 1, "leaves flute no pitch to sample"),
+        (["-o", "a.mid", "--ranges", "C1..C2"], 2, "INSTRUMENT=LOW..HIGH"),
+        (["-o", "a.mid", "--ranges", "violin"], 2, "INSTRUMENT=LOW..HIGH"),
+        (["-o", "a.mid", "--ranges", "violni=C1..C2"], 1, "did you mean violin"),
+        (
+            ["-o", "a.mid", "--instruments", "flute,oboe", "--use-all", "--max-events", "5"],
+            1,
+            "2 instruments that must play",
+        ),
+        (["-o", "a.mid", "--use-all", "--grammar", "paper"], 1, "grammar='strict' only"),
+        (["-o", "a.mid", "--min-beats", "9", "--max-beats", "8"], 1, "min_beats is 9"),
+        (["-o", "a.mid", "--fill", str(QUARTET)], 2, "--fill needs --from-beat"),
+        (["-o", "a.mid", "--fill", str(QUARTET), "--continue", str(QUARTET)], 2, "choose one"),
+        (["-o", "a.mid", "--fill", str(QUARTET), "--from-beat", "9", "--to-beat", "8"], 1, "from_beat < to_beat"),
+        (["-o", "a.mid", "--from-beat", "8"], 2, "--from-beat goes with --fill"),
+        (["-o", "a.mid", "--candidates", "8"], 2, "--candidates goes with"),
+        (["-o", "a.mid", "--reorchestrate", str(QUARTET)], 2, "--reorchestrate needs --instruments"),
+        (["-o", "a.mid", "--reharmonise", str(QUARTET), "--part", "harp"], 1, "harp does not play in the piece"),
+        (
+            ["-o", "a.mid", "--accompany", str(QUARTET), "--hold", "violin", "--use-all"],
+            2,
+            "--use-all does not go with",
+        ),
         ([], 2, "-o piece.mid"),
     ],
 )

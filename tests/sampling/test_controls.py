@@ -270,7 +270,7 @@ def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
     try:
         pieces = model.generate(prompt, count, 1, **limits, **wished)
     except ValueError:
-        with pytest.raises(ValueError, match="leaves|context|max_events|max_beats|min_beats|use_all"):
+        with pytest.raises(ValueError, match=r"leaves|context|max_events|max_beats|min_beats|use_all"):
             model.generate(prompt, count, 1, **limits, **wished)
         assume(False)
     endless = np.concatenate([prompt, list(model.stream(prompt, 1, endless=True, **limits, **wished))])

@@ -33,7 +33,7 @@ def make_model(
     *,
     output: str = "chain",
     scale: float = 3.0,
-    context: int = 48,
+    context: int = 32,
     representation: Representation = SMALL,
 ) -> Model:
     with torch.random.fork_rng(devices=[]):
@@ -64,7 +64,7 @@ def pieces(draw: st.DrawFn) -> Events:
         st.just(NOTE), st.integers(1, 6), st.integers(1, 2), st.integers(60, 66) | st.integers(1, 128), st.integers(1, 3),
         st.sampled_from([VIOLIN, VIOLA, CELLO]),
     )  # fmt: skip
-    notes = np.array(draw(st.lists(note, min_size=3, max_size=50)))
+    notes = np.array(draw(st.lists(note, min_size=3, max_size=36)))
     opening = mmt.prompt.instruments("violin", "viola", "cello", representation=SMALL)
     everyone = [[NOTE, 7, 1, 64, 2, code] for code in (VIOLIN, VIOLA, CELLO)]
     return np.asarray(
@@ -73,7 +73,7 @@ def pieces(draw: st.DrawFn) -> Events:
 
 
 @given(st.data())
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_a_network_says_edits_are_valid_and_hold_what_is_held(data: st.DataObject) -> None:
     piece = data.draw(pieces())
     model = make_model(
@@ -93,7 +93,7 @@ def test_whatever_a_network_says_edits_are_valid_and_hold_what_is_held(data: st.
     assert (report.notes, report.kept, report.lost_doubles) == (len(notes_of(piece)), kept.sum(), (counts - kept).sum())
 
     controls: dict[str, Any] = data.draw(st.sampled_from([{}, {"scale": "C major"}, {"allow": "C3..C6"}]))
-    for one in edit.reharmonise(model, piece, "viola", n=2, seed=1, **controls, **drawing):
+    for one in edit.reharmonise(model, piece, "viola", seed=1, **controls, **drawing):
         check_piece(one, representation=SMALL)
         assert np.array_equal(of(one, VIOLIN, CELLO), of(piece, VIOLIN, CELLO))
         rhythms = [sorted(of(whole, VIOLA)[:, [BEAT, 2, DURATION]].tolist()) for whole in (one, piece)]
@@ -140,7 +140,7 @@ def test_a_piece_is_the_same_alone_and_among_many() -> None:
         lambda n: edit.reorchestrate(model, QUARTET, ["violin", "harp"], n=n, seed=4),
         lambda n: edit.reharmonise(model, QUARTET, "violin", n=n, seed=4),
         lambda n: edit.fill(model, QUARTET, 2, 4, n=n, seed=4, candidates=2),
-        lambda n: edit.accompany(model, QUARTET, "cello", n=n, seed=4, candidates=2),
+        lambda n: edit.accompany(model, QUARTET[:-7], "cello", n=n, seed=4, candidates=1),
     ):
         alone, many = change(1), change(2)
         assert (len(alone), len(many)) == (1, 2)
@@ -158,7 +158,7 @@ def test_pitches_are_drawn_as_the_network_has_them_weighed_by_what_is_held(outpu
     events = [(61, 2, CELLO), (70, 2, CELLO), held]
     counts = dict.fromkeys([*events, (64, 2, CELLO)], 0)
     with torch.no_grad():
-        for seed in range(400):
+        for seed in range(150):
             moments = {(1, 1): Moment([held], [2])}
             drawn = Harmoniser((seed, 0), moments, CELLO, allowed, Filters()).next(heads, hidden)
             assert drawn is not None
@@ -169,8 +169,8 @@ def test_pitches_are_drawn_as_the_network_has_them_weighed_by_what_is_held(outpu
         weights = sum(log_likelihood(heads, hidden, rows, field) for field in (PITCH, DURATION, INSTRUMENT))
     assert isinstance(weights, torch.Tensor)
     assert counts[(70, 2, CELLO)] == counts[(64, 2, CELLO)] == 0
-    shares = [counts[note] / 400 for note in candidates]
-    np.testing.assert_allclose(shares, weights.softmax(0).numpy(), atol=0.075)
+    shares = [counts[note] / 150 for note in candidates]
+    np.testing.assert_allclose(shares, weights.softmax(0).numpy(), atol=0.12)
 
 
 def test_ranges_bind_who_plays_what() -> None:
@@ -183,7 +183,7 @@ def test_ranges_bind_who_plays_what() -> None:
         low, high = COMPASSES[paper.names[note[INSTRUMENT] - 1]]
         assert low <= note[PITCH] - 1 <= high
     with pytest.raises(
-        ValueError, match=r"none of the instruments may play pitch 40 \(beat 0; 6 such notes\); add one"
+        ValueError, match=r"none of the instruments may play pitch 40 \(beat 0; 7 such notes\); add one"
     ):
         edit.reorchestrate(model, piece, ["flute"], ranges=True)
 

@@ -1,0 +1,109 @@
+"""The part of mmt-generate that edits a piece: its flags, and the call of `mmt.edit` that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmt.cli.common import UsageError
+
+if TYPE_CHECKING:
+    from mmt.representation.codes import Events
+    from mmt.sampling.model import Model
+
+# Each mode, and the flags without which it means nothing.
+MODES: dict[str, tuple[str, ...]] = {
+    "reorchestrate": ("instruments",),
+    "reharmonise": ("part",),
+    "accompany": ("hold",),
+    "fill": ("from_beat", "to_beat"),
+}
+_OF_MODES = {"part": "reharmonise", "hold": "accompany", "from_beat": "fill", "to_beat": "fill"}
+_ONLY_WRITING = ("min_beats", "max_beats", "max_events", "grammar", "sampling", "context", "use_all")
+
+
+def add_modes(arguments: argparse.ArgumentParser) -> None:
+    """The flags of the editing modes."""
+    group = arguments.add_argument_group(
+        "edit a piece instead: a part of it is held, the rest is written (mmt.edit)",
+        "With --beats, only the first BEATS beats are read.",
+    )
+    group.add_argument(
+        "--reorchestrate", metavar="FILE", type=Path, help="keep the notes, and give them to --instruments"
+    )
+    group.add_argument(
+        "--reharmonise", metavar="FILE", type=Path, help="keep all but the pitches of one --part, whose rhythm stays"
+    )
+    group.add_argument("--part", metavar="INSTRUMENT", help="with --reharmonise: whose pitches are written anew")
+    group.add_argument(
+        "--accompany", metavar="FILE", type=Path, help="keep the part of --hold, and write --instruments around it"
+    )
+    group.add_argument(
+        "--hold", metavar="INSTRUMENTS", help="with --accompany: whose parts stay (the others': as --instruments say)"
+    )
+    group.add_argument(
+        "--fill",
+        metavar="FILE",
+        type=Path,
+        help="write the beats from --from-beat up to --to-beat anew (the first is 0)",
+    )
+    group.add_argument("--from-beat", type=int, help="with --fill: the first beat that is written anew")
+    group.add_argument("--to-beat", type=int, help="with --fill: the first beat that stays")
+    group.add_argument(
+        "--candidates", type=int, help="with --accompany and --fill: how many are written to choose from (default: 16)"
+    )
+
+
+def mode_of(chosen: argparse.Namespace) -> str | None:
+    """The editing mode that was asked for, checked to have what it needs and nothing that it cannot use."""
+    modes = [mode for mode in MODES if getattr(chosen, mode) is not None]
+    if len(modes) + (chosen.piece is not None) > 1:
+        raise UsageError("--continue, --reorchestrate, --reharmonise, --accompany, --fill: choose one")
+    mode = modes[0] if modes else None
+    for name, owner in _OF_MODES.items():
+        if getattr(chosen, name) is not None and mode != owner:
+            raise UsageError(f"{_flag(name)} goes with --{owner}")
+    if chosen.candidates is not None and mode not in ("accompany", "fill"):
+        raise UsageError("--candidates goes with --accompany or --fill")
+    if mode is None:
+        return None
+    for name in MODES[mode]:
+        if getattr(chosen, name) is None:
+            raise UsageError(f"--{mode} needs {_flag(name)}")
+    unused = [*_ONLY_WRITING, *(("scale", "allow", "exclude") if mode == "reorchestrate" else ())]
+    unused += ["instruments"] if mode in ("reharmonise", "fill") else []
+    for name in unused:
+        if getattr(chosen, name) not in (None, False, 0, "default", "anchor"):
+            raise UsageError(f"{_flag(name)} does not go with --{mode}")
+    return mode
+
+
+def edit_piece(
+    mode: str,
+    model: Model,
+    events: Events,
+    chosen: argparse.Namespace,
+    drawing: dict[str, Any],
+    controls: dict[str, Any],
+) -> list[Events]:
+    """Call what was asked for; `drawing` are filters, n and seed, `controls` what may be played."""
+    from mmt.sampling import edit
+
+    names = [name.strip() for name in (chosen.instruments or "").split(",") if name.strip()]
+    candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
+    if mode == "reorchestrate":
+        pieces, report = edit.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **drawing)
+        if not chosen.quiet:
+            print(report)
+        return pieces
+    if mode == "reharmonise":
+        return edit.reharmonise(model, events, chosen.part, **drawing, **controls)
+    if mode == "accompany":
+        hold = [name.strip() for name in chosen.hold.split(",") if name.strip()]
+        return edit.accompany(model, events, hold, names or None, **drawing, **controls, **candidates)
+    return edit.fill(model, events, chosen.from_beat, chosen.to_beat, **drawing, **controls, **candidates)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
