@@ -35,7 +35,8 @@ def ahead(events: Iterator[np.ndarray], most: int = 256) -> Iterator[np.ndarray]
         written.put(None)
 
     threading.Thread(target=write, daemon=True).start()
-    yield from iter(written.get, None)
+    while (event := written.get()) is not None:
+        yield event
 
 
 def in_time(events: Iterator[np.ndarray], representation: Representation) -> Iterator[Moment]:
