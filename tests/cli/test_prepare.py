@@ -1,0 +1,65 @@
+"""mmt-prepare: its flags reach the one call, and what is wrong is one line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmt.cli import prepare
+from mmt.corpus.storage import Corpus
+
+TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    """Three MIDI files, one of them twice."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for file in TINY.glob("*.mid"):
+        shutil.copy(file, folder)
+    shutil.copy(next(TINY.glob("*.mid")), folder / "zz.mid")
+    return folder
+
+
+def test_filters_and_lists_of_names(music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = sorted(file.name for file in music.iterdir())
+    (tmp_path / "valid.txt").write_text(f"{names[1]}\n\n")
+    (tmp_path / "test.txt").write_text(f"{names[2]}\r\n")
+    out = tmp_path / "corpus"
+    flags = ["--duplicates", "files", "--exclude", names[0], "--exclude", "nothing*", "--min-beats", "2"]
+    lists = ["--valid-names", str(tmp_path / "valid.txt"), "--test-names", str(tmp_path / "test.txt")]
+    assert prepare.main([str(music), "-o", str(out), *flags, *lists]) == 1
+    assert "'nothing*' excludes nothing" in capsys.readouterr().err
+    del flags[4:6]
+    assert prepare.main([str(music), "-o", str(out), *flags, *lists, "--jobs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "skipped 1: excluded" in printed
+    assert str(out / "report.json") in printed
+    kept = {piece.name: piece.split for piece in Corpus(out).pieces}
+    assert kept[names[1]] == "valid"
+    assert kept[names[2]] == "test"
+    assert names[0] not in kept
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--max-drums", "2"], "max_drums is 2.0"),
+        (["--time-limit", "0"], "time_limit is 0.0"),
+        (["--backend", "dask"], "give the address of its scheduler"),
+        (["--scheduler", "here"], "is of no use to this machine"),
+        (["--valid-names", "nowhere.txt"], "nowhere.txt"),
+        (["--min-notes", "1000000"], "none of 4 files is usable; the first, "),
+    ],
+)
+def test_one_line_for_what_is_wrong(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
+) -> None:
+    assert prepare.main([str(music), "-o", str(tmp_path / "corpus"), *flags]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["music"]
