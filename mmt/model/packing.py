@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 
 from mmt.model.network import Network
@@ -35,7 +34,8 @@ def pack(network: Network) -> Network:
     packed = copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
     for module in packed.modules():
         for name, child in module.named_children():
-            if type(child) is nn.Linear:
+            # One that somebody looks into or changes (hooks) stays what it is.
+            if type(child) is nn.Linear and not child._forward_hooks and not child._forward_pre_hooks:
                 setattr(module, name, PackedLinear(child))
     return packed
 
@@ -52,8 +52,7 @@ class PackedLinear(nn.Module):
         rows = inputs.reshape(-1, inputs.shape[-1])
         if len(rows) == 1:
             # One row alone would take another road, and be added up in another order.
-            rows = F.pad(rows, (0, 0, 0, 1))
-            return _linear(rows, self.weight, self.bias)[:1].view(*inputs.shape[:-1], -1)
+            return _linear(torch.cat((rows, rows)), self.weight, self.bias)[:1].view(*inputs.shape[:-1], -1)
         return _linear(rows, self.weight, self.bias).view(*inputs.shape[:-1], -1)
 
 

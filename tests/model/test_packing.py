@@ -56,6 +56,14 @@ def test_what_cannot_be_packed_is_taken_as_it_is() -> None:
 
 
 @needs_packing
+def test_hooks_are_kept() -> None:
+    network, codes = make_network(), make_codes(2)
+    network.blocks[1].attention.out.register_forward_pre_hook(lambda _, inputs: (0 * inputs[0],))
+    network.blocks[0].feed_forward.register_forward_hook(lambda _, inputs, out: 2 * out)
+    torch.testing.assert_close(pack(network)(codes)[3], network(codes)[3], rtol=0, atol=1e-5)
+
+
+@needs_packing
 @torch.inference_mode()
 def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
     network, codes = pack(make_network()), make_codes(33)
