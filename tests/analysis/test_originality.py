@@ -119,6 +119,29 @@ def test_a_run_ends_where_its_row_ends(index: Index, folder: Path) -> None:
     assert run.notes <= 24
 
 
+def test_the_end_of_one_piece_and_the_beginning_of_the_next_are_no_run(tmp_path: Path) -> None:
+    """Two training pieces, the second begins where the first ended: a piece that holds both shares only one at a time."""
+    whole = random_piece(5, instruments=(1,))
+    whole = whole[np.unique(whole["beat"], return_index=True)[1]]  # one note a beat
+    first, second = whole[:40], whole[40:90]
+    tables = {"first": ("train", first), "second": ("train", second)}
+    index = Index(mmt.Corpus(write_corpus(tmp_path / "corpus", tables), split="train"))
+    finding = index.find([whole[:90]])[0]
+    assert finding.part is not None
+    assert finding.part.notes == 50
+    assert finding.part.piece == "second"
+
+
+def test_the_same_pitches_in_another_rhythm_are_no_copy(folder: Path, index: Index) -> None:
+    slower = mmt.Corpus(folder, split="train").notes(4).copy()
+    slower["beat"] = slower["beat"] * 2 + slower["position"] // 6
+    slower["position"] = 0
+    for finding in index.find([slower]):
+        assert finding.part is not None
+        assert finding.texture is not None
+        assert max(finding.part.notes, finding.texture.notes) < 12  # chords are the same
+
+
 def test_a_random_piece_is_not_accused_and_a_copy_is(folder: Path, index: Index) -> None:
     corpus = mmt.Corpus(folder, split="train")
     pieces = [events_of_notes(random_piece(seed)) for seed in range(200, 206)]
