@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 import mmt
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, TYPE, Events
-from mmt.sampling.edit import following_likelihood
+from mmt.sampling.filling import following_likelihood
 from mmt.sampling.model import Model
 
 BEATS, GAP, CANDIDATES = 24, (8, 12), 16

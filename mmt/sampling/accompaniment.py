@@ -20,10 +20,11 @@ from torch import Tensor
 from mmt.model.network import Network
 from mmt.model.packing import pack
 from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, NOTE, PITCH, TYPE, Events
-from mmt.sampling.decoding import Stream, draw_event
+from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.held import Codes, Random, log_likelihood
+from mmt.sampling.streams import Stream
 from mmt.sampling.window import AnchoredWindow
 
 

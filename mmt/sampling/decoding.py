@@ -19,15 +19,13 @@ from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, POSITION, 
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
 from mmt.sampling.paper_grammar import PaperGrammar
+from mmt.sampling.streams import Stream
 from mmt.sampling.window import AnchoredWindow, SlidingWindow, Window
 
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
 WINDOWS: dict[str, type[AnchoredWindow] | type[SlidingWindow]] = {"anchor": AnchoredWindow, "slide": SlidingWindow}
 
 Heads = IndependentHeads | ChainHeads
-
-# A stream is named by a seed and the number of the piece.
-Stream = tuple[int, int]
 
 
 @torch.inference_mode()

@@ -7,40 +7,23 @@ what follows. Piece i draws from its own random stream (seed, i).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 
-from mmt.representation.codes import (
-    BEAT,
-    DURATION,
-    END_OF_SONG,
-    INSTRUMENT,
-    INSTRUMENT_EVENT,
-    NOTE,
-    PITCH,
-    POSITION,
-    TYPE,
-    Events,
-    Representation,
-)
-from mmt.representation.prompt import Prompt, instruments, tidy
+from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, PITCH, POSITION, Events
 from mmt.sampling.accompaniment import write_around
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
+from mmt.sampling.filling import fill as fill
 from mmt.sampling.filters import PerField
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.held import Harmoniser, Moment, Orchestrator, write_held
 from mmt.sampling.model import Model
+from mmt.sampling.parts import Names, check_candidates, check_plays, codes_of, frame_for, frame_of, notes_of
 from mmt.sampling.streams import streams_of
-from mmt.sampling.window import anchor
 from mmt.sampling.wishes import Wishes
-
-Names = Sequence[str | int]
 
 
 @dataclass(frozen=True)
@@ -110,9 +93,9 @@ def reorchestrate(
     ([45, 50], True)
     """
     representation = model.representation
-    opening = _opening(instruments, representation)
-    codes = _codes_of(opening)
-    notes = _notes_of(piece, representation)
+    opening = frame_for(instruments, representation)
+    codes = codes_of(opening)
+    notes = notes_of(piece, representation)
     players = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
     players[1:, codes] = True
     controls = Controls.of(representation, ranges=ranges)
@@ -166,6 +149,7 @@ def reharmonise(
 
     Examples
     --------
+    >>> from mmt.representation.prompt import instruments
     >>> from mmt.sampling.model import new_model
     >>> model = new_model("tiny", seed=0)
     >>> piece = model.generate(instruments("violin", "cello"), seed=2, max_events=16, use_all=True)[0]
@@ -173,9 +157,9 @@ def reharmonise(
     True
     """
     representation = model.representation
-    notes, code = _notes_of(piece, representation), representation.find_instrument(instrument)
+    notes, code = notes_of(piece, representation), representation.find_instrument(instrument)
     own = notes[:, INSTRUMENT] == code
-    _check_plays(own, code, representation)
+    check_plays(own, code, representation)
     controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
     controls.check_instruments([code], representation)
     pitches = np.arange(1, representation.sizes[PITCH])
@@ -192,7 +176,7 @@ def reharmonise(
         raise ValueError(
             f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
         )
-    opening = _opening_of(piece, representation)
+    opening = frame_of(piece, representation)
     filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
     writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams_of(n, seed)]
     return write_held(model.network, opening, writers, _bounds(opening, len(notes), notes))
@@ -250,19 +234,19 @@ def accompany(
     True
     """
     representation = model.representation
-    notes = _notes_of(piece, representation)
+    notes = notes_of(piece, representation)
     held = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
     for code in held:
-        _check_plays(notes[:, INSTRUMENT] == code, code, representation)
+        check_plays(notes[:, INSTRUMENT] == code, code, representation)
     others = set(notes[:, INSTRUMENT].tolist()) - set(held)
     if instruments is not None:
-        others = set(_codes_of(_opening(instruments, representation)))
+        others = set(codes_of(frame_for(instruments, representation)))
     if not others or others & set(held):
         raise ValueError("name instruments to accompany, other than those that are held")
-    _check_candidates(candidates)
+    check_candidates(candidates)
     controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
     controls.check_instruments(others, representation)
-    opening = _opening([representation.program(code) for code in (*held, *others)], representation)
+    opening = frame_for([representation.program(code) for code in (*held, *others)], representation)
     kept = notes[np.isin(notes[:, INSTRUMENT], held)]
     bounds = Bounds(len(opening) + 64 * len(kept) + 1024, int(kept[-1, BEAT]), controls=controls)
     filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
@@ -270,127 +254,6 @@ def accompany(
         write_around(model.network, opening, kept, stream, candidates=candidates, filters=filters, bounds=bounds)
         for stream in streams_of(n, seed)
     ]
-
-
-def fill(
-    model: Model,
-    piece: npt.ArrayLike,
-    from_beat: int,
-    to_beat: int,
-    *,
-    n: int = 1,
-    seed: int | None = None,
-    candidates: int = 16,
-    temperature: PerField = None,
-    top_k: PerField = None,
-    top_p: PerField = None,
-    min_p: PerField = None,
-    scale: Scale = None,
-    allow: Pitches = None,
-    exclude: Pitches = None,
-    ranges: Ranges = False,
-) -> list[Events]:
-    """Write a stretch of beats anew, between a beginning and an end that stay.
-
-    Several candidates go on from the beginning; the one is taken to which what follows is likeliest (8 beats of it).
-
-    Parameters
-    ----------
-    piece : array_like of int, (n, 6)
-    from_beat, to_beat : int
-        The beats from_beat … to_beat - 1 are written anew (the first beat is 0).
-    candidates : int
-        How many are written for each piece. The more, the better the join, and the longer it takes.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
-        As for `Model.generate`.
-
-    Raises
-    ------
-    ValueError
-        If the beats are out of range.
-
-    Examples
-    --------
-    >>> from mmt.sampling.model import new_model
-    >>> model = new_model("tiny", seed=0)
-    >>> head = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0]]
-    >>> piece = [*head, *([3, beat, 1, 60 + beat, 12, 25] for beat in range(1, 9))]
-    >>> filled = fill(model, piece, 2, 4, seed=0, candidates=2)[0]
-    >>> filled[:5].tolist() == piece[:5], filled[-5:-1].tolist() == piece[-4:]
-    (True, True)
-    """
-    representation = model.representation
-    notes, opening = _notes_of(piece, representation), _opening_of(piece, representation)
-    length = int(notes[-1, BEAT])
-    if not 0 <= from_beat < to_beat <= length:
-        raise ValueError(
-            f"beats {from_beat} to {to_beat}: give 0 <= from_beat < to_beat <= {length}, the beats of the piece"
-        )
-    _check_candidates(candidates)
-    before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
-    prompt = Prompt(np.concatenate([opening, before]), first_beat=from_beat)
-    chosen = []
-    for base, number in streams_of(n, seed):
-        seeds = np.random.SeedSequence((base, number)).generate_state(candidates).tolist()
-        gaps = model.generate(
-            prompt, seed=seeds, max_beats=to_beat, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-            scale=scale, allow=allow, exclude=exclude, ranges=ranges,
-        )  # fmt: skip
-        joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
-        scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]
-        chosen.append(joined[int(np.argmax(scores))])
-    end = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
-    return [np.concatenate([one, end]) for one in chosen]
-
-
-@torch.inference_mode()
-def following_likelihood(model: Model, piece: Events, start: int, *, beats: int = 8) -> float:
-    """The log-likelihood, in nats, of the notes from event `start` on, for so many beats, given all before them."""
-    config = model.network.config
-    stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + beats)) + start
-    stop = min(stop, start + config.context // 4)
-    window, counted = piece[:stop], stop - start
-    if len(window) > config.context or window[-1, BEAT] > config.sizes[BEAT] - 1:
-        window, _ = anchor(window, config.context, config.sizes[BEAT] - 1)
-        counted = min(counted, len(window) - 1)
-    codes = torch.from_numpy(np.array(window))[None].to(model.device)
-    logits = model.network(codes)
-    return -sum(
-        float(F.cross_entropy(field[0, -counted - 1 : -1].float(), codes[0, -counted:, index], reduction="sum"))
-        for index, field in enumerate(logits)
-    )
-
-
-def _notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
-    checked = np.asarray(tidy(piece, representation))
-    notes: Events = checked[checked[:, TYPE] == NOTE]
-    if not len(notes):
-        raise ValueError("the piece has no notes")
-    return notes
-
-
-def _opening_of(piece: npt.ArrayLike, representation: Representation) -> Events:
-    checked = np.asarray(tidy(piece, representation))
-    opening: Events = checked[checked[:, TYPE] < NOTE]
-    return opening
-
-
-def _opening(names: Names, representation: Representation) -> Prompt:
-    return instruments(*names, representation=representation)
-
-
-def _codes_of(opening: Events) -> list[int]:
-    return [int(code) for code in opening[opening[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]]
-
-
-def _check_plays(own: npt.NDArray[np.bool_], code: int, representation: Representation) -> None:
-    if not own.any():
-        raise ValueError(f"{representation.names[code - 1]} does not play in the piece")
-
-
-def _check_candidates(candidates: int) -> None:
-    if not isinstance(candidates, int | np.integer) or candidates < 1:
-        raise ValueError(f"candidates is {candidates}; it must be at least 1")
 
 
 def _bounds(opening: Events, notes: int, held: Events) -> Bounds:

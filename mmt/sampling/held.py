@@ -27,9 +27,10 @@ from mmt.representation.codes import (
     TYPE,
     Events,
 )
-from mmt.sampling.decoding import Heads, Stream
+from mmt.sampling.decoding import Heads
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.grammar import Bounds
+from mmt.sampling.streams import Stream
 from mmt.sampling.window import AnchoredWindow
 
 Codes = tuple[int, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -19,8 +18,9 @@ from mmt.model.network import Network
 from mmt.model.recipes import parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale
-from mmt.sampling.decoding import Stream, decode_events
+from mmt.sampling.decoding import decode_events
 from mmt.sampling.filters import PerField
+from mmt.sampling.streams import seed_of, streams_of
 from mmt.sampling.wishes import Wishes
 
 # More pieces than this are written in several batches, so that the memory does not grow with their number.
@@ -172,7 +172,7 @@ class Model:
             context=context,
         )
         beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
-        streams, network = _streams(n, seed), self.network if edit is None else edited(self.network, edit)
+        streams, network = streams_of(n, seed), self.network if edit is None else edited(self.network, edit)
         pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
         max_events = settings["bounds"].max_events
         # Where beats are the limit, nobody knows how many events that will be.
@@ -245,7 +245,7 @@ class Model:
             endless=endless,
         )
         beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
-        streams = _streams(1, None if seed is None else _seed(seed))
+        streams = streams_of(1, None if seed is None else seed_of(seed))
         network = self.network if edit is None else edited(self.network, edit)
         decoded = decode_events(network, beginning, streams, **settings)
         return (events[0] for _, events in decoded)
@@ -307,7 +307,7 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
     representation, config = parts_of(values := read_recipe(recipe))
     # The CPU's generator alone is seeded and put back: torch.manual_seed would reach the GPUs' too.
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(_seed(seed))
+        torch.default_generator.manual_seed(seed_of(seed))
         network = Network(config)
     return Model(Checkpoint(network.eval(), representation, values.get("sampling") or {}))
 
@@ -330,22 +330,3 @@ def find_device(name: str | torch.device) -> torch.device:
     if missing.get(device.type, False):
         raise ValueError(f"device {str(name)!r} is not available here; use auto or cpu")
     return device
-
-
-def _streams(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
-    if isinstance(seed, Sequence | np.ndarray):
-        if not len(seed):
-            raise ValueError("the list of seeds is empty; give at least one seed, or leave it out")
-        if n not in (1, len(seed)):
-            raise ValueError(f"n is {n} but {len(seed)} seeds were given; leave n out, each seed gives one piece")
-        return [(_seed(one), 0) for one in seed]
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n is {n}; ask for a whole number of pieces, at least 1")
-    chosen = secrets.randbits(32) if seed is None else _seed(seed)
-    return [(chosen, number) for number in range(n)]
-
-
-def _seed(seed: int) -> int:
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed is {seed}; it must be a whole number of at least 0")
-    return int(seed)

@@ -20,6 +20,7 @@ from mmt.representation.compasses import COMPASSES
 from mmt.representation.grammar import check_piece
 from mmt.representation.instruments import PAPER_INSTRUMENTS
 from mmt.sampling import edit
+from mmt.sampling.filling import following_likelihood
 from mmt.sampling.filters import Filters
 from mmt.sampling.held import Harmoniser, Moment, log_likelihood
 from mmt.sampling.model import Model
@@ -194,7 +195,7 @@ def test_of_several_candidates_the_one_is_taken_to_which_the_rest_is_likeliest()
     many = edit.fill(model, QUARTET, 2, 4, seed=0, candidates=12)[0]
 
     def joined(piece: Events) -> float:
-        return edit.following_likelihood(model, piece[:-1], int(np.flatnonzero(piece[:, BEAT] > 4)[0]))
+        return following_likelihood(model, piece[:-1], int(np.flatnonzero(piece[:, BEAT] > 4)[0]))
 
     assert joined(many) > joined(one)
 

@@ -1,0 +1,106 @@
+"""Writing a gap of a piece anew: several candidates go on from its beginning, and its end says which fits best."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+
+from mmt.representation.codes import BEAT, END_OF_SONG, Events
+from mmt.representation.prompt import Prompt
+from mmt.sampling.controls import Pitches, Ranges, Scale
+from mmt.sampling.filters import PerField
+from mmt.sampling.model import Model
+from mmt.sampling.parts import check_candidates, frame_of, notes_of
+from mmt.sampling.streams import streams_of
+from mmt.sampling.window import anchor
+
+
+def fill(
+    model: Model,
+    piece: npt.ArrayLike,
+    from_beat: int,
+    to_beat: int,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    candidates: int = 16,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    scale: Scale = None,
+    allow: Pitches = None,
+    exclude: Pitches = None,
+    ranges: Ranges = False,
+) -> list[Events]:
+    """Write a stretch of beats anew, between a beginning and an end that stay.
+
+    Several candidates go on from the beginning; the one is taken after which the 8 beats that follow are likeliest.
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+    from_beat, to_beat : int
+        The beats from_beat … to_beat - 1 are written anew (the first beat is 0).
+    candidates : int
+        How many are written for each piece. The more, the better the join, and the longer it takes.
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
+        As for `Model.generate`.
+
+    Raises
+    ------
+    ValueError
+        If the beats are out of range.
+
+    Examples
+    --------
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> head = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0]]
+    >>> piece = [*head, *([3, beat, 1, 60 + beat, 12, 25] for beat in range(1, 9))]
+    >>> filled = fill(model, piece, 2, 4, seed=0, candidates=2)[0]
+    >>> filled[:5].tolist() == piece[:5], filled[-5:-1].tolist() == piece[-4:]
+    (True, True)
+    """
+    representation = model.representation
+    notes, opening = notes_of(piece, representation), frame_of(piece, representation)
+    length = int(notes[-1, BEAT])
+    if not 0 <= from_beat < to_beat <= length:
+        raise ValueError(
+            f"beats {from_beat} to {to_beat}: give 0 <= from_beat < to_beat <= {length}, the beats of the piece"
+        )
+    check_candidates(candidates)
+    before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
+    prompt = Prompt(np.concatenate([opening, before]), first_beat=from_beat)
+    chosen = []
+    for base, number in streams_of(n, seed):
+        seeds = np.random.SeedSequence((base, number)).generate_state(candidates).tolist()
+        gaps = model.generate(
+            prompt, seed=seeds, max_beats=to_beat, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            scale=scale, allow=allow, exclude=exclude, ranges=ranges,
+        )  # fmt: skip
+        joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
+        scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]
+        chosen.append(joined[int(np.argmax(scores))])
+    end = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
+    return [np.concatenate([one, end]) for one in chosen]
+
+
+@torch.inference_mode()
+def following_likelihood(model: Model, piece: Events, start: int, *, beats: int = 8) -> float:
+    """The log-likelihood, in nats, of the notes from event `start` on, for so many beats, given all before them."""
+    config = model.network.config
+    stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + beats)) + start
+    stop = min(stop, start + config.context // 4)
+    window, counted = piece[:stop], stop - start
+    if len(window) > config.context or window[-1, BEAT] > config.sizes[BEAT] - 1:
+        window, _ = anchor(window, config.context, config.sizes[BEAT] - 1)
+        counted = min(counted, len(window) - 1)
+    codes = torch.from_numpy(np.array(window))[None].to(model.device)
+    logits = model.network(codes)
+    return -sum(
+        float(F.cross_entropy(field[0, -counted - 1 : -1].float(), codes[0, -counted:, index], reduction="sum"))
+        for index, field in enumerate(logits)
+    )
