@@ -18,6 +18,8 @@ _EXAMPLES = """examples:
   mmt-train default --corpus data/mine -o runs/mine           anew, on a corpus that mmt-prepare made
   mmt-train default --corpus data/mine -o runs/mine --resume
   mmt-train configs/paper.yaml --corpus data/mine -o runs/paper trainer.devices=2 trainer.strategy=ddp
+  torchrun --nproc-per-node 2 $(which mmt-train) paper --corpus … -o … trainer.devices=2 trainer.strategy=ddp
+  srun mmt-train paper --corpus … -o … trainer.devices=4 trainer.num_nodes=2 trainer.strategy=ddp    (queued anew, it goes on)
 then: mmt-generate --checkpoint runs/mine/best -o piece.mid
 """
 

@@ -51,7 +51,7 @@ def test_the_card_lists_composers_sources_and_licences(named: Path, tmp_path: Pa
     data, card = mmt.load_model(best).training["data"], (best / "MODEL_CARD.md").read_text()
     for name in ("composer", "source", "licence"):
         assert data[f"{name}s"] == counts(named, name)
-        assert all(f"- {value or 'not stated'}: {count} pieces" in card for value, count in counts(named, name).items())
+        assert all(f"- {value or 'not stated'}: {count} piece" in card for value, count in counts(named, name).items())
     assert f"{data['pieces']} pieces, {data['notes']} notes in the training split" in card
     assert data["excluded"] == []
     assert "Left out" not in card
