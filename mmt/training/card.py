@@ -96,7 +96,10 @@ def _data(data: Mapping[str, Any]) -> list[str]:
 
 
 def _counts(counts: Mapping[str, int]) -> list[str]:
-    return [f"- {name or 'not stated'}: {count:,} {'piece' if count == 1 else 'pieces'}" for name, count in _most(counts, _LISTED).items()]
+    return [
+        f"- {name or 'not stated'}: {count:,} {'piece' if count == 1 else 'pieces'}"
+        for name, count in _most(counts, _LISTED).items()
+    ]
 
 
 def _most(counts: Mapping[str, int], limit: int) -> dict[str, int]:
