@@ -107,6 +107,8 @@ def _header(length: int) -> bytes:
 
 def _doubles(shards: Shards, duplicates: str) -> Doubles:
     """For each file that was read whether it is left out as a double, and of what kind: an index of `_DOUBLES`."""
+    if duplicates == DUPLICATES[0]:
+        return np.zeros(sum(len(shard.sources) for shard in shards()), np.uint8)
     usable, files, notes = array("B"), array("Q"), array("Q")
     for shard in shards():
         for row in read_rows(shard.file):
@@ -146,9 +148,7 @@ def _splits_and_notes(shards: Shards, doubles: Doubles, choice: Choice) -> tuple
 def _pieces(shards: Shards, doubles: Doubles, splits: Sequence[str], notes: BinaryIO, tally: Tally) -> Iterator[Piece]:
     """The rows of the pieces that are kept; their notes are written on the way."""
     left = iter(splits)
-    outcomes = _outcomes(shards, doubles)
-    for shard in shards():
-        part = [next(outcomes) for _ in shard.sources]
+    for shard, part in _parts(shards, doubles):
         keep = np.repeat([not reason for _, _, reason in part], [row.length for _, row, _ in part])
         notes.write(read_notes(shard.file)[keep].tobytes())
         for source, row, reason in part:
@@ -173,12 +173,18 @@ def _piece(source: Source, row: Row, offset: int, split: str) -> Piece:
     )
 
 
-def _outcomes(shards: Shards, doubles: Doubles) -> Iterator[tuple[Source, Row, str]]:
-    """Of each file that was read: source, row, and why it is left out, "" if it is kept."""
-    kinds = iter(doubles.tolist())
+def _parts(shards: Shards, doubles: Doubles) -> Iterator[tuple[Shard, list[tuple[Source, Row, str]]]]:
+    """Of each shard, of each of its files: source, row, and why it is left out, "" if it is kept."""
+    first = 0
     for shard in shards():
-        for source, row, kind in zip(shard.sources, read_rows(shard.file), kinds, strict=False):
-            yield source, row, row.reason or _DOUBLES[kind]
+        kinds = doubles[first : first + len(shard.sources)]
+        first += len(shard.sources)
+        rows = zip(shard.sources, read_rows(shard.file), kinds, strict=True)
+        yield shard, [(source, row, row.reason or _DOUBLES[kind]) for source, row, kind in rows]
+
+
+def _outcomes(shards: Shards, doubles: Doubles) -> Iterator[tuple[Source, Row, str]]:
+    return (outcome for _, part in _parts(shards, doubles) for outcome in part)
 
 
 def _left_out(parts: Path, shards: Shards, doubles: Doubles) -> Iterator[tuple[str, str]]:

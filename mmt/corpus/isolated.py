@@ -32,6 +32,8 @@ _READY = "ready"
 _IDLE = 60
 # Seconds that a process whose answers have ended may take to end as well.
 _LAST_BREATH = 1.0
+# Bytes that a pipe holds, so that neither side waits for the other at every item.
+_PIPE = 2**20
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,11 @@ class _Process:
         atexit.unregister(end_idle)
         atexit.register(end_idle)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", _BOOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pipesize=_PIPE,
         )
         try:
             self.send(sys.path)

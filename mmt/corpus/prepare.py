@@ -256,8 +256,8 @@ def _finish(
 ) -> None:
     """Make all shards that are not there yet."""
     with tqdm(total=total, unit=" files", desc="Preparing", disable=not total, delay=2) as bar:
-        for finished in (shard for shard in planned() if shard.is_finished):
-            bar.update(len(finished.sources))
+        if total:
+            bar.update(sum(len(shard.sources) for shard in planned() if shard.is_finished))
         with closing(parallel(_tasks(planned, read, time_limit))) as results:
             for file, outcomes in results:
                 write_shard(file, outcomes, representation)
@@ -283,6 +283,8 @@ def _publish(
 ) -> Tally:
     """Assemble the corpus in the working folder, and put it in its place."""
     folder, former = parts / "corpus", parts / "former"
+    if former.exists() and not output.exists():  # stopped between the last two steps
+        os.replace(former, output)
     for left in (folder, former):
         shutil.rmtree(left, ignore_errors=True)
     folder.mkdir()
@@ -293,5 +295,10 @@ def _publish(
         raise
     if output.exists():
         os.replace(output, former)
-    os.replace(folder, output)
+    try:
+        os.replace(folder, output)
+    except BaseException:
+        if former.exists():
+            os.replace(former, output)
+        raise
     return tally

@@ -13,7 +13,7 @@ import os
 import zipfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ def list_sources(folder: Path, found: Iterator[Source], reason_against: Callable
     hashes = array("Q")
     with raw.open("w", encoding="utf-8") as file:
         for source in found:
-            file.write(json.dumps(astuple(source)) + "\n")
+            file.write(json.dumps(_values(source)) + "\n")
             hashes.append(short_hash(source.name))
     repeated = _repeated(np.frombuffer(hashes, np.uint64))
     seen: set[str] = set()
@@ -84,7 +84,7 @@ def list_sources(folder: Path, found: Iterator[Source], reason_against: Callable
                 seen.add(source.name)
             reason = reason or reason_against(source)
             read += not reason
-            file.write(json.dumps([reason, *astuple(source)]) + "\n")
+            file.write(json.dumps([reason, *_values(source)]) + "\n")
     raw.unlink()
     return len(hashes), read
 
@@ -115,7 +115,7 @@ def shards(folder: Path, settings: object) -> Iterator[Shard]:
 
 def write_shard(file: Path, outcomes: Sequence[Outcome], representation: Representation) -> None:
     """Write what became of a shard's files; the file appears whole."""
-    rows = json.dumps([astuple(_row(outcome, representation)) for outcome in outcomes]).encode()
+    rows = json.dumps([list(vars(_row(outcome, representation)).values()) for outcome in outcomes]).encode()
     notes = np.concatenate([outcome.table for outcome in outcomes])
     unfinished = file.with_suffix(".tmp")
     try:
@@ -147,6 +147,10 @@ def suffix(source: Source) -> str:
 def short_hash(text: str) -> int:
     """64 bits that stand for a text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _values(source: Source) -> list[str | int]:
+    return [getattr(source, name) for name in Source.__slots__]
 
 
 def _shard(folder: Path, sources: Sequence[Source], settings: object) -> Shard:

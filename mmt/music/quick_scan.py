@@ -58,7 +58,7 @@ def scan_quickly(tracks: Sequence[bytes]) -> list[Scan] | None:
     steps, seen = _steps(data), bytearray(len(data))
     try:
         hops = [_hop(data, steps, seen, *span) for span in pairwise(borders)]
-        events = np.flatnonzero(np.frombuffer(seen, np.uint8))
+        events = np.flatnonzero(np.frombuffer(seen, bool))
         notes, ticks = _look(np.frombuffer(data, np.uint8), events, np.searchsorted(events, borders))
     except _NotOrdinaryError:
         return None
