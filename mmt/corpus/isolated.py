@@ -28,6 +28,8 @@ _BOOT = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from mmt.corpus.isolated import serve; serve()"
 )
 _READY = "ready"
+# The status with which Python's timer ends a process.
+_LATE = 1
 # Seconds after which a process that is given nothing to do ends by itself.
 _IDLE = 60
 # Seconds that a process whose answers have ended may take to end as well.
@@ -78,12 +80,15 @@ def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time
         begun = time.monotonic()
         try:
             process.send((function, items[len(answers) :], time_limit))
+            process.receive()  # that they have come; importing what the function needs is not counted
+            begun = time.monotonic()
             while len(answers) < len(items):
                 answers.append(process.receive())
                 begun, deaths = time.monotonic(), 0
         except (EOFError, OSError, pickle.UnpicklingError):
-            late = time.monotonic() - begun >= time_limit
+            elapsed = time.monotonic() - begun
             status = process.end(_LAST_BREATH)
+            late = status == _LATE and elapsed >= time_limit
             deaths += 1
             if late or deaths == 2:
                 answers.append(Lost(f"took longer than {time_limit:g} s" if late else f"its reader {_death(status)}"))
@@ -117,6 +122,7 @@ def serve() -> None:
             function, items, time_limit = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        _answer(answers, _READY)
         for item in items:
             faulthandler.dump_traceback_later(time_limit, exit=True, file=nowhere)
             _answer(answers, function(item))
