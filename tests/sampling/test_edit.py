@@ -141,7 +141,7 @@ def test_a_piece_is_the_same_alone_and_among_many() -> None:
         lambda n: edit.reorchestrate(model, QUARTET, ["violin", "harp"], n=n, seed=4),
         lambda n: edit.reharmonise(model, QUARTET, "violin", n=n, seed=4),
         lambda n: edit.fill(model, QUARTET, 2, 4, n=n, seed=4, candidates=2),
-        lambda n: edit.accompany(model, QUARTET[:-7], "cello", n=n, seed=4, candidates=1),
+        lambda n: edit.accompany(model, QUARTET[:11], "cello", n=n, seed=4, candidates=1),
     ):
         alone, many = change(1), change(2)
         assert (len(alone), len(many)) == (1, 2)
@@ -190,14 +190,16 @@ def test_ranges_bind_who_plays_what() -> None:
 
 
 def test_of_several_candidates_the_one_is_taken_to_which_the_rest_is_likeliest() -> None:
-    model = make_model(scale=10)
-    one = edit.fill(model, QUARTET, 2, 4, seed=0, candidates=1)[0]
-    many = edit.fill(model, QUARTET, 2, 4, seed=0, candidates=12)[0]
-
-    def joined(piece: Events) -> float:
-        return following_likelihood(model, piece[:-1], int(np.flatnonzero(piece[:, BEAT] > 4)[0]))
-
-    assert joined(many) > joined(one)
+    model, gains = make_model(scale=1), []
+    for seed in range(4):
+        fits = []
+        for count in (1, 4):
+            piece = edit.fill(model, QUARTET, 2, 4, seed=seed, candidates=count)[0][:-1]
+            fits.append(following_likelihood(model, piece, int(np.flatnonzero(piece[:, BEAT] > 4)[0])))
+        gains.append(fits[1] - fits[0])
+    # The first candidate is among the four.
+    assert min(gains) >= 0
+    assert max(gains) > 0
 
 
 @pytest.mark.parametrize(
