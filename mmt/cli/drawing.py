@@ -32,8 +32,12 @@ def add_drawing(arguments: argparse.ArgumentParser) -> None:
             f"--{name}", action="append", metavar="[FIELD=]NUMBER", help=f"{meaning} (default: the model's)"
         )
     drawing.add_argument("--min-beats", type=int, default=0, help="do not end before so many beats")
-    drawing.add_argument("--max-beats", type=int, help="at most so many beats (default: what the model knows)")
-    drawing.add_argument("--max-events", type=int, help="at most so many events in all (default: the model's context)")
+    drawing.add_argument(
+        "--max-beats", type=int, help="at most so many beats, of any number (default: what the model sees at once)"
+    )
+    drawing.add_argument(
+        "--max-events", type=int, help="at most so many events in all, of any number (default: the model's context)"
+    )
     drawing.add_argument("--grammar", choices=["strict", "paper"], help="rules of a valid piece (default: strict)")
     drawing.add_argument(
         "--context",
