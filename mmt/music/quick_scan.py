@@ -103,7 +103,7 @@ def _hop(data: bytes, steps: bytes, seen: bytearray, place: int, end: int) -> _H
             place = behind + (2 if 0xC0 <= status < 0xE0 else 3)
         elif status == _META:
             kind = data[behind + 1]
-            if kind == _END:
+            if kind == _END and behind + 2 <= end:
                 return _Hops(behind, True, tuple(marks))
             length, content = quantity(data, behind + 2)
             if kind in MARKS:

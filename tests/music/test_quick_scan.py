@@ -86,6 +86,12 @@ def test_what_is_odd_is_left_to_the_careful_scan(odd: str) -> None:
     assert scan_quickly([bytes.fromhex("00903c40 60803c40 00ff2f00"), bytes.fromhex(odd)]) is None
 
 
+def test_a_track_ends_where_it_ends() -> None:
+    """What is cut off is not completed by the next track's bytes."""
+    for cut, rest in (("00ff", "2f00"), ("00ff51", "0307a120"), ("00903c", "40"), ("0090", "3c40"), ("81", "00903c40")):
+        assert scan_quickly([bytes.fromhex("00903c40" + cut), bytes.fromhex(rest + "00903c40")]) is None
+
+
 def test_real_files_are_scanned_quickly(shared: Path) -> None:
     quick = total = 0
     for file in sorted(shared.joinpath("data", "examples", "mid").glob("*.mid")):
