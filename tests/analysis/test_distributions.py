@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import gaussian_kde, norm
 
 from mmt.analysis import distributions
 from mmt.analysis.distribution_pictures import picture
@@ -55,6 +55,42 @@ def test_densities_of_normal_distances_overlap_as_theory_has_it() -> None:
     overlap = np.minimum(within, between).sum() * (grid[1] - grid[0])
     assert found.overlap == pytest.approx(overlap, abs=0.06)
     assert found.wasserstein == pytest.approx(4, abs=0.15)
+
+
+def test_densities_are_scipys_over_every_pair_once() -> None:
+    """Few pieces, where a distance too many would show: intra-set pairs without a piece's distance to itself."""
+    ours, theirs = np.array([0.0, 3.0, 4.0, 9.0]), np.array([1.0, 2.0, 6.0, 7.0, 12.0])
+    inter = np.abs(ours[:, None] - theirs[None]).ravel()
+    intra = np.array([abs(a - b) for place, a in enumerate(theirs) for b in theirs[:place]])
+    grid = np.linspace(-0.25 * 11, 1.25 * 11, 4000)
+    # scipy's kernel is as wide as the sample's spread with one degree of freedom less.
+    within, between = (
+        gaussian_kde(d, bw_method=len(d) ** -0.2 * d.std() / d.std(ddof=1))(grid) for d in (intra, inter)
+    )
+    expected = np.minimum(within / within.sum(), between / between.sum()).sum()
+    assert agreement(ours, theirs).overlap == pytest.approx(expected, abs=0.01)
+    divergence = (between / between.sum() * np.log(between * within.sum() / (within * between.sum()))).sum()
+    assert agreement(ours, theirs).divergence == pytest.approx(divergence, abs=0.01)
+
+
+def test_the_noise_floor_is_of_real_pieces_against_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as were generated against all the rest; no piece stands on both sides."""
+    seen: list[tuple[set[float], set[float]]] = []
+    plain = distributions.agreement
+
+    def recording(ours: np.ndarray, theirs: np.ndarray) -> distributions.Agreement:
+        seen.append((set(ours.tolist()), set(theirs.tolist())))
+        return plain(ours, theirs)
+
+    monkeypatch.setattr(distributions, "agreement", recording)
+    distributions._compare("place", np.arange(100.0, 107.0), np.arange(20.0), seed=0)
+    *draws, (ours, theirs) = seen
+    assert (len(ours), len(theirs)) == (7, 20)
+    assert len(draws) == 12
+    for drawn, rest in draws:
+        assert len(drawn) == 7
+        assert drawn | rest == set(range(20))
+        assert not drawn & rest
 
 
 def test_the_same_values_everywhere_agree_fully() -> None:
