@@ -200,6 +200,13 @@ def test_where_everyone_must_play_nothing_else_is_permitted_and_nothing_is_a_dea
     assert seen > 70
 
 
+def test_the_last_moment_is_kept_for_who_has_not_played() -> None:
+    prefix = (START, (1, 0, 0, 0, 0, 1), (1, 0, 0, 0, 0, 2), BEGIN, (NOTE, 2, 1, 1, 1, 2))
+    bounds = Bounds(9, 2, controls=Controls(use_all=True))
+    here = {(NOTE, 2, 1, 2, 1, 1), (NOTE, 2, 1, 2, 1, 2)}
+    assert permitted(prefix, bounds, StrictGrammar) == here | {(NOTE, 2, 2, 1, 1, 1), (NOTE, 2, 2, 2, 1, 1)}
+
+
 # Over random weights.
 
 
