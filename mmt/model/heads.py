@@ -18,6 +18,8 @@ from mmt.model.config import Heads
 class IndependentHeads(nn.Module):
     """One linear head per field, independent of each other given the past (paper, section 3.2)."""
 
+    reads_earlier_fields = False
+
     def __init__(self, dim: int, sizes: Sequence[int]) -> None:
         super().__init__()
         self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
@@ -38,6 +40,8 @@ class ChainHeads(nn.Module):
     the heads are independent until training makes them know each other. (The paper names their independence as its weak
     point, 4.2; Nested Music Transformer, ISMIR 2024, compares ways to lift it.)
     """
+
+    reads_earlier_fields = True
 
     def __init__(self, dim: int, sizes: Sequence[int]) -> None:
         super().__init__()

@@ -106,8 +106,17 @@ def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, u
     Masks and weights of the grammar come first, then temperature's filters.
     """
     event = torch.zeros(len(uniform), len(FIELDS), dtype=torch.long, device=uniform.device)
-    rules.foresee(lambda floor: filters.temper(heads(hidden, floor)))
+    foreseen: list[Tensor] = []
+
+    def ask(floor: Tensor) -> list[Tensor]:
+        foreseen[:] = filters.temper(heads(hidden, floor))
+        return foreseen
+
+    rules.foresee(ask)
     for field in range(len(FIELDS)):
-        logits = heads.field(field, hidden, event).float() / filters.temperature[field]
+        if foreseen and (field == TYPE or not heads.reads_earlier_fields):
+            logits = foreseen[field]
+        else:
+            logits = heads.field(field, hidden, event).float() / filters.temperature[field]
         event[:, field] = draw(filters.apply(rules.allow(logits, field, event), field), uniform[:, field])
     return event
