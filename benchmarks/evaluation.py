@@ -10,7 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 import mmt
+import mmt.analysis.originality
 
 PAGE = """# Evaluation of the shipped model
 
@@ -19,18 +22,23 @@ PAGE = """# Evaluation of the shipped model
 {n} pieces of each mode, at most {max_events} events each, prompts from {prompts_from} pieces of the {split} split (those that go
 on after 16 beats and whose 16-beat prompt is at most half as long); {pieces} real pieces. Means and 95 % intervals over pieces;
 in brackets the number of pieces with a value, where it is not all. Pieces of a continuation are measured with their prompts.
-"Corrected" groove consistency does without the empty measure that muspy counts where a piece ends on a bar line. The speed is
-that of this run, on a machine that had other work to do.
+"Corrected" groove consistency does without the empty measure that muspy counts where a piece ends on a bar line. Whether a
+piece ends by itself and is valid is asked of the whole piece. The speed is that of this run, on two cores that many other
+processes shared.
 
 {table}
 
 Loss on all of the {split} split, over whole pieces: {likelihood}.
 
-{distributions_length}; a feature's overlap with real pieces, and in brackets what real pieces have with each other:
+Pieces from nothing against real ones, after Yang and Lerch (2020); in brackets what real pieces have with each other:
 
 ```
 {distributions}
 ```
+
+Notes shared with the training pieces: what a prompt holds is not counted; real stretches are of validation pieces, of as many
+notes. Middle value, 95th percentile and the highest over the pieces. A piece stands out where its richest run has more than half
+again as many different steps as 95 % of the real stretches.
 
 {originality}
 """
@@ -53,20 +61,32 @@ def main() -> None:
         stride=chosen.stride, with_originality=True, progress=True,
     )  # fmt: skip
     (name,) = found.likelihoods
-    lines = ["Notes shared with the training pieces; what a prompt holds is not counted.", ""]
-    for kind, report in found.originality.items():
-        lines += [f"- {kind.removeprefix(name + ', ')}: {'; '.join(str(report).splitlines())}"]
-    distributions = found.distributions[name]
     page = PAGE.format(
         **found.settings | {"corpus": chosen.corpus, "stride": chosen.stride},
         table=found.table(),
         likelihood=found.likelihoods[name],
-        distributions_length=f"Pieces from nothing against real ones, {distributions.length}",
-        distributions=distributions,
-        originality="\n".join(lines),
+        distributions=found.distributions[name],
+        originality=originality_table({kind.removeprefix(f"{name}, "): one for kind, one in found.originality.items()}),
     )
     chosen.output.write_text(page, encoding="utf-8")
     print(page)
+
+
+def originality_table(reports: dict[str, mmt.originality.Report]) -> str:
+    """One line for each mode, for parts and textures, generated and real."""
+    heads = ("mode", "in", "whose", "notes of the longest run", "different steps of the richest run", "stand out")
+    rows = [heads, ("---",) * len(heads)]
+    for mode, report in reports.items():
+        for kind, where in (("part", "one part"), ("texture", "the whole texture")):
+            for real, whose in ((False, "generated"), (True, "real")):
+                spreads = [
+                    ", ".join(f"{value:.0f}" for value in (*np.percentile(values, [50, 95]), max(values)))
+                    for values in (report.lengths(kind, real=real), report.steps(kind, real=real))
+                ]
+                pieces = report.real if real else report.pieces
+                out = sum(report.stands_out(index, real=real) for index in range(len(pieces)))
+                rows.append((mode, where, whose, *spreads, f"{out} of {len(pieces)}"))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python checkpoints/ship.py runs/NAME/best --corpus data/NAME --notices LICENSES.md --history "trained …"
 
 Losses are taken on every window of the validation split, with the weights as they are shipped. The sampling table is that of
-`benchmarks/sampling.py`, which is run before; the statement of how the model was trained is the one of `--history`.
+`benchmarks/sampling.py`, the evaluation that of `benchmarks/evaluation.py`; both are run before. The statement of how the model
+was trained is the one of `--history`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mmt.training.loss import Losses, losses
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE.parent / "benchmarks" / "sampling.md"
+EVALUATION = HERE.parent / "benchmarks" / "evaluation.md"
 
 CARD = """# Model card: the model that comes with mmt
 
@@ -55,6 +57,10 @@ Mean per counted target of each field:
 
 The default setting is the one in `config.json` under `sampling`: {sampling}.
 
+## Evaluation
+
+{evaluation}
+
 ## Data and licences
 
 {pieces:,} pieces ({trained:,} notes) to train on, {checked:,} to validate on; splits by work, so that no two versions of a
@@ -76,7 +82,8 @@ The full notices are in `LICENSES.md` beside this card. The model itself is give
 - Of the instruments that are asked for, not every one need play.
 - It knows no drums, dynamics, tempo or bar lines.
 - A piece that begins from nothing may begin in the middle of a phrase: four fifths of its windows did.
-- It may repeat what it was trained on; its originality has not been measured yet.
+- It may repeat what it was trained on. How much it shares with its training pieces stands under Evaluation; of a piece of yours
+  `mmt-generate --originality --corpus FOLDER` tells it.
 """
 
 
@@ -109,6 +116,7 @@ def main() -> None:
         rule="---|" * len(FIELDS),
         losses=" | ".join(f"{measured[name]:.3f}" for name in FIELDS),
         table=TABLE.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
+        evaluation=EVALUATION.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
         sampling=json.dumps(sampling),
         pieces=len(corpus),
         trained=sum(piece.length for piece in corpus.pieces),

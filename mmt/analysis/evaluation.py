@@ -171,15 +171,12 @@ def evaluate_models(
         If a mode is unknown, `n` less than 1, two models have one name, or a model and the corpus do not go together.
     """
     output, real = Path(output), Corpus(corpus, split=split)
-    if unknown := [mode for mode in modes if mode not in MODES]:
-        raise ValueError(f"mode {unknown[0]!r} is unknown; choose among {', '.join(MODES)}")
-    if n < 1:
-        raise ValueError(f"n is {n}; ask for at least 1 piece a mode")
     models = _load(checkpoints, device)
     context = min(model.network.config.context for model in models.values())
     max_events = context if max_events is None else max_events
-    if not 32 <= max_events <= context:
-        raise ValueError(f"max_events is {max_events}; with these models it must be 32 to {context}")
+    _check(n, modes, max_events, context)
+    for model in models.values():
+        likelihood.check_representations(model, real)
     sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2)
     settings = {
         "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": max_events,
@@ -187,7 +184,7 @@ def evaluate_models(
         "models": {name: fingerprint(model) for name, model in models.items()},
     }  # fmt: skip
     found = Evaluation(settings)
-    _add_rows(found, TRUTH, "", real)
+    found.rows += [Row(TRUTH, "", evaluate(real, beats=beats)) for beats in (None, CUT)]
     index = originality.Index(Corpus(corpus, split="train"), progress=progress) if with_originality else None
     for name, model in models.items():
         for mode in tqdm(modes, desc=name, unit=" modes", disable=not progress):
@@ -196,19 +193,7 @@ def evaluate_models(
                 model, real, mode, sources, seed=seed, max_events=max_events, sampling=sampling, ledger=ledger,
                 progress=progress,
             )  # fmt: skip
-            _add_rows(found, name, mode, real, model, samples, max_events)
-            if mode == "unconditional" and min(n // 3, len(real) // 6):
-                found.distributions[name] = compare_distributions(
-                    samples.pieces, real, beats=CUT, seed=seed, representation=model.representation
-                )
-            if index is not None:
-                found.originality[f"{name}, {mode}"] = originality.compare(
-                    samples.pieces,
-                    index,
-                    first_beats=samples.first_beats,
-                    representation=model.representation,
-                    seed=seed,
-                )
+            _add_mode(found, name, mode, model, samples, real, index)
         if with_likelihood:
             ledger = output / "work" / f"{name}-likelihood.jsonl"
             found.likelihoods[name] = likelihood.measure(
@@ -216,6 +201,15 @@ def evaluate_models(
             )
     _write(output, found)
     return found
+
+
+def _check(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
+    if unknown := [mode for mode in modes if mode not in MODES]:
+        raise ValueError(f"mode {unknown[0]!r} is unknown; choose among {', '.join(MODES)}")
+    if n < 1:
+        raise ValueError(f"n is {n}; ask for at least 1 piece a mode")
+    if not 32 <= max_events <= context:
+        raise ValueError(f"max_events is {max_events}; with these models it must be 32 to {context}")
 
 
 def _load(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> dict[str, Model]:
@@ -231,29 +225,35 @@ def _load(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> 
     return {name: load_model(path, device=device) for name, path in zip(names, paths, strict=True)}
 
 
-def _add_rows(
+def _add_mode(
     found: Evaluation,
     name: str,
     mode: str,
+    model: Model,
+    samples: Samples,
     real: Corpus,
-    model: Model | None = None,
-    samples: Samples | None = None,
-    max_events: int | None = None,
+    index: originality.Index | None,
 ) -> None:
-    """Measure whole pieces, and their first beats."""
+    """Measure what a model wrote in a mode: whole pieces and their first beats, their spread, what they share."""
+    representation, seed = model.representation, found.settings["seed"]
+    size = sum(parameter.numel() for parameter in model.network.parameters())
     for beats in (None, CUT):
-        if model is None or samples is None:
-            found.rows.append(Row(name, mode, evaluate(real, beats=beats)))
-            continue
         scores = evaluate(
             samples.pieces,
             beats=beats,
-            max_events=max_events,
-            max_beats=model.representation.beats,
-            representation=model.representation,
+            max_events=found.settings["max_events"],
+            max_beats=representation.beats,
+            representation=representation,
         )
-        size = sum(parameter.numel() for parameter in model.network.parameters())
         found.rows.append(Row(name, mode, scores, size, samples.notes_per_second, samples.at_once))
+    if mode == "unconditional" and len(samples.pieces) >= 3 and len(real) >= 6:
+        found.distributions[name] = compare_distributions(
+            samples.pieces, real, beats=CUT, seed=seed, representation=representation
+        )
+    if index is not None:
+        found.originality[f"{name}, {mode}"] = originality.compare(
+            samples.pieces, index, first_beats=samples.first_beats, representation=representation, seed=seed
+        )
 
 
 def _write(output: Path, found: Evaluation) -> None:

@@ -166,7 +166,7 @@ def measure(
     >>> likelihood = measure(mmt.load_model(), mmt.Corpus("data/mine", split="valid"))  # doctest: +SKIP
     >>> print(likelihood.per_note, likelihood.interval)  # doctest: +SKIP
     """
-    _check_representations(model, corpus)
+    check_representations(model, corpus)
     context = model.network.config.context
     stride = max(context // 4, 1) if stride is None else stride
     if not 1 <= stride <= max(context // 2, 1):
@@ -298,7 +298,8 @@ def _losses(model: Model, rows: list[Events], windows: list[Window], opening: in
     return torch.stack(nats).cpu().double().sum(dim=(1, 2)), (targets != -100).sum(dim=(0, 1)).cpu()
 
 
-def _check_representations(model: Model, corpus: Corpus) -> None:
+def check_representations(model: Model, corpus: Corpus) -> None:
+    """Refuse a corpus whose notes mean something else to the model; the number of beats is of no matter."""
     ours, theirs = model.representation, corpus.representation
     for name in ("resolution", "durations", "instruments"):
         if getattr(ours, name) != getattr(theirs, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from small_corpora import tiny_tables, write_corpus
 
 import mmt
 from mmt.cli import evaluate
+from mmt.corpus.storage import write_description
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,16 @@ def test_a_stopped_evaluation_goes_on_to_the_same_figures(
         assert row["measures"] == kept[row["mode"], row["length"]]
     assert again["likelihood"]["a"] == whole["likelihood"]["a"]
     assert again["distributions"]["a"] == whole["distributions"]["a"]
+
+
+def test_a_corpus_of_another_representation_is_refused_before_anything_is_written(
+    corpus: Path, checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(corpus, tmp_path / "slides")
+    write_description(tmp_path / "slides" / "corpus.json", mmt.Representation.slides())
+    assert evaluate.main(_command(tmp_path / "slides", checkpoints, tmp_path / "out")) == 1
+    assert "different resolution" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
