@@ -13,7 +13,6 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +64,12 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
 
 
 def write(
-    path: str | os.PathLike[str], music: muspy.Music, *, overwrite: bool = True, prompt_beats: float | None = None
+    path: str | os.PathLike[str],
+    music: muspy.Music,
+    *,
+    overwrite: bool = True,
+    prompt_beats: float | None = None,
+    soundfont: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write a piece of music; the file appears whole or not at all.
 
@@ -73,13 +77,15 @@ def write(
     ----------
     path
         The suffix says what is written: MIDI (.mid, .midi), MusicXML (.musicxml, .xml, .mxl), muspy's own form (.json,
-        .yaml, .yml), audio (.wav) or a picture of the piano roll (.png).
+        .yaml, .yml), audio (.wav), a picture of the piano roll (.png), or that with a player in one page (.html).
     music
         What to write.
     overwrite
         Whether an existing file may be replaced.
     prompt_beats
-        Where a prompt ends and what was made of it begins; told apart in the picture, of no effect on other files.
+        Where a prompt ends and what was made of it begins; told apart in .png and .html, of no effect on other files.
+    soundfont
+        What plays .wav and .html (see `mmt.music.audio.render`); by default the one that is installed with mmt.
 
     Raises
     ------
@@ -98,8 +104,8 @@ def write(
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file in it")
     writer = _by_suffix(path, _WRITERS, "write")
-    if writer is _write_png:
-        writer = partial(_write_png, prompt_beats=prompt_beats)
+    asked = {"prompt_beats": prompt_beats, "soundfont": soundfont}
+    options = {name: asked[name] for name in _OPTIONS.get(writer, ())}
     if path.exists() and not overwrite:
         raise FileExistsError(f"cannot write {path}: the file exists already; name another, or allow overwriting")
     if not path.parent.is_dir():
@@ -108,7 +114,7 @@ def write(
     with tempfile.TemporaryDirectory(prefix=".mmt-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         try:
-            writer(unfinished, music)
+            writer(unfinished, music, **options)
         except ValueError as error:
             raise ValueError(f"cannot write {path}: {error}") from error
         os.replace(unfinished, path)
@@ -215,16 +221,24 @@ def _json(music: muspy.Music) -> str:
     return json.dumps(music.to_ordered_dict(deepcopy=False), ensure_ascii=False, default=_plain_number)
 
 
-def _write_wav(path: Path, music: muspy.Music) -> None:
+def _write_wav(path: Path, music: muspy.Music, soundfont: str | os.PathLike[str] | None) -> None:
     from mmt.music.audio import write_wav
 
-    write_wav(path, music)
+    write_wav(path, music, soundfont)
 
 
-def _write_png(path: Path, music: muspy.Music, prompt_beats: float | None = None) -> None:
+def _write_png(path: Path, music: muspy.Music, prompt_beats: float | None) -> None:
     from mmt.music.pictures import write_png
 
     write_png(path, music, prompt_beats)
+
+
+def _write_html(
+    path: Path, music: muspy.Music, prompt_beats: float | None, soundfont: str | os.PathLike[str] | None
+) -> None:
+    from mmt.music.web_page import write_html
+
+    write_html(path, music, prompt_beats, soundfont)
 
 
 def _plain_number(value: Any) -> Any:
@@ -238,11 +252,18 @@ _READERS: dict[str, Callable[[Path], Any]] = (
     | dict.fromkeys((".musicxml", ".xml", ".mxl"), _read_musicxml)
     | {".abc": _read_abc, ".json": _read_json, ".yaml": _read_yaml, ".yml": _read_yaml}
 )
-_WRITERS: dict[str, Callable[[Path, Any], None]] = (
+_WRITERS: dict[str, Callable[..., None]] = (
     dict.fromkeys((".mid", ".midi"), _write_midi)
     | dict.fromkeys((".musicxml", ".xml", ".mxl"), _write_musicxml)
-    | {".json": _write_json, ".yaml": _write_yaml, ".yml": _write_yaml, ".wav": _write_wav, ".png": _write_png}
+    | {".json": _write_json, ".yaml": _write_yaml, ".yml": _write_yaml}
+    | {".wav": _write_wav, ".png": _write_png, ".html": _write_html}
 )
+# What a writer takes beside the path and the music.
+_OPTIONS: dict[Callable[..., None], tuple[str, ...]] = {
+    _write_wav: ("soundfont",),
+    _write_png: ("prompt_beats",),
+    _write_html: ("prompt_beats", "soundfont"),
+}
 
 # Suffixes of what is read and written, and of those the MIDI files.
 READABLE = frozenset(_READERS)

@@ -11,7 +11,7 @@ import zipfile
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from mmt.music.midi_writing import sharps
+from mmt.music.staves import MIDDLE_C, Clef, clefs
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 from mmt.representation.notes import DEFAULT_VELOCITY
 
@@ -53,6 +54,15 @@ class _Chord:
     tied_from: bool = False
     tied_to: bool = False
     lyric: str | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where notes stand: their voice from 0, their staff from 1 (0 where there is but one), whether the voice leads it."""
+
+    voice: int
+    staff: int
+    leads: bool
 
 
 @dataclass(frozen=True)
@@ -167,33 +177,57 @@ def _instrument(part: str, drum: int | None) -> str:
 
 
 def _write_part(part: Element, track: muspy.Track, bars: _Bars, leads: bool) -> None:
+    staves = clefs(track)
     cells: dict[tuple[int, int], list[_Chord]] = defaultdict(list)
-    for chord, voice in _voices(_chords(track, bars.scale)):
-        for bar, piece in _cut(chord, bars):
-            cells[bar, voice].append(piece)
-    voices: dict[int, list[int]] = defaultdict(list)
-    for bar, voice in sorted(cells):
-        voices[bar].append(voice)
-    low = not track.is_drum and sum(note.pitch for note in track.notes) < 57 * len(track.notes)
+    # Each staff's first voice is there in every bar, with rests if need be.
+    voices: dict[int, list[int]] = {bar: [] for bar in range(len(bars.starts) - 1)}
+    staff_of_voice: dict[int, int] = {}
+    for staff, chords in enumerate(_chords_of_staves(track, bars.scale, len(staves))):
+        dealt = _voices(chords)
+        first = max(staff_of_voice, default=-1) + 1
+        staff_of_voice |= dict.fromkeys(range(first, first + 1 + max((v for _, v in dealt), default=0)), staff)
+        for chord, voice in dealt:
+            for bar, piece in _cut(chord, bars):
+                cells[bar, first + voice].append(piece)
+        for bar, of_bar in voices.items():
+            of_bar += [
+                voice for voice, on in staff_of_voice.items() if on == staff and (voice == first or cells[bar, voice])
+            ]
     spelling: Spelling = _SHARPS
     for bar, (start, end) in enumerate(zip(bars.starts, bars.starts[1:], strict=False)):
         measure = SubElement(part, "measure", number=str(bar + 1))
         if bar in bars.keys:
             spelling = _FLATS if (sharps(bars.keys[bar]) or 0) < 0 else _SHARPS
-        _attributes(measure, bar, bars, ("percussion" if track.is_drum else "F" if low else "G"))
+        _attributes(measure, bar, bars, staves)
         for tempo in bars.tempos[bar] if leads and bar in bars.tempos else ():
             _direct_tempo(measure, tempo, tempo.time * bars.scale - start)
-        for place, voice in enumerate(voices[bar] or [0]):
+        for place, voice in enumerate(voices[bar]):
             if place:
                 _text(SubElement(measure, "backup"), "duration", end - start)
+            staff = staff_of_voice[voice]
+            where = _Place(voice, staff + 1 if len(staves) > 1 else 0, staff_of_voice.get(voice - 1) != staff)
             cursor = start
             for chord in cells[bar, voice]:
-                _rest(measure, cursor, chord.onset, voice, bars.divisions)
+                _rest(measure, cursor, chord.onset, where, bars.divisions)
                 _write_chord(
-                    measure, chord, voice, bars.divisions, spelling, part.get("id", "") if track.is_drum else ""
+                    measure, chord, where, bars.divisions, spelling, part.get("id", "") if track.is_drum else ""
                 )
                 cursor = chord.end
-            _rest(measure, cursor, end, voice, bars.divisions)
+            _rest(measure, cursor, end, where, bars.divisions)
+
+
+def _chords_of_staves(track: muspy.Track, scale: int, count: int) -> list[list[_Chord]]:
+    chords = _chords(track, scale)
+    if count == 1:
+        return [chords]
+    staves: list[list[_Chord]] = [[], []]
+    for chord in chords:
+        upper = tuple(note for note in chord.notes if note.pitch >= MIDDLE_C)
+        lower = tuple(note for note in chord.notes if note.pitch < MIDDLE_C)
+        for staff, notes in zip(staves, (upper, lower), strict=True):
+            if notes:
+                staff.append(replace(chord, notes=notes, lyric=None if staff is staves[1] and upper else chord.lyric))
+    return staves
 
 
 def _chords(track: muspy.Track, scale: int) -> list[_Chord]:
@@ -234,7 +268,7 @@ def _cut(chord: _Chord, bars: _Bars) -> Iterator[tuple[int, _Chord]]:
         yield bar, _Chord(max(chord.onset, start), min(chord.end, end), chord.notes, before, after, lyric)
 
 
-def _attributes(measure: Element, bar: int, bars: _Bars, clef: str) -> None:
+def _attributes(measure: Element, bar: int, bars: _Bars, staves: tuple[Clef, ...]) -> None:
     if bar and bar not in bars.keys and bar not in bars.signatures:
         return
     attributes = SubElement(measure, "attributes")
@@ -249,11 +283,17 @@ def _attributes(measure: Element, bar: int, bars: _Bars, clef: str) -> None:
         time = SubElement(attributes, "time")
         _text(time, "beats", bars.signatures[bar][0])
         _text(time, "beat-type", bars.signatures[bar][1])
-    if bar == 0:
-        sign = SubElement(attributes, "clef")
-        _text(sign, "sign", clef)
-        if clef != "percussion":
-            _text(sign, "line", 4 if clef == "F" else 2)
+    if bar:
+        return
+    if len(staves) > 1:
+        _text(attributes, "staves", len(staves))
+    for number, clef in enumerate(staves, 1):
+        sign = SubElement(attributes, "clef", {"number": str(number)} if len(staves) > 1 else {})
+        _text(sign, "sign", clef.sign)
+        if clef.line is not None:
+            _text(sign, "line", clef.line)
+        if clef.octave:
+            _text(sign, "clef-octave-change", clef.octave)
 
 
 def _direct_tempo(measure: Element, tempo: muspy.Tempo, offset: int) -> None:
@@ -266,20 +306,21 @@ def _direct_tempo(measure: Element, tempo: muspy.Tempo, offset: int) -> None:
     SubElement(direction, "sound", tempo=repr(float(tempo.qpm)))
 
 
-def _rest(measure: Element, start: int, end: int, voice: int, divisions: int) -> None:
-    """Silence: rests in the first voice, nothing visible in the others."""
-    if end > start and voice:
+def _rest(measure: Element, start: int, end: int, where: _Place, divisions: int) -> None:
+    """Silence: rests in a staff's first voice, nothing visible in the others."""
+    if end > start and not where.leads:
         _text(SubElement(measure, "forward"), "duration", end - start)
         return
     for length, shape in _values(end - start, divisions):
         note = SubElement(measure, "note")
         SubElement(note, "rest")
         _text(note, "duration", length)
-        _text(note, "voice", voice + 1)
+        _text(note, "voice", where.voice + 1)
         _shape(note, shape)
+        _staff(note, where)
 
 
-def _write_chord(measure: Element, chord: _Chord, voice: int, divisions: int, names: Spelling, drums: str) -> None:
+def _write_chord(measure: Element, chord: _Chord, where: _Place, divisions: int, names: Spelling, drums: str) -> None:
     values = list(_values(chord.end - chord.onset, divisions))
     for place, (length, shape) in enumerate(values):
         ties = (("stop", place > 0 or chord.tied_from), ("start", place < len(values) - 1 or chord.tied_to))
@@ -296,14 +337,20 @@ def _write_chord(measure: Element, chord: _Chord, voice: int, divisions: int, na
                     SubElement(note, "tie", type=kind)
             if drums:
                 SubElement(note, "instrument", id=_instrument(drums, written.pitch))
-            _text(note, "voice", voice + 1)
+            _text(note, "voice", where.voice + 1)
             _shape(note, shape)
+            _staff(note, where)
             tied = [kind for kind, is_tied in ties if is_tied]
             notations = SubElement(note, "notations") if tied else note
             for kind in tied:
                 SubElement(notations, "tied", type=kind)
             if chord.lyric and not index and not place:
                 _text(SubElement(note, "lyric"), "text", chord.lyric)
+
+
+def _staff(note: Element, where: _Place) -> None:
+    if where.staff:
+        _text(note, "staff", where.staff)
 
 
 def _pitch(note: Element, pitch: int, names: Spelling, drums: str) -> None:

@@ -94,11 +94,11 @@ def show(
         from mmt.representation.decode import decode
 
         music = decode(music, representation=representation)
-    caption, sound = _describe(music), b""
+    caption, sound = describe(music), b""
     if seconds and (length := length_in_seconds(music)):
         sound = _listen(music, seconds, soundfont)
         if length > seconds:
-            caption += f" The player has the first {_clock(seconds)}."
+            caption += f" The player has the first {in_minutes(seconds)}."
     return Shown(png(music, prompt_beats), sound, caption)
 
 
@@ -109,17 +109,17 @@ def _listen(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str
     return file.getvalue()
 
 
-def _describe(music: muspy.Music) -> str:
+def describe(music: muspy.Music) -> str:
     notes = raw_notes(music)
     players = score_order(instrument_names(notes)[~notes.is_drum].tolist()) + ["drums"] * bool(notes.is_drum.any())
     if not players:
         return "No notes."
     count = "1 note" if len(notes) == 1 else f"{len(notes):,} notes"
     listed = " and ".join(filter(None, [", ".join(players[:-1]), players[-1]]))
-    return f"{count} for {listed}, {_clock(length_in_seconds(music))}."
+    return f"{count} for {listed}, {in_minutes(length_in_seconds(music))}."
 
 
-def _clock(seconds: float) -> str:
+def in_minutes(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-_DRUM_COLOR, _INK, _GREY = "#55555f", "#2b2b33", "#9a9aa5"
+DRUM_COLOR, _INK, _GREY = "#55555f", "#2b2b33", "#9a9aa5"
 
 _INCHES_PER_BEAT, _LEAST_WIDTH, _GREATEST_WIDTH = 0.22, 4.6, 17.0
-_LEAST_BEATS = 16  # a shorter piece leaves the rest of this free instead of being stretched
+LEAST_BEATS = 16  # a shorter piece leaves the rest of this free instead of being stretched
 _INCHES_PER_PITCH, _LEAST_HEIGHT, _GREATEST_HEIGHT = 0.09, 2.4, 6.5
 _DOTS_PER_INCH = 150
 
@@ -89,15 +89,15 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
         raise ValueError(f"prompt_beats is {prompt_beats}; it must be a number of beats from 0 up, or None")
     notes = raw_notes(music)
     end = float((notes.onset + notes.duration).max(initial=0)) / notes.resolution
-    beats = max(end, float(np.ceil(prompt_beats or 0)), _LEAST_BEATS)
+    beats = max(end, float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
     pitches = notes.pitch[~notes.is_drum]
-    low, high = _pitch_range(pitches)
+    low, high = pitch_range(pitches)
     drums = np.unique(notes.pitch[notes.is_drum])
     bottom = low - (3 + min(len(drums), 12) if len(drums) else 0)
     names = instrument_names(notes)
 
     if axes is None:
-        axes = _new_axes(beats, high - bottom, _readable(music.metadata.title if music.metadata else None))
+        axes = _new_axes(beats, high - bottom, readable(music.metadata.title if music.metadata else None))
     axes.set(xlim=(0, beats), ylim=(bottom, high))
     _draw_grid(axes, music, beats, low, high)
     if prompt_beats:
@@ -111,7 +111,7 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     return _figure(axes)
 
 
-def _pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
+def pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
     """The lower and upper edge: two octaves at least, with a little air."""
     if not len(pitches):
         return 47.5, 72.5
@@ -175,12 +175,12 @@ def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: f
     axes.set_yticks(octaves, [f"C{int(pitch) // 12 - 1}" for pitch in octaves])
 
     inches = axes.get_window_extent().width / _figure(axes).dpi / beats  # per beat
-    bars = _bar_lines(music, beats)
+    bars = bar_lines(music, beats)
     in_bar = beats / len(bars) * inches
-    labelled = bars[:: _power_of_two(0.5 / in_bar)]
+    labelled = bars[:: power_of_two(0.5 / in_bar)]
     if inches >= 0.1:
         axes.vlines(np.arange(1, beats), low, high, colors="#ececf1", linewidths=0.5, zorder=0.5)
-    lines = bars[:: _power_of_two(0.1 / in_bar)]
+    lines = bars[:: power_of_two(0.1 / in_bar)]
     axes.vlines(lines, *axes.get_ylim(), colors="#d5d5dd", linewidths=0.6, zorder=0.6)
     axes.set_xticks(labelled, [f"{beat:.6g}" for beat in labelled])
     axes.annotate(
@@ -190,7 +190,7 @@ def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: f
     axes.tick_params(length=0, labelsize=9, labelcolor=_INK)
 
 
-def _bar_lines(music: muspy.Music, beats: float) -> Floats:
+def bar_lines(music: muspy.Music, beats: float) -> Floats:
     """The beats at which bars begin: as the time signatures say, every four beats where there are none."""
     signatures = {0.0: 4.0}
     for signature in sorted(music.time_signatures, key=lambda signature: signature.time):
@@ -205,7 +205,7 @@ def _bar_lines(music: muspy.Music, beats: float) -> Floats:
     return np.concatenate(bars)
 
 
-def _power_of_two(least: float) -> int:
+def power_of_two(least: float) -> int:
     """The least power of two that is not below `least`: bars come in twos, fours and eights."""
     return 1 << max(int(np.ceil(np.log2(least))), 0)
 
@@ -225,8 +225,8 @@ def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: flo
     from matplotlib.collections import PolyCollection
 
     pixel = beats / axes.get_window_extent().width
-    lane, lanes = _lanes(notes, names)
-    height = 0.86 / lanes
+    lane, sharing = lanes(notes, names)
+    height = 0.86 / sharing
     lower = notes.pitch + 0.43 - (lane + 1) * height
     left = notes.onset / notes.resolution
     # A hair's breadth between notes that follow each other on one pitch, and no note too short to be seen.
@@ -241,7 +241,7 @@ def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: flo
         )
 
 
-def _lanes(notes: RawNotes, names: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def lanes(notes: RawNotes, names: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """For each note, (n,): its place among the instruments that begin this pitch together, and how many these are."""
     order = {name: place for place, name in enumerate(score_order(names))}
     rank = np.array([order[name] for name in names.tolist()], np.int64)
@@ -263,7 +263,7 @@ def _draw_drums(axes: Axes, notes: RawNotes, drums: npt.NDArray[Any], bottom: fl
     reach = 0.38 * row_height
     beats = notes.onset[notes.is_drum] / notes.resolution
     axes.axhspan(bottom, top, color="#f1f1f4", linewidth=0, zorder=0.1)
-    axes.vlines(beats, middle - reach, middle + reach, colors=_DRUM_COLOR, linewidths=0.9, alpha=0.8, zorder=3)
+    axes.vlines(beats, middle - reach, middle + reach, colors=DRUM_COLOR, linewidths=0.9, alpha=0.8, zorder=3)
     axes.set_yticks(
         [*axes.get_yticks(), (bottom + top) / 2], [*(t.get_text() for t in axes.get_yticklabels()), "drums"]
     )
@@ -280,7 +280,7 @@ def _draw_legend(axes: Axes, names: npt.NDArray[Any]) -> None:
         )  # fmt: skip
 
 
-def _readable(title: str | None) -> str:
+def readable(title: str | None) -> str:
     """The title without what matplotlib's font cannot show; muspy names an untitled piece "None"."""
     if not title or title == "None":
         return ""

@@ -145,3 +145,48 @@ def test_control_characters_do_not_spoil_the_file(tmp_path: Path, music: muspy.M
     music.tracks[0].name = "Vio\x00lin\x1b[31m"
     write_musicxml(tmp_path / "piece.musicxml", music)
     assert read_musicxml(tmp_path / "piece.musicxml").tracks[0].name == "Vio lin [31m"
+
+
+def clefs_of(program: int, *pitches: int, is_drum: bool = False) -> list[tuple[str | None, str | None, str | None]]:
+    track = muspy.Track(program, is_drum, notes=[muspy.Note(12 * i, pitch, 12) for i, pitch in enumerate(pitches)])
+    root = score(muspy.Music(resolution=12, tracks=[track]))
+    return [(c.findtext("sign"), c.findtext("line"), c.findtext("clef-octave-change")) for c in root.iter("clef")]
+
+
+def test_clefs_fit_the_instrument_and_its_notes() -> None:
+    assert clefs_of(40, 60, 76) == [("G", "2", None)]
+    assert clefs_of(41, 55, 67) == [("C", "3", None)]
+    assert clefs_of(42, 40, 55) == [("F", "4", None)]
+    assert clefs_of(43, 30, 43) == [("F", "4", "-1")]
+    assert clefs_of(72, 90, 98) == [("G", "2", "1")]
+    assert clefs_of(52, 50, 57) == [("G", "2", "-1")]
+    assert clefs_of(0, 36, is_drum=True) == [("percussion", None, None)]
+
+
+def test_keyboards_that_need_it_stand_on_two_staves(tmp_path: Path) -> None:
+    assert clefs_of(0, 40, 76) == [("G", "2", None), ("F", "4", None)]
+    assert clefs_of(0, 60, 76) == [("G", "2", None)]
+    notes = [muspy.Note(0, pitch, 36, 70) for pitch in (36, 48, 64, 72)] + [
+        muspy.Note(12, 55, 60),
+        muspy.Note(36, 70, 6),
+    ]
+    music = muspy.Music(resolution=12, tracks=[muspy.Track(0, notes=notes)])
+    root = score(music)
+    for note in root.iter("note"):
+        if note.find("pitch") is not None:
+            assert (note.findtext("staff") == "1") == (int(note.findtext("pitch/octave") or 0) >= 4)
+    for measure in root.iter("measure"):
+        # What a staff's first voice holds fills the bar.
+        for staff in ("1", "2"):
+            of_staff = [note for note in measure.findall("note") if note.findtext("staff") == staff]
+            first = [
+                n for n in of_staff if n.findtext("voice") == of_staff[0].findtext("voice") and n.find("chord") is None
+            ]
+            assert sum(int(note.findtext("duration") or 0) for note in first) == 48
+    write_musicxml(tmp_path / "piano.musicxml", music)
+    assert rows(read_musicxml(tmp_path / "piano.musicxml")) == rows(music)
+    parsed = music21.converter.parse((tmp_path / "piano.musicxml").read_text(encoding="utf-8"), format="musicxml")
+    heard = [
+        (n.offset * 12, p.midi, n.quarterLength * 12) for n in parsed.stripTies().flatten().notes for p in n.pitches
+    ]
+    assert sorted(heard) == sorted((note.time, note.pitch, note.duration) for note in notes)

@@ -111,7 +111,7 @@ def test_pitches_are_named_c4_is_60():
 )
 def test_bar_lines_follow_the_time_signatures(signatures, bars):
     music = piece((40, [(0, 60, 12)]), signatures=signatures)
-    np.testing.assert_allclose(pictures._bar_lines(music, 16), bars)
+    np.testing.assert_allclose(pictures.bar_lines(music, 16), bars)
     assert set(pictures.piano_roll(music).axes[0].get_xticks()) <= set(bars)
 
 

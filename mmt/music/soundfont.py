@@ -1,0 +1,188 @@
+"""Reading a SoundFont (.sf2): which samples play a note, and how.
+
+A preset (bank and program) has zones, each an instrument; an instrument has zones, each a sample; a zone is for a range of
+keys and of velocities. A generator, named by its number in the specification (SoundFont 2.04, section 8.1), is absolute in
+an instrument and an offset in a preset; a first zone without a target holds what the others do not say.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+DRUM_BANK = 128
+
+_CHUNKS = {
+    b"phdr": [("name", "S20"), ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("_", "V12")],
+    b"pbag": [("generator", "<u2"), ("_", "V2")],
+    b"pgen": [("number", "<u2"), ("amount", "<i2")],
+    b"inst": [("name", "S20"), ("bag", "<u2")],
+    b"ibag": [("generator", "<u2"), ("_", "V2")],
+    b"igen": [("number", "<u2"), ("amount", "<i2")],
+    b"shdr": [
+        ("name", "S20"), ("start", "<u4"), ("end", "<u4"), ("loop_start", "<u4"), ("loop_end", "<u4"), ("rate", "<u4"),
+        ("key", "u1"), ("correction", "i1"), ("_", "V2"), ("type", "<u2"),
+    ],
+}  # fmt: skip
+_INSTRUMENT, _SAMPLE = 41, 53
+_KEYS, _VELOCITIES = 43, 44
+_COMPRESSED = 0x10  # of a sample's type, in .sf3
+
+# What generators are where nobody says anything: cents, or the hundredths and tenths that each has.
+_DEFAULTS = {8: 13500, 33: -12000, 34: -12000, 35: -12000, 36: -12000, 38: -12000, 56: 100, 58: -1}
+# In a preset these have no meaning: addresses of samples, loop modes, root keys.
+_NOT_IN_PRESETS = {0, 1, 2, 3, 4, 12, 45, 46, 47, 50, 54, 57, 58}
+
+Generators = dict[int, int]
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A sample and how it is played, for a range of keys and velocities (both ends included)."""
+
+    keys: tuple[int, int]
+    velocities: tuple[int, int]
+    start: int
+    end: int
+    loop: tuple[int, int] | None
+    rate: int
+    root: float
+    """The key at which the sample has its own pitch; fractions are cents."""
+    generators: Generators = field(repr=False)
+
+    def says(self, number: int) -> int:
+        """The amount of a generator."""
+        return self.generators.get(number, _DEFAULTS.get(number, 0))
+
+
+@dataclass(frozen=True)
+class SoundFont:
+    """The samples (n,), 16 bit, and the zones of each preset, by (bank, program)."""
+
+    samples: npt.NDArray[np.int16]
+    presets: dict[tuple[int, int], list[Zone]]
+
+    def zones(self, program: int, is_drum: bool, pitch: int, velocity: int) -> list[Zone]:
+        """What plays a note. A drum kit that is missing is replaced by the first."""
+        preset = self.presets.get((DRUM_BANK if is_drum else 0, program))
+        if preset is None and is_drum:
+            preset = self.presets.get((DRUM_BANK, 0))
+        return [
+            zone
+            for zone in preset or []
+            if zone.keys[0] <= pitch <= zone.keys[1] and zone.velocities[0] <= velocity <= zone.velocities[1]
+        ]
+
+
+@lru_cache(maxsize=2)
+def read_soundfont(path: Path) -> SoundFont:
+    """Read a SoundFont.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no SoundFont, cut off, or compressed (.sf3).
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no SoundFont {path}; name an .sf2 file")
+    try:
+        chunks = _chunks(path.read_bytes())
+        tables = {name: _table(chunks[name], columns) for name, columns in _CHUNKS.items()}
+        samples = np.frombuffer(chunks[b"smpl"], "<i2")
+        if (tables[b"shdr"]["type"] & _COMPRESSED).any():
+            raise ValueError("its samples are compressed, which only FluidSynth can play")
+        return SoundFont(samples, _presets(tables, len(samples)))
+    except (KeyError, IndexError, struct.error, ValueError) as error:
+        reason = f"it has no {error} chunk" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path} is not a SoundFont that can be read ({reason}); name an .sf2 file") from error
+
+
+def _chunks(data: bytes) -> dict[bytes, bytes]:
+    """The chunks of a RIFF file by their names, those within lists too."""
+    if data[:4] != b"RIFF" or data[8:12] != b"sfbk":
+        raise ValueError("it does not begin as one")
+    found: dict[bytes, bytes] = {}
+    place = 12
+    while place + 8 <= len(data):
+        name, size = data[place : place + 4], struct.unpack("<I", data[place + 4 : place + 8])[0]
+        if name == b"LIST":
+            place += 12
+            continue
+        if place + 8 + size > len(data):
+            raise ValueError("it is cut off")
+        found[name] = data[place + 8 : place + 8 + size]
+        place += 8 + size + size % 2
+    return found
+
+
+def _table(chunk: bytes, columns: list[tuple[str, str]]) -> npt.NDArray[np.void]:
+    kind = np.dtype(columns)
+    return np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
+
+
+def _presets(tables: dict[bytes, npt.NDArray[np.void]], length: int) -> dict[tuple[int, int], list[Zone]]:
+    of_instrument = [
+        _bags(tables[b"ibag"], tables[b"igen"], first, last, _SAMPLE)
+        for first, last in zip(tables[b"inst"]["bag"][:-1], tables[b"inst"]["bag"][1:], strict=True)
+    ]
+    presets: dict[tuple[int, int], list[Zone]] = {}
+    headers = tables[b"phdr"]
+    for header, following in pairwise(headers):
+        zones = []
+        for over in _bags(tables[b"pbag"], tables[b"pgen"], header["bag"], following["bag"], _INSTRUMENT):
+            for under in of_instrument[over[_INSTRUMENT]]:
+                zone = _zone(over, under, tables[b"shdr"][under[_SAMPLE]], length)
+                if zone is not None:
+                    zones.append(zone)
+        presets.setdefault((int(header["bank"]), int(header["program"])), zones)
+    return presets
+
+
+def _bags(
+    bags: npt.NDArray[np.void], generators: npt.NDArray[np.void], first: int, last: int, target: int
+) -> list[Generators]:
+    """The zones from `first` to before `last` that have a target, each with what the common zone says."""
+    found: list[Generators] = []
+    common: Generators = {}
+    for bag in range(int(first), int(last)):
+        rows = generators[bags[bag]["generator"] : bags[bag + 1]["generator"]]
+        own = dict(zip(rows["number"].tolist(), rows["amount"].tolist(), strict=True))
+        if target in own:
+            found.append(common | own)
+        elif bag == first:
+            common = own
+    return found
+
+
+def _zone(over: Generators, under: Generators, sample: npt.NDArray[np.void], length: int) -> Zone | None:
+    generators = dict(under)
+    for number, amount in over.items():
+        if number not in _NOT_IN_PRESETS and number not in (_KEYS, _VELOCITIES, _INSTRUMENT):
+            generators[number] = generators.get(number, _DEFAULTS.get(number, 0)) + amount
+
+    def span(number: int) -> tuple[int, int]:
+        ranges = [(amount & 0xFF, amount >> 8 & 0xFF) for g in (over, under) if (amount := g.get(number)) is not None]
+        return max((low for low, _ in ranges), default=0), min((high for _, high in ranges), default=127)
+
+    def address(name: str, fine: int, coarse: int) -> int:
+        moved = int(sample[name]) + generators.get(fine, 0) + 32_768 * generators.get(coarse, 0)
+        return min(max(moved, 0), length)
+
+    start, end = address("start", 0, 4), address("end", 1, 12)
+    loop = (address("loop_start", 2, 45), address("loop_end", 3, 50))
+    if end <= start or not sample["rate"]:
+        return None
+    loops = generators.get(54, 0) in (1, 3) and start <= loop[0] < loop[1] <= end
+    root = generators.get(58, -1)
+    key = float(root if root >= 0 else sample["key"] if sample["key"] <= 127 else 60)
+    key -= int(sample["correction"]) / 100 + generators.get(51, 0) + generators.get(52, 0) / 100
+    ranges = span(_KEYS), span(_VELOCITIES)
+    return Zone(*ranges, start, end, loop if loops else None, int(sample["rate"]), key, generators)

@@ -1,0 +1,183 @@
+"""Notes in seconds to sound, by the samples of a SoundFont.
+
+Sound is float32 (samples, 2), left and right, of any loudness; times are in seconds. Of a SoundFont's possibilities this
+plays what a note's sound is made of: key and velocity ranges, tuning, loops, the volume's envelope, the filter as it stands
+and the place between left and right. It leaves out what moves while a note sounds: vibrato, sweeps of the filter. A key of an
+instrument is played once, as long as its longest note, and each note takes of it what it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.music.soundfont import SoundFont, Zone, read_soundfont
+
+Sound = npt.NDArray[np.float32]
+TimedNotes = npt.NDArray[np.void]
+
+TIMED_NOTE = np.dtype(
+    [("start", "f8"), ("duration", "f8"), ("pitch", "i8"), ("program", "i8"), ("is_drum", "?"), ("velocity", "i8")]
+)
+TAIL = 2.0
+"""Seconds in which the last note may die away."""
+
+_BLOCK = 30.0  # seconds that are put in a room at once: bounds the memory beside the sound itself
+# A note dies away in the SoundFont's time, but not at once, and not for longer than the tail.
+_LEAST_RELEASE, _GREATEST_RELEASE = 0.06, TAIL
+_SILENT = 100.0  # dB: where envelopes end
+_LONGEST = 60.0  # seconds: what lasts longer is struck again
+# Tenths of a decibel of attenuation count for so much: SoundFonts are made for cards that did so, and FluidSynth does.
+_ATTENUATION = 0.4
+
+
+def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: bool = True) -> Sound:
+    """Render notes into one sound, in a small hall or bare, as long as they and `TAIL` seconds more.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is no SoundFont.
+    """
+    font, notes = read_soundfont(soundfont), _struck_again(notes)
+    sound = np.zeros((int(np.ceil((end(notes) + TAIL) * sample_rate)), 2), np.float32)
+    # Notes of one velocity layer of one key share what is played.
+    for voice in np.unique(notes[["program", "is_drum", "pitch"]]):
+        of_voice = notes[notes[["program", "is_drum", "pitch"]] == voice]
+        program, is_drum, pitch = (voice[name].item() for name in ("program", "is_drum", "pitch"))
+        layers: dict[tuple[int, ...], tuple[list[Zone], list[int]]] = {}
+        for row, velocity in enumerate(of_voice["velocity"].tolist()):
+            zones = font.zones(program, is_drum, pitch, velocity)
+            layers.setdefault(tuple(map(id, zones)), (zones, []))[1].append(row)
+        for zones, rows in layers.values():
+            for zone in zones:
+                _play(sound, font, zone, pitch, of_voice[rows], sample_rate)
+    return _in_hall(sound, sample_rate) if room else sound
+
+
+def end(notes: TimedNotes) -> float:
+    """When the last note ends, in seconds; 0 if there is none."""
+    return float((notes["start"] + notes["duration"]).max(initial=0.0))
+
+
+def _struck_again(notes: TimedNotes) -> TimedNotes:
+    """Notes of any length as notes of a minute at most: bounds the memory of a key."""
+    pieces = []
+    while len(notes):
+        pieces.append(notes.copy())
+        pieces[-1]["duration"] = np.minimum(notes["duration"], _LONGEST)
+        notes = notes[notes["duration"] > _LONGEST]
+        notes["start"] += _LONGEST
+        notes["duration"] -= _LONGEST
+    return np.concatenate(pieces) if pieces else notes
+
+
+def _play(sound: Sound, font: SoundFont, zone: Zone, pitch: int, notes: TimedNotes, sample_rate: int) -> None:
+    """Add notes of one key, all played by one zone, to the sound."""
+    release = float(np.clip(_seconds(zone.says(38)), _LEAST_RELEASE, _GREATEST_RELEASE))
+    longest = float(notes["duration"].max()) + release
+    key = _key(font, zone, pitch, longest, sample_rate)
+    # The release is a fall of so many decibels, straight in decibels.
+    count = int(release * sample_rate)
+    fall = (10 ** (-_SILENT / 20 * np.arange(count) / count)).astype(np.float32)[:, None]
+    loudness = (notes["velocity"] / 127.0) ** 2
+    for start, duration, gain in zip(notes["start"], notes["duration"], loudness, strict=True):
+        first, held = round(start * sample_rate), round(duration * sample_rate)
+        whole = key[: min(held + count, len(sound) - first)]
+        into = sound[first : first + len(whole)]
+        into[:held] += np.float32(gain) * whole[:held]
+        into[held:] += np.float32(gain) * whole[held:] * fall[: max(len(whole) - held, 0)]
+
+
+def _key(font: SoundFont, zone: Zone, pitch: int, seconds: float, sample_rate: int) -> Sound:
+    """One key held for so many seconds, (samples, 2), at full velocity."""
+    count = int(np.ceil(seconds * sample_rate))
+    steps = (pitch - zone.root) * zone.says(56) / 100
+    # Scale tuning is about the root key; whatever else detunes the zone is in its root.
+    position = np.arange(count) * (2 ** (steps / 12) * zone.rate / sample_rate)
+    mono = _at(font.samples, zone, position)
+    mono *= _envelope(zone, pitch, len(mono), sample_rate)  # one without a loop may end before
+    mono = _filtered(mono, zone, sample_rate)
+    mono *= 10 ** (-_ATTENUATION * max(zone.says(48), 0) / 200)
+    angle = (np.clip(zone.says(17), -500, 500) / 1000 + 0.5) * np.pi / 2
+    return mono[:, None] * np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+
+def _at(samples: npt.NDArray[np.int16], zone: Zone, position: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The sample at positions that count from its start, in its own steps, between them by straight lines."""
+    last = zone.end - zone.start - 1
+    if zone.loop is not None:
+        first, length = zone.loop[0] - zone.start, zone.loop[1] - zone.loop[0]
+        position = np.where(position >= first + length, first + (position - first) % length, position)
+        before = position.astype(np.int64)
+        # The step behind the loop's last is its first.
+        after = np.where(before + 1 >= first + length, first, before + 1)
+    else:
+        position = position[: np.searchsorted(position, last)]
+        before = position.astype(np.int64)
+        after = before + 1
+    share = (position - before).astype(np.float32)
+    own = samples[zone.start : zone.end].astype(np.float32) / 32_768
+    found: npt.NDArray[np.float32] = own[before] * (1 - share) + own[np.minimum(after, last)] * share
+    return found
+
+
+def _envelope(zone: Zone, pitch: int, count: int, sample_rate: int) -> npt.NDArray[np.float32]:
+    """Loudness while a key is held: it rises straight, and falls straight in decibels."""
+    delay, attack = _seconds(zone.says(33)), _seconds(zone.says(34))
+    hold = _seconds(zone.says(35) + zone.says(39) * (60 - pitch))
+    decay = _seconds(zone.says(36) + zone.says(40) * (60 - pitch))
+    sustain = float(np.clip(zone.says(37) / 10, 0, _SILENT))
+    times = np.arange(count, dtype=np.float32) / sample_rate - delay
+    fallen = np.clip((times - attack - hold) / decay * _SILENT, 0, sustain)
+    return (np.clip(times / attack, 0, 1) * 10 ** (-fallen / 20)).astype(np.float32)
+
+
+def _filtered(mono: npt.NDArray[np.float32], zone: Zone, sample_rate: int) -> npt.NDArray[np.float32]:
+    """Through the zone's low-pass filter (a biquad), where it lies below what can be heard."""
+    # Between where its envelope begins and where it stays: so the levels are those of FluidSynth.
+    opened = max(zone.says(11), 0) * (1 - min(max(zone.says(29), 0), 1000) / 2000)
+    cutoff = 8.176 * 2 ** ((zone.says(8) + opened) / 1200)
+    if cutoff >= min(0.45 * sample_rate, 18_000):
+        return mono
+    from scipy.signal import lfilter
+
+    resonance = 10 ** (float(np.clip(zone.says(9) / 10, 0, 96)) / 20) / np.sqrt(2)
+    angle = 2 * np.pi * cutoff / sample_rate
+    width, cosine = np.sin(angle) / (2 * resonance), np.cos(angle)
+    above = np.array([(1 - cosine) / 2, 1 - cosine, (1 - cosine) / 2])
+    filtered: npt.NDArray[np.float32] = lfilter(above, [1 + width, -2 * cosine, 1 - width], mono).astype(np.float32)
+    return filtered
+
+
+def _seconds(timecents: float) -> float:
+    """The specification's times: 1200 more is twice as long, -12000 (a millisecond) and less is at once."""
+    return float(2 ** (np.clip(timecents, -12_000, 8_000) / 1200))
+
+
+def _in_hall(sound: Sound, sample_rate: int, wet: float = 0.25) -> Sound:
+    """Sound with a room's answer to it, block after block."""
+    from scipy.signal import oaconvolve
+
+    room = wet * _room(sample_rate)
+    mixed = sound.copy()
+    size = int(_BLOCK * sample_rate)
+    for first in range(0, len(sound), size):
+        block = sound[first : first + size].mean(axis=1)
+        for side in range(2):
+            answer = oaconvolve(block, room[:, side])[: len(sound) - first]
+            mixed[first : first + len(answer), side] += answer
+    return mixed
+
+
+def _room(sample_rate: int) -> Sound:
+    """The answer of a small hall, (samples, 2): noise that dies away, different left and right, always the same."""
+    seconds = np.arange(int(1.2 * sample_rate)) / sample_rate
+    noise = np.random.default_rng(0).standard_normal((len(seconds), 2))
+    noise = (noise[1:] + noise[:-1]) / 2  # walls swallow the highs
+    fading: Sound = (noise * np.exp(-6.9 * seconds[1:, None] / 1.1) * (seconds[1:, None] > 0.012)).astype(np.float32)
+    fading /= np.sqrt(np.square(fading).sum(axis=0))
+    return fading
