@@ -1,8 +1,8 @@
 """Edit a piece: hold a part of it, and let a model write the rest.
 
 Each function takes a model and a piece (n, 6), and returns a list of new pieces, one for n=1 too. What is held stays
-exactly; what is new is drawn from left to right, each event knowing what comes before it in time. `fill` alone looks at
-what follows. Piece i draws from its own random stream (seed, i).
+exactly; what is new is drawn from left to right, each event knowing what comes before it in time. `fill` and `accompany` write
+several candidates, and look at what follows. Piece i draws from its own random stream (seed, i).
 """
 
 from __future__ import annotations
@@ -133,6 +133,9 @@ def reharmonise(
     ranges: Ranges = False,
 ) -> list[Events]:
     """Keep a piece but for the pitches of one instrument, whose rhythm stays.
+
+    The new part fits what it has heard, nearly as well as the old one did. But it does not know what the others play next, and
+    they, who were written for the old pitches, fit it little better than random ones (`benchmarks/editing.md`).
 
     Parameters
     ----------
