@@ -11,7 +11,8 @@ For features that are numbers `wasserstein` is the first Wasserstein distance of
 
 Figures depend on how many pieces there are, and no two sets of real pieces agree exactly. So the same is taken of real pieces
 against real ones: the real set is drawn apart at random, as many pieces as were generated (at most half) against the rest; the
-mean and the middle 95 % of `SPLITS` draws are the noise floor.
+mean and the middle 95 % of `SPLITS` draws are the noise floor. (Pitch classes and durations are as they sound: a model that was
+trained on transposed pieces writes in all keys, and differs there from pieces in the usual ones.)
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ def tell_originality(
     chosen: argparse.Namespace, pieces: Sequence[Events], prompt: Events | None, representation: Representation
 ) -> None:
     """Print what the new notes of each piece share with the corpus; what the prompt holds is not new."""
+    if chosen.quiet:
+        return
     from mmt.analysis.originality import compare
 
     given = {tuple(row) for row in prompt.tolist()} if prompt is not None else set()
