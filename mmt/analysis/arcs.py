@@ -98,6 +98,7 @@ def draw_arcs(
                     (beat[query], pitch[query]), (beat[key], pitch[key]), arrowstyle="-", shrinkA=0, shrinkB=0,
                     connectionstyle=f"arc3,rad={0.25 + 0.06 * (head % 4):.2f}", color=color, zorder=5,
                     linewidth=0.5 + 3.5 * weight, alpha=min(0.25 + 0.75 * weight, 1.0), capstyle="round",
+                    clip_on=False,
                 )
             )  # fmt: skip
     axes.plot(beat[starts], pitch[starts], "o", markersize=3, color="#2b2b33", zorder=6, linestyle="none")
