@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-fast lint format wheel check-wheel pictures clean
+.PHONY: demo test test-fast lint format docs wheel check-wheel pictures clean
 
 demo: .venv/installed
 	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 7 \
@@ -26,6 +26,10 @@ lint: .venv/installed-dev
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The documentation site, in out/site; a warning is an error. (`make test` runs the examples in its pages.)
+docs: .venv/installed-dev
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs out/site
 
 wheel: .venv/installed-dev
 	rm -rf dist
@@ -52,5 +56,5 @@ clean:
 
 .venv/installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e ".[dev,notebooks]"
+	$(BIN)/pip install -q -e ".[dev,docs,notebooks]"
 	touch .venv/installed $@
