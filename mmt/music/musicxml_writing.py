@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from mmt.music.midi_writing import sharps
+from mmt.music.notation import FLATS, SHARPS, Shape, Spelling, accidentals, values
 from mmt.music.staves import MIDDLE_C, Clef, clefs
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 from mmt.representation.notes import DEFAULT_VELOCITY
@@ -29,19 +30,6 @@ if TYPE_CHECKING:
 
 _MOST_MEASURES = 50_000
 _CONTAINER = '<?xml version="1.0"?><container><rootfiles><rootfile full-path="score.xml"/></rootfiles></container>'
-_NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
-_SHARPS = tuple((_NATURALS[p], 0) if p in _NATURALS else (_NATURALS[p - 1], 1) for p in range(12))
-_FLATS = tuple((_NATURALS[p], 0) if p in _NATURALS else (_NATURALS[p + 1], -1) for p in range(12))
-_TYPES = ("breve", "whole", "half", "quarter", "eighth", "16th", "32nd", "64th", "128th")
-# Lengths in beats that one note can have: (type, dots, in a triplet), the plainest name for each, longest first.
-_SHAPES = {
-    Fraction(8, 2**power) * factor: (name, dots, factor == Fraction(2, 3))
-    for factor, dots in ((Fraction(7, 4), 2), (Fraction(2, 3), 0), (Fraction(3, 2), 1), (Fraction(1), 0))
-    for power, name in enumerate(_TYPES)
-}
-_LENGTHS = sorted(_SHAPES, reverse=True)
-Shape = tuple[str, int, bool]
-Spelling = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +51,8 @@ class _Place:
     voice: int
     staff: int
     leads: bool
+    signs: frozenset[tuple[int, int, int]] = frozenset()
+    """Which notes of the bar need an accidental: (onset, staff, pitch)."""
 
 
 @dataclass(frozen=True)
@@ -193,19 +183,25 @@ def _write_part(part: Element, track: muspy.Track, bars: _Bars, leads: bool) -> 
             of_bar += [
                 voice for voice, on in staff_of_voice.items() if on == staff and (voice == first or cells[bar, voice])
             ]
-    spelling: Spelling = _SHARPS
+    spelling, fifths = SHARPS, 0
     for bar, (start, end) in enumerate(zip(bars.starts, bars.starts[1:], strict=False)):
         measure = SubElement(part, "measure", number=str(bar + 1))
         if bar in bars.keys:
-            spelling = _FLATS if (sharps(bars.keys[bar]) or 0) < 0 else _SHARPS
+            fifths = sharps(bars.keys[bar]) or 0
+            spelling = FLATS if fifths < 0 else SHARPS
         _attributes(measure, bar, bars, staves)
         for tempo in bars.tempos[bar] if leads and bar in bars.tempos else ():
             _direct_tempo(measure, tempo, tempo.time * bars.scale - start)
+        signs = (
+            frozenset()
+            if track.is_drum
+            else accidentals(_sung(cells, bar, voices[bar], staff_of_voice), spelling, fifths)
+        )
         for place, voice in enumerate(voices[bar]):
             if place:
                 _text(SubElement(measure, "backup"), "duration", end - start)
             staff = staff_of_voice[voice]
-            where = _Place(voice, staff + 1 if len(staves) > 1 else 0, staff_of_voice.get(voice - 1) != staff)
+            where = _Place(voice, staff + 1 if len(staves) > 1 else 0, staff_of_voice.get(voice - 1) != staff, signs)
             cursor = start
             for chord in cells[bar, voice]:
                 _rest(measure, cursor, chord.onset, where, bars.divisions)
@@ -214,6 +210,15 @@ def _write_part(part: Element, track: muspy.Track, bars: _Bars, leads: bool) -> 
                 )
                 cursor = chord.end
             _rest(measure, cursor, end, where, bars.divisions)
+
+
+def _sung(
+    cells: dict[tuple[int, int], list[_Chord]], bar: int, voices: list[int], staff_of_voice: dict[int, int]
+) -> Iterator[tuple[int, int, int, bool]]:
+    for voice in voices:
+        for chord in cells[bar, voice]:
+            for note in chord.notes:
+                yield chord.onset, staff_of_voice[voice], note.pitch, chord.tied_from
 
 
 def _chords_of_staves(track: muspy.Track, scale: int, count: int) -> list[list[_Chord]]:
@@ -311,7 +316,7 @@ def _rest(measure: Element, start: int, end: int, where: _Place, divisions: int)
     if end > start and not where.leads:
         _text(SubElement(measure, "forward"), "duration", end - start)
         return
-    for length, shape in _values(end - start, divisions):
+    for length, shape in values(end - start, divisions):
         note = SubElement(measure, "note")
         SubElement(note, "rest")
         _text(note, "duration", length)
@@ -321,16 +326,16 @@ def _rest(measure: Element, start: int, end: int, where: _Place, divisions: int)
 
 
 def _write_chord(measure: Element, chord: _Chord, where: _Place, divisions: int, names: Spelling, drums: str) -> None:
-    values = list(_values(chord.end - chord.onset, divisions))
-    for place, (length, shape) in enumerate(values):
-        ties = (("stop", place > 0 or chord.tied_from), ("start", place < len(values) - 1 or chord.tied_to))
+    pieces = list(values(chord.end - chord.onset, divisions))
+    for place, (length, shape) in enumerate(pieces):
+        ties = (("stop", place > 0 or chord.tied_from), ("start", place < len(pieces) - 1 or chord.tied_to))
         for index, written in enumerate(chord.notes):
             velocity = DEFAULT_VELOCITY if written.velocity is None else written.velocity
             # Per cent of MusicXML's forte, 90.
             note = SubElement(measure, "note", dynamics=f"{velocity / 0.9:.2f}")
             if index:
                 SubElement(note, "chord")
-            _pitch(note, written.pitch, names, drums)
+            _pitch(note, written.pitch, names, drums, is_tied=any(tied for _, tied in ties))
             _text(note, "duration", length)
             for kind, is_tied in ties:
                 if is_tied:
@@ -338,7 +343,8 @@ def _write_chord(measure: Element, chord: _Chord, where: _Place, divisions: int,
             if drums:
                 SubElement(note, "instrument", id=_instrument(drums, written.pitch))
             _text(note, "voice", where.voice + 1)
-            _shape(note, shape)
+            sign = not place and (chord.onset, max(where.staff - 1, 0), written.pitch) in where.signs
+            _shape(note, shape, names[written.pitch % 12][1] if sign else None)
             _staff(note, where)
             tied = [kind for kind, is_tied in ties if is_tied]
             notations = SubElement(note, "notations") if tied else note
@@ -353,31 +359,25 @@ def _staff(note: Element, where: _Place) -> None:
         _text(note, "staff", where.staff)
 
 
-def _pitch(note: Element, pitch: int, names: Spelling, drums: str) -> None:
+def _pitch(note: Element, pitch: int, names: Spelling, drums: str, is_tied: bool) -> None:
     step, alter = names[pitch % 12]
     element, prefix = (SubElement(note, "unpitched"), "display-") if drums else (SubElement(note, "pitch"), "")
     _text(element, f"{prefix}step", step)
-    if alter and not drums:
+    # To music21 a natural that is written is another pitch than one that is not: what is tied says so throughout.
+    if (alter or is_tied) and not drums:
         _text(element, "alter", alter)
     _text(element, f"{prefix}octave", pitch // 12 - 1)
 
 
-def _values(length: int, divisions: int) -> Iterator[tuple[int, Shape | None]]:
-    """A length in divisions as note values, the longest first: (length, shape)."""
-    left = Fraction(length, divisions)
-    while left:
-        value = next((v for v in _LENGTHS if v <= left and divisions % v.denominator == 0), left)
-        yield int(value * divisions), _SHAPES.get(value)
-        left -= value
-
-
-def _shape(note: Element, shape: Shape | None) -> None:
-    if shape is None:
-        return
-    name, dots, in_triplet = shape
-    _text(note, "type", name)
+def _shape(note: Element, shape: Shape | None, sign: int | None = None) -> None:
+    """The note's value, and its accidental: 1, -1, 0 for a natural, None for no sign."""
+    name, dots, in_triplet = shape or ("", 0, False)
+    if name:
+        _text(note, "type", name)
     for _ in range(dots):
         SubElement(note, "dot")
+    if sign is not None:
+        _text(note, "accidental", {1: "sharp", -1: "flat", 0: "natural"}[sign])
     if in_triplet:
         modification = SubElement(note, "time-modification")
         _text(modification, "actual-notes", 3)

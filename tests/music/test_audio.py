@@ -278,6 +278,37 @@ def test_a_damaged_soundfont(tmp_path, kept):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_soundfont_with_wrong_numbers_is_refused_or_played(tmp_path, seed):
+    """Whatever stands in it: no crash, no endless loop, nothing that is no number."""
+    random = np.random.default_rng(seed)
+    font = bytearray(audio.carried_soundfont().read_bytes())
+    name = (b"igen", b"pgen", b"shdr")[seed % 3]
+    first = font.index(name, font.index(b"pdta")) + 8
+    size = int.from_bytes(font[first - 4 : first], "little")
+    for place in random.integers(0, size, max(size // 2000, 3)):
+        if name != b"shdr" or place % 46 < 44:  # not whether it is compressed
+            font[first + place] = random.integers(256)
+    (tmp_path / "wrong.sf2").write_bytes(font)
+    notes = audio.timed_notes(piece(*((program, [(0, 60, 12), (12, 90, 12)]) for program in (0, 40, 73, 46))))
+    refusal, sound = "", np.zeros(0)
+    try:
+        sound = synthesis.render_notes(notes, tmp_path / "wrong.sf2", 22_050)
+    except ValueError as error:
+        refusal = str(error)
+    assert np.isfinite(sound).all()
+    assert not refusal or "is not a SoundFont that can be read" in refusal
+
+
+def test_a_compressed_soundfont_needs_fluidsynth(tmp_path, monkeypatch):
+    monkeypatch.setattr(fluidsynth, "command", lambda: None)
+    font = bytearray(audio.carried_soundfont().read_bytes())
+    font[font.index(b"shdr", font.index(b"pdta")) + 8 + 44] |= 0x10
+    (tmp_path / "small.sf3").write_bytes(font)
+    with pytest.raises(ValueError, match="only FluidSynth can play"):
+        audio.render(piece((40, [(0, 60, 12)])), soundfont=tmp_path / "small.sf3")
+
+
 def test_wav_file(tmp_path):
     music = piece((40, [(0, 60, 24)]))
     audio.write_wav(tmp_path / "a.wav", music)

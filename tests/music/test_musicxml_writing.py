@@ -122,7 +122,7 @@ def test_notes_are_cut_at_bar_lines_into_values_that_exist(music: muspy.Music) -
 
 
 def test_flats_where_the_key_has_flats(music: muspy.Music) -> None:
-    assert [(a.text) for a in score(music).iter("alter")] == ["-1"]
+    assert [a.text for a in score(music).iter("alter") if a.text != "0"] == ["-1"]
 
 
 @pytest.mark.parametrize(
@@ -190,3 +190,24 @@ def test_keyboards_that_need_it_stand_on_two_staves(tmp_path: Path) -> None:
         (n.offset * 12, p.midi, n.quarterLength * 12) for n in parsed.stripTies().flatten().notes for p in n.pitches
     ]
     assert sorted(heard) == sorted((note.time, note.pitch, note.duration) for note in notes)
+
+
+def test_accidentals_stand_where_the_line_has_not_this_pitch_already() -> None:
+    # In B flat major: B flat is the key's, E natural is not, a sign holds to the bar line, a tie repeats none.
+    pitches = [70, 64, 64, 63, 66, 66, 65, 71]
+    notes = [muspy.Note(12 * beat, pitch, 12) for beat, pitch in enumerate(pitches)] + [muspy.Note(84, 61, 24)]
+    key = muspy.KeySignature(0, fifths=-2)
+    root = score(muspy.Music(resolution=12, key_signatures=[key], tracks=[muspy.Track(40, notes=notes)]))
+    found = [
+        (measure.get("number"), note.findtext("pitch/step"), note.findtext("accidental"))
+        for measure in root.iter("measure")
+        for note in measure.findall("note")
+        if note.find("accidental") is not None
+    ]
+    assert sorted(found) == [
+        ("1", "E", "flat"),
+        ("1", "E", "natural"),
+        ("2", "B", "natural"),
+        ("2", "D", "flat"),
+        ("2", "G", "flat"),
+    ]

@@ -11,6 +11,7 @@ import muspy
 import numpy as np
 import pytest
 
+from mmt.music.files import write
 from mmt.music.notebook import show
 from mmt.representation.decode import decode
 from mmt.representation.encode import encode
@@ -100,6 +101,11 @@ def test_an_event_far_away_does_not_hinder():
 def test_events_are_decoded():
     events = encode(violin(4))
     assert show(events) == show(decode(events))
+
+
+def test_the_picture_is_that_of_the_file(tmp_path):
+    write(tmp_path / "a.png", violin(4), prompt_beats=2)
+    assert show(violin(4), prompt_beats=2, seconds=0).picture == (tmp_path / "a.png").read_bytes()
 
 
 def test_a_prompt_is_marked():
