@@ -41,7 +41,7 @@ def lively_model() -> mmt.Model:
     with torch.no_grad():
         model.network.heads.fields[TYPE].bias[NOTE] += 20
         model.network.heads.fields[TYPE].bias[END_OF_SONG] -= 20
-        model.network.heads.fields[BEAT].bias -= 3.0 * torch.arange(257)
+        model.network.heads.fields[BEAT].bias -= 8.0 * torch.arange(257)
     return model
 
 
