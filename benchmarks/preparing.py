@@ -25,7 +25,7 @@ import numpy as np
 import mmt
 from mmt.corpus.isolated import end_idle
 
-PARTS = 2
+PARTS = 1
 
 
 def original_way(files: list[Path], folder: Path) -> int:
