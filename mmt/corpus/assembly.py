@@ -67,8 +67,9 @@ class Tally:
         self.licences[piece.licence] += 1
         self.read_notes += row.read
         self.kept_notes += row.length
-        self.dropped.update(row.dropped)
-        self.changed.update(row.changed)
+        for counts, more in ((self.dropped, row.dropped), (self.changed, row.changed)):
+            for reason, count in more.items():
+                counts[reason] += count
 
     def notes(self) -> Report:
         """What became of the notes of the pieces that are kept."""
@@ -149,8 +150,10 @@ def _pieces(shards: Shards, doubles: Doubles, splits: Sequence[str], notes: Bina
     """The rows of the pieces that are kept; their notes are written on the way."""
     left = iter(splits)
     for shard, part in _parts(shards, doubles):
-        keep = np.repeat([not reason for _, _, reason in part], [row.length for _, row, _ in part])
-        notes.write(read_notes(shard.file)[keep].tobytes())
+        table = read_notes(shard.file)
+        if any(reason and row.length for _, row, reason in part):
+            table = table[np.repeat([not reason for _, _, reason in part], [row.length for _, row, _ in part])]
+        notes.write(table.data)
         for source, row, reason in part:
             if not reason:
                 piece = _piece(source, row, tally.kept_notes, next(left))

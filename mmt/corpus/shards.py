@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
+import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +23,16 @@ from mmt.corpus.reading import Outcome
 from mmt.corpus.sources import Source, full_name
 from mmt.music.files import MIDI_SUFFIXES
 from mmt.representation.codes import Representation
-from mmt.representation.notes import NoteTable
+from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
 LISTING = "sources.jsonl"
 
 # A shard is this many files, or this many bytes of MIDI: about a tenth of a second. Other forms take longer.
 _FILES, _BYTES, _OTHERS_TAKE = 64, 2**20, 8
 # Raised where a shard's content would change for the same settings and sources.
-_SHARD_VERSION = 1
+_SHARD_VERSION = 2
+# What a shard begins with: the bytes of its rows, as JSON, and the number of its notes. Both follow.
+_SIZES = struct.Struct("<QQ")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,12 @@ class Shard:
     @property
     def is_finished(self) -> bool:
         """Whether its file is there, and was not cut off (as by a power failure)."""
-        return zipfile.is_zipfile(self.file)
+        try:
+            with self.file.open("rb") as file:
+                rows, notes = _SIZES.unpack(file.read(_SIZES.size))
+            return bool(self.file.stat().st_size == _SIZES.size + rows + notes * NOTE_DTYPE.itemsize)
+        except (OSError, struct.error):
+            return False
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,8 @@ def write_shard(file: Path, outcomes: Sequence[Outcome], representation: Represe
     unfinished = file.with_suffix(".tmp")
     try:
         with unfinished.open("wb") as target:
-            np.savez(target, rows=np.frombuffer(rows, np.uint8), notes=notes)
+            target.write(_SIZES.pack(len(rows), len(notes)) + rows)
+            target.write(notes.data)
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -128,15 +136,17 @@ def write_shard(file: Path, outcomes: Sequence[Outcome], representation: Represe
 
 def read_rows(file: Path) -> list[Row]:
     """What became of a shard's files."""
-    with np.load(file) as parts:
-        return [Row(*values) for values in json.loads(parts["rows"].tobytes())]
+    with file.open("rb") as shard:
+        size, _ = _SIZES.unpack(shard.read(_SIZES.size))
+        return [Row(*values) for values in json.loads(shard.read(size))]
 
 
 def read_notes(file: Path) -> NoteTable:
     """The notes of a shard's kept pieces, one behind the other."""
-    with np.load(file) as parts:
-        notes: NoteTable = parts["notes"]
-        return notes
+    with file.open("rb") as shard:
+        size, count = _SIZES.unpack(shard.read(_SIZES.size))
+        shard.seek(size, os.SEEK_CUR)
+        return np.frombuffer(shard.read(), NOTE_DTYPE, count)
 
 
 def suffix(source: Source) -> str:
@@ -156,7 +166,7 @@ def _values(source: Source) -> list[str | int]:
 def _shard(folder: Path, sources: Sequence[Source], settings: object) -> Shard:
     facts = [(os.path.abspath(s.root), s.path, s.member, s.size, s.modified) for s in sources]
     key = hashlib.sha256(json.dumps([_SHARD_VERSION, settings, facts]).encode()).hexdigest()
-    return Shard(folder / f"{key[:32]}.npz", tuple(sources))
+    return Shard(folder / f"{key[:32]}.shard", tuple(sources))
 
 
 def _row(outcome: Outcome, representation: Representation) -> Row:

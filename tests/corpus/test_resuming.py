@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import planted
 import pytest
 
@@ -60,13 +59,13 @@ def test_killed_and_called_again(many: Path, tmp_path: Path, undisturbed: dict[s
     killed = 0
     for finished in (1, 3, 5):
         process = subprocess.Popen(command)
-        while process.poll() is None and len(list(parts.glob("*.npz"))) < finished:
+        while process.poll() is None and len(list(parts.glob("*.shard"))) < finished:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         assert not output.exists()
     assert killed == 3
-    before = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.npz")}
+    before = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.shard")}
     assert len(before) >= 5
     written = []
     write = preparation.write_shard
@@ -120,7 +119,7 @@ def test_what_was_finished_counts_only_while_it_would_come_out_the_same(
         with pytest.raises(KeyboardInterrupt):
             prepare([music], tmp_path / "corpus")
     # A finished part that a power failure cut off, a file that was changed, and another filter.
-    cut = sorted((tmp_path / ".corpus-parts").glob("*.npz"))[0]
+    cut = sorted((tmp_path / ".corpus-parts").glob("*.shard"))[0]
     cut.write_bytes(cut.read_bytes()[:1000])
     shutil.copy(music / "001.mid", music / "004.mid")  # of the same size
     for settings in ({}, {"min_notes": 700}):
@@ -164,14 +163,14 @@ def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((np, "savez") if where == "shards" else (assembly, "write_pieces")), full)
+        patch.setattr(*((os, "replace") if where == "shards" else (assembly, "write_pieces")), full)
         with pytest.raises(
             OSError, match=r"the disk of .*corpus is full .* call again: what is finished is kept in"
         ) as caught:
             prepare([many], tmp_path / "corpus")
     assert "\n" not in str(caught.value)
     left = list((tmp_path / ".corpus-parts").iterdir())
-    assert {path.suffix for path in left} == ({".jsonl"} if where == "shards" else {".jsonl", ".npz"})
+    assert {path.suffix for path in left} == ({".jsonl"} if where == "shards" else {".jsonl", ".shard"})
     assert not (tmp_path / "corpus").exists()
     prepare([many], tmp_path / "corpus")
     assert content(tmp_path / "corpus") == undisturbed
