@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# The constraints hold for build environments too. Two threads that wait without spinning: many tests start torch.
+# The constraints hold for build environments too.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
-export OMP_WAIT_POLICY := PASSIVE
+# Tests start many processes of torch: each has one thread, which waits without spinning. (To write music takes twice as long so.)
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 
 .PHONY: demo test test-fast lint format docs wheel check-wheel pictures clean
 
@@ -13,10 +14,10 @@ demo: .venv/installed
 		-o out/demo.mid --png --wav --overwrite
 
 test: .venv/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q
+	$(PYTEST)
 
 test-fast: .venv/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
