@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,8 +63,11 @@ def read_authors_run(
     try:
         # weights_only: nothing in the file can run code.
         weights = torch.load(file, map_location="cpu", weights_only=True)
-    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{file} is corrupt: {' '.join(str(error).split())[:200]}") from error
+    except OSError:
+        raise
+    except Exception as error:  # what is no file of weights makes the unpickler raise anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{file} is no file of weights, or a corrupt one ({reason})") from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{file} is no state dict: a mapping from names to tensors was expected")
     if given is None and _TABLE not in weights:

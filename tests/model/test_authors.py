@@ -232,6 +232,14 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
         mmt.load_model(arguments={"max_seq_len": 8})
 
 
+@pytest.mark.parametrize("content", [b"", b"hi\n", b"this is text\n", bytes(range(256))])
+def test_what_is_no_file_of_weights_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "best.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"best.pt is no file of weights, or a corrupt one \(\S") as caught:
+        mmt.load_model(tmp_path / "best.pt")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:
