@@ -18,7 +18,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import tee
@@ -205,11 +205,17 @@ def _check_pattern(pattern: str) -> None:
 def _working_folder(output: Path) -> Iterator[Path]:
     """The folder of finished shards: it stays if the work is stopped, not if the user has to ask for something else."""
     parts = output.absolute().parent / f".{output.absolute().name}-parts"
+    made = [folder for folder in parts.parents if not folder.exists()]
     parts.mkdir(parents=True, exist_ok=True)
     try:
         yield parts
-    except ValueError:
-        shutil.rmtree(parts, ignore_errors=True)
+    except (ValueError, FileNotFoundError) as error:
+        # A source that is misspelt must not cost what an earlier call has finished.
+        if isinstance(error, ValueError) or not any(parts.glob("*.shard")):
+            shutil.rmtree(parts, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
         raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -291,3 +291,9 @@ def test_odd_and_broken_files_never_stop_a_preparation(shared: Path, tmp_path: P
     shuffled = sorted(shared.joinpath("data", "nasty").rglob("*.mid"))
     random.Random(0).shuffle(shuffled)
     assert outcome.kept + len(outcome.skipped) >= len(shuffled)
+
+
+def test_a_source_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none does not exist"):
+        prepare([tmp_path / "none"], tmp_path / "runs" / "none" / "corpus")
+    assert not list(tmp_path.iterdir())
