@@ -30,6 +30,14 @@ _EXAMPLES = """examples:
   mmt-generate --fill quartet.mid --from-beat 8 --to-beat 16 -o filled.mid
 """
 
+# What may be written beside a piece: its suffix, and what it is.
+_BESIDE = {
+    "png": (".png", "a picture of the piano roll"),
+    "wav": (".wav", "sound"),
+    "html": (".html", "a page with the piano roll and a player, which can be mailed"),
+    "text": (".txt", "the events, as text (.txt)"),
+}
+
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
@@ -61,12 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     add_drawing(arguments)
     add_controls(arguments)
     beside = arguments.add_argument_group("what else to write beside each piece")
+    for kind, (_, what) in _BESIDE.items():
+        beside.add_argument(f"--{kind}", action=argparse.BooleanOptionalAction, default=False, help=what)
     beside.add_argument(
-        "--png", action=argparse.BooleanOptionalAction, default=False, help="a picture of the piano roll"
-    )
-    beside.add_argument("--wav", action=argparse.BooleanOptionalAction, default=False, help="sound")
-    beside.add_argument(
-        "--text", action=argparse.BooleanOptionalAction, default=False, help="the events, as text (.txt)"
+        "--soundfont",
+        metavar="FILE",
+        type=Path,
+        help="an .sf2 file that plays .wav and .html, by FluidSynth where there is one (default: that which comes with mmt)",
     )
     add_originality(arguments)
     model = arguments.add_argument_group("model")
@@ -99,7 +108,7 @@ def _generate(chosen: argparse.Namespace) -> None:
             if file.suffix == ".txt":
                 file.write_text(to_text(events, representation=model.representation) + "\n", encoding="utf-8")
             else:
-                write(file, music, prompt_beats=prompt_beats)
+                write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
         if not chosen.quiet:
             print(f"{', '.join(map(str, files))}: {_summary(music)}")
     if chosen.originality:
@@ -163,14 +172,22 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
         mains = [output]
     else:
         mains = [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, chosen.n + 1)]
-    beside = [
-        suffix for suffix, wanted in ((".png", chosen.png), (".wav", chosen.wav), (".txt", chosen.text)) if wanted
-    ]
+    beside = [suffix for kind, (suffix, _) in _BESIDE.items() if getattr(chosen, kind)]
     outputs = [[main, *(main.with_suffix(s) for s in beside if s != main.suffix)] for main in mains]
+    if chosen.soundfont is not None:
+        _check_soundfont(chosen.soundfont, outputs[0])
     existing = [file for files in outputs for file in files if file.exists()]
     if existing and not chosen.overwrite:
         raise FileExistsError(f"{existing[0]} exists already; name another, or give --overwrite")
     return outputs
+
+
+def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
+    """Before anything is written, which takes longer."""
+    if not soundfont.is_file():
+        raise FileNotFoundError(f"there is no SoundFont {soundfont}; name an .sf2 file")
+    if not any(file.suffix.lower() in (".wav", ".html") for file in files):
+        raise UsageError("--soundfont is for what is heard: give --wav or --html too, or -o piece.wav")
 
 
 def _prompt(chosen: argparse.Namespace, representation: Representation) -> tuple[Prompt | None, muspy.Music | None]:

@@ -13,6 +13,8 @@ import pytest
 
 import mmt
 from mmt.cli.generate import main
+from mmt.music import fluidsynth
+from mmt.music.audio import carried_soundfont
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 QUARTET = TINY / "mayer_quartet_in_g_minor.mid"
@@ -65,11 +67,26 @@ def test_what_is_left_out_is_said(checkpoint: Path, tmp_path: Path, capsys: pyte
 
 def test_picture_sound_and_text_beside_the_piece(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.mid"
-    assert generate(checkpoint, "-o", out, "--png", "--wav", "--text", "--seed", 3, "--max-beats", 8) == 0
+    assert generate(checkpoint, "-o", out, "--png", "--wav", "--html", "--text", "--seed", 3, "--max-beats", 8) == 0
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     with wave.open(str(out.with_suffix(".wav"))) as sound:
         assert sound.getnframes() > 0
     assert out.with_suffix(".txt").read_text().startswith("(0, 0, 0, 0, 0, 0) Start of song\n")
+    assert out.with_suffix(".html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_a_soundfont_of_ones_own(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fluidsynth, "command", lambda: None)  # then mmt plays it, to the same sound as its own
+    piece = ["--seed", 3, "--max-beats", 8, "--quiet"]
+    generate(checkpoint, "-o", tmp_path / "a.wav", *piece)
+    generate(checkpoint, "-o", tmp_path / "b.mid", "--wav", "--soundfont", carried_soundfont(), *piece)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    (tmp_path / "text.sf2").write_text("this is no SoundFont")
+    for out in ("c.wav", "c.html"):
+        assert generate(checkpoint, "-o", tmp_path / out, "--soundfont", tmp_path / "text.sf2", *piece) == 1
+        assert "text.sf2" in error_of(capsys)
 
 
 def test_the_same_seed_gives_the_same_file(checkpoint: Path, tmp_path: Path) -> None:
@@ -201,6 +218,8 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             2,
             "--use-all does not go with",
         ),
+        (["-o", "a.wav", "--soundfont", "none.sf2"], 1, "there is no SoundFont none.sf2"),
+        (["-o", "a.mid", "--png", "--soundfont", str(carried_soundfont())], 2, "give --wav or --html too"),
         ([], 2, "-o piece.mid"),
     ],
 )
