@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import os
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from mmt.music.audio import length_in_seconds, render, write_sound
+from mmt.music.audio import length_in_seconds, render
 from mmt.music.colors import score_order
 from mmt.music.pictures import instrument_names, png
 from mmt.representation.codes import PAPER, IntArray, Representation
@@ -20,7 +21,7 @@ from mmt.representation.notes import raw_notes
 if TYPE_CHECKING:
     import muspy
 
-# Mono at this rate is 44 kB a second: a notebook with a few pieces stays small enough to be mailed.
+# Mono at this rate, a byte a sample, is 22 kB a second: a notebook with a few pieces stays small enough to be mailed.
 _SAMPLE_RATE = 22_050
 
 
@@ -31,7 +32,7 @@ class Shown:
     picture: bytes
     """The piano roll, a PNG file."""
     sound: bytes
-    """What the player plays, a WAV file; empty where there is nothing to hear."""
+    """What the player plays, a WAV file (mono, 8 bit, mu-law); empty where there is nothing to hear."""
     caption: str
 
     def __repr__(self) -> str:
@@ -103,10 +104,25 @@ def show(
 
 
 def _listen(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str] | None) -> bytes:
-    sound = render(music, soundfont, _SAMPLE_RATE, seconds).mean(axis=1)
-    file = io.BytesIO()
-    write_sound(file, sound, _SAMPLE_RATE)
-    return file.getvalue()
+    samples = mu_law(render(music, soundfont, _SAMPLE_RATE, seconds).mean(axis=1)).tobytes()
+    # Format 7, one channel, one byte a sample; every form but plain PCM has a chunk that counts the samples.
+    form = struct.pack("<HHIIHHH", 7, 1, _SAMPLE_RATE, _SAMPLE_RATE, 1, 8, 0)
+    chunks = (
+        (b"fmt ", form),
+        (b"fact", struct.pack("<I", len(samples))),
+        (b"data", samples + b"\0" * (len(samples) % 2)),
+    )
+    body = b"WAVE" + b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def mu_law(sound: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """Sound within -1 … 1 in a byte a sample (ITU-T G.711): quiet samples are told apart more finely than loud ones."""
+    size = np.minimum(np.rint(np.abs(sound) * 32767).astype(np.int64), 32635) + 132
+    octave = np.floor(np.log2(size)).astype(np.int64) - 7
+    step = (size >> (octave + 3)) & 15
+    codes: npt.NDArray[np.uint8] = (~(np.where(sound < 0, 128, 0) | octave << 4 | step)).astype(np.uint8)
+    return codes
 
 
 def describe(music: muspy.Music) -> str:

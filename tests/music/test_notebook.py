@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
+import struct
 import subprocess
 import sys
-import wave
 
 import muspy
 import numpy as np
 import pytest
+from browser import CHROMIUM, Browser
 
+from mmt.music import notebook
 from mmt.music.files import write
 from mmt.music.notebook import show
 from mmt.representation.decode import decode
@@ -30,9 +31,22 @@ def parts(shown):
 
 
 def player(shown):
-    with wave.open(io.BytesIO(parts(shown)["audio/wav"])) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
-        return samples, file.getnframes() / file.getframerate(), file.getnchannels()
+    """The samples that are heard, how many seconds they are, and the channels."""
+    content = parts(shown)["audio/wav"]
+    assert content[:4] + content[8:16] == b"RIFFWAVEfmt "
+    assert int.from_bytes(content[4:8], "little") == len(content) - 8
+    kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", content[20:36])
+    assert (kind, bits) == (7, 8)
+    (count,) = struct.unpack("<I", content[content.index(b"fact") + 8 :][:4])
+    data = content[content.index(b"data") + 8 :][:count]
+    return heard(np.frombuffer(data, np.uint8)), len(data) / rate, channels
+
+
+def heard(codes):
+    """G.711's own words for mu-law: a sign, an octave, and 16 steps in it."""
+    sign, octave, step = codes < 128, ~codes >> 4 & 7, ~codes & 15
+    size = ((2 * step.astype(int) + 33) << octave) - 33
+    return np.where(sign, -size, size) * 4 / 32767
 
 
 def test_picture_and_player_are_in_the_page():
@@ -43,6 +57,23 @@ def test_picture_and_player_are_in_the_page():
     assert 3 <= seconds <= 5
     assert 0.3 < np.abs(samples).max() <= 0.9
     assert "<audio controls" in shown._repr_html_()
+
+
+def test_a_byte_a_sample_is_near_enough():
+    sound = np.concatenate([np.linspace(-1, 1, 10_001), np.geomspace(1e-4, 1, 1_000)])
+    error = np.abs(heard(notebook.mu_law(sound)) - np.clip(sound, -0.996, 0.996))
+    assert (error <= (np.abs(sound) + 132 / 32767) / 30).all()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+def test_a_browser_plays_it(tmp_path):
+    (tmp_path / "cell.html").write_text(show(violin(3))._repr_html_(), encoding="utf-8")
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(tmp_path / "cell.html")
+        browser.wait_until("document.querySelector('audio').readyState >= 1")
+        assert 3 <= browser.run("document.querySelector('audio').duration") <= 5
+        browser.click("audio", across=0.07)  # the player's own button
+        browser.wait_until("document.querySelector('audio').currentTime > 0.2")
 
 
 def test_nothing_comes_from_outside():
