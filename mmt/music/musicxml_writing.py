@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from mmt.music.midi_writing import sharps
-from mmt.music.notation import FLATS, SHARPS, Shape, Spelling, accidentals, values
+from mmt.music.notation import Shape, Spelling, accidentals, likely_key, octave, spelled, values
 from mmt.music.staves import MIDDLE_C, Clef, clefs
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 from mmt.representation.notes import DEFAULT_VELOCITY
@@ -65,6 +65,8 @@ class _Bars:
     signatures: dict[int, tuple[int, int]]
     keys: dict[int, muspy.KeySignature]
     tempos: dict[int, list[muspy.Tempo]]
+    key: int
+    """Until a key is given: the sharps (flats below 0) of the one by which notes are spelled."""
 
     def at(self, time: int) -> int:
         """The bar in which a time lies."""
@@ -100,7 +102,8 @@ def score(music: muspy.Music) -> Element:
     """
     bars = _bars(music)
     root = Element("score-partwise", version="4.0")
-    _text(SubElement(root, "work"), "work-title", music.metadata.title or "Untitled")
+    if music.metadata.title:
+        _text(SubElement(root, "work"), "work-title", music.metadata.title)
     identification = SubElement(root, "identification")
     for creator in music.metadata.creators:
         _text(identification, "creator", creator, type="composer")
@@ -136,7 +139,8 @@ def _bars(music: muspy.Music) -> _Bars:
             raise ValueError(f"the music is {last / music.resolution:,.0f} beats long, too long for a score")
         while starts[-1] < until:
             starts.append(starts[-1] + length if following is None else min(starts[-1] + length, until))
-    bars = _Bars(music.resolution * scale, scale, starts, {}, {}, defaultdict(list))
+    key = likely_key(note.pitch for track in music.tracks if not track.is_drum for note in track.notes)
+    bars = _Bars(music.resolution * scale, scale, starts, {}, {}, defaultdict(list), key)
     bars.signatures.update({bars.at(time * scale): value for time, value in signatures.items() if time < last})
     bars.keys.update({bars.at(key.time * scale): key for key in music.key_signatures if 0 <= key.time < last})
     for tempo in music.tempos:
@@ -183,12 +187,12 @@ def _write_part(part: Element, track: muspy.Track, bars: _Bars, leads: bool) -> 
             of_bar += [
                 voice for voice, on in staff_of_voice.items() if on == staff and (voice == first or cells[bar, voice])
             ]
-    spelling, fifths = SHARPS, 0
+    spelling, fifths = spelled(0 if track.is_drum else bars.key), 0
     for bar, (start, end) in enumerate(zip(bars.starts, bars.starts[1:], strict=False)):
         measure = SubElement(part, "measure", number=str(bar + 1))
         if bar in bars.keys:
             fifths = sharps(bars.keys[bar]) or 0
-            spelling = FLATS if fifths < 0 else SHARPS
+            spelling = spelled(0 if track.is_drum else fifths)
         _attributes(measure, bar, bars, staves)
         for tempo in bars.tempos[bar] if leads and bar in bars.tempos else ():
             _direct_tempo(measure, tempo, tempo.time * bars.scale - start)
@@ -366,7 +370,7 @@ def _pitch(note: Element, pitch: int, names: Spelling, drums: str, is_tied: bool
     # To music21 a natural that is written is another pitch than one that is not: what is tied says so throughout.
     if (alter or is_tied) and not drums:
         _text(element, "alter", alter)
-    _text(element, f"{prefix}octave", pitch // 12 - 1)
+    _text(element, f"{prefix}octave", octave(pitch, alter))
 
 
 def _shape(note: Element, shape: Shape | None, sign: int | None = None) -> None:

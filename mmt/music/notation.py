@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-_NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
-SHARPS = tuple((_NATURALS[p], 0) if p in _NATURALS else (_NATURALS[p - 1], 1) for p in range(12))
-FLATS = tuple((_NATURALS[p], 0) if p in _NATURALS else (_NATURALS[p + 1], -1) for p in range(12))
+# The line of fifths: F is -1, C 0, G 1, …, B 5; seven steps further stands the same letter with a sharp.
+_LETTERS = "CGDAEBF"
 _TYPES = ("breve", "whole", "half", "quarter", "eighth", "16th", "32nd", "64th", "128th")
 # Lengths in beats that one note can have: (type, dots, in a triplet), the plainest name for each, longest first.
 _SHAPES = {
@@ -18,8 +18,44 @@ _SHAPES = {
 _LENGTHS = sorted(_SHAPES, reverse=True)
 Shape = tuple[str, int, bool]
 Spelling = tuple[tuple[str, int], ...]
+"""For each pitch class the letter, and 1, 0 or -1 for a sharp, none or a flat."""
 # The steps that a key signature sharpens, in order; it flattens them from the end.
 _SHARPENED = "FCGDAEB"
+
+
+def spelled(fifths: int) -> Spelling:
+    """How pitch classes are written in a key of so many sharps (flats below 0).
+
+    As a musician would: from three fifths below the tonic of the major key to eight above, which has the raised notes of the
+    minor key. No double sharps or flats.
+
+    Examples
+    --------
+    >>> [spelled(-2)[pitch % 12] for pitch in (66, 70, 63)]  # G minor: its leading tone is F sharp
+    [('F', 1), ('B', -1), ('E', -1)]
+    """
+    low = min(max(fifths - 3, -8), 1)
+    places = {7 * place % 12: place for place in range(low, low + 12)}
+    return tuple((_LETTERS[place % 7], (place + 1) // 7) for _, place in sorted(places.items()))
+
+
+def likely_key(pitches: Iterable[int]) -> int:
+    """The sharps (flats below 0) of the key in whose scale most pitches lie; of several, that with the fewest signs.
+
+    Examples
+    --------
+    >>> likely_key([62, 64, 65, 67, 69, 70, 72])
+    -1
+    """
+    counts = Counter(pitch % 12 for pitch in pitches)
+    return max(
+        range(-6, 7), key=lambda key: (sum(counts[7 * place % 12] for place in range(key - 1, key + 6)), -abs(key))
+    )
+
+
+def octave(pitch: int, alter: int) -> int:
+    """The octave of the letter: that of C flat is the one above it (C4 is MIDI 60)."""
+    return (pitch - alter) // 12 - 1
 
 
 def accidentals(
@@ -35,21 +71,21 @@ def accidentals(
         For each note of the bar: its onset, its staff, its pitch, and whether it is tied from the bar before, which repeats
         no sign.
     spelling
-        `SHARPS` or `FLATS`.
+        Of the pitch classes (see `spelled`).
     fifths
         The key: so many sharps, or flats where it is negative.
 
     Examples
     --------
-    >>> sorted(accidentals([(0, 0, 66, False), (1, 0, 66, False), (2, 0, 65, False), (3, 0, 70, False)], FLATS, -2))
-    [(0, 0, 66)]
+    >>> sorted(accidentals([(0, 0, 66, False), (1, 0, 66, False), (2, 0, 65, False), (3, 0, 70, False)], spelled(-2), -2))
+    [(0, 0, 66), (2, 0, 65)]
     """
     of_key = dict.fromkeys(_SHARPENED[:fifths] if fifths >= 0 else _SHARPENED[fifths:], 1 if fifths >= 0 else -1)
     standing: dict[tuple[int, str, int], int] = {}
     needed = set()
     for onset, staff, pitch, is_tied in sorted(sung):
         step, alter = spelling[pitch % 12]
-        line = (staff, step, pitch // 12 - 1)
+        line = (staff, step, octave(pitch, alter))
         if not is_tied and standing.get(line, of_key.get(step, 0)) != alter:
             needed.add((onset, staff, pitch))
             standing[line] = alter

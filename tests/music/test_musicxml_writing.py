@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
+from xml.etree import ElementTree
 
 import music21
 import muspy
@@ -209,5 +210,35 @@ def test_accidentals_stand_where_the_line_has_not_this_pitch_already() -> None:
         ("1", "E", "natural"),
         ("2", "B", "natural"),
         ("2", "D", "flat"),
-        ("2", "G", "flat"),
+        ("2", "F", "natural"),
+        ("2", "F", "sharp"),
     ]
+
+
+@pytest.mark.parametrize("fifths", range(-7, 8))
+def test_every_pitch_in_every_key(fifths: int) -> None:
+    notes = [muspy.Note(12 * beat, pitch, 12) for beat, pitch in enumerate(range(48, 86))]
+    key = muspy.KeySignature(0, fifths=fifths)
+    root = score(muspy.Music(resolution=12, key_signatures=[key], tracks=[muspy.Track(40, notes=notes)]))
+    text = ElementTree.tostring(root, encoding="unicode")
+    parsed = music21.converter.parse(text, format="musicxml").flatten()
+    assert [note.pitch.midi for note in parsed.notes] == list(range(48, 86))
+    # What is in the key is written without a sign, a raised note of the minor key with a sharp (or a natural).
+    scale = {pitch.name for pitch in music21.key.KeySignature(fifths).getScale().pitches}
+    names = {note.pitch.name for note in parsed.notes}
+    assert scale <= names
+    assert len(names) == 12
+    if -5 <= fifths <= 4:
+        assert music21.key.KeySignature(fifths).asKey("minor").getLeadingTone().name in names
+
+
+def test_without_a_key_notes_are_spelled_as_in_the_likely_one() -> None:
+    for pitches, names in (([67, 70, 74, 75, 66, 67], "G B- D E- F# G"), ([64, 68, 71, 63, 64], "E G# B D# E")):
+        notes = [muspy.Note(12 * beat, pitch, 12) for beat, pitch in enumerate(pitches)]
+        text = ElementTree.tostring(
+            score(muspy.Music(resolution=12, tracks=[muspy.Track(40, notes=notes)])), encoding="unicode"
+        )
+        parsed = music21.converter.parse(text, format="musicxml").flatten()
+        assert " ".join(note.pitch.name for note in parsed.notes) == names
+        assert "<key>" not in text
+        assert "work-title" not in text
