@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runs import quiet_lightning, tiny
 
 import mmt
 from mmt.cli import train as command
 from mmt.corpus.storage import Corpus
 from mmt.training.card import describe
 from mmt.training.train import train
+from runs import quiet_lightning, tiny
 
 pytestmark = quiet_lightning
 ONE = ["trainer.max_steps=1", "trainer.validate_every=1"]

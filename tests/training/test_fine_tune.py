@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import assert_same_weights, quiet_lightning, tiny, validation_losses, weights
 
 import mmt
 from mmt.cli import generate
@@ -18,6 +17,7 @@ from mmt.training.base import read_base
 from mmt.training.fine_tune import choose_recipe, default_output, expectation, fine_tune
 from mmt.training.low_rank import add_low_rank
 from mmt.training.train import train
+from runs import assert_same_weights, quiet_lightning, tiny, validation_losses, weights
 
 pytestmark = quiet_lightning
 FAST = ["trainer.precision=32-true", "trainer.samples=false", "trainer.accelerator=cpu", "network.dropout=0.0"]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from runs import assert_same_weights, logged, quiet_lightning, tiny, validation_losses, weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mmt
@@ -17,6 +16,7 @@ from mmt.training import logs
 from mmt.training.recipe import load_recipe
 from mmt.training.samples import WriteSamples
 from mmt.training.train import train
+from runs import assert_same_weights, logged, quiet_lightning, tiny, validation_losses, weights
 
 pytestmark = quiet_lightning
 SHORT = ["trainer.max_steps=4", "trainer.validate_every=2", "network.dropout=0.2"]

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from runs import assert_same_weights, interrupted_at, quiet_lightning, tiny, validation_losses
 
 from mmt.cli import train as command
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe
 from mmt.training.stopping import TrainingStopped
 from mmt.training.train import train
+from runs import assert_same_weights, interrupted_at, quiet_lightning, tiny, validation_losses
 
 pytestmark = quiet_lightning
 DROPOUT = "network.dropout=0.2"

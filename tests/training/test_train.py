@@ -14,6 +14,16 @@ import lightning
 import numpy as np
 import pytest
 import torch
+
+import mmt
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Limits, ValidationBatches
+from mmt.representation.codes import FIELDS
+from mmt.training.callbacks import WriteCheckpoints
+from mmt.training.loss import losses
+from mmt.training.module import TrainingModule
+from mmt.training.recipe import load_recipe
+from mmt.training.train import _loaders, _Turns, train
 from runs import (
     assert_same_weights,
     free_port,
@@ -25,16 +35,6 @@ from runs import (
     validation_losses,
     weights,
 )
-
-import mmt
-from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Limits, ValidationBatches
-from mmt.representation.codes import FIELDS
-from mmt.training.callbacks import WriteCheckpoints
-from mmt.training.loss import losses
-from mmt.training.module import TrainingModule
-from mmt.training.recipe import load_recipe
-from mmt.training.train import _loaders, _Turns, train
 
 pytestmark = quiet_lightning
 
