@@ -166,7 +166,7 @@ def choose_recipe(
             "validate_every": every,
             "save_every": every,
             "patience": 3,
-            "precision": "bf16-mixed",
+            "precision": "auto",
             "devices": 1,
         },
         "sampling": dict(base.sampling),

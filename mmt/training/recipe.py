@@ -25,7 +25,7 @@ from mmt.representation.codes import Representation
 from mmt.sampling.filters import Filters
 
 OptimizerName = Literal["adam", "adamw"]
-Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"]
 Compat = Literal["authors"] | None
 Section = TypeVar("Section")
 
@@ -129,7 +129,7 @@ class Trainer:
     accumulate: int = 1
     """Batches whose gradients make a step."""
     precision: Precision = "32-true"
-    """Lightning's name of the arithmetic: 32-true, bf16-mixed, …"""
+    """Lightning's name of the arithmetic: 32-true, bf16-mixed, …; auto: bf16-mixed where the device multiplies faster in it."""
     accelerator: str = "auto"
     """auto, cpu, gpu, …"""
     devices: int | str = "auto"

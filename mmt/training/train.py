@@ -8,7 +8,7 @@ import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -208,7 +208,7 @@ def _trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         accumulate_grad_batches=chosen.accumulate,
-        precision=chosen.precision,
+        precision=fast_precision(chosen.accelerator) if chosen.precision == "auto" else chosen.precision,
         accelerator=chosen.accelerator,
         devices=chosen.devices,
         strategy=chosen.strategy,
@@ -221,6 +221,15 @@ def _trainer(
         use_distributed_sampler=False,
         default_root_dir=output,
     )
+
+
+def fast_precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
+    """bf16-mixed on a GPU or a CPU that has units for it; others only imitate it, and take nearly twice as long."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    # Not in every version of torch: what is not known is not there.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16-mixed" if accelerator in ("auto", "cpu") and capabilities.get("amx_bf16") else "32-true"
 
 
 def _loaders(

@@ -126,7 +126,7 @@ def test_single_entries_are_changed() -> None:
         ("trainer.patience=x", "trainer.patience is 'x'; expected int or null"),
         ("trainer=4", "trainer is 4; a section of entries was expected"),
         ("trainer.save_every=0", "save_every is 0"),
-        ("trainer.precision=bf17", "precision is 'bf17'; choose one of 32-true, bf16-mixed"),
+        ("trainer.precision=bf17", "precision is 'bf17'; choose one of auto, 32-true, bf16-mixed"),
         ("trainer.devices=0", "devices is 0; it must be"),
         ("trainer.devices=many", "devices is 'many'; it must be"),
         ("optimizer.lora_rank=0", "lora_rank is 0"),

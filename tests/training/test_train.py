@@ -23,7 +23,7 @@ from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import load_recipe
-from mmt.training.train import _loaders, _Turns, train
+from mmt.training.train import _loaders, _Turns, fast_precision, train
 from runs import (
     assert_same_weights,
     free_port,
@@ -341,3 +341,21 @@ def test_a_run_is_overwritten_if_asked(run: Path, corpus: Path, tmp_path: Path) 
 def test_a_corpus_of_another_representation_is_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"the recipe's resolution is not that of .*; prepare the corpus with"):
         train(tiny("representation.preset=slides"), corpus, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("units", "accelerator", "chosen"),
+    [
+        ({"amx_bf16": True}, "auto", "bf16-mixed"),
+        ({"amx_bf16": True}, "cpu", "bf16-mixed"),
+        ({"amx_bf16": False, "avx512_bf16": True}, "auto", "32-true"),
+        ({"amx_bf16": True}, "mps", "32-true"),
+        ({}, "cpu", "32-true"),
+    ],
+)
+def test_half_precision_is_chosen_where_the_processor_has_units_for_it(
+    units: dict[str, bool], accelerator: str, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert fast_precision(accelerator) == chosen
