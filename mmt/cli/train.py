@@ -152,7 +152,7 @@ def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str
 def _hush(chosen: argparse.Namespace) -> None:
     """What Lightning has to tell of devices and tips is not what a musician waits for. It speaks from its import on."""
     for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.INFO if chosen.debug else logging.ERROR)
+        logging.getLogger(name).setLevel(logging.DEBUG if chosen.debug else logging.ERROR)
 
 
 def _say(chosen: argparse.Namespace, what: str, best: Path) -> None:

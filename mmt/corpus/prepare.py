@@ -73,7 +73,7 @@ class Preparation:
 
 
 def prepare(
-    sources: Sequence[str | PathLike[str]],
+    sources: str | PathLike[str] | Sequence[str | PathLike[str]],
     output: str | PathLike[str],
     *,
     representation: Representation = PAPER,
@@ -101,7 +101,7 @@ def prepare(
 
     Parameters
     ----------
-    sources : sequence of paths
+    sources : path or sequence of paths
         Files, folders (with all below them), zip and tar archives of MIDI, MusicXML, ABC or muspy's JSON and YAML.
     output : path
         The folder to make. It appears whole or not at all.
@@ -153,6 +153,7 @@ def prepare(
     >>> print(outcome)  # doctest: +SKIP
     """
     output = Path(output)
+    sources = [sources] if isinstance(sources, str | PathLike) else sources
     filters = Filters(min_notes, min_beats, max_beats, min_instruments, max_drums)
     _check(output, overwrite, duplicates, work_pattern, shares, time_limit)
     listed = named_splits(splits) if splits is not None else None

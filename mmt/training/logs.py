@@ -6,6 +6,9 @@ import logging
 import netrc
 import os
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,25 @@ def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
     if recipe.trainer.wandb:
         found.append(_wandb(recipe, output))
     return found
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """What Lightning and torch have to tell of devices, tips and each other is not told meanwhile, unless one debugs."""
+    talkers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [talker.level for talker in talkers]
+    with warnings.catch_warnings():
+        # Lightning asks PyTorch a question that PyTorch wants asked otherwise; and reading notes needs no other processes.
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        warnings.filterwarnings("ignore", r"The '(train|val)_dataloader' does not have many workers")
+        for talker in talkers:
+            if not talker.isEnabledFor(logging.DEBUG):
+                talker.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for talker, level in zip(talkers, levels, strict=True):
+                talker.setLevel(level)
 
 
 def _wandb(recipe: Recipe, output: Path) -> Logger:

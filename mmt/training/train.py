@@ -13,7 +13,7 @@ from typing import Any, Literal
 import lightning
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Sampler
@@ -24,8 +24,9 @@ from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.training.base import fitting_weights, read_base
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
-from mmt.training.logs import loggers
+from mmt.training.logs import hushed, loggers
 from mmt.training.module import TrainingModule
+from mmt.training.progress import TrainingBar
 from mmt.training.recipe import Recipe
 from mmt.training.samples import WriteSamples
 from mmt.training.stopping import StopHere, StopSignals, TrainingStopped
@@ -92,7 +93,7 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
         (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
     done = _steps_done(_state(output)) if resume else 0
-    with isolate_rng(), warnings.catch_warnings(), StopSignals() as signals:
+    with isolate_rng(), warnings.catch_warnings(), hushed(), StopSignals() as signals:
         # Batch i is the same whoever draws it and when (see TrainingBatches): the loader needs no state to go on.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer = _trainer(recipe, output, data, signals, progress, done)
@@ -200,7 +201,7 @@ def _trainer(
         callbacks.append(WriteSamples(output / "samples", recipe.seed))
     callbacks.append(SaveState(output / RESUME, chosen.save_every, signals))
     if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
+        callbacks.append(TrainingBar())
     return lightning.Trainer(
         max_steps=chosen.max_steps,
         max_epochs=-1,
@@ -216,7 +217,7 @@ def _trainer(
         logger=loggers(recipe, output, done),
         log_every_n_steps=min(chosen.log_every, chosen.max_steps),
         callbacks=callbacks,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         default_root_dir=output,

@@ -64,6 +64,12 @@ def test_what_a_corpus_holds(music: Path, tmp_path: Path) -> None:
     assert str(outcome).splitlines()[0].startswith("4 of 7 files kept; ")
 
 
+def test_one_source_may_be_named_alone(music: Path, tmp_path: Path) -> None:
+    for name, sources in (("path", music), ("str", str(music)), ("list", [music])):
+        prepare(sources, tmp_path / name)
+    assert content(tmp_path / "path") == content(tmp_path / "str") == content(tmp_path / "list")
+
+
 def test_a_corpus_holds_what_reading_and_encoding_gives(corpus: Corpus, tiny: Path) -> None:
     for place, piece in enumerate(corpus.pieces):
         music = mmt.read(tiny / piece.name)

@@ -19,11 +19,6 @@ from mmt.representation.notes import note_table, raw_notes
 from mmt.training.recipe import load_recipe
 from mmt.training.train import train
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:The '(train|val)_dataloader' does not have many workers"),
-]
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -124,3 +124,31 @@ def test_a_compiled_training_is_read_and_gone_on_with_as_any_other(corpus: Path,
     # Nor does any name in its state say how it was computed.
     train(tiny(*small, "trainer.max_steps=4"), corpus, tmp_path / "run", resume=True)
     assert validation_losses(tmp_path / "run") == pytest.approx(validation_losses(tmp_path / "plain"), rel=1e-4)
+
+
+def test_a_bar_tells_steps_and_losses_and_nothing_else_is_told(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny(*SHORT), corpus, tmp_path / "silent")
+    assert capsys.readouterr() == ("", "")
+    train(tiny(*SHORT), corpus, tmp_path / "run", progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    last = err.split("\r")[-1]
+    assert "Training: 100%" in last
+    assert "4/4" in last
+    shown = float(last.split("valid ")[1].split("]")[0])
+    assert shown == pytest.approx(validation_losses(tmp_path / "run")[-1], abs=1e-3)
+
+
+def test_lightning_is_hushed_for_a_while_unless_one_debugs() -> None:
+    talker = logging.getLogger("lightning.pytorch")
+    before = talker.level
+    try:
+        for level, during in ((logging.INFO, logging.ERROR), (logging.DEBUG, logging.DEBUG)):
+            talker.setLevel(level)
+            with logs.hushed():
+                assert talker.level == during
+            assert talker.level == level
+    finally:
+        talker.setLevel(before)
