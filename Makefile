@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 # Tests start many processes of torch: each has one thread, which waits without spinning. (To write music takes twice as long so.)
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 
-.PHONY: demo test test-fast lint format docs wheel check-wheel pictures clean
+.PHONY: demo test test-fast lint format docs wheel check-wheel pictures notebooks clean
 
 demo: .venv/installed
 	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 7 \
@@ -46,6 +46,12 @@ pictures: .venv/installed
 		-o docs/images/ensemble.png --overwrite
 	for beats in 4 16; do $(BIN)/mmt-generate --continue data/tiny/mayer_quartet_in_g_minor.mid --beats $$beats \
 		--seed 1 --max-beats 48 -o docs/images/continue_$$beats.png --overwrite; done
+	$(BIN)/python docs/images/player.py
+
+# The notebooks with their outputs, from the shipped model. Notebook 4 shows a prepared corpus where there is one.
+notebooks: .venv/installed-dev
+	if [ -d data/open ]; then $(BIN)/mmt-attention --corpus data/open --split test -o out/attention --overwrite; fi
+	$(BIN)/python notebooks/execute.py
 
 clean:
 	rm -rf .venv dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

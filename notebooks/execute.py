@@ -28,17 +28,19 @@ def main(names: list[str]) -> None:
         NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(FOLDER)}}).execute()
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # when it was run
-            cell.get("outputs", [])[:] = _merged(cell.get("outputs", []))
+            cell.get("outputs", [])[:] = _kept(cell.get("outputs", []))
             for output in cell.get("outputs", []):
                 _shrink(output.get("data", {}))
         nbformat.write(notebook, path)
         print(f"{path.name}: {time.monotonic() - began:.0f} s, {path.stat().st_size / 1e6:.2f} MB")
 
 
-def _merged(outputs: list[Any]) -> list[Any]:
-    """What was printed bit by bit in one piece."""
+def _kept(outputs: list[Any]) -> list[Any]:
+    """What was printed bit by bit in one piece, and no bars."""
     kept: list[Any] = []
     for output in outputs:
+        if output.get("name") == "stderr":
+            continue
         if kept and output.output_type == "stream" == kept[-1].output_type and output.name == kept[-1].name:
             kept[-1].text += output.text
         else:

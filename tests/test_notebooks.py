@@ -48,3 +48,5 @@ def test_a_notebook_can_be_read_without_running_it(notebook: Path) -> None:
     assert not [output for output in shown if output["output_type"] == "error"]
     # Nothing of the machine on which it was run.
     assert str(ROOT) not in json.dumps(shown)
+    assert "site-packages" not in json.dumps(shown)
+    assert notebook.stat().st_size < 1_500_000
