@@ -195,8 +195,11 @@ class Index:
 
     def _sort(self, progress: bool) -> dict[str, Places]:
         orders = {}
-        for texture in tqdm((False, True), desc="Sorting notes", disable=not progress):
-            orders["texture" if texture else "parts"] = sort_suffixes(self._rows(texture).tokens)
+        total = sum(piece.length for piece in self.corpus.pieces)
+        with tqdm(total=2 * total, desc="Sorting", unit=" notes", disable=not progress) as bar:
+            for texture in (False, True):
+                orders["texture" if texture else "parts"] = sort_suffixes(self._rows(texture).tokens)
+                bar.update(total)
         if self._path is not None:
             _write(self._path, orders)
         return orders

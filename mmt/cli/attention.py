@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import add_habits, parser, run, wants_progress
+from mmt.cli.common import add_habits, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-attention --corpus data/mine --split test -o out/attention
@@ -42,18 +42,19 @@ def _parser() -> argparse.ArgumentParser:
 def _study(chosen: argparse.Namespace) -> None:
     from mmt.analysis.report import study_corpus
 
-    written = study_corpus(
-        chosen.output,
-        chosen.corpus,
-        checkpoint=chosen.checkpoint,
-        split=None if chosen.split == "all" else chosen.split,
-        n=chosen.n,
-        seed=chosen.seed,
-        level=chosen.level,
-        format=chosen.format,
-        device=chosen.device,
-        overwrite=chosen.overwrite,
-        progress=wants_progress(chosen),
-    )
+    with telling_what_is_kept():
+        written = study_corpus(
+            chosen.output,
+            chosen.corpus,
+            checkpoint=chosen.checkpoint,
+            split=None if chosen.split == "all" else chosen.split,
+            n=chosen.n,
+            seed=chosen.seed,
+            level=chosen.level,
+            format=chosen.format,
+            device=chosen.device,
+            overwrite=chosen.overwrite,
+            progress=wants_progress(chosen),
+        )
     if not chosen.quiet:
         print(f"{chosen.output}: {', '.join(written)}")

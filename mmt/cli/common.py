@@ -10,7 +10,8 @@ import argparse
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UsageError(Exception):
@@ -42,10 +43,10 @@ def run(
     """Parse, run the command, and turn whatever goes wrong into one line and an exit status."""
     # Intermixed: flags may stand between a recipe and its overrides.
     chosen = arguments.parse_intermixed_args(given)
-    # Behind the parser: --help does not wait for NumPy.
-    from mmt.representation.notes import LeftOutWarning
-
     try:
+        # Behind the parser: --help does not wait for NumPy.
+        from mmt.representation.notes import LeftOutWarning
+
         with warnings.catch_warnings():
             if not chosen.debug:
                 warnings.simplefilter("ignore")
@@ -54,7 +55,7 @@ def run(
                 warnings.showwarning = lambda message, *_, **__: print(f"{arguments.prog}: {message}", file=sys.stderr)
             command(chosen)
     except KeyboardInterrupt as stopped:
-        print(f"{arguments.prog}: stopped{f': {stopped}' if str(stopped) else ''}", file=sys.stderr)
+        print(f"{arguments.prog}: stopped: {str(stopped) or 'nothing was written'}", file=sys.stderr)
         # As shells count it: 128 and the number of the signal, which is Ctrl-C's unless it says another.
         return 128 + int(getattr(stopped, "signal", signal.SIGINT))
     except Exception as error:
@@ -63,6 +64,19 @@ def run(
         print(f"{arguments.prog}: error: {_one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
+
+
+@contextmanager
+def telling_what_is_kept(more: str = "") -> Iterator[list[str]]:
+    """If it is stopped within: say `more`, or else which files are kept, of those that were put into the list."""
+    kept: list[str] = []
+    try:
+        yield kept
+    except KeyboardInterrupt as stopped:
+        if str(stopped):  # it says so itself
+            raise
+        listed = f"{', '.join(kept[:3])}{f' and {len(kept) - 3:,} more' if len(kept) > 3 else ''}"
+        raise KeyboardInterrupt(more or (f"{listed} kept" if kept else "nothing was written")) from None
 
 
 def wants_progress(chosen: argparse.Namespace) -> bool:

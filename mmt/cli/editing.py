@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.cli.common import UsageError
+from mmt.cli.common import UsageError, wants_progress
 
 if TYPE_CHECKING:
     from mmt.representation.codes import Events
@@ -91,6 +91,7 @@ def edit_piece(
     from mmt.sampling import edit
 
     names = [name.strip() for name in (chosen.instruments or "").split(",") if name.strip()]
+    drawing = drawing | {"progress": wants_progress(chosen)}
     candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
     if mode == "reorchestrate":
         pieces, report = edit.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **drawing)

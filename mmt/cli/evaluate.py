@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_habits, parser, run, wants_progress
+from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-evaluate --corpus data/mine -o evaluation
@@ -80,22 +80,23 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     if (chosen.output / REPORT).exists() and not chosen.overwrite:
         raise FileExistsError(f"{chosen.output / REPORT} exists already; name another folder, or give --overwrite")
     modes = MODES if chosen.mode is None else [mode for mode in MODES if mode.split(" ")[0] in chosen.mode]
-    found = evaluate_models(
-        chosen.checkpoint or [None],
-        chosen.corpus,
-        chosen.output,
-        split=chosen.split,
-        n=chosen.n,
-        modes=modes,
-        seed=chosen.seed,
-        max_events=chosen.max_events,
-        sampling=chosen.sampling,
-        with_likelihood=chosen.likelihood,
-        with_originality=chosen.originality,
-        stride=chosen.stride,
-        device=chosen.device,
-        progress=wants_progress(chosen),
-    )
+    with telling_what_is_kept(f"what was done is kept in {chosen.output}, and the same command goes on"):
+        found = evaluate_models(
+            chosen.checkpoint or [None],
+            chosen.corpus,
+            chosen.output,
+            split=chosen.split,
+            n=chosen.n,
+            modes=modes,
+            seed=chosen.seed,
+            max_events=chosen.max_events,
+            sampling=chosen.sampling,
+            with_likelihood=chosen.likelihood,
+            with_originality=chosen.originality,
+            stride=chosen.stride,
+            device=chosen.device,
+            progress=wants_progress(chosen),
+        )
     if not chosen.quiet:
         print(found)
         print(f"{chosen.output}: {REPORT}, table.md, table.csv, pieces.csv and pictures")

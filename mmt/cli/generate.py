@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.cli.common import UsageError, add_habits, parser, run, wants_progress
+from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
 from mmt.cli.copying import add_originality, check_originality, tell_originality
 from mmt.cli.drawing import add_controls, add_drawing, per_field, ranges
 from mmt.cli.editing import MODES, add_modes, edit_piece, mode_of
@@ -99,20 +99,22 @@ def _generate(chosen: argparse.Namespace) -> None:
     from mmt.sampling.model import load_model
 
     model = load_model(chosen.checkpoint, device=chosen.device)
-    pieces, like, prompt = _write(chosen, model)
-    prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
-    for files, events in zip(outputs, pieces, strict=True):
-        music = decode(events, like=like, representation=model.representation)
-        for file in files:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if file.suffix == ".txt":
-                file.write_text(to_text(events, representation=model.representation) + "\n", encoding="utf-8")
-            else:
-                write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
-        if not chosen.quiet:
-            print(f"{', '.join(map(str, files))}: {_summary(music)}")
-    if chosen.originality:
-        tell_originality(chosen, pieces, prompt, model.representation)
+    with telling_what_is_kept() as kept:
+        pieces, like, prompt = _write(chosen, model)
+        prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
+        for files, events in zip(outputs, pieces, strict=True):
+            music = decode(events, like=like, representation=model.representation)
+            for file in files:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if file.suffix == ".txt":
+                    file.write_text(to_text(events, representation=model.representation) + "\n", encoding="utf-8")
+                else:
+                    write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
+                kept.append(str(file))
+            if not chosen.quiet:
+                print(f"{', '.join(map(str, files))}: {_summary(music)}")
+        if chosen.originality:
+            tell_originality(chosen, pieces, prompt, model.representation)
 
 
 def _write(chosen: argparse.Namespace, model: Model) -> tuple[list[Events], muspy.Music | None, Prompt | None]:

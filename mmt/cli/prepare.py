@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import add_habits, parser, run, wants_progress
+from mmt.cli.common import add_habits, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-prepare ~/Music/midi -o data/mine
@@ -105,26 +105,27 @@ def _prepare(chosen: argparse.Namespace) -> None:
     from mmt.corpus.splits import SPLITS, read_names
 
     lists = {split: getattr(chosen, f"{split}_names") for split in SPLITS}
-    outcome = prepare(
-        chosen.sources,
-        chosen.output,
-        min_notes=chosen.min_notes,
-        min_beats=chosen.min_beats,
-        max_beats=chosen.max_beats,
-        min_instruments=chosen.min_instruments,
-        max_drums=chosen.max_drums,
-        duplicates=chosen.duplicates,
-        exclude=chosen.exclude,
-        work_pattern=chosen.work_pattern,
-        shares={"valid": chosen.valid, "test": chosen.test},
-        splits={split: read_names(file) for split, file in lists.items() if file} or None,
-        seed=chosen.seed,
-        jobs=chosen.jobs,
-        backend=chosen.backend,
-        scheduler=chosen.scheduler,
-        time_limit=chosen.time_limit,
-        overwrite=chosen.overwrite,
-        progress=wants_progress(chosen),
-    )
+    with telling_what_is_kept("what was read is kept, and the same call goes on"):
+        outcome = prepare(
+            chosen.sources,
+            chosen.output,
+            min_notes=chosen.min_notes,
+            min_beats=chosen.min_beats,
+            max_beats=chosen.max_beats,
+            min_instruments=chosen.min_instruments,
+            max_drums=chosen.max_drums,
+            duplicates=chosen.duplicates,
+            exclude=chosen.exclude,
+            work_pattern=chosen.work_pattern,
+            shares={"valid": chosen.valid, "test": chosen.test},
+            splits={split: read_names(file) for split, file in lists.items() if file} or None,
+            seed=chosen.seed,
+            jobs=chosen.jobs,
+            backend=chosen.backend,
+            scheduler=chosen.scheduler,
+            time_limit=chosen.time_limit,
+            overwrite=chosen.overwrite,
+            progress=wants_progress(chosen),
+        )
     if not chosen.quiet:
         print(f"{chosen.output}: {outcome}")

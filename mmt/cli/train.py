@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_habits, parser, run, wants_progress
+from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-train --fine-tune default my_midis/                     one's own files, from nothing to a model
@@ -25,6 +25,7 @@ then: mmt-generate --checkpoint runs/mine/best -o piece.mid
 
 _OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 _LORA_RANK = 8
+_BEFORE = "the training had not begun; the same command begins anew"
 # Where a process finds its number: as torchrun and Lightning set it, and as SLURM does.
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
@@ -113,15 +114,16 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
         overrides.append(f"optimizer.lora_rank={chosen.lora}")
     if chosen.exclude:
         overrides.append(f"data.exclude={_yaml_list(chosen.exclude)}")
-    best = train(
-        load_recipe(named[0], overrides),
-        chosen.corpus,
-        chosen.output,
-        start_from=chosen.start_from,
-        resume=chosen.resume,
-        overwrite=chosen.overwrite,
-        progress=wants_progress(chosen),
-    )
+    with telling_what_is_kept(_BEFORE):
+        best = train(
+            load_recipe(named[0], overrides),
+            chosen.corpus,
+            chosen.output,
+            start_from=chosen.start_from,
+            resume=chosen.resume,
+            overwrite=chosen.overwrite,
+            progress=wants_progress(chosen),
+        )
     _say(chosen, f"{best}: the best checkpoint", best)
 
 
@@ -132,20 +134,21 @@ def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str
     if chosen.start_from is not None:
         raise UsageError("--from and --fine-tune both name a model to begin with; give one")
     sources = [*([chosen.corpus] if chosen.corpus is not None else []), *map(Path, named)]
-    done = fine_tune(
-        chosen.fine_tune,
-        sources,
-        chosen.output,
-        lora_rank=chosen.lora,
-        overrides=overrides,
-        exclude=chosen.exclude,
-        seed=chosen.seed or 0,
-        jobs=-1,
-        resume=chosen.resume,
-        overwrite=chosen.overwrite,
-        progress=wants_progress(chosen),
-        say=None if chosen.quiet else print,
-    )
+    with telling_what_is_kept(_BEFORE):
+        done = fine_tune(
+            chosen.fine_tune,
+            sources,
+            chosen.output,
+            lora_rank=chosen.lora,
+            overrides=overrides,
+            exclude=chosen.exclude,
+            seed=chosen.seed or 0,
+            jobs=-1,
+            resume=chosen.resume,
+            overwrite=chosen.overwrite,
+            progress=wants_progress(chosen),
+            say=None if chosen.quiet else print,
+        )
     _say(chosen, str(done), done.checkpoint)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from mmt.model.network import Network
 from mmt.model.packing import pack
@@ -48,11 +49,13 @@ def write_around(
     candidates: int,
     filters: Filters,
     bounds: Bounds,
+    progress: bool = False,
 ) -> Events:
     """A piece with all held notes (n, 6), and others of the instruments that the opening declares besides theirs."""
     network, random = pack(network), Random(stream)
     piece = np.asarray(opening)
-    for beat in range(1, bounds.max_beats + 1):
+    beats = range(1, bounds.max_beats + 1)
+    for beat in tqdm(beats, unit=" beats", desc="Writing", disable=not progress, delay=1):
         within = replace(bounds, first_beat=beat - 1)
         block = [tuple(note) for note in held[held[:, BEAT] == beat].tolist()]
         written = _write_beat(

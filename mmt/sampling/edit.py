@@ -45,11 +45,13 @@ class Orchestration:
 def reorchestrate(
     model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[True], n: int = ..., seed: int | None = ...,
     temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
+    progress: bool = ...,
 ) -> tuple[list[Events], Orchestration]: ...  # fmt: skip
 @overload
 def reorchestrate(
     model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[False] = ..., n: int = ..., seed: int | None = ...,
     temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
+    progress: bool = ...,
 ) -> list[Events]: ...  # fmt: skip
 def reorchestrate(
     model: Model,
@@ -64,6 +66,7 @@ def reorchestrate(
     min_p: PerField = None,
     ranges: Ranges = False,
     report: bool = False,
+    progress: bool = False,
 ) -> list[Events] | tuple[list[Events], Orchestration]:
     """Keep the notes of a piece, and give them to other instruments.
 
@@ -72,7 +75,7 @@ def reorchestrate(
     piece : array_like of int, (n, 6)
     instruments : sequence of str or int
         Who may play: names or MIDI program numbers.
-    n, seed, temperature, top_k, top_p, min_p, ranges
+    n, seed, temperature, top_k, top_p, min_p, ranges, progress
         As for `Model.generate`.
     report : bool
         Whether to return an `Orchestration` too. Where several instruments play one note in unison and fewer can play it now,
@@ -112,7 +115,7 @@ def reorchestrate(
     groups = [(tuple(place), count) for place, count in zip(places.tolist(), kept.tolist(), strict=True)]
     filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
     writers = [Orchestrator(stream, groups, players, filters) for stream in streams_of(n, seed)]
-    pieces = write_held(model.network, opening, writers, _bounds(opening, int(kept.sum()), notes))
+    pieces = write_held(model.network, opening, writers, _bounds(opening, int(kept.sum()), notes), progress=progress)
     return (pieces, Orchestration(len(notes), int(kept.sum()), int((counts - kept).sum()))) if report else pieces
 
 
@@ -131,6 +134,7 @@ def reharmonise(
     allow: Pitches = None,
     exclude: Pitches = None,
     ranges: Ranges = False,
+    progress: bool = False,
 ) -> list[Events]:
     """Keep a piece but for the pitches of one instrument, whose rhythm stays.
 
@@ -142,7 +146,7 @@ def reharmonise(
     piece : array_like of int, (n, 6)
     instrument : str or int
         One that plays in the piece.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
         As for `Model.generate`.
 
     Raises
@@ -182,7 +186,7 @@ def reharmonise(
     opening = frame_of(piece, representation)
     filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
     writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams_of(n, seed)]
-    return write_held(model.network, opening, writers, _bounds(opening, len(notes), notes))
+    return write_held(model.network, opening, writers, _bounds(opening, len(notes), notes), progress=progress)
 
 
 def accompany(
@@ -202,6 +206,7 @@ def accompany(
     allow: Pitches = None,
     exclude: Pitches = None,
     ranges: Ranges = False,
+    progress: bool = False,
 ) -> list[Events]:
     """Hold the parts of one or several instruments, and write others around them.
 
@@ -219,7 +224,7 @@ def accompany(
         Who accompanies. Default: the other instruments of the piece.
     candidates : int
         How often each beat is written. 1 follows the held part; the more, the better it fits, and the longer it takes.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
         As for `Model.generate`; they bind new notes.
 
     Raises
@@ -254,7 +259,16 @@ def accompany(
     bounds = Bounds(len(opening) + 64 * len(kept) + 1024, int(kept[-1, BEAT]), controls=controls)
     filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
     return [
-        write_around(model.network, opening, kept, stream, candidates=candidates, filters=filters, bounds=bounds)
+        write_around(
+            model.network,
+            opening,
+            kept,
+            stream,
+            candidates=candidates,
+            filters=filters,
+            bounds=bounds,
+            progress=progress,
+        )
         for stream in streams_of(n, seed)
     ]
 

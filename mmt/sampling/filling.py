@@ -34,6 +34,7 @@ def fill(
     allow: Pitches = None,
     exclude: Pitches = None,
     ranges: Ranges = False,
+    progress: bool = False,
 ) -> list[Events]:
     """Write a stretch of beats anew, between a beginning and an end that stay.
 
@@ -46,7 +47,7 @@ def fill(
         The beats from_beat … to_beat - 1 are written anew (the first beat is 0).
     candidates : int
         How many are written for each piece. The more, the better the join, and the longer it takes.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
         As for `Model.generate`.
 
     Raises
@@ -79,7 +80,7 @@ def fill(
         seeds = np.random.SeedSequence((base, number)).generate_state(candidates).tolist()
         gaps = model.generate(
             prompt, seed=seeds, max_beats=to_beat, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-            scale=scale, allow=allow, exclude=exclude, ranges=ranges,
+            scale=scale, allow=allow, exclude=exclude, ranges=ranges, progress=progress,
         )  # fmt: skip
         joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
         scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]

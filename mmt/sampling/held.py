@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
+from tqdm import tqdm
 
 from mmt.model.network import Network
 from mmt.model.packing import pack
@@ -63,8 +65,18 @@ class Writer:
 
 
 @torch.inference_mode()
-def write_held(network: Network, opening: Events, writers: Sequence[Writer], bounds: Bounds) -> list[Events]:
+def write_held(
+    network: Network, opening: Events, writers: Sequence[Writer], bounds: Bounds, *, progress: bool = False
+) -> list[Events]:
     """Let each writer go on from the opening to its end; returns whole pieces."""
+    most = (bounds.max_events - len(opening) - 1) * len(writers)
+    with tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
+        return _write(network, opening, writers, bounds, bar)
+
+
+def _write(
+    network: Network, opening: Events, writers: Sequence[Writer], bounds: Bounds, bar: tqdm[Any]
+) -> list[Events]:
     network, device = pack(network), next(network.parameters()).device
     window = AnchoredWindow(network, len(writers), bounds)
     pieces: list[list[Codes]] = [[] for _ in writers]
@@ -86,6 +98,7 @@ def write_held(network: Network, opening: Events, writers: Sequence[Writer], bou
             if rows:
                 window.keep(torch.tensor(going, device=device))
         latest = torch.tensor(events, device=device)[:, None] if events else latest
+        bar.update(len(events))
     end = [(END_OF_SONG, 0, 0, 0, 0, 0)]
     return [np.concatenate([np.asarray(opening), np.array(piece + end, np.int64)]) for piece in pieces]
 

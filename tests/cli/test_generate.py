@@ -13,7 +13,7 @@ import pytest
 
 import mmt
 from mmt.cli.generate import main
-from mmt.music import fluidsynth
+from mmt.music import files, fluidsynth
 from mmt.music.audio import carried_soundfont
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
@@ -161,6 +161,33 @@ def test_editing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 def test_quiet_prints_nothing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate(checkpoint, "-o", tmp_path / "a.mid", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("finished", "said"), [(0, "nothing was written"), (1, "1.mid kept"), (5, "1.mid, 2.mid, 3.mid and 2 more kept")]
+)
+def test_ctrl_c_says_what_is_kept(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    finished: int,
+    said: str,
+) -> None:
+    written: list[Path] = []
+    write = files.write
+
+    def write_or_stop(path: Path, *music: object, **options: object) -> None:
+        if len(written) == finished:
+            raise KeyboardInterrupt
+        write(path, *music, **options)  # type: ignore[arg-type]
+        written.append(path)
+
+    monkeypatch.setattr(files, "write", write_or_stop)
+    monkeypatch.chdir(tmp_path)
+    assert generate(checkpoint, "-o", ".", "-n", 6, "--max-events", 16) == 130
+    assert error_of(capsys) == f"mmt-generate: stopped: {said}"
+    assert len(list(tmp_path.glob("*.mid"))) == finished
 
 
 def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
