@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from mmt.model.network import Network
 
 SIZES = (5, 17, 5, 21, 7, 9)
 POSITIONS: tuple[Positions, ...] = ("absolute", "rotary", "none")
-HEADS: tuple[Heads, ...] = ("independent", "chain")
+HEADS: tuple[Heads, ...] = get_args(Heads)
 
 every_kind = pytest.mark.parametrize(
     ("positions", "output"), [(positions, output) for positions in POSITIONS for output in HEADS]

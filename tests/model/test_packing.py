@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
 
 from mmt.model.cache import Cache
-from mmt.model.config import NetworkConfig
+from mmt.model.config import Heads, NetworkConfig
 from mmt.model.network import Network
 from mmt.model.packing import PackedLinear, _is_packable, pack
 
@@ -33,7 +35,7 @@ needs_packing = pytest.mark.skipif(not _is_packable(torch.zeros(1)), reason="tor
 
 @needs_packing
 @pytest.mark.parametrize("positions", ["absolute", "rotary", "none"])
-@pytest.mark.parametrize("output", ["independent", "chain"])
+@pytest.mark.parametrize("output", get_args(Heads))
 def test_packed_or_not_the_logits_are_the_same(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(3)
     packed = pack(network)
