@@ -185,11 +185,14 @@ def _as_played(written: Sequence[dict[int, Value]], played: Iterable[tuple[int, 
 def _metadata(root: Element) -> muspy.Metadata:
     import muspy
 
-    title = root.findtext("work/work-title") or root.findtext("movement-title")
-    creators = [(element.text or "").strip() for element in root.findall("identification/creator")]
+    # A song of a cycle has both.
+    titles = [" ".join((root.findtext(name) or "").split()) for name in ("work/work-title", "movement-title")]
+    # The composer before who wrote the words or made the file.
+    creators = sorted(root.findall("identification/creator"), key=lambda element: element.get("type") != "composer")
+    names = [(element.text or "").strip() for element in creators]
     return muspy.Metadata(
-        title=" ".join(title.split()) if title else None,
-        creators=[creator for creator in creators if creator],
+        title=": ".join(dict.fromkeys(title for title in titles if title)) or None,
+        creators=[name for name in names if name],
         copyright=root.findtext("identification/rights"),
         source_format="musicxml",
     )

@@ -105,8 +105,8 @@ def score(music: muspy.Music) -> Element:
     if music.metadata.title:
         _text(SubElement(root, "work"), "work-title", music.metadata.title)
     identification = SubElement(root, "identification")
-    for creator in music.metadata.creators:
-        _text(identification, "creator", creator, type="composer")
+    for place, creator in enumerate(music.metadata.creators):
+        _text(identification, "creator", creator, **({} if place else {"type": "composer"}))
     if music.metadata.copyright:
         _text(identification, "rights", music.metadata.copyright)
     part_list = SubElement(root, "part-list")

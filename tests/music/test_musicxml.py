@@ -129,6 +129,16 @@ def test_keys_and_times(tmp_path: Path) -> None:
     assert [(time.time, time.numerator, time.denominator) for time in music.time_signatures] == [(0, 5, 8)]
 
 
+def test_titles_and_the_composer_first(tmp_path: Path) -> None:
+    head = (
+        "<work><work-title>A cycle</work-title></work><movement-title>Its\n song</movement-title><identification>"
+        '<creator type="lyricist">Words</creator><creator type="composer">Notes</creator></identification>'
+    )
+    music = read(tmp_path, part(f"<measure>{attributes()}{note('C', 2)}</measure>"), head=head)
+    assert music.metadata.title == "A cycle: Its song"
+    assert music.metadata.creators == ["Notes", "Words"]
+
+
 def test_tempos_and_dynamics(tmp_path: Path) -> None:
     metronome = "<direction><direction-type><metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>60</per-minute>"
     metronome += "</metronome></direction-type></direction>"

@@ -76,7 +76,7 @@ def music() -> muspy.Music:
     violin = [muspy.Note(0, 60, 30, 80), muspy.Note(0, 64, 30, 80), muspy.Note(30, 61, 4), muspy.Note(34, 62, 86)]
     drums = [muspy.Note(12 * beat, 36 + beat % 2, 6) for beat in range(8)]
     return muspy.Music(
-        metadata=muspy.Metadata(title="Zwei & drei", creators=["Müller"], copyright="CC0"),
+        metadata=muspy.Metadata(title="Zwei & drei", creators=["Müller", "Meier"], copyright="CC0"),
         resolution=12,
         tempos=[muspy.Tempo(0, 96.5), muspy.Tempo(40, 60.0)],
         time_signatures=[muspy.TimeSignature(0, 3, 4), muspy.TimeSignature(72, 6, 8)],
@@ -91,7 +91,11 @@ def music() -> muspy.Music:
 def test_marks_and_names_are_read_back(tmp_path: Path, music: muspy.Music) -> None:
     write_musicxml(tmp_path / "piece.musicxml", music)
     copy = read_musicxml(tmp_path / "piece.musicxml")
-    assert (copy.metadata.title, copy.metadata.creators, copy.metadata.copyright) == ("Zwei & drei", ["Müller"], "CC0")
+    assert (copy.metadata.title, copy.metadata.creators, copy.metadata.copyright) == (
+        "Zwei & drei",
+        ["Müller", "Meier"],
+        "CC0",
+    )
     assert copy.tempos == music.tempos
     assert copy.time_signatures == music.time_signatures
     assert [(key.root, key.mode, key.fifths) for key in copy.key_signatures] == [(10, "major", -2)]
