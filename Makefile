@@ -50,7 +50,8 @@ pictures: .venv/installed
 
 # The notebooks with their outputs, from the shipped model. Notebook 4 shows a prepared corpus where there is one.
 notebooks: .venv/installed-dev
-	if [ -d data/open ]; then $(BIN)/mmt-attention --corpus data/open --split test -o out/attention --overwrite; fi
+	rm -rf out/attention
+	if [ -d data/open ]; then $(BIN)/mmt-attention --corpus data/open --split test -o out/attention; fi
 	$(BIN)/python notebooks/execute.py
 
 clean:
