@@ -192,8 +192,8 @@ class Attention(nn.Module):
         split = self.queries_keys_values(inputs).view(batch, length, 3, self.heads, self.head_dim)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
         if rotation is not None:
-            queries, keys = _rotate(queries, rotation), _rotate(keys, rotation)
-            values = _rotate(values, rotation) if self.rotary_values else values
+            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
+            values = rotate(values, rotation) if self.rotary_values else values
         return queries, keys, values
 
 
@@ -224,7 +224,7 @@ def _rotation(places: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rota
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def _rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
+def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
     cosine, sine = rotation
     turning, still = vectors[..., : cosine.shape[-1]], vectors[..., cosine.shape[-1] :]
     first, second = turning.chunk(2, dim=-1)

@@ -7,11 +7,13 @@ piece is the same, to the last bit, alone and among many. Shapes as in `mmt.mode
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from mmt.model.network import Network
+from mmt.model.cache import Cache
+from mmt.model.network import Block, Network, Rotation, rotate
 
 # The number of rows that the blocks are made for; any number of rows may be multiplied.
 _ROWS = 64
@@ -37,6 +39,9 @@ def pack(network: Network) -> Network:
             # One that somebody looks into or changes (hooks) stays what it is.
             if type(child) is nn.Linear and not child._forward_hooks and not child._forward_pre_hooks:
                 setattr(module, name, PackedLinear(child))
+    for layer, block in enumerate(packed.blocks):
+        if not any(module._forward_hooks or module._forward_pre_hooks for module in block.modules()):
+            packed.blocks[layer] = PackedBlock(block)  # type: ignore[arg-type]
     return packed
 
 
@@ -50,10 +55,57 @@ class PackedLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         rows = inputs.reshape(-1, inputs.shape[-1])
-        if len(rows) == 1:
-            # One row alone would take another road, and be added up in another order.
-            return _linear(torch.cat((rows, rows)), self.weight, self.bias)[:1].view(*inputs.shape[:-1], -1)
-        return _linear(rows, self.weight, self.bias).view(*inputs.shape[:-1], -1)
+        return self.of_rows(_two_at_least(rows))[: len(rows)].view(*inputs.shape[:-1], -1)
+
+    def of_rows(self, rows: Tensor, *, gelu: bool = False, added: Tensor | None = None) -> Tensor:
+        """The map of two rows or more, behind it the GELU, or something added."""
+        if added is not None:
+            return torch.ops.mkldnn._linear_pointwise.binary(rows, added, self.weight, self.bias, "add")  # type: ignore[no-any-return]
+        after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, *after)  # type: ignore[no-any-return]
+
+
+class PackedBlock(nn.Module):
+    """A block that takes one new event of each piece in a few steps, and everything else as it always was."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.block = block
+        # Packed by now, which a type checker cannot know.
+        self.queries_keys_values = cast(PackedLinear, block.attention.queries_keys_values)
+        self.out = cast(PackedLinear, block.attention.out)
+        self.expand = cast(PackedLinear, block.feed_forward.expand)
+        self.contract = cast(PackedLinear, block.feed_forward.contract)
+
+    def forward(
+        self, stream: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        if cache is None or stream.shape[1] > 1:
+            return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
+        return self._one_event(stream[:, 0], rotation, cache, layer)[:, None]
+
+    def _one_event(self, rows: Tensor, rotation: Rotation | None, cache: Cache, layer: int) -> Tensor:
+        """What (batch, dim) becomes, each map with what follows it in one step."""
+        attention, batch = self.block.attention, len(rows)
+        rows = _two_at_least(rows)
+        split = self.queries_keys_values.of_rows(_norm(self.block.attention_norm, rows))[:batch]
+        queries, keys, values = split.view(batch, 3, attention.heads, 1, attention.head_dim).unbind(1)
+        if rotation is not None:
+            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
+            values = rotate(values, rotation) if attention.rotary_values else values
+        attended = cache.attend(layer, queries, keys, values).view(batch, -1)
+        rows = self.out.of_rows(_two_at_least(attended), added=rows)
+        expanded = self.expand.of_rows(_norm(self.block.feed_forward_norm, rows), gelu=True)
+        return self.contract.of_rows(expanded, added=rows)[:batch]
+
+
+def _norm(norm: nn.LayerNorm, rows: Tensor) -> Tensor:
+    return torch.layer_norm(rows, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
+def _two_at_least(rows: Tensor) -> Tensor:
+    """One row alone would take another road through oneDNN, and be added up in another order."""
+    return torch.cat((rows, rows)) if len(rows) == 1 else rows
 
 
 def _is_packable(weights: Tensor) -> bool:
@@ -66,8 +118,3 @@ def _is_packable(weights: Tensor) -> bool:
 def _packed(weight: Tensor) -> Tensor:
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
     return packed
-
-
-def _linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
-    return out
