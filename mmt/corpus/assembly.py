@@ -1,7 +1,7 @@
-"""The last step of a preparation: finished shards become a corpus. They are read one after the other, a few times over.
+"""The last step of a preparation: finished shards become a corpus. They are read one after the other, twice over.
 
-First what concerns all pieces is decided, by a few numbers a piece: doubles and splits. Then table, notes and report are
-written as they come.
+First what concerns all pieces is decided, by a few numbers a piece: doubles and splits. Then table, notes and the list of
+what is left out are written as they come.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from mmt.corpus.shards import Row, Shard, listed_sources, read_notes, read_rows, short_hash
 from mmt.corpus.sources import Source
-from mmt.corpus.splits import draw_splits, work_of
+from mmt.corpus.splits import SPLITS, draw_splits, work_of
 from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, Piece, write_description, write_pieces
 from mmt.representation.codes import Representation
-from mmt.representation.notes import NOTE_DTYPE, Report
+from mmt.representation.notes import NOTE_DTYPE, NoteTable, Report
 
 DUPLICATES = ("keep", "files", "notes")
 _DOUBLES = ("", "the same file as an earlier one", "the same notes as an earlier one, transposed or not")
 
 Shards = Callable[[], Iterator[Shard]]
+Hashes = npt.NDArray[np.uint64]
 Doubles = npt.NDArray[np.uint8]
 
 
@@ -84,17 +85,22 @@ def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, represen
     ValueError
         If no piece is kept.
     """
-    doubles = _doubles(shards, choice.duplicates)
-    splits, total = _splits_and_notes(shards, doubles, choice)
-    tally = Tally(reasons=Counter(_kind(reason) for _, reason in _left_out(parts, shards, doubles)))
-    if not splits:
-        name, reason = next(_left_out(parts, shards, doubles))
+    survey = _survey(shards, choice)
+    doubles = _doubles(survey, choice.duplicates)
+    kept = survey.usable & (doubles == 0)
+    tally, skipped = Tally(), parts / "skipped.jsonl"
+    with (folder / NOTES).open("wb") as notes, skipped.open("w", encoding="utf-8") as left_out:
+        notes.write(_header(int(survey.lengths[kept].sum())))
+        for reason, source in listed_sources(parts):
+            if reason:
+                _leave_out(source, reason, left_out, tally)
+        outcomes = _outcomes(shards, doubles, left_out, tally)
+        write_pieces(folder / PIECES, _pieces(outcomes, _splits(survey, kept, choice), notes, tally))
+    if not tally.kept:
+        name, reason = next(_lines(skipped))
         raise ValueError(f"none of {tally.reasons.total():,} files is usable; the first, {name}: {reason}")
-    with (folder / NOTES).open("wb") as notes:
-        notes.write(_header(total))
-        write_pieces(folder / PIECES, _pieces(shards, doubles, splits, notes, tally))
     write_description(folder / CORPUS, representation)
-    _write_report(folder / REPORT, tally, _left_out(parts, shards, doubles))
+    _write_report(folder / REPORT, tally, _lines(skipped))
     return tally
 
 
@@ -106,59 +112,93 @@ def _header(length: int) -> bytes:
     return header.getvalue()
 
 
-def _doubles(shards: Shards, duplicates: str) -> Doubles:
-    """For each file that was read whether it is left out as a double, and of what kind: an index of `_DOUBLES`."""
-    if duplicates == DUPLICATES[0]:
-        return np.zeros(sum(len(shard.sources) for shard in shards()), np.uint8)
-    usable, files, notes = array("B"), array("Q"), array("Q")
+@dataclass(frozen=True)
+class _Survey:
+    """What must be known of all files that were read before the first can be written: arrays, a number a file."""
+
+    usable: npt.NDArray[np.bool_]
+    lengths: npt.NDArray[np.int64]
+    contents: Hashes
+    fingerprints: Hashes
+    works: Hashes
+    listed: npt.NDArray[np.uint8]
+    """The place of its split in `SPLITS`, where splits are listed."""
+
+
+def _survey(shards: Shards, choice: Choice) -> _Survey:
+    usable, listed = array("B"), array("B")
+    lengths, contents, fingerprints, works = array("q"), array("Q"), array("Q"), array("Q")
     for shard in shards():
-        for row in read_rows(shard.file):
+        for source, row in zip(shard.sources, read_rows(shard.file), strict=True):
             usable.append(not row.reason)
-            files.append(int(row.sha256[:16] or "0", 16))
-            notes.append(int(row.fingerprint or "0", 16))
-    doubles = np.zeros(len(usable), np.uint8)
-    left = np.flatnonzero(usable)
-    for kind, facts in ((1, files), (2, notes))[: DUPLICATES.index(duplicates)]:
+            lengths.append(row.length)
+            contents.append(int(row.sha256[:16] or "0", 16))
+            fingerprints.append(int(row.fingerprint or "0", 16))
+            if choice.listed is None:
+                works.append(short_hash(source.work or work_of(source.name, choice.work_pattern)))
+            else:
+                listed.append(SPLITS.index(choice.listed.get(source.name) or choice.listed[""]))
+    return _Survey(
+        np.asarray(usable, bool),
+        np.asarray(lengths, np.int64),
+        np.asarray(contents, np.uint64),
+        np.asarray(fingerprints, np.uint64),
+        np.asarray(works, np.uint64),
+        np.asarray(listed, np.uint8),
+    )
+
+
+def _doubles(survey: _Survey, duplicates: str) -> Doubles:
+    """For each file that was read whether it is left out as a double, and of what kind: an index of `_DOUBLES`."""
+    doubles = np.zeros(len(survey.usable), np.uint8)
+    left = np.flatnonzero(survey.usable)
+    for kind, facts in ((1, survey.contents), (2, survey.fingerprints))[: DUPLICATES.index(duplicates)]:
         again = np.ones(len(left), bool)
-        again[np.unique(np.asarray(facts, np.uint64)[left], return_index=True)[1]] = False
+        again[np.unique(facts[left], return_index=True)[1]] = False
         doubles[left[again]] = kind
         left = left[~again]
     return doubles
 
 
-def _splits_and_notes(shards: Shards, doubles: Doubles, choice: Choice) -> tuple[list[str], int]:
-    """The split of each piece that is kept, and how many notes all of them have."""
-    total = 0
-    works, fingerprints = array("Q"), array("Q")
-    listed: list[str] = []
-    for source, row, reason in _outcomes(shards, doubles):
-        if reason:
-            continue
-        total += row.length
-        if choice.listed is not None:
-            listed.append(choice.listed.get(source.name) or choice.listed[""])
-        else:
-            works.append(short_hash(source.work or work_of(source.name, choice.work_pattern)))
-            fingerprints.append(int(row.fingerprint, 16))
-    if choice.listed is not None or not works:
-        return listed, total
-    columns = np.asarray(works, np.uint64), np.asarray(fingerprints, np.uint64)
-    return draw_splits(*columns, choice.shares, choice.seed), total
+def _splits(survey: _Survey, kept: npt.NDArray[np.bool_], choice: Choice) -> Iterator[str]:
+    """The split of each piece that is kept."""
+    if not kept.any():
+        return iter(())
+    if choice.listed is not None:
+        return (SPLITS[place] for place in survey.listed[kept])
+    return iter(draw_splits(survey.works[kept], survey.fingerprints[kept], choice.shares, choice.seed))
 
 
-def _pieces(shards: Shards, doubles: Doubles, splits: Sequence[str], notes: BinaryIO, tally: Tally) -> Iterator[Piece]:
+def _outcomes(
+    shards: Shards, doubles: Doubles, left_out: TextIO, tally: Tally
+) -> Iterator[tuple[Source, Row, NoteTable]]:
+    """The files that are kept, with their notes; the others are written to `left_out` on the way."""
+    kinds = iter(doubles)
+    for shard in shards():
+        table, end = read_notes(shard.file), 0
+        for source, row in zip(shard.sources, read_rows(shard.file), strict=True):
+            end += row.length
+            reason = _DOUBLES[next(kinds)] or row.reason
+            if reason:
+                _leave_out(source, reason, left_out, tally)
+            else:
+                yield source, row, table[end - row.length : end]
+
+
+def _pieces(
+    outcomes: Iterator[tuple[Source, Row, NoteTable]], splits: Iterator[str], notes: BinaryIO, tally: Tally
+) -> Iterator[Piece]:
     """The rows of the pieces that are kept; their notes are written on the way."""
-    left = iter(splits)
-    for shard, part in _parts(shards, doubles):
-        table = read_notes(shard.file)
-        if any(reason and row.length for _, row, reason in part):
-            table = table[np.repeat([not reason for _, _, reason in part], [row.length for _, row, _ in part])]
+    for source, row, table in outcomes:
+        piece = _piece(source, row, tally.kept_notes, next(splits))
         notes.write(table.data)
-        for source, row, reason in part:
-            if not reason:
-                piece = _piece(source, row, tally.kept_notes, next(left))
-                tally.keep(piece, row)
-                yield piece
+        tally.keep(piece, row)
+        yield piece
+
+
+def _leave_out(source: Source, reason: str, left_out: TextIO, tally: Tally) -> None:
+    tally.reasons[_kind(reason)] += 1
+    left_out.write(json.dumps([source.name, reason]) + "\n")
 
 
 def _piece(source: Source, row: Row, offset: int, split: str) -> Piece:
@@ -176,24 +216,10 @@ def _piece(source: Source, row: Row, offset: int, split: str) -> Piece:
     )
 
 
-def _parts(shards: Shards, doubles: Doubles) -> Iterator[tuple[Shard, list[tuple[Source, Row, str]]]]:
-    """Of each shard, of each of its files: source, row, and why it is left out, "" if it is kept."""
-    first = 0
-    for shard in shards():
-        kinds = doubles[first : first + len(shard.sources)]
-        first += len(shard.sources)
-        rows = zip(shard.sources, read_rows(shard.file), kinds, strict=True)
-        yield shard, [(source, row, row.reason or _DOUBLES[kind]) for source, row, kind in rows]
-
-
-def _outcomes(shards: Shards, doubles: Doubles) -> Iterator[tuple[Source, Row, str]]:
-    return (outcome for _, part in _parts(shards, doubles) for outcome in part)
-
-
-def _left_out(parts: Path, shards: Shards, doubles: Doubles) -> Iterator[tuple[str, str]]:
-    """(name, reason) of each file that is left out, first those that were not even read."""
-    yield from ((source.name, reason) for reason, source in listed_sources(parts) if reason)
-    yield from ((source.name, reason) for source, _, reason in _outcomes(shards, doubles) if reason)
+def _lines(skipped: Path) -> Iterator[tuple[str, str]]:
+    """(name, reason) of each file that is left out."""
+    with skipped.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
 def _kind(reason: str) -> str:

@@ -123,12 +123,12 @@ def shards(folder: Path, settings: object) -> Iterator[Shard]:
 def write_shard(file: Path, outcomes: Sequence[Outcome], representation: Representation) -> None:
     """Write what became of a shard's files; the file appears whole."""
     rows = json.dumps([list(vars(_row(outcome, representation)).values()) for outcome in outcomes]).encode()
-    notes = np.concatenate([outcome.table for outcome in outcomes])
+    notes = sum(len(outcome.table) for outcome in outcomes)
     unfinished = file.with_suffix(".tmp")
     try:
         with unfinished.open("wb") as target:
-            target.write(_SIZES.pack(len(rows), len(notes)) + rows)
-            target.write(notes.data)
+            target.write(_SIZES.pack(len(rows), notes) + rows)
+            target.writelines(outcome.table.data for outcome in outcomes)
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
