@@ -11,14 +11,13 @@ way, goes on with the next call. What is held in memory is a few dozen bytes a f
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import tee
@@ -37,6 +36,7 @@ from mmt.corpus.shards import Shard, list_sources, shards, suffix, write_shard
 from mmt.corpus.sources import Source, find_sources, read_sources
 from mmt.corpus.splits import check_shares, named_splits
 from mmt.corpus.storage import CORPUS, REPORT
+from mmt.corpus.working_folder import working_folder
 from mmt.music.files import READABLE
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import Report
@@ -144,7 +144,7 @@ def prepare(
         If there is no music in the sources, or none of it is usable; if a split names a file that is not there, or a
         pattern excludes nothing.
     OSError
-        If the disk is full: the next call goes on.
+        If the disk is full: the next call goes on. If another call with the same output is at work (`BlockingIOError`).
 
     Examples
     --------
@@ -159,7 +159,7 @@ def prepare(
     listed = named_splits(splits) if splits is not None else None
     choice = Choice(duplicates, work_pattern, shares, seed, listed)
     settings = [representation.to_dict(), asdict(filters), time_limit]
-    with _working_folder(output) as parts:
+    with working_folder(output) as parts:
         count = _list(parts, sources, exclude, listed)
         planned = partial(shards, parts, settings)
         read = partial(read_piece, representation=representation, filters=filters)
@@ -200,32 +200,6 @@ def _check_pattern(pattern: str) -> None:
         raise ValueError(f"work_pattern {pattern!r} is no regular expression: {error}") from error
     if not groups:
         raise ValueError(f"work_pattern {pattern!r} has no group; put the part that names the work in parentheses")
-
-
-@contextmanager
-def _working_folder(output: Path) -> Iterator[Path]:
-    """The folder of finished shards: it stays if the work is stopped, not if the user has to ask for something else."""
-    parts = output.absolute().parent / f".{output.absolute().name}-parts"
-    made = [folder for folder in parts.parents if not folder.exists()]
-    parts.mkdir(parents=True, exist_ok=True)
-    try:
-        yield parts
-    except (ValueError, FileNotFoundError) as error:
-        # A source that is misspelt must not cost what an earlier call has finished.
-        if isinstance(error, ValueError) or not any(parts.glob("*.shard")):
-            shutil.rmtree(parts, ignore_errors=True)
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OSError(
-            f"the disk of {output} is full ({error.strerror}); free some space and call again: "
-            f"what is finished is kept in {parts}"
-        ) from error
-    shutil.rmtree(parts, ignore_errors=True)
 
 
 def _list(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from mmt.corpus import assembly, shards
 from mmt.corpus import prepare as preparation
 from mmt.corpus.storage import Corpus
+from mmt.corpus.working_folder import working_folder
 
 prepare = preparation.prepare
 
@@ -77,6 +79,37 @@ def test_killed_and_called_again(many: Path, tmp_path: Path, undisturbed: dict[s
     assert len(written) + len(before) == 7
     assert content(output) == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_two_at_once_do_not_disturb_each_other(many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    output = tmp_path / "corpus"
+    with working_folder(output) as parts:
+        (parts / "its.shard").touch()
+        with pytest.raises(BlockingIOError, match=r"another preparation of .+corpus is at work"):
+            prepare([many], output)
+        assert (parts / "its.shard").exists()
+    assert not list(tmp_path.iterdir())
+    prepare([many], output)
+    assert content(output) == undisturbed
+
+
+def test_a_folder_that_the_one_before_takes_away_is_locked_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, lock = tmp_path / ".corpus-parts", fcntl.flock
+
+    def lose_the_first(file: int, kind: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        parts.rmdir()
+        lock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", lose_the_first)
+    with (
+        working_folder(tmp_path / "corpus"),
+        pytest.raises(BlockingIOError),
+        working_folder(tmp_path / "corpus"),
+    ):
+        pass
 
 
 def test_stopped_while_it_is_put_together(
