@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +118,7 @@ def fine_tune(
     if not resume:
         check_room(output, overwrite)
     corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress)
+    _check_something_is_kept_aside(corpus, output, exclude)
     if resume and (output / RECIPE).exists():
         recipe = load_recipe(output / RECIPE, overrides)
     else:
@@ -214,6 +217,21 @@ def _corpus(
         progress=progress,
     )
     return output / CORPUS
+
+
+def _check_something_is_kept_aside(corpus: Path, output: Path, exclude: Sequence[str]) -> None:
+    pieces = Corpus(corpus, exclude=exclude).pieces
+    if any(piece.split == "valid" for piece in pieces):
+        return
+    if corpus == output / CORPUS and not (output / RECIPE).exists():
+        # Made for this alone, and of no use: the next call has other files.
+        shutil.rmtree(corpus)
+        with suppress(OSError):
+            output.rmdir()
+    raise ValueError(
+        f"{len(pieces):,} piece{'s' if len(pieces) > 1 else ''} and none in the valid split: some music must be kept aside "
+        "to see what helps; add another work, the more the better"
+    )
 
 
 def _outcome(best: Path) -> FineTuning:

@@ -167,7 +167,8 @@ def test_the_command_ends_with_the_command_to_generate(
         (["--fine-tune", "BASE", "nowhere"], 1, "nowhere"),
         (["--fine-tune", "BASE", "trainer.max_steps=4"], 1, "nothing to learn from was given"),
         (["--fine-tune", "BASE", "MUSIC", "trainer.max_step=4"], 1, "did you mean max_steps?"),
-        (["--fine-tune", "BASE", "MUSIC/3.mid"], 1, "valid split"),
+        (["--fine-tune", "BASE", "MUSIC/3.mid"], 1, "add another work"),
+        (["--fine-tune", "BASE", "empty.mid"], 1, "none of 1 files is usable"),
         (["--fine-tune", "BASE", "MUSIC", "--from", "BASE"], 2, "--from and --fine-tune"),
         (["--fine-tune", "BASE", "MUSIC", "--exclude", "*nobody*"], 1, "nobody"),
         (["tiny", "BASE", "--corpus", "CORPUS", "-o", "new"], 2, "one recipe is needed, not 2"),
@@ -187,12 +188,15 @@ def test_one_line_for_what_is_wrong(
     said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.mid").touch()
     places = {"BASE": base, "MUSIC": music, "CORPUS": corpus, "MUSIC/3.mid": music / "3.mid"}
     assert command.main([str(places.get(part, part)) for part in arguments]) == status
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert said in lines[0]
     assert not list(tmp_path.rglob("best"))
+    if any(part.endswith(".mid") for part in arguments):
+        assert not list(tmp_path.glob("runs/*"))
 
 
 @pytest.mark.parametrize(
