@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=2 python benchmarks/training.py --corpus data/open -o benchmarks/training.md
 
-Plain: float32, attention as explicit matrices, windows in the order in which they were drawn, padded to the longest of
-their batch. Ours: bf16-mixed, attention fused or by blocks, windows of like length together. Both take the same windows,
-with the paper's dropout, and each runs in a process of its own. With a CUDA device: tokens per second, and the share of the
-card's bf16 limit.
+Plain: float32, attention as explicit matrices, PyTorch's dropout, windows in the order in which they were drawn, padded to the
+longest of their batch. Ours: bf16-mixed, attention fused or by blocks, windows of like length together. Both take the same
+windows, with the paper's dropout, and each runs in a process of its own. With a CUDA device: tokens per second, and the share
+of the card's bf16 limit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from torch import Tensor
 
 import mmt
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
-from mmt.model.network import Attention, Network
+from mmt.model.dropout import Dropout
+from mmt.model.network import Attention, FeedForward, Network
 from mmt.training.loss import losses
 from mmt.training.recipe import Recipe, load_recipe
 
@@ -110,6 +111,8 @@ def ours(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
 def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     """A step in the plain form."""
     Attention.forward = plain_attention  # type: ignore[method-assign]
+    FeedForward.forward = plain_feed_forward  # type: ignore[method-assign]
+    Dropout.forward = plain_dropout  # type: ignore[method-assign]
     network, optimizer = _network(recipe, device)
 
     def step(batch: Batch) -> None:
@@ -126,6 +129,16 @@ def plain_attention(self: Attention, inputs: Tensor, *, rotation: Any, visible: 
     later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
     weights = F.dropout(scores.masked_fill(later, -torch.inf).softmax(dim=-1), self.dropout, self.training)
     return self.out((weights @ values).transpose(1, 2).reshape(*inputs.shape[:2], -1))  # type: ignore[no-any-return]
+
+
+def plain_feed_forward(self: FeedForward, inputs: Tensor) -> Tensor:
+    """The feed-forward layer, of which all is kept."""
+    return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
+
+
+def plain_dropout(self: Dropout, inputs: Tensor) -> Tensor:
+    """PyTorch's."""
+    return F.dropout(inputs, self.share, self.training)
 
 
 def _network(recipe: Recipe, device: torch.device) -> tuple[Network, torch.optim.Optimizer]:

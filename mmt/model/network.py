@@ -13,9 +13,11 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
+from mmt.model.dropout import Dropout, is_on_plain_cpu
 from mmt.model.dropped_attention import attend_with_dropout
 from mmt.model.heads import HEADS
 
@@ -37,7 +39,7 @@ class Network(nn.Module):
         self.config = config
         self.embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in config.sizes)
         self.positions = nn.Embedding(config.context, config.dim) if config.positions == "absolute" else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.heads = HEADS[config.output](config.dim, config.sizes)
@@ -165,7 +167,7 @@ class Attention(nn.Module):
         queries, keys, values = self._queries_keys_values(inputs, rotation)
         if cache is not None:
             attended = cache.attend(layer, queries, keys, values)
-        elif self.training and self.dropout and visible is None and queries.device.type == "cpu":
+        elif self.training and self.dropout and visible is None and is_on_plain_cpu(queries):
             attended = attend_with_dropout(queries, keys, values, self.dropout)
         else:
             attended = F.scaled_dot_product_attention(
@@ -203,11 +205,18 @@ class FeedForward(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.expand = nn.Linear(config.dim, 4 * config.dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.contract = nn.Linear(4 * config.dim, config.dim)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
+        wide = self.expand(inputs)
+        if self.training and self.dropout.share and is_on_plain_cpu(wide):
+            # What is wide is most of what a step holds; all but this is soon computed again, with the same dropped.
+            return checkpoint(self._contracted, wide, use_reentrant=False)  # type: ignore[no-any-return]
+        return self._contracted(wide)
+
+    def _contracted(self, wide: Tensor) -> Tensor:
+        return self.contract(self.dropout(F.gelu(wide)))  # type: ignore[no-any-return]
 
 
 # Cosine and sine of each place's angles, each (length, turning dimensions), or (batch, 1, length, turning dimensions).
