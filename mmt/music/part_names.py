@@ -8,6 +8,7 @@ the name.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 
@@ -72,6 +73,10 @@ _SINGING = re.compile(
 _REGISTERS = re.compile(
     r"\b(alt|alto|altus|contralto|tenor\w*|t[eé]nor|bar[iy]ton\w*|bass|basso|bassus|basse|treble)\b"
 )
+# A part that is called by a register alone.
+_REGISTER = re.compile(
+    r"(soprano?|alt[ou]?s?|contralto|t[eé]nor[ei]?|bass[eo]?)\.? ?(?:\d|i{1,3}|iv)?\.?", re.IGNORECASE
+)
 _NOT_SUNG = re.compile(r"sax|trombon|posaune|clarin|klarin|viol|recorder|tuba|oboe|horn|flute|flöte|guitar|drum")
 
 
@@ -105,9 +110,20 @@ def program_of(sound: str, instrument: str, part: str, midi_program: int | None,
     return CHOIR if sung else 0
 
 
+def choir_parts(names: Iterable[str]) -> list[bool]:
+    """Which parts of a score are a choir's, by its part names: those called by a register, if there are two registers or more.
+
+    >>> choir_parts(["Soprano", "Alto", "Tenor", "Bass", "Organ"]), choir_parts(["Alto Sax", "Bass"])
+    ([True, True, True, True, False], [False, False])
+    """
+    found = [_REGISTER.fullmatch(name.strip()) for name in names]
+    several = len({match[1][0].lower() for match in found if match}) > 1
+    return [several and match is not None for match in found]
+
+
 def _is_voice(sound: str, instrument: str, part: str, sung: bool) -> bool:
     if sound:
-        named = sound.startswith("voice.")
+        named = sound.split(".")[0] == "voice"
     else:
         named = bool(_SINGING.search(instrument or part)) and not _NOT_SUNG.search(instrument or part)
     both = f"{instrument} {part}"

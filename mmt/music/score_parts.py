@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree.ElementTree import Element
 
-from mmt.music.part_names import program_of
+from mmt.music.part_names import choir_parts, program_of
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 if TYPE_CHECKING:
@@ -286,18 +286,23 @@ def _attribute(element: Element | None, name: str) -> str:
 
 def read_instruments(score_parts: Iterable[Element]) -> dict[str, dict[str, Instrument]]:
     """What the part list says: the instruments of each part by their ids."""
-    parts = {}
-    for part in score_parts:
+    parts, score_parts = {}, list(score_parts)
+    choir = choir_parts(part.findtext("part-name") or "" for part in score_parts)
+    for part, sings in zip(score_parts, choir, strict=True):
         part_name = part.findtext("part-name") or ""
         midi = {element.get("id"): element for element in part.findall("midi-instrument")}
         instruments = {}
         for element in part.findall("score-instrument") or [Element("score-instrument", id="")]:
             played = midi.get(element.get("id"), next(iter(midi.values()), Element("midi-instrument")))
+            program = _from_one(played.findtext("midi-program"))
+            name, sound = element.findtext("instrument-name") or "", element.findtext("instrument-sound") or ""
+            if sings and program is None and not name and not sound:
+                sound = "voice"
             instruments[element.get("id", "")] = Instrument(
                 part_name,
-                element.findtext("instrument-name") or "",
-                element.findtext("instrument-sound") or "",
-                _from_one(played.findtext("midi-program")),
+                name,
+                sound,
+                program,
                 _from_one(played.findtext("midi-unpitched")),
                 round(number(played.findtext("midi-channel"))) == _DRUM_CHANNEL,
             )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from xml.etree.ElementTree import fromstring
+
 import pytest
 
-from mmt.music.part_names import program_of
+from mmt.music.part_names import choir_parts, program_of
+from mmt.music.score_parts import read_instruments
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,37 @@ def test_a_name_of_general_midi_with_its_own_program_is_believed() -> None:
 def test_sounds() -> None:
     assert program_of("wind.flutes.flute", "", "", None, sung=False) == 73
     assert program_of("strings.cello", "", "", None, sung=False) == 42
+
+
+@pytest.mark.parametrize(
+    ("names", "sung"),
+    [
+        ("Soprano Alto Tenor Bass", [True] * 4),
+        ("Altus Basso Violino", [True, True, False]),
+        ("Soprano 1,Soprano II,Tenor 2", [True] * 3),
+        ("Bass Guitar", [False, False]),
+        ("Tenor,Tenor Saxophone", [False, False]),
+        ("Soprano,Soprano 2", [False, False]),
+    ],
+)
+def test_a_choir_is_told_by_two_registers(names: str, sung: list[bool]) -> None:
+    assert choir_parts(names.split("," if "," in names else " ")) == sung
+
+
+def test_the_parts_of_a_choir_sing_unless_the_score_says_who_plays_them() -> None:
+    parts = "".join(
+        f"<score-part id='{name}'><part-name>{name}</part-name>{more}</score-part>"
+        for name, more in (
+            ("Alto", ""),
+            ("Bass", ""),
+            ("Tenor", "<midi-instrument id='i'><midi-program>58</midi-program></midi-instrument>"),
+            ("Organ", ""),
+        )
+    )
+    found = read_instruments(fromstring(f"<part-list>{parts}</part-list>"))
+    programs = [
+        program_of(one.sound, one.name, one.part_name, one.program, sung=False)
+        for instruments in found.values()
+        for one in instruments.values()
+    ]
+    assert programs == [52, 52, 57, 19]
