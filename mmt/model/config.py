@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-Positions = Literal["absolute", "rotary", "none"]
-Heads = Literal["independent", "chain"]
+Positions = Literal["absolute", "rotary", "time", "none"]
+Heads = Literal["independent", "chain", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,15 @@ class NetworkConfig:
     context: int = 1024
     """The most events that the network sees at once."""
     positions: Positions = "absolute"
-    """How events know their place: a learned table (`absolute`), `rotary`, or not at all (`none`)."""
+    """How events know their place: a learned table (`absolute`); `rotary`, by their number; `time`, rotary too, half of the
+    turning dimensions by an event's number and half by its onset in beats; or not at all (`none`)."""
     rotary_dims: int | None = None
     """With rotary positions: how many of a head's first dimensions turn, an even number. None: all of them."""
     rotary_values: bool = False
     """With rotary positions: whether values turn too, as in the authors' code, and not only queries and keys."""
     output: Heads = "independent"
     """How the fields of an event are predicted: each by itself (`independent`, the paper's), or each knowing those before
-    it (`chain`)."""
+    it (`chain`; a little better and larger, `mixed`)."""
     dropout: float = 0.2
     """Share of activations dropped in training, after the embeddings, in attention and in the feed-forward; [0, 1)."""
 
@@ -55,9 +56,11 @@ class NetworkConfig:
         if self.rotary_dims is not None and not _is_whole(self.rotary_dims, 2):
             raise ValueError(f"rotary_dims is {self.rotary_dims!r}; it must be an even number, or null for all")
         turning = self.head_dim if self.rotary_dims is None else self.rotary_dims
-        if self.positions == "rotary" and (turning % 2 or not 2 <= turning <= self.head_dim):
+        least = {"rotary": 2, "time": 4}.get(self.positions)
+        if least and (turning % least or not least <= turning <= self.head_dim):
             raise ValueError(
-                f"{turning} dimensions of a head of {self.head_dim} cannot turn; rotary positions need an even number of them"
+                f"{turning} dimensions of a head of {self.head_dim} cannot turn; {self.positions} positions need "
+                f"a multiple of {least}"
             )
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")

@@ -6,7 +6,8 @@ only the fields before its own. Logits are (..., size).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
@@ -37,26 +38,28 @@ class ChainHeads(nn.Module):
     """Each head reads the earlier fields of the event that it predicts, in the order of the codes.
 
     What is known is embedded, added to the hidden state and goes through one layer back onto it. That layer begins at zero:
-    the heads are independent until training makes them know each other. (The paper names their independence as its weak
-    point, 4.2; Nested Music Transformer, ISMIR 2024, compares ways to lift it.)
+    the heads are independent until training makes them know each other. Where they are `mixed`, it is a projection of the
+    hidden state that what is known is added to. (The paper names their independence as its weak point, 4.2; Nested Music
+    Transformer, ISMIR 2024, compares ways to lift it; `benchmarks/heads.md` is our comparison.)
     """
 
     reads_earlier_fields = True
 
-    def __init__(self, dim: int, sizes: Sequence[int]) -> None:
+    def __init__(self, dim: int, sizes: Sequence[int], *, mixed: bool = False) -> None:
         super().__init__()
+        self.state = nn.Linear(dim, dim, bias=False) if mixed else nn.Identity()
         self.known = nn.ModuleList(nn.Embedding(size, dim) for size in sizes[:-1])
         self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in sizes[1:])
         self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
         for embedding in self.known:
-            nn.init.normal_(embedding.weight, std=(2 / dim) ** 0.5)  # type: ignore[arg-type]
+            nn.init.normal_(embedding.weight, std=1.0 if mixed else (2 / dim) ** 0.5)  # type: ignore[arg-type]
         for mix in self.mix:
             nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
             nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
         """The logits of all six fields, each for the event whose earlier fields are those of `events`."""
-        logits, known = [self.fields[0](hidden)], hidden
+        logits, known = [self.fields[0](hidden)], self.state(hidden)
         for index, mix in enumerate(self.mix, start=1):
             known = known + self.known[index - 1](events[..., index - 1])
             logits.append(self.fields[index](hidden + mix(F.gelu(known))))
@@ -67,8 +70,12 @@ class ChainHeads(nn.Module):
         if index == 0:
             return self.fields[0](hidden)  # type: ignore[no-any-return]
         codes = events[..., :index].unbind(-1)
-        known = hidden + torch.stack([embed(c) for embed, c in zip(self.known, codes, strict=False)]).sum(0)
+        known = self.state(hidden) + torch.stack([e(c) for e, c in zip(self.known, codes, strict=False)]).sum(0)
         return self.fields[index](hidden + self.mix[index - 1](F.gelu(known)))  # type: ignore[no-any-return]
 
 
-HEADS: dict[Heads, type[IndependentHeads] | type[ChainHeads]] = {"independent": IndependentHeads, "chain": ChainHeads}
+HEADS: dict[Heads, Callable[[int, Sequence[int]], IndependentHeads | ChainHeads]] = {
+    "independent": IndependentHeads,
+    "chain": ChainHeads,
+    "mixed": partial(ChainHeads, mixed=True),
+}

@@ -8,6 +8,7 @@ of event t + 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -20,8 +21,12 @@ from mmt.model.config import NetworkConfig
 from mmt.model.dropout import Dropout, is_on_plain_cpu
 from mmt.model.dropped_attention import attend_with_dropout
 from mmt.model.heads import HEADS
+from mmt.representation.codes import BEAT, POSITION
 
 _ROTARY_BASE = 10_000.0
+# Dimensions that turn by time: the shortest period, in beats, and how many octaves the others reach above it. Where there are
+# enough pairs, the period doubles from one to the next, as bars and phrases do.
+_SHORTEST_PERIOD, _OCTAVES = 0.25, 12
 
 
 class Network(nn.Module):
@@ -121,7 +126,7 @@ class Network(nn.Module):
         if self.positions is not None:
             # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
             stream = stream + self.positions(places) * self.config.dim**-0.5
-        rotation = _rotation(places, self.config, stream.dtype) if self.config.positions == "rotary" else None
+        rotation = _rotation(places, codes, self.config, stream.dtype)
         return self.dropout(stream), rotation
 
     def _initialise(self) -> None:
@@ -223,14 +228,28 @@ class FeedForward(nn.Module):
 Rotation = tuple[Tensor, Tensor]
 
 
-def _rotation(places: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation:
+def _rotation(places: Tensor, codes: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation | None:
+    if config.positions not in ("rotary", "time"):
+        return None
     turning = config.rotary_dims or config.head_dim
+    if config.positions == "time":
+        turning //= 2
     half = torch.arange(0, turning, 2, device=places.device, dtype=torch.float32)
     angles = places[..., None].float() * _ROTARY_BASE ** (-half / turning)
+    if config.positions == "time":
+        octaves = half / 2 * max(1.0, _OCTAVES / max(turning // 2 - 1, 1))
+        by_time = _onsets(codes, config)[..., None] * (2 * math.pi / _SHORTEST_PERIOD) * 2.0**-octaves
+        angles = torch.cat([angles.expand_as(by_time), by_time], dim=-1)
     angles = torch.cat([angles, angles], dim=-1)
     if angles.dim() == 3:
         angles = angles[:, None]  # for each head
     return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:
+    """Onsets of events (batch, length, 6) in beats of the window, (batch, length); 0 of what is no note."""
+    resolution = config.sizes[POSITION] - 1
+    return (codes[..., BEAT] - 1).clamp(min=0) + (codes[..., POSITION] - 1).clamp(min=0) / resolution
 
 
 def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:

@@ -6,16 +6,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import CONFIG, Checkpoint, read_checkpoint
+from mmt.model.config import Heads
 from mmt.model.network import Network
 from mmt.model.recipes import shipped
 from mmt.training.recipe import Recipe
 
 # These may differ: no weight depends on them.
 _FREE = ("dropout", "output")
+# Heads, each of which can begin as one before it.
+_KINDS: tuple[Heads, ...] = ("independent", "chain", "mixed")
 
 
 def read_base(base: str | os.PathLike[str]) -> Checkpoint:
@@ -42,8 +46,8 @@ def read_base(base: str | os.PathLike[str]) -> Checkpoint:
 def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Recipe) -> dict[str, Tensor]:
     """The weights of a model for the network of a recipe.
 
-    Every one must fit, with one exception: heads that know each other begin as those that do not (see `ChainHeads`), so
-    a network with them may begin with the weights of one without.
+    Every one must fit, with one exception: heads that know each other begin as those that do not (see `ChainHeads`), and
+    those that mix as those that do not, so a network with them may begin with the weights of one without.
 
     Raises
     ------
@@ -61,9 +65,11 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
             raise ValueError(f"{name} does not fit the recipe: it was trained with other {entry} of the representation")
     weights = base.network.state_dict()
     if ours["output"] != theirs["output"]:
-        if (theirs["output"], ours["output"]) != ("independent", "chain"):
+        if _KINDS.index(theirs["output"]) > _KINDS.index(ours["output"]):
             raise _misfit(name, "output", theirs["output"], ours["output"])
         weights = Network(recipe.network).state_dict() | weights
+        if theirs["output"] == "chain":
+            weights["heads.state.weight"] = torch.eye(ours["dim"])
     return weights
 
 

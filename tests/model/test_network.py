@@ -11,9 +11,10 @@ from torch import Tensor
 from mmt.model.cache import Cache
 from mmt.model.config import Heads, NetworkConfig, Positions
 from mmt.model.network import Network
+from mmt.representation.codes import BEAT, POSITION
 
 SIZES = (5, 17, 5, 21, 7, 9)
-POSITIONS: tuple[Positions, ...] = ("absolute", "rotary", "none")
+POSITIONS: tuple[Positions, ...] = ("absolute", "rotary", "time", "none")
 HEADS: tuple[Heads, ...] = get_args(Heads)
 
 every_kind = pytest.mark.parametrize(
@@ -54,7 +55,8 @@ def at(logits: list[Tensor], *places: slice | int | Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("positions", "parameters"), [("absolute", 19_944_950), ("rotary", 19_420_662), ("none", 19_420_662)]
+    ("positions", "parameters"),
+    [("absolute", 19_944_950), ("rotary", 19_420_662), ("time", 19_420_662), ("none", 19_420_662)],
 )
 def test_the_papers_size(positions: Positions, parameters: int) -> None:
     with torch.device("meta"):
@@ -100,8 +102,9 @@ def test_each_event_and_field_is_seen() -> None:
             assert not torch.allclose(network(changed)[0][:, -1], before, atol=1e-6)
 
 
-def test_chained_heads_read_the_earlier_fields_of_the_next_event_only() -> None:
-    network, codes, targets = make_network(output="chain"), make_codes(), make_codes(seed=1)
+@pytest.mark.parametrize("output", ["chain", "mixed"])
+def test_chained_heads_read_the_earlier_fields_of_the_next_event_only(output: Heads) -> None:
+    network, codes, targets = make_network(output=output), make_codes(), make_codes(seed=1)
     before = network(codes, targets=targets)
     for field, size in enumerate(SIZES):
         changed = targets.clone()
@@ -246,6 +249,22 @@ def test_rotary_positions_know_the_distance() -> None:
         # One layer: in a deeper network the swapped events have seen each other.
         network.blocks = network.blocks[:1]
         assert torch.allclose(network(codes)[3][:, 2], network(swapped)[3][:, 2], atol=1e-6) != tells
+
+
+def test_positions_by_time_know_the_distance_in_time_only() -> None:
+    network, codes = make_network("time"), make_codes(length=6)
+    for field in (BEAT, POSITION):
+        network.embeddings[field].weight.zero_()  # the rotation alone tells the time
+    codes[..., BEAT], codes[..., POSITION] = torch.arange(1, 7), 1
+    later, wider = codes.clone(), codes.clone()
+    later[..., BEAT] += 9
+    wider[..., BEAT] = 2 * wider[..., BEAT] - 1
+    finer = codes.clone()
+    finer[:, 2:, POSITION] += 1
+    here = network(codes)[3]
+    torch.testing.assert_close(network(later)[3], here, rtol=0, atol=1e-5)
+    for other in (wider, finer):
+        assert not torch.allclose(network(other)[3], here, atol=1e-3)
 
 
 @every_kind

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmt.model.cache import Cache
 from mmt.model.config import Heads, NetworkConfig
 from mmt.model.network import Network
-from mmt.model.packing import PackedLinear, _is_packable, pack
+from mmt.model.packing import PackedBlock, PackedLinear, _is_packable, pack
 
 SIZES = (5, 65, 13, 129, 33, 65)
 
@@ -34,7 +34,7 @@ needs_packing = pytest.mark.skipif(not _is_packable(torch.zeros(1)), reason="tor
 
 
 @needs_packing
-@pytest.mark.parametrize("positions", ["absolute", "rotary", "none"])
+@pytest.mark.parametrize("positions", ["absolute", "rotary", "time", "none"])
 @pytest.mark.parametrize("output", get_args(Heads))
 def test_packed_or_not_the_logits_are_the_same(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(3)
@@ -62,7 +62,20 @@ def test_hooks_are_kept() -> None:
     network, codes = make_network(), make_codes(2)
     network.blocks[1].attention.out.register_forward_pre_hook(lambda _, inputs: (0 * inputs[0],))
     network.blocks[0].feed_forward.register_forward_hook(lambda _, inputs, out: 2 * out)
-    torch.testing.assert_close(pack(network)(codes)[3], network(codes)[3], rtol=0, atol=1e-5)
+    packed = pack(network)
+    assert not any(isinstance(block, PackedBlock) for block in packed.blocks)
+    torch.testing.assert_close(packed(codes)[3], network(codes)[3], rtol=0, atol=1e-5)
+
+
+@needs_packing
+@pytest.mark.parametrize("positions", ["absolute", "rotary", "time", "none"])
+@torch.inference_mode()
+def test_event_by_event_a_packed_block_computes_what_the_network_does(positions: str) -> None:
+    network, codes = make_network(positions), make_codes(3)
+    packed, cache = pack(network), Cache(network.config, 3)
+    assert all(isinstance(block, PackedBlock) for block in packed.blocks)
+    steps = [packed.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])]
+    torch.testing.assert_close(torch.cat(steps, 1), network.hidden(codes), rtol=0, atol=1e-5)
 
 
 @needs_packing

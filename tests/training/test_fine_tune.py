@@ -13,9 +13,12 @@ import mmt
 from mmt.cli import generate
 from mmt.cli import train as command
 from mmt.corpus.storage import Corpus
-from mmt.training.base import read_base
+from mmt.model.checkpoint import Checkpoint
+from mmt.model.network import Network
+from mmt.training.base import fitting_weights, read_base
 from mmt.training.fine_tune import choose_recipe, default_output, expectation, fine_tune
 from mmt.training.low_rank import add_low_rank
+from mmt.training.recipe import load_recipe
 from mmt.training.train import train
 from runs import assert_same_weights, quiet_lightning, tiny, validation_losses, weights
 
@@ -207,6 +210,7 @@ def test_one_line_for_what_is_wrong(
         ("network.layers=3", "its network has layers 2, the recipe's 3"),
         ("network.positions=none", "its network has positions rotary, the recipe's none"),
         ("network.output=chain", ""),
+        ("network.output=mixed", ""),
         ("network.context=64", ""),
         ("representation.beats=32", "its network has sizes"),
     ],
@@ -224,6 +228,20 @@ def test_a_model_that_does_not_fit_is_refused_and_the_first_misfit_named(
         train(still, corpus, tmp_path / "run", start_from=base)
         ours = weights(tmp_path / "run" / "last")
         assert all(torch.equal(tensor, ours[name]) for name, tensor in weights(base).items())
+
+
+def test_chained_heads_go_on_as_mixed_ones_and_not_the_other_way() -> None:
+    chain, mixed = (load_recipe("tiny", [f"network.output={output}"]) for output in ("chain", "mixed"))
+    theirs = Network(chain.network)
+    for mix in theirs.heads.mix:
+        torch.nn.init.normal_(mix.weight)
+    ours = Network(mixed.network)
+    ours.load_state_dict(fitting_weights(Checkpoint(theirs, chain.representation), "old", mixed))
+    codes = torch.randint(5, (2, 7, 6))
+    for one, other in zip(ours(codes), theirs(codes), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="its network has output mixed, the recipe's chain"):
+        fitting_weights(Checkpoint(ours, mixed.representation), "new", chain)
 
 
 def test_a_run_of_the_original_code_can_be_gone_on_with(shared: Path, music: Path, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_single_entries_are_changed() -> None:
         ("network.layer=4", r"unknown entry network.layer; did you mean layers\?"),
         ("network.layers=2.5", "layers is 2.5; it must be a whole number"),
         ("network.layers=true", "layers is True; it must be a whole number"),
-        ("network.positions=3", "positions is 3; choose one of absolute, rotary, none"),
+        ("network.positions=3", "positions is 3; choose one of absolute, rotary, time, none"),
         ("network.positions=[a]", r"positions is \['a'\]; choose one of"),
         ("network.dropout=much", "dropout is much"),
         ("network.rotary_values=2", "rotary_values is 2; it must be true or false"),

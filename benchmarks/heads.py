@@ -1,0 +1,297 @@
+"""Which heads, and what else, bring the loss down? Small networks of one size, trained alike on the same windows.
+
+    python benchmarks/heads.py run independent chain mixed recurrent attention --corpus data/open -o runs/heads
+    python benchmarks/heads.py run independent mixed --seeds 1 2 --corpus data/open -o runs/heads
+    python benchmarks/heads.py table runs/heads -o benchmarks/heads.md
+
+A trial is a network and a way to train it; trials differ in what their name says. Steps, windows and their order are the same
+for one seed, sizes are equal to a hundredth. The loss is per note (nats, no masks) over windows of the validation split.
+Each run is a file of the folder; a run that is there is not run again. Needs a corpus whose splits are by work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from torch import Tensor, nn
+
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Augmentation, Batch, Limits, TrainingBatches, ValidationBatches
+from mmt.model.config import NetworkConfig
+from mmt.model.heads import HEADS, IndependentHeads
+from mmt.model.network import Network
+from mmt.representation.codes import FIELDS
+from mmt.training.loss import Losses, losses
+from mmt.training.recipe import Optimizer
+
+BATCH, CONTEXT, BEATS = 4, 512, 256
+SMALL = NetworkConfig(dim=192, layers=4, heads=3, head_dim=64, context=CONTEXT, positions="rotary", dropout=0.0)
+RATE = Optimizer("adamw", 2e-3, (0.9, 0.98), 0.05, 1.0, 100, 100, 100, 0.0)  # falls over the second half
+MIX = Augmentation(pitch_shift=(-5, 6), start_share=0.2, length_exponent=0.5)
+
+
+class RecurrentHeads(nn.Module):
+    """A gated recurrent unit goes from field to field, beginning with the state."""
+
+    reads_earlier_fields = True
+
+    def __init__(self, dim: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.known = nn.ModuleList(nn.Embedding(size, dim) for size in sizes[:-1])
+        self.cell = nn.GRUCell(dim, dim)
+        self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
+
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        state, codes = hidden.flatten(0, -2), events.flatten(0, -2)
+        logits = [self.fields[0](hidden)]
+        for index in range(1, len(self.fields)):
+            state = self.cell(self.known[index - 1](codes[:, index - 1]), state)
+            logits.append(self.fields[index](hidden + state.view_as(hidden)))
+        return logits
+
+
+class AttentionHeads(nn.Module):
+    """One transformer block over the fields of an event; each place holds the state and the field before."""
+
+    reads_earlier_fields = True
+
+    def __init__(self, dim: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.known = nn.ModuleList(nn.Embedding(size, dim) for size in sizes[:-1])
+        self.places = nn.Parameter(torch.randn(len(sizes), dim) * dim**-0.5)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
+        self.queries_keys_values = nn.Linear(dim, 3 * 128, bias=False)
+        self.out = nn.Linear(128, dim)
+        self.expand, self.contract = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+        self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
+
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        known = [torch.zeros_like(hidden)]
+        known += [embed(events[..., index]) for index, embed in enumerate(self.known)]
+        stream = (torch.stack(known, dim=-2) + hidden[..., None, :] + self.places).flatten(0, -3)
+        split = self.queries_keys_values(self.norms[0](stream)).view(len(stream), 6, 3, 4, 32)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        scores = (queries @ keys.transpose(-1, -2) * 32**-0.5).masked_fill(_later(6), -torch.inf)
+        stream = stream + self.out((scores.softmax(-1) @ values).transpose(1, 2).flatten(2))
+        stream = stream + self.contract(F.gelu(self.expand(self.norms[1](stream))))
+        stream = self.norms[2](stream).view(*hidden.shape[:-1], 6, -1)
+        return [head(stream[..., index, :]) for index, head in enumerate(self.fields)]
+
+
+def _later(length: int) -> Tensor:
+    return torch.ones(length, length, dtype=torch.bool).triu(1)
+
+
+PAGE = """# Heads, and what else lowers the loss
+
+Small networks on the corpus whose preparation `data/README.md` tells (splits by work), trained alike: 4 windows of at most
+512 events a step, AdamW, the rate constant and then falling to 0 over the second half, float32, one core each. Loss: nats a
+note over all {notes:,} notes of the validation split's windows, without masks; by field for the first seed. Made by
+`benchmarks/heads.py`, which says what each trial is.
+
+{steps:,} steps:
+
+{long}
+
+How the loss of the first seed went (a quarter of the split's windows, but for the last column):
+
+{curves}
+
+{few:,} steps:
+
+{short}
+
+## What else
+
+One change at a time to mixed heads, {few:,} steps, the first seed. `instrument before pitch` is the order type, beat, position,
+instrument, pitch, duration.
+
+{others}
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network and one way to train it."""
+
+    heads: Callable[[int, Sequence[int]], nn.Module] = IndependentHeads
+    network: NetworkConfig = SMALL
+    optimizer: Optimizer = RATE
+    mix: Augmentation = MIX
+    order: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    """The fields of the codes in the order in which they are predicted."""
+
+
+MIXED = Trial(HEADS["mixed"], replace(SMALL, dim=190))
+KINDS: dict[str, Trial] = {
+    "independent": Trial(network=replace(SMALL, dim=208)),
+    "chain": Trial(HEADS["chain"]),
+    "mixed": MIXED,
+    "recurrent": Trial(RecurrentHeads, replace(SMALL, dim=190)),
+    "attention": Trial(AttentionHeads, replace(SMALL, dim=189)),
+}
+OTHERS: dict[str, Trial] = {
+    "instrument before pitch": replace(MIXED, order=(0, 1, 2, 5, 3, 4)),
+    "half of a head turns by time": replace(MIXED, network=replace(MIXED.network, positions="time")),
+    "a learned table of positions": replace(MIXED, network=replace(MIXED.network, positions="absolute")),
+    "dropout 0.1": replace(MIXED, network=replace(MIXED.network, dropout=0.1)),
+    "rate 4e-3": replace(MIXED, optimizer=replace(RATE, learning_rate=4e-3)),
+    "rate 1e-3": replace(MIXED, optimizer=replace(RATE, learning_rate=1e-3)),
+    "no weight decay": replace(MIXED, optimizer=replace(RATE, weight_decay=0.0)),
+    "every piece alike": replace(MIXED, mix=replace(MIX, length_exponent=0.0)),
+    "every note alike": replace(MIXED, mix=replace(MIX, length_exponent=1.0)),
+}
+TRIALS = KINDS | OTHERS
+
+
+def train(trial: Trial, folder: Path, steps: int, seed: int) -> dict[str, Any]:
+    """Train, and say how the loss went."""
+    torch.manual_seed(seed)
+    sizes = tuple(SMALL.sizes[field] for field in trial.order)
+    network = Network(replace(trial.network, sizes=sizes))
+    network.heads = trial.heads(trial.network.dim, sizes)
+    limits = Limits(CONTEXT + 1, BEATS)
+    batches = TrainingBatches(
+        Corpus(folder, split="train"), limits, batch_size=BATCH, steps=steps, augmentation=trial.mix, seed=seed
+    )
+    checks = ValidationBatches(Corpus(folder, split="valid"), limits, batch_size=16)
+    chosen = replace(trial.optimizer, decay_start=steps // 2, decay_end=steps)
+    matrices = [p for name, p in network.named_parameters() if p.ndim > 1 and not name.startswith("embed")]
+    others = [p for name, p in network.named_parameters() if p.ndim == 1 or name.startswith("embed")]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": chosen.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=chosen.learning_rate,
+        betas=chosen.betas,
+    )
+    curve, begun = {}, time.process_time()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = chosen.learning_rate * chosen.share(step)
+        found = _losses(network.train(), batches[step], trial.order)
+        (found.nats.sum() / found.notes).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), chosen.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        if (step + 1) % (steps // 4) == 0:
+            last = validate(network.eval(), checks, trial.order, every=1 if step + 1 == steps else 4)
+            curve[step + 1] = float(last.per_note)
+            print(f"{step + 1}: {curve[step + 1]:.4f} ({time.process_time() - begun:.0f} s)", flush=True)
+    per_field = np.zeros(6)
+    per_field[list(trial.order)] = last.per_field.numpy()
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "curve": curve,
+        "fields": dict(zip(FIELDS, per_field.round(4).tolist(), strict=True)),
+        "notes": int(last.notes),
+        "cpu_seconds": round(time.process_time() - begun),
+    }
+
+
+@torch.inference_mode()
+def validate(network: Network, checks: ValidationBatches, order: tuple[int, ...], every: int) -> Losses:
+    """The losses over every `every`-th batch of the split."""
+    found = [_losses(network, checks[index], order) for index in range(0, len(checks), every)]
+    return sum(found[1:], start=found[0])
+
+
+def _losses(network: Network, batch: Batch, order: tuple[int, ...]) -> Losses:
+    codes = batch.codes[..., list(order)]
+    logits = network(codes[:, :-1], targets=codes[:, 1:])
+    # The loss knows fields by their place.
+    return losses([logits[order.index(field)] for field in range(6)], batch.codes, batch.lengths)
+
+
+def report(folder: Path) -> str:
+    """The page: heads at equal size, long and short, how their losses went, and what else was tried."""
+    found = {name: _runs(folder, name) for name in TRIALS}
+    few, steps = min(steps for steps, _ in found["mixed"]), max(steps for steps, _ in found["mixed"])
+    curve = {name: found[name][steps, 0]["curve"] for name in KINDS if (steps, 0) in found[name]}
+    base = _loss(found["mixed"][few, 0])
+    others = [
+        (name, f"{_loss(runs[few, 0]):.3f}", f"{100 * (_loss(runs[few, 0]) / base - 1):+.1f} %")
+        for name in OTHERS
+        if (runs := found[name])
+    ]
+    return PAGE.format(
+        steps=steps,
+        few=few,
+        notes=found["mixed"][few, 0]["notes"],
+        long=_kinds(found, steps),
+        short=_kinds(found, few),
+        curves=_table(
+            ("heads", *(f"{step} steps" for step in curve["mixed"])),
+            [(name, *(f"{loss:.3f}" for loss in losses.values())) for name, losses in curve.items()],
+        ),
+        others=_table(("change", "loss", "to unchanged"), [("none", f"{base:.3f}", ""), *others]),
+    )
+
+
+def _kinds(found: dict[str, dict[tuple[int, int], dict[str, Any]]], steps: int) -> str:
+    """The table of all kinds of heads that were trained for so many steps."""
+    seeds = {name: [run for (length, _), run in sorted(found[name].items()) if length == steps] for name in KINDS}
+    least = np.mean([_loss(run) for run in seeds["independent"]])
+    rows = [
+        (
+            name,
+            f"{runs[0]['parameters']:,}",
+            ", ".join(f"{_loss(run):.3f}" for run in runs),
+            f"{100 * (np.mean([_loss(run) for run in runs]) / least - 1):+.1f} %",
+            *(f"{runs[0]['fields'][field]:.3f}" for field in FIELDS[1:]),
+            f"{runs[0]['cpu_seconds']:,}",
+        )
+        for name, runs in seeds.items()
+        if runs
+    ]
+    return _table(("heads", "parameters", "loss of each seed", "to independent", *FIELDS[1:], "CPU s"), rows)
+
+
+def _runs(folder: Path, name: str) -> dict[tuple[int, int], dict[str, Any]]:
+    """The finished runs of a trial, by steps and seed."""
+    files = {tuple(file.name.split(".")[-3:-1]): file for file in folder.glob(f"{name}.*.json")}
+    return {(int(steps), int(seed)): json.loads(file.read_text()) for (steps, seed), file in files.items()}
+
+
+def _loss(run: dict[str, Any]) -> float:
+    return float(list(run["curve"].values())[-1])
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def main() -> None:
+    """Run trials, or make the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    run, table = kinds.add_parser("run"), kinds.add_parser("table")
+    run.add_argument("trials", nargs="+", choices=TRIALS)
+    run.add_argument("--steps", type=int, default=2_000)
+    run.add_argument("--seeds", nargs="+", type=int, default=[0])
+    run.add_argument("--corpus", type=Path, required=True)
+    table.add_argument("folder", type=Path)
+    for one in (run, table):
+        one.add_argument("-o", "--output", type=Path, required=True)
+    chosen = parser.parse_args()
+    if chosen.kind == "table":
+        chosen.output.write_text(report(chosen.folder), encoding="utf-8")
+        return
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    for seed in chosen.seeds:
+        for name in chosen.trials:
+            file = chosen.output / f"{name}.{chosen.steps}.{seed}.json"
+            if not file.exists():
+                print(name, seed, flush=True)
+                file.write_text(json.dumps(train(TRIALS[name], chosen.corpus, chosen.steps, seed), indent=1))
+
+
+if __name__ == "__main__":
+    main()
