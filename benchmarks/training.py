@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=2 python benchmarks/training.py --corpus data/open -o benchmarks/training.md
 
 Plain: float32, attention as explicit matrices, PyTorch's dropout, windows in the order in which they were drawn, padded to the
-longest of their batch. Ours: bf16-mixed, attention fused or by blocks, windows of like length together. Both take the same
-windows, with the paper's dropout, and each runs in a process of its own. With a CUDA device: tokens per second, and the share
-of the card's bf16 limit.
+longest of their batch. Ours: what `trainer.precision=auto` takes here, attention fused or by blocks, windows of like length
+together. Both take the same windows, with the paper's dropout, and each runs in a process of its own. With a CUDA device:
+tokens per second, and the share of the card's bf16 limit.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from mmt.model.dropout import Dropout
 from mmt.model.network import Attention, FeedForward, Network
 from mmt.training.loss import losses
 from mmt.training.recipe import Recipe, load_recipe
+from mmt.training.train import fast_precision
 
 STEPS = 4
 # Dense bf16 FLOP per second of some cards, from their makers' data sheets.
@@ -99,9 +100,10 @@ def measure(form: str, recipe: Recipe, corpus: Path) -> dict[str, float]:
 def ours(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     """A step as `TrainingModule` takes it."""
     network, optimizer = _network(recipe, device)
+    half = fast_precision("cpu" if device.type == "cpu" else "gpu") == "bf16-mixed"
 
     def step(batch: Batch) -> None:
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             found = losses(network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
         _learn(network, optimizer, found.per_note)
 
@@ -216,7 +218,8 @@ def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Pat
         "",
         f"The paper's model and recipe ({recipe.data.batch_size} windows of at most {recipe.network.context:,} events, dropout "
         f"{recipe.network.dropout}), {STEPS} steps a form and round, {torch.get_num_threads()} threads, {os.cpu_count()} cores, "
-        f"torch {torch.__version__}. Memory: peak above what the process held before it made the network.",
+        f"torch {torch.__version__}, ours in {fast_precision('cpu')}. Memory: peak above what the process held before it made "
+        "the network.",
         "",
         "| round | form | seconds a step | processor seconds a step | memory, MB | padding |",
         "|---|---|---|---|---|---|",

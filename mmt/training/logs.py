@@ -63,8 +63,11 @@ def hushed() -> Iterator[None]:
 
 
 def _wandb(recipe: Recipe, output: Path) -> Logger:
-    if find_spec("wandb") is None:
-        raise ValueError("trainer.wandb needs the package wandb: pip install wandb, or leave the entry false")
+    # It asks for soundfile to log a sound.
+    if find_spec("wandb") is None or find_spec("soundfile") is None:
+        raise ValueError(
+            "trainer.wandb needs the packages wandb and soundfile: pip install wandb soundfile, or leave the entry false"
+        )
     settings: dict[str, Any] = {"project": "mmt", "name": output.name, "save_dir": output, "config": recipe.to_dict()}
     # A machine that is not logged in would be asked for a key, and wait: what is logged stays in the folder of the run.
     return WandbLogger(**settings, offline="WANDB_MODE" not in os.environ and not _logged_in())

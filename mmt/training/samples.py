@@ -1,6 +1,7 @@
 """A piece at every validation, from the same seed each time, so that progress can be seen and heard.
 
-`samples/step-N.mid`, `.png` and `.wav` in the folder of the run, and the picture and the sound in TensorBoard.
+`samples/step-N.mid`, `.png` and `.wav` in the folder of the run; the picture and the sound in TensorBoard too, and all three in
+Weights & Biases.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from mmt.model.checkpoint import Checkpoint
@@ -65,6 +66,11 @@ class WriteSamples(Callback):
                 logger.experiment.add_audio(
                     "sample", torch.from_numpy(sound.mean(axis=1)[None]), step, sample_rate=_RATE
                 )
+            elif isinstance(logger, WandbLogger):
+                logger.log_image("sample/picture", [str(path.with_suffix(".png"))], step)
+                logger.log_audio("sample/sound", [str(path.with_suffix(".wav"))], step)
+                # It takes no MIDI as a medium: the file lies with the run's others.
+                logger.experiment.save(str(path.with_suffix(".mid")), base_path=str(self.folder.parent), policy="now")
 
 
 def _pixels(picture: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -6,13 +6,16 @@ import logging
 import shutil
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mmt
 from mmt.training import logs
+from mmt.training.module import TrainingModule
 from mmt.training.recipe import load_recipe
 from mmt.training.samples import WriteSamples
 from mmt.training.train import train
@@ -87,14 +90,16 @@ def test_without_tensorboard_the_log_is_csv_alone(
     assert [path.name for path in (tmp_path / "run" / "log" / "from-step-0").iterdir() if path.suffix != ".yaml"] == [
         "metrics.csv"
     ]
-    with pytest.raises(ValueError, match=r"trainer\.wandb needs the package wandb: pip install wandb"):
+    with pytest.raises(
+        ValueError, match=r"trainer\.wandb needs the packages wandb and soundfile: pip install wandb soundfile"
+    ):
         train(tiny(*SHORT, "trainer.wandb=true"), corpus, tmp_path / "other")
 
 
 def test_wandb_stays_offline_where_nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(logs, "WandbLogger", lambda **settings: asked.append(settings))
-    monkeypatch.setattr(logs, "find_spec", lambda name: name == "wandb" or None)
+    monkeypatch.setattr(logs, "find_spec", lambda name: name in ("wandb", "soundfile") or None)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
         monkeypatch.delenv(name, raising=False)
@@ -109,6 +114,35 @@ def test_wandb_stays_offline_where_nobody_is_logged_in(tmp_path: Path, monkeypat
     assert [settings["offline"] for settings in asked] == [True, False, False]
     assert asked[0]["config"] == recipe.to_dict()
     assert asked[0]["save_dir"] == tmp_path / "run"
+
+
+class Recorder(WandbLogger):
+    """Keeps what it is asked to show; its own package is not needed."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, str, int]] = []
+        self.saved: list[str] = []
+
+    def log_image(self, key: str, images: list[str], step: int | None = None, **_: object) -> None:
+        self.shown.append((key, Path(images[0]).name, step or 0))
+
+    log_audio = log_image
+
+    @property
+    def experiment(self) -> SimpleNamespace:
+        return SimpleNamespace(save=lambda path, base_path, policy: self.saved.append(Path(path).name))
+
+
+def test_wandb_is_shown_the_picture_the_sound_and_the_file(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    module = TrainingModule(tiny(*SHORT))
+    trainer = SimpleNamespace(global_step=2, loggers=[recorder])
+    WriteSamples(tmp_path / "samples", 0)._write(trainer, module)  # type: ignore[arg-type]
+    assert recorder.shown == [("sample/picture", "step-2.png", 2), ("sample/sound", "step-2.wav", 2)]
+    assert recorder.saved == ["step-2.mid"]
+    assert (tmp_path / "samples" / "step-2.wav").exists()
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
