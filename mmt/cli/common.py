@@ -13,6 +13,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+# Of an error that nobody foresaw, so many characters are shown.
+_LONGEST = 400
+
 
 class UsageError(Exception):
     """Arguments that do not go together: exit status 2."""
@@ -88,7 +91,9 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError, UsageError)) and text:
         return text
-    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+    # Some, such as a compiler's, are as long as a book.
+    told = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+    return f"unexpected {type(error).__name__}: {told} (--debug shows all, and where)"
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
