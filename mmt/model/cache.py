@@ -66,8 +66,8 @@ class Cache:
         new = queries.shape[2]
         end = seen + new
         all_keys, all_values = self.keys[layer, rows], self.values[layer, rows]
-        all_keys[:, :, seen:end] = keys
-        all_values[:, :, seen:end] = values
+        all_keys.narrow(2, seen, new).copy_(keys)
+        all_values.narrow(2, seen, new).copy_(values)
         if new == 1 and queries.device.type == "cpu":
             return _attend_in_blocks(queries, all_keys, all_values, end)
         return F.scaled_dot_product_attention(

@@ -62,7 +62,7 @@ class PackedLinear(nn.Module):
         if added is not None:
             return torch.ops.mkldnn._linear_pointwise.binary(rows, added, self.weight, self.bias, "add")  # type: ignore[no-any-return]
         after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
-        return torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, *after)  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._linear_pointwise.default(rows, self.weight, self.bias, *after)  # type: ignore[no-any-return]
 
 
 class PackedBlock(nn.Module):

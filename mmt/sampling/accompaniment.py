@@ -81,14 +81,14 @@ def _write_beat(
     """Candidates for the beat behind `bounds.first_beat`; `silent` are the instruments that play nothing but held notes."""
     device, beat = next(network.parameters()).device, bounds.first_beat + 1
     window = AnchoredWindow(network, count, bounds)
-    rules = StrictGrammar(piece, count, network.config.sizes, bounds, device)
+    rules = StrictGrammar(piece, count, network.config.sizes, bounds)
     done = [Candidate() for _ in range(count)]
     going = list(done)
     latest = torch.from_numpy(np.array(piece)).to(device).expand(count, -1, -1)
     while going:
         hidden, moved = window.read(latest)
         if moved is not None:
-            rules.drop_beats(moved)
+            rules.drop_beats(moved.cpu().numpy())
         dropped = window.dropped.tolist()
         nexts = [held[one.held] if one.held < len(held) else None for one in going]
         drawn = _draw_others(network, hidden, rules, filters, random, nexts, silent, dropped)
@@ -104,12 +104,11 @@ def _write_beat(
         if not stays:
             break
         going = [going[place] for place in stays]
-        rows = torch.tensor(stays, device=device)
-        rules.keep(rows)
-        window.keep(rows)
+        rules.keep(np.array(stays))
+        window.keep(torch.tensor(stays, device=device))
         seen = [_in_window(one.events[-1], dropped[place]) for one, place in zip(going, stays, strict=True)]
         latest = torch.tensor(seen, device=device)[:, None]
-        rules.advance(latest[:, 0])
+        rules.advance(np.array(seen))
     return done
 
 
@@ -127,7 +126,7 @@ def _draw_others(
     chosen: list[Codes | None] = list(held)
     pending = set(range(len(held)))
     while pending:
-        uniform = random.numbers(len(held), len(FIELDS)).to(hidden.device)
+        uniform = random.numbers(len(held), len(FIELDS))
         drawn = draw_event(network.heads, hidden, rules, filters, uniform)
         for place in sorted(pending):
             row = drawn[place].tolist()

@@ -15,8 +15,8 @@ from torch import Tensor
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
 from mmt.model.packing import pack
-from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, POSITION, TYPE, Events
-from mmt.sampling.filters import Filters, draw
+from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE, Events
+from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
 from mmt.sampling.paper_grammar import PaperGrammar
 from mmt.sampling.streams import Stream
@@ -59,17 +59,19 @@ def decode_events(
     """
     device, network = next(network.parameters()).device, pack(network)
     random = [np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))) for stream in streams]
-    rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds, device)
+    rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds)
     window: Window = WINDOWS[context](network, len(streams), bounds)
+    dropped = np.zeros(len(streams), np.int64)
     latest = torch.from_numpy(np.array(prompt)).to(device).expand(len(streams), -1, -1)
     rows = list(range(len(streams)))
     for _ in range(bounds.max_events - len(prompt)):
         hidden, moved = window.read(latest)
         if moved is not None:
-            rules.drop_beats(moved)
+            rules.drop_beats(later := moved.cpu().numpy())
+            dropped = dropped + later
         numbers = np.stack([random[row].random(len(FIELDS), dtype=np.float32) for row in rows])
-        event = draw_event(network.heads, hidden, rules, filters, torch.from_numpy(numbers).to(device))
-        yield rows, _in_piece(event, window.dropped)
+        event = draw_event(network.heads, hidden, rules, filters, numbers)
+        yield rows, _in_piece(event, dropped)
         rules.advance(event)
         going = event[:, TYPE] != END_OF_SONG
         if not going.all():
@@ -77,19 +79,16 @@ def decode_events(
             if not kept:
                 return
             rows = [rows[place] for place in kept]
-            places = torch.tensor(kept, device=device)
-            rules.keep(places)
-            window.keep(places)
-            event = event[places]
-        latest = event[:, None]
+            rules.keep(np.array(kept))
+            window.keep(torch.tensor(kept, device=device))
+            event, dropped = event[kept], dropped[kept]
+        latest = torch.from_numpy(event[:, None]).to(device)
 
 
-def _in_piece(event: Tensor, dropped: Tensor) -> Events:
+def _in_piece(event: Events, dropped: Events) -> Events:
     """Events (batch, 6) of windows as events of their pieces."""
-    beats = torch.where(event[:, TYPE] == NOTE, dropped, 0)
-    counted: Events = (
-        torch.cat([event[:, :BEAT], event[:, BEAT, None] + beats[:, None], event[:, POSITION:]], 1).cpu().numpy()
-    )
+    counted = event.copy()
+    counted[:, BEAT] += np.where(event[:, TYPE] == NOTE, dropped, 0)
     return counted
 
 
@@ -100,23 +99,32 @@ def _close_gaps(going: list[bool]) -> list[int]:
     return [place if going[place] else next(movers) for place in range(staying)]
 
 
-def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Tensor) -> Tensor:
+def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers) -> Events:
     """Draw the fields of the next event, (batch, 6), from hidden states (batch, dim) and numbers (batch, 6) of [0, 1).
 
     Masks and weights of the grammar come first, then temperature's filters.
     """
-    event = torch.zeros(len(uniform), len(FIELDS), dtype=torch.long, device=uniform.device)
-    foreseen: list[Tensor] = []
+    event = np.zeros((len(uniform), len(FIELDS)), np.int64)
+    floor, foreseen = event, list[Numbers]()
 
-    def ask(floor: Tensor) -> list[Tensor]:
-        foreseen[:] = filters.temper(heads(hidden, floor))
+    def ask(known: Events) -> list[Numbers]:
+        nonlocal floor, foreseen
+        logits = heads(hidden, torch.from_numpy(known).to(hidden.device))
+        floor, foreseen = known, [filters.temper(one, field) for field, one in enumerate(logits)]
         return foreseen
+
+    def logits_of(field: int) -> Numbers:
+        # What was foreseen holds where nothing that the head reads has come out otherwise.
+        holds = np.ones(len(event), bool)
+        if heads.reads_earlier_fields:
+            holds = (event[:, :field] == floor[:, :field]).all(axis=1)
+        if foreseen and holds.all():
+            return foreseen[field]
+        drawn = filters.temper(heads.field(field, hidden, torch.from_numpy(event).to(hidden.device)), field)
+        return np.where(holds[:, None], foreseen[field], drawn) if foreseen else drawn
 
     rules.foresee(ask)
     for field in range(len(FIELDS)):
-        if foreseen and (field == TYPE or not heads.reads_earlier_fields):
-            logits = foreseen[field]
-        else:
-            logits = heads.field(field, hidden, event).float() / filters.temperature[field]
-        event[:, field] = draw(filters.apply(rules.allow(logits, field, event), field), uniform[:, field])
+        allowed = rules.allow(logits_of(field), field, event)
+        event[:, field] = draw(filters.apply(allowed, field), uniform[:, field])
     return event

@@ -10,12 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from mmt.representation.codes import FIELDS
 
+Numbers = npt.NDArray[np.float32]
 PerField = float | Mapping[str, float] | None
+
+_NEVER = np.float32(-np.inf)
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,15 @@ class Filters:
             min_p=_six("min_p", min_p, "at least 0 and at most 1", lambda p: 0 <= p <= 1),
         )
 
-    def temper(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        """The logits (batch, size) of all six fields, each divided by its temperature."""
-        return [field.float() / temperature for field, temperature in zip(logits, self.temperature, strict=True)]
+    def temper(self, logits: Tensor, field: int) -> Numbers:
+        """What a head says of a field, (batch, size), divided by its temperature, and as plain numbers."""
+        numbers: Numbers = logits.float().cpu().numpy()
+        if not np.isfinite(numbers.sum()):
+            numbers = np.nan_to_num(numbers)
+        temperature = self.temperature[field]
+        return numbers if temperature == 1 else numbers / np.float32(temperature)
 
-    def apply(self, logits: Tensor, field: int) -> Tensor:
+    def apply(self, logits: Numbers, field: int) -> Numbers:
         """Filter the tempered logits (batch, size) of a field by top-k, top-p and min-p, in this order."""
         if (k := self.top_k[field]) is not None:
             logits = keep_top_k(logits, k)
@@ -72,36 +80,44 @@ def authors_top_k(sizes: Sequence[int]) -> dict[str, float]:
     return {name: math.ceil(0.1 * size) for name, size in zip(FIELDS, sizes, strict=True)}
 
 
-def keep_top_k(logits: Tensor, k: int) -> Tensor:
+def keep_top_k(logits: Numbers, k: int) -> Numbers:
     """Keep the `k` likeliest codes of each row; the lower code in a tie."""
-    order = logits.argsort(dim=-1, descending=True, stable=True)
-    return logits.scatter(-1, order[..., k:], -torch.inf)
+    kept = logits.copy()
+    np.put_along_axis(kept, _by_likelihood(logits)[..., k:], -np.inf, axis=-1)
+    return kept
 
 
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
+def keep_top_p(logits: Numbers, p: float) -> Numbers:
     """Keep the smallest set of likeliest codes whose probabilities sum to at least `p` (nucleus sampling)."""
-    order = logits.argsort(dim=-1, descending=True, stable=True)
-    probabilities = logits.gather(-1, order).softmax(dim=-1)
-    before = probabilities.cumsum(dim=-1) - probabilities
+    order = _by_likelihood(logits)
+    likelihoods = np.exp(np.take_along_axis(logits - logits.max(axis=-1, keepdims=True), order, axis=-1))
+    probabilities = likelihoods / likelihoods.sum(axis=-1, keepdims=True)
+    before = probabilities.cumsum(axis=-1) - probabilities
+    out = np.empty_like(before, bool)
     # The first code has nothing before it and so always stays.
-    return logits.masked_fill(torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= p), -torch.inf)
+    np.put_along_axis(out, order, before >= p, axis=-1)
+    return np.where(out, _NEVER, logits)
 
 
-def keep_min_p(logits: Tensor, share: float) -> Tensor:
+def keep_min_p(logits: Numbers, share: float) -> Numbers:
     """Keep the codes that are at least `share` (above 0) times as likely as the likeliest."""
-    return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), -torch.inf)
+    return np.where(logits < logits.max(axis=-1, keepdims=True) + np.float32(math.log(share)), _NEVER, logits)
 
 
-def draw(logits: Tensor, uniform: Tensor) -> Tensor:
+def draw(logits: Numbers, uniform: Numbers) -> npt.NDArray[np.int64]:
     """One code a row (batch,), drawn by inverse transform: the same row and number give the same code in any batch.
 
     `uniform` (batch,) are numbers from [0, 1). A code with minus infinity is never drawn.
     """
-    # Apple's GPUs have no double precision.
-    precision = torch.float32 if logits.device.type == "mps" else torch.float64
-    cumulative = logits.softmax(dim=-1, dtype=precision).cumsum(dim=-1)
-    goal = uniform[:, None].to(precision) * cumulative[:, -1:]
-    return (cumulative <= goal).sum(dim=-1)
+    exact = logits.astype(np.float64)
+    exact -= exact.max(axis=-1, keepdims=True)
+    cumulative = np.exp(exact, out=exact).cumsum(axis=-1)
+    drawn: npt.NDArray[np.int64] = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=-1)
+    return drawn
+
+
+def _by_likelihood(logits: Numbers) -> npt.NDArray[np.int64]:
+    return np.argsort(-logits, axis=-1, kind="stable")
 
 
 def _six(name: str, given: PerField, expected: str, valid: object) -> tuple[float | None, ...]:

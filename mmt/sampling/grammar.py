@@ -1,5 +1,7 @@
 """What may come next: masks over the codes of each field, so that whatever a network says, a valid piece is written.
 
+All of it is NumPy on the host, a call of which costs a third of one of PyTorch's; the logits come as plain numbers.
+
 The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be.
 `StrictGrammar` is the law of `mmt.representation.grammar` told from inside. What may not be drawn gets the logit minus
 infinity; at least one code always may.
@@ -9,12 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own custom)
-from torch import Tensor
 
 from mmt.representation.codes import (
     BEAT,
@@ -30,12 +29,13 @@ from mmt.representation.codes import (
     Events,
 )
 from mmt.sampling.controls import Controls
-from mmt.sampling.ensemble import Ensemble
+from mmt.sampling.ensemble import Ensemble, Mask, Numbers
 
 # The log-probability of what is possible and yet beyond what a float can say.
-_LEAST = -1e30
-
-Moments = TypeVar("Moments", Tensor, Events)
+_LEAST = np.float32(-1e30)
+_NEVER, _FREE = np.float32(-np.inf), np.float32(0)
+# The share of notes that may be ruled out is at most this, so that its complement has a logarithm.
+_MOST = np.float32(1 - 1e-6)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Bounds:
 
 
 # Asks the network, for an event (batch, 6) whose fields are taken as known: six tempered logits (batch, size).
-Ask = Callable[[Tensor], list[Tensor]]
+Ask = Callable[[Events], list[Numbers]]
 
 
 class Grammar(Protocol):
@@ -67,13 +67,13 @@ class Grammar(Protocol):
 
     def foresee(self, ask: Ask) -> None: ...
 
-    def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor: ...
+    def allow(self, logits: Numbers, field: int, event: Events) -> Numbers: ...
 
-    def advance(self, event: Tensor) -> None: ...
+    def advance(self, event: Events) -> None: ...
 
-    def drop_beats(self, dropped: Tensor) -> None: ...
+    def drop_beats(self, dropped: Events) -> None: ...
 
-    def keep(self, rows: Tensor) -> None: ...
+    def keep(self, rows: Events) -> None: ...
 
 
 class StrictGrammar:
@@ -87,46 +87,43 @@ class StrictGrammar:
     of the last events that there is room for) to itself: no note of another may take it.
     """
 
-    def __init__(
-        self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds, device: torch.device
-    ) -> None:
+    def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
         self.sizes, self.bounds = sizes, bounds
-        self.codes = torch.arange(max(sizes[BEAT:]), device=device)
-        tops = torch.tensor([size - 1 for size in sizes[BEAT:]], device=device)[:, None]
+        self.codes = np.arange(max(sizes[BEAT:]))
         # The codes of a note's five fields (5, codes): all that a network knows.
-        self.known = (self.codes > 0) & (self.codes <= tops)
+        self.known = (self.codes > 0) & (self.codes < np.array(sizes[BEAT:])[:, None])
         self.ensemble = Ensemble(prompt, batch, self.codes, bounds.controls)
         may_declare = self.ensemble.open & (self.codes < sizes[INSTRUMENT])
-        self.may_declare, self.last_open = may_declare, int(may_declare.nonzero().max())
+        self.may_declare, self.last_open = may_declare, int(may_declare.nonzero()[0].max())
 
         types, notes = prompt[:, TYPE], prompt[prompt[:, TYPE] == NOTE]
         named = prompt[types == INSTRUMENT_EVENT, INSTRUMENT].tolist()
         self.length = len(prompt)
-        self.last_type = torch.full((batch,), int(types[-1]), device=device)
-        self.last_instrument = torch.full_like(self.last_type, max(named, default=0))
-        self.last_beat = torch.full_like(self.last_type, int(notes[-1, BEAT]) if len(notes) else 0)
+        self.last_type = np.full(batch, types[-1])
+        self.last_instrument = np.full_like(self.last_type, max(named, default=0))
+        self.last_beat = np.full_like(self.last_type, notes[-1, BEAT] if len(notes) else 0)
         self.first_beat = max(int(self.last_beat[0]), bounds.first_beat)
         # Beats of the piece before the network's window, in whose codes the floor and the most beats are told.
-        self.dropped = torch.zeros_like(self.last_type)
-        self.max_beats = torch.full_like(self.last_type, bounds.max_beats)
-        self.floor = torch.from_numpy(floor_of(prompt, sizes, bounds)).to(device).expand(batch, -1).clone()
+        self.dropped = np.zeros_like(self.last_type)
+        self.max_beats = np.full_like(self.last_type, bounds.max_beats)
+        self.floor = np.tile(floor_of(prompt, sizes, bounds), (batch, 1))
 
-    def advance(self, event: Tensor) -> None:
+    def advance(self, event: Events) -> None:
         """Take note of the event (batch, 6) that each piece went on with."""
         types = event[:, TYPE]
         named, note = types == INSTRUMENT_EVENT, types == NOTE
         self.ensemble.advance(event)
-        self.last_instrument = torch.where(named, event[:, INSTRUMENT], self.last_instrument)
-        self.floor = torch.where(note[:, None], event[:, BEAT:], self.floor)
-        self.last_beat = torch.where(note, event[:, BEAT] + self.dropped, self.last_beat)
+        self.last_instrument = np.where(named, event[:, INSTRUMENT], self.last_instrument)
+        self.floor = np.where(note[:, None], event[:, BEAT:], self.floor)
+        self.last_beat = np.where(note, event[:, BEAT] + self.dropped, self.last_beat)
         self.last_type = types
         self.length += 1
 
-    def drop_beats(self, dropped: Tensor) -> None:
+    def drop_beats(self, dropped: Events) -> None:
         """Take note that each piece's window now begins so many beats (batch,) later than it did."""
         self.dropped = self.dropped + dropped
         self.max_beats = self.max_beats - dropped
-        self.floor = torch.cat([self.floor[:, :1] - dropped[:, None], self.floor[:, 1:]], dim=1)
+        self.floor = np.concatenate([self.floor[:, :1] - dropped[:, None], self.floor[:, 1:]], axis=1)
 
     def foresee(self, ask: Ask) -> None:
         """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
@@ -136,46 +133,51 @@ class StrictGrammar:
         as the network has it, under the condition that it is a valid one.
         """
         self._look_ahead()
-        logits = ask(F.pad(self.floor, (1, 0), value=NOTE))
-        fields = [F.pad(field, (0, len(self.codes) - field.shape[1])) for field in logits[BEAT:]]
-        fields[-1] = fields[-1] + self.longing
-        floor, known = self.floor[..., None], self._known_behind_floor()
-        inside = known.clone()
+        batch, floor, known = len(self.floor), self.floor[..., None], self._known_behind_floor()
+        logits = ask(np.concatenate([np.full((batch, 1), NOTE), self.floor], axis=1))
+        wanted = np.zeros((batch, 5, len(self.codes)), np.float32)
+        for place, one in enumerate(logits[BEAT:]):
+            wanted[:, place, : one.shape[1]] = one
+        wanted[:, INSTRUMENT - BEAT] += self.longing
+        inside = known.copy()
         inside[:, 0] &= self.codes <= self.last_moment[0][:, None]
         greater = inside & (self.codes > floor)
-        # Log-probabilities, (batch, 5, codes); before the first instrument none can be had.
-        shares = torch.stack(fields, dim=1).masked_fill(~known, -torch.inf).log_softmax(dim=-1)
-        shares = shares.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
-        above = shares.masked_fill(~greater, -torch.inf).logsumexp(dim=-1).unbind(1)
-        repeats = shares.gather(-1, floor).squeeze(-1).unbind(1)
-        some, same = greater.any(dim=-1).unbind(1), inside.gather(-1, floor).squeeze(-1).unbind(1)
+        # Log-probabilities, (batch, 5, codes).
+        shares = np.where(known, wanted, _LEAST)
+        shares -= _log_sum(shares)[..., None]
+        at_floor = np.arange(batch)[:, None], np.arange(5), self.floor
+        above, repeats = _log_sum(np.where(greater, shares, _LEAST)), shares[at_floor]
+        some, same = np.any(greater, axis=-1), inside[at_floor]
         # From the last field to the first: whether and how likely the fields from this one on are to exceed the floor's,
         # if all before repeat them. Behind the last there is nothing to exceed it with. However unlikely: what can be
         # is not ruled out by rounding.
-        can, exceeds = torch.zeros_like(some[0]), [torch.full_like(above[0], -torch.inf)]
+        can: Mask = np.zeros(batch, bool)
+        exceeds = np.full((batch, 6), _NEVER)
         for place in reversed(range(5)):
-            can = some[place] | (same[place] & can)
-            likely = torch.logaddexp(above[place], repeats[place] + exceeds[0])
-            exceeds.insert(0, likely.clamp(min=_LEAST).masked_fill(~can, -torch.inf))
+            can = some[..., place] | (same[:, place] & can)
+            likely = np.logaddexp(above[:, place], repeats[:, place] + exceeds[:, place + 1])
+            exceeds[:, place] = np.where(can, np.maximum(likely, _LEAST), _NEVER)
         self.note_can_follow = can
-        self._weigh_codes(inside, greater, torch.stack(exceeds[1:], dim=1))
+        # What to add to a note's logits, `free` of the floor or `tied` to it, (batch, 5, codes) each.
+        self.free, self.tied = np.where(inside, _FREE, _NEVER), np.where(greater, _FREE, _NEVER)
+        self.tied[at_floor] = np.where(same, exceeds[:, 1:], _NEVER)
         # At the last beat, whatever the network wants and cannot have is to go on to the next one.
-        rest = torch.log1p(-exceeds[0].exp().clamp(max=1 - 1e-6))
-        beyond = shares[:, 0].masked_fill(self.codes <= self.max_beats[:, None], -torch.inf).logsumexp(dim=-1)
-        self.leaves = torch.where(self._at_limit(), rest, beyond)
+        rest = np.log1p(-np.minimum(np.exp(exceeds[:, 0]), _MOST))
+        beyond = _log_sum(np.where(self.codes > self.max_beats[:, None], shares[:, 0], _LEAST))
+        self.leaves = np.where(self._at_limit(), rest, beyond)
 
     def _look_ahead(self) -> None:
         """What those who are still to play leave to the others: the last moment, and whether the next note is theirs."""
         missing, positions = self.ensemble.missing, self.sizes[POSITION] - 1
-        moment = self.max_beats * positions - (missing - 1).clamp(min=0) - 1
+        moment = self.max_beats * positions - np.maximum(missing - 1, 0) - 1
         self.missing = missing
         self.last_moment = moment // positions + 1, moment % positions + 1
         self.forced = missing >= self.bounds.max_events - self.length - 1
-        self.longing = self.ensemble.longing((self.last_beat - self.first_beat).clamp(min=0))
+        self.longing = self.ensemble.longing(np.maximum(self.last_beat - self.first_beat, 0))
 
-    def _known_behind_floor(self) -> Tensor:
+    def _known_behind_floor(self) -> Mask:
         """Codes that the next note may have if the fields before repeat the floor's, in whatever order, (batch, 5, codes)."""
-        known = self.known.repeat(len(self.floor), 1, 1)
+        known = np.tile(self.known, (len(self.floor), 1, 1))
         players = self.ensemble.players(self.forced)
         if self.ensemble.controlled:
             known[:, POSITION - BEAT] &= self._in_time(self.floor[:, 0])
@@ -183,42 +185,37 @@ class StrictGrammar:
         known[:, INSTRUMENT - BEAT] &= self.ensemble.who_plays(players, self.floor[:, PITCH - BEAT])
         return known
 
-    def _in_time(self, beat: Tensor) -> Tensor:
+    def _in_time(self, beat: Events) -> Mask:
         """The positions of a beat (batch,) up to the last moment."""
-        return (beat < self.last_moment[0])[:, None] | (self.codes <= self.last_moment[1][:, None])
+        within: Mask = (beat < self.last_moment[0])[:, None] | (self.codes <= self.last_moment[1][:, None])
+        return within
 
-    def _weigh_codes(self, inside: Tensor, greater: Tensor, exceeds: Tensor) -> None:
-        """What to add to a note's logits: `free` of the floor, or `tied` to it, (batch, 5, codes) each."""
-        nothing = torch.zeros(inside.shape, device=inside.device)
-        floor = self.floor[..., None]
-        repeat = exceeds[..., None].masked_fill(~inside.gather(-1, floor), -torch.inf)
-        self.free = nothing.masked_fill(~inside, -torch.inf)
-        self.tied = nothing.masked_fill(~greater, -torch.inf).scatter(-1, floor, repeat)
-
-    def allow(self, logits: Tensor, field: int, event: Tensor) -> Tensor:
+    def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
         """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by foresight.
 
         `event` (batch, 6) holds the fields that were chosen before this one.
         """
-        logits = logits.nan_to_num(nan=0.0)
         if field == TYPE:
-            return self._end_at_limit(logits).masked_fill(~self.type_mask(), -torch.inf)
+            return np.where(self.type_mask(), self._end_at_limit(logits), _NEVER)
         place, types = field - BEAT, event[:, TYPE, None]
-        tied = (event[:, BEAT:field] == self.floor[:, :place]).all(dim=1, keepdim=True)
-        weights = torch.where(tied, self.tied[:, place], self._free_weights(field, event))
-        other = self.codes == 0
+        tied = (event[:, BEAT:field] == self.floor[:, :place]).all(axis=1, keepdims=True)
+        weights = np.where(tied, self.tied[:, place], self._free_weights(field, event))
         if field == INSTRUMENT:
             weights = weights + self.longing
-            other = torch.where(
-                types == INSTRUMENT_EVENT, self.may_declare & (self.codes > self.last_instrument[:, None]), other
-            )
-        weights = torch.where(types == NOTE, weights, torch.where(other, 0.0, -torch.inf))
-        return logits + weights[:, : logits.shape[1]]
+        if not (types == NOTE).all():
+            other = np.broadcast_to(self.codes == 0, weights.shape)
+            if field == INSTRUMENT:
+                may = self.may_declare & (self.codes > self.last_instrument[:, None])
+                other = np.where(types == INSTRUMENT_EVENT, may, other)
+            weights = np.where(types == NOTE, weights, np.where(other, _FREE, _NEVER))
+        allowed: Numbers = logits + weights[:, : logits.shape[1]]
+        return allowed
 
-    def _free_weights(self, field: int, event: Tensor) -> Tensor:
+    def _free_weights(self, field: int, event: Events) -> Numbers:
         """What to add to a field's logits (batch, codes) once an earlier field exceeds the floor's."""
         if not self.ensemble.controlled or field in (BEAT, DURATION):
-            return self.free[:, field - BEAT]
+            free: Numbers = self.free[:, field - BEAT]
+            return free
         beat, position = self.last_moment
         if field == POSITION:
             may = self._in_time(event[:, BEAT])
@@ -227,14 +224,14 @@ class StrictGrammar:
             players = self.ensemble.players(self.forced | at_last)
             who = self.ensemble
             may = who.pitches(players) if field == PITCH else who.who_plays(players, event[:, PITCH])
-        return torch.where(may & self.known[field - BEAT], 0.0, -torch.inf)
+        return np.where(may & self.known[field - BEAT], _FREE, _NEVER)
 
-    def type_mask(self) -> Tensor:
+    def type_mask(self) -> Mask:
         """Which types may come next, (batch, 5)."""
         room, last = self.bounds.max_events - self.length, self.last_type
-        may = torch.zeros(len(last), self.sizes[TYPE], dtype=torch.bool, device=last.device)
+        may = np.zeros((len(last), self.sizes[TYPE]), bool)
         # Behind an instrument there must be room for start-of-notes, a note (of everyone who must play) and the end.
-        more = (self.missing + 1) if self.bounds.controls.use_all else torch.ones_like(last)
+        more = (self.missing + 1) if self.bounds.controls.use_all else np.ones_like(last)
         moments = self.max_beats * (self.sizes[POSITION] - 1) - moment_of(self.floor, self.sizes)
         may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.last_open)
         may[:, INSTRUMENT_EVENT] &= self._window_has_room() & (room > 2 + more) & ((moments >= more) | (more == 1))
@@ -248,18 +245,19 @@ class StrictGrammar:
     def _window_has_room(self) -> bool:
         return self.bounds.context is None or self.bounds.context - self.length > 3
 
-    def _end_at_limit(self, logits: Tensor) -> Tensor:
+    def _end_at_limit(self, logits: Numbers) -> Numbers:
         """Give the share of notes that would leave the last beat to the end: a piece closes where it would go on."""
         note, end = logits[:, NOTE], logits[:, END_OF_SONG]
-        shares = logits.clone()
-        shares[:, NOTE] = note + torch.log1p(-self.leaves.exp().clamp(max=1 - 1e-6))
-        shares[:, END_OF_SONG] = torch.logaddexp(end, note + self.leaves)
+        shares = logits.copy()
+        shares[:, NOTE] = note + np.log1p(-np.minimum(np.exp(self.leaves), _MOST))
+        shares[:, END_OF_SONG] = np.logaddexp(end, note + self.leaves)
         return shares
 
-    def _at_limit(self) -> Tensor:
-        return self.floor[:, 0] >= self.max_beats.clamp(max=self.sizes[BEAT] - 1)
+    def _at_limit(self) -> Mask:
+        reached: Mask = self.floor[:, 0] >= np.minimum(self.max_beats, self.sizes[BEAT] - 1)
+        return reached
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Events) -> None:
         """Keep only these pieces of the batch (indices), in this order."""
         for name in ("last_type", "last_instrument", "last_beat", "floor", "dropped", "max_beats"):
             setattr(self, name, getattr(self, name)[rows])
@@ -276,6 +274,13 @@ def floor_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Events:
     return np.array([bounds.max_beats, *(size - 1 for size in sizes[POSITION:])])  # no note can follow
 
 
-def moment_of(floor: Moments, sizes: tuple[int, ...]) -> Moments:
+def moment_of(floor: Events, sizes: tuple[int, ...]) -> Any:
     """The number of a floor's (…, 5) moment in the piece, counted in positions."""
     return (floor[..., 0] - 1) * (sizes[POSITION] - 1) + floor[..., 1]
+
+
+def _log_sum(logarithms: Numbers) -> Numbers:
+    """The logarithm of the sum of what numbers (..., codes) are logarithms of; none of them is minus infinity."""
+    most = logarithms.max(axis=-1)
+    summed: Numbers = most + np.log(np.exp(logarithms - most[..., None]).sum(axis=-1))
+    return summed

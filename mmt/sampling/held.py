@@ -30,7 +30,7 @@ from mmt.representation.codes import (
     Events,
 )
 from mmt.sampling.decoding import Heads
-from mmt.sampling.filters import Filters, draw
+from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.streams import Stream
 from mmt.sampling.window import AnchoredWindow
@@ -44,9 +44,9 @@ class Random:
     def __init__(self, stream: Stream) -> None:
         self.generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(stream)))
 
-    def numbers(self, rows: int, each: int) -> Tensor:
+    def numbers(self, rows: int, each: int) -> Numbers:
         """So many for each row, (rows, each)."""
-        return torch.from_numpy(self.generator.random((rows, each), dtype=np.float32))
+        return self.generator.random((rows, each), dtype=np.float32)
 
 
 class Writer:
@@ -126,12 +126,12 @@ class Orchestrator(Writer):
             self.latest = 0
         free = np.flatnonzero(self.players[note[PITCH - BEAT]])
         free = free[free > self.latest]
-        may = torch.zeros(self.players.shape[1], dtype=torch.bool, device=hidden.device)
+        may = np.zeros(self.players.shape[1], bool)
         may[free[: len(free) - left]] = True
         event = _rows([(NOTE, *note, 0)], self.dropped, heads, hidden)
-        logits = heads.field(INSTRUMENT, hidden, event).float() / self.filters.temperature[INSTRUMENT]
-        logits = self.filters.apply(logits.masked_fill(~may, -torch.inf), INSTRUMENT)
-        self.latest = int(draw(logits, self.random.numbers(1, 1)[:, 0].to(hidden.device)))
+        logits = self.filters.temper(heads.field(INSTRUMENT, hidden, event), INSTRUMENT)
+        logits = self.filters.apply(np.where(may, logits, np.float32(-np.inf)), INSTRUMENT)
+        self.latest = int(draw(logits, self.random.numbers(1, 1)[:, 0])[0])
         self.place += 1
         return (NOTE, *note, self.latest)
 
@@ -208,8 +208,8 @@ class Harmoniser(Writer):
             for field in (PITCH, DURATION, INSTRUMENT)
         )
         assert isinstance(weights, Tensor)
-        logits = self.filters.apply(weights[None], PITCH)
-        return candidates[int(draw(logits, self.random.numbers(1, 1)[:, 0].to(hidden.device)))]
+        logits = self.filters.apply(weights[None].cpu().numpy(), PITCH)
+        return candidates[int(draw(logits, self.random.numbers(1, 1)[:, 0])[0])]
 
 
 def log_likelihood(heads: Heads, hidden: Tensor, events: Tensor, field: int) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 
 from mmt.model.heads import HEADS
 from mmt.representation.codes import END_OF_SONG, NOTE, TYPE
-from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
 
 # Few codes in every field, so that all events can be listed: 4 beats, 2 positions, 5 pitches, 2 durations, 3 instruments.
@@ -32,13 +31,13 @@ def drawn(heads: torch.nn.Module, prompt: list[list[int]], bounds: Bounds) -> tu
     listed = [[NOTE, *codes] for codes in itertools.product(*(range(1, size) for size in SIZES[1:]))]
     events = torch.tensor([*listed, [END_OF_SONG, 0, 0, 0, 0, 0]])
     hidden = state(len(events))
-    rules = StrictGrammar(np.array(prompt), len(events), SIZES, bounds, torch.device("cpu"))
+    rules = StrictGrammar(np.array(prompt), len(events), SIZES, bounds)
     shares = torch.zeros(len(events))
     with torch.no_grad():
-        rules.foresee(lambda floor: Filters().temper(heads(hidden, floor)))
+        rules.foresee(lambda floor: [one.numpy() for one in heads(hidden, torch.from_numpy(floor))])
         for field in range(6):
-            allowed = rules.allow(heads.field(field, hidden, events), field, events)
-            shares += allowed.log_softmax(-1).gather(1, events[:, field, None])[:, 0]
+            allowed = rules.allow(heads.field(field, hidden, events).numpy(), field, events.numpy())
+            shares += torch.from_numpy(allowed).log_softmax(-1).gather(1, events[:, field, None])[:, 0]
     return events, shares.exp().double().numpy()
 
 

@@ -20,6 +20,7 @@ from mmt.representation.codes import (
     START_OF_NOTES,
     START_OF_SONG,
     TYPE,
+    Events,
     Representation,
 )
 from mmt.representation.grammar import is_valid
@@ -73,19 +74,20 @@ def prefixes(pieces: Sequence[Piece], shortest: int = 1) -> list[Piece]:
 
 def anything(generator: torch.Generator) -> Callable[[Tensor], list[Tensor]]:
     """A network's answer that knows nothing."""
-    return lambda event: [torch.randn(len(event), size, generator=generator) for size in SIZES]
+    return lambda event: [torch.randn(len(event), size, generator=generator).numpy() for size in SIZES]
 
 
 def permitted(prefix: Piece, bounds: Bounds, grammar: type[StrictGrammar] | type[PaperGrammar]) -> set[Event]:
     """The events all of whose fields are allowed, each behind those before it."""
-    rules = grammar(np.array(prefix), len(EVERYTHING), SIZES, bounds, torch.device("cpu"))
+    rules = grammar(np.array(prefix), len(EVERYTHING), SIZES, bounds)
     events, generator = torch.tensor(EVERYTHING), torch.Generator().manual_seed(len(prefix))
     rules.foresee(anything(generator))
     passes = torch.ones(len(events), dtype=torch.bool)
     for field, size in enumerate(SIZES):
         known = events.clone()
         known[:, field:] = 0
-        logits = rules.allow(torch.randn(len(events), size, generator=generator), field, known)
+        unknown = torch.randn(len(events), size, generator=generator).numpy()
+        logits = torch.from_numpy(rules.allow(unknown, field, known.numpy()))
         assert not logits.isnan().any()
         choice = logits.gather(1, events[:, field, None]).squeeze(1)
         # Where the fields before are possible, something is.
@@ -157,34 +159,34 @@ def test_endless_forbids_the_end_until_the_last_beat() -> None:
 STATE = ("last_type", "last_instrument", "last_beat", "ensemble.declared", "ensemble.played", "floor")
 
 
-def state(rules: StrictGrammar, name: str) -> Tensor:
+def state(rules: StrictGrammar, name: str) -> Events:
     value = operator.attrgetter(name)(rules)
-    assert isinstance(value, Tensor)
+    assert isinstance(value, np.ndarray)
     return value
 
 
 def test_a_prompt_that_is_advanced_through_is_a_prompt_given_at_once() -> None:
     for piece in sample(PIECES, 100):
-        rules = StrictGrammar(np.array(piece[:1]), 1, SIZES, Bounds(ROOM, 2), torch.device("cpu"))
+        rules = StrictGrammar(np.array(piece[:1]), 1, SIZES, Bounds(ROOM, 2))
         for event in piece[1:-1]:
-            rules.advance(torch.tensor([event]))
-        other = StrictGrammar(np.array(piece[:-1]), 1, SIZES, Bounds(ROOM, 2), torch.device("cpu"))
+            rules.advance(np.array([event]))
+        other = StrictGrammar(np.array(piece[:-1]), 1, SIZES, Bounds(ROOM, 2))
         assert rules.length == other.length
         for name in STATE:
-            assert torch.equal(state(rules, name), state(other, name)), name
+            assert np.array_equal(state(rules, name), state(other, name)), name
 
 
 def test_rows_are_kept_in_the_order_that_is_told() -> None:
     prefixes_ = [piece[:4] for piece in PIECES if len(piece) > 5 and piece[3][TYPE] == NOTE][:9]
-    rules = StrictGrammar(np.array(prefixes_[0][:1]), 9, SIZES, Bounds(ROOM, 2), torch.device("cpu"))
+    rules = StrictGrammar(np.array(prefixes_[0][:1]), 9, SIZES, Bounds(ROOM, 2))
     for place in range(1, 4):
-        rules.advance(torch.tensor([prefix[place] for prefix in prefixes_]))
+        rules.advance(np.array([prefix[place] for prefix in prefixes_]))
     rows = [7, 2]
-    rules.keep(torch.tensor(rows))
+    rules.keep(np.array(rows))
     for place, row in enumerate(rows):
-        alone = StrictGrammar(np.array(prefixes_[row]), 1, SIZES, Bounds(ROOM, 2), torch.device("cpu"))
+        alone = StrictGrammar(np.array(prefixes_[row]), 1, SIZES, Bounds(ROOM, 2))
         for name in STATE:
-            assert torch.equal(state(rules, name)[place], state(alone, name)[0]), name
+            assert np.array_equal(state(rules, name)[place], state(alone, name)[0]), name
 
 
 # The paper's grammar.
@@ -233,15 +235,14 @@ def test_in_the_papers_grammar_too_nothing_is_added_before_the_first_beat() -> N
 def joint(rules: StrictGrammar, logits: list[Tensor]) -> Tensor:
     """The probability of every event, drawn field after field by rules that were asked about these logits."""
     events = torch.tensor(EVERYTHING)
-    rules.foresee(lambda event: [field.expand(len(event), -1) for field in logits])
+    rules.foresee(lambda event: [field.expand(len(event), -1).numpy() for field in logits])
     total = torch.zeros(len(events), dtype=torch.float64)
     for field in range(6):
         known = events.clone()
         known[:, field:] = 0
         # Nothing can be said of a field behind fields that are impossible.
-        shares = (
-            rules.allow(logits[field].expand(len(events), -1), field, known).double().log_softmax(-1).nan_to_num(-1e9)
-        )
+        allowed = rules.allow(logits[field].expand(len(events), -1).numpy(), field, known.numpy())
+        shares = torch.from_numpy(allowed).double().log_softmax(-1).nan_to_num(-1e9)
         total += shares.gather(1, events[:, field, None]).squeeze(1)
     return total.exp()
 
@@ -251,7 +252,7 @@ def test_a_note_is_drawn_as_the_network_has_it_under_the_condition_that_it_is_gr
     generator = torch.Generator().manual_seed(seed)
     logits = [2 * torch.randn(1, size, generator=generator) for size in SIZES]
     for prefix in sample([p for p in prefixes(PIECES) if p[-1][TYPE] == NOTE and len(p) < ROOM - 1], 12):
-        rules = StrictGrammar(np.array(prefix), len(EVERYTHING), SIZES, Bounds(ROOM, 2), torch.device("cpu"))
+        rules = StrictGrammar(np.array(prefix), len(EVERYTHING), SIZES, Bounds(ROOM, 2))
         drawn = joint(rules, logits)
         greater = [event in continuations(PIECES, prefix) and event[TYPE] == NOTE for event in EVERYTHING]
         if not any(greater):
@@ -271,7 +272,7 @@ def test_at_the_last_beat_the_share_of_notes_that_cannot_follow_goes_to_the_end(
     logits = [torch.randn(1, size, generator=generator) for size in SIZES]
     # Behind the last position, only a higher pitch can follow.
     prefix = (START, (1, 0, 0, 0, 0, 1), BEGIN, (3, 2, 2, 1, 1, 1))
-    rules = StrictGrammar(np.array(prefix), len(EVERYTHING), SIZES, Bounds(ROOM, 2), torch.device("cpu"))
+    rules = StrictGrammar(np.array(prefix), len(EVERYTHING), SIZES, Bounds(ROOM, 2))
     drawn = joint(rules, logits)
     kinds = logits[TYPE][0, [NOTE, END_OF_SONG]].double().softmax(0)
     shares = [logits[field][0, 1:].double().softmax(0) for field in range(1, 5)]

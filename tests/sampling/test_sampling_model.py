@@ -353,12 +353,12 @@ def uncached(model: Model, prompt: Events, seed: int, bounds: Bounds, filters: F
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, 0))))
     piece = torch.from_numpy(np.array(prompt))[None]
     while piece[0, -1, TYPE] != END_OF_SONG:
-        rules = StrictGrammar(piece[0].numpy(), 1, model.network.config.sizes, bounds, torch.device("cpu"))
+        rules = StrictGrammar(piece[0].numpy(), 1, model.network.config.sizes, bounds)
         hidden = model.network.hidden(piece)[:, -1]
-        uniform = torch.from_numpy(random.random((1, 6), dtype=np.float32))
+        uniform = random.random((1, 6), dtype=np.float32)
         event = draw_event(model.network.heads, hidden, rules, filters, uniform)
-        piece = torch.cat([piece, event[:, None]], dim=1)
-        yield event[0].numpy()
+        piece = torch.cat([piece, torch.from_numpy(event)[:, None]], dim=1)
+        yield event[0]
 
 
 @pytest.mark.parametrize("positions", ["absolute", "rotary", "none"])
@@ -422,14 +422,15 @@ def test_one_likeliest_is_greedy(model: Model) -> None:
     assert len({piece.tobytes() for piece in greedy}) == 1
     assert same(greedy[:1], model.generate(seed=99, top_k=1))
     # The likeliest of what the grammar allows, field by field.
-    rules = StrictGrammar(greedy[0][:1], 1, PAPER.sizes, Bounds(64, 40), torch.device("cpu"))
+    rules = StrictGrammar(greedy[0][:1], 1, PAPER.sizes, Bounds(64, 40))
+    heads = model.network.heads
     for length, wanted in enumerate(torch.from_numpy(greedy[0][1:, None]), start=1):
         hidden = model.network.hidden(torch.from_numpy(greedy[0][None, :length]))[:, -1]
-        rules.foresee(lambda floor, hidden=hidden: model.network.heads(hidden, floor))
+        rules.foresee(lambda floor, hidden=hidden: [one.numpy() for one in heads(hidden, torch.from_numpy(floor))])
         for field in range(6):
-            logits = rules.allow(model.network.heads.field(field, hidden, wanted), field, wanted)
+            logits = rules.allow(heads.field(field, hidden, wanted).numpy(), field, wanted.numpy())
             assert logits.argmax() == wanted[0, field]
-        rules.advance(wanted)
+        rules.advance(wanted.numpy())
 
 
 def test_the_papers_sampling_is_its_filters_and_its_grammar(model: Model) -> None:
