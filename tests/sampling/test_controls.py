@@ -237,7 +237,7 @@ def models(draw: st.DrawFn) -> Model:
     representation = draw(st.just(few) | st.just(dataclasses.replace(REP, beats=12)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw(st.integers(0, 1000)))
-        output = draw(st.sampled_from(["independent", "chain"]))
+        output = draw(st.sampled_from(["independent", "chain", "mixed"]))
         config = NetworkConfig(representation.sizes, 8, 1, 1, 8, context=draw(st.integers(12, 24)), output=output)
         network = Network(config)
         scale = draw(st.sampled_from([1.0, 30.0, 1e6, 1e30]))

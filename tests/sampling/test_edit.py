@@ -79,7 +79,7 @@ def test_whatever_a_network_says_edits_are_valid_and_hold_what_is_held(data: st.
     piece = data.draw(pieces())
     model = make_model(
         data.draw(st.integers(0, 99)),
-        output=data.draw(st.sampled_from(["independent", "chain"])),
+        output=data.draw(st.sampled_from(["independent", "chain", "mixed"])),
         scale=data.draw(st.sampled_from([1.0, 30.0, 1e6])),
     )
     drawing: dict[str, Any] = data.draw(st.sampled_from([{}, {"top_k": 1}, {"min_p": 0.1}, {"temperature": 0.1}]))
@@ -149,7 +149,7 @@ def test_a_piece_is_the_same_alone_and_among_many() -> None:
         assert not np.array_equal(many[0], many[1])
 
 
-@pytest.mark.parametrize("output", ["independent", "chain"])
+@pytest.mark.parametrize("output", ["independent", "chain", "mixed"])
 def test_pitches_are_drawn_as_the_network_has_them_weighed_by_what_is_held(output: str) -> None:
     """One free note below a held one: every candidate's probability is its share of the network's, all fields told."""
     heads = make_model(output=output).network.heads

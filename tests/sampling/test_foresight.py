@@ -17,7 +17,7 @@ SIZES = (5, 5, 3, 6, 3, 4)
 OPENING = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 3], [2, 0, 0, 0, 0, 0]]
 
 
-@pytest.fixture(params=["independent", "chain"])
+@pytest.fixture(params=["independent", "chain", "mixed"])
 def heads(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
     heads = HEADS[request.param](8, SIZES)

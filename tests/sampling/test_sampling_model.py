@@ -109,7 +109,7 @@ def models(draw: st.DrawFn) -> Model:
         seed=draw(st.integers(0, 1000)),
         scale=draw(st.sampled_from([0.1, 1.0, 10.0, 100.0])),
         context=draw(st.integers(8, 40)),
-        output=draw(st.sampled_from(["independent", "chain"])),
+        output=draw(st.sampled_from(["independent", "chain", "mixed"])),
         positions=draw(st.sampled_from(["absolute", "rotary", "none"])),
     )
     # Obsessed with the last code, the first, the end, instruments, …
@@ -362,7 +362,7 @@ def uncached(model: Model, prompt: Events, seed: int, bounds: Bounds, filters: F
 
 
 @pytest.mark.parametrize("positions", ["absolute", "rotary", "none"])
-@pytest.mark.parametrize("output", ["independent", "chain"])
+@pytest.mark.parametrize("output", ["independent", "chain", "mixed"])
 @torch.inference_mode()
 def test_cached_decoding_writes_what_uncached_decoding_writes(positions: str, output: str) -> None:
     model = make_model(positions=positions, output=output, scale=3)
