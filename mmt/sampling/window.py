@@ -80,7 +80,7 @@ class AnchoredWindow:
         window, moved = prompt[0].cpu().numpy(), 0
         beat = max(int(window[-1, BEAT]), self.bounds.first_beat)
         if len(window) > self.context or self._is_late(beat, 0):
-            window, moved = anchor(window, self.context, self.beats, beat)
+            window, moved = anchor(window, self.context, self.beats, max(beat, self.bounds.first_beat + 1))
         last = self._fill(0, window)
         for row in range(1, len(prompt)):
             self.cache.copy(0, row)

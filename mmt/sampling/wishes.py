@@ -172,7 +172,7 @@ class Wishes:
         beat = max(int(prompt[-1, BEAT]), prompt.first_beat)
         if self.context == "slide" or (len(prompt) < context and beat <= beats):
             return prompt[-context:], 0
-        return anchor(prompt, context, beats, beat)
+        return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1))
 
 
 def _whole(name: str, number: int) -> int:

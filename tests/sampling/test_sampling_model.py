@@ -566,6 +566,20 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
         load_model(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("beats", [1, 2, 5])
+def test_a_prompt_that_fills_all_beats_of_the_network_is_gone_on_with(beats: int) -> None:
+    """The piece goes on at a beat behind the network's last, so its window must move before the first new note."""
+    representation = Representation(resolution=2, beats=beats, durations=(1, 2), instruments=PAPER_INSTRUMENTS[:2])
+    model = make_model(representation, context=16, output="chain")
+    opening = [[0] * 6, [1, 0, 0, 0, 0, 1], [2] + [0] * 5]
+    notes = [[3, beat, 1, 60, 1, 1] for beat in range(1, beats + 1)]
+    prompt = mmt.prompt.beats(np.array([*opening, *notes]), beats, representation=representation)
+    for seed in range(4):
+        (piece,) = model.generate(prompt, seed=seed, max_events=40)
+        assert (piece[: len(prompt)] == prompt).all()
+        assert (piece[len(prompt) : -1, BEAT] > beats).all()
+
+
 @pytest.mark.skipif(not shipped("checkpoints", "default").exists(), reason="checkpoints/default is not trained yet")
 def test_the_shipped_model_writes_valid_pieces_for_several_instruments_and_ends_them() -> None:
     model = load_model()
