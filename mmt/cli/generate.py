@@ -188,6 +188,10 @@ def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
     """Before anything is written, which takes longer."""
     if not soundfont.is_file():
         raise FileNotFoundError(f"there is no SoundFont {soundfont}; name an .sf2 file")
+    with soundfont.open("rb") as file:
+        head = file.read(12)
+    if (head[:4], head[8:]) != (b"RIFF", b"sfbk"):
+        raise ValueError(f"{soundfont} is no SoundFont; name an .sf2 file")
     if not any(file.suffix.lower() in (".wav", ".html") for file in files):
         raise UsageError("--soundfont is for what is heard: give --wav or --html too, or -o piece.wav")
 

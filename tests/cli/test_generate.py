@@ -246,6 +246,7 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "--use-all does not go with",
         ),
         (["-o", "a.wav", "--soundfont", "none.sf2"], 1, "there is no SoundFont none.sf2"),
+        (["-o", "a.mid", "--wav", "--soundfont", __file__], 1, "is no SoundFont; name an .sf2 file"),
         (["-o", "a.mid", "--png", "--soundfont", str(carried_soundfont())], 2, "give --wav or --html too"),
         ([], 2, "-o piece.mid"),
     ],
