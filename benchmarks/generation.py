@@ -14,7 +14,9 @@ import argparse
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 
 import mmt
 from mmt.corpus.windows import Limits, ValidationBatches
+from mmt.model.config import Heads
 from mmt.model.network import Network
 from mmt.model.packing import PackedLinear
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
@@ -35,9 +38,12 @@ EVENTS, LENGTHS = 1024, (5, 128, 256, 512, 768, 1023)
 TRIO = mmt.prompt.instruments("violin", "viola", "cello")
 
 
-def lively_model() -> mmt.Model:
+def lively_model(recipe: str = "paper", **changes: Any) -> mmt.Model:
     """Untrained, but with a mind for notes and for the beat where it is: plain random weights leap to the last note."""
-    model = mmt.new_model("paper", seed=0)
+    model = mmt.new_model(recipe, seed=0)
+    if changes:
+        torch.manual_seed(0)
+        model.network = Network(replace(model.network.config, **changes)).eval()
     with torch.no_grad():
         model.network.heads.fields[TYPE].bias[NOTE] += 20
         model.network.heads.fields[TYPE].bias[END_OF_SONG] -= 20
@@ -142,6 +148,16 @@ def by_length(model: mmt.Model, events: int = 4096, part: int = 512) -> list[tup
     marks = [time.perf_counter() for _ in model.stream(TRIO, seed=0, endless=True, max_events=events)]
     parts = np.array_split(np.diff(marks), events // part)
     return [(part * (place + 1), float(np.median(seconds))) for place, seconds in enumerate(parts)]
+
+
+def by_heads(events: int = 512) -> list[str]:
+    """An event of the default recipe's model with each kind of heads, in turns."""
+    models = {kind: lively_model("default", output=kind) for kind in get_args(Heads)}
+    rounds = [{kind: generation(model, 1, events) for kind, model in models.items()} for _ in range(4)]
+    least = {kind: min(times[kind] for times in rounds) for kind in models}
+    return [
+        f"| {kind} | {1000 * seconds:.2f} | {seconds / least['independent']:.2f} |" for kind, seconds in least.items()
+    ]
 
 
 # Narrower weights.
@@ -266,6 +282,14 @@ def main() -> None:
         "`benchmarks/generation.py`, which says what is measured.",
         "",
         *on_the_processor(),
+        "",
+        "## Heads",
+        "",
+        "The default recipe's model (rotary positions by time), batch 1, 512 events:",
+        "",
+        "| heads | ms an event | to independent |",
+        "|---|---:|---:|",
+        *by_heads(),
         "",
         "## Narrower weights",
         "",
