@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmt.model.cache import Cache
+from mmt.model.heads import ChainHeads
 from mmt.model.network import Block, Network, Rotation, rotate
 
 # The number of rows that the blocks are made for; any number of rows may be multiplied.
@@ -42,6 +43,9 @@ def pack(network: Network) -> Network:
     for layer, block in enumerate(packed.blocks):
         if not any(module._forward_hooks or module._forward_pre_hooks for module in block.modules()):
             packed.blocks[layer] = PackedBlock(block)  # type: ignore[arg-type]
+    heads = packed.heads
+    if isinstance(heads, ChainHeads) and all(isinstance(one, PackedLinear) for one in (*heads.fields, *heads.mix)):
+        packed.heads = PackedChain(heads)  # type: ignore[assignment]
     return packed
 
 
@@ -97,6 +101,38 @@ class PackedBlock(nn.Module):
         rows = self.out.of_rows(_two_at_least(attended), added=rows)
         expanded = self.expand.of_rows(_norm(self.block.feed_forward_norm, rows), gelu=True)
         return self.contract.of_rows(expanded, added=rows)[:batch]
+
+
+class PackedChain(nn.Module):
+    """Chained heads whose embeddings are one table, and which project a hidden state once for all fields of an event."""
+
+    reads_earlier_fields = True
+
+    def __init__(self, heads: ChainHeads) -> None:
+        super().__init__()
+        self.state, self.fields, self.mix = heads.state, heads.fields, heads.mix
+        self.known = torch.cat([cast(Tensor, table.weight) for table in heads.known]).detach()
+        sizes = torch.tensor([cast(Tensor, table.weight).shape[0] for table in heads.known], device=self.known.device)
+        self.first = sizes.cumsum(0) - sizes
+        self._of = self._rows = self._state = torch.empty(0)
+
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        """The logits of all six fields, as the heads have them."""
+        return [self.field(index, hidden, events) for index in range(len(self.fields))]
+
+    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of one field, given the earlier ones of `events`."""
+        if self._of is not hidden:
+            self._of, self._rows = hidden, _two_at_least(hidden.reshape(-1, hidden.shape[-1]))
+            self._state = self.state(self._rows)
+        rows = self._rows
+        if index:
+            earlier = _two_at_least(events[..., :index].reshape(-1, index)) + self.first[:index]
+            known = torch.embedding(self.known, earlier).sum(1).add_(self._state)
+            mix = cast(PackedLinear, self.mix[index - 1])
+            rows = mix.of_rows(nn.functional.gelu(known), added=rows)
+        logits = cast(PackedLinear, self.fields[index]).of_rows(rows)
+        return logits[: hidden.shape[:-1].numel()].view(*hidden.shape[:-1], -1)
 
 
 def _norm(norm: nn.LayerNorm, rows: Tensor) -> Tensor:

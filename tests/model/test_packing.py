@@ -16,13 +16,17 @@ from mmt.model.packing import PackedBlock, PackedLinear, _is_packable, pack
 SIZES = (5, 65, 13, 129, 33, 65)
 
 
-def make_network(positions: str = "rotary", output: str = "chain") -> Network:
+def make_network(positions: str = "rotary", output: str = "mixed") -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = NetworkConfig(
             SIZES, dim=48, layers=2, heads=2, head_dim=16, context=40, positions=positions, output=output
         )  # type: ignore[arg-type]
-        return Network(config).eval().requires_grad_(False)
+        network = Network(config).eval().requires_grad_(False)
+        for name, parameter in network.named_parameters():
+            if "mix" in name:  # begins at zero, as if no field knew another
+                torch.nn.init.normal_(parameter, std=0.2)
+        return network
 
 
 def make_codes(batch: int, length: int = 24) -> Tensor:
