@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
             raise ValueError(f"{name} does not fit the recipe: it was trained with other {entry} of the representation")
     weights = base.network.state_dict()
     if ours["output"] != theirs["output"]:
-        if _KINDS.index(theirs["output"]) > _KINDS.index(ours["output"]):
+        if (theirs["output"], ours["output"]) not in itertools.combinations(_KINDS, 2):
             raise _misfit(name, "output", theirs["output"], ours["output"])
         weights = Network(recipe.network).state_dict() | weights
         if theirs["output"] == "chain":
