@@ -1,8 +1,8 @@
 """Which heads, and what else, bring the loss down? Small networks of one size, trained alike on the same windows.
 
-    python benchmarks/heads.py run independent chain mixed recurrent attention --corpus data/open -o runs/heads
-    python benchmarks/heads.py run independent mixed --seeds 1 2 --corpus data/open -o runs/heads
-    python benchmarks/heads.py table runs/heads -o benchmarks/heads.md
+    python benchmarks/heads.py run independent chain mixed recurrent attention --corpus data/open -o benchmarks/heads
+    python benchmarks/heads.py run independent mixed --seeds 1 2 --corpus data/open -o benchmarks/heads
+    python benchmarks/heads.py table benchmarks/heads -o benchmarks/heads.md
 
 A trial is a network and a way to train it; trials differ in what their name says. Steps, windows and their order are the same
 for one seed, sizes are equal to a hundredth. The loss is per note (nats, no masks) over windows of the validation split.
@@ -31,6 +31,7 @@ from mmt.model.heads import HEADS, IndependentHeads
 from mmt.model.network import Network
 from mmt.representation.codes import FIELDS
 from mmt.training.loss import Losses, losses
+from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Optimizer
 
 BATCH, CONTEXT, BEATS = 4, 512, 256
@@ -147,6 +148,11 @@ OTHERS: dict[str, Trial] = {
     "rate 4e-3": replace(MIXED, optimizer=replace(RATE, learning_rate=4e-3)),
     "rate 1e-3": replace(MIXED, optimizer=replace(RATE, learning_rate=1e-3)),
     "no weight decay": replace(MIXED, optimizer=replace(RATE, weight_decay=0.0)),
+    "muon": replace(MIXED, optimizer=replace(RATE, name="muon")),
+    "muon, rate 4e-3": replace(MIXED, optimizer=replace(RATE, name="muon", learning_rate=4e-3)),
+    "muon, half of a head turns by time": replace(
+        MIXED, network=replace(MIXED.network, positions="time"), optimizer=replace(RATE, name="muon")
+    ),
     "every piece alike": replace(MIXED, mix=replace(MIX, length_exponent=0.0)),
     "every note alike": replace(MIXED, mix=replace(MIX, length_exponent=1.0)),
 }
@@ -165,13 +171,7 @@ def train(trial: Trial, folder: Path, steps: int, seed: int) -> dict[str, Any]:
     )
     checks = ValidationBatches(Corpus(folder, split="valid"), limits, batch_size=16)
     chosen = replace(trial.optimizer, decay_start=steps // 2, decay_end=steps)
-    matrices = [p for name, p in network.named_parameters() if p.ndim > 1 and not name.startswith("embed")]
-    others = [p for name, p in network.named_parameters() if p.ndim == 1 or name.startswith("embed")]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": chosen.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=chosen.learning_rate,
-        betas=chosen.betas,
-    )
+    optimizer = optimizer_of(network, chosen)
     curve, begun = {}, time.process_time()
     for step in range(steps):
         for group in optimizer.param_groups:

@@ -15,6 +15,7 @@ from mmt.model.network import Network
 from mmt.representation.codes import FIELDS
 from mmt.training.loss import Losses, authors_losses, losses
 from mmt.training.low_rank import add_low_rank
+from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Recipe
 
 
@@ -115,15 +116,7 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         chosen = self.recipe.optimizer
-        learned = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        matrices = [p for name, p in learned if p.ndim > 1 and not name.startswith(("embed", "pos"))]
-        decayed = {id(parameter) for parameter in matrices}
-        others = [p for _, p in learned if id(p) not in decayed]
-        groups = [{"params": matrices, "weight_decay": chosen.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
-        optimizer = kind(
-            groups, lr=chosen.learning_rate, betas=chosen.betas, fused=self.trainer.precision != "16-mixed"
-        )
+        optimizer = optimizer_of(self.network, chosen, fused=self.trainer.precision != "16-mixed")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, chosen.share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -24,7 +24,7 @@ from mmt.model.recipes import check_entries, parts_of, read_recipe
 from mmt.representation.codes import Representation
 from mmt.sampling.filters import Filters
 
-OptimizerName = Literal["adam", "adamw"]
+OptimizerName = Literal["adam", "adamw", "muon"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"]
 Compat = Literal["authors"] | None
 Section = TypeVar("Section")
@@ -59,7 +59,7 @@ class Optimizer:
     """How the network learns. The rate rises, stays, and falls: linearly, by step."""
 
     name: OptimizerName = "adam"
-    """adam (the paper's) or adamw (decoupled weight decay)."""
+    """adam (the paper's), adamw (decoupled weight decay), or muon (for matrices of the blocks; adamw for all else)."""
     learning_rate: float = 5e-4
     """The highest rate."""
     betas: tuple[float, float] = (0.9, 0.999)

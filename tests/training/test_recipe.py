@@ -142,7 +142,7 @@ def test_single_entries_are_changed() -> None:
         ("data.workers=-1", "workers is -1"),
         ("data.augmentation.start_share=2", "start_share is 2"),
         ("data.augmentation.pitch_shift=[1]", r"data.augmentation.pitch_shift is \[1\]; expected tuple"),
-        ("optimizer.name=sgd", "optimizer 'sgd' is unknown; choose one of adam, adamw"),
+        ("optimizer.name=sgd", "optimizer 'sgd' is unknown; choose one of adam, adamw, muon"),
         ("optimizer.learning_rate=0", "learning_rate is 0.0; it must be above 0"),
         ("optimizer.learning_rate=fast", "optimizer.learning_rate is 'fast'; expected float"),
         ("optimizer.clip=-1", "clip is -1.0; it must be above 0"),

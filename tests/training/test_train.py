@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import lightning
 import numpy as np
 import pytest
 import torch
@@ -21,7 +20,6 @@ from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.representation.codes import FIELDS
 from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loss import losses
-from mmt.training.module import TrainingModule
 from mmt.training.recipe import load_recipe
 from mmt.training.train import _loaders, _Turns, fast_precision, train
 from runs import (
@@ -96,8 +94,9 @@ def test_a_training_that_was_done_goes_on_for_longer(run: Path, corpus: Path, tm
     assert_same_weights(run / "last", tmp_path / "run" / "last")
 
 
-def test_accumulated_gradients_resume_too(corpus: Path, tmp_path: Path) -> None:
-    recipe = tiny("trainer.accumulate=2")
+@pytest.mark.parametrize("change", ["trainer.accumulate=2", "optimizer.name=muon"])
+def test_other_ways_to_step_resume_too(corpus: Path, tmp_path: Path, change: str) -> None:
+    recipe = tiny(change)
     train(recipe, corpus, tmp_path / "whole")
     with interrupted_at(6):
         train(recipe, corpus, tmp_path / "run")
@@ -180,19 +179,6 @@ def test_it_can_begin_with_the_weights_of_a_checkpoint(run: Path, corpus: Path, 
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         train(still, corpus, tmp_path / "new", start_from=tmp_path / "nowhere")
     assert not (tmp_path / "new").exists()
-
-
-def test_decay_falls_on_matrices_only(corpus: Path) -> None:
-    module = TrainingModule(tiny("optimizer.weight_decay=0.1"))
-    module.trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
-    decayed, others = module.configure_optimizers()["optimizer"].param_groups
-    assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
-    names = {id(parameter): name for name, parameter in module.network.named_parameters()}
-    assert len(names) == len(decayed["params"]) + len(others["params"])
-    assert all(p.ndim == 2 and "embeddings" not in names[id(p)] for p in decayed["params"])
-    assert all(
-        "bias" in names[id(p)] or "norm" in names[id(p)] or "embeddings" in names[id(p)] for p in others["params"]
-    )
 
 
 def test_the_gradient_is_cut(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
