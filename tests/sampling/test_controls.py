@@ -307,3 +307,16 @@ def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
     for piece in model.generate(prompt, 1, 1, grammar="paper", **limits, **loose):
         new = notes_of(piece[len(prompt) :])
         assert playable is None or playable[new[:, PITCH], new[:, INSTRUMENT]].all()
+
+
+def test_everyone_plays_where_the_network_has_one_beat_which_no_window_can_leave() -> None:
+    one_beat = Representation(resolution=2, beats=1, durations=(1,), instruments=PAPER_INSTRUMENTS[24:29])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(NetworkConfig(one_beat.sizes, 8, 1, 1, 8, context=16)).eval()
+    model = Model(Checkpoint(network, one_beat))
+    for seed in range(40):
+        written = list(model.stream(mmt.prompt.start(), seed, endless=True, max_events=16, use_all=True))
+        piece = np.concatenate([mmt.prompt.start(), written])
+        check_piece(piece, representation=one_beat)
+        assert set(piece[piece[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]) == set(notes_of(piece)[:, INSTRUMENT])
