@@ -11,12 +11,11 @@ here; floating-point operations, over the rate of the faster of two matrix produ
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ import mmt
 from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.model.config import Heads
 from mmt.model.network import Network
-from mmt.model.packing import PackedLinear
+from mmt.model.packing import NarrowLinear, PackedLinear, pack
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
@@ -122,11 +121,16 @@ def arithmetic() -> float:
 
 
 def limit(network: Network, batch: int, events: int) -> tuple[float, str]:
-    """The seconds that an event of each of a batch of pieces takes at least, at the mean length, and what limits it."""
+    """The seconds that an event of each of a batch of pieces takes at least, at the mean length, and what limits it.
+
+    With int8 weights, those of the blocks are one byte each; the rate of arithmetic is that of float32 all the same.
+    """
     config = network.config
     weights = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
+    narrow = sum(m.weight.numel() for m in network.blocks.modules() if isinstance(m, nn.Linear))
+    spared = 3 * narrow if network.decodes_with == "int8" else 0
     cached = 2 * config.layers * config.heads * config.head_dim * (len(TRIO) + events) / 2
-    memory = 4 * (weights + batch * cached) / bandwidth()
+    memory = (4 * (weights + batch * cached) - spared) / bandwidth()
     # A product and a sum for each weight, and for each cached key and value.
     compute = 2 * batch * (weights + cached) / arithmetic()
     return max((memory, "memory"), (compute, "arithmetic"))
@@ -164,48 +168,38 @@ def by_heads(events: int = 512) -> list[str]:
 
 
 def linear_maps() -> list[str]:
-    """A block's largest map, 20 of them so that they do not fit into a core's own memory: ms for 1 and 32 rows."""
-    weights = [torch.randn(2048, 512) for _ in range(20)]
-    narrow = [weight.bfloat16() for weight in weights]
-    scales = [weight.abs().amax(dim=1) / 127 for weight in weights]
-    small = [(weight / scale[:, None]).round().to(torch.int8) for weight, scale in zip(weights, scales, strict=True)]
+    """A block's largest map, 20 of them so that they do not fit into a core's own memory: ms for 1, 2 and 32 rows."""
+    maps = [nn.Linear(512, 2048).requires_grad_(False) for _ in range(20)]
+    narrow = [linear.weight.bfloat16() for linear in maps]
     ops = torch.ops.mkldnn
-    packed = [ops._reorder_linear_weight(weight, 64) for weight in weights]
-    narrow_packed = [ops._reorder_linear_weight(weight, 64) for weight in narrow]
-    half = [scale.bfloat16() for scale in scales]
-
-    def times(one: Callable[[Tensor, int], object], dtype: torch.dtype = torch.float32) -> str:
+    kinds: dict[str, tuple[torch.dtype, list[Callable[[Tensor], Tensor]]]] = {
+        "float32, as they are": (torch.float32, list(maps)),
+        "float32, packed (what `generate` does)": (torch.float32, [PackedLinear(linear) for linear in maps]),
+        "bfloat16, packed": (torch.bfloat16, [_half(ops._reorder_linear_weight(weight, 64)) for weight in narrow]),
+        'int8 (what `generate` does with `weights="int8"`)': (torch.float32, [NarrowLinear(linear) for linear in maps]),
+    }
+    lines = []
+    for name, (dtype, kind) in kinds.items():
         cells = []
-        for rows in (2, 32):
+        for rows in (1, 2, 32):
             inputs = torch.randn(rows, 512).to(dtype)
-            cells.append(f"{1000 * best(lambda inputs=inputs: [one(inputs, i) for i in range(20)], 20):.2f}")  # type: ignore[misc]
-        return " | ".join(cells)
+            cells.append(f"{1000 * best(lambda kind=kind, inputs=inputs: [one(inputs) for one in kind], 20):.2f}")  # type: ignore[misc]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
-    none = (None, "none", [], "")
-    return [
-        f"| float32, as they are | {times(lambda x, i: F.linear(x, weights[i]))} |",
-        f"| float32, packed (what `generate` does) | {times(lambda x, i: ops._linear_pointwise(x, packed[i], *none))} |",
-        f"| bfloat16, as they are | {times(lambda x, i: F.linear(x, narrow[i]), torch.bfloat16)} |",
-        f"| bfloat16, packed | {times(lambda x, i: ops._linear_pointwise(x, narrow_packed[i], *none), torch.bfloat16)} |",
-        f"| int8, by rows | {times(lambda x, i: torch._weight_int8pack_mm(x, small[i], half[i]), torch.bfloat16)} |",
-    ]
+
+def _half(packed: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda rows: torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
 
 
 def narrow_losses(corpus: Path, windows: int) -> list[str]:
-    """The validation loss of the shipped model, with its linear maps rounded."""
+    """The validation loss of the shipped model, through the very maps that `generate` uses: weights and what they multiply
+    are rounded. Whole windows at once; a row is the same alone, so event by event would give the same."""
     model = mmt.load_model()
     limits = Limits(model.network.config.context, model.representation.beats)
     batches = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=4, windows=windows)
 
-    def int8(weight: Tensor) -> Tensor:
-        scale = weight.abs().amax(dim=1, keepdim=True) / 127
-        return (weight / scale).round() * scale
-
-    def loss(rounded: Callable[[Tensor], Tensor]) -> float:
-        network = copy.deepcopy(model.network)
-        for module in network.modules():
-            if isinstance(module, nn.Linear):
-                module.weight.data = rounded(module.weight.data)
+    def loss(network: nn.Module) -> float:
         with torch.inference_mode():
             parts = [
                 losses(network(codes[:, :-1], targets=codes[:, 1:]), codes, batch.lengths)
@@ -214,15 +208,29 @@ def narrow_losses(corpus: Path, windows: int) -> list[str]:
             ]
         return float(sum(part.nats.sum() for part in parts) / sum(part.notes for part in parts))
 
-    plain = loss(lambda weight: weight)
-    return [
-        f"| float32 | {plain:.4f} | |",
-        f"| bfloat16 | {(narrow := loss(lambda w: w.bfloat16().float())):.4f} | {narrow - plain:+.4f} |",
-        f"| int8, by rows | {(small := loss(int8)):.4f} | {small - plain:+.4f} |",
-    ]
+    plain = loss(pack(model.network))
+    small = loss(pack(model.to("cpu", weights="int8").network))
+    return [f"| float32 | {plain:.4f} | |", f"| int8 | {small:.4f} | {small - plain:+.4f} ({small / plain - 1:+.2%}) |"]
 
 
 # The table.
+
+
+def written_with(model: mmt.Model) -> tuple[float, float]:
+    """Seconds an event of each piece, alone and of 32."""
+    return min(generation(model, 1) for _ in range(3)), generation(model, 32)
+
+
+def rows_of(model: mmt.Model, alone: float, many: float) -> list[str]:
+    """What was measured against its limits."""
+    lines = []
+    for batch, seconds in ((1, alone), (32, many)):
+        least, what = limit(model.network, batch, EVENTS)
+        lines.append(
+            f"| {model.network.decodes_with} | {batch} | {batch / seconds:.0f} | {batch / least:.0f} ({what}) | "
+            f"{seconds / least:.2f} | {batch * alone / seconds:.1f} |"
+        )
+    return lines
 
 
 def on_the_processor() -> list[str]:
@@ -232,18 +240,21 @@ def on_the_processor() -> list[str]:
         original = seconds_a_piece(lambda length: original_event(model.network, piece[:, :length]))
         whole = seconds_a_piece(lambda length: over_the_whole_prefix(model, piece[:, :length]))
     written = EVENTS - len(TRIO)
-    alone, many = min(generation(model, 1) for _ in range(3)), generation(model, 32)
-    least, what = limit(model.network, 1, EVENTS)
-    least_many, what_many = limit(model.network, 32, EVENTS)
+    kinds: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
+    measured = {weights: written_with(model.to("cpu", weights=weights)) for weights in kinds}
+    alone = measured["float32"][0]
+    ways = {"the original way": original / written, "our network over the whole prefix": whole / written}
     return [
-        "| way | batch | events a second | against it, `generate` is |",
-        "|---|---:|---:|---:|",
-        f"| the original way | 1 | {written / original:.1f} | {original / written / alone:.0f} times as fast |",
-        f"| our network over the whole prefix | 1 | {written / whole:.1f} | {whole / written / alone:.0f} times as fast |",
-        f"| `generate` | 1 | {1 / alone:.0f} | |",
-        f"| its limit ({what}) | 1 | {1 / least:.0f} | {alone / least:.2f} times as slow |",
-        f"| `generate` | 32 | {32 / many:.0f} | {32 * alone / many:.1f} times batch 1 |",
-        f"| its limit ({what_many}) | 32 | {32 / least_many:.0f} | {many / least_many:.2f} times as slow |",
+        "| way | batch | events a second | `generate` is so many times as fast | with int8 weights |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {name} | 1 | {1 / seconds:.1f} | {' | '.join(f'{seconds / measured[kind][0]:.0f}' for kind in kinds)} |"
+            for name, seconds in ways.items()
+        ),
+        "",
+        "| weights | batch | events a second | its limit | times as slow as the limit | times batch 1 |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(line for kind in kinds for line in rows_of(model.to("cpu", weights=kind), *measured[kind])),
         "",
         f"Memory is read at {bandwidth() / 1e9:.0f} GB/s, arithmetic done at {arithmetic() / 1e9:.0f} GFLOP/s. Against the 2.5 "
         f"events a second that the original code itself makes on two such cores: {1 / alone / 2.5:.0f} times.",
@@ -252,7 +263,10 @@ def on_the_processor() -> list[str]:
         "",
         "| up to event | ms, median |",
         "|---:|---:|",
-        *(f"| {length:,} | {1000 * seconds:.2f} |" for length, seconds in by_length(model)),
+        *(
+            f"| {length:,} | {1000 * seconds:.2f} |"
+            for length, seconds in by_length(model.to("cpu", weights="float32"))
+        ),
     ]
 
 
@@ -278,7 +292,7 @@ def main() -> None:
     lines = [
         "# Generation",
         "",
-        f"The paper's model ({mmt.new_model('paper')!r}), random weights, float32, two threads, {EVENTS:,} events. Made by "
+        f"The paper's model ({mmt.new_model('paper')!r}), random weights, two threads, {EVENTS:,} events. Made by "
         "`benchmarks/generation.py`, which says what is measured.",
         "",
         *on_the_processor(),
@@ -295,8 +309,8 @@ def main() -> None:
         "",
         "20 maps of 512 to 2,048, in ms:",
         "",
-        "| weights | 2 rows | 32 rows |",
-        "|---|---:|---:|",
+        "| weights | 1 row | 2 rows | 32 rows |",
+        "|---|---:|---:|---:|",
         *linear_maps(),
     ]
     if chosen.corpus is not None:

@@ -128,9 +128,10 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) 
     """
     batch, heads, _, head_dim = queries.shape
     blocks = slice(-(-seen // _BLOCK) * _BLOCK)
-    keys, values = (one.flatten(0, 1)[:, blocks] for one in (keys, values))
+    keys, values = keys.flatten(0, 1)[:, blocks], values.flatten(0, 1)[:, blocks]
     scores = torch.bmm(queries.reshape(batch * heads, 1, head_dim) * head_dim**-0.5, keys.transpose(1, 2))
-    scores[:, :, seen:] = -torch.inf
+    if seen % _BLOCK:
+        scores.narrow(2, seen, _BLOCK - seen % _BLOCK).fill_(-torch.inf)
     return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, 1, head_dim)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
@@ -38,6 +39,9 @@ class Network(nn.Module):
     >>> [tuple(logits.shape) for logits in network(torch.zeros(1, 7, 6, dtype=torch.long))][:3]
     [(1, 7, 5), (1, 7, 257), (1, 7, 13)]
     """
+
+    decodes_with: Literal["float32", "int8"] = "float32"
+    """The weights that it writes with, see `mmt.model.packing`. Its own are float32 all the same."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.inside import Edit, edited
 from mmt.model.network import Network
+from mmt.model.packing import check_int8
 from mmt.model.recipes import parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale
@@ -52,9 +53,25 @@ class Model:
         """Where the network is."""
         return next(self.network.parameters()).device
 
-    def to(self, device: str | torch.device) -> Model:
-        """Move the network to a device ("auto", "cpu", "cuda", "mps"); returns the model itself."""
-        self.network.to(find_device(device))
+    def to(self, device: str | torch.device, *, weights: Literal["float32", "int8"] | None = None) -> Model:
+        """Move the network to a device ("auto", "cpu", "cuda", "mps"), where it writes with `weights`.
+
+        "int8" writes faster on an x86 CPU, for next to no loss (`benchmarks/generation.md`); for everything else, and when
+        saved, the model stays float32. Rounded copies are made for each piece or batch, a quarter of the weights' size.
+        Default: as it was. Returns the model itself.
+
+        Examples
+        --------
+        >>> new_model("tiny").to("cpu", weights="float32").network.decodes_with
+        'float32'
+        """
+        weights = self.network.decodes_with if weights is None else weights
+        if weights not in ("float32", "int8"):
+            raise ValueError(f"weights is {weights!r}; choose float32 or int8")
+        found = find_device(device)
+        if weights == "int8":
+            check_int8(next(self.network.parameters()).detach()[:0].to(found))
+        self.network.to(found).decodes_with = weights
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -255,6 +272,7 @@ def load_model(
     path: str | os.PathLike[str] | None = None,
     *,
     device: str | torch.device = "cpu",
+    weights: Literal["float32", "int8"] = "float32",
     arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None,
 ) -> Model:
     """Load a model: the one that mmt ships, a checkpoint folder, or one of the original code's.
@@ -265,6 +283,8 @@ def load_model(
         A checkpoint folder; a run folder of the original code, or a bare `.pt` file of it. Default: the shipped model.
     device : str
         "auto" (a GPU where there is one), "cpu", "cuda", "mps".
+    weights : "float32" or "int8"
+        What it writes with, see `Model.to`.
     arguments : mapping or path, optional
         For a bare `.pt` file: what stands in its run's `train-args.json`, or that file. Weights with a table of positions
         need none.
@@ -279,14 +299,15 @@ def load_model(
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is of another format version or corrupt; if `arguments` are needed, or given to a checkpoint folder of ours.
+        If it is of another format version or corrupt; if `arguments` are needed, or given to a checkpoint folder of ours;
+        if there are no int8 weights on this device, processor or torch.
     """
     path = shipped("checkpoints", "default") if path is None else path
     if is_authors_run(path):
-        return Model(read_authors_run(path, arguments)).to(device)
+        return Model(read_authors_run(path, arguments)).to(device, weights=weights)
     if arguments is not None:
         raise ValueError(f"{path} is no run of the original code; its arguments stand in its own files, leave them out")
-    return Model(read_checkpoint(path)).to(device)
+    return Model(read_checkpoint(path)).to(device, weights=weights)
 
 
 def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:

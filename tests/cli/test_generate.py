@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mmt
 from mmt.cli.generate import main
@@ -41,6 +42,14 @@ def error_of(capsys: pytest.CaptureFixture[str]) -> str:
 def test_from_nothing(checkpoint: Path, tmp_path: Path) -> None:
     assert generate(checkpoint, "-o", tmp_path / "a.mid", "--seed", 3) == 0
     assert mmt.read(tmp_path / "a.mid").tracks
+
+
+@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="no int8 weights here")
+def test_int8_weights_write_what_the_library_writes_with_them(checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ("--seed", 3, "--max-events", 40, "--text", "-o", tmp_path / "a.mid")
+    assert generate(checkpoint, "--weights", "int8", *arguments) == 0
+    piece = mmt.load_model(checkpoint, weights="int8").generate(seed=3, max_events=40)[0]
+    assert (tmp_path / "a.txt").read_text() == mmt.to_text(piece) + "\n"
 
 
 def test_for_instruments_in_the_right_sound(checkpoint: Path, tmp_path: Path) -> None:

@@ -593,3 +593,27 @@ def test_the_shipped_model_writes_valid_pieces_for_several_instruments_and_ends_
     trio = model.generate(mmt.prompt.instruments("violin", "viola", "cello"), seed=0, max_events=64)[0]
     assert set(notes_of(trio)[:, INSTRUMENT]) <= set(instruments_of(trio))
     assert len(set(notes_of(trio)[:, PITCH])) > 4
+
+
+@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="no int8 weights here")
+def test_int8_writes_valid_pieces_that_a_seed_repeats_and_leaves_float32_on_the_disk(tmp_path: Path) -> None:
+    model = new_model("tiny", seed=0).to("cpu", weights="int8")
+    prompt = mmt.prompt.instruments("violin", "viola")
+    pieces = model.generate(prompt, n=5, seed=3, max_events=40)
+    for piece in pieces:
+        check_piece(piece, representation=model.representation)
+    assert np.array_equal(model.generate(prompt, seed=3, max_events=40)[0], pieces[0])
+    assert np.array_equal(np.stack(list(model.stream(prompt, seed=3, max_events=40))), pieces[0][len(prompt) :])
+    assert model.edited({"final": lambda stream: stream}).network.decodes_with == "int8"
+    model.save(tmp_path / "saved")
+    back = load_model(tmp_path / "saved")
+    assert back.network.decodes_with == "float32"
+    for ours, theirs in zip(back.network.parameters(), new_model("tiny", seed=0).network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    narrow = load_model(tmp_path / "saved", weights="int8")
+    assert np.array_equal(narrow.generate(prompt, seed=3, max_events=40)[0], pieces[0])
+
+
+def test_unknown_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="weights is 'int4'; choose float32 or int8"):
+        new_model("tiny").to("cpu", weights="int4")  # type: ignore[arg-type]
