@@ -23,7 +23,7 @@ from mmt.model.network import Block, Network, Rotation, rotate
 _ROWS = 64
 # Codes of what is multiplied with int8 weights, so many on either side of zero. A processor without VNNI adds two products
 # in sixteen bits, which hold them exactly if one factor has seven.
-_LEVELS = 127 if torch.cpu._is_vnni_supported() else 63
+_LEVELS = 127 if getattr(torch.cpu, "_is_vnni_supported", bool)() else 63
 # The least range of a row: one of zeros has none.
 _LEAST = 1e-30
 
@@ -268,7 +268,7 @@ def check_int8(weights: Tensor) -> None:
     names = ("linear_prepack", "linear_with_input_q_dq_qweight_dq_output_fp32")
     has_operator = hasattr(torch, "quantize_per_channel") and all(hasattr(torch.ops.quantized, name) for name in names)
     if _engine() not in ("x86", "fbgemm") or not has_operator or not _is_packable(weights):
-        raise ValueError("int8 weights need an x86 processor and a torch (2.4 or later) with fbgemm; use float32 here")
+        raise ValueError("int8 weights need an x86 processor and a torch with fbgemm; use float32 here")
 
 
 def _engine() -> str:
