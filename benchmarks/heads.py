@@ -114,7 +114,8 @@ How the loss of the first seed went (a quarter of the split's windows, but for t
 ## What else
 
 One change at a time to mixed heads, {few:,} steps, the first seed. `instrument before pitch` is the order type, beat, position,
-instrument, pitch, duration.
+instrument, pitch, duration. Muon's steps were made orthogonal in float32 there; PyTorch's own, which `run` takes now, does so
+in bfloat16.
 
 {others}
 """

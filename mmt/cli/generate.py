@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="an .sf2 file that plays .wav and .html, by FluidSynth where there is one (default: that which comes with mmt)",
     )
+    beside.add_argument(
+        "--tempo",
+        type=float,
+        metavar="BPM",
+        help="quarter notes a minute of what is written; no note depends on it (default: as in the FILE, else 100)",
+    )
     add_originality(arguments)
     model = arguments.add_argument_group("model")
     model.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
@@ -109,7 +116,7 @@ def _generate(chosen: argparse.Namespace) -> None:
         pieces, like, prompt = _write(chosen, model)
         prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
         for files, events in zip(outputs, pieces, strict=True):
-            music = decode(events, like=like, representation=model.representation)
+            music = decode(events, like=like, tempo=chosen.tempo, representation=model.representation)
             for file in files:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 if file.suffix == ".txt":
@@ -163,6 +170,8 @@ def _check_usage(chosen: argparse.Namespace) -> None:
         chosen.n = len(chosen.seed) if chosen.n == 1 else chosen.n
     if chosen.piece is not None and chosen.instruments is not None:
         raise UsageError("--instruments and --continue are two different ways to begin; choose one")
+    if chosen.tempo is not None and not 0 < chosen.tempo < math.inf:
+        raise UsageError(f"--tempo is {chosen.tempo}; give quarter notes a minute, above 0")
     if chosen.n < 1:
         raise UsageError(f"-n is {chosen.n}; ask for at least 1 piece")
 

@@ -52,6 +52,21 @@ def test_int8_weights_write_what_the_library_writes_with_them(checkpoint: Path, 
     assert (tmp_path / "a.txt").read_text() == mmt.to_text(piece) + "\n"
 
 
+def test_a_tempo_changes_nothing_but_the_tempo(checkpoint: Path, tmp_path: Path) -> None:
+    for name, more in (("a", ()), ("b", ("--tempo", 72))):
+        assert (
+            generate(checkpoint, "--seed", 3, "--max-events", 40, "--text", "-o", tmp_path / f"{name}.mid", *more) == 0
+        )
+    assert (tmp_path / "a.txt").read_text() == (tmp_path / "b.txt").read_text()
+    assert [[round(t.qpm) for t in mmt.read(tmp_path / f"{name}.mid").tempos] for name in "ab"] == [[100], [72]]
+
+
+@pytest.mark.parametrize("tempo", [0, -3, "nan", "inf"])
+def test_an_impossible_tempo_is_refused(checkpoint: Path, tmp_path: Path, tempo: object) -> None:
+    assert generate(checkpoint, "--tempo", tempo, "-o", tmp_path / "a.mid") == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_for_instruments_in_the_right_sound(checkpoint: Path, tmp_path: Path) -> None:
     assert (
         generate(checkpoint, "--instruments", "violin, 42, Oboe", "-n", 3, "-o", tmp_path / "trios", "--seed", 1) == 0
