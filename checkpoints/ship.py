@@ -3,8 +3,9 @@
     python checkpoints/ship.py runs/NAME/best --corpus data/NAME --notices LICENSES.md --history "trained …"
 
 Losses are taken on every window of the validation split, with the weights as they are shipped. The sampling table is that of
-`benchmarks/sampling.py`, the evaluation that of `benchmarks/evaluation.py`; both are run before. The statement of how the model
-was trained is the one of `--history`.
+`benchmarks/sampling.py`, the evaluation that of `benchmarks/evaluation.py`, the comparison with the model before that of
+`benchmarks/comparison.md`; they are made before, and so are the sheets of `draw_pieces.py`. The statement of how the model was
+trained is the one of `--history`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from mmt.training.loss import Losses, losses
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE.parent / "benchmarks" / "sampling.md"
+COMPARISON = HERE.parent / "benchmarks" / "comparison.md"
 EVALUATION = HERE.parent / "benchmarks" / "evaluation.md"
 
 CARD = """# Model card: the model that comes with mmt
@@ -51,11 +53,17 @@ Mean per counted target of each field:
 |{rule}
 | {losses} |
 
+{comparison}
+
 ## What it writes, against real music
 
 {table}
 
 The default setting is the one in `config.json` under `sampling`: {sampling}.
+
+Eight pieces of each mode, seeds 0 to 7, none chosen (`checkpoints/draw_pieces.py`); what was given lies left of the line:
+
+{sheets}
 
 ## Evaluation
 
@@ -75,7 +83,7 @@ The full notices are in `LICENSES.md` beside this card. The model itself is give
 
 ## Known weaknesses
 
-- It is small and was trained for some hours on two CPU cores. It keeps a texture and a key for some bars; it has no plan of a
+- It is small and was trained for two hours on two CPU cores. It keeps a texture and a key for some bars; it has no plan of a
   whole piece, and long pieces wander or fall into repetition.
 - Three quarters of its music has voices, nearly all of it is European, from the 17th to the 19th century, with some synthetic
   rock. Rare instruments sound like guesses.
@@ -103,6 +111,8 @@ def main() -> None:
     training = {**checkpoint.training, "history": chosen.history, "validation": measured}
     sampling = read_recipe("default")["sampling"]
     shipped = replace(checkpoint, sampling=sampling, training=training)
+    # The folder is made anew.
+    sheets = {file.name: file.read_bytes() for file in sorted((HERE / "default").glob("*.png"))}
     corpus, config = Corpus(chosen.corpus, split="train"), checkpoint.network.config
     licences = Counter(piece.licence for piece in corpus.pieces)
     card = CARD.format(
@@ -117,6 +127,8 @@ def main() -> None:
         losses=" | ".join(f"{measured[name]:.3f}" for name in FIELDS),
         table=TABLE.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
         evaluation=EVALUATION.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
+        comparison=COMPARISON.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
+        sheets="\n\n".join(f"![{name[:-4].replace('_', ' ')}]({name})" for name in sheets),
         sampling=json.dumps(sampling),
         pieces=len(corpus),
         trained=sum(piece.length for piece in corpus.pieces),
@@ -124,6 +136,8 @@ def main() -> None:
         licences=", ".join(f"{name} {count:,}" for name, count in licences.most_common()),
     )
     write_checkpoint(HERE / "default", shipped, card=card, dtype=torch.float16)
+    for name, sheet in sheets.items():
+        (HERE / "default" / name).write_bytes(sheet)
     shutil.copyfile(chosen.notices, HERE / "default" / "LICENSES.md")
     print(measured)
 

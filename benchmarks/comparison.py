@@ -1,0 +1,100 @@
+"""A new checkpoint beside the one that was shipped before: loss on pieces that neither has learned from, and what both write.
+
+    python benchmarks/evaluation.py --checkpoint BEFORE --corpus data/NAME --work out/before -o out/before.md
+    python benchmarks/evaluation.py --checkpoint NEW --corpus data/NAME -o benchmarks/evaluation.md
+    python benchmarks/comparison.py BEFORE NEW --corpus data/NAME --corpus-before data/OTHER \\
+        --evaluations out/before.md benchmarks/evaluation.md -o benchmarks/comparison.md
+
+`--corpus-before` is the same music with the splits by which the model before was trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Limits, ValidationBatches
+from mmt.model.checkpoint import read_checkpoint
+from mmt.representation.codes import FIELDS
+from mmt.training.loss import Losses, losses
+
+PAGE = """# The shipped model and the one before
+
+Nats a note on the {pieces} validation pieces ({notes:,} notes) from which neither has learned, nor from another movement of their
+works; without masks, on windows of the context:
+
+{losses}
+
+What they write ({modes}), the first 64 beats, as in the evaluation. Prompts are of all
+validation pieces, of some of which the model before had learned:
+
+{rows}
+"""
+
+
+@torch.inference_mode()
+def loss_of(checkpoint: Path, corpus: Corpus) -> tuple[int, Losses]:
+    """The number of parameters, and the losses on a corpus."""
+    found = read_checkpoint(checkpoint)
+    network, limits = found.network, Limits(found.network.config.context + 1, found.representation.beats)
+    batches = ValidationBatches(corpus, limits, batch_size=8)
+    parts = [
+        losses(network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+        for batch in (batches[index] for index in range(len(batches)))
+    ]
+    return sum(p.numel() for p in network.parameters()), sum(parts[1:], start=parts[0])
+
+
+def rows_of(evaluation: Path, name: str) -> list[list[str]]:
+    """The lines of an evaluation's table on the first 64 beats, its head first; real pieces once, with the first."""
+    table = [
+        [cell.strip() for cell in line.strip("|\n ").split("|")]
+        for line in evaluation.read_text(encoding="utf-8").split("\n\n")[3].splitlines()
+    ]
+    rows = [row for row in table[2:] if row[2] == "the first 64 beats"]
+    left_out = [table[0].index(head) for head in ("length", "parameters", "notes/s")]
+    named = [table[0], *([name, *row[1:]] if row[1] else row for row in rows)]
+    return [[cell for place, cell in enumerate(row) if place not in left_out] for row in named]
+
+
+def table(rows: list[list[str]]) -> str:
+    """Markdown, of a head and lines."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:]))
+
+
+def main() -> None:
+    """Compare, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoints", nargs=2, type=Path)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--corpus-before", type=Path, required=True)
+    parser.add_argument("--evaluations", nargs=2, type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    chosen = parser.parse_args()
+    names = [
+        {piece.name for piece in Corpus(folder, split="valid").pieces}
+        for folder in (chosen.corpus, chosen.corpus_before)
+    ]
+    unseen = Corpus(chosen.corpus, split="valid", exclude=tuple(names[0] - names[1]))
+    lines = [["model", "parameters", "loss", *FIELDS]]
+    for name, checkpoint in zip(("before", "shipped"), chosen.checkpoints, strict=True):
+        size, found = loss_of(checkpoint, unseen)
+        lines.append([name, f"{size:,}", f"**{found.per_note:.3f}**", *(f"{loss:.3f}" for loss in found.per_field)])
+    before, new = (rows_of(file, name) for file, name in zip(chosen.evaluations, ("before", "shipped"), strict=True))
+    written = new + [row for row in before[1:] if row[1]]
+    page = PAGE.format(
+        pieces=len(unseen),
+        notes=int(found.notes),
+        losses=table(lines),
+        modes=", ".join(dict.fromkeys(row[1] for row in written[1:] if row[1])),
+        rows=table([written[0], *sorted(written[1:], key=lambda row: row[1])]),
+    )
+    chosen.output.write_text(page, encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
