@@ -158,8 +158,8 @@ class Wishes:
         else:
             limit = max(beats + (0 if slide else self._window(prompt, context, beats)[1]), 0 if slide else least)
         if beats == 1 and not slide:
-            # A window of one beat is that beat for good: it cannot move on without losing all that it holds.
-            limit = min(limit, 1 + self._window(prompt, context, beats)[1])
+            # A window of one beat is that beat for good, the prompt's last or the one behind it: to move on, it would lose all.
+            limit = min(limit, max(prompt.first_beat, self._window(prompt, context, beats)[1]) + 1)
         # Behind a note the piece may end where it is; otherwise a note must still find its place.
         lowest = max(1, last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1))
         if limit < lowest or (slide and limit > beats):
