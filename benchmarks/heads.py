@@ -28,8 +28,8 @@ from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Augmentation, Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.model.config import NetworkConfig
 from mmt.model.heads import HEADS, IndependentHeads
-from mmt.model.network import Network
-from mmt.representation.codes import FIELDS
+from mmt.model.network import Attention, Network, Rotation, rotate
+from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE
 from mmt.training.loss import Losses, losses
 from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Optimizer
@@ -92,6 +92,65 @@ def _later(length: int) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool).triu(1)
 
 
+def _no_change(network: Network) -> None:
+    """The network as it is."""
+
+
+def _without_means(network: Network) -> None:
+    """Norms that divide by the root of the mean square, and take no mean off."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.LayerNorm):
+                setattr(module, name, nn.RMSNorm(child.normalized_shape, eps=child.eps))
+
+
+class _NormedAttention(Attention):
+    """Queries and keys are normalised in every head, with a learned factor, before they turn."""
+
+    def _queries_keys_values(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        queries, keys, values = super()._queries_keys_values(inputs, None)
+        queries, keys = self.norms[0](queries), self.norms[1](keys)
+        return (queries, keys, values) if rotation is None else (rotate(queries, rotation), rotate(keys, rotation), values)
+
+
+def _queries_and_keys_normalised(network: Network) -> None:
+    for block in network.blocks:
+        block.attention.__class__ = _NormedAttention
+        block.attention.norms = nn.ModuleList(nn.RMSNorm(network.config.head_dim) for _ in range(2))
+
+
+def _blocks_begin_at_zero(network: Network) -> None:
+    """Every block gives back what it was given, at first."""
+    for block in network.blocks:
+        for out in (block.attention.out, block.feed_forward.contract):
+            nn.init.zeros_(out.weight)
+            nn.init.zeros_(out.bias)
+
+
+def _small_normal_weights(network: Network) -> None:
+    """All matrices of the blocks and all embeddings from N(0, 0.02), those that add to the stream smaller by its depth."""
+    for name, weights in network.named_parameters():
+        if weights.ndim > 1 and name.startswith(("embeddings", "blocks")):
+            adds = name.endswith(("attention.out.weight", "contract.weight"))
+            nn.init.normal_(weights, std=0.02 * ((2 * network.config.layers) ** -0.5 if adds else 1.0))
+
+
+def _told_the_time_to_the_end(network: Network) -> None:
+    network.embeddings.append(nn.Embedding(_TIMES_LEFT, network.config.dim))
+    nn.init.zeros_(network.embeddings[-1].weight)
+
+
+_TIMES_LEFT = 11
+
+
+def _times_left(codes: Tensor) -> Tensor:
+    """How far off the end is, (batch, length, 1): 0 where a window has no end; else 1 more than the beats' number of bits."""
+    beats = codes[..., BEAT]
+    bits = torch.frexp((beats.amax(dim=1, keepdim=True) - beats).float()).exponent.clamp(0, _TIMES_LEFT - 2)
+    ends = (codes[..., TYPE] == END_OF_SONG).any(dim=1, keepdim=True)
+    return ((bits + 1) * ends)[..., None].long()
+
+
 PAGE = """# Heads, and what else lowers the loss
 
 Small networks on the corpus whose preparation `data/README.md` tells (splits by work), trained alike: 4 windows of at most
@@ -131,6 +190,10 @@ class Trial:
     mix: Augmentation = MIX
     order: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """The fields of the codes in the order in which they are predicted."""
+    change: Callable[[Network], None] = _no_change
+    """What is done to the network before it trains."""
+    falls_from: float = 0.5
+    """After this share of the steps the rate falls, to 0 at the last."""
 
 
 MIXED = Trial(HEADS["mixed"], replace(SMALL, dim=190))
@@ -145,19 +208,31 @@ OTHERS: dict[str, Trial] = {
     "instrument before pitch": replace(MIXED, order=(0, 1, 2, 5, 3, 4)),
     "half of a head turns by time": replace(MIXED, network=replace(MIXED.network, positions="time")),
     "a learned table of positions": replace(MIXED, network=replace(MIXED.network, positions="absolute")),
-    "dropout 0.1": replace(MIXED, network=replace(MIXED.network, dropout=0.1)),
     "rate 4e-3": replace(MIXED, optimizer=replace(RATE, learning_rate=4e-3)),
-    "rate 1e-3": replace(MIXED, optimizer=replace(RATE, learning_rate=1e-3)),
-    "no weight decay": replace(MIXED, optimizer=replace(RATE, weight_decay=0.0)),
     "muon": replace(MIXED, optimizer=replace(RATE, name="muon")),
     "muon, rate 4e-3": replace(MIXED, optimizer=replace(RATE, name="muon", learning_rate=4e-3)),
-    "muon, half of a head turns by time": replace(
-        MIXED, network=replace(MIXED.network, positions="time"), optimizer=replace(RATE, name="muon")
-    ),
-    "every piece alike": replace(MIXED, mix=replace(MIX, length_exponent=0.0)),
-    "every note alike": replace(MIXED, mix=replace(MIX, length_exponent=1.0)),
 }
-TRIALS = KINDS | OTHERS
+MUON = replace(RATE, name="muon", learning_rate=4e-3)
+LATE = replace(MIXED, network=replace(MIXED.network, positions="time"), optimizer=MUON)
+LATER: dict[str, Trial] = {
+    "muon, rate 4e-3, half of a head turns by time": LATE,
+    "and rate 2e-3": replace(LATE, optimizer=replace(MUON, learning_rate=2e-3)),
+    "and rate 8e-3": replace(LATE, optimizer=replace(MUON, learning_rate=8e-3)),
+    "and the rate falls from the start": replace(LATE, falls_from=0.0),
+    "and the rate falls over the last fifth": replace(LATE, falls_from=0.8),
+    "and no weight decay": replace(LATE, optimizer=replace(MUON, weight_decay=0.0)),
+    "and weight decay 0.2": replace(LATE, optimizer=replace(MUON, weight_decay=0.2)),
+    "and dropout 0.1": replace(LATE, network=replace(LATE.network, dropout=0.1)),
+    "and norms without means": replace(LATE, change=_without_means),
+    "and queries and keys normalised": replace(LATE, change=_queries_and_keys_normalised),
+    "and blocks begin at zero": replace(LATE, change=_blocks_begin_at_zero),
+    "and small normal weights at first": replace(LATE, change=_small_normal_weights),
+    "and told the time to the end": replace(LATE, change=_told_the_time_to_the_end),
+    "and every piece alike": replace(LATE, mix=replace(MIX, length_exponent=0.0)),
+    "and every note alike": replace(LATE, mix=replace(MIX, length_exponent=1.0)),
+    "and no transposition": replace(LATE, mix=replace(MIX, pitch_shift=(0, 0))),
+}
+TRIALS = KINDS | OTHERS | LATER
 
 
 def train(trial: Trial, folder: Path, steps: int, seed: int) -> dict[str, Any]:
@@ -166,12 +241,13 @@ def train(trial: Trial, folder: Path, steps: int, seed: int) -> dict[str, Any]:
     sizes = tuple(SMALL.sizes[field] for field in trial.order)
     network = Network(replace(trial.network, sizes=sizes))
     network.heads = trial.heads(trial.network.dim, sizes)
+    trial.change(network)
     limits = Limits(CONTEXT + 1, BEATS)
     batches = TrainingBatches(
         Corpus(folder, split="train"), limits, batch_size=BATCH, steps=steps, augmentation=trial.mix, seed=seed
     )
     checks = ValidationBatches(Corpus(folder, split="valid"), limits, batch_size=16)
-    chosen = replace(trial.optimizer, decay_start=steps // 2, decay_end=steps)
+    chosen = replace(trial.optimizer, decay_start=max(round(trial.falls_from * steps), RATE.warmup_steps), decay_end=steps)
     optimizer = optimizer_of(network, chosen)
     curve, begun = {}, time.process_time()
     for step in range(steps):
@@ -206,7 +282,8 @@ def validate(network: Network, checks: ValidationBatches, order: tuple[int, ...]
 
 def _losses(network: Network, batch: Batch, order: tuple[int, ...]) -> Losses:
     codes = batch.codes[..., list(order)]
-    logits = network(codes[:, :-1], targets=codes[:, 1:])
+    given = codes if len(network.embeddings) == 6 else torch.cat([codes, _times_left(batch.codes)], dim=-1)
+    logits = network(given[:, :-1], targets=codes[:, 1:])
     # The loss knows fields by their place.
     return losses([logits[order.index(field)] for field in range(6)], batch.codes, batch.lengths)
 
