@@ -110,7 +110,9 @@ class _NormedAttention(Attention):
     def _queries_keys_values(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
         queries, keys, values = super()._queries_keys_values(inputs, None)
         queries, keys = self.norms[0](queries), self.norms[1](keys)
-        return (queries, keys, values) if rotation is None else (rotate(queries, rotation), rotate(keys, rotation), values)
+        return (
+            (queries, keys, values) if rotation is None else (rotate(queries, rotation), rotate(keys, rotation), values)
+        )
 
 
 def _queries_and_keys_normalised(network: Network) -> None:
@@ -247,7 +249,9 @@ def train(trial: Trial, folder: Path, steps: int, seed: int) -> dict[str, Any]:
         Corpus(folder, split="train"), limits, batch_size=BATCH, steps=steps, augmentation=trial.mix, seed=seed
     )
     checks = ValidationBatches(Corpus(folder, split="valid"), limits, batch_size=16)
-    chosen = replace(trial.optimizer, decay_start=max(round(trial.falls_from * steps), RATE.warmup_steps), decay_end=steps)
+    chosen = replace(
+        trial.optimizer, decay_start=max(round(trial.falls_from * steps), RATE.warmup_steps), decay_end=steps
+    )
     optimizer = optimizer_of(network, chosen)
     curve, begun = {}, time.process_time()
     for step in range(steps):
