@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,13 +12,7 @@ from mmt.training.recipe import Optimizer
 
 
 def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) -> torch.optim.Optimizer:
-    """A recipe's optimizer over the weights that learn; weight decay is for matrices only: no norms, biases, embeddings.
-
-    Raises
-    ------
-    ValueError
-        If it is muon, and this version of torch has none.
-    """
+    """A recipe's optimizer over the weights that learn; weight decay is for matrices only: no norms, biases, embeddings."""
     learned = [(name, weights) for name, weights in network.named_parameters() if weights.requires_grad]
     matrices = [
         (name, weights) for name, weights in learned if weights.ndim > 1 and not name.startswith(("embed", "pos"))
@@ -29,16 +23,59 @@ def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) 
     if chosen.name != "muon":
         kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
         return kind([{"params": [w for _, w in matrices], "weight_decay": chosen.weight_decay}, others], **options)
-    if not hasattr(torch.optim, "Muon"):
-        raise ValueError(f"optimizer muon needs torch 2.9 or newer, and this is {torch.__version__}; take adamw")
     inner = [weights for name, weights in matrices if name.startswith("blocks")]
     outer = [weights for name, weights in matrices if not name.startswith("blocks")]
     return Together(
         torch.optim.AdamW([{"params": outer, "weight_decay": chosen.weight_decay}, others], **options),
-        torch.optim.Muon(
-            inner, lr=chosen.learning_rate, weight_decay=chosen.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
+        Muon(inner, lr=chosen.learning_rate, weight_decay=chosen.weight_decay),
     )
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, made orthogonal and scaled to the size of AdamW's steps (Jordan et al. 2024; Liu et al. 2025); matrices only.
+
+    Steps and state are those of `torch.optim.Muon(…, adjust_lr_fn="match_rms_adamw")`, which works in bfloat16 and on one matrix
+    at a time: on processors without units for that, it takes twice as long as all else of a step (`benchmarks/muon.md`).
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+            for weights in group["params"]:
+                if weights.grad is not None:
+                    alike.setdefault(weights.shape, []).append((weights, weights.grad))
+            for (rows, columns), found in alike.items():
+                matrices, slopes = map(list, zip(*found, strict=True))
+                means = [self._mean(weights) for weights in matrices]
+                torch._foreach_lerp_(means, slopes, 1 - group["momentum"])
+                moves = orthogonal(torch.stack(torch._foreach_lerp(slopes, means, group["momentum"]))).to(
+                    slopes[0].dtype
+                )
+                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(matrices, moves.unbind(), alpha=-0.2 * group["lr"] * max(rows, columns) ** 0.5)
+
+    def _mean(self, weights: Tensor) -> Tensor:
+        state = self.state[weights]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(weights)
+        mean: Tensor = state["momentum_buffer"]
+        return mean
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices, (number, rows, columns), with all their singular values brought to about 1, by five Newton-Schulz steps."""
+    wide = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
+    if wide.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False):
+        wide = wide.bfloat16()
+    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = wide @ wide.mT
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=-4.775, alpha=2.0315), wide, beta=3.4445)
+    return wide.mT if matrices.shape[-2] > matrices.shape[-1] else wide
 
 
 class Together(torch.optim.Optimizer):

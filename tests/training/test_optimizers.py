@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from mmt.model.network import Network
-from mmt.training.optimizers import optimizer_of
+from mmt.training.optimizers import Muon, optimizer_of
 from mmt.training.recipe import OptimizerName
 from runs import tiny
 
@@ -50,8 +51,26 @@ def test_muon_turns_the_blocks_matrices_by_as_much_as_adamw_would() -> None:
         assert move.square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.25), name
 
 
-def test_muon_without_torchs_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.optim, "Muon")
-    recipe = tiny("optimizer.name=muon")
-    with pytest.raises(ValueError, match=r"optimizer muon needs torch 2\.9 or newer, and this is .*; take adamw"):
-        optimizer_of(Network(recipe.network), recipe.optimizer)
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with")
+def test_muon_steps_as_torchs_own_does() -> None:
+    """Wide, tall and square matrices, two of one shape; torch's works in bfloat16, so that they differ by its rounding."""
+    shapes = ((8, 24), (24, 8), (16, 16), (8, 24))
+    torch.manual_seed(0)
+    begun = [torch.randn(shape) for shape in shapes]
+    ours, theirs = ([nn.Parameter(weights.clone()) for weights in begun] for _ in range(2))
+    both = (
+        Muon(ours, lr=0.01, weight_decay=0.1),
+        torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(3):
+        for weights, same in zip(ours, theirs, strict=True):
+            weights.grad = torch.randn_like(weights)
+            same.grad = weights.grad.clone()
+        for one in both:
+            one.step()
+    for weights, same, old in zip(ours, theirs, begun, strict=True):
+        move = (weights - old).norm().item()
+        assert (weights - same).norm().item() < 0.02 * move
+    for weights, same in zip(ours, theirs, strict=True):
+        expected = both[1].state[same]["momentum_buffer"]
+        torch.testing.assert_close(both[0].state[weights]["momentum_buffer"], expected)

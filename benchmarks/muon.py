@@ -1,0 +1,104 @@
+"""What a step of Muon costs, by mmt's own form and by PyTorch's, beside AdamW's and the rest of a training step.
+
+OMP_NUM_THREADS=2 python benchmarks/muon.py -o benchmarks/muon.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mmt.model.network import Network
+from mmt.training.loss import losses
+from mmt.training.optimizers import Muon, optimizer_of
+from mmt.training.recipe import load_recipe
+
+ROUNDS = 3
+OURS, THEIRS = "Muon, mmt's", "Muon, PyTorch's"
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("-o", "--output", type=Path)
+    chosen = parser.parse_args()
+    text = report(measure(torch.device(chosen.device)), chosen.device)
+    print(text)
+    if chosen.output:
+        chosen.output.write_text(text, encoding="utf-8")
+
+
+def measure(device: torch.device) -> dict[str, float]:
+    """Seconds, the least of some rounds taken in turns."""
+    recipe = load_recipe("default")
+    torch.manual_seed(0)
+    network = Network(recipe.network).to(device).train()
+    inner = [weights for name, weights in network.named_parameters() if name.startswith("blocks") and weights.ndim > 1]
+    codes = torch.stack(
+        [torch.randint(size, (recipe.data.batch_size, recipe.network.context)) for size in recipe.network.sizes], dim=-1
+    )
+    codes, lengths = codes.to(device), torch.full((len(codes),), codes.shape[1], device=device)
+
+    def learn() -> None:
+        for _ in range(recipe.trainer.accumulate):
+            losses(network(codes[:, :-1], targets=codes[:, 1:]), codes, lengths).per_note.backward()  # type: ignore[no-untyped-call]
+
+    forms: dict[str, Callable[[], object]] = {
+        "losses and gradients": learn,
+        "AdamW": optimizer_of(network, replace(recipe.optimizer, name="adamw")).step,
+        OURS: Muon(inner, lr=0.0, weight_decay=0.0).step,
+        THEIRS: torch.optim.Muon(inner, lr=0.0, weight_decay=0.0, adjust_lr_fn="match_rms_adamw").step,
+    }
+    rounds = [{name: _seconds(form, device) for name, form in forms.items()} for _ in range(1 + ROUNDS)]
+    return {name: min(one[name] for one in rounds[1:]) for name in forms}
+
+
+def _seconds(form: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    form()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def report(found: dict[str, float], device: str) -> str:
+    """The page."""
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads of a {_units()}"
+    rows = [
+        f"| {name} | {seconds:.3f} | {seconds / found['losses and gradients']:.2f} |" for name, seconds in found.items()
+    ]
+    return "\n".join(
+        [
+            "# A step of the optimizer",
+            "",
+            "Made by `benchmarks/muon.py`: the default recipe's network and step (8 windows of 1,024 events, float32), "
+            f"{where}, torch {torch.__version__}; the least of {ROUNDS} rounds taken in turns.",
+            "Muon's rows are the blocks' matrices only.",
+            "",
+            "| part | seconds | of losses and gradients |",
+            "|---|---|---|",
+            *rows,
+            "",
+            f"PyTorch's Muon over mmt's: **{found[THEIRS] / found[OURS]:.1f}**.",
+            "",
+        ]
+    )
+
+
+def _units() -> str:
+    """What the processor multiplies half precision with."""
+    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return next(
+        (f"processor with {name}" for name in ("amx_bf16", "avx512_bf16") if found.get(name)),
+        "processor without units for bf16",
+    )
+
+
+if __name__ == "__main__":
+    main()
