@@ -28,7 +28,7 @@ import joblib
 from tqdm import tqdm
 
 from mmt.corpus.assembly import DUPLICATES, Choice, Tally, assemble
-from mmt.corpus.backends import workers
+from mmt.corpus.backends import Work, workers
 from mmt.corpus.isolated import Lost, call_each
 from mmt.corpus.patterns import Patterns
 from mmt.corpus.reading import Filters, Outcome, read_piece
@@ -230,7 +230,7 @@ def _list(
 def _finish(
     planned: Callable[[], Iterator[Shard]],
     read: Reader,
-    parallel: joblib.Parallel,
+    parallel: Work,
     representation: Representation,
     time_limit: float,
     total: int,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import joblib
 import pytest
+from joblib._parallel_backends import ThreadingBackend
 
 from mmt.corpus.prepare import prepare
 
@@ -77,6 +78,20 @@ def test_a_client_that_is_there_serves_as_joblib_knows_it(music: Path, tmp_path:
             prepare([music], tmp_path / "around", jobs=-1)
     for name in ("named", "around"):
         assert content(tmp_path / name) == content(tmp_path / "alone")
+
+
+class Lists(ThreadingBackend):
+    """Results come back by the list only, as from Ray's backend."""
+
+    supports_return_generator = False
+
+
+def test_a_backend_that_knows_lists_only_makes_the_same_corpus(music: Path, tmp_path: Path) -> None:
+    joblib.register_parallel_backend("lists", Lists)
+    prepare([music], tmp_path / "alone")
+    with joblib.parallel_config(backend="lists"):
+        prepare([music], tmp_path / "lists", jobs=2)
+    assert content(tmp_path / "lists") == content(tmp_path / "alone")
 
 
 def test_no_cluster_is_one_line(music: Path, tmp_path: Path) -> None:
