@@ -129,6 +129,12 @@ def _blocks_begin_at_zero(network: Network) -> None:
             nn.init.zeros_(out.bias)
 
 
+def _normalised_and_at_zero(network: Network) -> None:
+    """Queries and keys normalised, and blocks that begin at zero."""
+    _queries_and_keys_normalised(network)
+    _blocks_begin_at_zero(network)
+
+
 def _small_normal_weights(network: Network) -> None:
     """All matrices of the blocks and all embeddings from N(0, 0.02), those that add to the stream smaller by its depth."""
     for name, weights in network.named_parameters():
@@ -232,6 +238,7 @@ LATER: dict[str, Trial] = {
     "and norms without means": replace(LATE, change=_without_means),
     "and queries and keys normalised": replace(LATE, change=_queries_and_keys_normalised),
     "and blocks begin at zero": replace(LATE, change=_blocks_begin_at_zero),
+    "and normalised, and at zero": replace(LATE, change=_normalised_and_at_zero),
     "and small normal weights at first": replace(LATE, change=_small_normal_weights),
     "and told the time to the end": replace(LATE, change=_told_the_time_to_the_end),
     "and every piece alike": replace(LATE, mix=replace(MIX, length_exponent=0.0)),
