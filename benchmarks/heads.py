@@ -28,7 +28,7 @@ from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Augmentation, Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.model.config import NetworkConfig
 from mmt.model.heads import HEADS, IndependentHeads
-from mmt.model.network import Attention, Network, Rotation, rotate
+from mmt.model.network import Network
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE
 from mmt.training.loss import Losses, losses
 from mmt.training.optimizers import optimizer_of
@@ -104,35 +104,12 @@ def _without_means(network: Network) -> None:
                 setattr(module, name, nn.RMSNorm(child.normalized_shape, eps=child.eps))
 
 
-class _NormedAttention(Attention):
-    """Queries and keys are normalised in every head, with a learned factor, before they turn."""
-
-    def _queries_keys_values(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
-        queries, keys, values = super()._queries_keys_values(inputs, None)
-        queries, keys = self.norms[0](queries), self.norms[1](keys)
-        return (
-            (queries, keys, values) if rotation is None else (rotate(queries, rotation), rotate(keys, rotation), values)
-        )
-
-
-def _queries_and_keys_normalised(network: Network) -> None:
-    for block in network.blocks:
-        block.attention.__class__ = _NormedAttention
-        block.attention.norms = nn.ModuleList(nn.RMSNorm(network.config.head_dim) for _ in range(2))
-
-
 def _blocks_begin_at_zero(network: Network) -> None:
     """Every block gives back what it was given, at first."""
     for block in network.blocks:
         for out in (block.attention.out, block.feed_forward.contract):
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
-
-
-def _normalised_and_at_zero(network: Network) -> None:
-    """Queries and keys normalised, and blocks that begin at zero."""
-    _queries_and_keys_normalised(network)
-    _blocks_begin_at_zero(network)
 
 
 def _small_normal_weights(network: Network) -> None:
@@ -226,6 +203,7 @@ OTHERS: dict[str, Trial] = {
 }
 MUON = replace(RATE, name="muon", learning_rate=4e-3)
 LATE = replace(MIXED, network=replace(MIXED.network, positions="time"), optimizer=MUON)
+NORMALISED = replace(LATE.network, qk_norm=True)
 LATER: dict[str, Trial] = {
     "muon, rate 4e-3, half of a head turns by time": LATE,
     "and rate 2e-3": replace(LATE, optimizer=replace(MUON, learning_rate=2e-3)),
@@ -236,9 +214,9 @@ LATER: dict[str, Trial] = {
     "and weight decay 0.2": replace(LATE, optimizer=replace(MUON, weight_decay=0.2)),
     "and dropout 0.1": replace(LATE, network=replace(LATE.network, dropout=0.1)),
     "and norms without means": replace(LATE, change=_without_means),
-    "and queries and keys normalised": replace(LATE, change=_queries_and_keys_normalised),
+    "and queries and keys normalised": replace(LATE, network=NORMALISED),
     "and blocks begin at zero": replace(LATE, change=_blocks_begin_at_zero),
-    "and normalised, and at zero": replace(LATE, change=_normalised_and_at_zero),
+    "and normalised, and at zero": replace(LATE, network=NORMALISED, change=_blocks_begin_at_zero),
     "and small normal weights at first": replace(LATE, change=_small_normal_weights),
     "and told the time to the end": replace(LATE, change=_told_the_time_to_the_end),
     "and every piece alike": replace(LATE, mix=replace(MIX, length_exponent=0.0)),

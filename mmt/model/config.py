@@ -33,6 +33,8 @@ class NetworkConfig:
     """With rotary positions: how many of a head's first dimensions turn, an even number. None: all of them."""
     rotary_values: bool = False
     """With rotary positions: whether values turn too, as in the authors' code, and not only queries and keys."""
+    qk_norm: bool = False
+    """Whether queries and keys are normalised in each head before they are compared (Dehghani et al. 2023)."""
     output: Heads = "independent"
     """How the fields of an event are predicted: each by itself (`independent`, the paper's), or each knowing those before
     it (`chain`; a little better and larger, `mixed`)."""
@@ -51,8 +53,9 @@ class NetworkConfig:
             raise ValueError(f"positions is {self.positions!r}; choose one of {', '.join(get_args(Positions))}")
         if self.output not in get_args(Heads):
             raise ValueError(f"output is {self.output!r}; choose one of {', '.join(get_args(Heads))}")
-        if not isinstance(self.rotary_values, bool):
-            raise ValueError(f"rotary_values is {self.rotary_values!r}; it must be true or false")
+        for name in ("rotary_values", "qk_norm"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be true or false")
         if self.rotary_dims is not None and not _is_whole(self.rotary_dims, 2):
             raise ValueError(f"rotary_dims is {self.rotary_dims!r}; it must be an even number, or null for all")
         turning = self.head_dim if self.rotary_dims is None else self.rotary_dims

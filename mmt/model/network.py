@@ -166,6 +166,9 @@ class Attention(nn.Module):
         self.rotary_values = config.rotary_values
         width = config.heads * config.head_dim
         self.queries_keys_values = nn.Linear(config.dim, 3 * width, bias=False)
+        self.query_norm, self.key_norm = (
+            nn.LayerNorm(config.head_dim, bias=False) if config.qk_norm else nn.Identity() for _ in range(2)
+        )
         self.by_head = nn.Identity()  # a place to look at and to change, see mmt.model.inside
         self.out = nn.Linear(width, config.dim)
 
@@ -202,6 +205,13 @@ class Attention(nn.Module):
         batch, length, _ = inputs.shape
         split = self.queries_keys_values(inputs).view(batch, length, 3, self.heads, self.head_dim)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        return self.placed(queries, keys, values, rotation)
+
+    def placed(
+        self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is compared and added up, (batch, head, length, head_dim): normalised, and turned to its place."""
+        queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:
             queries, keys = rotate(queries, rotation), rotate(keys, rotation)
             values = rotate(values, rotation) if self.rotary_values else values

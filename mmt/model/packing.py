@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmt.model.cache import Cache
 from mmt.model.dropout import Dropout
 from mmt.model.heads import ChainHeads, IndependentHeads
-from mmt.model.network import Block, Network, Rotation, rotate
+from mmt.model.network import Block, Network, Rotation
 
 # The number of rows that the blocks are made for; any number of rows may be multiplied.
 _ROWS = 64
@@ -142,10 +142,8 @@ class PackedBlock(nn.Module):
         rows = _at_least(self.least_rows, rows)
         split = self.queries_keys_values.of_rows(_norm(self.block.attention_norm, rows))[:batch]
         queries, keys, values = split.view(batch, 3, attention.heads, 1, attention.head_dim).unbind(1)
-        if rotation is not None:
-            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
-            values = rotate(values, rotation) if attention.rotary_values else values
-        attended = cache.attend(layer, queries, keys, values).view(batch, -1)
+        placed = attention.placed(queries, keys, values, rotation)
+        attended = cache.attend(layer, *placed).view(batch, -1)
         rows = self.out.of_rows(_at_least(self.least_rows, attended), added=rows)
         expanded = self.expand.of_rows(_norm(self.block.feed_forward_norm, rows), gelu=True)
         return self.contract.of_rows(expanded, added=rows)[:batch]

@@ -25,17 +25,22 @@ every_kind = pytest.mark.parametrize(
 def make_network(
     positions: Positions = "absolute", output: Heads = "independent", *, context: int = 24, dropout: float = 0.3
 ) -> Network:
-    """A small network in eval mode; what its heads know of each other begins at zero, so it is drawn here."""
+    """A small network in eval mode; what its heads know of each other begins at zero, so it is drawn here.
+
+    Chained ones have normalised queries and keys, too.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         config = NetworkConfig(
             SIZES, dim=32, layers=3, heads=2, head_dim=16, context=context, positions=positions, output=output,
-            dropout=dropout,
+            dropout=dropout, qk_norm=output == "chain",
         )  # fmt: skip
         network = Network(config).eval()
         for name, parameter in network.named_parameters():
             if "mix" in name:
                 torch.nn.init.normal_(parameter, std=0.2)
+            if name.endswith(("query_norm.weight", "key_norm.weight")):
+                torch.nn.init.uniform_(parameter, 0.5, 2.0)
     return network.requires_grad_(False)
 
 
@@ -62,6 +67,23 @@ def test_the_papers_size(positions: Positions, parameters: int) -> None:
     with torch.device("meta"):
         network = Network(NetworkConfig(positions=positions))
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+def test_normalised_queries_and_keys_have_one_length() -> None:
+    """However large the map to them, what is compared stays; each head's factors are its only scale."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        attention = (
+            Network(NetworkConfig(SIZES, dim=32, layers=1, heads=2, head_dim=16, qk_norm=True)).blocks[0].attention
+        )
+    # So large that what keeps the norm from dividing by 0 is nothing beside them.
+    inputs = 100 * torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    before = attention.weights(inputs, None)
+    with torch.no_grad():
+        attention.queries_keys_values.weight *= 1000
+        torch.testing.assert_close(attention.weights(inputs, None), before)
+        attention.query_norm.weight *= 2
+    assert not torch.allclose(attention.weights(inputs, None), before, atol=1e-3)
 
 
 @every_kind

@@ -30,12 +30,15 @@ def make_network(positions: str = "rotary", output: str = "mixed") -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = NetworkConfig(
-            SIZES, dim=48, layers=2, heads=2, head_dim=16, context=40, positions=positions, output=output
-        )  # type: ignore[arg-type]
+            SIZES, dim=48, layers=2, heads=2, head_dim=16, context=40, positions=positions, output=output,
+            qk_norm=output == "chain",
+        )  # type: ignore[arg-type]  # fmt: skip
         network = Network(config).eval().requires_grad_(False)
         for name, parameter in network.named_parameters():
             if "mix" in name:  # begins at zero, as if no field knew another
                 torch.nn.init.normal_(parameter, std=0.2)
+            if name.endswith(("query_norm.weight", "key_norm.weight")):
+                torch.nn.init.uniform_(parameter, 0.5, 2.0)
         return network
 
 

@@ -112,6 +112,7 @@ def models(draw: st.DrawFn) -> Model:
         context=draw(st.integers(8, 40)),
         output=draw(st.sampled_from(["independent", "chain", "mixed"])),
         positions=draw(st.sampled_from(["absolute", "rotary", "time", "none"])),
+        qk_norm=draw(st.booleans()),
     )
     made.to("cpu", weights=draw(st.sampled_from(WEIGHTS)))
     # Obsessed with the last code, the first, the end, instruments, …
