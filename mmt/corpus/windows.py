@@ -52,7 +52,7 @@ class Augmentation:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """Windows of several pieces: codes (batch, length, 6), 0 behind each window's end, and their lengths (batch,)."""
 

@@ -16,7 +16,6 @@ then one event at a time (length 1), so it should treat every event by itself.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from mmt.model.network import Network
+from mmt.model.sharing import share
 
 Edit = Mapping[str, Callable[[Tensor], Tensor]]
 
@@ -64,8 +64,7 @@ def edited(network: Network, edit: Edit) -> Network:
     >>> bool((louder.hidden(codes) == 2 * network.hidden(codes)).all())
     True
     """
-    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    changed = copy.deepcopy(network, shared)
+    changed = share(network)
     modules = _modules(changed)
     for place, function in edit.items():
         if place not in modules:

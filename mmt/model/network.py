@@ -263,7 +263,7 @@ def _rotation(places: Tensor, codes: Tensor, config: NetworkConfig, dtype: torch
 def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:
     """Onsets of events (batch, length, 6) in beats of the window, (batch, length); 0 of what is no note."""
     resolution = config.sizes[POSITION] - 1
-    return (codes[..., BEAT] - 1).clamp(min=0) + (codes[..., POSITION] - 1).clamp(min=0) / resolution
+    return (codes[..., BEAT] - 1).clamp(min=0) + (codes[..., POSITION] - 1).clamp(min=0).float() / resolution
 
 
 def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:

@@ -7,7 +7,6 @@ each row is quantised by a range of its own. Shapes as in `mmt.model.network`.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any, cast
 
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from mmt.model.cache import Cache
 from mmt.model.dropout import Dropout
 from mmt.model.heads import ChainHeads, IndependentHeads
-from mmt.model.network import Block, Network, Rotation
+from mmt.model.network import Attention, Block, FeedForward, Network, Rotation
+from mmt.model.sharing import share
 
 # The number of rows that the blocks are made for; any number of rows may be multiplied.
 _ROWS = 64
@@ -51,7 +51,7 @@ def pack(network: Network) -> Network:
         check_int8(next(network.parameters()))
     if not _is_packable(next(network.parameters())):
         return network
-    packed = copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
+    packed = share(network)
     # Whatever somebody looks into or changes (hooks), or has put in, stays what it is.
     kind: Any = {IndependentHeads: PackedHeads, ChainHeads: PackedChain}.get(type(packed.heads))
     if kind is not None and _is_plain(packed.heads):
@@ -242,14 +242,17 @@ def _replace_maps(within: nn.Module, kind: type[PackedLinear | NarrowLinear]) ->
                 setattr(module, name, kind(child))
 
 
-_LEAVES = (nn.Linear, PackedLinear, NarrowLinear, nn.Embedding, nn.LayerNorm, nn.Identity, Dropout)
+_KNOWN = (
+    *(Block, Attention, FeedForward, IndependentHeads, ChainHeads, nn.ModuleList),
+    *(nn.Linear, PackedLinear, NarrowLinear, nn.Embedding, nn.LayerNorm, nn.Identity, Dropout),
+)
 
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether it is made of what we know, and nobody looks into it or changes it (hooks)."""
     parts = list(module.modules())
     hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
-    return not hooked and all(type(part) in _LEAVES for part in parts if not list(part.children()))
+    return not hooked and all(type(part) in _KNOWN for part in parts)
 
 
 def check_int8(weights: Tensor) -> None:

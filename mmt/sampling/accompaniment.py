@@ -25,6 +25,7 @@ from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.held import Codes, Random, log_likelihood
+from mmt.sampling.parts import check_room
 from mmt.sampling.streams import Stream
 from mmt.sampling.window import AnchoredWindow
 
@@ -52,6 +53,7 @@ def write_around(
     progress: bool = False,
 ) -> Events:
     """A piece with all held notes (n, 6), and others of the instruments that the opening declares besides theirs."""
+    check_room(opening, network.config.context)
     network, random = pack(network), Random(stream)
     piece = np.asarray(opening)
     beats = range(1, bounds.max_beats + 1)

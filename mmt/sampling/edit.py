@@ -21,7 +21,16 @@ from mmt.sampling.filters import PerField
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.held import Harmoniser, Moment, Orchestrator, write_held
 from mmt.sampling.model import Model
-from mmt.sampling.parts import Names, check_candidates, check_plays, codes_of, frame_for, frame_of, notes_of
+from mmt.sampling.parts import (
+    MOST_IN_A_BEAT,
+    Names,
+    check_candidates,
+    check_plays,
+    codes_of,
+    frame_for,
+    frame_of,
+    notes_of,
+)
 from mmt.sampling.streams import streams_of
 from mmt.sampling.wishes import Wishes
 
@@ -256,7 +265,8 @@ def accompany(
     controls.check_instruments(others, representation)
     opening = frame_for([representation.program(code) for code in (*held, *others)], representation)
     kept = notes[np.isin(notes[:, INSTRUMENT], held)]
-    bounds = Bounds(len(opening) + 64 * len(kept) + 1024, int(kept[-1, BEAT]), controls=controls)
+    beats = int(kept[-1, BEAT])
+    bounds = Bounds(len(opening) + len(kept) + MOST_IN_A_BEAT * beats, beats, controls=controls)
     filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
     return [
         write_around(

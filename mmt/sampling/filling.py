@@ -12,7 +12,7 @@ from mmt.representation.prompt import Prompt
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.filters import PerField
 from mmt.sampling.model import Model
-from mmt.sampling.parts import check_candidates, frame_of, notes_of
+from mmt.sampling.parts import MOST_IN_A_BEAT, check_candidates, frame_of, notes_of
 from mmt.sampling.streams import streams_of
 from mmt.sampling.window import anchor
 
@@ -75,12 +75,13 @@ def fill(
     check_candidates(candidates)
     before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
     prompt = Prompt(np.concatenate([opening, before]), first_beat=from_beat)
+    most = len(prompt) + MOST_IN_A_BEAT * (to_beat - from_beat)
     chosen = []
     for base, number in streams_of(n, seed):
         seeds = np.random.SeedSequence((base, number)).generate_state(candidates).tolist()
         gaps = model.generate(
-            prompt, seed=seeds, max_beats=to_beat, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-            scale=scale, allow=allow, exclude=exclude, ranges=ranges, progress=progress,
+            prompt, seed=seeds, max_events=most, max_beats=to_beat, temperature=temperature, top_k=top_k, top_p=top_p,
+            min_p=min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges, progress=progress,
         )  # fmt: skip
         joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
         scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]

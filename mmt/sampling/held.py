@@ -32,6 +32,7 @@ from mmt.representation.codes import (
 from mmt.sampling.decoding import Heads
 from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.grammar import Bounds
+from mmt.sampling.parts import check_room
 from mmt.sampling.streams import Stream
 from mmt.sampling.window import AnchoredWindow
 
@@ -69,6 +70,7 @@ def write_held(
     network: Network, opening: Events, writers: Sequence[Writer], bounds: Bounds, *, progress: bool = False
 ) -> list[Events]:
     """Let each writer go on from the opening to its end; returns whole pieces."""
+    check_room(opening, network.config.context)
     most = (bounds.max_events - len(opening) - 1) * len(writers)
     with tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
         return _write(network, opening, writers, bounds, bar)

@@ -12,6 +12,9 @@ from mmt.representation.prompt import Prompt, instruments, tidy
 
 Names = Sequence[str | int]
 
+# More than anybody writes into a beat: only a network that has lost its way is stopped by it.
+MOST_IN_A_BEAT = 1024
+
 
 def notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
     checked = np.asarray(tidy(piece, representation))
@@ -38,6 +41,13 @@ def codes_of(opening: Events) -> list[int]:
 def check_plays(own: npt.NDArray[np.bool_], code: int, representation: Representation) -> None:
     if not own.any():
         raise ValueError(f"{representation.names[code - 1]} does not play in the piece")
+
+
+def check_room(opening: Events, context: int) -> None:
+    if len(opening) + 2 > context:
+        raise ValueError(
+            f"{len(codes_of(opening))} instruments are too many for the model's context of {context} events; name fewer"
+        )
 
 
 def check_candidates(candidates: int) -> None:

@@ -12,7 +12,8 @@ from mmt.training.recipe import Optimizer
 
 
 def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) -> torch.optim.Optimizer:
-    """A recipe's optimizer over the weights that learn; weight decay is for matrices only: no norms, biases, embeddings."""
+    """A recipe's optimizer over the weights that learn; weight decay is for matrices only: no norms, biases, or tables of what
+    events are and where."""
     learned = [(name, weights) for name, weights in network.named_parameters() if weights.requires_grad]
     matrices = [
         (name, weights) for name, weights in learned if weights.ndim > 1 and not name.startswith(("embed", "pos"))
@@ -25,10 +26,10 @@ def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) 
         return kind([{"params": [w for _, w in matrices], "weight_decay": chosen.weight_decay}, others], **options)
     inner = [weights for name, weights in matrices if name.startswith("blocks")]
     outer = [weights for name, weights in matrices if not name.startswith("blocks")]
-    return Together(
-        torch.optim.AdamW([{"params": outer, "weight_decay": chosen.weight_decay}, others], **options),
-        Muon(inner, lr=chosen.learning_rate, weight_decay=chosen.weight_decay),
-    )
+    rest = torch.optim.AdamW([{"params": outer, "weight_decay": chosen.weight_decay}, others], **options)
+    if not inner:
+        return rest
+    return Together(rest, Muon(inner, lr=chosen.learning_rate, weight_decay=chosen.weight_decay))
 
 
 class Muon(torch.optim.Optimizer):

@@ -143,9 +143,10 @@ def _beginning(
     if start_from is not None:
         base = read_base(start_from)
         data["base"] = {"name": Path(start_from).name, "data": base.training.get("data")}
-        weights = fitting_weights(base, start_from, recipe) if anew else None
     with isolate_rng():
         torch.manual_seed(recipe.seed)
+        if start_from is not None and anew:
+            weights = fitting_weights(base, start_from, recipe)
         return TrainingModule(recipe, weights), data
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import threading
+from functools import partial
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from torch import Tensor
 
 from mmt.model.cache import Cache
 from mmt.model.config import Heads, NetworkConfig
-from mmt.model.network import Network
+from mmt.model.inside import edited
+from mmt.model.network import Attention, Network
 from mmt.model.packing import (
     NarrowLinear,
     PackedBlock,
@@ -85,6 +88,38 @@ def test_what_cannot_be_packed_is_taken_as_it_is() -> None:
 
 
 @needs_packing
+def test_what_hooks_keep_is_kept_where_they_keep_it() -> None:
+    """Bound methods, partial functions, and what cannot be copied: a hook is the user's, not ours."""
+
+    class Log:
+        def __init__(self) -> None:
+            self.seen, self.lock = 0, threading.Lock()
+
+        def look(self, *_: Any) -> None:
+            self.seen += 1
+
+    network, log, seen = make_network(), Log(), list[int]()
+    network.blocks[0].register_forward_hook(log.look)
+    network.blocks[1].register_forward_hook(partial(lambda kept, *_: kept.append(1), seen))
+    pack(network).hidden(make_codes(2))
+    edited(network, {}).hidden(make_codes(2))
+    assert log.seen == len(seen) == 2
+
+
+def test_a_part_that_somebody_made_is_used_as_it_is() -> None:
+    class Silent(Attention):
+        def forward(self, inputs: Tensor, **others: Any) -> Tensor:
+            return torch.zeros_like(super().forward(inputs, **others))
+
+    network, codes = make_network(), make_codes(1)
+    silent = Silent(network.config)
+    silent.load_state_dict(network.blocks[0].attention.state_dict())
+    network.blocks[0].attention = silent.eval().requires_grad_(False)
+    packed, cache = pack(network), Cache(network.config, 1)
+    one_by_one = [packed.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])]
+    torch.testing.assert_close(torch.cat(one_by_one, dim=1), network.hidden(codes), rtol=0, atol=1e-5)
+
+
 def test_hooks_are_kept() -> None:
     network, codes = make_network(), make_codes(2)
     network.blocks[1].attention.out.register_forward_pre_hook(lambda _, inputs: (0 * inputs[0],))

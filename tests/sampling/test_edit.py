@@ -202,6 +202,50 @@ def test_of_several_candidates_the_one_is_taken_to_which_the_rest_is_likeliest()
     assert max(gains) > 0
 
 
+def busy_model() -> Model:
+    """Many notes a beat, and all instruments alike; nothing of what it has written matters much."""
+    model = make_model(scale=0.1)
+    with torch.no_grad():
+        fields = model.network.heads.fields
+        fields[TYPE].bias[NOTE] += 30
+        fields[BEAT].bias[:] = -12.0 * torch.arange(len(fields[BEAT].bias))
+        for field, slope in ((2, 0.8), (PITCH, 0.1)):
+            fields[field].bias[:] = -slope * torch.arange(len(fields[field].bias))
+    return model
+
+
+def test_a_gap_is_filled_to_its_end_though_the_beginning_nearly_fills_the_context() -> None:
+    model = busy_model()
+    opening = np.asarray(mmt.prompt.instruments("violin", "cello", representation=SMALL))
+    chords = np.array([[NOTE, beat, 1, pitch, 1, VIOLIN] for beat in range(1, 9) for pitch in range(60, 66)])
+    for first in range(3, 7):
+        piece = np.concatenate([opening, chords, [[END_OF_SONG, 0, 0, 0, 0, 0]]])
+        (filled,) = edit.fill(model, piece, first, 8, seed=0, candidates=1)
+        assert set(range(first + 1, 9)) <= set(notes_of(filled)[:, BEAT].tolist())
+
+
+def test_an_accompaniment_lasts_as_long_as_what_is_held_however_little_that_is() -> None:
+    held = np.array([[NOTE, beat, 1, 64, 1, VIOLIN] for beat in (1, 170)])
+    opening = np.asarray(mmt.prompt.instruments("violin", representation=SMALL))
+    piece = np.concatenate([opening, held, [[END_OF_SONG, 0, 0, 0, 0, 0]]])
+    (both,) = edit.accompany(busy_model(), piece, "violin", ["viola", "cello"], seed=0, candidates=1)
+    others = of(both, VIOLA, CELLO)
+    assert len(others) > 64 * 2 + 1024
+    assert others[-1, BEAT] >= 168
+
+
+@pytest.mark.parametrize("call", ["reorchestrate", "accompany"])
+def test_more_instruments_than_the_context_holds_are_refused(call: str) -> None:
+    model = make_model(representation=Representation(), context=32)
+    piece = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 1]]
+    names = model.representation.names[1:41]
+    arguments: Any = {"reorchestrate": (names,), "accompany": (model.representation.names[0], names)}[call]
+    with pytest.raises(
+        ValueError, match=r"4[01] instruments are too many for the model's context of 32 events; name fewer"
+    ):
+        getattr(edit, call)(model, piece, *arguments, seed=0)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

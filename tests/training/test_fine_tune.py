@@ -230,6 +230,20 @@ def test_a_model_that_does_not_fit_is_refused_and_the_first_misfit_named(
         assert all(torch.equal(tensor, ours[name]) for name, tensor in weights(base).items())
 
 
+def test_what_is_new_in_better_heads_is_the_seeds(base: Path, corpus: Path, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    recipe = tiny("network.output=mixed", "trainer.max_steps=2")
+    for name in ("one", "other"):
+        torch.rand(1)
+        train(recipe, corpus, tmp_path / name, start_from=base)
+    assert_same_weights(tmp_path / "one" / "last", tmp_path / "other" / "last")
+    torch.set_rng_state(before)
+    drawn = torch.rand(3)
+    torch.set_rng_state(before)
+    train(recipe, corpus, tmp_path / "third", start_from=base)
+    assert torch.equal(torch.rand(3), drawn)
+
+
 def test_chained_heads_go_on_as_mixed_ones_and_not_the_other_way() -> None:
     chain, mixed = (load_recipe("tiny", [f"network.output={output}"]) for output in ("chain", "mixed"))
     theirs = Network(chain.network)

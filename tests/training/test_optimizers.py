@@ -51,6 +51,13 @@ def test_muon_turns_the_blocks_matrices_by_as_much_as_adamw_would() -> None:
         assert move.square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.25), name
 
 
+def test_muon_where_no_block_learns_is_adamw() -> None:
+    recipe = tiny("optimizer.name=muon")
+    network = Network(recipe.network)
+    network.blocks.requires_grad_(False)
+    assert type(optimizer_of(network, recipe.optimizer)) is torch.optim.AdamW
+
+
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with")
 def test_muon_steps_as_torchs_own_does() -> None:
     """Wide, tall and square matrices, two of one shape; torch's works in bfloat16, so that they differ by its rounding."""

@@ -104,6 +104,15 @@ def test_other_ways_to_step_resume_too(corpus: Path, tmp_path: Path, change: str
     assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_other_precisions_train(corpus: Path, tmp_path: Path, precision: str) -> None:
+    changes = (f"trainer.precision={precision}", "network.positions=time", "optimizer.name=muon", "trainer.max_steps=4")
+    train(tiny(*changes), corpus, tmp_path / "run")
+    model = mmt.load_model(tmp_path / "run" / "last")
+    assert {weights.dtype for weights in model.network.parameters()} == {torch.float32}
+    assert len(model.generate(seed=0, max_events=12)[0]) > 4
+
+
 def test_what_was_best_before_a_stop_stays_best(corpus: Path, tmp_path: Path) -> None:
     # A rate so high that it only gets worse after the first validation.
     recipe = tiny("optimizer.learning_rate=5", "optimizer.warmup_steps=12", "optimizer.decay_start=12")
