@@ -99,4 +99,5 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         )
     if not chosen.quiet:
         print(found)
-        print(f"{chosen.output}: {REPORT}, table.md, table.csv, pieces.csv and pictures")
+        pictures = " and pictures" if any(chosen.output.glob("*.png")) else ""
+        print(f"{chosen.output}: {REPORT}, table.md, table.csv, pieces.csv{pictures}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +124,7 @@ def _generate(chosen: argparse.Namespace) -> None:
                     write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
                 kept.append(str(file))
             if not chosen.quiet:
-                print(f"{', '.join(map(str, files))}: {_summary(music)}")
+                print(f"{', '.join(map(str, files))}: {_summary(music)}{_silent(events, model.representation)}")
         if chosen.originality:
             tell_originality(chosen, pieces, prompt, model.representation)
 
@@ -170,8 +169,8 @@ def _check_usage(chosen: argparse.Namespace) -> None:
         chosen.n = len(chosen.seed) if chosen.n == 1 else chosen.n
     if chosen.piece is not None and chosen.instruments is not None:
         raise UsageError("--instruments and --continue are two different ways to begin; choose one")
-    if chosen.tempo is not None and not 0 < chosen.tempo < math.inf:
-        raise UsageError(f"--tempo is {chosen.tempo}; give quarter notes a minute, above 0")
+    if chosen.tempo is not None and not 4 <= chosen.tempo <= 1000:
+        raise UsageError(f"--tempo is {chosen.tempo}; give 4 to 1,000 quarter notes a minute")
     if chosen.n < 1:
         raise UsageError(f"-n is {chosen.n}; ask for at least 1 piece")
 
@@ -249,6 +248,15 @@ def _list_instruments(chosen: argparse.Namespace) -> None:
     for instrument in representation.instruments:
         programs = ", ".join(f"{program} {GENERAL_MIDI_NAMES[program]}" for program in instrument.programs)
         print(f"{instrument.name:<22} {programs}")
+
+
+def _silent(events: Events, representation: Representation) -> str:
+    """Who is declared and plays nothing."""
+    from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE
+
+    declared, playing = (events[events[:, TYPE] == kind, INSTRUMENT].tolist() for kind in (INSTRUMENT_EVENT, NOTE))
+    names = [representation.names[code - 1] for code in declared if code not in playing]
+    return f"; silent: {', '.join(names)}" if names else ""
 
 
 def _summary(music: muspy.Music) -> str:

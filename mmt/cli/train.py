@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def _hush(chosen: argparse.Namespace) -> None:
 
 def _say(chosen: argparse.Namespace, what: str, best: Path) -> None:
     if not chosen.quiet:
-        print(f"{what}\ntry it: mmt-generate --checkpoint {best} -o piece.mid")
+        print(f"{what}\ntry it: mmt-generate --checkpoint {shlex.quote(str(best))} -o piece.mid")
 
 
 def _yaml_list(words: Sequence[str]) -> str:

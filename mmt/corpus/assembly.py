@@ -224,7 +224,8 @@ def _lines(skipped: Path) -> Iterator[tuple[str, str]]:
 
 def _kind(reason: str) -> str:
     """What files may have in common in the reason why they are left out: a reader's last words, without numbers."""
-    return re.sub(r"\d[\d,]*", "…", reason.split(": ")[-1])[:100] if ": " in reason else reason
+    last = re.split(r": (?![^(]*\))", reason)[-1]  # not within parentheses
+    return re.sub(r"\d[\d,]*", "…", last)[:100] if last != reason else reason
 
 
 def _write_report(path: Path, tally: Tally, left_out: Iterator[tuple[str, str]]) -> None:

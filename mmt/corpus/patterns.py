@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Sequence
 from fnmatch import translate
@@ -29,7 +30,7 @@ class Patterns:
     def check(self, where: str) -> None:
         """Raise a `ValueError` if a pattern has matched nothing yet."""
         for pattern in self._unused:
-            near = "" if "*" in pattern else f"; a part of one is matched by '*{pattern}*'"
+            near = "" if "*" in pattern else f"; a part of one is matched by {f'*{glob.escape(pattern)}*'!r}"
             raise ValueError(
                 f"{pattern!r} excludes nothing: no name, source, licence or composer in {where} is like it{near}"
             )

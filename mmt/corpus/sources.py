@@ -1,9 +1,9 @@
 """Where a corpus comes from: folders, single files, zip and tar archives, each a row of pieces to read.
 
 A folder or archive may hold a `manifest.csv` with a `path` column; its `work`, `source`, `licence` and `composer` columns
-(any of them) then go into the corpus. Members of an archive are read where they lie: nothing is ever unpacked to the disk,
-so a member's path can do no harm. What is found and read comes one by one; only an archive's own list of members (zip) and
-the manifest are held in memory.
+(any of them) then go into the corpus. Archives below a folder are read as well, archives in archives are not. Members of an
+archive are read where they lie: nothing is ever unpacked to the disk, so a member's path can do no harm. What is found and
+read comes one by one; only an archive's own list of members (zip) and the manifest are held in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from os import PathLike
@@ -29,6 +29,7 @@ MANIFEST = "manifest.csv"
 LARGEST = 256 * 2**20
 
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_ARCHIVES = (".zip", *_TAR_SUFFIXES)
 _UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -88,7 +89,10 @@ def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
         path = Path(root)
         if path.is_dir() or path.suffix.lower() in READABLE:
             for source in group:
-                yield _attempt(source, (path / source.path).read_bytes)
+                if _names_archive(source.path):
+                    yield ValueError("this archive is damaged or cut off; get it again")
+                else:
+                    yield _attempt(source, (path / source.path).read_bytes)
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 members = archive.infolist()
@@ -106,6 +110,16 @@ def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
 def is_archive(path: Path) -> bool:
     """Whether this is a zip archive, or a tar archive by its name."""
     return zipfile.is_zipfile(path) or path.name.lower().endswith(_TAR_SUFFIXES)
+
+
+def stem(name: str) -> str:
+    """A file's name without the suffix by which we know it.
+
+    >>> stem("songs.tar.gz"), stem("K. 464.mid"), stem("K. 464")
+    ('songs', 'K. 464', 'K. 464')
+    """
+    known = [suffix for suffix in (*_ARCHIVES, *READABLE) if name.lower().endswith(suffix)]
+    return name[: -max(map(len, known))] if known else name
 
 
 def writable(name: str) -> str:
@@ -128,6 +142,14 @@ def _in_folder(folder: Path) -> Iterator[Source]:
     rows = _Manifest(manifest.read_bytes() if manifest.is_file() else b"", folder)
     for file, found in _walk(str(folder)):
         path = Path(os.path.relpath(file, folder)).as_posix()
+        if _names_archive(file):
+            try:
+                for member in _in_archive(Path(file)):
+                    yield replace(member, name=writable(f"{path}/{member.name}"))
+                continue
+            except ValueError:
+                # What came of it stays; the archive itself is listed, to be counted as one that cannot be read.
+                pass
         origin = rows.of(path, writable(os.path.basename(file)))
         yield Source(writable(path), str(folder), path, -1, found.st_size, found.st_mtime_ns, *origin)
 
@@ -139,8 +161,17 @@ def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     for entry in ordered:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)
-        elif os.path.splitext(entry.name)[1].lower() in READABLE and entry.is_file():
+        elif (_names_music(entry.name) or _names_archive(entry.name)) and entry.is_file():
             yield entry.path, entry.stat()
+
+
+def _names_music(name: str) -> bool:
+    # What begins so is a Mac's note on the file whose name follows.
+    return os.path.splitext(name)[1].lower() in READABLE and not os.path.basename(name).startswith("._")
+
+
+def _names_archive(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVES) and not os.path.basename(name).startswith("._")
 
 
 def _in_archive(path: Path) -> Iterator[Source]:
@@ -149,7 +180,7 @@ def _in_archive(path: Path) -> Iterator[Source]:
     try:
         rows = _Manifest(_manifest_in(path), path)
         for place, name, size in _members(path):
-            if os.path.splitext(name)[1].lower() in READABLE:
+            if _names_music(name) or _names_archive(name):
                 written = writable(name)
                 yield Source(written, str(path), name, place, size, modified, *rows.of(name, _origin(path)))
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
@@ -193,6 +224,8 @@ def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
 
 
 def _attempt(source: Source, read: Callable[[], bytes]) -> bytes | Exception:
+    if _names_archive(source.path):
+        return ValueError("an archive in an archive; unpack it, and name the folder")
     if source.size > LARGEST:
         return ValueError(f"larger than {LARGEST // 2**20} MiB")
     try:

@@ -26,8 +26,9 @@ def _share(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
     # A module may stand in several places.
     if module not in copies:
         copy = copies[module] = type(module).__new__(type(module))
-        # Through the module's own words for it, which leave out what is compiled.
-        copy.__setstate__(module.__getstate__())  # type: ignore[no-untyped-call]
+        copy.__dict__.update(vars(module))
+        # What is compiled would still be the module itself.
+        copy.__dict__.pop("_compiled_call_impl", None)
         for table in _TABLES:
             copy.__dict__[table] = copy.__dict__[table].copy()
         for name, child in module._modules.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmt.corpus.prepare import prepare
+from mmt.corpus.sources import stem
 from mmt.corpus.storage import CORPUS as DESCRIPTION
 from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import Checkpoint, read_checkpoint
@@ -101,7 +102,7 @@ def fine_tune(
     resume, overwrite, progress
         As for `mmt.train`.
     say : function of str, optional
-        Is told, before the training begins, how much there is to learn from and what to expect of that.
+        Is told, before the training begins, what was kept of the files, how much there is to learn from and what to expect.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def fine_tune(
     started = read_base(base)
     if not resume:
         check_room(output, overwrite)
-    corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress)
+    corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress, say=say)
     _check_something_is_kept_aside(corpus, output, exclude)
     if resume and (output / RECIPE).exists():
         recipe = load_recipe(output / RECIPE, overrides)
@@ -179,8 +180,9 @@ def choose_recipe(
 
 
 def default_output(sources: Sequence[str | os.PathLike[str]]) -> Path:
-    """Where a run goes that has been given no folder: `runs/` and the name of the first source."""
-    return Path("runs") / Path(sources[0]).resolve().name.split(".")[0]
+    """Where a run goes that has been given no folder: `runs/` and the name of the first source, without a file's suffix."""
+    first = Path(sources[0]).resolve()
+    return Path("runs") / (first.name if first.is_dir() else stem(first.name))
 
 
 def expectation(corpus: Corpus, recipe: Recipe) -> str:
@@ -199,6 +201,7 @@ def _corpus(
     *,
     resume: bool,
     progress: bool,
+    say: Callable[[str], None] | None,
 ) -> Path:
     """The prepared corpus: the one that was given, or one in the run's folder that is made of the sources."""
     if len(sources) == 1 and (Path(sources[0]) / DESCRIPTION).exists():
@@ -206,7 +209,7 @@ def _corpus(
     if resume and (output / CORPUS).exists():
         return output / CORPUS
     shares = {"valid": _VALID, "test": 0.0}
-    prepare(
+    prepared = prepare(
         sources,
         output / CORPUS,
         representation=base.representation,
@@ -216,6 +219,8 @@ def _corpus(
         overwrite=True,
         progress=progress,
     )
+    if say is not None:
+        say(str(prepared))
     return output / CORPUS
 
 

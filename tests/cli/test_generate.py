@@ -61,7 +61,7 @@ def test_a_tempo_changes_nothing_but_the_tempo(checkpoint: Path, tmp_path: Path)
     assert [[round(t.qpm) for t in mmt.read(tmp_path / f"{name}.mid").tempos] for name in "ab"] == [[100], [72]]
 
 
-@pytest.mark.parametrize("tempo", [0, -3, "nan", "inf"])
+@pytest.mark.parametrize("tempo", [0, -3, "nan", "inf", 1e9, 3.5])
 def test_an_impossible_tempo_is_refused(checkpoint: Path, tmp_path: Path, tempo: object) -> None:
     assert generate(checkpoint, "--tempo", tempo, "-o", tmp_path / "a.mid") == 2
     assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ import muspy
 import pytest
 
 import mmt
+from mmt.corpus.assembly import _kind
 from mmt.corpus.prepare import prepare
 from mmt.corpus.storage import Corpus
 
@@ -78,6 +79,21 @@ def test_each_filter_leaves_out_what_it_says_and_is_counted(
 def test_a_double_of_what_is_left_out_is_none(music: Path, tmp_path: Path) -> None:
     outcome = prepare([music], tmp_path / "corpus", duplicates="notes", exclude=["b_*"])
     assert {name[0] for name in outcome.skipped} == {"b", "f"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (
+            "track 1 is damaged: an undefined status byte, 0xf4, at byte 183",
+            "an undefined status byte, …xf… at byte …",
+        ),
+        ("this is no ABC (a tune begins with X: and has a K: for its key)",) * 2,
+        ("the file is cut short: the end of track 2 is missing (122 bytes)", "the end of track … is missing (… bytes)"),
+    ],
+)
+def test_a_kind_of_reason_is_whole_words(reason: str, kind: str) -> None:
+    assert _kind(reason) == kind
 
 
 def test_reasons_of_one_kind_are_counted_together(music: Path, tmp_path: Path) -> None:

@@ -69,6 +69,31 @@ def test_an_archive_holds_what_the_folder_holds(music: Path, tmp_path: Path, suf
     assert found_in(path) == found_in(music)
 
 
+def test_archives_below_a_folder_are_read_and_none_is_lost_in_silence(tiny: Path, tmp_path: Path) -> None:
+    files, music = sorted(tiny.glob("*.mid")), tmp_path / "music"
+    (music / "deep").mkdir(parents=True)
+    shutil.copy(files[0], music)
+    inner = tmp_path / "inner.zip"
+    for path, member, name in ((inner, files[2], "c.mid"), (music / "deep" / "b.zip", files[1], "b.mid")):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(member, name)
+    with zipfile.ZipFile(music / "deep" / "b.zip", "a") as archive:
+        archive.write(inner, "inner.zip")
+        archive.writestr("__MACOSX/._b.mid", files[1].read_bytes())
+    (music / "broken.zip").write_bytes(inner.read_bytes()[:-30])
+    (music / "._x.mid").write_bytes(b"a Mac's note")
+    outcome = prepare([music], tmp_path / "corpus")
+    assert [piece.name for piece in Corpus(tmp_path / "corpus").pieces] == ["deep/b.zip/b.mid", files[0].name]
+    assert outcome.reasons == {
+        "an archive in an archive; unpack it, and name the folder": 1,
+        "this archive is damaged or cut off; get it again": 1,
+    }
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(music / "deep" / "b.zip", alone)
+    assert prepare([alone], tmp_path / "other").kept == 1
+
+
 def test_mixed_sources_are_one_corpus(tiny: Path, tmp_path: Path) -> None:
     files = sorted(tiny.glob("*.mid"))
     (tmp_path / "one").mkdir()

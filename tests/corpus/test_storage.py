@@ -114,6 +114,8 @@ def test_what_is_excluded_may_lie_in_another_split_but_must_be_somewhere(labelle
     assert len(Corpus(labelled, split="valid", exclude=["there"])) == 1
     with pytest.raises(ValueError, match=r"'lied' excludes nothing: no name, .* is like it; .* matched by '\*lied\*'"):
         Corpus(labelled, exclude=["here", "lied"])
+    with pytest.raises(ValueError, match=r"'\[lied\]' excludes nothing.*'\*\[\[\]lied\]\*'"):
+        Corpus(labelled, exclude=["[lied]"])
     with pytest.raises(ValueError, match="'CC2' excludes nothing"):
         Corpus(labelled, split="train", exclude=["CC2"])
     with pytest.raises(ValueError, match="has no piece left in its valid split"):
