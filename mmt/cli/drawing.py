@@ -33,7 +33,9 @@ def add_drawing(arguments: argparse.ArgumentParser) -> None:
         )
     drawing.add_argument("--min-beats", type=int, default=0, help="do not end before so many beats")
     drawing.add_argument(
-        "--max-beats", type=int, help="at most so many beats, of any number (default: what the model sees at once)"
+        "--max-beats",
+        type=int,
+        help="notes begin in the first MAX_BEATS beats, of any number (default: what the model sees at once)",
     )
     drawing.add_argument(
         "--max-events", type=int, help="at most so many events in all, of any number (default: the model's context)"

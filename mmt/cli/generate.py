@@ -180,6 +180,8 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
     from mmt.music.files import WRITABLE
 
     output: Path = chosen.output
+    if not output.suffix and output.is_file():
+        raise FileExistsError(f"{output} is a file; give another folder, or a name that ends in .mid, .musicxml, …")
     if output.is_dir() or not output.suffix:
         mains = [output / f"{number}.mid" for number in range(1, chosen.n + 1)]
     elif output.suffix.lower() not in WRITABLE:

@@ -105,7 +105,8 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     folder = Path(folder)
     for path in (folder, folder / CONFIG, folder / WEIGHTS):
         if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist; a checkpoint is a folder with {CONFIG} and {WEIGHTS}")
+            run = f"; {folder / 'best'} is one" if (folder / "best" / CONFIG).exists() else ""
+            raise FileNotFoundError(f"{path} does not exist; a checkpoint is a folder with {CONFIG} and {WEIGHTS}{run}")
     config = _read_config(folder / CONFIG)
     try:
         representation = Representation.from_dict(config["representation"])

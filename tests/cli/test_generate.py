@@ -269,6 +269,7 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             2,
             "--use-all does not go with",
         ),
+        (["-o", "there"], 1, "there is a file; give another folder, or a name that ends in .mid"),
         (["-o", "a.wav", "--soundfont", "none.sf2"], 1, "there is no SoundFont none.sf2"),
         (["-o", "a.mid", "--wav", "--soundfont", __file__], 1, "is no SoundFont; name an .sf2 file"),
         (["-o", "a.mid", "--png", "--soundfont", str(carried_soundfont())], 2, "give --wav or --html too"),
@@ -287,6 +288,7 @@ def test_one_line_for_what_is_wrong(
     monkeypatch.chdir(tmp_path)
     Path("empty.mid").touch()
     Path("there.mid").touch()
+    Path("there").touch()
     Path("text.mid").write_text("this is no music")
     Path("cut.mid").write_bytes(QUARTET.read_bytes()[:500])
     drum = {"time": 0, "pitch": 40, "duration": 1, "velocity": 64}

@@ -167,6 +167,14 @@ def test_missing_files_are_named(folder: Path, missing: str) -> None:
         read_checkpoint(path if not missing else folder)
 
 
+def test_the_checkpoint_within_a_run_is_offered(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    folder.rename(run / "best")
+    with pytest.raises(FileNotFoundError, match=re.escape(f"; {run / 'best'} is one")):
+        read_checkpoint(run)
+
+
 def test_a_file_is_no_checkpoint(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="a checkpoint is a folder"):
         read_checkpoint(folder / "config.json")
