@@ -101,6 +101,10 @@ def write(
     See `read`.
     """
     path = Path(path)
+    if not hasattr(music, "tracks"):
+        raise ValueError(
+            f"cannot write {path}: a muspy.Music is needed, not {type(music).__name__}; make one of events by mmt.decode"
+        )
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file in it")
     writer = _by_suffix(path, _WRITERS, "write")

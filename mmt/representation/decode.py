@@ -107,6 +107,8 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
     ValueError
         If not; the row is named. Beats have no limit but that of the note table's 32 bits.
     """
+    if hasattr(events, "tracks"):
+        raise ValueError("events are needed, and this is a muspy.Music; give mmt.encode(music)")
     array = np.asarray(events)
     if array.ndim != 2 or array.shape[1] != len(FIELDS):
         raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")

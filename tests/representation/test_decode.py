@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import muspy
 import numpy as np
 import pytest
@@ -122,6 +124,19 @@ def test_what_is_wrong_is_named_by_its_row(events: Events, said: str) -> None:
     for function in (mmt.decode, mmt.to_text, check_codes):
         with pytest.raises(ValueError, match=said):
             function(events)
+
+
+def test_music_for_events_and_events_for_music_are_told_apart(tmp_path: Path) -> None:
+    piece = np.array(
+        [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [4, 0, 0, 0, 0, 0]]
+    )
+    for function in (mmt.to_text, mmt.decode, mmt.prompt.beats, check_codes):
+        with pytest.raises(ValueError, match=r"this is a muspy\.Music; give mmt\.encode\(music\)"):
+            function(mmt.decode(piece))
+    with pytest.raises(ValueError, match=r"a muspy\.Music is needed, not ndarray; make one of events by mmt\.decode"):
+        mmt.write(tmp_path / "a.mid", piece)
+    with pytest.raises(ValueError, match=r"a muspy\.Music is needed, not str; read one from a file by mmt\.read"):
+        mmt.encode("a.mid")
 
 
 @pytest.mark.parametrize(
