@@ -96,6 +96,16 @@ def test_a_kind_of_reason_is_whole_words(reason: str, kind: str) -> None:
     assert _kind(reason) == kind
 
 
+def test_tunes_behind_the_first_of_an_abc_file_are_counted(tmp_path: Path) -> None:
+    tune = "X:{}\nT:One\nM:4/4\nL:1/4\nK:C\nCDEF|\n\n"
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "three.abc").write_text("".join(map(tune.format, (1, 2, 3))))
+    (tmp_path / "music" / "single.abc").write_text(tune.format(1))
+    outcome = prepare([tmp_path / "music"], tmp_path / "corpus")
+    assert outcome.kept == 2
+    assert "2 tunes behind the first of an ABC file, which are not read" in str(outcome)
+
+
 def test_reasons_of_one_kind_are_counted_together(music: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(music, tmp_path / "music"))
     whole = (folder / "c_long.mid").read_bytes()
