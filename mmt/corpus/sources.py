@@ -30,7 +30,8 @@ LARGEST = 256 * 2**20
 
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ARCHIVES = (".zip", *_TAR_SUFFIXES)
-_UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError)
+_UNREADABLE = (*_DAMAGED, ValueError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
                     yield replace(member, name=writable(f"{path}/{member.name}"))
                 continue
             except ValueError:
-                # What came of it stays; the archive itself is listed, to be counted as one that cannot be read.
+                # Members before the damage stay; the archive itself is listed, to be counted as one that cannot be read.
                 pass
         origin = rows.of(path, writable(os.path.basename(file)))
         yield Source(writable(path), str(folder), path, -1, found.st_size, found.st_mtime_ns, *origin)
@@ -183,7 +184,7 @@ def _in_archive(path: Path) -> Iterator[Source]:
             if _names_music(name) or _names_archive(name):
                 written = writable(name)
                 yield Source(written, str(path), name, place, size, modified, *rows.of(name, _origin(path)))
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except _DAMAGED as error:
         raise ValueError(
             f"{path} is damaged or cut off behind its member {place + 1:,} ({error}); get it again"
         ) from error

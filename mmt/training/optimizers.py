@@ -12,8 +12,11 @@ from mmt.training.recipe import Optimizer
 
 
 def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) -> torch.optim.Optimizer:
-    """A recipe's optimizer over the weights that learn; weight decay is for matrices only: no norms, biases, or tables of what
-    events are and where."""
+    """A recipe's optimizer over the weights that learn.
+
+    Weight decay falls on matrices, those by which heads know earlier fields included: not on norms, biases, and what the network
+    reads (embeddings, positions).
+    """
     learned = [(name, weights) for name, weights in network.named_parameters() if weights.requires_grad]
     matrices = [
         (name, weights) for name, weights in learned if weights.ndim > 1 and not name.startswith(("embed", "pos"))

@@ -65,7 +65,7 @@ class Optimizer:
     betas: tuple[float, float] = (0.9, 0.999)
     """Memories of the gradient's mean and square."""
     weight_decay: float = 0.0
-    """On matrices only: no norms, biases, or tables of what events are and where."""
+    """On matrices only: not on norms, biases, and what the network reads (embeddings, positions)."""
     clip: float = 1.0
     """The gradient's norm is cut to this."""
     warmup_steps: int = 5_000

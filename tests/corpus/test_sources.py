@@ -94,6 +94,20 @@ def test_archives_below_a_folder_are_read_and_none_is_lost_in_silence(tiny: Path
     assert prepare([alone], tmp_path / "other").kept == 1
 
 
+def test_of_a_damaged_archive_below_a_folder_what_is_whole_is_kept(tiny: Path, tmp_path: Path) -> None:
+    one, other = sorted(tiny.glob("*.mid"))[:2]
+    music = tmp_path / "music"
+    music.mkdir()
+    # With its manifest in front, the archive is read up to where it ends.
+    members = [("manifest.csv", b"path\n"), (one.name, one.read_bytes()), (other.name, other.read_bytes())]
+    write_tar(music / "cut.tar", members, "w")
+    whole = (music / "cut.tar").read_bytes()
+    (music / "cut.tar").write_bytes(whole[: whole.index(other.read_bytes()) + 1000])
+    outcome = prepare([music], tmp_path / "corpus")
+    assert [piece.name for piece in Corpus(tmp_path / "corpus").pieces] == [f"cut.tar/{one.name}"]
+    assert set(outcome.skipped) == {"cut.tar", f"cut.tar/{other.name}"}
+
+
 def test_mixed_sources_are_one_corpus(tiny: Path, tmp_path: Path) -> None:
     files = sorted(tiny.glob("*.mid"))
     (tmp_path / "one").mkdir()
