@@ -217,6 +217,7 @@ LATER: dict[str, Trial] = {
     "and queries and keys normalised": replace(LATE, network=NORMALISED),
     "and blocks begin at zero": replace(LATE, change=_blocks_begin_at_zero),
     "and normalised, and at zero": replace(LATE, network=NORMALISED, change=_blocks_begin_at_zero),
+    "and normalised, rate 8e-3": replace(LATE, network=NORMALISED, optimizer=replace(MUON, learning_rate=8e-3)),
     "and small normal weights at first": replace(LATE, change=_small_normal_weights),
     "and told the time to the end": replace(LATE, change=_told_the_time_to_the_end),
     "and every piece alike": replace(LATE, mix=replace(MIX, length_exponent=0.0)),

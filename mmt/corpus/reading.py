@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +87,6 @@ def read_piece(
         table, report = note_table(_raw_notes(suffix, content), representation)
     except Exception as error:  # whatever a broken file makes a reader raise, the others go on
         return Outcome(_one_line(error))
-    if suffix == ".abc" and (unread := len(re.findall(rb"^X:", content, re.MULTILINE)) - 1) > 0:
-        report.changed["tunes behind the first of an ABC file, which are not read"] += unread
     digest = hashlib.sha256(content).hexdigest()
     if reason := filters.reason_against(table, report):
         return Outcome(reason, report=report, sha256=digest)

@@ -164,7 +164,7 @@ def _values(source: Source) -> list[str | int]:
 
 
 def _shard(folder: Path, sources: Sequence[Source], settings: object) -> Shard:
-    facts = [(os.path.abspath(s.root), s.path, s.member, s.size, s.modified) for s in sources]
+    facts = [(os.path.abspath(s.root), s.path, s.member, s.tune, s.size, s.modified) for s in sources]
     key = hashlib.sha256(json.dumps([_SHARD_VERSION, settings, facts]).encode()).hexdigest()
     return Shard(folder / f"{key[:32]}.shard", tuple(sources))
 

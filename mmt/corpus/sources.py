@@ -2,8 +2,9 @@
 
 A folder or archive may hold a `manifest.csv` with a `path` column; its `work`, `source`, `licence` and `composer` columns
 (any of them) then go into the corpus. Archives below a folder are read as well, archives in archives are not. Members of an
-archive are read where they lie: nothing is ever unpacked to the disk, so a member's path can do no harm. What is found and
-read comes one by one; only an archive's own list of members (zip) and the manifest are held in memory.
+archive are read where they lie: nothing is ever unpacked to the disk, so a member's path can do no harm. An ABC file of
+several tunes is a piece for each. What is found and read comes one by one; only an archive's own list of members (zip) and
+the manifest are held in memory.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
 
+from mmt.music.abc import tunes
 from mmt.music.files import READABLE
 
 MANIFEST = "manifest.csv"
@@ -36,16 +39,19 @@ _UNREADABLE = (*_DAMAGED, ValueError, NotImplementedError, RuntimeError)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file of music: in a folder, or a member of an archive."""
+    """One piece of music: a file in a folder, a member of an archive, or a tune of such a file."""
 
     name: str
-    """Its path below what the user named; where two have the same, what the user named is put before it."""
+    """Its path below what the user named; where two have the same, what the user named is put before it. A tune's name
+    ends with its place in its file, as of a file in a folder: `reels.abc/2`."""
     root: str
     """What the user named."""
     path: str
     """Below a folder; in an archive; "" for a file that was named itself."""
     member: int = -1
     """Its place among an archive's members; -1 outside one."""
+    tune: int = 0
+    """Its place, from 1, among the tunes of its file; 0 where it is the whole file."""
     size: int = 0
     """In bytes."""
     modified: int = 0
@@ -75,7 +81,8 @@ def find_sources(paths: Sequence[str | PathLike[str]]) -> Iterator[Source]:
             raise FileNotFoundError(f"{path} does not exist")
         elif path.suffix.lower() in READABLE:
             found = path.stat()
-            yield Source(writable(path.name), str(path), "", -1, found.st_size, found.st_mtime_ns, source=_origin(path))
+            whole = Source(writable(path.name), str(path), "", size=found.st_size, modified=found.st_mtime_ns)
+            yield from _by_tune(replace(whole, source=_origin(path)), path.read_bytes)
         elif is_archive(path):
             yield from _in_archive(path)
         else:
@@ -86,26 +93,13 @@ def find_sources(paths: Sequence[str | PathLike[str]]) -> Iterator[Source]:
 
 def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
     """The content of each source, or why it cannot be read; they must be in the order in which they were found."""
-    for root, group in groupby(sources, key=lambda source: source.root):
-        path = Path(root)
-        if path.is_dir() or path.suffix.lower() in READABLE:
-            for source in group:
-                if _names_archive(source.path):
-                    yield ValueError("this archive is damaged or cut off; get it again")
-                else:
-                    yield _attempt(source, (path / source.path).read_bytes)
-        elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
+    for root, below in groupby(sources, key=lambda source: source.root):
+        with _reader(Path(root)) as read:
+            for _, group in groupby(below, key=lambda source: (source.path, source.member)):
+                whole: bytes | Exception | None = None
                 for source in group:
-                    yield _attempt(source, partial(archive.read, members[source.member]))
-        else:
-            with tarfile.open(path, "r|*") as archive:
-                place, member = -1, None
-                for source in group:
-                    while place < source.member:
-                        place, member = place + 1, _next(archive)
-                    yield _attempt(source, partial(_whole_member, archive, member))
+                    whole = _attempt(source, read) if whole is None else whole
+                    yield _tune(source, whole) if source.tune and isinstance(whole, bytes) else whole
 
 
 def is_archive(path: Path) -> bool:
@@ -134,8 +128,31 @@ def writable(name: str) -> str:
 
 def full_name(source: Source) -> str:
     """Its name with what the user named before it."""
-    root = Path(source.root).as_posix()
-    return writable(f"{root}/{source.path}" if source.path else root)
+    parts = (Path(source.root).as_posix(), source.path, str(source.tune or ""))
+    return writable("/".join(filter(None, parts)))
+
+
+@contextmanager
+def _reader(root: Path) -> Generator[Callable[[Source], bytes]]:
+    """What reads sources that were found where the user named `root`, each once and in order."""
+    if root.is_dir() or root.suffix.lower() in READABLE:
+        yield lambda source: (root / source.path).read_bytes()
+    elif zipfile.is_zipfile(root):
+        with zipfile.ZipFile(root) as archive:
+            members = archive.infolist()
+            yield lambda source: archive.read(members[source.member])
+    else:
+        with tarfile.open(root, "r|*") as tar:
+            passed = -1
+
+            def read(source: Source) -> bytes:
+                nonlocal passed
+                member = None
+                while passed < source.member:
+                    passed, member = passed + 1, _next(tar)
+                return _whole_member(tar, member)
+
+            yield read
 
 
 def _in_folder(folder: Path) -> Iterator[Source]:
@@ -152,7 +169,26 @@ def _in_folder(folder: Path) -> Iterator[Source]:
                 # Members before the damage stay; the archive itself is listed, to be counted as one that cannot be read.
                 pass
         origin = rows.of(path, writable(os.path.basename(file)))
-        yield Source(writable(path), str(folder), path, -1, found.st_size, found.st_mtime_ns, *origin)
+        whole = Source(writable(path), str(folder), path, -1, 0, found.st_size, found.st_mtime_ns, *origin)
+        yield from _by_tune(whole, Path(file).read_bytes)
+
+
+def _by_tune(whole: Source, read: Callable[[], bytes]) -> Iterator[Source]:
+    """The file, or each of its tunes where it is an ABC file of several."""
+    content = b""
+    if whole.name.lower().endswith(".abc") and whole.size <= LARGEST:
+        with suppress(*_UNREADABLE):  # whatever it is, reading the piece will say it
+            content = read()
+    if len(found := tunes(content)) < 2:
+        yield whole
+        return
+    for place, tune in enumerate(found, 1):
+        yield replace(whole, name=f"{whole.name}/{place}", tune=place, size=len(tune))
+
+
+def _tune(source: Source, content: bytes) -> bytes | Exception:
+    found = tunes(content)
+    return found[source.tune - 1] if source.tune <= len(found) else ValueError("the file was changed while it was read")
 
 
 def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -180,30 +216,30 @@ def _in_archive(path: Path) -> Iterator[Source]:
     place = -1
     try:
         rows = _Manifest(_manifest_in(path), path)
-        for place, name, size in _members(path):
+        for place, name, size, read in _members(path):
             if _names_music(name) or _names_archive(name):
-                written = writable(name)
-                yield Source(written, str(path), name, place, size, modified, *rows.of(name, _origin(path)))
+                origin = rows.of(name, _origin(path))
+                yield from _by_tune(Source(writable(name), str(path), name, place, 0, size, modified, *origin), read)
     except _DAMAGED as error:
         raise ValueError(
             f"{path} is damaged or cut off behind its member {place + 1:,} ({error}); get it again"
         ) from error
 
 
-def _members(path: Path) -> Iterator[tuple[int, str, int]]:
-    """(place, name, size) of every file in an archive."""
+def _members(path: Path) -> Iterator[tuple[int, str, int, Callable[[], bytes]]]:
+    """(place, name, size, what reads it while it is the last one given) of every file in an archive."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-        for place in sorted(range(len(members)), key=lambda place: members[place].filename):
-            if not members[place].is_dir():
-                yield place, members[place].filename, members[place].file_size
+            for place in sorted(range(len(members)), key=lambda place: members[place].filename):
+                if not (member := members[place]).is_dir():
+                    yield place, member.filename, member.file_size, partial(archive.read, member)
         return
-    with tarfile.open(path, "r|*") as archive:
+    with tarfile.open(path, "r|*") as tar:
         place = 0
-        while (member := _next(archive)) is not None:
-            if member.isfile():
-                yield place, member.name.removeprefix("./"), member.size
+        while (entry := _next(tar)) is not None:
+            if entry.isfile():
+                yield place, entry.name.removeprefix("./"), entry.size, partial(_whole_member, tar, entry)
             place += 1
 
 
@@ -224,13 +260,18 @@ def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     return member
 
 
-def _attempt(source: Source, read: Callable[[], bytes]) -> bytes | Exception:
+def _attempt(source: Source, read: Callable[[Source], bytes]) -> bytes | Exception:
     if _names_archive(source.path):
-        return ValueError("an archive in an archive; unpack it, and name the folder")
+        inside = source.member >= 0
+        return ValueError(
+            "an archive in an archive; unpack it, and name the folder"
+            if inside
+            else "this archive is damaged or cut off; get it again"
+        )
     if source.size > LARGEST:
         return ValueError(f"larger than {LARGEST // 2**20} MiB")
     try:
-        return read()
+        return read(source)
     except _UNREADABLE as error:
         return error
 

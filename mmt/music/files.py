@@ -145,19 +145,9 @@ def _read_musicxml(path: Path) -> muspy.Music:
 
 
 def _read_abc(path: Path) -> muspy.Music:
-    """The first tune of an ABC file. (Reading the text ourselves keeps music21 from caching it on the disk.)"""
-    import muspy
+    from mmt.music.abc import read_abc
 
-    from mmt.music.chunks import decode_text
-
-    lines = decode_text(path.read_bytes()).splitlines()
-    tunes = [place for place, line in enumerate(lines) if line.startswith("X:")]
-    if not tunes or not any(line.startswith("K:") for line in lines):
-        raise ValueError(f"cannot read {path}: this is no ABC (a tune begins with X: and has a K: for its key)")
-    tune = "\n".join(lines[: tunes[1]] if len(tunes) > 1 else lines) + "\n"
-    music: muspy.Music = _quietly(path, "ABC", lambda: muspy.read_abc_string(tune))
-    music.metadata.source_format = "abc"
-    return music
+    return _quietly(path, "ABC", lambda: read_abc(path))
 
 
 def _read_json(path: Path) -> muspy.Music:

@@ -88,22 +88,12 @@ def test_a_double_of_what_is_left_out_is_none(music: Path, tmp_path: Path) -> No
             "track 1 is damaged: an undefined status byte, 0xf4, at byte 183",
             "an undefined status byte, …xf… at byte …",
         ),
-        ("this is no ABC (a tune begins with X: and has a K: for its key)",) * 2,
+        ("this is no ABC (ValueError: a tune begins with X: and has a K: for its key)",) * 2,
         ("the file is cut short: the end of track 2 is missing (122 bytes)", "the end of track … is missing (… bytes)"),
     ],
 )
 def test_a_kind_of_reason_is_whole_words(reason: str, kind: str) -> None:
     assert _kind(reason) == kind
-
-
-def test_tunes_behind_the_first_of_an_abc_file_are_counted(tmp_path: Path) -> None:
-    tune = "X:{}\nT:One\nM:4/4\nL:1/4\nK:C\nCDEF|\n\n"
-    (tmp_path / "music").mkdir()
-    (tmp_path / "music" / "three.abc").write_text("".join(map(tune.format, (1, 2, 3))))
-    (tmp_path / "music" / "single.abc").write_text(tune.format(1))
-    outcome = prepare([tmp_path / "music"], tmp_path / "corpus")
-    assert outcome.kept == 2
-    assert "2 tunes behind the first of an ABC file, which are not read" in str(outcome)
 
 
 def test_reasons_of_one_kind_are_counted_together(music: Path, tmp_path: Path) -> None:

@@ -108,6 +108,42 @@ def test_of_a_damaged_archive_below_a_folder_what_is_whole_is_kept(tiny: Path, t
     assert set(outcome.skipped) == {"cut.tar", f"cut.tar/{other.name}"}
 
 
+TUNES = b"%abc-2.1\nM:3/4\nX:1\nL:1/4\nK:C\nCDE|\n\nX:2\nL:1/4\nK:C\n\nX:3\nL:1/4\nK:G\nGAB|c3|\n"
+
+
+@pytest.mark.parametrize("form", ["alone", "folder", "zip", "tar", "zip in a folder"])
+def test_each_tune_of_an_abc_file_is_a_piece(tmp_path: Path, form: str) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    (music / "three.abc").write_bytes(TUNES)
+    (music / "one.abc").write_bytes(b"X:7\nL:1/4\nK:C\nGEC|\n")
+    if form in ("zip", "zip in a folder"):
+        path = music / "all.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(music.glob("*.abc")):
+                archive.write(file, file.name)
+                file.unlink()
+        path = path if form == "zip" else music
+    elif form == "tar":
+        path = write_tar(tmp_path / "all.tgz", [(file.name, file.read_bytes()) for file in music.iterdir()], "w:gz")
+    else:
+        path = music if form == "folder" else music / "three.abc"
+    outcome = prepare(path, tmp_path / "corpus", shares={"valid": 0.0, "test": 0.5})
+    names = {piece.name.removeprefix("all.zip/"): piece for piece in Corpus(tmp_path / "corpus").pieces}
+    assert set(names) == {"three.abc/1", "three.abc/3"} | ({"one.abc"} if form != "alone" else set())
+    assert names["three.abc/3"].length == 4
+    assert names["three.abc/3"].beats == 4  # the file's head has given it its metre
+    assert sorted(piece.split for piece in names.values()).count("test") == 1  # tunes are works of their own
+    assert [name.removeprefix("all.zip/") for name in outcome.skipped] == ["three.abc/2"]
+
+
+def test_an_abc_file_is_left_out_whole_by_its_name(tmp_path: Path) -> None:
+    for name in ("a.abc", "b.abc"):
+        (tmp_path / name).write_bytes(TUNES)
+    assert prepare(tmp_path, tmp_path / "corpus", exclude=["a.abc"]).reasons["excluded"] == 3
+    assert {piece.name for piece in Corpus(tmp_path / "corpus").pieces} == {"b.abc/1", "b.abc/3"}
+
+
 def test_mixed_sources_are_one_corpus(tiny: Path, tmp_path: Path) -> None:
     files = sorted(tiny.glob("*.mid"))
     (tmp_path / "one").mkdir()

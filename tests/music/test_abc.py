@@ -1,0 +1,113 @@
+"""ABC: what a tune says is what is read, in time and pitch, for each voice on its instrument."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import muspy
+import pytest
+
+import mmt
+from mmt.music import abc
+
+HEAD = "X:1\nT:Title\nM:4/4\nL:1/4\n"
+
+
+def read(folder: Path, text: str) -> muspy.Music:
+    (folder / "tune.abc").write_text(text, encoding="utf-8")
+    return mmt.read(folder / "tune.abc")
+
+
+def notes(music: muspy.Music, track: int = 0) -> list[tuple[float, int, float]]:
+    """(beat, pitch, beats)"""
+    return [
+        (note.time / music.resolution, note.pitch, note.duration / music.resolution)
+        for note in music.tracks[track].notes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "pitches"),
+    [
+        ("K:G\n_B B c ^c | B c =f f | F F' ^F, F |\n", [70, 70, 72, 73, 71, 72, 77, 77, 66, 78, 54, 66]),
+        ("K:C\nc, C' c,, C''|\n", [60, 72, 48, 84]),  # the marks may go against the letter
+        ("K:C clef=treble-8\nCDEF|\n", [48, 50, 52, 53]),
+        ("K:C\n|:C D:|E F|\n", [60, 62, 60, 62, 64, 65]),
+        ("K:C\n|:C D|1 E2:|2 F2|]\n", [60, 62, 64, 60, 62, 65]),
+        ("P:AAB\nK:C\nP:A\nC D|\nP:B\nE|\n", [60, 62, 60, 62, 64]),
+        ('K:C\n"Am"C "^loud"D "F,"E F|\n', [60, 62, 64, 65]),  # no accompaniment that nobody wrote
+        ("K:C\n~C TD !trill!E .F|!mordent!C uD vE HF|\n", [60, 62, 64, 65, 60, 62, 64, 65]),  # as written
+    ],
+)
+def test_pitches_as_they_sound(tmp_path: Path, body: str, pitches: list[int]) -> None:
+    assert [pitch for _, pitch, _ in notes(read(tmp_path, HEAD + body))] == pitches
+
+
+def test_times_are_exact(tmp_path: Path) -> None:
+    music = read(tmp_path, HEAD + "Q:1/4=90\nK:C\n(3CDE F>G|[CEGc]2 z A-|A4|{B}c4|\n")
+    third = pytest.approx(2 / 3)
+    assert notes(music) == [
+        (0, 60, third),
+        (third, 62, third),
+        (pytest.approx(4 / 3), 64, third),
+        (2, 65, 1.5),
+        (3.5, 67, 0.5),
+        *[(4, pitch, 2) for pitch in (60, 64, 67, 72)],
+        (7, 69, 5),
+        (12, 71, 0.25),  # a grace note takes its time of the note that it adorns
+        (12.25, 72, 3.75),
+    ]
+    assert [(mark.time, mark.qpm) for mark in music.tempos] == [(0, pytest.approx(90, rel=1e-5))]
+    assert [(mark.time, mark.numerator) for mark in music.time_signatures] == [(0, 4)]
+    assert (music.metadata.title, music.metadata.source_format) == ("Title", "abc")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('V:1 name=Violin\nV:2 nm="Cello I"\nK:C\n[V:1]C4|\n[V:2]E,4|\n', [("Violin", 40), ("Cello I", 42)]),
+        ("K:C\nV:a name=Flute\nC4|\nV:b\nE,4|\nV:a\nC4|\n", [("Flute", 73), (None, 0)]),
+        ("V:S name=Soprano\nV:A name=Alto\nK:C\n[V:S]C4|\n[V:A]E,4|\n", [("Soprano", 52), ("Alto", 52)]),
+        ("K:C\n%%MIDI program 71\nC4|\n", [(None, 71)]),
+        ("V:1 name=Oboe\nK:C\n%%MIDI program 56\nC4|\n", [("Oboe", 56)]),  # what the file says goes before a name
+        ("K:C\nC4|\n", [(None, 0)]),
+    ],
+)
+def test_each_voice_has_its_instrument(tmp_path: Path, body: str, expected: list[tuple[str | None, int]]) -> None:
+    music = read(tmp_path, HEAD + body)
+    assert [(track.name, track.program) for track in music.tracks] == expected
+    assert notes(music)[0] == (0, 60, 4)
+    assert len(expected) == 1 or notes(music, 1)[0] == (0, 52 if "E," in body else 64, 4)
+
+
+def test_who_made_it(tmp_path: Path) -> None:
+    assert read(tmp_path, "X:1\nT:été\nC:Anna\nC: Ben\nK:C\nC|\n").metadata.creators == ["Anna", "Ben"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hello\n", r"tune\.abc: .*a tune begins with X:"),
+        ("X:1\nT:no key\n", "has a K: for its key"),
+        ("X:1\nK:C\nz4|\n", "it has no note"),
+        ("X:1\nK:C\n[[[\n", "nest chords"),
+    ],
+)
+def test_what_is_no_tune(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        read(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tune_that_abc2midi_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMUSIC_ABC2MIDI", "false")
+    with pytest.raises(ValueError, match=r"abc2midi stopped \(status 1\)"):
+        read(tmp_path, HEAD + "K:C\nC|\n")
+
+    def never_ends(command: list[str], timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(abc.subprocess, "run", never_ends)
+    with pytest.raises(ValueError, match="does not come to an end with it in 30 seconds"):
+        read(tmp_path, HEAD + "K:C\nC|\n")
