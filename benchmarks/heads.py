@@ -104,14 +104,6 @@ def _without_means(network: Network) -> None:
                 setattr(module, name, nn.RMSNorm(child.normalized_shape, eps=child.eps))
 
 
-def _blocks_begin_at_zero(network: Network) -> None:
-    """Every block gives back what it was given, at first."""
-    for block in network.blocks:
-        for out in (block.attention.out, block.feed_forward.contract):
-            nn.init.zeros_(out.weight)
-            nn.init.zeros_(out.bias)
-
-
 def _small_normal_weights(network: Network) -> None:
     """All matrices of the blocks and all embeddings from N(0, 0.02), those that add to the stream smaller by its depth."""
     for name, weights in network.named_parameters():
@@ -215,8 +207,8 @@ LATER: dict[str, Trial] = {
     "and dropout 0.1": replace(LATE, network=replace(LATE.network, dropout=0.1)),
     "and norms without means": replace(LATE, change=_without_means),
     "and queries and keys normalised": replace(LATE, network=NORMALISED),
-    "and blocks begin at zero": replace(LATE, change=_blocks_begin_at_zero),
-    "and normalised, and at zero": replace(LATE, network=NORMALISED, change=_blocks_begin_at_zero),
+    "and blocks begin at zero": replace(LATE, network=replace(LATE.network, zero_init=True)),
+    "and normalised, and at zero": replace(LATE, network=replace(NORMALISED, zero_init=True)),
     "and normalised, rate 8e-3": replace(LATE, network=NORMALISED, optimizer=replace(MUON, learning_rate=8e-3)),
     "and small normal weights at first": replace(LATE, change=_small_normal_weights),
     "and told the time to the end": replace(LATE, change=_told_the_time_to_the_end),

@@ -35,6 +35,8 @@ class NetworkConfig:
     """With rotary positions: whether values turn too, as in the authors' code, and not only queries and keys."""
     qk_norm: bool = False
     """Whether queries and keys are normalised in each head before they are compared (Dehghani et al. 2023)."""
+    zero_init: bool = False
+    """Whether a block gives back what it is given when training begins: what it would add starts at 0 (Zhang et al. 2019)."""
     output: Heads = "independent"
     """How the fields of an event are predicted: each by itself (`independent`, the paper's), or each knowing those before
     it (`chain`; a little better and larger, `mixed`)."""
@@ -53,7 +55,7 @@ class NetworkConfig:
             raise ValueError(f"positions is {self.positions!r}; choose one of {', '.join(get_args(Positions))}")
         if self.output not in get_args(Heads):
             raise ValueError(f"output is {self.output!r}; choose one of {', '.join(get_args(Heads))}")
-        for name in ("rotary_values", "qk_norm"):
+        for name in ("rotary_values", "qk_norm", "zero_init"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be true or false")
         if self.rotary_dims is not None and not _is_whole(self.rotary_dims, 2):

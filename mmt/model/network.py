@@ -136,6 +136,11 @@ class Network(nn.Module):
     def _initialise(self) -> None:
         for embedding in self.embeddings:
             nn.init.normal_(embedding.weight, std=(2 / self.config.dim) ** 0.5)  # type: ignore[arg-type]
+        if self.config.zero_init:
+            for block in self.blocks:
+                for out in (block.attention.out, block.feed_forward.contract):  # type: ignore[union-attr]
+                    nn.init.zeros_(out.weight)  # type: ignore[union-attr, arg-type]
+                    nn.init.zeros_(out.bias)  # type: ignore[union-attr, arg-type]
 
 
 class Block(nn.Module):

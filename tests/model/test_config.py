@@ -40,6 +40,7 @@ def test_a_missing_entry_is_the_papers() -> None:
         ({"positions": "rotary", "head_dim": 15}, "15 dimensions of a head of 15 cannot turn"),
         ({"positions": "time", "head_dim": 18}, "time positions need a multiple of 4"),
         ({"qk_norm": "yes"}, "qk_norm is 'yes'; it must be true or false"),
+        ({"zero_init": 0}, "zero_init is 0; it must be true or false"),
         ({"dropout": 1}, "dropout is 1; it must be at least 0 and below 1"),
         ({"dropout": -0.1}, r"dropout is -0\.1; it must be at least 0 and below 1"),
         ({"dropout": "some"}, "dropout is some; it must be at least 0 and below 1"),

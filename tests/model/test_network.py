@@ -86,6 +86,18 @@ def test_normalised_queries_and_keys_have_one_length() -> None:
     assert not torch.allclose(attention.weights(inputs, None), before, atol=1e-3)
 
 
+def test_blocks_that_begin_at_zero_add_nothing_and_learn() -> None:
+    network = Network(NetworkConfig(SIZES, dim=32, layers=2, heads=2, head_dim=16, positions="none", zero_init=True))
+    codes = make_codes()
+    stream = torch.zeros(2, 12, 32)
+    for embedding, field in zip(network.embeddings, codes.unbind(-1), strict=True):
+        stream = stream + embedding(field)
+    logits = network.eval()(codes)
+    assert_close(logits, network.heads(network.norm(stream), codes))
+    sum(field.square().sum() for field in logits).backward()
+    assert all(block.attention.out.weight.grad.any() for block in network.blocks)  # type: ignore[union-attr]
+
+
 @every_kind
 def test_shapes_and_no_dropout_in_eval_mode(positions: Positions, output: Heads) -> None:
     network, codes = make_network(positions, output), make_codes()
