@@ -177,7 +177,7 @@ def evaluate_models(
     _check(n, modes, max_events, context)
     for model in models.values():
         likelihood.check_representations(model, real)
-    sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2)
+    sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2, modes=modes)
     settings = {
         "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": max_events,
         "sampling": sampling, "prompts_from": min(n, fit), "pieces_fit_for_prompts": fit,

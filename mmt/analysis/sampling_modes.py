@@ -48,11 +48,13 @@ class Samples:
         return self.new_notes / self.seconds if self.seconds else float("nan")
 
 
-def choose_prompts(corpus: Corpus, n: int, *, seed: int, longest: int) -> tuple[list[int], int]:
+def choose_prompts(
+    corpus: Corpus, n: int, *, seed: int, longest: int, modes: Sequence[str] = MODES
+) -> tuple[list[int], int]:
     """Pieces of a corpus to take prompts from, and how many are fit for it.
 
-    A piece is fit if it goes on after 16 beats, and its 16-beat prompt has at most `longest` events, in all modes alike.
-    Where there are fewer than `n`, they come round again.
+    A piece is fit if it goes on after 16 beats, and its 16-beat prompt has at most `longest` events, in all modes alike;
+    only where none does so and no mode takes beats, each is. Where there are fewer than `n`, they come round again.
 
     Raises
     ------
@@ -65,6 +67,8 @@ def choose_prompts(corpus: Corpus, n: int, *, seed: int, longest: int) -> tuple[
         events = int(np.searchsorted(beats, beats[0] + 16)) + 2 + len(np.unique(corpus.notes(index)["instrument"]))
         if beats[-1] - beats[0] >= 16 and events <= longest and piece.length:
             fit.append(index)
+    if not fit and _PROMPT_BEATS.keys().isdisjoint(modes):
+        fit = list(range(len(corpus)))
     if not fit:
         raise ValueError(
             f"no piece of {corpus.folder} goes on after 16 beats with at most {longest} events in them; give more pieces"

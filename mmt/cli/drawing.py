@@ -111,5 +111,7 @@ def ranges(given: Sequence[str] | None) -> bool | dict[str, str]:
             raise UsageError(
                 f"--ranges {item!r}: give INSTRUMENT=LOW..HIGH, or --ranges alone for what real instruments can play"
             )
-        ranges[instrument.strip()] = span
+        if (instrument := instrument.strip()) in ranges:
+            raise UsageError(f"--ranges: {instrument} is given twice; give one range")
+        ranges[instrument] = span
     return ranges

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "-o",
         "--output",
-        type=Path,
-        help="file to write, by its suffix (.mid, .musicxml, .json, .wav, .png, …), or a folder",
+        help="file to write, by its suffix (.mid, .musicxml, .json, .wav, .png, …), or a folder (with / behind its name)",
     )
     ways = arguments.add_argument_group("what to begin with (default: nothing)")
     ways.add_argument("--instruments", help="write for these instruments: names or MIDI program numbers, with commas")
@@ -179,10 +179,11 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
     """The files of each piece; none of them exists yet, unless it may be overwritten."""
     from mmt.music.files import WRITABLE
 
-    output: Path = chosen.output
-    if not output.suffix and output.is_file():
+    output = Path(chosen.output)
+    is_folder = chosen.output.endswith(("/", os.sep)) or output.is_dir() or not output.suffix
+    if is_folder and output.is_file():
         raise FileExistsError(f"{output} is a file; give another folder, or a name that ends in .mid, .musicxml, …")
-    if output.is_dir() or not output.suffix:
+    if is_folder:
         mains = [output / f"{number}.mid" for number in range(1, chosen.n + 1)]
     elif output.suffix.lower() not in WRITABLE:
         raise ValueError(f"cannot write {output}: mmt writes {', '.join(sorted(WRITABLE))}, or MIDI into a folder")

@@ -114,6 +114,8 @@ def named_splits(splits: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 def read_names(file: Path) -> list[str]:
     """The names in a list, one a line; empty lines count for nothing."""
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no list of names {file}")
     return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 

@@ -85,7 +85,11 @@ class Corpus:
             piece for piece, out in zip(pieces, left_out, strict=True) if split in (None, piece.split) and not out
         ]
         if not self.pieces:
-            where = f" in its {split} split; prepare it of more works, or take all splits" if split else ""
+            where = (
+                f" in its {split} split; prepare it of more works, or take another split (--split, all for all)"
+                if split
+                else ""
+            )
             raise ValueError(f"{self.folder} has no piece{' left' if exclude else ''}{where}")
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
             raise ValueError(

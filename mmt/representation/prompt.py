@@ -6,6 +6,7 @@ the beat before which nothing may be added.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,13 +54,13 @@ def start() -> Prompt:
     return Prompt(_events(START_OF_SONG))
 
 
-def instruments(*names: str | int, representation: Representation = PAPER) -> Prompt:
+def instruments(*names: str | int | Sequence[str | int], representation: Representation = PAPER) -> Prompt:
     """Start-of-song, an instrument list and start-of-notes: write for these instruments.
 
     Parameters
     ----------
     *names : str or int
-        At least one; our names, General MIDI names or MIDI program numbers, in any order.
+        At least one; our names, General MIDI names or MIDI program numbers, in any order. A list of them will do.
 
     Raises
     ------
@@ -71,15 +72,16 @@ def instruments(*names: str | int, representation: Representation = PAPER) -> Pr
     >>> instruments("cello", "violin", "Acoustic Grand Piano")[:, INSTRUMENT].tolist()
     [0, 1, 25, 27, 0]
     """
-    if not names:
-        raise ValueError("no instrument was named; name at least one, or use start() to leave the choice to the model")
     named: dict[int, str | int] = {}
-    for name in names:
+    wanted = [name for given in names for name in ([given] if isinstance(given, str | int | np.integer) else given)]
+    for name in wanted:
         code = representation.find_instrument(name)
         if code in named:
             both = f"{named[code]!r} and {name!r}" if named[code] != name else repr(name)
             raise ValueError(f"instrument {representation.names[code - 1]} is named twice ({both}); name each once")
         named[code] = name
+    if not named:
+        raise ValueError("no instrument was named; name at least one, or use start() to leave the choice to the model")
     return Prompt(_opening(np.array(sorted(named), np.int64)))
 
 

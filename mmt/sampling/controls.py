@@ -8,7 +8,7 @@ a prompt holds already stays as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,8 @@ class Controls:
     """Each declared instrument plays at least once."""
     given: str = ""
     """What the user gave, for messages."""
+    ranged: frozenset[int] = frozenset()
+    """The codes of the instruments that were given ranges of their own."""
 
     @classmethod
     def of(
@@ -96,10 +98,18 @@ class Controls:
         playable[1:, 1:] = kept[:, None] & _reach(ranges, representation)
         if not playable.any():
             raise ValueError(f"{given} leaves no instrument a pitch to sample")
-        return cls(playable, use_all, given)
+        named = ranges if isinstance(ranges, Mapping) else ()
+        return cls(playable, use_all, given, frozenset(map(representation.find_instrument, named)))
 
-    def check_instruments(self, codes: Iterable[int], representation: Representation) -> None:
-        """Refuse instruments that are left without a pitch."""
+    def check_instruments(
+        self, codes: Collection[int], representation: Representation, *, no_others: bool = False
+    ) -> None:
+        """Refuse instruments that are left without a pitch and, if there will be no others, ranges of any other."""
+        if no_others and (absent := self.ranged.difference(codes)):
+            names = ", ".join(representation.names[code - 1] for code in sorted(codes))
+            raise ValueError(
+                f"ranges: {representation.names[min(absent) - 1]} is given a range, and has no new notes to play ({names})"
+            )
         for code in codes:
             if self.playable is not None and not self.playable[:, code].any():
                 name = representation.names[code - 1]

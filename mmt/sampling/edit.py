@@ -177,7 +177,7 @@ def reharmonise(
     own = notes[:, INSTRUMENT] == code
     check_plays(own, code, representation)
     controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
-    controls.check_instruments([code], representation)
+    controls.check_instruments([code], representation, no_others=True)
     pitches = np.arange(1, representation.sizes[PITCH])
     pitches = pitches if controls.playable is None else np.flatnonzero(controls.playable[:, code])
     moments: dict[tuple[int, int], Moment] = {}
@@ -262,7 +262,7 @@ def accompany(
         raise ValueError("name instruments to accompany, other than those that are held")
     check_candidates(candidates)
     controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
-    controls.check_instruments(others, representation)
+    controls.check_instruments(others, representation, no_others=True)
     opening = frame_for([representation.program(code) for code in (*held, *others)], representation)
     kept = notes[np.isin(notes[:, INSTRUMENT], held)]
     beats = int(kept[-1, BEAT])

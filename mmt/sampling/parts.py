@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
 from mmt.representation.prompt import Prompt, instruments, tidy
 
-Names = Sequence[str | int]
+Names = str | int | Sequence[str | int]
 
 # More than anybody writes into a beat: only a network that has lost its way is stopped by it.
 MOST_IN_A_BEAT = 1024
@@ -31,7 +31,7 @@ def frame_of(piece: npt.ArrayLike, representation: Representation) -> Events:
 
 
 def frame_for(names: Names, representation: Representation) -> Prompt:
-    return instruments(*names, representation=representation)
+    return instruments(names, representation=representation)
 
 
 def codes_of(opening: Events) -> list[int]:

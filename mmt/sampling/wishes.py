@@ -16,6 +16,7 @@ from mmt.representation.codes import (
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
+    START_OF_NOTES,
     TYPE,
     Events,
     Representation,
@@ -101,7 +102,8 @@ class Wishes:
             raise ValueError("the prompt already ends; go on from a whole piece with mmt.prompt.beats(piece)")
         controls = self.controls(representation)
         declared = prompt[prompt[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]
-        controls.check_instruments(declared.tolist(), representation)
+        no_others = bool((prompt[:, TYPE] >= START_OF_NOTES).any())
+        controls.check_instruments(declared.tolist(), representation, no_others=no_others)
         played = prompt[prompt[:, TYPE] == NOTE, INSTRUMENT]
         missing = len(np.setdiff1d(declared, played)) if self.use_all else 0
         beats = representation.beats

@@ -134,6 +134,16 @@ def test_a_corpus_of_another_representation_is_refused_before_anything_is_writte
     assert not (tmp_path / "out").exists()
 
 
+def test_short_pieces_are_enough_for_modes_without_beats(
+    checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = {name: ("valid", notes[notes["beat"] < 8]) for name, notes in tiny_tables().items()}
+    given = _command(write_corpus(tmp_path / "corpus", short), checkpoints[:1], tmp_path / "out")
+    assert evaluate.main([*given, "--mode", "unconditional", "--mode", "instrument-informed", "-n", "1"]) == 0
+    assert evaluate.main([*given, "--mode", "4-beat", "-n", "1", "--overwrite"]) == 1
+    assert "goes on after 16 beats" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

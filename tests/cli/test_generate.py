@@ -67,6 +67,11 @@ def test_an_impossible_tempo_is_refused(checkpoint: Path, tmp_path: Path, tempo:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_may_have_a_dot_in_its_name(checkpoint: Path, tmp_path: Path) -> None:
+    assert generate(checkpoint, "-o", f"{tmp_path}/version.2/", "--seed", 3, "--max-events", 40) == 0
+    assert [file.name for file in (tmp_path / "version.2").iterdir()] == ["1.mid"]
+
+
 def test_for_instruments_in_the_right_sound(checkpoint: Path, tmp_path: Path) -> None:
     assert (
         generate(checkpoint, "--instruments", "violin, 42, Oboe", "-n", 3, "-o", tmp_path / "trios", "--seed", 1) == 0
@@ -250,6 +255,8 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.mid", "--ranges", "C1..C2"], 2, "INSTRUMENT=LOW..HIGH"),
         (["-o", "a.mid", "--ranges", "violin"], 2, "INSTRUMENT=LOW..HIGH"),
         (["-o", "a.mid", "--ranges", "violni=C1..C2"], 1, "did you mean violin"),
+        (["-o", "a.mid", "--ranges", "violin=C4..C5,violin=C5..C6"], 2, "violin is given twice"),
+        (["-o", "a.mid", "--instruments", "flute", "--ranges", "tuba=C1..C2"], 1, "tuba is given a range, and has no"),
         (
             ["-o", "a.mid", "--instruments", "flute,oboe", "--use-all", "--max-events", "5"],
             1,

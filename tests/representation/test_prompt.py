@@ -38,12 +38,14 @@ def test_instruments_by_our_name_general_midi_name_or_number() -> None:
     wanted = mmt.prompt.instruments("violin", "piano", "french-horn").tolist()
     assert mmt.prompt.instruments("Acoustic Grand Piano", 60, "40").tolist() == wanted
     assert mmt.prompt.instruments(np.int64(60), "VIOLIN", "Electric grand piano").tolist() == wanted
+    assert mmt.prompt.instruments(["violin", 0, "french-horn"]).tolist() == wanted
 
 
 @pytest.mark.parametrize(
     ("names", "said"),
     [
         ((), "no instrument was named"),
+        (([],), "no instrument was named"),
         (("violin", "violin"), r"instrument violin is named twice \('violin'\); name each once"),
         (("piano", 1), r"instrument piano is named twice \('piano' and 1\)"),
         (("violin", "violla"), r"unknown instrument 'violla'; did you mean viola"),

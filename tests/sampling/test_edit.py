@@ -249,12 +249,16 @@ def test_more_instruments_than_the_context_holds_are_refused(call: str) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: edit.reorchestrate(m, QUARTET, ["violni"]), "unknown instrument 'violni'"),
+        (lambda m: edit.reorchestrate(m, QUARTET, "violni"), "unknown instrument 'violni'"),
         (lambda m: edit.reorchestrate(m, QUARTET, []), "no instrument was named"),
         (lambda m: edit.reorchestrate(m, QUARTET[:5], ["harp"]), "the piece has no notes"),
         (lambda m: edit.reharmonise(m, QUARTET, "harp"), "harp does not play in the piece"),
         (lambda m: edit.reharmonise(m, QUARTET, "viola", allow=[], scale="C major"), "leaves no pitch to sample"),
         (lambda m: edit.reharmonise(m, QUARTET, "viola", ranges={"viola": "C4..C4"}, allow="D4"), "leaves"),
+        (
+            lambda m: edit.reharmonise(m, QUARTET, "viola", ranges={"cello": "C2..C4"}),
+            "cello is given a range, and has no",
+        ),
         (lambda m: edit.accompany(m, QUARTET, "harp"), "harp does not play in the piece"),
         (lambda m: edit.accompany(m, QUARTET, "violin", ["violin"]), "other than those that are held"),
         (lambda m: edit.accompany(m, QUARTET, ["violin", "viola", "cello"]), "other than those that are held"),
