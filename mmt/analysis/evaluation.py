@@ -29,6 +29,7 @@ from mmt.analysis.ledger import fingerprint
 from mmt.analysis.metrics import SHARES, Scores, evaluate
 from mmt.analysis.sampling_modes import MODES, Samples, choose_prompts, write_samples
 from mmt.corpus.storage import Corpus
+from mmt.model.recipes import find_checkpoint
 from mmt.sampling.model import Model, load_model
 
 TRUTH = "real pieces"
@@ -216,10 +217,10 @@ def _load(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> 
     """The models by their names: that of the folder, with its parent's where two are alike."""
     if not checkpoints:
         raise ValueError("there is no model to evaluate; give at least one checkpoint")
-    paths = [None if path is None else Path(path).resolve() for path in checkpoints]
-    names = ["default" if path is None else path.name for path in paths]
+    paths = [find_checkpoint("default" if path is None else path).resolve() for path in checkpoints]
+    names = [path.name for path in paths]
     if len(set(names)) < len(names):
-        names = ["default" if path is None else f"{path.parent.name}-{path.name}" for path in paths]
+        names = [f"{path.parent.name}-{path.name}" for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(f"two checkpoints have the name {max(names, key=names.count)}; give each another folder name")
     return {name: load_model(path, device=device) for name, path in zip(names, paths, strict=True)}

@@ -209,6 +209,8 @@ def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
         head = file.read(12)
     if (head[:4], head[8:]) != (b"RIFF", b"sfbk"):
         raise ValueError(f"{soundfont} is no SoundFont; name an .sf2 file")
+    if soundfont.stat().st_size < int.from_bytes(head[4:8], "little") + 8:
+        raise ValueError(f"{soundfont} is cut short; get it again")
     if not any(file.suffix.lower() in (".wav", ".html") for file in files):
         raise UsageError("--soundfont is for what is heard: give --wav or --html too, or -o piece.wav")
 

@@ -27,6 +27,12 @@ def shipped(*parts: str) -> Path:
     return inside if inside.exists() else _PACKAGE.parent.joinpath(*parts)
 
 
+def find_checkpoint(name: str | os.PathLike[str]) -> Path:
+    """The folder of a checkpoint: a path or, where there is none, the name of one that comes with mmt ("default")."""
+    path, inside = Path(name), shipped("checkpoints", str(name))
+    return inside if inside.is_dir() and not path.exists() else path
+
+
 def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a recipe, by name or path.
 

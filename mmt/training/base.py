@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import itertools
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmt.model.authors import is_authors_run, read_authors_run
-from mmt.model.checkpoint import CONFIG, Checkpoint, read_checkpoint
+from mmt.model.checkpoint import Checkpoint, read_checkpoint
 from mmt.model.config import Heads
 from mmt.model.network import Network
-from mmt.model.recipes import shipped
+from mmt.model.recipes import find_checkpoint
 from mmt.training.recipe import Recipe
 
 # These may differ: no weight depends on them.
-_FREE = ("dropout", "output")
+_FREE = ("dropout", "output", "zero_init")
 # Heads, each of which can begin as one before it.
 _KINDS: tuple[Heads, ...] = ("independent", "chain", "mixed")
 
@@ -33,14 +32,12 @@ def read_base(base: str | os.PathLike[str]) -> Checkpoint:
     ValueError
         If it is corrupt.
     """
-    folder = Path(base)
+    folder = find_checkpoint(base)
     if not folder.exists():
-        if not (shipped("checkpoints", str(base)) / CONFIG).exists():
-            raise FileNotFoundError(
-                f"{base} does not exist; give default (the model that mmt ships), a checkpoint folder, "
-                "or a run folder of the original code"
-            )
-        folder = shipped("checkpoints", str(base))
+        raise FileNotFoundError(
+            f"{base} does not exist; give default (the model that mmt ships), a checkpoint folder, "
+            "or a run folder of the original code"
+        )
     return read_authors_run(folder) if is_authors_run(folder) else read_checkpoint(folder)
 
 

@@ -113,9 +113,11 @@ def test_a_soundfont_of_ones_own(
     generate(checkpoint, "-o", tmp_path / "b.mid", "--wav", "--soundfont", carried_soundfont(), *piece)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     (tmp_path / "text.sf2").write_text("this is no SoundFont")
-    for out in ("c.wav", "c.html"):
-        assert generate(checkpoint, "-o", tmp_path / out, "--soundfont", tmp_path / "text.sf2", *piece) == 1
-        assert "text.sf2" in error_of(capsys)
+    (tmp_path / "half.sf2").write_bytes(carried_soundfont().read_bytes()[:1000])
+    for name, said in (("text.sf2", "no SoundFont"), ("half.sf2", "cut short")):
+        for out in ("c.wav", "c.html"):
+            assert generate(checkpoint, "-o", tmp_path / out, "--soundfont", tmp_path / name, *piece) == 1
+            assert f"{name} is {said}" in error_of(capsys)
 
 
 def test_the_same_seed_gives_the_same_file(checkpoint: Path, tmp_path: Path) -> None:

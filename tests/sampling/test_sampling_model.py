@@ -587,6 +587,10 @@ def test_a_prompt_that_fills_all_beats_of_the_network_is_gone_on_with(beats: int
 @pytest.mark.skipif(not shipped("checkpoints", "default").exists(), reason="checkpoints/default is not trained yet")
 def test_the_shipped_model_writes_valid_pieces_for_several_instruments_and_ends_them() -> None:
     model = load_model()
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.network.parameters(), load_model("default").network.parameters(), strict=True)
+    )
     assert not model.network.training
     assert all(parameter.dtype == torch.float32 for parameter in model.network.parameters())
     pieces = model.generate(n=4, seed=0)
