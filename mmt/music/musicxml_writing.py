@@ -1,47 +1,30 @@
 """Writing MusicXML: a `muspy.Music` becomes a score with one part a track.
 
-Notes are split at bar lines and into values that notation has, and tied; notes that begin and end together are a chord, and
-what overlaps is dealt into voices. Nothing is rounded: what is off every grid gets no note shape, only its length. Our own
-writer: muspy's loses programs, velocities and drums, and both its and music21's take ten seconds for a quartet.
+`mmt.music.layout` says where notes stand; here they are split into values that notation has, and tied. Nothing is rounded: what
+is off every grid gets no note shape, only its length. Our own writer: muspy's loses programs, velocities and drums, and both
+its and music21's take ten seconds for a quartet.
 """
 
 from __future__ import annotations
 
 import zipfile
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from mmt.music.layout import Bars, Chord, bars_of, lay_out
 from mmt.music.midi_writing import sharps
-from mmt.music.notation import Shape, Spelling, accidentals, likely_key, octave, spelled, values
-from mmt.music.staves import MIDDLE_C, Clef, clefs
+from mmt.music.notation import Shape, Spelling, accidentals, octave, spelled, values
+from mmt.music.staves import Clef, clefs
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 if TYPE_CHECKING:
     import muspy
 
-_MOST_MEASURES = 50_000
 _CONTAINER = '<?xml version="1.0"?><container><rootfiles><rootfile full-path="score.xml"/></rootfiles></container>'
-
-
-@dataclass(frozen=True)
-class _Chord:
-    """Notes that begin and end together, in divisions, or the piece of them within a bar."""
-
-    onset: int
-    end: int
-    notes: tuple[muspy.Note, ...]
-    tied_from: bool = False
-    tied_to: bool = False
-    lyric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,24 +36,6 @@ class _Place:
     leads: bool
     signs: frozenset[tuple[int, int, int]] = frozenset()
     """Which notes of the bar need an accidental: (onset, staff, pitch)."""
-
-
-@dataclass(frozen=True)
-class _Bars:
-    """The bars of a piece: their beginnings in divisions, with one more for the end, and the signatures that change."""
-
-    divisions: int
-    scale: int
-    starts: list[int]
-    signatures: dict[int, tuple[int, int]]
-    keys: dict[int, muspy.KeySignature]
-    tempos: dict[int, list[muspy.Tempo]]
-    key: int
-    """Until a key is given: the sharps (flats below 0) of the one by which notes are spelled."""
-
-    def at(self, time: int) -> int:
-        """The bar in which a time lies."""
-        return min(bisect_right(self.starts, time), len(self.starts) - 1) - 1
 
 
 def write_musicxml(path: Path, music: muspy.Music) -> None:
@@ -100,7 +65,7 @@ def score(music: muspy.Music) -> Element:
     >>> [note.findtext("type") for note in root.iter("note")]  # tied over the bar line, then rests
     ['whole', 'quarter', 'half']
     """
-    bars = _bars(music)
+    bars = bars_of(music)
     root = Element("score-partwise", version="4.0")
     if music.metadata.title:
         _text(SubElement(root, "work"), "work-title", music.metadata.title)
@@ -115,38 +80,6 @@ def score(music: muspy.Music) -> Element:
     for index, track in enumerate(music.tracks):
         _write_part(SubElement(root, "part", id=f"P{index + 1}"), track, bars, leads=index == 0)
     return root
-
-
-def _bars(music: muspy.Music) -> _Bars:
-    """Bar lines: a bar that a new time signature interrupts is cut short there."""
-    if not music.resolution or music.resolution < 1:
-        raise ValueError(f"the music has resolution {music.resolution}; it must be at least 1 step per beat")
-    signatures = {0: (4, 4)} | {s.time: (s.numerator, s.denominator) for s in music.time_signatures if s.time >= 0}
-    lengths = []
-    for above, below in signatures.values():
-        if above < 1 or below < 1 or below & (below - 1) or below > 64:
-            raise ValueError(f"a time signature of {above}/{below} cannot be written in a score")
-        lengths.append(Fraction(4 * above * music.resolution, below))
-    scale = max(length.denominator for length in lengths)
-    changes = sorted(signatures)
-    last = max((note.time + max(note.duration, 1) for track in music.tracks for note in track.notes), default=1)
-    starts = [0]
-    for change, following in zip(changes, [*changes[1:], None], strict=True):
-        above, below = signatures[change]
-        length = 4 * above * music.resolution * scale // below
-        until = scale * (last if following is None else min(following, last))
-        if (until - starts[-1]) / length > _MOST_MEASURES:
-            raise ValueError(f"the music is {last / music.resolution:,.0f} beats long, too long for a score")
-        while starts[-1] < until:
-            starts.append(starts[-1] + length if following is None else min(starts[-1] + length, until))
-    key = likely_key(note.pitch for track in music.tracks if not track.is_drum for note in track.notes)
-    bars = _Bars(music.resolution * scale, scale, starts, {}, {}, defaultdict(list), key)
-    bars.signatures.update({bars.at(time * scale): value for time, value in signatures.items() if time < last})
-    bars.keys.update({bars.at(key.time * scale): key for key in music.key_signatures if 0 <= key.time < last})
-    for tempo in music.tempos:
-        if 0 <= tempo.time < last and tempo.qpm > 0:
-            bars.tempos[bars.at(tempo.time * scale)].append(tempo)
-    return bars
 
 
 def _list_part(part_list: Element, number: str, index: int, track: muspy.Track) -> None:
@@ -170,23 +103,9 @@ def _instrument(part: str, drum: int | None) -> str:
     return f"{part}-I{1 if drum is None else drum + 1}"
 
 
-def _write_part(part: Element, track: muspy.Track, bars: _Bars, leads: bool) -> None:
+def _write_part(part: Element, track: muspy.Track, bars: Bars, leads: bool) -> None:
     staves = clefs(track)
-    cells: dict[tuple[int, int], list[_Chord]] = defaultdict(list)
-    # Each staff's first voice is there in every bar, with rests if need be.
-    voices: dict[int, list[int]] = {bar: [] for bar in range(len(bars.starts) - 1)}
-    staff_of_voice: dict[int, int] = {}
-    for staff, chords in enumerate(_chords_of_staves(track, bars.scale, len(staves))):
-        dealt = _voices(chords)
-        first = max(staff_of_voice, default=-1) + 1
-        staff_of_voice |= dict.fromkeys(range(first, first + 1 + max((v for _, v in dealt), default=0)), staff)
-        for chord, voice in dealt:
-            for bar, piece in _cut(chord, bars):
-                cells[bar, first + voice].append(piece)
-        for bar, of_bar in voices.items():
-            of_bar += [
-                voice for voice, on in staff_of_voice.items() if on == staff and (voice == first or cells[bar, voice])
-            ]
+    layout = lay_out(track, bars, len(staves))
     spelling, fifths = spelled(0 if track.is_drum else bars.key), 0
     for bar, (start, end) in enumerate(zip(bars.starts, bars.starts[1:], strict=False)):
         measure = SubElement(part, "measure", number=str(bar + 1))
@@ -196,18 +115,14 @@ def _write_part(part: Element, track: muspy.Track, bars: _Bars, leads: bool) -> 
         _attributes(measure, bar, bars, staves)
         for tempo in bars.tempos[bar] if leads and bar in bars.tempos else ():
             _direct_tempo(measure, tempo, tempo.time * bars.scale - start)
-        signs = (
-            frozenset()
-            if track.is_drum
-            else accidentals(_sung(cells, bar, voices[bar], staff_of_voice), spelling, fifths)
-        )
-        for place, voice in enumerate(voices[bar]):
+        signs = frozenset() if track.is_drum else accidentals(layout.sounding(bar), spelling, fifths)
+        for place, voice in enumerate(layout.voices[bar]):
             if place:
                 _text(SubElement(measure, "backup"), "duration", end - start)
-            staff = staff_of_voice[voice]
-            where = _Place(voice, staff + 1 if len(staves) > 1 else 0, staff_of_voice.get(voice - 1) != staff, signs)
+            staff = layout.staff_of[voice] + 1 if len(staves) > 1 else 0
+            where = _Place(voice, staff, layout.leads(voice), signs)
             cursor = start
-            for chord in cells[bar, voice]:
+            for chord in layout.chords[bar, voice]:
                 _rest(measure, cursor, chord.onset, where, bars.divisions)
                 _write_chord(
                     measure, chord, where, bars.divisions, spelling, part.get("id", "") if track.is_drum else ""
@@ -216,68 +131,7 @@ def _write_part(part: Element, track: muspy.Track, bars: _Bars, leads: bool) -> 
             _rest(measure, cursor, end, where, bars.divisions)
 
 
-def _sung(
-    cells: dict[tuple[int, int], list[_Chord]], bar: int, voices: list[int], staff_of_voice: dict[int, int]
-) -> Iterator[tuple[int, int, int, bool]]:
-    for voice in voices:
-        for chord in cells[bar, voice]:
-            for note in chord.notes:
-                yield chord.onset, staff_of_voice[voice], note.pitch, chord.tied_from
-
-
-def _chords_of_staves(track: muspy.Track, scale: int, count: int) -> list[list[_Chord]]:
-    chords = _chords(track, scale)
-    if count == 1:
-        return [chords]
-    staves: list[list[_Chord]] = [[], []]
-    for chord in chords:
-        upper = tuple(note for note in chord.notes if note.pitch >= MIDDLE_C)
-        lower = tuple(note for note in chord.notes if note.pitch < MIDDLE_C)
-        for staff, notes in zip(staves, (upper, lower), strict=True):
-            if notes:
-                staff.append(replace(chord, notes=notes, lyric=None if staff is staves[1] and upper else chord.lyric))
-    return staves
-
-
-def _chords(track: muspy.Track, scale: int) -> list[_Chord]:
-    """Notes that share onset and end, in order of onset, the longest first."""
-    for note in track.notes:
-        if note.time < 0 or not 0 <= note.pitch < 128:
-            raise ValueError(
-                f"a note at time {note.time} has pitch {note.pitch}; times are 0 or more, pitches 0 to 127"
-            )
-    lyrics = {lyric.time: lyric.lyric for lyric in track.lyrics}
-    ordered = sorted(track.notes, key=lambda note: (note.time, -max(note.duration, 1), note.pitch))
-    chords = []
-    for (time, duration), notes in groupby(ordered, key=lambda note: (note.time, max(note.duration, 1))):
-        onset, end = int(time) * scale, int(time + duration) * scale
-        chords.append(_Chord(onset, end, tuple(notes), lyric=lyrics.pop(time, None)))
-    return chords
-
-
-def _voices(chords: list[_Chord]) -> list[tuple[_Chord, int]]:
-    """Each chord with the first voice that is free when it begins."""
-    ends: list[int] = []
-    dealt = []
-    for chord in chords:
-        voice = next((place for place, end in enumerate(ends) if end <= chord.onset), len(ends))
-        ends[voice:] = [chord.end, *ends[voice + 1 :]]
-        dealt.append((chord, voice))
-    return dealt
-
-
-def _cut(chord: _Chord, bars: _Bars) -> Iterator[tuple[int, _Chord]]:
-    """The pieces of a chord, (bar, piece), tied over the bar lines."""
-    for bar in range(bars.at(chord.onset), len(bars.starts) - 1):
-        start, end = bars.starts[bar], bars.starts[bar + 1]
-        if start >= chord.end:
-            return
-        before, after = chord.onset < start, chord.end > end
-        lyric = None if before else chord.lyric
-        yield bar, _Chord(max(chord.onset, start), min(chord.end, end), chord.notes, before, after, lyric)
-
-
-def _attributes(measure: Element, bar: int, bars: _Bars, staves: tuple[Clef, ...]) -> None:
+def _attributes(measure: Element, bar: int, bars: Bars, staves: tuple[Clef, ...]) -> None:
     if bar and bar not in bars.keys and bar not in bars.signatures:
         return
     attributes = SubElement(measure, "attributes")
@@ -329,7 +183,7 @@ def _rest(measure: Element, start: int, end: int, where: _Place, divisions: int)
         _staff(note, where)
 
 
-def _write_chord(measure: Element, chord: _Chord, where: _Place, divisions: int, names: Spelling, drums: str) -> None:
+def _write_chord(measure: Element, chord: Chord, where: _Place, divisions: int, names: Spelling, drums: str) -> None:
     pieces = list(values(chord.end - chord.onset, divisions))
     for place, (length, shape) in enumerate(pieces):
         ties = (("stop", place > 0 or chord.tied_from), ("start", place < len(pieces) - 1 or chord.tied_to))
