@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import muspy
 
 _TUNE = re.compile(rb"(?:\A|(?<=[\r\n]))X:")
+# What stands before the first tune and holds for all of them.
+_FOR_ALL = re.compile(rb"(?:\A|(?<=[\r\n]))(?:[ABCDFGHILMmNORrSUZ]:|%%)[^\r\n]*")
 _KEY = re.compile(r"^K:.*\n", re.MULTILINE)
 _COMPOSER = re.compile(r"^C:\s*(.*\S)", re.MULTILINE)
 _VOICE = re.compile(r"(?:^|\[)V:\s*([^\s\]]+)([^\n\]]*)", re.MULTILINE)
@@ -42,15 +44,17 @@ _LATE = 1
 
 
 def tunes(content: bytes) -> list[bytes]:
-    """The tunes of a file, each with what the file says before the first; no tune, no item.
+    """The tunes of a file, each with what the file says of all of them before the first; no tune, no item.
 
-    >>> tunes(b"M:3/4\\nX:1\\nK:C\\nCEG|\\nX:2\\nK:D\\nDFA|\\n")
-    [b'M:3/4\\nX:1\\nK:C\\nCEG|\\n', b'M:3/4\\nX:2\\nK:D\\nDFA|\\n']
+    >>> tunes(b"My tunes\\nM:3/4\\nX:1\\nK:C\\nCEG|\\nX:2\\nK:D\\nDFA|\\n")
+    [b'X:1\\nM:3/4\\nK:C\\nCEG|\\n', b'X:2\\nM:3/4\\nK:D\\nDFA|\\n']
     """
     content = content.removeprefix(BOM_UTF8)
     begins = [found.start() for found in _TUNE.finditer(content)]
     ends = [*begins[1:], len(content)]
-    return [content[: begins[0]] + content[begin:end] for begin, end in zip(begins, ends, strict=False)]
+    for_all = b"".join(line + b"\n" for line in _FOR_ALL.findall(content[: begins[0]] if begins else b""))
+    found = (content[begin:end].splitlines(keepends=True) for begin, end in zip(begins, ends, strict=False))
+    return [b"".join([number, for_all, *lines]) for number, *lines in found]
 
 
 def read_abc(path: Path) -> muspy.Music:
@@ -74,7 +78,9 @@ def read_abc(path: Path) -> muspy.Music:
         for note in track.notes:
             note.time, note.duration = note.time - _LATE, note.duration + _LATE
     for mark in (*music.tempos, *music.key_signatures, *music.time_signatures):
-        mark.time = max(0, mark.time - _LATE)
+        mark.time -= (
+            _LATE if mark.time % 10 == _LATE else 0
+        )  # some are in time, and a note's shortest length is 10 ticks
     music.metadata.creators = _COMPOSER.findall(text)
     music.metadata.source_format = "abc"
     return music
@@ -129,7 +135,10 @@ def _played(text: str) -> muspy.Music:
             raise ValueError(f"abc2midi does not come to an end with it in {_SECONDS:.0f} seconds") from None
         except subprocess.CalledProcessError as error:
             raise ValueError(f"abc2midi stopped (status {error.returncode})") from None
-        music = read_midi(midi) if midi.exists() else None
+        try:
+            music = read_midi(midi) if midi.exists() else None
+        except ValueError:
+            raise ValueError("abc2midi makes no sound MIDI of it; it may have notes beyond MIDI's") from None
     if music is None or not music.tracks:
         errors = re.findall(r"^Error in line-char \d+-\d+ : *(.*)", decode_text(said), re.MULTILINE)
         raise ValueError(errors[0].strip() if errors else "it has no note")

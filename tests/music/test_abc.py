@@ -63,6 +63,36 @@ def test_times_are_exact(tmp_path: Path) -> None:
     assert (music.metadata.title, music.metadata.source_format) == ("Title", "abc")
 
 
+def test_changes_lie_where_they_are_written(tmp_path: Path) -> None:
+    music = read(tmp_path, HEAD + "Q:1/4=120\nK:C\nCDEF|[Q:1/4=60]GABc|[M:3/4]CDE|\nK:D\nCDE|\n")
+    beats = [
+        [mark.time / music.resolution for mark in marks]
+        for marks in (music.tempos, music.time_signatures, music.key_signatures)
+    ]
+    assert beats == [[0, 4], [0, 8], [0, 11]]
+    assert [pitch for beat, pitch, _ in notes(music) if beat >= 11] == [61, 62, 64]
+
+
+def test_what_stands_before_the_first_tune_holds_for_all(tmp_path: Path) -> None:
+    book = "%abc-2.1\nMy tunes: a book.\nM:3/4\nL:1/4\n%%MIDI program 73\n\nX:1\nK:C\nCDE|\n\nX:2\nK:G\nGAB|\n"
+    first, second = abc.tunes(book.encode())
+    for tune, pitches in ((first, [60, 62, 64]), (second, [67, 69, 71])):
+        music = read(tmp_path, tune.decode())
+        assert notes(music) == [(beat, pitch, 1) for beat, pitch in enumerate(pitches)]
+        assert (music.time_signatures[0].numerator, music.tracks[0].program) == (3, 73)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_texts_of_all_machines(tmp_path: Path, encoding: str, line_end: str) -> None:
+    text = f"{HEAD}C:Müller\nK:C\nCDEF|\n\nX:2\nT:two\nK:C\nc|\n".replace("\n", line_end)
+    (tmp_path / "tune.abc").write_bytes(text.encode(encoding))
+    assert len(abc.tunes(text.encode(encoding))) == 2
+    music = mmt.read(tmp_path / "tune.abc")
+    assert (music.metadata.title, music.metadata.creators) == ("Title", ["Müller"])
+    assert [pitch for _, pitch, _ in notes(music)] == [60, 62, 64, 65]
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -92,6 +122,7 @@ def test_who_made_it(tmp_path: Path) -> None:
         ("X:1\nT:no key\n", "has a K: for its key"),
         ("X:1\nK:C\nz4|\n", "it has no note"),
         ("X:1\nK:C\n[[[\n", "nest chords"),
+        ("X:1\nK:C\nc'''''''''''|\n", "notes beyond MIDI's"),
     ],
 )
 def test_what_is_no_tune(tmp_path: Path, text: str, said: str) -> None:
