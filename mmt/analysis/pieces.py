@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, cover
-from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
+from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, as_events
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.sampling.model import Model
 
@@ -81,9 +81,9 @@ def windows_of(model: Model, events: Events) -> Iterator[Events]:
 
 def events_to_read(model: Model, events: npt.ArrayLike) -> Events:
     """The events as an array of codes that the model's network knows, (n, 6) with n from 1 to its context."""
-    codes, config = np.asarray(events), model.network.config
-    if codes.ndim != 2 or codes.shape[1] != len(FIELDS) or codes.dtype.kind not in "iu" or not len(codes):
-        raise ValueError(f"events must be an (n, {len(FIELDS)}) array of integers, not {codes.dtype} {codes.shape}")
+    codes, config = as_events(events), model.network.config
+    if not len(codes):
+        raise ValueError(f"there are no events; give an (n, {len(FIELDS)}) array of one or more")
     if len(codes) > config.context:
         raise ValueError(
             f"the piece has {len(codes)} events, more than the model's context of {config.context}; cut it"

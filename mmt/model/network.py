@@ -93,6 +93,10 @@ class Network(nn.Module):
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""
+        if codes.dim() != 3:
+            raise ValueError(
+                f"codes must be (batch, length, 6), not {tuple(codes.shape)}; of one piece give codes[None]"
+            )
         seen = cache.length if cache is not None else 0
         length = codes.shape[1]
         limit = self.config.context if cache is None else min(self.config.context, cache.capacity)

@@ -100,6 +100,8 @@ def write(
     --------
     See `read`.
     """
+    if hasattr(path, "tracks"):
+        raise ValueError("the path comes first: mmt.write('piece.mid', music)")
     path = Path(path)
     if not hasattr(music, "tracks"):
         raise ValueError(

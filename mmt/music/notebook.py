@@ -91,7 +91,7 @@ def show(
     """
     if not seconds >= 0:
         raise ValueError(f"seconds is {seconds}; it must be 0 or more")
-    if isinstance(music, np.ndarray):
+    if not hasattr(music, "tracks"):
         from mmt.representation.decode import decode
 
         music = decode(music, representation=representation)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,29 @@ PAPER = Representation()
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def as_events(events: npt.ArrayLike) -> IntArray:
+    """What a user gives for events, as an (n, 6) array of integers; their codes are not looked at.
+
+    Raises
+    ------
+    ValueError
+        If it is something else; it says what, and how events are had of it.
+    """
+    if hasattr(events, "tracks"):
+        raise ValueError("events are needed, and this is a muspy.Music; give mmt.encode(music)")
+    items = events if isinstance(events, list | tuple) else [events]
+    if any(isinstance(item, str | PathLike) for item in items):
+        raise ValueError(
+            f"events are needed, and this is {events!r}; for instruments give mmt.prompt.instruments('violin', …), "
+            "for a file mmt.encode(mmt.read(path))"
+        )
+    if getattr(events, "ndim", 2) == 3 or any(getattr(item, "ndim", 1) == 2 for item in items if item is not events):
+        raise ValueError("the events of one piece are needed, and these are several; take one of them, pieces[0]")
+    array = np.asarray(events)
+    if array.ndim != 2 or array.shape[1] != len(FIELDS):
+        raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"events must be integers, not {array.dtype}")
+    return array

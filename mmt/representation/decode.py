@@ -24,6 +24,7 @@ from mmt.representation.codes import (
     TYPES,
     Events,
     Representation,
+    as_events,
 )
 from mmt.representation.notes import DEFAULT_VELOCITY, NOTE_DTYPE, NoteTable
 
@@ -107,14 +108,7 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
     ValueError
         If not; the row is named. Beats have no limit but that of the note table's 32 bits.
     """
-    if hasattr(events, "tracks"):
-        raise ValueError("events are needed, and this is a muspy.Music; give mmt.encode(music)")
-    array = np.asarray(events)
-    if array.ndim != 2 or array.shape[1] != len(FIELDS):
-        raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")
-    if array.size and not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"events must be integers, not {array.dtype}")
-    array = array.astype(np.int64)
+    array = as_events(events).astype(np.int64)
     if (row := _first((array[:, TYPE] < 0) | (array[:, TYPE] >= len(TYPES)))) is not None:
         raise ValueError(f"row {row}: type {array[row, TYPE]} is unknown; types are 0 to {len(TYPES) - 1}")
     sounding = array[:, TYPE] == NOTE

@@ -130,7 +130,9 @@ def _six(name: str, given: PerField, expected: str, valid: object) -> tuple[floa
     else:
         values = dict.fromkeys(FIELDS, given)
     for value in values.values():
-        if value is not None and not (isinstance(value, Real) and valid(value)):
+        if value is not None and not isinstance(value, Real):
+            raise ValueError(f"{name} is {value!r}; give a number, or numbers by field, {{'pitch': …}}")
+        if value is not None and not valid(value):
             raise ValueError(f"{name} is {value}; it must be {expected}")
     return tuple(None if (value := values.get(field)) is None else float(value) for field in FIELDS)
 

@@ -86,6 +86,14 @@ def test_normalised_queries_and_keys_have_one_length() -> None:
     assert not torch.allclose(attention.weights(inputs, None), before, atol=1e-3)
 
 
+def test_one_piece_alone_is_a_batch_of_one() -> None:
+    network, codes = make_network(), make_codes()
+    with pytest.raises(
+        ValueError, match=r"codes must be \(batch, length, 6\), not \(12, 6\); of one piece give codes\[None\]"
+    ):
+        network(codes[0])
+
+
 def test_blocks_that_begin_at_zero_add_nothing_and_learn() -> None:
     network = Network(NetworkConfig(SIZES, dim=32, layers=2, heads=2, head_dim=16, positions="none", zero_init=True))
     codes = make_codes()

@@ -70,6 +70,8 @@ def test_what_cannot_be_opened(tmp_path: Path, music: muspy.Music) -> None:
         mmt.music.read(tmp_path)
     with pytest.raises(IsADirectoryError, match="it is a folder"):
         mmt.music.write(tmp_path, music)
+    with pytest.raises(ValueError, match="the path comes first"):
+        mmt.music.write(music, "piece.mid")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="create it first"):
         mmt.music.write(tmp_path / "no" / "folder.mid", music)
 

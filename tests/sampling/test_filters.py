@@ -134,7 +134,7 @@ def test_a_mapping_leaves_the_fields_that_it_does_not_name() -> None:
         ({"temperature": -1.0}, r"temperature is -1\.0; it must be above 0"),
         ({"temperature": math.inf}, "temperature is inf; it must be above 0"),
         ({"temperature": math.nan}, "temperature is nan; it must be above 0"),
-        ({"temperature": "hot"}, "temperature is hot; it must be above 0"),
+        ({"temperature": "hot"}, "temperature is 'hot'; give a number, or numbers by field"),
         (
             {"temperature": {"tempo": 1}},
             "temperature: unknown field 'tempo'; the fields are type, beat, position, pitch",
@@ -145,7 +145,7 @@ def test_a_mapping_leaves_the_fields_that_it_does_not_name() -> None:
         ({"top_k": math.nan}, "top_k is nan; it must be a whole number of at least 1"),
         ({"top_p": 0}, "top_p is 0; it must be above 0 and at most 1"),
         ({"top_p": 1.01}, r"top_p is 1\.01; it must be above 0 and at most 1"),
-        ({"top_p": {"pitch": [0.5]}}, r"top_p is \[0\.5\]; it must be above 0 and at most 1"),
+        ({"top_p": {"pitch": [0.5]}}, r"top_p is \[0\.5\]; give a number, or numbers by field"),
         ({"min_p": -0.1}, r"min_p is -0\.1; it must be at least 0 and at most 1"),
         ({"min_p": {"beat": 2}}, "min_p is 2; it must be at least 0 and at most 1"),
     ],
