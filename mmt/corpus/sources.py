@@ -96,10 +96,11 @@ def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
     for root, below in groupby(sources, key=lambda source: source.root):
         with _reader(Path(root)) as read:
             for _, group in groupby(below, key=lambda source: (source.path, source.member)):
-                whole: bytes | Exception | None = None
-                for source in group:
-                    whole = _attempt(source, read) if whole is None else whole
-                    yield _tune(source, whole) if source.tune and isinstance(whole, bytes) else whole
+                first = next(group)
+                whole = _attempt(first, read)
+                parts = tunes(whole) if first.tune and isinstance(whole, bytes) else []
+                for source in (first, *group):
+                    yield _part(source, parts) if source.tune and isinstance(whole, bytes) else whole
 
 
 def is_archive(path: Path) -> bool:
@@ -186,9 +187,8 @@ def _by_tune(whole: Source, read: Callable[[], bytes]) -> Iterator[Source]:
         yield replace(whole, name=f"{whole.name}/{place}", tune=place, size=len(tune))
 
 
-def _tune(source: Source, content: bytes) -> bytes | Exception:
-    found = tunes(content)
-    return found[source.tune - 1] if source.tune <= len(found) else ValueError("the file was changed while it was read")
+def _part(source: Source, parts: Sequence[bytes]) -> bytes | Exception:
+    return parts[source.tune - 1] if source.tune <= len(parts) else ValueError("the file was changed while it was read")
 
 
 def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:

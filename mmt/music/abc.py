@@ -87,7 +87,12 @@ def read_abc(path: Path) -> muspy.Music:
 
 
 def _as_written(line: str) -> str:
-    """A line without ornaments, and every octave in the form that abc2midi knows."""
+    """A line without ornaments, and every octave in the form that abc2midi knows.
+
+    It does not learn of a rhythm either: it would let hornpipes swing.
+    """
+    if line.startswith("R:"):
+        return "%"
     if re.match(r"[A-Za-z+]:|%", line):
         return line
     return _IN_MUSIC.sub(

@@ -63,6 +63,12 @@ def test_times_are_exact(tmp_path: Path) -> None:
     assert (music.metadata.title, music.metadata.source_format) == ("Title", "abc")
 
 
+def test_a_hornpipe_is_as_long_as_it_is_written(tmp_path: Path) -> None:
+    for name in ("hornpipe", "reel"):
+        music = read(tmp_path, f"X:1\nR:{name}\nM:4/4\nL:1/8\nK:C\nCDE>F|\n")
+        assert notes(music) == [(0, 60, 0.5), (0.5, 62, 0.5), (1, 64, 0.75), (1.75, 65, 0.25)]
+
+
 def test_changes_lie_where_they_are_written(tmp_path: Path) -> None:
     music = read(tmp_path, HEAD + "Q:1/4=120\nK:C\nCDEF|[Q:1/4=60]GABc|[M:3/4]CDE|\nK:D\nCDE|\n")
     beats = [
