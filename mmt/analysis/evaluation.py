@@ -29,7 +29,7 @@ from mmt.analysis.ledger import fingerprint
 from mmt.analysis.metrics import SHARES, Scores, evaluate
 from mmt.analysis.sampling_modes import MODES, Samples, choose_prompts, write_samples
 from mmt.corpus.storage import Corpus
-from mmt.model.recipes import find_checkpoint
+from mmt.model.recipes import find_checkpoint, shipped
 from mmt.sampling.model import Model, load_model
 
 TRUTH = "real pieces"
@@ -217,7 +217,9 @@ def _load(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> 
     """The models by their names: that of the folder, with its parent's where two are alike."""
     if not checkpoints:
         raise ValueError("there is no model to evaluate; give at least one checkpoint")
-    paths = [find_checkpoint("default" if path is None else path).resolve() for path in checkpoints]
+    paths = [
+        (shipped("checkpoints", "default") if path is None else find_checkpoint(path)).resolve() for path in checkpoints
+    ]
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         names = [f"{path.parent.name}-{path.name}" for path in paths]

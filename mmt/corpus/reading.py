@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from mmt.corpus.splits import fingerprint
+from mmt.music.abc import UnreadWarning
 from mmt.music.files import MIDI_SUFFIXES, read
 from mmt.music.midi import read_midi_notes
 from mmt.representation.codes import PAPER, Representation
@@ -84,9 +86,13 @@ def read_piece(
     try:
         if isinstance(content, Exception):
             raise content
-        table, report = note_table(_raw_notes(suffix, content), representation)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UnreadWarning)
+            table, report = note_table(_raw_notes(suffix, content), representation)
     except Exception as error:  # whatever a broken file makes a reader raise, the others go on
         return Outcome(_one_line(error))
+    if any(issubclass(one.category, UnreadWarning) for one in said):
+        report.changed["ABC tunes of which abc2midi complains"] += 1
     digest = hashlib.sha256(content).hexdigest()
     if reason := filters.reason_against(table, report):
         return Outcome(reason, report=report, sha256=digest)

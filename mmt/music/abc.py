@@ -11,13 +11,17 @@ import os
 import re
 import subprocess
 import tempfile
+import warnings
 from codecs import BOM_UTF8
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmt.music.chunks import decode_text
 from mmt.music.midi import read_midi
 from mmt.music.part_names import choir_parts, program_of
+from mmt.representation.notes import LeftOutWarning
 
 if TYPE_CHECKING:
     import muspy
@@ -27,7 +31,8 @@ _TUNE = re.compile(rb"(?:\A|(?<=[\r\n]))X:")
 _FOR_ALL = re.compile(rb"(?:\A|(?<=[\r\n]))(?:[ABCDFGHILMmNORrSUZ]:|%%)[^\r\n]*")
 _KEY = re.compile(r"^K:.*\n", re.MULTILINE)
 _COMPOSER = re.compile(r"^C:\s*(.*\S)", re.MULTILINE)
-_VOICE = re.compile(r"(?:^|\[)V:\s*([^\s\]]+)([^\n\]]*)", re.MULTILINE)
+_VOICE = re.compile(r"(?:^|\[)V:\s*([^\s\]]+)([^\]]*)")
+_PROGRAM = re.compile(r"(?:%%|I:)\s*MIDI\s+program")
 _VOICE_NAME = re.compile(r"""\b(?:name|nm)=(?:"([^"]*)"|(\S+))""")
 
 # In a line of music: what is no music; an octave's mark against its letter; ornaments, by name and by letter.
@@ -38,9 +43,14 @@ _IN_MUSIC = re.compile(
     |[.~HLMPTuv](?=[\^_=]*[A-Ga-g[({])""",
     re.VERBOSE,
 )
+_ERROR = re.compile(r"^Error in line-char \d+-\d+ : *(.*)", re.MULTILINE)
 _SECONDS = 30.0
 # abc2midi lets every note begin a tick late.
 _LATE = 1
+
+
+class UnreadWarning(LeftOutWarning):
+    """Something in a tune could not be read; the rest is there."""
 
 
 def tunes(content: bytes) -> list[bytes]:
@@ -60,6 +70,8 @@ def tunes(content: bytes) -> list[bytes]:
 def read_abc(path: Path) -> muspy.Music:
     """The first tune of a file: a track for each voice that plays, on the instrument that the file or its name says.
 
+    What abc2midi complains of, and lets go, is an `UnreadWarning`.
+
     Raises
     ------
     ValueError
@@ -70,17 +82,23 @@ def read_abc(path: Path) -> muspy.Music:
     key = _KEY.search(text)
     if key is None:
         raise ValueError("a tune begins with X: and has a K: for its key")
-    names = _voices(text)
-    instruments = "" if "%%MIDI program" in text else _instruments(names)
-    music = _played(f"{text[: key.end()]}%%MIDI chordattack 0\n%%MIDI nobeataccents\n{instruments}{text[key.end() :]}")
+    voices = _voices(text)
+    settings = "%%MIDI chordattack 0\n%%MIDI nobeataccents\n"
+    music, lost = _played(text[: key.end()] + settings + _instruments(voices) + text[key.end() :])
+    if lost:
+        more = f" (and {len(lost) - 1:,} complaints more)" if len(lost) > 1 else ""
+        warnings.warn(UnreadWarning(f"{path}: something may be missing, abc2midi says: {lost[0]}{more}"), stacklevel=2)
+    names = [voice.name for voice in voices.values()]
+    if len(voices) < 2:  # all else are overlays of the one voice
+        names = (names or [None]) * len(music.tracks)
+        for track in music.tracks:
+            track.program = track.program or music.tracks[0].program
     for place, track in enumerate(music.tracks):
-        track.name = list(names.values())[place] if len(names) == len(music.tracks) else None
+        track.name = names[place] if len(names) == len(music.tracks) else None
         for note in track.notes:
             note.time, note.duration = note.time - _LATE, note.duration + _LATE
     for mark in (*music.tempos, *music.key_signatures, *music.time_signatures):
-        mark.time -= (
-            _LATE if mark.time % 10 == _LATE else 0
-        )  # some are in time, and a note's shortest length is 10 ticks
+        mark.time -= _LATE if mark.time % 5 == _LATE else 0  # some are in time already
     music.metadata.creators = _COMPOSER.findall(text)
     music.metadata.source_format = "abc"
     return music
@@ -106,28 +124,47 @@ def _as_written(line: str) -> str:
     )
 
 
-def _voices(text: str) -> dict[str, str | None]:
-    """The voices of a tune in the order in which they come, and the name of each that has one."""
-    voices: dict[str, str | None] = {}
-    for found in _VOICE.finditer(text):
-        named = _VOICE_NAME.search(found[2])
-        voices[found[1]] = voices.get(found[1]) or (named and (named[1] or named[2]))
+@dataclass
+class _Voice:
+    """What a tune says of a voice."""
+
+    name: str | None = None
+    is_told: bool = False
+    """Whether the tune gives it a program."""
+    is_drum: bool = False
+
+
+def _voices(text: str) -> dict[str, _Voice]:
+    """The voices of a tune in the order in which they come. A program before the first is for all of them."""
+    voices: dict[str, _Voice] = {}
+    current, for_all = _Voice(), False
+    for line in text.splitlines():
+        for found in _VOICE.finditer(line):
+            current = voices.setdefault(found[1], _Voice(is_told=for_all))
+            named = _VOICE_NAME.search(found[2])
+            current.name = current.name or (named and (named[1] or named[2]))
+            current.is_drum |= "clef=perc" in found[2]
+        if _PROGRAM.match(line):
+            for_all |= not voices
+            current.is_told = True
     return voices
 
 
-def _instruments(names: dict[str, str | None]) -> str:
-    """The lines that give each voice the instrument that its name says, where one has a name."""
-    if not any(names.values()):
-        return ""
-    sung = choir_parts(name or "" for name in names.values())
-    lines = [
-        f"V:{voice}\n%%MIDI program {program_of('voice' if sings else '', '', name or '', None, sung=False)}\n"
-        for (voice, name), sings in zip(names.items(), sung, strict=True)
-    ]
-    return "".join((*lines, f"V:{next(iter(names))}\n"))
+def _instruments(voices: Mapping[str, _Voice]) -> str:
+    """The lines that give each voice the instrument that its name says, where it has a name and no program."""
+    sung = choir_parts(voice.name or "" for voice in voices.values())
+    lines = []
+    for (number, voice), sings in zip(voices.items(), sung, strict=True):
+        if voice.is_drum:
+            lines.append(f"V:{number}\n%%MIDI channel 10\n")
+        elif voice.name and not voice.is_told:
+            program = program_of("voice" if sings else "", "", voice.name, None, sung=False)
+            lines.append(f"V:{number}\n%%MIDI program {program}\n")
+    return "".join((*lines, f"V:{next(iter(voices))}\n")) if lines else ""
 
 
-def _played(text: str) -> muspy.Music:
+def _played(text: str) -> tuple[muspy.Music, list[str]]:
+    """The music that abc2midi makes of a tune, and what it complains of."""
     import symusic  # noqa: F401 (which says where its abc2midi is)
 
     with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
@@ -135,16 +172,16 @@ def _played(text: str) -> muspy.Music:
         (Path(folder) / "tune.abc").write_text(text, encoding="utf-8")
         command = [os.environ["SYMUSIC_ABC2MIDI"], "tune.abc", "-NGUI", "-NFER", "-o", midi.name]
         try:
-            said = subprocess.run(command, cwd=folder, capture_output=True, timeout=_SECONDS, check=True).stdout
+            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_SECONDS)
         except subprocess.TimeoutExpired:
             raise ValueError(f"abc2midi does not come to an end with it in {_SECONDS:.0f} seconds") from None
-        except subprocess.CalledProcessError as error:
-            raise ValueError(f"abc2midi stopped (status {error.returncode})") from None
+        errors = [found.strip() for found in _ERROR.findall(decode_text(done.stdout))]
+        if done.returncode:
+            raise ValueError(errors[0] if errors else f"abc2midi stopped (status {done.returncode})")
         try:
             music = read_midi(midi) if midi.exists() else None
         except ValueError:
             raise ValueError("abc2midi makes no sound MIDI of it; it may have notes beyond MIDI's") from None
     if music is None or not music.tracks:
-        errors = re.findall(r"^Error in line-char \d+-\d+ : *(.*)", decode_text(said), re.MULTILINE)
-        raise ValueError(errors[0].strip() if errors else "it has no note")
-    return music
+        raise ValueError(errors[0] if errors else "it has no note")
+    return music, errors

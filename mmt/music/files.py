@@ -149,7 +149,10 @@ def _read_musicxml(path: Path) -> muspy.Music:
 def _read_abc(path: Path) -> muspy.Music:
     from mmt.music.abc import read_abc
 
-    return _quietly(path, "ABC", lambda: read_abc(path))
+    try:
+        return read_abc(path)
+    except ValueError as error:
+        raise ValueError(f"cannot read {path}: this is no ABC ({error})") from error
 
 
 def _read_json(path: Path) -> muspy.Music:

@@ -16,7 +16,7 @@ from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.inside import Edit, edited
 from mmt.model.network import Network
 from mmt.model.packing import check_int8
-from mmt.model.recipes import find_checkpoint, parts_of, read_recipe
+from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.decoding import decode_events
@@ -303,7 +303,7 @@ def load_model(
         If it is of another format version or corrupt; if `arguments` are needed, or given to a checkpoint folder of ours;
         if there are no int8 weights on this device, processor or torch.
     """
-    path = find_checkpoint("default" if path is None else path)
+    path = shipped("checkpoints", "default") if path is None else find_checkpoint(path)
     if is_authors_run(path):
         return Model(read_authors_run(path, arguments)).to(device, weights=weights)
     if arguments is not None:

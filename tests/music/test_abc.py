@@ -106,6 +106,12 @@ def test_texts_of_all_machines(tmp_path: Path, encoding: str, line_end: str) -> 
         ("K:C\nV:a name=Flute\nC4|\nV:b\nE,4|\nV:a\nC4|\n", [("Flute", 73), (None, 0)]),
         ("V:S name=Soprano\nV:A name=Alto\nK:C\n[V:S]C4|\n[V:A]E,4|\n", [("Soprano", 52), ("Alto", 52)]),
         ("K:C\n%%MIDI program 71\nC4|\n", [(None, 71)]),
+        (
+            "V:1 name=Flute\nV:2 name=Cello\nK:C\nV:1\n%%MIDI program 40\nC4|\nV:2\nE,4|\n",
+            [("Flute", 40), ("Cello", 42)],
+        ),
+        ("I:MIDI program 73\nV:1 name=Violin\nK:C\nC4|\n", [("Violin", 73)]),
+        ("V:1 name=Violin\nK:C\nC4 & E4|\n", [("Violin", 40), ("Violin", 40)]),
         ("V:1 name=Oboe\nK:C\n%%MIDI program 56\nC4|\n", [("Oboe", 56)]),  # what the file says goes before a name
         ("K:C\nC4|\n", [(None, 0)]),
     ],
@@ -115,6 +121,19 @@ def test_each_voice_has_its_instrument(tmp_path: Path, body: str, expected: list
     assert [(track.name, track.program) for track in music.tracks] == expected
     assert notes(music)[0] == (0, 60, 4)
     assert len(expected) == 1 or notes(music, 1)[0] == (0, 52 if "E," in body else 64, 4)
+
+
+def test_a_percussion_clef_is_drums(tmp_path: Path) -> None:
+    music = read(tmp_path, HEAD + "V:1 name=Flute\nV:2 name=Drums clef=perc\nK:C\n[V:1]C4|\n[V:2]E,4|\n")
+    assert [(track.name, track.is_drum) for track in music.tracks] == [("Flute", False), ("Drums", True)]
+
+
+def test_what_cannot_be_read_is_told_and_counted(tmp_path: Path) -> None:
+    text = HEAD + "K:C\nCDEF|[CE|GABc|\n"
+    with pytest.warns(abc.UnreadWarning, match="something may be missing, abc2midi says: "):
+        read(tmp_path, text)
+    outcome = mmt.prepare(tmp_path / "tune.abc", tmp_path / "corpus")
+    assert "1 ABC tunes of which abc2midi complains" in str(outcome)
 
 
 def test_who_made_it(tmp_path: Path) -> None:
@@ -128,6 +147,7 @@ def test_who_made_it(tmp_path: Path) -> None:
         ("X:1\nT:no key\n", "has a K: for its key"),
         ("X:1\nK:C\nz4|\n", "it has no note"),
         ("X:1\nK:C\n[[[\n", "nest chords"),
+        ("X:1\n%%MIDI drumon\nK:C\nC|\n", "drumon must occur after"),
         ("X:1\nK:C\nc'''''''''''|\n", "notes beyond MIDI's"),
     ],
 )
@@ -138,6 +158,8 @@ def test_what_is_no_tune(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_a_tune_that_abc2midi_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import symusic  # noqa: F401 (which sets it when it is first imported)
+
     monkeypatch.setenv("SYMUSIC_ABC2MIDI", "false")
     with pytest.raises(ValueError, match=r"abc2midi stopped \(status 1\)"):
         read(tmp_path, HEAD + "K:C\nC|\n")
