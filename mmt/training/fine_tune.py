@@ -119,16 +119,27 @@ def fine_tune(
     if not resume:
         check_room(output, overwrite)
     corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress, say=say)
-    _check_something_is_kept_aside(corpus, output, exclude)
-    if resume and (output / RECIPE).exists():
+    goes_on = resume and (output / RECIPE).exists()
+    if goes_on:
         recipe = load_recipe(output / RECIPE, overrides)
-    else:
+        _check_flags_stay(output, recipe, exclude, lora_rank)
+        exclude = recipe.data.exclude
+    _check_something_is_kept_aside(corpus, output, exclude)
+    if not goes_on:
         pieces = Corpus(corpus, split="train", exclude=exclude)
         recipe = choose_recipe(started, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides)
     if say is not None:
         say(expectation(Corpus(corpus, split="train", exclude=exclude), recipe))
     best = train(recipe, corpus, output, start_from=base, resume=resume, overwrite=overwrite, progress=progress)
     return _outcome(best)
+
+
+def _check_flags_stay(output: Path, recipe: Recipe, exclude: Sequence[str], lora_rank: int | None) -> None:
+    """Raise a `ValueError` if a run that goes on is asked for what it did not begin with."""
+    given = {"--exclude": (list(exclude), list(recipe.data.exclude)), "--lora": (lora_rank, recipe.optimizer.lora_rank)}
+    for flag, (now, before) in given.items():
+        if now and now != before:
+            raise ValueError(f"{flag} is {now}, and was {before or 'none'} when {output} began; leave it out to go on")
 
 
 def choose_recipe(

@@ -28,6 +28,7 @@ from mmt.training.logs import hushed, loggers
 from mmt.training.module import TrainingModule
 from mmt.training.progress import TrainingBar
 from mmt.training.recipe import Recipe
+from mmt.training.resuming import check_goes_on
 from mmt.training.samples import WriteSamples
 from mmt.training.stopping import StopHere, StopSignals, TrainingStopped
 
@@ -85,6 +86,8 @@ def train(
     if resume and not _state(output).exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
     module, data = _beginning(recipe, training, start_from, anew=not resume)
+    if resume:
+        check_goes_on(recipe, data, output / RECIPE, output / "last")
     # Where several processes train together, each comes through here: the first makes the folder.
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on its function
         if not resume:

@@ -78,6 +78,9 @@ def test_low_rank_additions_alone_learn_and_are_added_up(
     changes = [*FAST, "trainer.max_steps=8", "optimizer.decay_end=30", "trainer.validate_every=4"]
     done = fine_tune(base, music, tmp_path / "run", lora_rank=2, overrides=changes)
     if resumed:
+        for given, said in (({"exclude": ["*0*"]}, "--exclude is"), ({"lora_rank": 4}, "--lora is 4, and was 2")):
+            with pytest.raises(ValueError, match=said):
+                fine_tune(base, music, tmp_path / "run", resume=True, **given)
         done = fine_tune(base, music, tmp_path / "run", overrides=["trainer.max_steps=12"], resume=True)
     assert done.after < done.before
     before, after = weights(base), weights(done.checkpoint)

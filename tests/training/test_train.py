@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from small_corpora import write_corpus
 
 import mmt
 from mmt.corpus.storage import Corpus
@@ -92,6 +93,35 @@ def test_a_training_that_was_done_goes_on_for_longer(run: Path, corpus: Path, tm
     train(tiny("network.dropout=0.2", "trainer.max_steps=8"), corpus, tmp_path / "run")
     train(tiny("network.dropout=0.2"), corpus, tmp_path / "run", resume=True)
     assert_same_weights(run / "last", tmp_path / "run" / "last")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("optimizer.learning_rate=0.001", r"optimizer\.learning_rate is 0\.001, and was 0\.003 when .* began"),
+        ("optimizer.betas=[0.5,0.9]", r"optimizer\.betas is"),
+        ("network.dim=64", r"network\.dim is 64, and was"),
+        ("seed=9", "seed is 9, and was 0"),
+    ],
+)
+def test_what_a_state_was_made_of_does_not_change_on_the_way(
+    run: Path, corpus: Path, tmp_path: Path, change: str, said: str
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    with pytest.raises(ValueError, match=said):
+        train(tiny("network.dropout=0.2", change), corpus, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "recipe.yaml").read_bytes() == (run / "recipe.yaml").read_bytes()
+
+
+def test_a_training_goes_on_with_what_it_has_learned_from(run: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    tables = {
+        piece.name: (piece.split, Corpus(corpus).notes(index)) for index, piece in enumerate(Corpus(corpus).pieces)
+    }
+    first = next(name for name, (split, _) in tables.items() if split == "train")
+    other = write_corpus(tmp_path / "other", tables | {first: ("train", tables[first][1][:-9])})
+    with pytest.raises(ValueError, match=r"has learned from .* go on with the same, or begin a new run"):
+        train(tiny("network.dropout=0.2"), other, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("change", ["trainer.accumulate=2", "optimizer.name=muon"])
