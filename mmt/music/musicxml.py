@@ -15,6 +15,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 from xml.etree import ElementTree
@@ -32,6 +33,8 @@ Value = TypeVar("Value")
 _LARGEST = 128 << 20
 # Ticks per beat are those that the score's divisions need, up to this.
 _FINEST = 10080
+# Decimals are taken for fractions of at most this denominator.
+_FINEST_PART = 96
 _MODES = {"major": 0, "minor": 9}
 
 
@@ -160,11 +163,17 @@ def _music(root: Element) -> muspy.Music:
 
 
 def _resolution(root: Element) -> int:
-    divisions = (number(element.text) for element in root.iter("divisions"))
-    needed = {int(value) for value in divisions if value >= 1} or {1}
+    needed = {_fraction(element.text).numerator for element in root.iter("divisions")} - {0} or {1}
+    # Both may be decimals; most scores have none.
+    finer = {_fraction(element.text).denominator for element in root.iter("duration") if "." in (element.text or "")}
+    needed = {math.lcm(*needed) * math.lcm(*finer)}
     if next(root.iter("grace"), None) is not None:
         needed.add(GRACES_PER_BEAT)
     return min(math.lcm(*needed), _FINEST)
+
+
+def _fraction(text: str | None) -> Fraction:
+    return Fraction(max(number(text), 0)).limit_denominator(_FINEST_PART)
 
 
 def _as_played(written: Sequence[dict[int, Value]], played: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Value]]:

@@ -16,7 +16,9 @@ Row = tuple[int, int, int]
 """onset, pitch, duration"""
 
 
-def note(step: str, duration: int, inside: str = "", octave: int = 4, alter: float = 0, before: str = "") -> str:
+def note(
+    step: str, duration: float | str, inside: str = "", octave: int = 4, alter: float = 0, before: str = ""
+) -> str:
     pitch = f"<pitch><step>{step}</step><alter>{alter:g}</alter><octave>{octave}</octave></pitch>"
     return f"<note>{before}{pitch}<duration>{duration}</duration>{inside}</note>"
 
@@ -26,7 +28,7 @@ def part(*measures: str, number: str = "P1") -> str:
     return f'<part id="{number}">{numbered}</part>'
 
 
-def attributes(divisions: int = 2, more: str = "") -> str:
+def attributes(divisions: float = 2, more: str = "") -> str:
     return f"<attributes><divisions>{divisions}</divisions>{more}</attributes>"
 
 
@@ -46,6 +48,24 @@ def score_part(name: str = "", instrument: str = "", sound: str = "", midi: str 
         f"{instrument}</instrument-name><instrument-sound>{sound}</instrument-sound></score-instrument>"
         f'<midi-instrument id="{number}-I1">{midi}</midi-instrument></score-part>'
     )
+
+
+@pytest.mark.parametrize(
+    ("divisions", "durations"),
+    [
+        (1, ["0.5", "0.5", "0.5", "2.5"]),
+        (1, ["1.5", "2.5"]),
+        (1, ["0.333333", "0.666667", "1"]),
+        (1.5, ["1.5", "0.75", "3"]),
+    ],
+)
+def test_decimal_durations_are_as_long_as_they_say(tmp_path: Path, divisions: float, durations: list[str]) -> None:
+    music = read(tmp_path, part(attributes(divisions) + "".join(note("C", duration) for duration in durations)))
+    beats = [float(duration) / divisions for duration in durations]
+    found = [(time / music.resolution, length / music.resolution) for time, _, length in rows(music.tracks[0])]
+    assert found == [
+        (pytest.approx(sum(beats[:k]), abs=1e-3), pytest.approx(beat, abs=1e-3)) for k, beat in enumerate(beats)
+    ]
 
 
 def test_voices_chords_and_rests(tmp_path: Path) -> None:
