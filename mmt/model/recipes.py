@@ -21,6 +21,22 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
 
 
+class _Twice(ValueError):
+    """An entry stands twice."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Of an entry that stands twice YAML would drop the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key) for key, _ in node.value]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                line = node.value[place][0].start_mark.line + 1
+                raise _Twice(f"{name} stands twice, again in line {line}; leave one of them out")
+        return super().construct_mapping(node, deep)
+
+
 def shipped(*parts: str) -> Path:
     """A file or folder that comes with mmt: inside an installed package, or beside it in a checkout."""
     inside = _PACKAGE.joinpath("shipped", *parts)
@@ -56,7 +72,9 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
             known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
             raise ValueError(f"no recipe is named {str(recipe)!r}; there are {known}, or give the path of a .yaml file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except _Twice as error:
+        raise ValueError(f"{path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

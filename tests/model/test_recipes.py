@@ -53,6 +53,7 @@ def test_a_path_that_does_not_exist() -> None:
     ("content", "message"),
     [
         (b"a: [1", "is not YAML: "),
+        (b"trainer:\n  max_steps: 1\nseed: 1\ntrainer:\n  patience: 1\n", "trainer stands twice, again in line 4"),
         (b"a: b: c", "is not YAML: "),
         (b"\xff\xfe\xff", "is not YAML: "),
         (b"", "is no recipe: a mapping of sections"),
