@@ -21,7 +21,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
 
 
-class _Twice(ValueError):
+class _TwiceError(ValueError):
     """An entry stands twice."""
 
 
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
         for place, name in enumerate(names):
             if name in names[:place]:
                 line = node.value[place][0].start_mark.line + 1
-                raise _Twice(f"{name} stands twice, again in line {line}; leave one of them out")
+                raise _TwiceError(f"{name} stands twice, again in line {line}; leave one of them out")
         return super().construct_mapping(node, deep)
 
 
@@ -73,7 +73,7 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
             raise ValueError(f"no recipe is named {str(recipe)!r}; there are {known}, or give the path of a .yaml file")
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except _Twice as error:
+    except _TwiceError as error:
         raise ValueError(f"{path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
