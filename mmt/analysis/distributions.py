@@ -78,6 +78,8 @@ class Distributions:
     generated: int
     real: int
     length: str
+    left_out: tuple[str, ...] = ()
+    """Features that too few of the pieces have: what has one onset has no groove."""
 
     def __str__(self) -> str:
         lines = [
@@ -87,6 +89,8 @@ class Distributions:
         for feature in self.features:
             cells = [_cell(feature, name) for name in ("overlap", "divergence", "wasserstein")]
             lines.append(f"{feature.name:<30} {cells[0]:<24} {cells[1]:<28} {cells[2]}")
+        if self.left_out:
+            lines.append(f"too few pieces have: {', '.join(self.left_out)}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,6 +99,7 @@ class Distributions:
             "generated": self.generated,
             "real": self.real,
             "length": self.length,
+            "left_out": list(self.left_out),
             "features": {feature.name: feature.to_dict() for feature in self.features},
         }
 
@@ -137,18 +142,21 @@ def compare_distributions(
         representation = real.representation if isinstance(real, Corpus) else PAPER
     ours, theirs = ([_notes(piece, representation, beats) for piece in pieces] for pieces in (generated, real))
     ours, theirs = ([notes for notes in tables if len(notes)] for tables in (ours, theirs))
-    if len(ours) < 3 or len(theirs) < 6:
+    if not _enough(ours, theirs):
         raise ValueError(
             f"{len(ours)} generated and {len(theirs)} real pieces with notes are too few to compare; give at least 3 and 6"
         )
-    features = []
+    features, left_out = [], []
     for name, values in _features(representation).items():
         generated_values, real_values = (
             np.array([values(notes) for notes in tables], float) for tables in (ours, theirs)
         )
-        features.append(_compare(name, generated_values, real_values, seed))
+        if feature := _compare(name, generated_values, real_values, seed):
+            features.append(feature)
+        else:
+            left_out.append(name)
     length = "whole pieces" if beats is None else f"the first {beats} beats"
-    return Distributions(tuple(features), len(ours), len(theirs), length)
+    return Distributions(tuple(features), len(ours), len(theirs), length, tuple(left_out))
 
 
 def _features(representation: Representation) -> Mapping[str, Callable[[NoteTable], Any]]:
@@ -171,6 +179,10 @@ def _features(representation: Representation) -> Mapping[str, Callable[[NoteTabl
     }
 
 
+def _enough(ours: Sequence[Any] | Floats, theirs: Sequence[Any] | Floats) -> bool:
+    return len(ours) >= 3 and len(theirs) >= 6
+
+
 def _shares(codes: npt.NDArray[np.integer[Any]], size: int) -> Floats:
     return np.asarray(np.bincount(codes, minlength=size) / len(codes), np.float64)
 
@@ -191,8 +203,11 @@ def _mean_gap(notes: NoteTable, resolution: int) -> float:
     return float(gaps.mean()) if len(gaps) else np.nan
 
 
-def _compare(name: str, ours: Floats, theirs: Floats, seed: int) -> Feature:
+def _compare(name: str, ours: Floats, theirs: Floats, seed: int) -> Feature | None:
+    """None where too few of the pieces have a value."""
     known = [values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)] for values in (ours, theirs)]
+    if not _enough(*known):
+        return None
     undefined = (len(ours) - len(known[0]), len(theirs) - len(known[1]))
     random, count = np.random.default_rng(seed), len(known[1])
     size = max(min(len(known[0]), count // 2), 2)

@@ -96,7 +96,7 @@ def projection(
 def draw_embeddings(model: Model, field: str, codes: Sequence[int] | None = None) -> Figure:
     """Similarity of all codes, mean similarity by difference, and the projection onto a plane, side by side.
 
-    Parameters are those of `table`. Default: all codes but "none".
+    Parameters are those of `table`, two codes or more. Default: all codes but "none".
 
     Examples
     --------
@@ -106,6 +106,8 @@ def draw_embeddings(model: Model, field: str, codes: Sequence[int] | None = None
     """
     size = len(table(model, field))
     shown = list(range(int(field != "type"), size) if codes is None else codes)
+    if len(shown) < 2:
+        raise ValueError(f"{len(shown)} codes of the {field} have nothing to be compared with; give two or more")
     names = code_labels(field, model.representation)
     alike, (places, shares) = similarity(model, field, shown), projection(model, field, shown)
     figure = new_figure(10.5, 3.4)

@@ -300,6 +300,8 @@ def _losses(model: Model, rows: list[Events], windows: list[Window], opening: in
 
 def check_representations(model: Model, corpus: Corpus) -> None:
     """Refuse a corpus whose notes mean something else to the model; the number of beats is of no matter."""
+    if not isinstance(corpus, Corpus):
+        raise ValueError(f"a corpus is needed, and this is {corpus!r}; give mmt.Corpus(folder, split='valid')")
     ours, theirs = model.representation, corpus.representation
     for name in ("resolution", "durations", "instruments"):
         if getattr(ours, name) != getattr(theirs, name):

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +35,13 @@ from mmt.corpus.storage import Corpus
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
-    FIELDS,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     PAPER,
     PITCHES,
     TYPE,
     Representation,
+    as_events,
 )
 from mmt.representation.decode import DEFAULT_TEMPO, check_codes, notes_of_events
 from mmt.representation.grammar import is_valid
@@ -76,6 +76,9 @@ class Scores:
         if name not in self.values:
             raise KeyError(f"no measure is named {name!r}; there are {', '.join(self.values)}")
         return (share_of if name in _BINARY else mean_of)(self.values[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
 
     def __len__(self) -> int:
         return len(self.values[METRICS[0]])
@@ -172,12 +175,10 @@ def onsets(notes: NoteTable, resolution: int) -> npt.NDArray[np.int64]:
 
 
 def _events(piece: npt.ArrayLike, number: int) -> npt.NDArray[np.integer[Any]]:
-    array = np.asarray(piece)
-    if array.ndim != 2 or array.shape[1] != len(FIELDS) or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"piece {number} is {array.dtype} {array.shape}; each piece must be an (n, {len(FIELDS)}) array of integers"
-        )
-    return array
+    try:
+        return as_events(piece)
+    except ValueError as error:
+        raise ValueError(f"piece {number}: {error}") from error
 
 
 def _measure(

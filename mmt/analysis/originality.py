@@ -155,7 +155,7 @@ class Index:
                 f"the pieces have {representation.resolution} steps a beat, the corpus {self.corpus.folder} has "
                 f"{self.corpus.representation.resolution}; prepare the corpus for the model's representation"
             )
-        firsts = [first_beats] * len(pieces) if isinstance(first_beats, int) else list(first_beats)
+        firsts = _of_each(first_beats, len(pieces))
         tables = [
             table[table["beat"] >= first]
             for table, first in zip((_table(piece, representation) for piece in pieces), firsts, strict=True)
@@ -246,7 +246,7 @@ def compare(
     if not len(pieces):
         raise ValueError("there are no pieces to compare; give at least one")
     findings = index.find(pieces, first_beats=first_beats, representation=representation)
-    firsts = [first_beats] * len(pieces) if isinstance(first_beats, int) else list(first_beats)
+    firsts = _of_each(first_beats, len(pieces))
     lengths = [_new_notes(piece, first) for piece, first in zip(map(np.asarray, pieces), firsts, strict=True)]
     stretches = list(_real_stretches(Corpus(index.corpus.folder, split="valid"), lengths, seed))
     return Report(tuple(findings), tuple(index.find(stretches)))
@@ -260,6 +260,13 @@ def _real_stretches(corpus: Corpus, lengths: Sequence[int], seed: int) -> Iterat
         start = int(random.integers(max(len(notes) - length, 0) + 1))
         start = int(np.searchsorted(notes["beat"], notes["beat"][min(start, len(notes) - 1)]))
         yield notes[start : start + length]
+
+
+def _of_each(first_beats: Sequence[int] | int, pieces: int) -> list[int]:
+    firsts = np.asarray(first_beats)
+    if firsts.shape not in ((), (pieces,)):
+        raise ValueError(f"there are {pieces} pieces and {firsts.size} first beats; give one for all, or one of each")
+    return [int(first) for first in np.broadcast_to(firsts, pieces)]
 
 
 def _table(piece: npt.ArrayLike | NoteTable, representation: Representation) -> NoteTable:

@@ -57,26 +57,27 @@ def stands_out(field: str, differences: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def draw_gain(
-    statistics: Mapping[str, Relative],
+    statistics: Mapping[str, Relative] | Relative,
     *,
     of: Which = "row_gain",
     layers: Sequence[int] | None = None,
     head: int | None = None,
-    fields: Sequence[str] = ("beat", "position", "pitch"),
+    fields: Sequence[str] | None = None,
     level: float | None = 0.95,
 ) -> Figure:
     """The paper's figure 3: a bar for each difference, a row of panels for each layer, a column for each field.
 
     Parameters
     ----------
-    statistics : mapping from fields to Relative
-        What `relative(model, pieces)` gives.
+    statistics : mapping from fields to Relative, or one Relative
+        What `relative(model, pieces)` gives, or `relative(model, pieces, field)`.
     of : "row_gain", "gain" or "gamma"
     layers : sequence of int, optional
         Default: all.
     head : int, optional
         Default: all heads of a layer as one.
-    fields : sequence of str
+    fields : sequence of str, optional
+        Default: beat, position and pitch, or the one that there is.
     level : float, optional
         Of the bootstrap intervals, drawn as thin lines; None (or a single piece) for none.
 
@@ -89,6 +90,10 @@ def draw_gain(
     ValueError
         If there is no such field, layer or head in the statistics.
     """
+    if isinstance(statistics, Relative):
+        statistics = {statistics.field: statistics}
+        fields = fields or list(statistics)
+    fields = fields or ("beat", "position", "pitch")
     if missing := [field for field in fields if field not in statistics]:
         raise ValueError(f"there are no statistics of {missing[0]!r}; there are of {', '.join(statistics)}")
     shape = statistics[fields[0]].attention.shape

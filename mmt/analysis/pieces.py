@@ -7,6 +7,7 @@ other, each with the instruments that it needs, its first beat counted as beat 0
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +51,21 @@ def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]
         if not kept:
             raise ValueError(f"{pieces.folder} has no piece of two notes or more; there is no pair to study")
         return len(kept), (pieces[place] for place in kept)
-    if isinstance(pieces, np.ndarray) and pieces.ndim == 2:
-        pieces = [pieces]
+    if isinstance(pieces, str | PathLike):
+        raise ValueError(
+            f"pieces are needed, and this is {pieces!r}; for a corpus give mmt.Corpus(folder, split='test')"
+        )
+    if hasattr(pieces, "tracks") or getattr(pieces, "ndim", 0) == 2 or _is_rows(pieces):
+        pieces = [pieces]  # type: ignore[list-item]
     checked = [_checked(model, piece, place) for place, piece in enumerate(pieces)]  # type: ignore[arg-type]
     if not checked:
         raise ValueError("no pieces were given; give at least one")
     return len(checked), iter(checked)
+
+
+def _is_rows(pieces: Pieces) -> bool:
+    """Whether a list is the rows of one piece."""
+    return isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
 
 
 def check_same_representation(model: Model, corpus: Corpus) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -99,7 +99,13 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.pieces)
 
-    def __getitem__(self, index: int) -> Events:
+    @overload
+    def __getitem__(self, index: int) -> Events: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Events]: ...
+    def __getitem__(self, index: int | slice) -> Events | list[Events]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
         return events_of_notes(self.notes(index), self.representation)
 
     def __iter__(self) -> Iterator[Events]:

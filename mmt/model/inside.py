@@ -29,8 +29,8 @@ from mmt.model.sharing import share
 Edit = Mapping[str, Callable[[Tensor], Tensor]]
 
 
-def places(network: Network) -> list[str]:
-    """The names of all places of a network, in the order in which they are passed.
+def places(network: Network | Any) -> list[str]:
+    """The names of all places of a network (or of a model's), in the order in which they are passed.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def places(network: Network) -> list[str]:
     >>> places(Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16)))[:3]
     ['embedding', 'layers.0.heads', 'layers.0.attention']
     """
-    return list(_modules(network))
+    return list(_modules(getattr(network, "network", network)))
 
 
 def edited(network: Network, edit: Edit) -> Network:
@@ -90,7 +90,9 @@ def ablate(*heads: tuple[int, int]) -> Edit:
 
 
 def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edit:
-    """The edit that adds a direction (dim,), times a strength, to every event at a place.
+    """The edit that adds a direction, times a strength, to every event at a place.
+
+    The direction is as long as what passes there: (dim,), or (head_dim,) at `heads`, where it is added to every head.
 
     Examples
     --------
@@ -100,6 +102,10 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
     vector = torch.as_tensor(direction)
 
     def shift(passing: Tensor) -> Tensor:
+        if vector.shape != passing.shape[-1:]:
+            raise ValueError(
+                f"the direction at {place} has the shape {tuple(vector.shape)}; what passes there has {passing.shape[-1]} numbers"
+            )
         return passing + strength * vector.to(passing)
 
     return {place: shift}

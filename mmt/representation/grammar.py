@@ -7,6 +7,8 @@ see `mmt.sampling.grammar`.
 
 from __future__ import annotations
 
+from os import PathLike
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +25,7 @@ from mmt.representation.codes import (
     TYPES,
     Events,
     Representation,
+    as_events,
 )
 from mmt.representation.decode import check_codes
 
@@ -65,7 +68,14 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
 
     >>> is_valid([[0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0]])
     False
+
+    Raises
+    ------
+    ValueError
+        If it is no array at all, but a muspy.Music or the name of a file.
     """
+    if hasattr(events, "tracks") or isinstance(events, str | PathLike):
+        as_events(events)
     try:
         check_piece(events, representation=representation)
     except ValueError:

@@ -52,19 +52,21 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
     ValueError
         If the recipe's network or representation is another; the first misfit is named.
     """
-    theirs, ours = base.network.config.to_dict(), recipe.network.to_dict()
-    for entry in ("sizes", *ours):
-        # Only a table of positions is as long as the context.
-        free = entry in _FREE or (entry == "context" and ours["positions"] != "absolute")
-        if not free and ours[entry] != theirs[entry]:
-            raise _misfit(name, entry, theirs[entry], ours[entry])
     for entry in ("resolution", "durations", "instruments"):
         if base.representation.to_dict()[entry] != recipe.representation.to_dict()[entry]:
             raise ValueError(f"{name} does not fit the recipe: it was trained with other {entry} of the representation")
+    if base.representation.beats != recipe.representation.beats:
+        raise _misfit(name, "representation.beats", base.representation.beats, recipe.representation.beats)
+    theirs, ours = base.network.config.to_dict(), recipe.network.to_dict()
+    for entry in ours:
+        # Only a table of positions is as long as the context.
+        free = entry in _FREE or (entry == "context" and ours["positions"] != "absolute")
+        if not free and ours[entry] != theirs[entry]:
+            raise _misfit(name, f"network.{entry}", theirs[entry], ours[entry])
     weights = base.network.state_dict()
     if ours["output"] != theirs["output"]:
         if (theirs["output"], ours["output"]) not in itertools.combinations(_KINDS, 2):
-            raise _misfit(name, "output", theirs["output"], ours["output"])
+            raise _misfit(name, "network.output", theirs["output"], ours["output"])
         weights = Network(recipe.network).state_dict() | weights
         if theirs["output"] == "chain":
             weights["heads.state.weight"] = torch.eye(ours["dim"])
@@ -73,8 +75,6 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
 
 def _misfit(name: str | os.PathLike[str], entry: str, theirs: Any, ours: Any) -> ValueError:
     return ValueError(
-        f"{name} does not fit the recipe: its network has {entry} {theirs}, the recipe's {ours}; "
-        f"choose another recipe, or set network.{entry}={theirs}".replace(
-            "network.sizes", "the representation's sizes to "
-        )
+        f"{name} does not fit the recipe: it has {entry.partition('.')[2]} {theirs}, the recipe {ours}; "
+        f"choose another recipe, or set {entry}={theirs}"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import netrc
 import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from mmt.training.recipe import Recipe
 
@@ -22,17 +20,14 @@ _WANDB_HOST = "api.wandb.ai"
 
 
 def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
-    """The loggers of a training that begins or goes on behind step `done`: each beginning has a folder `from-step-N`.
+    """The loggers of a training that begins or goes on behind step `done`; nothing is written before it logs.
 
     Raises
     ------
     ValueError
         If the recipe asks for Weights & Biases and its package is missing.
     """
-    version = f"from-step-{done}"
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on its function
-        # A training that was killed and goes on from the same state does those steps again.
-        shutil.rmtree(output / "log" / version, ignore_errors=True)
+    version = log_folder(output, done).name
     found: list[Logger] = [CSVLogger(output, "log", version=version, flush_logs_every_n_steps=50)]
     if find_spec("tensorboard") is not None:
         found.append(TensorBoardLogger(output, "log", version=version))
@@ -41,6 +36,11 @@ def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
     if recipe.trainer.wandb:
         found.append(_wandb(recipe, output))
     return found
+
+
+def log_folder(output: Path, done: int) -> Path:
+    """Where the figures of a training that begins or goes on behind step `done` are."""
+    return output / "log" / f"from-step-{done}"
 
 
 @contextmanager

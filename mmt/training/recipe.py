@@ -37,7 +37,7 @@ class Data:
     batch_size: int = 8
     """Windows in a batch, on each device."""
     augmentation: Augmentation = field(default_factory=Augmentation)
-    """How windows are drawn and transposed."""
+    """How windows are drawn and transposed; null: begun anywhere, and not transposed."""
     validation_windows: int | None = None
     """At most so many windows of the validation split, spread evenly; none: all."""
     workers: int = 0
@@ -228,7 +228,10 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recip
     check_entries(values, [entry.name for entry in fields(Recipe)], "")
     representation, network = parts_of(values)
     data = _mapping(values.get("data"), "data")
-    augmentation = _section(Augmentation, data.pop("augmentation", None), "data.augmentation")
+    # Who writes null there wants none.
+    augmentation = data.pop("augmentation", {})
+    augmentation = {"pitch_shift": (0, 0)} if augmentation is None else augmentation
+    augmentation = _section(Augmentation, augmentation, "data.augmentation")
     return Recipe(
         representation=representation,
         network=network,

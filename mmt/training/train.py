@@ -24,10 +24,10 @@ from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.training.base import fitting_weights, read_base
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
-from mmt.training.logs import hushed, loggers
+from mmt.training.logs import hushed, log_folder, loggers
 from mmt.training.module import TrainingModule
 from mmt.training.progress import TrainingBar
-from mmt.training.recipe import Recipe
+from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.resuming import check_goes_on
 from mmt.training.samples import WriteSamples
 from mmt.training.stopping import StopHere, StopSignals, TrainingStopped
@@ -36,7 +36,7 @@ RECIPE, RESUME, CORPUS = "recipe.yaml", "resume.ckpt", "corpus"
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | str | os.PathLike[str],
     corpus: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -49,8 +49,8 @@ def train(
 
     Parameters
     ----------
-    recipe : Recipe
-        See `load_recipe`.
+    recipe : Recipe, str or path
+        See `load_recipe`; the name or the file of one is taken as it is.
     corpus : path
         A folder that `mmt-prepare` made.
     output : path
@@ -77,6 +77,7 @@ def train(
     TrainingStopped
         If it was stopped by Ctrl-C or a signal (a kind of KeyboardInterrupt): what was done is kept.
     """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = Path(output)
     training = Corpus(corpus, split="train", exclude=recipe.data.exclude)
     validation = Corpus(corpus, split="valid", exclude=recipe.data.exclude)
@@ -89,18 +90,23 @@ def train(
     if resume:
         check_goes_on(recipe, data, output / RECIPE, output / "last")
     # Where several processes train together, each comes through here: the first makes the folder.
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on its function
-        if not resume:
-            check_room(output, overwrite)
-            _clear(output)
-        output.mkdir(parents=True, exist_ok=True)
-        (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it on its function
+    if first and not resume:
+        check_room(output, overwrite)
     done = _steps_done(_state(output)) if resume else 0
     with isolate_rng(), warnings.catch_warnings(), hushed(), StopSignals() as signals:
         # Batch i is the same whoever draws it and when (see TrainingBatches): the loader needs no state to go on.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer = _trainer(recipe, output, data, signals, progress, done)
         loaders = _loaders(recipe, training, validation, trainer)
+        # Nothing is written, nor thrown away, for a device or a strategy that is not there.
+        if first:
+            if not resume:
+                _clear(output)
+            # A training that was killed and goes on from the same state does those steps again.
+            shutil.rmtree(log_folder(output, done), ignore_errors=True)
+            output.mkdir(parents=True, exist_ok=True)
+            (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
         try:
             _fit(trainer, module, loaders, _state(output) if resume else None, validate_first=start_from is not None)
         except (StopHere, KeyboardInterrupt, SystemExit) as error:

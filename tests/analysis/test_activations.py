@@ -125,6 +125,7 @@ def test_a_direction_moves_what_is_written(model: Model) -> None:
         ),
         ({"final": lambda passing: passing[..., :3]}, r"edit at final made a tensor .* of a tensor .*keep the shape"),
         ({"final": lambda passing: None}, "made NoneType of a tensor"),
+        (mmt.inside.add("final", np.ones(31)), r"the direction at final has the shape \(31,\); .* has 32 numbers"),
         ({"layers.0.heads": mmt.inside.ablate((0, 5))["layers.0.heads"]}, "layer 0 has no head 5; it has 2"),
     ],
 )
@@ -142,3 +143,12 @@ def test_wrong_places_and_pieces_are_refused(model: Model, piece: np.ndarray) ->
         mmt.activations(model, np.repeat(piece, 100, axis=0))
     with pytest.raises(ValueError, match="no head to silence"):
         mmt.inside.ablate()
+
+
+def test_a_model_has_the_places_of_its_network(model: Model) -> None:
+    assert mmt.inside.places(model) == mmt.inside.places(model.network)
+
+
+def test_one_code_has_nothing_to_be_compared_with(model: Model) -> None:
+    with pytest.raises(ValueError, match="1 codes of the pitch have nothing to be compared with"):
+        mmt.embeddings.draw_embeddings(model, "pitch", [5])

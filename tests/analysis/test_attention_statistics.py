@@ -261,6 +261,8 @@ def test_a_corpus_of_another_representation_is_refused(model: Model, tmp_path: P
         (lambda piece: [piece[:, :5]], r"piece 0: .*\(n, 6\)"),
         (lambda piece: [piece + np.array([0, 0, 0, 0, 70, 0])], "piece 0: row .* duration code"),
         (lambda piece: [], "no pieces"),
+        (lambda piece: "data/open", r"pieces are needed, and this is 'data/open'; for a corpus give mmt\.Corpus"),
+        (lambda piece: mmt.decode(piece), r"piece 0: .*muspy\.Music; give mmt\.encode"),
         (lambda piece: np.array([[3, 1, 1, 61, 12, 25], [3, 200, 1, 61, 12, 25]]), "no two notes of these pieces"),
     ],
 )
@@ -270,6 +272,17 @@ def test_what_cannot_be_studied_is_refused(
     assert callable(change)
     with pytest.raises(ValueError, match=message):
         mmt.attention.relative(model, change(pieces[0]))
+
+
+def test_one_piece_may_be_an_array_a_list_or_a_tensor(model: Model, pieces: list[np.ndarray]) -> None:
+    expected = mmt.attention.relative(model, pieces[:1], "pitch").gamma
+    for given in (pieces[0], pieces[0].tolist(), torch.from_numpy(pieces[0])):
+        np.testing.assert_array_equal(mmt.attention.relative(model, given, "pitch").gamma, expected)
+
+
+def test_one_field_is_drawn_as_it_is(model: Model, pieces: list[np.ndarray]) -> None:
+    one, all_fields = mmt.attention.relative(model, pieces, "duration"), mmt.attention.relative(model, pieces)
+    assert len(mmt.attention.draw_gain(one).axes) == len(mmt.attention.draw_gain(all_fields, fields=["duration"]).axes)
 
 
 @pytest.mark.parametrize("study", [mmt.attention.relative, mmt.attention.absolute])

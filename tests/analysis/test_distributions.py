@@ -120,6 +120,15 @@ def test_what_some_pieces_have_no_value_for_is_counted() -> None:
     assert undefined["pitch classes"] == (0, 0)
 
 
+def test_what_too_few_pieces_have_is_left_out_and_told() -> None:
+    real = [song(seed) for seed in range(20)]
+    found = compare_distributions([song(seed, beats=1) for seed in range(6)], real)
+    assert set(found.left_out) == {"groove consistency", "mean interval", "steps between onsets"}
+    assert not set(found.left_out) & {feature.name for feature in found.features}
+    assert "too few pieces have: groove consistency, mean interval" in str(found)
+    assert found.to_dict()["left_out"] == list(found.left_out)
+
+
 def test_one_picture_of_all_features() -> None:
     found = compare_distributions([song(seed) for seed in range(9)], [song(seed) for seed in range(20, 40)])
     assert picture(found).startswith(b"\x89PNG")

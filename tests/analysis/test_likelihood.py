@@ -241,6 +241,8 @@ def test_what_cannot_be_measured(model: Model, corpus: mmt.Corpus, tmp_path: Pat
     folder = tmp_path / "slides"
     shutil.copytree(corpus.folder, folder)
     write_description(folder / "corpus.json", mmt.Representation.slides())
+    with pytest.raises(ValueError, match=r"this is 'data/mine'; give mmt\.Corpus\(folder, split='valid'\)"):
+        measure(model, "data/mine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="different resolution"):
         measure(model, mmt.Corpus(folder))
 

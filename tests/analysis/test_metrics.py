@@ -168,15 +168,18 @@ def test_for_other_programs() -> None:
     assert float(rows[1]["pitch_class_entropy"]) == 1.0
     with pytest.raises(KeyError, match="no measure is named 'groove'"):
         scores["groove"]
+    assert "groove_consistency" in scores
+    assert "groove" not in scores
 
 
 @pytest.mark.parametrize(
     ("pieces", "arguments", "message"),
     [
         ([], {}, "no pieces"),
-        ([np.zeros((3, 5), int)], {}, r"piece 0 is int64 \(3, 5\)"),
-        ([np.zeros((3, 6), int), np.zeros((3, 6))], {}, "piece 1 is float64"),
+        ([np.zeros((3, 5), int)], {}, r"piece 0: events must have the shape \(n, 6\), not \(3, 5\)"),
+        ([np.zeros((3, 6), int), np.zeros((3, 6))], {}, "piece 1: events must be integers, not float64"),
         ([np.zeros((3, 6), int)], {"beats": 0}, "beats is 0"),
+        ([muspy.Music()], {}, r"piece 0: .*muspy\.Music; give mmt\.encode\(music\)"),
     ],
 )
 def test_what_cannot_be_measured(pieces: list[np.ndarray], arguments: dict[str, int], message: str) -> None:

@@ -184,6 +184,9 @@ def test_a_prompt_is_not_compared(folder: Path, index: Index) -> None:
     assert later is not None
     assert whole.notes > 50
     assert later.notes < 8
+    assert index.find([events], first_beats=np.int64(last + 1))[0].texture == later
+    with pytest.raises(ValueError, match="there are 1 pieces and 2 first beats"):
+        index.find([events], first_beats=[0, 0])
     nothing = index.find([events[:4], events], first_beats=[10**6, 0])
     assert (nothing[0].part, nothing[0].texture) == (None, None)
     assert nothing[1].texture == whole

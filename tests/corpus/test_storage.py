@@ -26,6 +26,11 @@ def test_splits_divide_a_corpus(corpus: Corpus) -> None:
             np.testing.assert_array_equal(events, by_name[piece.name])
 
 
+def test_a_slice_is_a_list_of_pieces(corpus: Corpus) -> None:
+    for found, place in zip(corpus[-2:], range(len(corpus) - 2, len(corpus)), strict=True):
+        np.testing.assert_array_equal(found, corpus[place])
+
+
 def test_notes_are_mapped_not_read(corpus: Corpus) -> None:
     assert isinstance(corpus.notes(0).base, np.memmap) or isinstance(corpus.notes(0), np.memmap)
     with pytest.raises(ValueError, match="read-only"):

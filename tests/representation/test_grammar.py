@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import muspy
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -58,6 +59,11 @@ def test_a_change_of_one_code_passes_just_where_the_definition_says(piece: Event
     row, field = data.draw(st.integers(0, len(piece) - 1)), data.draw(st.integers(0, 5))
     piece[row, field] = data.draw(st.one_of(st.integers(0, 5), st.integers(-1, PAPER.sizes[field] + 1)))
     assert is_valid(piece) == by_definition(piece)
+
+
+def test_what_are_no_events_at_all_is_told() -> None:
+    with pytest.raises(ValueError, match=r"this is a muspy\.Music; give mmt\.encode\(music\)"):
+        is_valid(muspy.Music())  # type: ignore[arg-type]
 
 
 @given(pieces(max_notes=6), st.data())

@@ -215,14 +215,14 @@ def test_one_line_for_what_is_wrong(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("network.dim=64", "its network has dim 32, the recipe's 64"),
-        ("network.heads=4", "its network has heads 2, the recipe's 4"),
-        ("network.layers=3", "its network has layers 2, the recipe's 3"),
-        ("network.positions=none", "its network has positions rotary, the recipe's none"),
+        ("network.dim=64", "it has dim 32, the recipe 64; .* or set network.dim=32"),
+        ("network.heads=4", "it has heads 2, the recipe 4"),
+        ("network.layers=3", "it has layers 2, the recipe 3"),
+        ("network.positions=none", "it has positions rotary, the recipe none"),
         ("network.output=chain", ""),
         ("network.output=mixed", ""),
         ("network.context=64", ""),
-        ("representation.beats=32", "its network has sizes"),
+        ("representation.beats=32", "it has beats .*, the recipe 32; .* or set representation.beats="),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_and_the_first_misfit_named(
@@ -265,7 +265,7 @@ def test_chained_heads_go_on_as_mixed_ones_and_not_the_other_way() -> None:
     codes = torch.randint(5, (2, 7, 6))
     for one, other in zip(ours(codes), theirs(codes), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
-    with pytest.raises(ValueError, match="its network has output mixed, the recipe's chain"):
+    with pytest.raises(ValueError, match="it has output mixed, the recipe chain"):
         fitting_weights(Checkpoint(ours, mixed.representation), "new", chain)
 
 

@@ -158,6 +158,11 @@ def test_what_cannot_be_is_refused_and_named(override: str, said: str) -> None:
         load_recipe("tiny", [override])
 
 
+def test_no_augmentation_is_none() -> None:
+    assert load_recipe("tiny", ["data.augmentation=null"]).data.augmentation.pitch_shift == (0, 0)
+    assert load_recipe("tiny", ["data.augmentation={}"]).data.augmentation.pitch_shift == (-5, 6)
+
+
 def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"no recipe is named 'mine'; there are default, .*tiny"):
         load_recipe("mine")

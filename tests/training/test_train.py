@@ -356,6 +356,16 @@ def test_what_cannot_begin_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_device_that_is_not_there_leaves_everything_as_it_was(run: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    files = sorted(path for path in (tmp_path / "run").rglob("*"))
+    for output, overwrite in (("run", True), ("new", False)):
+        with pytest.raises(ValueError, match="abacus"):
+            train(tiny("trainer.accelerator=abacus"), corpus, tmp_path / output, overwrite=overwrite)
+    assert sorted(path for path in (tmp_path / "run").rglob("*")) == files
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_run_is_overwritten_if_asked(run: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     train(tiny("trainer.max_steps=4"), corpus, tmp_path / "run", overwrite=True)
