@@ -70,7 +70,7 @@ def tunes(content: bytes) -> list[bytes]:
 def read_abc(path: Path) -> muspy.Music:
     """The first tune of a file: a track for each voice that plays, on the instrument that the file or its name says.
 
-    What abc2midi complains of, and lets go, is an `UnreadWarning`.
+    Other tunes are a `LeftOutWarning`; what abc2midi complains of, and lets go, is an `UnreadWarning`.
 
     Raises
     ------
@@ -85,6 +85,9 @@ def read_abc(path: Path) -> muspy.Music:
     voices = _voices(text)
     settings = "%%MIDI chordattack 0\n%%MIDI nobeataccents\n"
     music, lost = _played(text[: key.end()] + settings + _instruments(voices) + text[key.end() :])
+    if len(found) > 1:
+        message = f"{path} has {len(found):,} tunes, of which the first is read; a corpus takes them all"
+        warnings.warn(LeftOutWarning(message), stacklevel=2)
     if lost:
         more = f" (and {len(lost) - 1:,} complaints more)" if len(lost) > 1 else ""
         warnings.warn(UnreadWarning(f"{path}: something may be missing, abc2midi says: {lost[0]}{more}"), stacklevel=2)

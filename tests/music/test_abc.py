@@ -10,6 +10,7 @@ import pytest
 
 import mmt
 from mmt.music import abc
+from mmt.representation.notes import LeftOutWarning
 
 HEAD = "X:1\nT:Title\nM:4/4\nL:1/4\n"
 
@@ -94,7 +95,8 @@ def test_texts_of_all_machines(tmp_path: Path, encoding: str, line_end: str) -> 
     text = f"{HEAD}C:Müller\nK:C\nCDEF|\n\nX:2\nT:two\nK:C\nc|\n".replace("\n", line_end)
     (tmp_path / "tune.abc").write_bytes(text.encode(encoding))
     assert len(abc.tunes(text.encode(encoding))) == 2
-    music = mmt.read(tmp_path / "tune.abc")
+    with pytest.warns(LeftOutWarning, match=r"tune\.abc has 2 tunes, of which the first is read"):
+        music = mmt.read(tmp_path / "tune.abc")
     assert (music.metadata.title, music.metadata.creators) == ("Title", ["Müller"])
     assert [pitch for _, pitch, _ in notes(music)] == [60, 62, 64, 65]
 

@@ -13,6 +13,7 @@ import pytest
 
 import mmt.music
 from mmt.music import files
+from mmt.representation.notes import LeftOutWarning
 
 ABC = "X:1\nT:one\nM:4/4\nL:1/4\nK:G\nGABc|d4|\n\nX:2\nT:two\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
 
@@ -52,7 +53,8 @@ def test_numpy_numbers_are_written(tmp_path: Path) -> None:
 
 def test_the_first_tune_of_an_abc_file(tmp_path: Path) -> None:
     (tmp_path / "tunes.abc").write_text(ABC)
-    music = mmt.music.read(tmp_path / "tunes.abc")
+    with pytest.warns(LeftOutWarning, match="has 2 tunes, of which the first is read"):
+        music = mmt.music.read(tmp_path / "tunes.abc")
     assert [note.pitch for note in music.tracks[0].notes] == [67, 69, 71, 72, 74]
 
 
