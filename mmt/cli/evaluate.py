@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.n < 1:
         raise UsageError(f"-n is {chosen.n}; ask for at least 1 piece")
-    if chosen.seed < 0:
-        raise UsageError(f"--seed is {chosen.seed}; give a number from 0 up")
+    if not 0 <= chosen.seed < 2**63:
+        raise UsageError(f"--seed is {chosen.seed}; give a number from 0 to 2**63 - 1")
     from mmt.analysis.evaluation import REPORT, evaluate_models
     from mmt.analysis.sampling_modes import MODES
 

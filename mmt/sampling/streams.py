@@ -36,7 +36,7 @@ def streams_of(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
 
 
 def seed_of(seed: int) -> int:
-    """A seed, checked to be a whole number of at least 0."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed is {seed}; it must be a whole number of at least 0")
+    """A seed, checked to be a whole number from 0 to 2**63 - 1, which every generator takes."""
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed}; it must be a whole number from 0 to 2**63 - 1")
     return int(seed)

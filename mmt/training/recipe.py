@@ -181,8 +181,8 @@ class Recipe:
             raise ValueError(
                 "compat: authors knows no start_share, length_exponent or validation_windows; leave them out"
             )
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must be at least 0")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1")
         check_entries(self.sampling, list(signature(Filters.of).parameters), "sampling")
         try:
             Filters.of(**self.sampling)

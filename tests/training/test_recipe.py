@@ -136,6 +136,7 @@ def test_single_entries_are_changed() -> None:
         ("sampling.top_p=2", "sampling: top_p"),
         ("sampling.top_p=x", "sampling: top_p"),
         ("seed=-1", "seed is -1"),
+        (f"seed={2**63}", r"seed is 9223372036854775808; it must be from 0 to 2\*\*63 - 1"),
         ("seed=x", "seed is 'x'; expected int"),
         ("data.batch_size=0", "batch_size is 0"),
         ("data.validation_windows=0", "validation_windows is 0"),
