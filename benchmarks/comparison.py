@@ -1,11 +1,11 @@
-"""A new checkpoint beside the one that was shipped before: loss on pieces that neither has learned from, and what both write.
+"""A new checkpoint beside those that were shipped before: loss on pieces from which none has learned, and what all write.
 
-    python benchmarks/evaluation.py --checkpoint BEFORE --corpus data/NAME --work out/before -o out/before.md
+    python benchmarks/evaluation.py --checkpoint FOLDER --corpus data/NAME --work out/first -o out/first.md
     python benchmarks/evaluation.py --checkpoint NEW --corpus data/NAME -o benchmarks/evaluation.md
-    python benchmarks/comparison.py BEFORE NEW --corpus data/NAME --corpus-before data/OTHER \\
-        --evaluations out/before.md benchmarks/evaluation.md -o benchmarks/comparison.md
+    python benchmarks/comparison.py first=FOLDER shipped=NEW --corpus data/NAME --corpus-before data/OTHER \\
+        --evaluations out/first.md benchmarks/evaluation.md -o benchmarks/comparison.md
 
-`--corpus-before` is the same music with the splits by which the model before was trained.
+`--corpus-before` is the same music with the splits by which the first was trained.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mmt.model.checkpoint import read_checkpoint
 from mmt.representation.codes import FIELDS
 from mmt.training.loss import Losses, losses
 
-PAGE = """# The shipped model and the one before
+PAGE = """# The shipped model and those before
 
-Nats a note on the {pieces} validation pieces ({notes:,} notes) from which neither has learned, nor from another movement of their
+Nats a note on the {pieces} validation pieces ({notes:,} notes) from which none has learned, nor from another movement of their
 works; without masks, on windows of the context:
 
 {losses}
 
 What they write ({modes}), the first 64 beats, as in the evaluation. Prompts are of all
-validation pieces, of some of which the model before had learned:
+validation pieces, of some of which the first had learned:
 
 {rows}
 """
@@ -68,10 +68,10 @@ def table(rows: list[list[str]]) -> str:
 def main() -> None:
     """Compare, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", nargs=2, type=Path)
+    parser.add_argument("checkpoints", nargs="+", metavar="NAME=FOLDER")
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--corpus-before", type=Path, required=True)
-    parser.add_argument("--evaluations", nargs=2, type=Path, required=True)
+    parser.add_argument("--evaluations", nargs="+", type=Path, required=True, help="of each, in this order")
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
     names = [
@@ -80,17 +80,22 @@ def main() -> None:
     ]
     unseen = Corpus(chosen.corpus, split="valid", exclude=tuple(names[0] - names[1]))
     lines = [["model", "parameters", "loss", *FIELDS]]
-    for name, checkpoint in zip(("before", "shipped"), chosen.checkpoints, strict=True):
-        size, found = loss_of(checkpoint, unseen)
+    models = dict(named.split("=", 1) for named in chosen.checkpoints)
+    for name, checkpoint in models.items():
+        size, found = loss_of(Path(checkpoint), unseen)
         lines.append([name, f"{size:,}", f"**{found.per_note:.3f}**", *(f"{loss:.3f}" for loss in found.per_field)])
-    before, new = (rows_of(file, name) for file, name in zip(chosen.evaluations, ("before", "shipped"), strict=True))
-    written = new + [row for row in before[1:] if row[1]]
+    head, *rows = rows_of(chosen.evaluations[-1], list(models)[-1])
+    real = [row for row in rows if not row[1]]
+    every = [
+        row for name, file in zip(models, chosen.evaluations, strict=True) for row in rows_of(file, name)[1:] if row[1]
+    ]
+    modes = list(dict.fromkeys(row[1] for row in rows if row[1]))
     page = PAGE.format(
         pieces=len(unseen),
         notes=int(found.notes),
         losses=table(lines),
-        modes=", ".join(dict.fromkeys(row[1] for row in written[1:] if row[1])),
-        rows=table([written[0], *sorted(written[1:], key=lambda row: row[1])]),
+        modes=", ".join(modes),
+        rows=table([head, *real, *sorted(every, key=lambda row: modes.index(row[1]))]),
     )
     chosen.output.write_text(page, encoding="utf-8")
     print(page)

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import mmt
 import mmt.analysis.originality
@@ -23,7 +24,7 @@ PAGE = """# Evaluation of the shipped model
 on after 16 beats and whose 16-beat prompt is at most half as long); {pieces} real pieces. Means and 95 % intervals over pieces;
 in brackets the number of pieces with a value, where it is not all. Pieces of a continuation are measured with their prompts.
 "Corrected" groove consistency does without the empty measure that muspy counts where a piece ends on a bar line. Whether a
-piece ends by itself and is valid is asked of the whole piece. The speed is that of this run, on two cores.
+piece ends by itself and is valid is asked of the whole piece. The speed is that of this run (threads: {threads}).
 
 {table}
 
@@ -61,6 +62,7 @@ def main() -> None:
     )  # fmt: skip
     (name,) = found.likelihoods
     page = PAGE.format(
+        threads=torch.get_num_threads(),
         **found.settings | {"corpus": chosen.corpus, "stride": chosen.stride},
         table=found.table(),
         likelihood=found.likelihoods[name],

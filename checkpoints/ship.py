@@ -83,7 +83,7 @@ The full notices are in `LICENSES.md` beside this card. The model itself is give
 
 ## Known weaknesses
 
-- It is small and was trained for two hours on two CPU cores. It keeps a texture and a key for some bars; it has no plan of a
+- It is small and was trained for four hours on two CPU cores. It keeps a texture and a key for some bars; it has no plan of a
   whole piece, and long pieces wander or fall into repetition.
 - Three quarters of its music has voices, nearly all of it is European, from the 17th to the 19th century, with some synthetic
   rock. Rare instruments sound like guesses.
