@@ -128,14 +128,13 @@ def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
 
 def _open_authors_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
     found = read_authors_folder(folder)
+    said = [str(found.report)] if found.report.dropped.total() else []
     if found.skipped:
         name, reason = next(iter(found.skipped.items()))
         total = len(found.skipped) + len(found.pieces)
-        warnings.warn(
-            f"{folder}: {len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}",
-            LeftOutWarning,
-            stacklevel=3,
-        )
+        said.insert(0, f"{len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}")
+    if said:
+        warnings.warn(f"{folder}: {'; '.join(said)}", LeftOutWarning, stacklevel=3)
     ends = np.cumsum([len(piece.notes) for piece in found.pieces])
     rows = [
         Piece(

@@ -45,6 +45,10 @@ def folder(tmp_path: Path) -> Path:
     return notes.parent
 
 
+messy = pytest.mark.filterwarnings("ignore::mmt.representation.notes.LeftOutWarning")
+
+
+@messy
 def test_their_folder_is_a_corpus(folder: Path) -> None:
     corpus = Corpus(folder)
     assert [(piece.name, piece.split) for piece in corpus.pieces] == [
@@ -58,6 +62,7 @@ def test_their_folder_is_a_corpus(folder: Path) -> None:
         Corpus(folder, split="test")
 
 
+@messy
 def test_a_length_of_nothing_becomes_one_step(folder: Path) -> None:
     rows = np.load(folder / "notes" / "three.npy")
     rows[:, 3] = 0
@@ -65,11 +70,18 @@ def test_a_length_of_nothing_becomes_one_step(folder: Path) -> None:
     assert (Corpus(folder, split="valid").notes(0)["duration"] == 1).all()
 
 
+@messy
 def test_the_resolution_is_that_of_their_encoding(folder: Path) -> None:
     (folder / "notes" / "encoding.json").write_text('{"resolution": 24}')
     corpus = Corpus(folder)
     assert corpus.representation == mmt.Representation.slides()
     assert np.array_equal(corpus.notes(0)["position"], table_of(TINY[0])["position"])
+
+
+def test_notes_that_are_left_out_are_told(folder: Path) -> None:
+    said = "3,124 of 3,132 notes kept; left out: 5 notes of programs without an instrument, 3 doubled notes"
+    with pytest.warns(LeftOutWarning, match=f"processed: {said}"):
+        Corpus(folder)
 
 
 def test_what_is_missing_or_broken_is_told_and_the_rest_goes_on(folder: Path) -> None:
