@@ -15,6 +15,7 @@ import warnings
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,9 @@ _IN_MUSIC = re.compile(
     |[.~HLMPTuv](?=[\^_=]*[A-Ga-g[({])""",
     re.VERBOSE,
 )
+# A chord of notes that have lengths, and its own: they multiply. Of these, a note and its length.
+_CHORD = re.compile(r"""\[([^]:|!"]*[A-Ga-g][,']*[\d/][^]:|!"]*)\]([\d/]+)""")
+_NOTE = re.compile(r"([A-Ga-gz][,']*)(\d*/*\d*)")
 _ERROR = re.compile(r"^Error in line-char \d+-\d+ : *(.*)", re.MULTILINE)
 _SECONDS = 30.0
 # abc2midi lets every note begin a tick late.
@@ -108,7 +112,7 @@ def read_abc(path: Path) -> muspy.Music:
 
 
 def _as_written(line: str) -> str:
-    """A line without ornaments, and every octave in the form that abc2midi knows.
+    """A line without ornaments, every octave in the form that abc2midi knows, and no chord with lengths inside and behind it.
 
     It does not learn of a rhythm either: it would let hornpipes swing.
     """
@@ -116,7 +120,7 @@ def _as_written(line: str) -> str:
         return "%"
     if re.match(r"[A-Za-z+]:|%", line):
         return line
-    return _IN_MUSIC.sub(
+    plain = _IN_MUSIC.sub(
         lambda found: (
             found["kept"]
             or (found["high"] and found["high"].lower() + found["up"][1:])
@@ -125,6 +129,15 @@ def _as_written(line: str) -> str:
         ),
         line,
     )
+    return _CHORD.sub(
+        lambda chord: f"[{_NOTE.sub(lambda note: f'{note[1]}{_length(note[2]) * _length(chord[2])}', chord[1])}]", plain
+    )
+
+
+def _length(written: str) -> Fraction:
+    """`3`, `3/2`, `/`, `//` or nothing as the number that it stands for."""
+    over, _, under = written.partition("/")
+    return Fraction(int(over or 1), int(under.strip("/") or 2 ** written.count("/")) or 1)
 
 
 @dataclass

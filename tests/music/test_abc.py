@@ -64,6 +64,16 @@ def test_times_are_exact(tmp_path: Path) -> None:
     assert (music.metadata.title, music.metadata.source_format) == ("Title", "abc")
 
 
+@pytest.mark.parametrize(
+    ("chord", "beats"),
+    [("[C2E2]3", 6), ("[CE]3", 3), ("[C/E/]3", 1.5), ("[C,//E//]/", 0.125), ("[C3/2E3/2]2/3", 1), ("[C2E2]", 2)],
+)
+def test_a_chords_length_multiplies_those_in_it(tmp_path: Path, chord: str, beats: float) -> None:
+    *both, after = notes(read(tmp_path, HEAD + f"K:C\n{chord} c|\n"))
+    assert [(beat, length) for beat, _, length in both] == [(0, beats)] * 2
+    assert after == (beats, 72, 1)
+
+
 def test_a_hornpipe_is_as_long_as_it_is_written(tmp_path: Path) -> None:
     for name in ("hornpipe", "reel"):
         music = read(tmp_path, f"X:1\nR:{name}\nM:4/4\nL:1/8\nK:C\nCDE>F|\n")
