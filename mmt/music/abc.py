@@ -45,7 +45,7 @@ _IN_MUSIC = re.compile(
     re.VERBOSE,
 )
 # A chord of notes that have lengths, and its own: they multiply. Of these, a note and its length.
-_CHORD = re.compile(r"""\[([^]:|!"]*[A-Ga-g][,']*[\d/][^]:|!"]*)\]([\d/]+)""")
+_CHORD = re.compile(r"""\[([^][:|!"]*[A-Ga-g][,']*[\d/][^][:|!"]*)\](\d+/*\d*|/+\d*)""")
 _NOTE = re.compile(r"([A-Ga-gz][,']*)(\d*/*\d*)")
 _ERROR = re.compile(r"^Error in line-char \d+-\d+ : *(.*)", re.MULTILINE)
 _SECONDS = 30.0

@@ -74,6 +74,13 @@ def test_a_chords_length_multiplies_those_in_it(tmp_path: Path, chord: str, beat
     assert after == (beats, 72, 1)
 
 
+def test_an_ending_is_no_chord(tmp_path: Path) -> None:
+    music = read(tmp_path, HEAD + "K:C\n|:C4|[1 D2 [CE]2:|[2 F3 z/ [CE]/|]\n")
+    assert [(pitch, beats) for _, pitch, beats in notes(music)] == [
+        (60, 4), (62, 2), (60, 2), (64, 2), (60, 4), (65, 3), (60, 0.5), (64, 0.5),
+    ]  # fmt: skip
+
+
 def test_a_hornpipe_is_as_long_as_it_is_written(tmp_path: Path) -> None:
     for name in ("hornpipe", "reel"):
         music = read(tmp_path, f"X:1\nR:{name}\nM:4/4\nL:1/8\nK:C\nCDE>F|\n")
