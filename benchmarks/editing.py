@@ -1,8 +1,9 @@
 """Measure the editing modes with the shipped model, and write editing.md beside this file.
 
-    python benchmarks/editing.py FILE...
+    python benchmarks/editing.py --corpus data/NAME
 
-Of each file the first 24 beats of its (two to seven) instruments are edited. What is measured is how likely to the
+Pieces of the test split are drawn at random; of those with two to seven instruments, and not too many notes, the first 24
+beats are edited. What is measured is how likely to the
 model, in nats, the edited fields are, or what was held around them; beside the piece itself, and what chance would
 write. The model judges itself, so the figures say that an edit fits in as the model hears it, not that it is good music.
 """
@@ -10,6 +11,7 @@ write. The model judges itself, so the figures say that an edit fits in as the m
 from __future__ import annotations
 
 import argparse
+import random
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -119,8 +121,8 @@ MODES: tuple[Callable[[Model, Events, Rows, np.random.Generator], None], ...] = 
 )
 
 
-def piece_of(file: str) -> Events | None:
-    events = mmt.encode(mmt.read(file))
+def beginning_of(events: Events) -> Events | None:
+    """The first beats of a piece, if they are of use."""
     if events[:, BEAT].max() < BEATS:
         return None
     notes = notes_of(mmt.prompt.beats(events, BEATS))
@@ -132,14 +134,20 @@ def piece_of(file: str) -> Events | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+")
-    files = parser.parse_args().files
-    model, pieces = mmt.load_model(), [piece for file in files if (piece := piece_of(file)) is not None]
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("-n", type=int, default=40, help="pieces to draw")
+    chosen = parser.parse_args()
+    corpus = mmt.Corpus(chosen.corpus, split="test")
+    places = list(range(len(corpus)))
+    random.Random(0).shuffle(places)
+    drawn = [corpus[place] for place in places[: chosen.n]]
+    model, pieces = mmt.load_model(), [piece for one in drawn if (piece := beginning_of(one)) is not None]
     lines = [
         "# Editing modes",
         "",
-        f"{len(pieces)} pieces, their first {BEATS} beats, seed 0; the shipped model and its sampling defaults. Means and "
-        "95 % intervals over pieces.",
+        f"{len(pieces)} pieces, their first {BEATS} beats, seed 0: those of {len(drawn)} of the test split that have two to "
+        "seven instruments and at most 400 notes there; the shipped model and its sampling defaults. Means and 95 % intervals "
+        "over pieces.",
     ]
     for mode in MODES:
         rows: Rows = defaultdict(list)
