@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 # Of an error that nobody foresaw, so many characters are shown.
 _LONGEST = 400
@@ -23,7 +24,13 @@ class UsageError(Exception):
 
 def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser whose help shows every default."""
-    return argparse.ArgumentParser(prog=name, description=description, epilog=epilog, formatter_class=_HelpFormatter)
+    return _Parser(prog=name, description=description, epilog=epilog, formatter_class=_HelpFormatter)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # The usage that argparse would put before it has dozens of lines, and hides what is wrong.
+        self.exit(2, f"{self.prog}: error: {message}; {self.prog} --help says what there is\n")
 
 
 def add_habits(arguments: argparse.ArgumentParser) -> None:

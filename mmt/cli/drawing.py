@@ -96,7 +96,10 @@ def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float
 
 def _seeds(text: str) -> int | list[int]:
     """`3` or `1,2,3`."""
-    numbers = [int(part) for part in text.split(",")]
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, nor several with commas") from None
     return numbers if len(numbers) > 1 else numbers[0]
 
 

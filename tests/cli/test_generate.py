@@ -330,10 +330,15 @@ def test_debug_shows_where(checkpoint: Path, tmp_path: Path) -> None:
         generate(checkpoint, "-o", tmp_path / "a.mid", "--instruments", "violni", "--debug")
 
 
-def test_wrong_flag_is_wrong_usage() -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(["--no-such-flag"], "unrecognized arguments: --no-such-flag"), (["--seed", "1,x"], "'1,x' is no whole number")],
+)
+def test_wrong_flag_is_wrong_usage(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["--no-such-flag"])
+        main(given)
     assert stop.value.code == 2
+    assert said in error_of(capsys)
 
 
 def test_help_needs_nothing_heavy() -> None:
