@@ -5,7 +5,7 @@ one process, so that the ratios hold where the times do not. Three ways to the s
 prefix anew for each event, attention as explicit matrices, each field drawn by itself in Python), our network over the whole
 prefix, and `generate`. The first two take minutes a piece, so they are timed at several lengths and summed up between those by
 straight lines. The limits: bytes of weights and of cached keys and values, over the bandwidth at which memory is summed up
-here; floating-point operations, over the rate of the faster of two matrix products. Needs a machine with nothing else to do.
+here; floating-point operations, over the rate of a product of two large matrices. Needs a machine with nothing else to do.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from torch import Tensor, nn
 import mmt
 from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.model.config import Heads
+from mmt.model.kernels import Map
+from mmt.model.kernels import linear as apply_map
 from mmt.model.network import Network
-from mmt.model.packing import NarrowLinear, PackedLinear, pack
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
@@ -114,10 +115,9 @@ def bandwidth() -> float:
 
 
 def arithmetic() -> float:
-    """Floating-point operations a second: a plain product of matrices, or one of oneDNN's, whichever is faster."""
+    """Floating-point operations a second."""
     linear, rows = nn.Linear(1024, 1024, bias=False), torch.randn(1024, 1024)
-    packed = PackedLinear(linear)
-    return 2 * 1024**3 / min(best(lambda: linear(rows), 20), best(lambda: packed(rows), 20))
+    return 2 * 1024**3 / best(lambda: linear(rows), 20)
 
 
 def limit(network: Network, batch: int, events: int) -> tuple[float, str]:
@@ -170,46 +170,54 @@ def by_heads(events: int = 512) -> list[str]:
 def linear_maps() -> list[str]:
     """A block's largest map, 20 of them so that they do not fit into a core's own memory: ms for 1, 2 and 32 rows."""
     maps = [nn.Linear(512, 2048).requires_grad_(False) for _ in range(20)]
-    narrow = [linear.weight.bfloat16() for linear in maps]
-    ops = torch.ops.mkldnn
-    kinds: dict[str, tuple[torch.dtype, list[Callable[[Tensor], Tensor]]]] = {
-        "float32, as they are": (torch.float32, list(maps)),
-        "float32, packed (what `generate` does)": (torch.float32, [PackedLinear(linear) for linear in maps]),
-        "bfloat16, packed": (torch.bfloat16, [_half(ops._reorder_linear_weight(weight, 64)) for weight in narrow]),
-        'int8 (what `generate` does with `weights="int8"`)': (torch.float32, [NarrowLinear(linear) for linear in maps]),
+    kinds: dict[str, list[Callable[[Tensor], object]]] = {
+        "float32, as PyTorch has it": list(maps),
+        "bfloat16, as PyTorch has it": [_half(linear) for linear in maps],
+        "float32, as `generate` has it": [_ours(linear) for linear in maps],
+        'int8, as `generate` has it with `weights="int8"`': [_ours(linear, narrow=True) for linear in maps],
     }
     lines = []
-    for name, (dtype, kind) in kinds.items():
+    for name, kind in kinds.items():
         cells = []
         for rows in (1, 2, 32):
-            inputs = torch.randn(rows, 512).to(dtype)
+            inputs = torch.randn(rows, 512)
             cells.append(f"{1000 * best(lambda kind=kind, inputs=inputs: [one(inputs) for one in kind], 20):.2f}")  # type: ignore[misc]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
-def _half(packed: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda rows: torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
+def _half(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
+    weight = linear.weight.bfloat16()
+    return lambda rows: F.linear(rows.bfloat16(), weight)
+
+
+def _ours(linear: nn.Linear, *, narrow: bool = False) -> Callable[[Tensor], object]:
+    of = Map.of(linear.weight, linear.bias, narrow=narrow)
+    return lambda rows: apply_map(rows.numpy(), of)
 
 
 def narrow_losses(corpus: Path, windows: int) -> list[str]:
-    """The validation loss of the shipped model, through the very maps that `generate` uses: weights and what they multiply
-    are rounded. Whole windows at once; a row is the same alone, so event by event would give the same."""
+    """The validation loss of the shipped model with its weights, and with those that int8 leaves of the blocks' maps."""
     model = mmt.load_model()
     limits = Limits(model.network.config.context, model.representation.beats)
     batches = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=4, windows=windows)
 
-    def loss(network: nn.Module) -> float:
+    def loss() -> float:
         with torch.inference_mode():
             parts = [
-                losses(network(codes[:, :-1], targets=codes[:, 1:]), codes, batch.lengths)
+                losses(model.network(codes[:, :-1], targets=codes[:, 1:]), codes, batch.lengths)
                 for batch in (batches[i] for i in range(len(batches)))
                 for codes in [batch.codes]
             ]
         return float(sum(part.nats.sum() for part in parts) / sum(part.notes for part in parts))
 
-    plain = loss(pack(model.network))
-    small = loss(pack(model.to("cpu", weights="int8").network))
+    plain = loss()
+    for module in model.network.blocks.modules():
+        if isinstance(module, nn.Linear):
+            of = Map.of(module.weight, narrow=True)
+            rounded = of.weight.transpose(0, 2, 1).reshape(-1, module.in_features)[: module.out_features]
+            module.weight.data = torch.from_numpy(rounded * of.scale[:, None])
+    small = loss()
     return [f"| float32 | {plain:.4f} | |", f"| int8 | {small:.4f} | {small - plain:+.4f} ({small / plain - 1:+.2%}) |"]
 
 

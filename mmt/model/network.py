@@ -254,19 +254,30 @@ Rotation = tuple[Tensor, Tensor]
 def _rotation(places: Tensor, codes: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation | None:
     if config.positions not in ("rotary", "time"):
         return None
-    turning = config.rotary_dims or config.head_dim
+    by_place, by_beat = (turns.to(places.device) for turns in turns_of(config))
+    angles = places[..., None].float() * by_place
     if config.positions == "time":
-        turning //= 2
-    half = torch.arange(0, turning, 2, device=places.device, dtype=torch.float32)
-    angles = places[..., None].float() * _ROTARY_BASE ** (-half / turning)
-    if config.positions == "time":
-        octaves = half / 2 * max(1.0, _OCTAVES / max(turning // 2 - 1, 1))
-        by_time = _onsets(codes, config)[..., None] * (2 * math.pi / _SHORTEST_PERIOD) * 2.0**-octaves
+        by_time = _onsets(codes, config)[..., None] * by_beat
         angles = torch.cat([angles.expand_as(by_time), by_time], dim=-1)
     angles = torch.cat([angles, angles], dim=-1)
     if angles.dim() == 3:
         angles = angles[:, None]  # for each head
     return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def turns_of(config: NetworkConfig) -> tuple[Tensor, Tensor]:
+    """How far pairs of dimensions turn, in radians: the first from one event to the next, the others with every beat."""
+    if config.positions not in ("rotary", "time"):
+        return torch.empty(0), torch.empty(0)
+    turning = config.rotary_dims or config.head_dim
+    if config.positions == "time":
+        turning //= 2
+    half = torch.arange(0, turning, 2, dtype=torch.float32)
+    by_place = _ROTARY_BASE ** (-half / turning)
+    if config.positions == "rotary":
+        return by_place, torch.empty(0)
+    octaves = half / 2 * max(1.0, _OCTAVES / max(turning // 2 - 1, 1))
+    return by_place, (2 * math.pi / _SHORTEST_PERIOD) * 2.0**-octaves
 
 
 def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:

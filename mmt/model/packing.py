@@ -1,38 +1,44 @@
 """A network laid out for decoding on a CPU, where each event is a few rows through all of the weights.
 
-oneDNN reads weights in blocks at the speed of the memory, and adds up each row in one order whatever the batch, so that a
-piece is the same, to the last bit, alone and among many. So it is with int8 weights too, which are a quarter of the bytes:
-each row is quantised by a range of its own. Shapes as in `mmt.model.network`.
+Its blocks and heads are the compiled ones of `mmt.model.kernels`, so that a piece is the same, to the last bit, alone and among
+many. So it is with int8 weights too, which are a quarter of the bytes. Shapes as in `mmt.model.network`.
 """
 
 from __future__ import annotations
 
-import warnings
+from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmt.model.cache import Cache
 from mmt.model.dropout import Dropout
 from mmt.model.heads import ChainHeads, IndependentHeads
-from mmt.model.network import Attention, Block, FeedForward, Network, Rotation
+from mmt.model.kernels import (
+    Array,
+    BlockWeights,
+    Embedding,
+    Map,
+    Norm,
+    embed,
+    linear,
+    normalise,
+    take_threads,
+    through_block,
+    with_known,
+)
+from mmt.model.network import Attention, Block, FeedForward, Network, Rotation, turns_of
 from mmt.model.sharing import share
-
-# The number of rows that the blocks are made for; any number of rows may be multiplied.
-_ROWS = 64
-# Codes of what is multiplied with int8 weights, so many on either side of zero. A processor without VNNI adds two products
-# in sixteen bits, which hold them exactly if one factor has seven.
-_LEVELS = 127 if getattr(torch.cpu, "_is_vnni_supported", bool)() else 63
-# The least range of a row: one of zeros has none.
-_LEAST = 1e-30
+from mmt.representation.codes import POSITION
 
 
 def pack(network: Network) -> Network:
-    """A network that computes the same and shares the weights, but has its linear maps packed where that is faster.
+    """A network that computes the same and shares the weights, but takes one event of each piece faster.
 
-    For inference alone, and for as long as the weights stay as they are: the packed ones are copies. Where the network is to
-    decode with int8, those in the blocks are rounded; norms, embeddings and heads are not.
+    For inference alone, and for as long as the weights stay as they are: those that are read for each event are copies. Where
+    the network is to decode with int8, those of the blocks are rounded; norms, embeddings and heads are not.
 
     Raises
     ------
@@ -46,107 +52,97 @@ def pack(network: Network) -> Network:
     >>> pack(network).norm.weight is network.norm.weight
     True
     """
-    narrow = network.decodes_with == "int8"
+    weights, narrow = next(network.parameters()), network.decodes_with == "int8"
     if narrow:
-        check_int8(next(network.parameters()))
-    if not _is_packable(next(network.parameters())):
+        check_int8(weights)
+    if weights.device.type != "cpu" or weights.dtype != torch.float32:
         return network
+    take_threads()
     packed = share(network)
+    if type(network) is Network:
+        packed.__class__ = PackedNetwork
     # Whatever somebody looks into or changes (hooks), or has put in, stays what it is.
     kind: Any = {IndependentHeads: PackedHeads, ChainHeads: PackedChain}.get(type(packed.heads))
     if kind is not None and _is_plain(packed.heads):
         packed.heads = kind(packed.heads)
-    if narrow:
-        _replace_maps(packed.blocks, NarrowLinear)
-    _replace_maps(packed, PackedLinear)
     for layer, block in enumerate(packed.blocks):
         if _is_plain(block):
-            packed.blocks[layer] = PackedBlock(block)  # type: ignore[arg-type]
+            packed.blocks[layer] = PackedBlock(block, narrow=narrow)  # type: ignore[arg-type]
     return packed
 
 
-class PackedLinear(nn.Module):
-    """A linear map with its weights in oneDNN's blocks."""
+class PackedNetwork(Network):
+    """A network that takes one new event of each piece without PyTorch, where all of it is as we made it."""
 
-    # One row alone would take another road through oneDNN, and be added up in another order.
-    least_rows = 2
+    def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
+        """The residual stream after the last norm, as `Network.hidden` has it."""
+        alone = codes.dim() == 3 and codes.shape[1] == 1 and mask is None
+        if (
+            cache is None
+            or not alone
+            or cache.length >= min(self.config.context, cache.capacity)
+            or not self._is_packed
+        ):
+            return super().hidden(codes, mask, cache=cache)
+        seen, keys, values = np.array(cache.lengths), cache.keys.numpy(), cache.values.numpy()
+        rows, rotation = embed(codes[:, 0].numpy(), seen, self._embedding)
+        for layer, block in enumerate(self.blocks):
+            rows = block.step(rows, keys[layer], values[layer], seen, rotation)  # type: ignore[operator]
+        cache.advance(1)
+        return torch.from_numpy(normalise(rows, self._norm))[:, None]
 
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.bias = linear.bias
-        self.weight = _packed(linear.weight.detach())
+    @cached_property
+    def _is_packed(self) -> bool:
+        rest = (self.embeddings, self.positions, self.dropout, self.norm)
+        packed = all(isinstance(block, PackedBlock) for block in self.blocks)
+        return packed and all(part is None or _is_plain(part) for part in rest)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        return self.of_rows(_at_least(self.least_rows, rows))[: len(rows)].view(*inputs.shape[:-1], -1)
+    @cached_property
+    def _embedding(self) -> Embedding:
+        return Embedding.of(self.embeddings, self.positions, turns_of(self.config), self.config.sizes[POSITION] - 1)
 
-    def of_rows(self, rows: Tensor, *, gelu: bool = False, added: Tensor | None = None) -> Tensor:
-        """The map of two rows or more, behind it the GELU, or something added."""
-        if added is not None:
-            return torch.ops.mkldnn._linear_pointwise.binary(rows, added, self.weight, self.bias, "add")  # type: ignore[no-any-return]
-        after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
-        return torch.ops.mkldnn._linear_pointwise.default(rows, self.weight, self.bias, *after)  # type: ignore[no-any-return]
-
-
-class NarrowLinear(nn.Module):
-    """A linear map with int8 weights, each row of them in a range of its own, as is each row that it maps.
-
-    A row does not feel its neighbours: its range is its own, and integers add up exactly in any order.
-    """
-
-    least_rows = 1
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.bias = linear.bias if linear.bias is not None else torch.zeros(linear.out_features)
-        self.weight = _narrowed(linear.weight.detach())
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.of_rows(inputs.reshape(-1, inputs.shape[-1])).view(*inputs.shape[:-1], -1)
-
-    def of_rows(self, rows: Tensor, *, gelu: bool = False, added: Tensor | None = None) -> Tensor:
-        """The map of rows, behind it the GELU, or something added."""
-        most = rows.abs().amax(1, keepdim=True).clamp_min_(_LEAST)
-        products = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default(
-            rows / most, 1 / _LEVELS, _LEVELS + 1, self.weight
-        )
-        mapped = torch.addcmul(self.bias, products, most)
-        if added is not None:
-            return mapped.add_(added)
-        return nn.functional.gelu(mapped) if gelu else mapped
+    @cached_property
+    def _norm(self) -> Norm:
+        return Norm.of(self.norm)
 
 
 class PackedBlock(nn.Module):
-    """A block that takes one new event of each piece in a few steps, and everything else as it always was."""
+    """A block that takes one new event of each piece in a single step, and everything else as it always was."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, *, narrow: bool = False) -> None:
         super().__init__()
         self.block = block
-        # Packed by now, which a type checker cannot know.
-        self.queries_keys_values = cast(PackedLinear | NarrowLinear, block.attention.queries_keys_values)
-        self.out = cast(PackedLinear | NarrowLinear, block.attention.out)
-        self.expand = cast(PackedLinear | NarrowLinear, block.feed_forward.expand)
-        self.contract = cast(PackedLinear | NarrowLinear, block.feed_forward.contract)
-        self.least_rows = self.out.least_rows
+        attention, forward = block.attention, block.feed_forward
+
+        def of(linear: nn.Linear) -> Map:
+            return Map.of(linear.weight, linear.bias, narrow=narrow)
+
+        self.weights = BlockWeights(
+            Norm.of(block.attention_norm),
+            of(attention.queries_keys_values),
+            Norm.of(attention.query_norm),
+            Norm.of(attention.key_norm),
+            of(attention.out),
+            Norm.of(block.feed_forward_norm),
+            of(forward.expand),
+            of(forward.contract),
+        )
+        self.turned = attention.rotary_values
 
     def forward(
         self, stream: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
     ) -> Tensor:
         if cache is None or stream.shape[1] > 1:
             return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
-        return self._one_event(stream[:, 0], rotation, cache, layer)[:, None]
+        still = np.zeros((1, 0), np.float32)
+        turning = [part.reshape(-1, part.shape[-1]).numpy() for part in rotation] if rotation else [still, still]
+        keys, values = cache.keys[layer].numpy(), cache.values[layer].numpy()
+        rows = self.step(_rows(stream), keys, values, np.array(cache.lengths), (turning[0], turning[1]))
+        return torch.from_numpy(rows)[:, None]
 
-    def _one_event(self, rows: Tensor, rotation: Rotation | None, cache: Cache, layer: int) -> Tensor:
-        """What (batch, dim) becomes, each map with what follows it in one step."""
-        attention, batch = self.block.attention, len(rows)
-        rows = _at_least(self.least_rows, rows)
-        split = self.queries_keys_values.of_rows(_norm(self.block.attention_norm, rows))[:batch]
-        queries, keys, values = split.view(batch, 3, attention.heads, 1, attention.head_dim).unbind(1)
-        placed = attention.placed(queries, keys, values, rotation)
-        attended = cache.attend(layer, *placed).view(batch, -1)
-        rows = self.out.of_rows(_at_least(self.least_rows, attended), added=rows)
-        expanded = self.expand.of_rows(_norm(self.block.feed_forward_norm, rows), gelu=True)
-        return self.contract.of_rows(expanded, added=rows)[:batch]
+    def step(self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]) -> Array:
+        """What (batch, dim) becomes, see `mmt.model.kernels.through_block`."""
+        return through_block(rows, self.weights, keys, values, seen, rotation, self.turned)
 
 
 class PackedHeads(nn.Module):
@@ -158,13 +154,14 @@ class PackedHeads(nn.Module):
         super().__init__()
         fields = cast("list[nn.Linear]", list(heads.fields))
         self.sizes = [field.out_features for field in fields]
-        self.whole = _linear([field.weight for field in fields], [field.bias for field in fields])
+        self.whole = _whole([field.weight for field in fields], [field.bias for field in fields])
         self._of, self._logits = torch.empty(0), list[Tensor]()
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
         """The logits of all six fields."""
         if self._of is not hidden:
-            self._of, self._logits = hidden, list(self.whole(hidden).split(self.sizes, dim=-1))
+            logits = torch.from_numpy(linear(_rows(hidden), self.whole)).view(*hidden.shape[:-1], -1)
+            self._of, self._logits = hidden, list(torch.split(logits, self.sizes, dim=-1))
         return self._logits
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
@@ -183,68 +180,53 @@ class PackedChain(nn.Module):
         super().__init__()
         fields, mixes = cast("list[nn.Linear]", list(heads.fields)), cast("list[nn.Linear]", list(heads.mix))
         self.sizes = [field.out_features for field in fields]
-        self.state = heads.state
+        self.state = None if isinstance(heads.state, nn.Identity) else _whole([heads.state.weight])
         biases = [fields[0].bias, *(field(mix.bias) for field, mix in zip(fields[1:], mixes, strict=True))]
-        self.alone = _linear([field.weight for field in fields], biases)
-        self.of_known = nn.ModuleList(
-            _linear([field.weight @ mix.weight]) for field, mix in zip(fields[1:], mixes, strict=True)
-        )
-        self.known = torch.cat([cast(Tensor, table.weight) for table in heads.known]).detach()
-        sizes = torch.tensor(self.sizes[:-1], device=self.known.device)
-        self.first = sizes.cumsum(0) - sizes
-        self._of = self._state = torch.empty(0)
-        self._alone = list[Tensor]()
+        self.alone = _whole([field.weight for field in fields], biases)
+        self.of_known = tuple(_whole([field.weight @ mix.weight]) for field, mix in zip(fields[1:], mixes, strict=True))
+        self.known = np.concatenate([cast(Tensor, table.weight).detach().numpy() for table in heads.known])
+        self.ends = np.cumsum([0, *self.sizes])
+        self._of = torch.empty(0)
+        self._state = self._alone = np.empty(0)
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
         """The logits of all six fields, as the heads have them."""
         self._project(hidden)
-        earlier = (events[..., :-1] + self.first).movedim(-1, 0)
-        known = nn.functional.gelu(torch.embedding(self.known, earlier).cumsum(0).add_(self._state))
-        by_known = (of_one(one) for of_one, one in zip(self.of_known, known, strict=True))
-        return [self._alone[0], *(alone + more for alone, more in zip(self._alone[1:], by_known, strict=True))]
+        logits = torch.from_numpy(self._with_known(events, 1, len(self.sizes)))
+        return list(torch.split(logits.view(*hidden.shape[:-1], -1), self.sizes, dim=-1))
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
         """The logits of one field, given the earlier ones of `events`."""
         self._project(hidden)
-        if index == 0:
-            return self._alone[0]
-        known = torch.embedding(self.known, events[..., :index] + self.first[:index]).sum(-2).add_(self._state)
-        return self._alone[index] + self.of_known[index - 1](nn.functional.gelu(known))  # type: ignore[no-any-return]
+        logits = self._alone if index == 0 else self._with_known(events, index, index + 1)
+        one = logits[:, self.ends[index] : self.ends[index + 1]]
+        return torch.from_numpy(one).view(*hidden.shape[:-1], -1)
 
     def _project(self, hidden: Tensor) -> None:
         if self._of is not hidden:
-            self._of, self._state = hidden, self.state(hidden)
-            self._alone = list(self.alone(hidden).split(self.sizes, dim=-1))
+            self._of, rows = hidden, _rows(hidden)
+            self._state, self._alone = (
+                rows if self.state is None else linear(rows, self.state),
+                linear(rows, self.alone),
+            )
+
+    def _with_known(self, events: Tensor, first: int, behind: int) -> Array:
+        return with_known(self._state, _rows(events), self.known, self.of_known, self._alone, self.ends, first, behind)
 
 
-def _linear(weights: list[Tensor], biases: list[Tensor] | None = None) -> nn.Linear:
-    """Maps of one input as one, still to be packed."""
-    weight = torch.cat(weights).detach()
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=biases is not None, device="meta")
-    linear.weight = nn.Parameter(weight, requires_grad=False)
-    if biases is not None:
-        linear.bias = nn.Parameter(torch.cat(biases).detach(), requires_grad=False)
-    return linear
+def _whole(weights: list[Tensor], biases: list[Tensor] | None = None) -> Map:
+    """Maps of one input as one."""
+    return Map.of(torch.cat(weights), None if biases is None else torch.cat(biases))
 
 
-def _norm(norm: nn.LayerNorm, rows: Tensor) -> Tensor:
-    return torch.layer_norm(rows, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-
-
-def _at_least(least: int, rows: Tensor) -> Tensor:
-    return torch.cat((rows, rows)) if len(rows) < least else rows
-
-
-def _replace_maps(within: nn.Module, kind: type[PackedLinear | NarrowLinear]) -> None:
-    for module in within.modules():
-        for name, child in module.named_children():
-            if type(child) is nn.Linear and _is_plain(child):
-                setattr(module, name, kind(child))
+def _rows(inputs: Tensor) -> Array:
+    """(..., width) as rows, which lie one behind the other."""
+    return np.ascontiguousarray(inputs.detach().numpy().reshape(-1, inputs.shape[-1]))
 
 
 _KNOWN = (
     *(Block, Attention, FeedForward, IndependentHeads, ChainHeads, nn.ModuleList),
-    *(nn.Linear, PackedLinear, NarrowLinear, nn.Embedding, nn.LayerNorm, nn.Identity, Dropout),
+    *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.Identity, Dropout),
 )
 
 
@@ -256,7 +238,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def check_int8(weights: Tensor) -> None:
-    """Refuse what cannot be decoded with int8 weights: another device, processor or build of torch."""
+    """Refuse what cannot be decoded with int8 weights: what is on another device, or not float32."""
     if weights.device.type != "cpu":
         raise ValueError(
             f"int8 weights are for the CPU, and the model is on {weights.device}; use device='cpu' or float32"
@@ -265,34 +247,3 @@ def check_int8(weights: Tensor) -> None:
         raise ValueError(
             f"int8 weights are made of float32 ones, and these are {weights.dtype}; use model.network.float()"
         )
-    # x86 is fbgemm with its own choice of the kernel; the operator is not of torch's public names.
-    names = ("linear_prepack", "linear_with_input_q_dq_qweight_dq_output_fp32")
-    has_operator = hasattr(torch, "quantize_per_channel") and all(hasattr(torch.ops.quantized, name) for name in names)
-    if _engine() not in ("x86", "fbgemm") or not has_operator or not _is_packable(weights):
-        raise ValueError("int8 weights need an x86 processor and a torch with fbgemm; use float32 here")
-
-
-def _engine() -> str:
-    return str(torch.backends.quantized.engine)
-
-
-def _is_packable(weights: Tensor) -> bool:
-    if weights.device.type != "cpu" or weights.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    # Not of torch's public names, so a version without them is met with the plain road.
-    return all(hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
-
-
-def _packed(weight: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
-    return packed
-
-
-def _narrowed(weight: Tensor) -> torch.ScriptObject:
-    ranges = weight.abs().amax(dim=1).clamp(min=_LEAST).double() / 127
-    with warnings.catch_warnings():
-        # Quantised tensors are to leave torch. Packing depends on them; `check_int8` says so in a line once they are gone.
-        warnings.filterwarnings("ignore", message=r".*quantized tensor creation functions", category=UserWarning)
-        small = torch.quantize_per_channel(weight, ranges, torch.zeros(len(weight), dtype=torch.long), 0, torch.qint8)
-    packed: torch.ScriptObject = torch.ops.quantized.linear_prepack(small, None)
-    return packed

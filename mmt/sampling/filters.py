@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from mmt.model.compiled import compiled
 from mmt.representation.codes import FIELDS
 
 Numbers = npt.NDArray[np.float32]
@@ -109,10 +110,22 @@ def draw(logits: Numbers, uniform: Numbers) -> npt.NDArray[np.int64]:
 
     `uniform` (batch,) are numbers from [0, 1). A code with minus infinity is never drawn.
     """
-    exact = logits.astype(np.float64)
-    exact -= exact.max(axis=-1, keepdims=True)
-    cumulative = np.exp(exact, out=exact).cumsum(axis=-1)
-    drawn: npt.NDArray[np.int64] = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=-1)
+    drawn: npt.NDArray[np.int64] = _draw(logits, uniform)
+    return drawn
+
+
+@compiled()
+def _draw(logits, uniform):  # type: ignore[no-untyped-def]
+    count, codes = logits.shape
+    drawn = np.zeros(count, np.int64)
+    cumulative = np.empty(codes)
+    for row in range(count):
+        most, total = logits[row].max(), 0.0
+        for code in range(codes):
+            total += np.exp(np.float64(logits[row, code]) - most)
+            cumulative[code] = total
+        for code in range(codes):
+            drawn[row] += cumulative[code] <= uniform[row] * total
     return drawn
 
 

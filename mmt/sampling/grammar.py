@@ -1,6 +1,6 @@
 """What may come next: masks over the codes of each field, so that whatever a network says, a valid piece is written.
 
-All of it is NumPy on the host, a call of which costs a third of one of PyTorch's; the logits come as plain numbers.
+All of it is on the host, in NumPy, a call of which costs a third of one of PyTorch's; the logits come as plain numbers.
 
 The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be.
 `StrictGrammar` is the law of `mmt.representation.grammar` told from inside. What may not be drawn gets the logit minus
@@ -30,12 +30,9 @@ from mmt.representation.codes import (
 )
 from mmt.sampling.controls import Controls
 from mmt.sampling.ensemble import Ensemble, Mask, Numbers
+from mmt.sampling.foresight import MOST, foresee
 
-# The log-probability of what is possible and yet beyond what a float can say.
-_LEAST = np.float32(-1e30)
 _NEVER, _FREE = np.float32(-np.inf), np.float32(0)
-# The share of notes that may be ruled out is at most this, so that its complement has a logarithm.
-_MOST = np.float32(1 - 1e-6)
 
 
 @dataclass(frozen=True)
@@ -133,38 +130,16 @@ class StrictGrammar:
         as the network has it, under the condition that it is a valid one.
         """
         self._look_ahead()
-        batch, floor, known = len(self.floor), self.floor[..., None], self._known_behind_floor()
+        batch, known = len(self.floor), self._known_behind_floor()
         logits = ask(np.concatenate([np.full((batch, 1), NOTE), self.floor], axis=1))
         wanted = np.zeros((batch, 5, len(self.codes)), np.float32)
         for place, one in enumerate(logits[BEAT:]):
             wanted[:, place, : one.shape[1]] = one
         wanted[:, INSTRUMENT - BEAT] += self.longing
-        inside = known.copy()
-        inside[:, 0] &= self.codes <= self.last_moment[0][:, None]
-        greater = inside & (self.codes > floor)
-        # Log-probabilities, (batch, 5, codes).
-        shares = np.where(known, wanted, _LEAST)
-        shares -= _log_sum(shares)[..., None]
-        at_floor = np.arange(batch)[:, None], np.arange(5), self.floor
-        above, repeats = _log_sum(np.where(greater, shares, _LEAST)), shares[at_floor]
-        some, same = np.any(greater, axis=-1), inside[at_floor]
-        # From the last field to the first: whether and how likely the fields from this one on are to exceed the floor's,
-        # if all before repeat them. Behind the last there is nothing to exceed it with. However unlikely: what can be
-        # is not ruled out by rounding.
-        can: Mask = np.zeros(batch, bool)
-        exceeds = np.full((batch, 6), _NEVER)
-        for place in reversed(range(5)):
-            can = some[..., place] | (same[:, place] & can)
-            likely = np.logaddexp(above[:, place], repeats[:, place] + exceeds[:, place + 1])
-            exceeds[:, place] = np.where(can, np.maximum(likely, _LEAST), _NEVER)
-        self.note_can_follow = can
-        # What to add to a note's logits, `free` of the floor or `tied` to it, (batch, 5, codes) each.
-        self.free, self.tied = np.where(inside, _FREE, _NEVER), np.where(greater, _FREE, _NEVER)
-        self.tied[at_floor] = np.where(same, exceeds[:, 1:], _NEVER)
+        self.foresight = foresee(wanted, known, self.floor, self.last_moment[0], self.max_beats)
         # At the last beat, whatever the network wants and cannot have is to go on to the next one.
-        rest = np.log1p(-np.minimum(np.exp(exceeds[:, 0]), _MOST))
-        beyond = _log_sum(np.where(self.codes > self.max_beats[:, None], shares[:, 0], _LEAST))
-        self.leaves = np.where(self._at_limit(), rest, beyond)
+        rest = np.log1p(-np.minimum(np.exp(self.foresight.greater), MOST))
+        self.leaves = np.where(self._at_limit(), rest, self.foresight.beyond)
 
     def _look_ahead(self) -> None:
         """What those who are still to play leave to the others: the last moment, and whether the next note is theirs."""
@@ -199,7 +174,7 @@ class StrictGrammar:
             return np.where(self.type_mask(), self._end_at_limit(logits), _NEVER)
         place, types = field - BEAT, event[:, TYPE, None]
         tied = (event[:, BEAT:field] == self.floor[:, :place]).all(axis=1, keepdims=True)
-        weights = np.where(tied, self.tied[:, place], self._free_weights(field, event))
+        weights = np.where(tied, self.foresight.tied[:, place], self._free_weights(field, event))
         if field == INSTRUMENT:
             weights = weights + self.longing
         if not (types == NOTE).all():
@@ -214,7 +189,7 @@ class StrictGrammar:
     def _free_weights(self, field: int, event: Events) -> Numbers:
         """What to add to a field's logits (batch, codes) once an earlier field exceeds the floor's."""
         if not self.ensemble.controlled or field in (BEAT, DURATION):
-            free: Numbers = self.free[:, field - BEAT]
+            free: Numbers = self.foresight.free[:, field - BEAT]
             return free
         beat, position = self.last_moment
         if field == POSITION:
@@ -236,7 +211,7 @@ class StrictGrammar:
         may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.last_open)
         may[:, INSTRUMENT_EVENT] &= self._window_has_room() & (room > 2 + more) & ((moments >= more) | (more == 1))
         may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
-        follows = (last == NOTE) & self.note_can_follow & (room > 1)
+        follows = (last == NOTE) & self.foresight.can_follow & (room > 1)
         may[:, NOTE] = (last == START_OF_NOTES) | follows
         early = (self.last_beat < self.bounds.min_beats) | (self.bounds.endless & ~self._at_limit())
         may[:, END_OF_SONG] = (last == NOTE) & ~(follows & (early | (self.missing > 0)))
@@ -249,7 +224,7 @@ class StrictGrammar:
         """Give the share of notes that would leave the last beat to the end: a piece closes where it would go on."""
         note, end = logits[:, NOTE], logits[:, END_OF_SONG]
         shares = logits.copy()
-        shares[:, NOTE] = note + np.log1p(-np.minimum(np.exp(self.leaves), _MOST))
+        shares[:, NOTE] = note + np.log1p(-np.minimum(np.exp(self.leaves), MOST))
         shares[:, END_OF_SONG] = np.logaddexp(end, note + self.leaves)
         return shares
 
@@ -277,10 +252,3 @@ def floor_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Events:
 def moment_of(floor: Events, sizes: tuple[int, ...]) -> Any:
     """The number of a floor's (…, 5) moment in the piece, counted in positions."""
     return (floor[..., 0] - 1) * (sizes[POSITION] - 1) + floor[..., 1]
-
-
-def _log_sum(logarithms: Numbers) -> Numbers:
-    """The logarithm of the sum of what numbers (..., codes) are logarithms of; none of them is minus infinity."""
-    most = logarithms.max(axis=-1)
-    summed: Numbers = most + np.log(np.exp(logarithms - most[..., None]).sum(axis=-1))
-    return summed

@@ -56,7 +56,7 @@ class Model:
     def to(self, device: str | torch.device, *, weights: Literal["float32", "int8"] | None = None) -> Model:
         """Move the network to a device ("auto", "cpu", "cuda", "mps"), where it writes with `weights`.
 
-        "int8" writes faster on an x86 CPU, for next to no loss (`benchmarks/generation.md`); for everything else, and when
+        "int8" writes faster on a CPU, for next to no loss (`benchmarks/generation.md`); for everything else, and when
         saved, the model stays float32. Rounded copies are made for each piece or batch, a quarter of the weights' size.
         Default: as it was. Returns the model itself.
 
@@ -301,7 +301,7 @@ def load_model(
         If there is no checkpoint.
     ValueError
         If it is of another format version or corrupt; if `arguments` are needed, or given to a checkpoint folder of ours;
-        if there are no int8 weights on this device, processor or torch.
+        if there are no int8 weights on this device.
     """
     path = shipped("checkpoints", "default") if path is None else find_checkpoint(path)
     if is_authors_run(path):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import mmt
 from mmt.cli.generate import main
@@ -44,7 +43,6 @@ def test_from_nothing(checkpoint: Path, tmp_path: Path) -> None:
     assert mmt.read(tmp_path / "a.mid").tracks
 
 
-@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="no int8 weights here")
 def test_int8_weights_write_what_the_library_writes_with_them(checkpoint: Path, tmp_path: Path) -> None:
     arguments = ("--seed", 3, "--max-events", 40, "--text", "-o", tmp_path / "a.mid")
     assert generate(checkpoint, "--weights", "int8", *arguments) == 0

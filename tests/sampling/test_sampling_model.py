@@ -41,7 +41,7 @@ from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.model import Model, find_device, load_model, new_model
 
 PAPER = dataclasses.replace(Representation(), beats=40)
-WEIGHTS = ["float32", "int8"] if "fbgemm" in torch.backends.quantized.supported_engines else ["float32"]
+WEIGHTS = ["float32", "int8"]
 
 
 def make_model(

@@ -1,0 +1,391 @@
+"""What one new event of each piece costs on a CPU, compiled: linear maps, norms and attention to what is cached.
+
+Rows are events, one of each piece of a batch: (row, width), float32. Whatever the batch, a row is computed in one order, so
+that it is the same, to the last bit, alone and among many. Weights lie in blocks of 16 outputs, (block, input, 16), in which
+an input is read once for all of them; they are float32, or int8 with a scale for each output, and read at the speed of the
+memory. Compiled at the first use, in seconds, and kept on disk where that can be written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import NamedTuple, cast
+
+import numba
+import numpy as np
+import torch
+from numba import prange
+from torch import Tensor, nn
+
+from mmt.model.compiled import compiled
+from mmt.model.tiles import TOGETHER, add_products, lay
+from mmt.model.tiles import Array as Array
+from mmt.representation.codes import BEAT, POSITION
+
+# The least range of a row of weights: one of zeros has none.
+_LEAST = 1e-30
+# Not every threading layer of Numba may be entered from several threads at once.
+_lock = threading.Lock()
+
+
+class Map(NamedTuple):
+    """A linear map: outputs are scale * (weight @ input) + bias."""
+
+    weight: Array
+    """(block, input, 16), float32 or int8; outputs that there are not are zeros."""
+    scale: Array
+    """(output,)"""
+    bias: Array
+    """(output,)"""
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None = None, *, narrow: bool = False) -> Map:
+        """The map of a weight (output, input), with `narrow` rounded to int8, each output by a range of its own."""
+        plain = weight.detach()
+        scale = plain.abs().amax(dim=1).clamp(min=_LEAST) / 127 if narrow else torch.ones(len(plain))
+        shift = torch.zeros(len(plain)) if bias is None else bias.detach()
+        return cls(lay(plain.numpy(), scale.numpy(), narrow=narrow), scale.numpy(), shift.numpy())
+
+
+class Norm(NamedTuple):
+    """A layer norm."""
+
+    weight: Array
+    bias: Array
+    eps: np.float32
+
+    @classmethod
+    def of(cls, norm: nn.Module) -> Norm:
+        """Of a LayerNorm; anything else is none, which has no weights."""
+        if not isinstance(norm, nn.LayerNorm):
+            return cls(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0))
+        weight = norm.weight.detach().numpy()
+        bias = np.zeros_like(weight) if norm.bias is None else norm.bias.detach().numpy()
+        return cls(weight, bias, np.float32(norm.eps))
+
+
+class BlockWeights(NamedTuple):
+    """All of a block, see `mmt.model.network.Block`."""
+
+    attention_norm: Norm
+    queries_keys_values: Map
+    query_norm: Norm
+    key_norm: Norm
+    out: Map
+    feed_forward_norm: Norm
+    expand: Map
+    contract: Map
+
+
+class Embedding(NamedTuple):
+    """What makes events rows, and says how far the vectors of each are turned."""
+
+    table: Array
+    """(code, dim): those of the six fields, one behind the other."""
+    first: Array
+    """(field,): where each field's begin."""
+    places: Array
+    """(place, dim); nothing where places have no rows of their own."""
+    by_place: Array
+    by_beat: Array
+    """Radians, see `mmt.model.network.turns_of`."""
+    resolution: int
+
+    @classmethod
+    def of(
+        cls, fields: Iterable[nn.Module], places: nn.Embedding | None, turns: tuple[Tensor, Tensor], resolution: int
+    ) -> Embedding:
+        """Of a network's tables."""
+        tables = [cast(Tensor, field.weight).detach().numpy() for field in fields]
+        dim = tables[0].shape[1]
+        first = np.cumsum([0, *(len(table) for table in tables[:-1])])
+        placed = np.zeros((0, dim), np.float32) if places is None else places.weight.detach().numpy() * dim**-0.5
+        return cls(
+            np.concatenate(tables), first, placed.astype(np.float32), turns[0].numpy(), turns[1].numpy(), resolution
+        )
+
+
+def take_threads() -> None:
+    """Compute with as many threads as PyTorch does; Numba, when it begins, would have PyTorch use as many as itself."""
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(threads)
+
+
+def embed(codes: Array, places: Array, of: Embedding) -> tuple[Array, tuple[Array, Array]]:
+    """Events (row, 6), each at its place (row,), as rows (row, dim); and their rotation, cosine and sine (row, turning)."""
+    with _lock:
+        rows, cosine, sine = _embed(codes, places, of)
+        return rows, (cosine, sine)
+
+
+def normalise(rows: Array, norm: Norm) -> Array:
+    """What a norm makes of rows."""
+    with _lock:
+        return _normalise(rows, norm)  # type: ignore[no-any-return]
+
+
+def linear(rows: Array, of: Map) -> Array:
+    """What a map makes of rows (row, input): (row, output)."""
+    with _lock:
+        outputs = np.empty((len(rows), len(of.bias)), np.float32)
+        _linear(rows, of, outputs, _PLAIN)
+        return outputs
+
+
+def with_known(
+    state: Array, events: Array, table: Array, of: tuple[Map, ...], alone: Array, ends: Array, first: int, behind: int
+) -> Array:
+    """Chained heads: logits (row, code) of the fields from `first` to before `behind`; the others are as `alone` has them.
+
+    Parameters
+    ----------
+    state : ndarray, (row, dim)
+        To which the earlier fields of events (row, 6) are added, by their rows of a table (code, dim).
+    of : tuple of Map
+        What the GELU of that is mapped by, for each field but the first.
+    alone : ndarray, (row, code)
+        What the maps' outputs are added to.
+    ends : ndarray of int64, (7,)
+        Where each field's codes begin, in `alone` and in the table.
+    """
+    with _lock:
+        return _with_known(state, events, table, of, alone, ends, first, behind)  # type: ignore[no-any-return]
+
+
+def through_block(
+    rows: Array,
+    weights: BlockWeights,
+    keys: Array,
+    values: Array,
+    seen: Array,
+    rotation: tuple[Array, Array],
+    turned: bool,
+) -> Array:
+    """What a block makes of the next event of each piece.
+
+    Parameters
+    ----------
+    rows : ndarray, (row, dim)
+    keys, values : ndarray, (row, head, room, head_dim)
+        Those of the events before, to which the event's own are added.
+    seen : ndarray of int64, (row,)
+        How many events there are before it.
+    rotation : cosine and sine, each (row or 1, turning)
+        None of them: (1, 0).
+    turned : bool
+        Whether values turn too.
+    """
+    with _lock:
+        return _block(rows, weights, keys, values, seen, rotation, turned)  # type: ignore[no-any-return]
+
+
+# What is compiled.
+
+
+# Not literals, or Numba would compile what takes them for each.
+_PLAIN, _GELU, _ADD = np.int64(0), np.int64(1), np.int64(2)
+
+
+@compiled()
+def _embed(codes, places, of):  # type: ignore[no-untyped-def]
+    count, fields = codes.shape
+    dim, turning = of.table.shape[1], len(of.by_place) + len(of.by_beat)
+    rows = np.zeros((count, dim), np.float32)
+    cosine, sine = np.empty((count, 2 * turning), np.float32), np.empty((count, 2 * turning), np.float32)
+    for row in range(count):
+        for field in range(fields):
+            code = of.first[field] + codes[row, field]
+            for lane in range(dim):
+                rows[row, lane] += of.table[code, lane]
+        if len(of.places):
+            for lane in range(dim):
+                rows[row, lane] += of.places[places[row], lane]
+        onset = np.float32(max(codes[row, BEAT] - 1, 0)) + np.float32(max(codes[row, POSITION] - 1, 0)) / of.resolution
+        for pair in range(turning):
+            if pair < len(of.by_place):
+                angle = np.float32(places[row]) * of.by_place[pair]
+            else:
+                angle = np.float32(onset) * of.by_beat[pair - len(of.by_place)]
+            cosine[row, pair] = cosine[row, turning + pair] = np.cos(angle)
+            sine[row, pair] = sine[row, turning + pair] = np.sin(angle)
+    return rows, cosine, sine
+
+
+@compiled(parallel=True)
+def _linear(rows, of, outputs, then):  # type: ignore[no-untyped-def]
+    blocks, _, lanes = of.weight.shape
+    sums = np.empty((len(rows), blocks * lanes), np.float32)
+    for group in prange(blocks // TOGETHER):
+        _linear_blocks(rows, of, outputs, then, sums, group * TOGETHER)
+
+
+@compiled()
+def _linear_blocks(rows, of, outputs, then, sums, block):  # type: ignore[no-untyped-def]
+    count, row, lanes = len(rows), 0, of.weight.shape[2]
+    while row < count:
+        row += add_products(rows, of.weight, sums, row, block)
+    here = slice(block * lanes, min((block + TOGETHER) * lanes, outputs.shape[1]))
+    for row in range(count):
+        _finish(sums[row, here], of.scale[here], of.bias[here], outputs[row, here], then)
+
+
+@compiled(fast=True)
+def _finish(sums, scale, bias, outputs, then):  # type: ignore[no-untyped-def]
+    if then == _ADD:
+        for place in range(len(outputs)):
+            outputs[place] += sums[place] * scale[place] + bias[place]
+    elif then == _GELU:
+        for place in range(len(outputs)):
+            outputs[place] = _gelu(sums[place] * scale[place] + bias[place])
+    else:
+        for place in range(len(outputs)):
+            outputs[place] = sums[place] * scale[place] + bias[place]
+
+
+@compiled()
+def _normalise(rows, norm):  # type: ignore[no-untyped-def]
+    normalised = np.empty_like(rows)
+    for row in range(len(rows)):
+        _normalise_one(rows[row], norm, normalised[row])
+    return normalised
+
+
+@compiled(fast=True)
+def _normalise_one(row, norm, normalised):  # type: ignore[no-untyped-def]
+    width = len(row)
+    mean = np.float32(0)
+    for value in row:
+        mean += value
+    mean /= np.float32(width)
+    variance = np.float32(0)
+    for value in row:
+        variance += (value - mean) * (value - mean)
+    factor = np.float32(1) / np.sqrt(variance / np.float32(width) + norm.eps)
+    for place in range(width):
+        normalised[place] = (row[place] - mean) * factor * norm.weight[place] + norm.bias[place]
+
+
+@compiled(parallel=True)
+def _attend(split, query_norm, key_norm, keys, values, seen, rotation, turned):  # type: ignore[no-untyped-def]
+    count, heads, _, size = keys.shape
+    attended = np.empty((count, heads * size), np.float32)
+    for item in prange(count * heads):
+        row, head = item // heads, item % heads
+        query = split[row, head * size : (head + 1) * size]
+        key = split[row, (heads + head) * size : (heads + head + 1) * size]
+        value = split[row, (2 * heads + head) * size : (2 * heads + head + 1) * size]
+        new_key, new_value = keys[row, head, seen[row]], values[row, head, seen[row]]
+        if len(query_norm.weight):
+            _normalise_one(query, query_norm, query)
+            _normalise_one(key, key_norm, key)
+        cosine, sine = rotation[0][row % len(rotation[0])], rotation[1][row % len(rotation[1])]
+        _turn(query, cosine, sine)
+        _turn(key, cosine, sine)
+        if turned:
+            _turn(value, cosine, sine)
+        for lane in range(size):
+            new_key[lane], new_value[lane] = key[lane], value[lane]
+        to = attended[row, head * size : (head + 1) * size]
+        _attend_one(query, keys[row, head], values[row, head], seen[row] + 1, to)
+    return attended
+
+
+@compiled()
+def _turn(vector, cosine, sine):  # type: ignore[no-untyped-def]
+    half = len(cosine) // 2
+    for lane in range(half):
+        first, second = vector[lane], vector[half + lane]
+        vector[lane] = first * cosine[lane] - second * sine[lane]
+        vector[half + lane] = second * cosine[half + lane] + first * sine[half + lane]
+
+
+@compiled(fast=True)
+def _attend_one(query, keys, values, seen, attended):  # type: ignore[no-untyped-def]
+    size = len(query)
+    weights = np.empty(seen, np.float32)
+    most = np.float32(-np.inf)
+    for place in range(seen):
+        score = np.float32(0)
+        for lane in range(size):
+            score += query[lane] * keys[place, lane]
+        weights[place] = score
+        most = max(most, score)
+    factor = np.float32(1) / np.sqrt(np.float32(size))
+    total = np.float32(0)
+    for place in range(seen):
+        weights[place] = _exp((weights[place] - most) * factor)
+        total += weights[place]
+    for lane in range(size):
+        attended[lane] = 0
+    for place in range(seen):
+        for lane in range(size):
+            attended[lane] += weights[place] * values[place, lane]
+    for lane in range(size):
+        attended[lane] /= total
+
+
+@compiled()
+def _block(rows, weights, keys, values, seen, rotation, turned):  # type: ignore[no-untyped-def]
+    rows = rows.copy()
+    split = np.empty((len(rows), len(weights.queries_keys_values.bias)), np.float32)
+    _linear(_normalise(rows, weights.attention_norm), weights.queries_keys_values, split, _PLAIN)
+    attended = _attend(split, weights.query_norm, weights.key_norm, keys, values, seen, rotation, turned)
+    _linear(attended, weights.out, rows, _ADD)
+    wide = np.empty((len(rows), len(weights.expand.bias)), np.float32)
+    _linear(_normalise(rows, weights.feed_forward_norm), weights.expand, wide, _GELU)
+    _linear(wide, weights.contract, rows, _ADD)
+    return rows
+
+
+@compiled()
+def _with_known(state, events, table, of, alone, ends, first, behind):  # type: ignore[no-untyped-def]
+    logits, known, wide = alone.copy(), state.copy(), np.empty_like(state)
+    count, dim = state.shape
+    for field in range(1, behind):
+        for row in range(count):
+            code = ends[field - 1] + events[row, field - 1]
+            for lane in range(dim):
+                known[row, lane] += table[code, lane]
+        if field >= first:
+            for row in range(count):
+                for lane in range(dim):
+                    wide[row, lane] = _gelu(known[row, lane])
+            more = alone[:, ends[field] : ends[field + 1]].copy()
+            _linear(wide, of[field - 1], more, _ADD)
+            logits[:, ends[field] : ends[field + 1]] = more
+    return logits
+
+
+# Functions of single numbers, without branches, so that they are computed many at a time.
+
+_LOG2_E, _LN_2 = np.float32(1.4426950408889634), (np.float32(0.693359375), np.float32(-2.12194440054690583e-4))
+_FACTORIALS = tuple(np.float32(1 / f) for f in (2, 6, 24, 120, 720, 5040))
+
+
+@compiled(fast=True)
+def _exp(x):  # type: ignore[no-untyped-def]
+    """e to a power of at most 0, to a few units in the last place."""
+    x = max(x, np.float32(-80))  # below that, products would be slow, being too small to be normal
+    twos = np.floor(x * _LOG2_E + np.float32(0.5))
+    rest = x - twos * _LN_2[0] - twos * _LN_2[1]
+    series = _FACTORIALS[5]
+    for term in (4, 3, 2, 1, 0):
+        series = series * rest + _FACTORIALS[term]
+    series = (series * rest + np.float32(1)) * rest + np.float32(1)
+    return series * np.int32((np.int32(twos) + 127) << 23).view(np.float32)
+
+
+# Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: to 1.5e-7.
+_STEP = np.float32(0.3275911)
+_ERFC = tuple(np.float32(a) for a in (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429))
+
+
+@compiled(fast=True)
+def _gelu(x):  # type: ignore[no-untyped-def]
+    size = abs(x) * np.float32(0.7071067811865476)
+    t = np.float32(1) / (np.float32(1) + _STEP * size)
+    series = ((((_ERFC[4] * t + _ERFC[3]) * t + _ERFC[2]) * t + _ERFC[1]) * t + _ERFC[0]) * t
+    beyond = np.float32(0.5) * series * _exp(-size * size)
+    return x * (np.float32(1) - beyond if x > 0 else beyond)

@@ -1,0 +1,144 @@
+"""Products of rows with weights that lie in blocks, a tile of a few rows by a few blocks at a time.
+
+The sums of a tile stay in the processor's registers, which Numba alone does not achieve; so a tile is written in LLVM's terms.
+Each sum is added up from the first input to the last, whatever the tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from mmt.model.compiled import compiled
+
+Array = npt.NDArray[Any]
+
+LANES, TOGETHER = 16, 4
+"""Outputs of a block of weights, and blocks that are multiplied together."""
+
+_WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+
+
+def lay(weight: Array, scale: Array, *, narrow: bool = False) -> Array:
+    """A weight (output, input) in blocks of 16 outputs, (block, input, 16), of which there are whole groups.
+
+    Each output is divided by its scale, and with `narrow` rounded to int8.
+
+    >>> lay(np.ones((20, 3), np.float32), np.ones(20, np.float32)).shape
+    (4, 3, 16)
+    """
+    groups = -(-len(weight) // (LANES * TOGETHER))
+    laid = np.zeros((groups * TOGETHER, weight.shape[1], LANES), np.int8 if narrow else np.float32)
+    for block, first in zip(laid, range(0, len(weight), LANES), strict=False):
+        # A block at a time, which stays in the core's own memory.
+        few = weight[first : first + LANES] / scale[first : first + LANES, None]
+        block[:, : len(few)] = (np.rint(few, out=few) if narrow else few).T
+    return laid
+
+
+def _tile(rows: int, blocks: int) -> Callable[..., Any]:
+    """The products of `rows` rows and `blocks` blocks of weights.
+
+    Takes pointers to the first row, the first weight and the first sum, the number of inputs, and how far sums of rows are apart.
+    """
+    number, index = ir.FloatType(), ir.IntType(64)
+    vector = ir.VectorType(number, LANES)
+    whole = ir.VectorType(ir.IntType(32), LANES)
+
+    def at(builder: Any, start: Any, place: Any, kind: Any) -> Any:
+        return builder.bitcast(builder.gep(start, [place]), kind.as_pointer())
+
+    def constant(value: int) -> Any:
+        return ir.Constant(index, value)
+
+    @intrinsic
+    def tile(_, row, weight, total, inputs, apart):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            row, weight, total, inputs, apart = arguments
+            if _WIDE:  # or LLVM would halve the registers
+                for name in ("prefer-vector-width", "min-legal-vector-width"):
+                    set.add(builder.function.attributes, f'"{name}"="512"')
+            function = ir.FunctionType(vector, [vector] * 3)
+            add_product = cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{LANES}f32")
+            before = builder.block
+            loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            place = builder.phi(index)
+            sums = [[builder.phi(vector) for _ in range(blocks)] for _ in range(rows)]
+            here = []
+            for block in range(blocks):
+                start = builder.add(builder.mul(constant(block * LANES), inputs), builder.mul(place, constant(LANES)))
+                narrow = isinstance(signature.args[1].dtype, types.Integer)
+                kind = ir.VectorType(ir.IntType(8), LANES) if narrow else vector
+                loaded = builder.load(at(builder, weight, start, kind), align=1 if narrow else 4)
+                here.append(builder.sitofp(builder.sext(loaded, whole), vector) if narrow else loaded)
+            added = []
+            for r in range(rows):
+                one = builder.load(builder.gep(row, [builder.add(builder.mul(constant(r), inputs), place)]))
+                nothing = ir.Constant(vector, ir.Undefined)
+                first = builder.insert_element(nothing, one, ir.Constant(ir.IntType(32), 0))
+                many = builder.shuffle_vector(first, nothing, ir.Constant(whole, [0] * LANES))
+                added.append([builder.call(add_product, [many, w, s]) for w, s in zip(here, sums[r], strict=True)])
+            following = builder.add(place, constant(1))
+            place.add_incoming(constant(0), before)
+            place.add_incoming(following, loop)
+            for r in range(rows):
+                for s, more in zip(sums[r], added[r], strict=True):
+                    s.add_incoming(ir.Constant(vector, [0.0] * LANES), before)
+                    s.add_incoming(more, loop)
+            builder.cbranch(builder.icmp_signed("<", following, inputs), loop, after)
+            builder.position_at_end(after)
+            for r in range(rows):
+                for block in range(blocks):
+                    start = builder.add(builder.mul(constant(r), apart), constant(block * LANES))
+                    builder.store(added[r][block], at(builder, total, start, vector), align=4)
+            return context.get_dummy_value()
+
+        return types.void(row, weight, total, types.intp, types.intp), generate
+
+    return tile  # type: ignore[no-any-return]
+
+
+@intrinsic
+def _pointer(_, array, place):  # type: ignore[no-untyped-def]
+    """To the element of a contiguous array that has so many before it."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        start = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.gep(start, [arguments[1]])
+
+    return types.CPointer(array.dtype)(array, types.intp), generate
+
+
+# Rows and blocks of as many sums as there are registers for.
+_ROWS, _BLOCKS = (8, 2) if _WIDE else (4, 1)
+_many, _two, _one = _tile(_ROWS, _BLOCKS), _tile(2, TOGETHER), _tile(1, TOGETHER)
+
+
+@compiled()
+def add_products(rows, weight, sums, row, block):  # type: ignore[no-untyped-def]
+    """Fill the sums of a few rows (row, input) from `row` on, and of the group of blocks from `block` on.
+
+    Weights are (block, input, 16), sums (row, output); returns how many rows.
+    """
+    inputs, lanes, left, apart = weight.shape[1], weight.shape[2], len(rows) - row, sums.shape[1]
+    here, of = _pointer(rows, row * inputs), _pointer(weight, block * inputs * lanes)
+    to = _pointer(sums, row * apart + block * lanes)
+    if left >= _ROWS:
+        for more in range(0, TOGETHER, _BLOCKS):
+            of = _pointer(weight, (block + more) * inputs * lanes)
+            _many(here, of, _pointer(sums, row * apart + (block + more) * lanes), inputs, apart)
+        return _ROWS
+    if left >= 2:
+        _two(here, of, to, inputs, apart)
+        return 2
+    _one(here, of, to, inputs, apart)
+    return 1

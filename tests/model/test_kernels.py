@@ -1,0 +1,103 @@
+"""The compiled steps compute what PyTorch does, and each row the same to the last bit whatever stands beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from mmt.model.kernels import Map, Norm, _exp, _gelu, linear, normalise, take_threads
+from mmt.model.tiles import LANES
+
+take_threads()
+
+
+def make_map(outputs: int, inputs: int, *, narrow: bool = False) -> tuple[nn.Linear, Map]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(outputs)
+        of = nn.Linear(inputs, outputs).requires_grad_(False)
+    return of, Map.of(of.weight, of.bias, narrow=narrow)
+
+
+def make_rows(count: int, width: int) -> np.ndarray:
+    return np.random.default_rng(width).standard_normal((count, width), np.float32)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 150), st.booleans())
+def test_a_map_of_any_size_takes_any_number_of_rows(count: int, inputs: int, outputs: int, narrow: bool) -> None:
+    of, ours = make_map(outputs, inputs, narrow=narrow)
+    rows = make_rows(count, inputs)
+    mapped = linear(rows, ours)
+    assert mapped.shape == (count, outputs)
+    if narrow:
+        of.weight.data = torch.from_numpy(np.rint(of.weight.numpy() / ours.scale[:, None]) * ours.scale[:, None])
+    np.testing.assert_allclose(mapped, of(torch.from_numpy(rows)).numpy(), rtol=0, atol=2e-5)
+    for row in (0, count // 2, count - 1):
+        assert np.array_equal(linear(rows[row : row + 1], ours)[0], mapped[row])
+
+
+def test_weights_lie_in_blocks_of_outputs() -> None:
+    of, ours = make_map(20, 3)
+    assert ours.weight.shape[1:] == (3, LANES)
+    laid = ours.weight.transpose(0, 2, 1).reshape(-1, 3)
+    assert np.array_equal(laid[:20], of.weight.numpy())
+    assert not laid[20:].any()
+
+
+def test_narrow_maps_take_zeros_and_are_exact_where_nothing_is_rounded() -> None:
+    of = nn.Linear(4, 2).requires_grad_(False)
+    of.weight[:] = torch.tensor([[127.0, -3, 0, 5], [0, 0, 0, 0]])
+    ours = Map.of(of.weight, of.bias, narrow=True)
+    assert ours.weight.dtype == np.int8
+    rows = torch.tensor([[1.0, 0.5, -1, 1], [0, 0, 0, 0], [-8, 8, 0, 0]])
+    np.testing.assert_allclose(linear(rows.numpy(), ours), of(rows).numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_norm_is_that_of_torch(bias: bool) -> None:
+    norm = nn.LayerNorm(48, bias=bias).requires_grad_(False)
+    norm.weight.uniform_(0.5, 2.0)
+    rows = 3 * make_rows(5, 48) + 1
+    np.testing.assert_allclose(normalise(rows, Norm.of(norm)), norm(torch.from_numpy(rows)).numpy(), rtol=0, atol=5e-6)
+    assert not len(Norm.of(nn.Identity()).weight)
+
+
+def test_single_numbers_are_those_of_torch() -> None:
+    numbers = np.linspace(-30, 30, 20_001, dtype=np.float32)
+    gelu = nn.functional.gelu(torch.from_numpy(numbers).double()).numpy()
+    assert max(abs(_gelu(number) - true) for number, true in zip(numbers, gelu, strict=True)) < 2e-6
+    small = -np.abs(numbers)
+    assert max(abs(_exp(number) / np.exp(np.float64(number)) - 1) for number in small) < 5e-7
+    assert 0 < _exp(np.float32(-1000)) < 1e-30
+
+
+def test_several_threads_may_compute_at_once() -> None:
+    _, ours = make_map(300, 64)
+    rows = make_rows(7, 64)
+    expected = linear(rows, ours)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(np.array_equal(one, expected) for one in pool.map(lambda _: linear(rows, ours), range(200)))
+
+
+def test_what_is_compiled_needs_no_place_on_disk(tmp_path: Path) -> None:
+    """Numba keeps what it compiles beside the code, or in the user's cache, or else nowhere."""
+    code = (
+        "from numba.core.caching import CacheImpl\n"
+        "CacheImpl._locator_classes = []\n"
+        "from mmt.model.kernels import _exp; import numpy as np; print(_exp(np.float32(0)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == 1
