@@ -42,6 +42,9 @@ _BESIDE = {
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    # An event is some dozens of short parallel steps. Threads that wait for each other by turning round and round would keep
+    # the processor from one whose core is busy elsewhere, for a hundred times as long as a step. (Read when PyTorch is loaded.)
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     return run(_parser(), _generate, given)
 
 
