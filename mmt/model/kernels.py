@@ -49,7 +49,7 @@ class Map(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """A layer norm."""
+    """A layer norm, or none: then it has no weights, and what it is given stays as it is."""
 
     weight: Array
     bias: Array
@@ -57,11 +57,12 @@ class Norm(NamedTuple):
 
     @classmethod
     def of(cls, norm: nn.Module) -> Norm:
-        """Of a LayerNorm; anything else is none, which has no weights."""
+        """Of a LayerNorm; anything else is none."""
         if not isinstance(norm, nn.LayerNorm):
             return cls(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0))
-        weight = norm.weight.detach().numpy()
-        bias = np.zeros_like(weight) if norm.bias is None else norm.bias.detach().numpy()
+        shape = tuple(norm.normalized_shape)
+        weight = np.ones(shape, np.float32) if norm.weight is None else norm.weight.detach().numpy()
+        bias = np.zeros(shape, np.float32) if norm.bias is None else norm.bias.detach().numpy()
         return cls(weight, bias, np.float32(norm.eps))
 
 
@@ -83,8 +84,8 @@ class Embedding(NamedTuple):
 
     table: Array
     """(code, dim): those of the six fields, one behind the other."""
-    first: Array
-    """(field,): where each field's begin."""
+    ends: Array
+    """(7,): where each field's begin, and the last one's end."""
     places: Array
     """(place, dim); nothing where places have no rows of their own."""
     by_place: Array
@@ -99,10 +100,10 @@ class Embedding(NamedTuple):
         """Of a network's tables."""
         tables = [cast(Tensor, field.weight).detach().numpy() for field in fields]
         dim = tables[0].shape[1]
-        first = np.cumsum([0, *(len(table) for table in tables[:-1])])
+        ends = np.cumsum([0, *(len(table) for table in tables)])
         placed = np.zeros((0, dim), np.float32) if places is None else places.weight.detach().numpy() * dim**-0.5
         return cls(
-            np.concatenate(tables), first, placed.astype(np.float32), turns[0].numpy(), turns[1].numpy(), resolution
+            np.concatenate(tables), ends, placed.astype(np.float32), turns[0].numpy(), turns[1].numpy(), resolution
         )
 
 
@@ -196,7 +197,9 @@ def _embed(codes, places, of):  # type: ignore[no-untyped-def]
     cosine, sine = np.empty((count, 2 * turning), np.float32), np.empty((count, 2 * turning), np.float32)
     for row in range(count):
         for field in range(fields):
-            code = of.first[field] + codes[row, field]
+            code = of.ends[field] + codes[row, field]
+            if not of.ends[field] <= code < of.ends[field + 1]:
+                raise IndexError("an event has a code that its field has not")
             for lane in range(dim):
                 rows[row, lane] += of.table[code, lane]
         if len(of.places):
@@ -246,6 +249,8 @@ def _finish(sums, scale, bias, outputs, then):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _normalise(rows, norm):  # type: ignore[no-untyped-def]
+    if not len(norm.weight):
+        return rows.copy()
     normalised = np.empty_like(rows)
     for row in range(len(rows)):
         _normalise_one(rows[row], norm, normalised[row])
@@ -279,6 +284,7 @@ def _attend(split, query_norm, key_norm, keys, values, seen, rotation, turned): 
         new_key, new_value = keys[row, head, seen[row]], values[row, head, seen[row]]
         if len(query_norm.weight):
             _normalise_one(query, query_norm, query)
+        if len(key_norm.weight):
             _normalise_one(key, key_norm, key)
         cosine, sine = rotation[0][row % len(rotation[0])], rotation[1][row % len(rotation[1])]
         _turn(query, cosine, sine)
@@ -346,6 +352,8 @@ def _with_known(state, events, table, of, alone, ends, first, behind):  # type: 
     for field in range(1, behind):
         for row in range(count):
             code = ends[field - 1] + events[row, field - 1]
+            if not ends[field - 1] <= code < ends[field]:
+                raise IndexError("an event has a code that its field has not")
             for lane in range(dim):
                 known[row, lane] += table[code, lane]
         if field >= first:

@@ -76,20 +76,29 @@ class PackedNetwork(Network):
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, as `Network.hidden` has it."""
-        alone = codes.dim() == 3 and codes.shape[1] == 1 and mask is None
-        if (
-            cache is None
-            or not alone
-            or cache.length >= min(self.config.context, cache.capacity)
-            or not self._is_packed
-        ):
+        if mask is not None or codes.dim() != 3 or not self._is_packed:
             return super().hidden(codes, mask, cache=cache)
+        if codes.shape[1] > 1 and not (cache and cache.length):
+            return self._row_by_row(codes, cache)
+        if cache is None or codes.shape[1] > 1 or not self._fits(codes, cache):
+            return super().hidden(codes, cache=cache)
         seen, keys, values = np.array(cache.lengths), cache.keys.numpy(), cache.values.numpy()
         rows, rotation = embed(codes[:, 0].numpy(), seen, self._embedding)
         for layer, block in enumerate(self.blocks):
             rows = block.step(rows, keys[layer], values[layer], seen, rotation)  # type: ignore[operator]
         cache.advance(1)
         return torch.from_numpy(normalise(rows, self._norm))[:, None]
+
+    def _row_by_row(self, codes: Tensor, cache: Cache | None) -> Tensor:
+        """Pieces from their beginning, one after the other: PyTorch's products would make a row another among many."""
+        if cache is None:
+            return torch.cat([super(PackedNetwork, self).hidden(row[None]) for row in codes])
+        rows = [super(PackedNetwork, self).hidden(row[None], cache=cache.row(i)) for i, row in enumerate(codes)]
+        cache.advance(codes.shape[1])
+        return torch.cat(rows)
+
+    def _fits(self, codes: Tensor, cache: Cache) -> bool:
+        return len(codes) == len(cache.lengths) and cache.length < min(self.config.context, cache.capacity)
 
     @cached_property
     def _is_packed(self) -> bool:
@@ -142,6 +151,8 @@ class PackedBlock(nn.Module):
 
     def step(self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]) -> Array:
         """What (batch, dim) becomes, see `mmt.model.kernels.through_block`."""
+        if len(rows) != len(keys):
+            raise ValueError(f"{len(rows)} events, but a cache of {len(keys)} pieces")
         return through_block(rows, self.weights, keys, values, seen, rotation, self.turned)
 
 

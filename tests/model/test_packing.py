@@ -99,6 +99,42 @@ def test_a_part_that_somebody_made_is_used_as_it_is() -> None:
     torch.testing.assert_close(torch.cat(one_by_one, dim=1), network.hidden(codes), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["norm", "attention_norm", "query_norm"])
+@pytest.mark.parametrize("other", [torch.nn.Identity(), torch.nn.LayerNorm(48, elementwise_affine=False)])
+@torch.inference_mode()
+def test_a_norm_may_be_left_out_or_have_no_weights(norm: str, other: torch.nn.Module) -> None:
+    network, codes = make_network(output="chain"), make_codes(2)
+    if norm == "query_norm":
+        other = other if isinstance(other, torch.nn.Identity) else torch.nn.LayerNorm(16, elementwise_affine=False)
+    block = network.blocks[0]
+    setattr({"norm": network, "attention_norm": block, "query_norm": block.attention}[norm], norm, other)
+    packed, cache = pack(network), Cache(network.config, 2)
+    steps = [packed.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])]
+    torch.testing.assert_close(torch.cat(steps, 1), network.hidden(codes), rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_pieces_begin_alike_alone_and_among_many() -> None:
+    network, codes = pack(make_network()), make_codes(9)
+    together, alone = Cache(network.config, 9), Cache(network.config, 1)
+    assert torch.equal(network.hidden(codes, cache=together)[7], network.hidden(codes[7:8], cache=alone)[0])
+    assert torch.equal(together.keys[:, 7:8], alone.keys)
+    assert torch.equal(network.hidden(codes)[7], network.hidden(codes[7:8])[0])
+
+
+@torch.inference_mode()
+def test_what_would_be_read_from_beyond_is_refused() -> None:
+    network, codes = pack(make_network(output="chain")), make_codes(2)[:, :1]
+    with pytest.raises(ValueError, match="2 events, but a cache of 4 pieces"):
+        network.hidden(codes, cache=Cache(network.config, 4))
+    for code in (-1, 65, 1000):
+        codes[1, 0, 1] = code
+        with pytest.raises(IndexError, match="a code that its field has not"):
+            network.hidden(codes, cache=Cache(network.config, 2))
+        with pytest.raises(IndexError, match="a code that its field has not"):
+            network.heads(torch.zeros(2, 48), codes[:, 0])
+
+
 def test_hooks_are_kept() -> None:
     network, codes = make_network(), make_codes(2)
     network.blocks[1].attention.out.register_forward_pre_hook(lambda _, inputs: (0 * inputs[0],))
