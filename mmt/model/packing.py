@@ -68,6 +68,8 @@ def pack(network: Network) -> Network:
     for layer, block in enumerate(packed.blocks):
         if _is_plain(block):
             packed.blocks[layer] = PackedBlock(block, narrow=narrow)  # type: ignore[arg-type]
+        else:
+            _pack_maps(block, narrow=narrow)
     return packed
 
 
@@ -113,6 +115,24 @@ class PackedNetwork(Network):
     @cached_property
     def _norm(self) -> Norm:
         return Norm.of(self.norm)
+
+
+class PackedLinear(nn.Module):
+    """A linear map of a block that is not packed as a whole."""
+
+    def __init__(self, linear: nn.Linear, *, narrow: bool) -> None:
+        super().__init__()
+        self.of = Map.of(linear.weight, linear.bias, narrow=narrow)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.from_numpy(linear(_rows(inputs), self.of)).view(*inputs.shape[:-1], -1)
+
+
+def _pack_maps(within: nn.Module, *, narrow: bool) -> None:
+    for module in within.modules():
+        for name, child in module.named_children():
+            if type(child) is nn.Linear and _is_plain(child):
+                setattr(module, name, PackedLinear(child, narrow=narrow))
 
 
 class PackedBlock(nn.Module):

@@ -170,6 +170,17 @@ def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
 
 
 @torch.inference_mode()
+def test_a_row_is_the_same_to_the_last_bit_where_somebody_looks_on() -> None:
+    network, codes = make_network(), make_codes(33)
+    network.blocks[0].attention.register_forward_hook(lambda _, inputs, out: 0.5 * out)
+    packed, together, alone = pack(network), Cache(network.config, 33), Cache(network.config, 1)
+    for place in range(codes.shape[1]):
+        event = codes[:, place : place + 1]
+        hidden, one = packed.hidden(event, cache=together), packed.hidden(event[7:8], cache=alone)
+        assert torch.equal(one, hidden[7:8])
+
+
+@torch.inference_mode()
 def test_rows_of_several_lengths_are_the_rows_alone() -> None:
     network, codes = pack(make_network()), make_codes(4)
     lengths = (5, 5, 9, 1)
