@@ -25,9 +25,9 @@ from torch import Tensor, nn
 import mmt
 from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.model.config import Heads
-from mmt.model.kernels import Map
 from mmt.model.kernels import linear as apply_map
 from mmt.model.network import Network
+from mmt.model.weights import Map
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters

@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # DESIGN 1, ground floor first.
 FLOORS = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "cli")
-HEAVY = ("torch", "muspy", "lightning", "matplotlib", "symusic", "music21", "joblib", "mido", "pretty_midi", "yaml")
+HEAVY = (
+    *("torch", "numba", "llvmlite", "muspy", "lightning", "matplotlib", "symusic", "music21"),
+    *("joblib", "mido", "pretty_midi", "yaml"),
+)
 # Who alone may import what, anywhere in a module.
 ONLY_IN = {"lightning": {"training"}, "matplotlib": {"music", "analysis"}}
 

@@ -22,7 +22,7 @@ class Cache:
     """The keys and values of every layer, for a batch of pieces.
 
     `keys` and `values` are (layer, batch, head, room, head_dim), the room being whole blocks of the capacity; of row i the
-    first `lengths[i]` are filled. Rows may differ in length, and are the faster the more neighbours are alike.
+    first `lengths[i]` are filled. Rows may differ in length; PyTorch attends the faster the more neighbours are alike.
     """
 
     def __init__(

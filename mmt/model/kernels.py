@@ -9,106 +9,23 @@ memory. Compiled at the first use, in seconds, and kept on disk where that can b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from typing import NamedTuple, cast
 
 import numba
 import numpy as np
 import torch
 from numba import prange
-from torch import Tensor, nn
 
 from mmt.model.compiled import compiled
-from mmt.model.tiles import TOGETHER, add_products, lay
-from mmt.model.tiles import Array as Array
+from mmt.model.tiles import TOGETHER, Array, add_products
+from mmt.model.weights import BlockWeights, Embedding, Map, Norm
 from mmt.representation.codes import BEAT, POSITION
 
-# The least range of a row of weights: one of zeros has none.
-_LEAST = 1e-30
 # Not every threading layer of Numba may be entered from several threads at once.
 _lock = threading.Lock()
 
 
-class Map(NamedTuple):
-    """A linear map: outputs are scale * (weight @ input) + bias."""
-
-    weight: Array
-    """(block, input, 16), float32 or int8; outputs that there are not are zeros."""
-    scale: Array
-    """(output,)"""
-    bias: Array
-    """(output,)"""
-
-    @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None = None, *, narrow: bool = False) -> Map:
-        """The map of a weight (output, input), with `narrow` rounded to int8, each output by a range of its own."""
-        plain = weight.detach()
-        scale = plain.abs().amax(dim=1).clamp(min=_LEAST) / 127 if narrow else torch.ones(len(plain))
-        shift = torch.zeros(len(plain)) if bias is None else bias.detach()
-        return cls(lay(plain.numpy(), scale.numpy(), narrow=narrow), scale.numpy(), shift.numpy())
-
-
-class Norm(NamedTuple):
-    """A layer norm, or none: then it has no weights, and what it is given stays as it is."""
-
-    weight: Array
-    bias: Array
-    eps: np.float32
-
-    @classmethod
-    def of(cls, norm: nn.Module) -> Norm:
-        """Of a LayerNorm; anything else is none."""
-        if not isinstance(norm, nn.LayerNorm):
-            return cls(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0))
-        shape = tuple(norm.normalized_shape)
-        weight = np.ones(shape, np.float32) if norm.weight is None else norm.weight.detach().numpy()
-        bias = np.zeros(shape, np.float32) if norm.bias is None else norm.bias.detach().numpy()
-        return cls(weight, bias, np.float32(norm.eps))
-
-
-class BlockWeights(NamedTuple):
-    """All of a block, see `mmt.model.network.Block`."""
-
-    attention_norm: Norm
-    queries_keys_values: Map
-    query_norm: Norm
-    key_norm: Norm
-    out: Map
-    feed_forward_norm: Norm
-    expand: Map
-    contract: Map
-
-
-class Embedding(NamedTuple):
-    """What makes events rows, and says how far the vectors of each are turned."""
-
-    table: Array
-    """(code, dim): those of the six fields, one behind the other."""
-    ends: Array
-    """(7,): where each field's begin, and the last one's end."""
-    places: Array
-    """(place, dim); nothing where places have no rows of their own."""
-    by_place: Array
-    by_beat: Array
-    """Radians, see `mmt.model.network.turns_of`."""
-    resolution: int
-
-    @classmethod
-    def of(
-        cls, fields: Iterable[nn.Module], places: nn.Embedding | None, turns: tuple[Tensor, Tensor], resolution: int
-    ) -> Embedding:
-        """Of a network's tables."""
-        tables = [cast(Tensor, field.weight).detach().numpy() for field in fields]
-        dim = tables[0].shape[1]
-        ends = np.cumsum([0, *(len(table) for table in tables)])
-        placed = np.zeros((0, dim), np.float32) if places is None else places.weight.detach().numpy() * dim**-0.5
-        return cls(
-            np.concatenate(tables), ends, placed.astype(np.float32), turns[0].numpy(), turns[1].numpy(), resolution
-        )
-
-
 def take_threads() -> None:
-    """Compute with as many threads as PyTorch does; Numba, when it begins, would have PyTorch use as many as itself."""
+    """In this thread, compute with as many as PyTorch does; Numba, when it begins, would have PyTorch use as many as itself."""
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     torch.set_num_threads(threads)
@@ -128,7 +45,16 @@ def normalise(rows: Array, norm: Norm) -> Array:
 
 
 def linear(rows: Array, of: Map) -> Array:
-    """What a map makes of rows (row, input): (row, output)."""
+    """What a map makes of rows (row, input): (row, output).
+
+    Raises
+    ------
+    ValueError
+        If the rows have another width: nothing compiled looks where an array ends.
+    """
+    if rows.shape[1] != of.weight.shape[1]:
+        raise ValueError(f"rows of {rows.shape[1]} for a map of {of.weight.shape[1]} inputs")
+    rows = np.ascontiguousarray(rows)
     with _lock:
         outputs = np.empty((len(rows), len(of.bias)), np.float32)
         _linear(rows, of, outputs, _PLAIN)
@@ -311,13 +237,14 @@ def _turn(vector, cosine, sine):  # type: ignore[no-untyped-def]
 def _attend_one(query, keys, values, seen, attended):  # type: ignore[no-untyped-def]
     size = len(query)
     weights = np.empty(seen, np.float32)
-    most = np.float32(-np.inf)
     for place in range(seen):
         score = np.float32(0)
         for lane in range(size):
             score += query[lane] * keys[place, lane]
         weights[place] = score
-        most = max(most, score)
+    most = weights[0]
+    for place in range(seen):
+        most = max(most, weights[place])
     factor = np.float32(1) / np.sqrt(np.float32(size))
     total = np.float32(0)
     for place in range(seen):

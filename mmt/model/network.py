@@ -254,7 +254,7 @@ Rotation = tuple[Tensor, Tensor]
 def _rotation(places: Tensor, codes: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation | None:
     if config.positions not in ("rotary", "time"):
         return None
-    by_place, by_beat = (turns.to(places.device) for turns in turns_of(config))
+    by_place, by_beat = turns_of(config, places.device)
     angles = places[..., None].float() * by_place
     if config.positions == "time":
         by_time = _onsets(codes, config)[..., None] * by_beat
@@ -265,19 +265,23 @@ def _rotation(places: Tensor, codes: Tensor, config: NetworkConfig, dtype: torch
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def turns_of(config: NetworkConfig) -> tuple[Tensor, Tensor]:
+def turns_of(config: NetworkConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """How far pairs of dimensions turn, in radians: the first from one event to the next, the others with every beat."""
     if config.positions not in ("rotary", "time"):
-        return torch.empty(0), torch.empty(0)
+        return _no_turns(device), _no_turns(device)
     turning = config.rotary_dims or config.head_dim
     if config.positions == "time":
         turning //= 2
-    half = torch.arange(0, turning, 2, dtype=torch.float32)
+    half = torch.arange(0, turning, 2, device=device, dtype=torch.float32)
     by_place = _ROTARY_BASE ** (-half / turning)
     if config.positions == "rotary":
-        return by_place, torch.empty(0)
+        return by_place, _no_turns(device)
     octaves = half / 2 * max(1.0, _OCTAVES / max(turning // 2 - 1, 1))
     return by_place, (2 * math.pi / _SHORTEST_PERIOD) * 2.0**-octaves
+
+
+def _no_turns(device: torch.device) -> Tensor:
+    return torch.empty(0, device=device, dtype=torch.float32)
 
 
 def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:

@@ -1,7 +1,9 @@
 """A network laid out for decoding on a CPU, where each event is a few rows through all of the weights.
 
 Its blocks and heads are the compiled ones of `mmt.model.kernels`, so that a piece is the same, to the last bit, alone and among
-many. So it is with int8 weights too, which are a quarter of the bytes. Shapes as in `mmt.model.network`.
+many. So it is with int8 weights too, which are a quarter of the bytes. What is read at once (prompts, windows begun anew) is left
+to PyTorch and its float32 weights, a piece at a time, since its sums depend on how many there are. Shapes as in
+`mmt.model.network`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, cast
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,11 +20,6 @@ from mmt.model.cache import Cache
 from mmt.model.dropout import Dropout
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.kernels import (
-    Array,
-    BlockWeights,
-    Embedding,
-    Map,
-    Norm,
     embed,
     linear,
     normalise,
@@ -31,6 +29,8 @@ from mmt.model.kernels import (
 )
 from mmt.model.network import Attention, Block, FeedForward, Network, Rotation, turns_of
 from mmt.model.sharing import share
+from mmt.model.tiles import Array
+from mmt.model.weights import BlockWeights, Embedding, Map, Norm
 from mmt.representation.codes import POSITION
 
 
@@ -38,7 +38,7 @@ def pack(network: Network) -> Network:
     """A network that computes the same and shares the weights, but takes one event of each piece faster.
 
     For inference alone, and for as long as the weights stay as they are: those that are read for each event are copies. Where
-    the network is to decode with int8, those of the blocks are rounded; norms, embeddings and heads are not.
+    the network is to decode with int8, those copies are rounded in the blocks; norms, embeddings and heads are not.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def pack(network: Network) -> Network:
     weights, narrow = next(network.parameters()), network.decodes_with == "int8"
     if narrow:
         check_int8(weights)
-    if weights.device.type != "cpu" or weights.dtype != torch.float32:
+    if weights.device.type != "cpu" or weights.dtype != torch.float32 or numba.config.DISABLE_JIT:
         return network
     take_threads()
     packed = share(network)
@@ -78,26 +78,15 @@ class PackedNetwork(Network):
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, as `Network.hidden` has it."""
-        if mask is not None or codes.dim() != 3 or not self._is_packed:
+        alone = codes.dim() == 3 and codes.shape[1] == 1
+        if cache is None or mask is not None or not alone or not self._is_packed or not self._fits(codes, cache):
             return super().hidden(codes, mask, cache=cache)
-        if codes.shape[1] > 1 and not (cache and cache.length):
-            return self._row_by_row(codes, cache)
-        if cache is None or codes.shape[1] > 1 or not self._fits(codes, cache):
-            return super().hidden(codes, cache=cache)
         seen, keys, values = np.array(cache.lengths), cache.keys.numpy(), cache.values.numpy()
-        rows, rotation = embed(codes[:, 0].numpy(), seen, self._embedding)
+        rows, rotation = embed(_rows(codes), seen, self._embedding)
         for layer, block in enumerate(self.blocks):
             rows = block.step(rows, keys[layer], values[layer], seen, rotation)  # type: ignore[operator]
         cache.advance(1)
         return torch.from_numpy(normalise(rows, self._norm))[:, None]
-
-    def _row_by_row(self, codes: Tensor, cache: Cache | None) -> Tensor:
-        """Pieces from their beginning, one after the other: PyTorch's products would make a row another among many."""
-        if cache is None:
-            return torch.cat([super(PackedNetwork, self).hidden(row[None]) for row in codes])
-        rows = [super(PackedNetwork, self).hidden(row[None], cache=cache.row(i)) for i, row in enumerate(codes)]
-        cache.advance(codes.shape[1])
-        return torch.cat(rows)
 
     def _fits(self, codes: Tensor, cache: Cache) -> bool:
         return len(codes) == len(cache.lengths) and cache.length < min(self.config.context, cache.capacity)
@@ -110,7 +99,8 @@ class PackedNetwork(Network):
 
     @cached_property
     def _embedding(self) -> Embedding:
-        return Embedding.of(self.embeddings, self.positions, turns_of(self.config), self.config.sizes[POSITION] - 1)
+        turns, resolution = turns_of(self.config, torch.device("cpu")), self.config.sizes[POSITION] - 1
+        return Embedding.of(self.embeddings, self.positions, turns, resolution)
 
     @cached_property
     def _norm(self) -> Norm:
@@ -122,21 +112,23 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, *, narrow: bool) -> None:
         super().__init__()
-        self.of = Map.of(linear.weight, linear.bias, narrow=narrow)
+        self.linear, self.of = linear, Map.of(linear.weight, linear.bias, narrow=narrow)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dim() == 3 and inputs.shape[1] > 1:
+            return torch.cat([self.linear(piece[None]) for piece in inputs])
         return torch.from_numpy(linear(_rows(inputs), self.of)).view(*inputs.shape[:-1], -1)
 
 
 def _pack_maps(within: nn.Module, *, narrow: bool) -> None:
-    for module in within.modules():
-        for name, child in module.named_children():
+    for module in list(within.modules()):
+        for name, child in list(module.named_children()):
             if type(child) is nn.Linear and _is_plain(child):
                 setattr(module, name, PackedLinear(child, narrow=narrow))
 
 
 class PackedBlock(nn.Module):
-    """A block that takes one new event of each piece in a single step, and everything else as it always was."""
+    """A block that takes one new event of each piece in a single step, and more of them a piece after the other."""
 
     def __init__(self, block: Block, *, narrow: bool = False) -> None:
         super().__init__()
@@ -161,8 +153,12 @@ class PackedBlock(nn.Module):
     def forward(
         self, stream: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
     ) -> Tensor:
+        if cache is not None and len(stream) != len(cache.lengths):
+            raise ValueError(f"{len(stream)} pieces, but a cache of {len(cache.lengths)}")
         if cache is None or stream.shape[1] > 1:
-            return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
+            if visible is not None or (cache is not None and cache.length):
+                return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
+            return torch.cat([self._beginning(stream, rotation, cache, layer, row) for row in range(len(stream))])
         still = np.zeros((1, 0), np.float32)
         turning = [part.reshape(-1, part.shape[-1]).numpy() for part in rotation] if rotation else [still, still]
         keys, values = cache.keys[layer].numpy(), cache.values[layer].numpy()
@@ -171,9 +167,17 @@ class PackedBlock(nn.Module):
 
     def step(self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]) -> Array:
         """What (batch, dim) becomes, see `mmt.model.kernels.through_block`."""
-        if len(rows) != len(keys):
-            raise ValueError(f"{len(rows)} events, but a cache of {len(keys)} pieces")
         return through_block(rows, self.weights, keys, values, seen, rotation, self.turned)
+
+    def _beginning(
+        self, stream: Tensor, rotation: Rotation | None, cache: Cache | None, layer: int, row: int
+    ) -> Tensor:
+        """What the plain block makes of one piece from its beginning."""
+        if rotation is not None and rotation[0].dim() > 2:
+            rotation = rotation[0][row : row + 1], rotation[1][row : row + 1]
+        own = None if cache is None else cache.row(row)
+        piece = stream[row : row + 1]
+        return self.block(piece, rotation=rotation, visible=None, cache=own, layer=layer)  # type: ignore[no-any-return]
 
 
 class PackedHeads(nn.Module):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from llvmlite import binding, ir
 from numba import types
@@ -23,24 +22,8 @@ Array = npt.NDArray[Any]
 LANES, TOGETHER = 16, 4
 """Outputs of a block of weights, and blocks that are multiplied together."""
 
+# Asked once, at import: the shapes of tiles are part of the functions below.
 _WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
-
-
-def lay(weight: Array, scale: Array, *, narrow: bool = False) -> Array:
-    """A weight (output, input) in blocks of 16 outputs, (block, input, 16), of which there are whole groups.
-
-    Each output is divided by its scale, and with `narrow` rounded to int8.
-
-    >>> lay(np.ones((20, 3), np.float32), np.ones(20, np.float32)).shape
-    (4, 3, 16)
-    """
-    groups = -(-len(weight) // (LANES * TOGETHER))
-    laid = np.zeros((groups * TOGETHER, weight.shape[1], LANES), np.int8 if narrow else np.float32)
-    for block, first in zip(laid, range(0, len(weight), LANES), strict=False):
-        # A block at a time, which stays in the core's own memory.
-        few = weight[first : first + LANES] / scale[first : first + LANES, None]
-        block[:, : len(few)] = (np.rint(few, out=few) if narrow else few).T
-    return laid
 
 
 def _tile(rows: int, blocks: int) -> Callable[..., Any]:
@@ -51,9 +34,6 @@ def _tile(rows: int, blocks: int) -> Callable[..., Any]:
     number, index = ir.FloatType(), ir.IntType(64)
     vector = ir.VectorType(number, LANES)
     whole = ir.VectorType(ir.IntType(32), LANES)
-
-    def at(builder: Any, start: Any, place: Any, kind: Any) -> Any:
-        return builder.bitcast(builder.gep(start, [place]), kind.as_pointer())
 
     def constant(value: int) -> Any:
         return ir.Constant(index, value)
@@ -78,7 +58,7 @@ def _tile(rows: int, blocks: int) -> Callable[..., Any]:
                 start = builder.add(builder.mul(constant(block * LANES), inputs), builder.mul(place, constant(LANES)))
                 narrow = isinstance(signature.args[1].dtype, types.Integer)
                 kind = ir.VectorType(ir.IntType(8), LANES) if narrow else vector
-                loaded = builder.load(at(builder, weight, start, kind), align=1 if narrow else 4)
+                loaded = builder.load(_at(builder, weight, start, kind), align=1 if narrow else 4)
                 here.append(builder.sitofp(builder.sext(loaded, whole), vector) if narrow else loaded)
             added = []
             for r in range(rows):
@@ -99,12 +79,16 @@ def _tile(rows: int, blocks: int) -> Callable[..., Any]:
             for r in range(rows):
                 for block in range(blocks):
                     start = builder.add(builder.mul(constant(r), apart), constant(block * LANES))
-                    builder.store(added[r][block], at(builder, total, start, vector), align=4)
+                    builder.store(added[r][block], _at(builder, total, start, vector), align=4)
             return context.get_dummy_value()
 
         return types.void(row, weight, total, types.intp, types.intp), generate
 
     return tile  # type: ignore[no-any-return]
+
+
+def _at(builder: Any, start: Any, place: Any, kind: Any) -> Any:
+    return builder.bitcast(builder.gep(start, [place]), kind.as_pointer())
 
 
 @intrinsic

@@ -110,7 +110,8 @@ def draw(logits: Numbers, uniform: Numbers) -> npt.NDArray[np.int64]:
 
     `uniform` (batch,) are numbers from [0, 1). A code with minus infinity is never drawn.
     """
-    drawn: npt.NDArray[np.int64] = _draw(logits, uniform)
+    # Of one layout whatever the batch, or each would be compiled for.
+    drawn: npt.NDArray[np.int64] = _draw(np.ascontiguousarray(logits), np.ascontiguousarray(uniform))
     return drawn
 
 

@@ -1,6 +1,6 @@
 """What may come next: masks over the codes of each field, so that whatever a network says, a valid piece is written.
 
-All of it is on the host, in NumPy, a call of which costs a third of one of PyTorch's; the logits come as plain numbers.
+All of it is on the host, compiled or in NumPy, a call of which costs a third of one of PyTorch's; logits are plain numbers.
 
 The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be.
 `StrictGrammar` is the law of `mmt.representation.grammar` told from inside. What may not be drawn gets the logit minus

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mmt.model.compiled import telling_of_compiling
 from mmt.model.inside import Edit, edited
 from mmt.model.network import Network
 from mmt.model.packing import check_int8
@@ -56,8 +57,9 @@ class Model:
     def to(self, device: str | torch.device, *, weights: Literal["float32", "int8"] | None = None) -> Model:
         """Move the network to a device ("auto", "cpu", "cuda", "mps"), where it writes with `weights`.
 
-        "int8" writes faster on a CPU, for next to no loss (`benchmarks/generation.md`); for everything else, and when
-        saved, the model stays float32. Rounded copies are made for each piece or batch, a quarter of the weights' size.
+        "int8" writes a few pieces at a time faster on a CPU, for next to no loss (`benchmarks/generation.md`). New events are
+        made with it; what is read at once (prompts, windows begun anew, all of `context="slide"` past the context), and
+        everything else, stays float32. Rounded copies are made for each piece or batch, a quarter of the weights' size.
         Default: as it was. Returns the model itself.
 
         Examples
@@ -194,7 +196,10 @@ class Model:
         max_events = settings["bounds"].max_events
         # Where beats are the limit, nobody knows how many events that will be.
         most = None if max_events > 2**24 else (max_events - len(beginning)) * len(streams)
-        with tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
+        with (
+            tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
+            telling_of_compiling(bar.set_description, "Writing"),
+        ):
             for first in range(0, len(streams), _BATCH):
                 batch = streams[first : first + _BATCH]
                 for rows, events in decode_events(network, beginning, batch, **settings):

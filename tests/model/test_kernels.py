@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -15,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mmt.model.kernels import Map, Norm, _exp, _gelu, linear, normalise, take_threads
+from mmt.model.compiled import telling_of_compiling
+from mmt.model.kernels import _exp, _gelu, linear, normalise, take_threads
 from mmt.model.tiles import LANES
+from mmt.model.weights import Map, Norm
 
 take_threads()
 
@@ -44,6 +47,14 @@ def test_a_map_of_any_size_takes_any_number_of_rows(count: int, inputs: int, out
     np.testing.assert_allclose(mapped, of(torch.from_numpy(rows)).numpy(), rtol=0, atol=2e-5)
     for row in (0, count // 2, count - 1):
         assert np.array_equal(linear(rows[row : row + 1], ours)[0], mapped[row])
+
+
+def test_rows_may_lie_apart_but_not_be_of_another_width() -> None:
+    _, ours = make_map(20, 8)
+    rows = make_rows(6, 8)
+    assert np.array_equal(linear(rows.repeat(2, axis=1)[:, ::2], ours), linear(rows, ours))
+    with pytest.raises(ValueError, match="rows of 7 for a map of 8 inputs"):
+        linear(rows[:, :7], ours)
 
 
 def test_weights_lie_in_blocks_of_outputs() -> None:
@@ -87,6 +98,13 @@ def test_several_threads_may_compute_at_once() -> None:
     expected = linear(rows, ours)
     with ThreadPoolExecutor(4) as pool:
         assert all(np.array_equal(one, expected) for one in pool.map(lambda _: linear(rows, ours), range(200)))
+
+
+def test_it_is_told_that_something_is_compiled() -> None:
+    told = list[str]()
+    with telling_of_compiling(told.append, "Writing"):
+        numba.njit(lambda: 1)()
+    assert told == ["Compiling, once", "Writing"]
 
 
 def test_what_is_compiled_needs_no_place_on_disk(tmp_path: Path) -> None:

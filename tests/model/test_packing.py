@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, get_args
 
@@ -35,6 +39,12 @@ def make_network(positions: str = "rotary", output: str = "mixed", **others: Any
             if name.endswith(("query_norm.weight", "key_norm.weight")):
                 torch.nn.init.uniform_(parameter, 0.5, 2.0)
         return network
+
+
+def one_by_one(network: Network, codes: Tensor, cache: Cache) -> Tensor:
+    return torch.cat(
+        [network.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])], dim=1
+    )
 
 
 def make_codes(batch: int, length: int = 24) -> Tensor:
@@ -95,8 +105,7 @@ def test_a_part_that_somebody_made_is_used_as_it_is() -> None:
     silent.load_state_dict(network.blocks[0].attention.state_dict())
     network.blocks[0].attention = silent.eval().requires_grad_(False)
     packed, cache = pack(network), Cache(network.config, 1)
-    one_by_one = [packed.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])]
-    torch.testing.assert_close(torch.cat(one_by_one, dim=1), network.hidden(codes), rtol=0, atol=1e-5)
+    torch.testing.assert_close(one_by_one(packed, codes, cache), network.hidden(codes), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["norm", "attention_norm", "query_norm"])
@@ -109,13 +118,15 @@ def test_a_norm_may_be_left_out_or_have_no_weights(norm: str, other: torch.nn.Mo
     block = network.blocks[0]
     setattr({"norm": network, "attention_norm": block, "query_norm": block.attention}[norm], norm, other)
     packed, cache = pack(network), Cache(network.config, 2)
-    steps = [packed.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])]
-    torch.testing.assert_close(torch.cat(steps, 1), network.hidden(codes), rtol=0, atol=1e-5)
+    torch.testing.assert_close(one_by_one(packed, codes, cache), network.hidden(codes), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("place", [None, "final", "embedding", "layers.0.stream", "layers.1.heads"])
+@pytest.mark.usefixtures("threads")
 @torch.inference_mode()
-def test_pieces_begin_alike_alone_and_among_many() -> None:
-    network, codes = pack(make_network()), make_codes(9)
+def test_pieces_begin_alike_alone_and_among_many(place: Any) -> None:
+    network, codes = make_network("time"), make_codes(9)
+    network = pack(network if place is None else edited(network, {place: lambda values: 1.01 * values}))
     together, alone = Cache(network.config, 9), Cache(network.config, 1)
     assert torch.equal(network.hidden(codes, cache=together)[7], network.hidden(codes[7:8], cache=alone)[0])
     assert torch.equal(together.keys[:, 7:8], alone.keys)
@@ -125,8 +136,9 @@ def test_pieces_begin_alike_alone_and_among_many() -> None:
 @torch.inference_mode()
 def test_what_would_be_read_from_beyond_is_refused() -> None:
     network, codes = pack(make_network(output="chain")), make_codes(2)[:, :1]
-    with pytest.raises(ValueError, match="2 events, but a cache of 4 pieces"):
-        network.hidden(codes, cache=Cache(network.config, 4))
+    for several in (codes, make_codes(2)):
+        with pytest.raises(ValueError, match="2 pieces, but a cache of 4"):
+            network.hidden(several, cache=Cache(network.config, 4))
     for code in (-1, 65, 1000):
         codes[1, 0, 1] = code
         with pytest.raises(IndexError, match="a code that its field has not"):
@@ -151,10 +163,18 @@ def test_event_by_event_a_packed_network_computes_what_the_network_does(position
     network, codes = make_network(positions, "chain", **turned), make_codes(3)
     packed, cache = pack(network), Cache(network.config, 3)
     assert all(isinstance(block, PackedBlock) for block in packed.blocks)
-    steps = [packed.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])]
-    torch.testing.assert_close(torch.cat(steps, 1), network.hidden(codes), rtol=0, atol=1e-5)
+    torch.testing.assert_close(one_by_one(packed, codes, cache), network.hidden(codes), rtol=0, atol=1e-5)
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @torch.inference_mode()
 def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
     network, codes = pack(make_network()), make_codes(33)
@@ -210,7 +230,7 @@ def test_with_int8_the_logits_are_nearly_the_same(positions: str, output: str) -
     network, codes = make_narrow(positions, output), make_codes(3)
     packed, cache = pack(network), Cache(network.config, 3)
     assert all(block.weights.out.weight.dtype == np.int8 for block in packed.blocks)
-    steps = torch.cat([packed.hidden(codes[:, place : place + 1], cache=cache) for place in range(codes.shape[1])], 1)
+    steps = one_by_one(packed, codes, cache)
     ours, theirs = (heads(steps, torch.roll(codes, -1, 1)) for heads in (packed.heads, network.heads))
     for one, other, exact in zip(ours, theirs, network(codes), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
@@ -226,6 +246,20 @@ def test_with_int8_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it()
         event = codes[:, place : place + 1]
         hidden, one = network.hidden(event, cache=together)[:, 0], network.hidden(event[7:8], cache=alone)[:, 0]
         assert torch.equal(one, hidden[7:8])
+
+
+@pytest.mark.parametrize("change", ["set_default_device('meta')", "set_default_dtype(torch.float16)"])
+def test_the_defaults_of_torch_do_not_matter(change: str) -> None:
+    code = (
+        f"import mmt, torch; model = mmt.new_model('tiny', seed=0); torch.{change}; "
+        "assert len(model.generate(n=2, seed=1, max_events=16)) == 2"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_compiling_the_network_stays_as_it_is() -> None:
+    code = "import mmt; print(len(mmt.new_model('tiny', seed=0).generate(seed=1, max_events=16)))"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
 
 
 def test_hooks_are_kept_with_int8() -> None:
