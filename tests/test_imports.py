@@ -75,6 +75,12 @@ def test_a_floor_does_not_pull_in_what_it_does_not_need(module: str, absent: tup
     assert result.stdout.split() == []
 
 
+def test_loading_a_model_does_not_load_a_compiler_of_pytorch() -> None:
+    code = "import mmt, sys; mmt.load_model(); print('torch._dynamo' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.split() == ["False"]
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "mmt"])
 def test_imports_run_downward_only(module: str) -> None:
     floor = FLOORS.index(module.split(".")[1])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
-from mmt.model.network import Network
+from mmt.model.network import Network, network_without_weights
 from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
 ARGUMENTS, WEIGHTS = "train-args.json", Path("checkpoints", "best_model.pt")
@@ -154,7 +154,7 @@ def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) ->
         If a key is missing, unknown or has a shape that does not fit; if the arguments contradict the weights.
     """
     theirs = dict(weights)
-    network = Network(_config(theirs, arguments))
+    network = network_without_weights(_config(theirs, arguments))
     theirs.pop(_ROTARY, None)
     state = {name: _take(theirs, names) for name, names in _names(network).items()}
     for name, tensor in network.state_dict().items():
@@ -164,7 +164,7 @@ def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) ->
             )
     if theirs:
         raise ValueError(f"unknown key {min(theirs)!r}")
-    network.load_state_dict(state)
+    network.load_state_dict({name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}, assign=True)
     return Checkpoint(network.eval(), _representation(network.config), {}, {"original": dict(arguments)})
 
 

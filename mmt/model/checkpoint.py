@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 
 from mmt.model.config import NetworkConfig
-from mmt.model.network import Network
+from mmt.model.network import Network, network_without_weights
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
@@ -110,9 +110,7 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     config = _read_config(folder / CONFIG)
     try:
         representation = Representation.from_dict(config["representation"])
-        # Weights that are about to be replaced need not be drawn: it would move the user's random state.
-        with torch.device("meta"):
-            network = Network(NetworkConfig.from_dict(config["network"]))
+        network = network_without_weights(NetworkConfig.from_dict(config["network"]))
         sampling, training = (dict(config.get(name) or {}) for name in ("sampling", "training"))
     except KeyError as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: it has no {error}") from error

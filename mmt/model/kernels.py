@@ -289,7 +289,9 @@ def _with_known(state, events, table, of, alone, ends, first, behind):  # type: 
                     wide[row, lane] = _gelu(known[row, lane])
             more = alone[:, ends[field] : ends[field + 1]].copy()
             _linear(wide, of[field - 1], more, _ADD)
-            logits[:, ends[field] : ends[field + 1]] = more
+            for row in range(count):
+                for code in range(more.shape[1]):
+                    logits[row, ends[field] + code] = more[row, code]
     return logits
 
 

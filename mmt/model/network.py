@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from mmt.model.cache import Cache
@@ -245,6 +246,22 @@ class FeedForward(nn.Module):
 
     def _contracted(self, wide: Tensor) -> Tensor:
         return self.contract(self.dropout(F.gelu(wide)))  # type: ignore[no-any-return]
+
+
+class _NotDrawn(TorchFunctionMode):
+    """Leaves out what `torch.nn.init` does, which on the meta device would load PyTorch's compiler: a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs.get("tensor", *args[:1])
+        return func(*args, **kwargs)
+
+
+def network_without_weights(config: NetworkConfig) -> Network:
+    """A network on the meta device, whose weights are still to be assigned; the random state stays as it was."""
+    with torch.device("meta"), _NotDrawn():
+        return Network(config)
 
 
 # Cosine and sine of each place's angles, each (length, turning dimensions), or (batch, 1, length, turning dimensions).

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmt.corpus.windows import Batch
-from mmt.model.network import Network
+from mmt.model.network import Network, network_without_weights
 from mmt.representation.codes import FIELDS
 from mmt.training.loss import Losses, authors_losses, losses
 from mmt.training.low_rank import add_low_rank
@@ -48,9 +48,7 @@ class TrainingModule(lightning.LightningModule):
 
     def trained_network(self) -> Network:
         """A plain network with the weights as they are now, for all but training: in eval mode, low ranks added up."""
-        # Weights that are about to be replaced need not be drawn.
-        with torch.device("meta"):
-            network = Network(self.recipe.network)
+        network = network_without_weights(self.recipe.network)
         network.load_state_dict(
             {name: _tensor(self.network, name).detach() for name in network.state_dict()}, assign=True
         )
