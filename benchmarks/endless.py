@@ -29,7 +29,7 @@ def write(model: mmt.Model, share: float, pieces: int, events: int) -> tuple[lis
     moments: list[list[int]] = []
     plain, windows.KEPT = windows.AnchoredWindow.read, share
 
-    def read(window: windows.AnchoredWindow, latest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def read(window: windows.AnchoredWindow, latest: Events) -> tuple[torch.Tensor, Events | None]:
         beats = latest[:, -1, BEAT] + window.dropped
         hidden, moved = plain(window, latest)
         if moved is not None:

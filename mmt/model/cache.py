@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -96,21 +96,20 @@ class Cache:
         self.values[:, to, :, filled] = self.values[:, row, :, filled]
         self.lengths[to] = self.lengths[row]
 
-    def keep(self, rows: Tensor) -> None:
-        """Keep only these pieces of the batch (indices), in this order.
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these pieces of the batch, in this order.
 
         Fast where pieces only take the places of those that are given up: then no others are copied.
         """
-        kept = rows.tolist()
-        if any(row < place for place, row in enumerate(kept)):
+        if any(row < place for place, row in enumerate(rows)):
             self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-            self.lengths = [self.lengths[row] for row in kept]
+            self.lengths = [self.lengths[row] for row in rows]
             return
-        for place, row in enumerate(kept):
+        for place, row in enumerate(rows):
             if place != row:
                 self.copy(row, place)
-        self.keys, self.values = self.keys[:, : len(kept)], self.values[:, : len(kept)]
-        self.lengths = self.lengths[: len(kept)]
+        self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
+        self.lengths = self.lengths[: len(rows)]
 
     def _alike(self) -> Iterator[slice]:
         """Neighbouring rows of one length."""

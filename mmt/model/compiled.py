@@ -13,7 +13,10 @@ import numba
 from numba.core.event import Listener, install_listener
 
 # Numba looks whether the file of a function has changed, but not at what else goes into it.
-_SOURCES = ("model/compiled.py", "model/kernels.py", "model/tiles.py", "representation/codes.py")
+SOURCES = (
+    *("model/compiled.py", "model/tiles.py", "representation/codes.py"),
+    *("sampling/foresight.py", "sampling/state.py"),
+)
 
 
 def compiled(*, parallel: bool = False, fast: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -33,7 +36,7 @@ def compiled(*, parallel: bool = False, fast: bool = False) -> Callable[[Callabl
 @cache
 def _made_of() -> str:
     package = Path(__file__).parent.parent
-    return f"_{zlib.crc32(b''.join((package / name).read_bytes() for name in _SOURCES)):08x}"
+    return f"_{zlib.crc32(b''.join((package / name).read_bytes() for name in SOURCES)):08x}"
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from numba import prange
 
 from mmt.model.compiled import compiled
 from mmt.model.tiles import TOGETHER, Array, add_products
-from mmt.model.weights import BlockWeights, Embedding, Map, Norm
+from mmt.model.weights import BlockWeights, ChainWeights, Embedding, Map, Norm
 from mmt.representation.codes import BEAT, POSITION
 
 # Not every threading layer of Numba may be entered from several threads at once.
@@ -62,23 +62,21 @@ def linear(rows: Array, of: Map) -> Array:
 
 
 def with_known(
-    state: Array, events: Array, table: Array, of: tuple[Map, ...], alone: Array, ends: Array, first: int, behind: int
+    state: Array, events: Array, weights: ChainWeights, alone: Array, ends: Array, first: int, behind: int
 ) -> Array:
     """Chained heads: logits (row, code) of the fields from `first` to before `behind`; the others are as `alone` has them.
 
     Parameters
     ----------
     state : ndarray, (row, dim)
-        To which the earlier fields of events (row, 6) are added, by their rows of a table (code, dim).
-    of : tuple of Map
-        What the GELU of that is mapped by, for each field but the first.
+        To which the earlier fields of events (row, 6) are added.
     alone : ndarray, (row, code)
-        What the maps' outputs are added to.
+        What is added to what the weights make of that.
     ends : ndarray of int64, (7,)
-        Where each field's codes begin, in `alone` and in the table.
+        Where each field's codes begin, in `alone` and in the table of the weights.
     """
     with _lock:
-        return _with_known(state, events, table, of, alone, ends, first, behind)  # type: ignore[no-any-return]
+        return _with_known(state, events, weights, alone, ends, first, behind)  # type: ignore[no-any-return]
 
 
 def through_block(
@@ -273,26 +271,41 @@ def _block(rows, weights, keys, values, seen, rotation, turned):  # type: ignore
 
 
 @compiled()
-def _with_known(state, events, table, of, alone, ends, first, behind):  # type: ignore[no-untyped-def]
-    logits, known, wide = alone.copy(), state.copy(), np.empty_like(state)
-    count, dim = state.shape
+def _with_known(state, events, weights, alone, ends, first, behind):  # type: ignore[no-untyped-def]
+    (count, dim), logits, known = state.shape, alone.copy(), state.copy()
+    wide = np.empty((behind, count, dim), np.float32)
     for field in range(1, behind):
         for row in range(count):
             code = ends[field - 1] + events[row, field - 1]
             if not ends[field - 1] <= code < ends[field]:
                 raise IndexError("an event has a code that its field has not")
             for lane in range(dim):
-                known[row, lane] += table[code, lane]
-        if field >= first:
-            for row in range(count):
+                known[row, lane] += weights.table[code, lane]
+            if field >= first:
                 for lane in range(dim):
-                    wide[row, lane] = _gelu(known[row, lane])
-            more = alone[:, ends[field] : ends[field + 1]].copy()
-            _linear(wide, of[field - 1], more, _ADD)
-            for row in range(count):
-                for code in range(more.shape[1]):
-                    logits[row, ends[field] + code] = more[row, code]
+                    wide[field, row, lane] = _gelu(known[row, lane])
+    sums = _products(wide, weights.weight, weights.groups, first, behind)
+    for field in range(max(first, 1), behind):
+        begin = weights.groups[field] * TOGETHER * weights.weight.shape[2]
+        # Not as slices: Numba would compile the text of a misfit, for seconds.
+        for row in range(count):
+            for code in range(ends[field + 1] - ends[field]):
+                logits[row, ends[field] + code] += sums[row, begin + code]
     return logits
+
+
+@compiled(parallel=True)
+def _products(wide, weight, groups, first, behind):  # type: ignore[no-untyped-def]
+    """Of rows (field, row, dim), each field's with its own groups of blocks."""
+    count, (blocks, _, lanes) = wide.shape[1], weight.shape
+    sums = np.empty((count, blocks * lanes), np.float32)
+    for group in prange(groups[max(first, 1)], groups[behind]):
+        field, row = 1, 0
+        while groups[field + 1] <= group:
+            field += 1
+        while row < count:
+            row += add_products(wide[field], weight, sums, row, group * TOGETHER)
+    return sums
 
 
 # Functions of single numbers, without branches, so that they are computed many at a time.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mmt.model.cache import Cache
 from mmt.model.dropout import Dropout
-from mmt.model.heads import ChainHeads, IndependentHeads
+from mmt.model.heads import ChainHeads, FieldHeads, IndependentHeads
 from mmt.model.kernels import (
     embed,
     linear,
@@ -30,7 +30,7 @@ from mmt.model.kernels import (
 from mmt.model.network import Attention, Block, FeedForward, Network, Rotation, turns_of
 from mmt.model.sharing import share
 from mmt.model.tiles import Array
-from mmt.model.weights import BlockWeights, Embedding, Map, Norm
+from mmt.model.weights import BlockWeights, ChainWeights, Embedding, Map, Norm
 from mmt.representation.codes import POSITION
 
 
@@ -180,31 +180,32 @@ class PackedBlock(nn.Module):
         return self.block(piece, rotation=rotation, visible=None, cache=own, layer=layer)  # type: ignore[no-any-return]
 
 
-class PackedHeads(nn.Module):
+class PackedHeads(FieldHeads):
     """Independent heads as one map, made once for all fields of an event."""
 
     reads_earlier_fields = False
 
     def __init__(self, heads: IndependentHeads) -> None:
-        super().__init__()
+        super().__init__(heads.sizes)
         fields = cast("list[nn.Linear]", list(heads.fields))
-        self.sizes = [field.out_features for field in fields]
         self.whole = _whole([field.weight for field in fields], [field.bias for field in fields])
-        self._of, self._logits = torch.empty(0), list[Tensor]()
+        # What was read last, and its logits. (In a list: a module is slow to take an attribute.)
+        self._last = [(torch.empty(0), torch.empty(0))]
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields."""
-        if self._of is not hidden:
-            logits = torch.from_numpy(linear(_rows(hidden), self.whole)).view(*hidden.shape[:-1], -1)
-            self._of, self._logits = hidden, list(torch.split(logits, self.sizes, dim=-1))
-        return self._logits
+        return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of one field."""
-        return self(hidden, events)[index]  # type: ignore[no-any-return]
+        return self.joined(hidden, events)[..., self.ends[index] : self.ends[index + 1]]
+
+    def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
+        if self._last[0][0] is not hidden:
+            logits = torch.from_numpy(linear(_rows(hidden), self.whole))
+            self._last[0] = hidden, logits.view(*hidden.shape[:-1], -1)
+        return self._last[0][1]
 
 
-class PackedChain(nn.Module):
+class PackedChain(FieldHeads):
     """Chained heads with what is linear in them made one: what a hidden state says of all fields is one map, made once an
     event, and what is known adds to it by one small map a field; its embeddings are one table.
     """
@@ -212,41 +213,44 @@ class PackedChain(nn.Module):
     reads_earlier_fields = True
 
     def __init__(self, heads: ChainHeads) -> None:
-        super().__init__()
+        super().__init__(heads.sizes)
         fields, mixes = cast("list[nn.Linear]", list(heads.fields)), cast("list[nn.Linear]", list(heads.mix))
-        self.sizes = [field.out_features for field in fields]
-        self.state = None if isinstance(heads.state, nn.Identity) else _whole([heads.state.weight])
-        biases = [fields[0].bias, *(field(mix.bias) for field, mix in zip(fields[1:], mixes, strict=True))]
-        self.alone = _whole([field.weight for field in fields], biases)
-        self.of_known = tuple(_whole([field.weight @ mix.weight]) for field, mix in zip(fields[1:], mixes, strict=True))
-        self.known = np.concatenate([cast(Tensor, table.weight).detach().numpy() for table in heads.known])
-        self.ends = np.cumsum([0, *self.sizes])
-        self._of = torch.empty(0)
-        self._state = self._alone = np.empty(0)
+        later = list(zip(fields[1:], mixes, strict=True))
+        weights = [field.weight for field in fields]
+        biases = [fields[0].bias, *(field(mix.bias) for field, mix in later)]
+        # The state is the hidden state itself, or the first outputs.
+        self.width = 0
+        if isinstance(heads.state, nn.Linear):
+            self.width = heads.state.out_features
+            weights, biases = [heads.state.weight, *weights], [heads.state.weight.new_zeros(self.width), *biases]
+        self.whole = _whole(weights, biases)
+        self.known = ChainWeights.of(heads.known, [field.weight @ mix.weight for field, mix in later])
+        # What was read last, its state, and what it says by itself.
+        self._last = [(torch.empty(0), np.empty(0), np.empty(0))]
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields, as the heads have them."""
-        self._project(hidden)
-        logits = torch.from_numpy(self._with_known(events, 1, len(self.sizes)))
-        return list(torch.split(logits.view(*hidden.shape[:-1], -1), self.sizes, dim=-1))
+        return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
+
+    def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
+        logits = torch.from_numpy(self._with_known(hidden, events, 1, len(self.sizes)))
+        return logits.view(*hidden.shape[:-1], -1)
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of one field, given the earlier ones of `events`."""
-        self._project(hidden)
-        logits = self._alone if index == 0 else self._with_known(events, index, index + 1)
+        logits = self._with_known(hidden, events, index, index + 1) if index else self._alone(hidden)[1]
         one = logits[:, self.ends[index] : self.ends[index + 1]]
         return torch.from_numpy(one).view(*hidden.shape[:-1], -1)
 
-    def _project(self, hidden: Tensor) -> None:
-        if self._of is not hidden:
-            self._of, rows = hidden, _rows(hidden)
-            self._state, self._alone = (
-                rows if self.state is None else linear(rows, self.state),
-                linear(rows, self.alone),
-            )
+    def _alone(self, hidden: Tensor) -> tuple[Array, Array]:
+        if self._last[0][0] is not hidden:
+            rows = _rows(hidden)
+            made = linear(rows, self.whole)
+            state = np.ascontiguousarray(made[:, : self.width]) if self.width else rows
+            self._last[0] = hidden, state, np.ascontiguousarray(made[:, self.width :])
+        return self._last[0][1:]
 
-    def _with_known(self, events: Tensor, first: int, behind: int) -> Array:
-        return with_known(self._state, _rows(events), self.known, self.of_known, self._alone, self.ends, first, behind)
+    def _with_known(self, hidden: Tensor, events: Tensor, first: int, behind: int) -> Array:
+        state, alone = self._alone(hidden)
+        return with_known(state, _rows(events), self.known, alone, self.ends, first, behind)
 
 
 def _whole(weights: list[Tensor], biases: list[Tensor] | None = None) -> Map:

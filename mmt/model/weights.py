@@ -97,6 +97,27 @@ class Embedding(NamedTuple):
         )
 
 
+class ChainWeights(NamedTuple):
+    """What chained heads make of the fields that are known."""
+
+    table: Array
+    """(code, dim): what each adds to the state."""
+    weight: Array
+    """(block, input, 16): what the GELU of that is mapped by, for one field behind the other."""
+    groups: Array
+    """(7,): where each field's begin, in groups of blocks, and the last one's end."""
+
+    @classmethod
+    def of(cls, tables: Iterable[nn.Module], maps: Iterable[Tensor]) -> ChainWeights:
+        """Of embeddings, and of the weights (output, input) of all fields but the first, which reads nothing."""
+        laid = [Map.of(weight).weight for weight in maps]
+        return cls(
+            np.concatenate([cast(Tensor, table.weight).detach().numpy() for table in tables]),
+            np.concatenate(laid),
+            np.cumsum([0, 0, *(len(blocks) // TOGETHER for blocks in laid)]),
+        )
+
+
 def _lay(weight: Array, scale: Array, *, narrow: bool = False) -> Array:
     """A weight (output, input) in blocks of 16 outputs, (block, input, 16), of which there are whole groups.
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from mmt.model.network import Network
 from mmt.model.packing import pack
-from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, NOTE, PITCH, TYPE, Events
+from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, PITCH, TYPE, Events
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
@@ -81,16 +81,16 @@ def _write_beat(
     random: Random,
 ) -> list[Candidate]:
     """Candidates for the beat behind `bounds.first_beat`; `silent` are the instruments that play nothing but held notes."""
-    device, beat = next(network.parameters()).device, bounds.first_beat + 1
+    beat = bounds.first_beat + 1
     window = AnchoredWindow(network, count, bounds)
     rules = StrictGrammar(piece, count, network.config.sizes, bounds)
     done = [Candidate() for _ in range(count)]
     going = list(done)
-    latest = torch.from_numpy(np.array(piece)).to(device).expand(count, -1, -1)
+    latest = np.tile(piece, (count, 1, 1))
     while going:
         hidden, moved = window.read(latest)
         if moved is not None:
-            rules.drop_beats(moved.cpu().numpy())
+            rules.drop_beats(moved)
         dropped = window.dropped.tolist()
         nexts = [held[one.held] if one.held < len(held) else None for one in going]
         drawn = _draw_others(network, hidden, rules, filters, random, nexts, silent, dropped)
@@ -106,11 +106,11 @@ def _write_beat(
         if not stays:
             break
         going = [going[place] for place in stays]
-        rules.keep(np.array(stays))
-        window.keep(torch.tensor(stays, device=device))
+        rules.keep(stays)
+        window.keep(stays)
         seen = [_in_window(one.events[-1], dropped[place]) for one, place in zip(going, stays, strict=True)]
-        latest = torch.tensor(seen, device=device)[:, None]
-        rules.advance(np.array(seen))
+        latest = np.array(seen)[:, None]
+        rules.advance(latest[:, 0])
     return done
 
 
@@ -140,8 +140,7 @@ def _draw_others(
                 pending.remove(place)
             else:
                 # Nothing was played, but time has passed: the next is drawn behind this.
-                rules.floor[place] = drawn[place, BEAT:]
-                rules.last_type[place] = NOTE
+                rules.pass_by(place, drawn[place, BEAT:])
     return chosen
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmt.model.heads import ChainHeads, IndependentHeads
+from mmt.model.heads import FieldHeads
 from mmt.model.network import Network
 from mmt.model.packing import pack
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE, Events
@@ -24,8 +24,6 @@ from mmt.sampling.window import AnchoredWindow, SlidingWindow, Window
 
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
 WINDOWS: dict[str, type[AnchoredWindow] | type[SlidingWindow]] = {"anchor": AnchoredWindow, "slide": SlidingWindow}
-
-Heads = IndependentHeads | ChainHeads
 
 
 @torch.inference_mode()
@@ -57,18 +55,18 @@ def decode_events(
     events : ndarray, (len(rows), 6)
         What each of them goes on with.
     """
-    device, network = next(network.parameters()).device, pack(network)
+    network = pack(network)
     random = [np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))) for stream in streams]
     rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds)
     window: Window = WINDOWS[context](network, len(streams), bounds)
     dropped = np.zeros(len(streams), np.int64)
-    latest = torch.from_numpy(np.array(prompt)).to(device).expand(len(streams), -1, -1)
+    latest = np.tile(np.array(prompt), (len(streams), 1, 1))
     rows = list(range(len(streams)))
     for _ in range(bounds.max_events - len(prompt)):
         hidden, moved = window.read(latest)
         if moved is not None:
-            rules.drop_beats(later := moved.cpu().numpy())
-            dropped = dropped + later
+            rules.drop_beats(moved)
+            dropped = dropped + moved
         numbers = np.stack([random[row].random(len(FIELDS), dtype=np.float32) for row in rows])
         event = draw_event(network.heads, hidden, rules, filters, numbers)
         yield rows, _in_piece(event, dropped)
@@ -79,10 +77,10 @@ def decode_events(
             if not kept:
                 return
             rows = [rows[place] for place in kept]
-            rules.keep(np.array(kept))
-            window.keep(torch.tensor(kept, device=device))
+            rules.keep(kept)
+            window.keep(kept)
             event, dropped = event[kept], dropped[kept]
-        latest = torch.from_numpy(event[:, None]).to(device)
+        latest = event[:, None]
 
 
 def _in_piece(event: Events, dropped: Events) -> Events:
@@ -99,29 +97,31 @@ def _close_gaps(going: list[bool]) -> list[int]:
     return [place if going[place] else next(movers) for place in range(staying)]
 
 
-def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers) -> Events:
+def draw_event(heads: FieldHeads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers) -> Events:
     """Draw the fields of the next event, (batch, 6), from hidden states (batch, dim) and numbers (batch, 6) of [0, 1).
 
     Masks and weights of the grammar come first, then temperature's filters.
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
-    floor, foreseen = event, list[Numbers]()
+    floor, foreseen, ends = event, np.empty((0, 0), np.float32), heads.ends
 
-    def ask(known: Events) -> list[Numbers]:
+    def ask(known: Events) -> Numbers:
         nonlocal floor, foreseen
-        logits = heads(hidden, torch.from_numpy(known).to(hidden.device))
-        floor, foreseen = known, [filters.temper(one, field) for field, one in enumerate(logits)]
+        logits = heads.joined(hidden, torch.from_numpy(known).to(hidden.device))
+        floor, foreseen = known, filters.temper_all(logits, heads.sizes)
         return foreseen
 
     def logits_of(field: int) -> Numbers:
         # What was foreseen holds where nothing that the head reads has come out otherwise.
-        holds = np.ones(len(event), bool)
-        if heads.reads_earlier_fields:
+        before, holds = foreseen[:, ends[field] : ends[field + 1]], None
+        if len(foreseen):
+            if not heads.reads_earlier_fields:
+                return before
             holds = (event[:, :field] == floor[:, :field]).all(axis=1)
-        if foreseen and holds.all():
-            return foreseen[field]
+            if holds.all():
+                return before
         drawn = filters.temper(heads.field(field, hidden, torch.from_numpy(event).to(hidden.device)), field)
-        return np.where(holds[:, None], foreseen[field], drawn) if foreseen else drawn
+        return drawn if holds is None else np.where(holds[:, None], before, drawn)
 
     rules.foresee(ask)
     for field in range(len(FIELDS)):

@@ -59,11 +59,13 @@ class Filters:
 
     def temper(self, logits: Tensor, field: int) -> Numbers:
         """What a head says of a field, (batch, size), divided by its temperature, and as plain numbers."""
-        numbers: Numbers = logits.float().cpu().numpy()
-        if not np.isfinite(numbers.sum()):
-            numbers = np.nan_to_num(numbers)
-        temperature = self.temperature[field]
-        return numbers if temperature == 1 else numbers / np.float32(temperature)
+        return _divide(_numbers(logits), self.temperature[field])
+
+    def temper_all(self, logits: Tensor, sizes: Sequence[int]) -> Numbers:
+        """The same of all fields side by side, (batch, sum of sizes)."""
+        if len(set(self.temperature)) == 1:
+            return self.temper(logits, 0)
+        return _divide(_numbers(logits), np.repeat(np.array(self.temperature, np.float32), sizes))
 
     def apply(self, logits: Numbers, field: int) -> Numbers:
         """Filter the tempered logits (batch, size) of a field by top-k, top-p and min-p, in this order."""
@@ -102,7 +104,19 @@ def keep_top_p(logits: Numbers, p: float) -> Numbers:
 
 def keep_min_p(logits: Numbers, share: float) -> Numbers:
     """Keep the codes that are at least `share` (above 0) times as likely as the likeliest."""
-    return np.where(logits < logits.max(axis=-1, keepdims=True) + np.float32(math.log(share)), _NEVER, logits)
+    kept: Numbers = _keep_near(np.ascontiguousarray(logits), np.float32(math.log(share)))
+    return kept
+
+
+@compiled()
+def _keep_near(logits, distance):  # type: ignore[no-untyped-def]
+    kept = logits.copy()
+    for row in range(len(logits)):
+        least = logits[row].max() + distance
+        for code in range(logits.shape[1]):
+            if logits[row, code] < least:
+                kept[row, code] = -np.inf
+    return kept
 
 
 def draw(logits: Numbers, uniform: Numbers) -> npt.NDArray[np.int64]:
@@ -128,6 +142,16 @@ def _draw(logits, uniform):  # type: ignore[no-untyped-def]
         for code in range(codes):
             drawn[row] += cumulative[code] <= uniform[row] * total
     return drawn
+
+
+def _numbers(logits: Tensor) -> Numbers:
+    """On the host, and finite."""
+    numbers: Numbers = logits.float().cpu().numpy()
+    return numbers if np.isfinite(numbers.sum()) else np.nan_to_num(numbers)
+
+
+def _divide(numbers: Numbers, temperature: float | Numbers) -> Numbers:
+    return numbers if isinstance(temperature, float) and temperature == 1 else numbers / np.float32(temperature)
 
 
 def _by_likelihood(logits: Numbers) -> npt.NDArray[np.int64]:

@@ -9,15 +9,15 @@ infinity; at least one code always may.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from mmt.model.compiled import compiled
 from mmt.representation.codes import (
     BEAT,
-    DURATION,
     END_OF_SONG,
     INSTRUMENT,
     INSTRUMENT_EVENT,
@@ -29,10 +29,8 @@ from mmt.representation.codes import (
     Events,
 )
 from mmt.sampling.controls import Controls
-from mmt.sampling.ensemble import Ensemble, Mask, Numbers
-from mmt.sampling.foresight import MOST, foresee
-
-_NEVER, _FREE = np.float32(-np.inf), np.float32(0)
+from mmt.sampling.foresight import foresee, share_with_end
+from mmt.sampling.state import Numbers, Rules, State, Turn, find_possible, take_note, turn_of
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ class Bounds:
     """Where the piece goes on past a window of so many events: its instruments leave room for notes there."""
 
 
-# Asks the network, for an event (batch, 6) whose fields are taken as known: six tempered logits (batch, size).
-Ask = Callable[[Events], list[Numbers]]
+# Asks the network, for an event (batch, 6) whose fields are taken as known: the tempered logits of all fields side by side.
+Ask = Callable[[Events], Numbers]
 
 
 class Grammar(Protocol):
@@ -70,57 +68,40 @@ class Grammar(Protocol):
 
     def drop_beats(self, dropped: Events) -> None: ...
 
-    def keep(self, rows: Events) -> None: ...
+    def keep(self, rows: Sequence[int]) -> None: ...
 
 
 class StrictGrammar:
     """The rules for a batch of pieces that all go on from one prompt.
 
-    `floor` (batch, 5) is what the next note must exceed in the order of (beat, position, pitch, duration, instrument):
-    the last note, or the moment before the first that is allowed. While the fields chosen so far repeat the floor, the
-    next may not fall, and may repeat it only if a later one can grow.
+    The floor is what the next note must exceed in the order of (beat, position, pitch, duration, instrument): the last note, or
+    the moment before the first that is allowed. While the fields chosen so far repeat the floor, the next may not fall, and may
+    repeat it only if a later one can grow.
 
     Where everyone must play, the end waits for it, and each instrument that has not played has one of the last moments (or
     of the last events that there is room for) to itself: no note of another may take it.
     """
 
     def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
-        self.sizes, self.bounds = sizes, bounds
-        self.codes = np.arange(max(sizes[BEAT:]))
-        # The codes of a note's five fields (5, codes): all that a network knows.
-        self.known = (self.codes > 0) & (self.codes < np.array(sizes[BEAT:])[:, None])
-        self.ensemble = Ensemble(prompt, batch, self.codes, bounds.controls)
-        may_declare = self.ensemble.open & (self.codes < sizes[INSTRUMENT])
-        self.may_declare, self.last_open = may_declare, int(may_declare.nonzero()[0].max())
-
-        types, notes = prompt[:, TYPE], prompt[prompt[:, TYPE] == NOTE]
-        named = prompt[types == INSTRUMENT_EVENT, INSTRUMENT].tolist()
-        self.length = len(prompt)
-        self.last_type = np.full(batch, types[-1])
-        self.last_instrument = np.full_like(self.last_type, max(named, default=0))
-        self.last_beat = np.full_like(self.last_type, notes[-1, BEAT] if len(notes) else 0)
-        self.first_beat = max(int(self.last_beat[0]), bounds.first_beat)
-        # Beats of the piece before the network's window, in whose codes the floor and the most beats are told.
-        self.dropped = np.zeros_like(self.last_type)
-        self.max_beats = np.full_like(self.last_type, bounds.max_beats)
-        self.floor = np.tile(floor_of(prompt, sizes, bounds), (batch, 1))
+        self.bounds, self.length = bounds, len(prompt)
+        self.ends = np.cumsum([0, *sizes])
+        self.rules = _rules_of(prompt, sizes, bounds)
+        self.state = _state_of(prompt, batch, sizes, bounds)
 
     def advance(self, event: Events) -> None:
         """Take note of the event (batch, 6) that each piece went on with."""
-        types = event[:, TYPE]
-        named, note = types == INSTRUMENT_EVENT, types == NOTE
-        self.ensemble.advance(event)
-        self.last_instrument = np.where(named, event[:, INSTRUMENT], self.last_instrument)
-        self.floor = np.where(note[:, None], event[:, BEAT:], self.floor)
-        self.last_beat = np.where(note, event[:, BEAT] + self.dropped, self.last_beat)
-        self.last_type = types
+        take_note(self.state, event)
         self.length += 1
+
+    def pass_by(self, row: int, note: Events) -> None:
+        """Let time pass in a piece without a note, as if this one (5,) had been its last."""
+        self.state.floor[row], self.state.last_type[row] = note, NOTE
 
     def drop_beats(self, dropped: Events) -> None:
         """Take note that each piece's window now begins so many beats (batch,) later than it did."""
-        self.dropped = self.dropped + dropped
-        self.max_beats = self.max_beats - dropped
-        self.floor = np.concatenate([self.floor[:, :1] - dropped[:, None], self.floor[:, 1:]], axis=1)
+        self.state.dropped[:] += dropped
+        self.state.max_beats[:] -= dropped
+        self.state.floor[:, 0] -= dropped
 
     def foresee(self, ask: Ask) -> None:
         """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
@@ -129,114 +110,125 @@ class StrictGrammar:
         with positions that the network thinks impossible. With these log-probabilities as weights, an event is drawn
         as the network has it, under the condition that it is a valid one.
         """
-        self._look_ahead()
-        batch, known = len(self.floor), self._known_behind_floor()
-        logits = ask(np.concatenate([np.full((batch, 1), NOTE), self.floor], axis=1))
-        wanted = np.zeros((batch, 5, len(self.codes)), np.float32)
-        for place, one in enumerate(logits[BEAT:]):
-            wanted[:, place, : one.shape[1]] = one
-        wanted[:, INSTRUMENT - BEAT] += self.longing
-        self.foresight = foresee(wanted, known, self.floor, self.last_moment[0], self.max_beats)
-        # At the last beat, whatever the network wants and cannot have is to go on to the next one.
-        rest = np.log1p(-np.minimum(np.exp(self.foresight.greater), MOST))
-        self.leaves = np.where(self._at_limit(), rest, self.foresight.beyond)
-
-    def _look_ahead(self) -> None:
-        """What those who are still to play leave to the others: the last moment, and whether the next note is theirs."""
-        missing, positions = self.ensemble.missing, self.sizes[POSITION] - 1
-        moment = self.max_beats * positions - np.maximum(missing - 1, 0) - 1
-        self.missing = missing
-        self.last_moment = moment // positions + 1, moment % positions + 1
-        self.forced = missing >= self.bounds.max_events - self.length - 1
-        self.longing = self.ensemble.longing(np.maximum(self.last_beat - self.first_beat, 0))
-
-    def _known_behind_floor(self) -> Mask:
-        """Codes that the next note may have if the fields before repeat the floor's, in whatever order, (batch, 5, codes)."""
-        known = np.tile(self.known, (len(self.floor), 1, 1))
-        players = self.ensemble.players(self.forced)
-        if self.ensemble.controlled:
-            known[:, POSITION - BEAT] &= self._in_time(self.floor[:, 0])
-            known[:, PITCH - BEAT] &= self.ensemble.pitches(players)
-        known[:, INSTRUMENT - BEAT] &= self.ensemble.who_plays(players, self.floor[:, PITCH - BEAT])
-        return known
-
-    def _in_time(self, beat: Events) -> Mask:
-        """The positions of a beat (batch,) up to the last moment."""
-        within: Mask = (beat < self.last_moment[0])[:, None] | (self.codes <= self.last_moment[1][:, None])
-        return within
+        floor = self.state.floor
+        logits = ask(np.concatenate([np.full((len(floor), 1), NOTE), floor], axis=1))
+        self.turn = Turn(*turn_of(self.rules, self.state, self.bounds.max_events - self.length - 1))
+        self.foresight = foresee(logits, self.ends, self.rules, self.state, self.turn)
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
         """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by foresight.
 
         `event` (batch, 6) holds the fields that were chosen before this one.
         """
+        logits = np.ascontiguousarray(logits)
         if field == TYPE:
-            return np.where(self.type_mask(), self._end_at_limit(logits), _NEVER)
-        place, types = field - BEAT, event[:, TYPE, None]
-        tied = (event[:, BEAT:field] == self.floor[:, :place]).all(axis=1, keepdims=True)
-        weights = np.where(tied, self.foresight.tied[:, place], self._free_weights(field, event))
-        if field == INSTRUMENT:
-            weights = weights + self.longing
-        if not (types == NOTE).all():
-            other = np.broadcast_to(self.codes == 0, weights.shape)
-            if field == INSTRUMENT:
-                may = self.may_declare & (self.codes > self.last_instrument[:, None])
-                other = np.where(types == INSTRUMENT_EVENT, may, other)
-            weights = np.where(types == NOTE, weights, np.where(other, _FREE, _NEVER))
-        allowed: Numbers = logits + weights[:, : logits.shape[1]]
-        return allowed
+            room, context = self.bounds.max_events - self.length, self.bounds.context
+            window_has_room = context is None or context - self.length > 3
+            return _allow_types(logits, self.rules, self.state, self.turn, self.foresight, room, window_has_room)  # type: ignore[no-any-return]
+        return _allow(logits, field - BEAT, event, self.rules, self.state, self.turn, self.foresight)  # type: ignore[no-any-return]
 
-    def _free_weights(self, field: int, event: Events) -> Numbers:
-        """What to add to a field's logits (batch, codes) once an earlier field exceeds the floor's."""
-        if not self.ensemble.controlled or field in (BEAT, DURATION):
-            free: Numbers = self.foresight.free[:, field - BEAT]
-            return free
-        beat, position = self.last_moment
-        if field == POSITION:
-            may = self._in_time(event[:, BEAT])
-        else:
-            at_last = (self.missing > 0) & (event[:, BEAT] == beat) & (event[:, POSITION] == position)
-            players = self.ensemble.players(self.forced | at_last)
-            who = self.ensemble
-            may = who.pitches(players) if field == PITCH else who.who_plays(players, event[:, PITCH])
-        return np.where(may & self.known[field - BEAT], _FREE, _NEVER)
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these pieces of the batch, in this order."""
+        self.state = State._make(part[rows] for part in self.state)
 
-    def type_mask(self) -> Mask:
-        """Which types may come next, (batch, 5)."""
-        room, last = self.bounds.max_events - self.length, self.last_type
-        may = np.zeros((len(last), self.sizes[TYPE]), bool)
+
+def _rules_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Rules:
+    codes, table = np.arange(max(sizes[BEAT:])), bounds.controls.playable
+    may_declare, playable = (codes > 0) & (codes < sizes[INSTRUMENT]), np.zeros((0, 0), bool)
+    if table is not None:
+        playable = np.zeros((len(codes), len(codes)), bool)
+        playable[: len(table), : table.shape[1]] = table
+        may_declare &= playable.any(axis=0)
+    return Rules(
+        known=(codes > 0) & (codes < np.array(sizes[BEAT:])[:, None]),
+        playable=playable,
+        may_declare=may_declare,
+        use_all=bounds.controls.use_all,
+        waits_from=max(_last_beat(prompt), bounds.first_beat),
+        min_beats=bounds.min_beats,
+        endless=bounds.endless,
+        positions=sizes[POSITION] - 1,
+        beats=sizes[BEAT] - 1,
+    )
+
+
+def _state_of(prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> State:
+    types, codes = prompt[:, TYPE], max(sizes[BEAT:])
+    named, notes = prompt[types == INSTRUMENT_EVENT, INSTRUMENT], prompt[types == NOTE]
+    state = State(
+        last_type=np.full(batch, types[-1]),
+        last_instrument=np.full(batch, named.max(initial=0)),
+        last_beat=np.full(batch, _last_beat(prompt)),
+        dropped=np.zeros(batch, np.int64),
+        max_beats=np.full(batch, bounds.max_beats),
+        floor=np.tile(floor_of(prompt, sizes, bounds), (batch, 1)),
+        declared=np.zeros((batch, codes), bool),
+        played=np.zeros((batch, codes), bool),
+    )
+    state.declared[:, named] = True
+    state.played[:, notes[:, INSTRUMENT]] = True
+    return state
+
+
+def _last_beat(prompt: Events) -> int:
+    """Of the last note; 0 without one."""
+    return int(prompt[-1, BEAT]) if prompt[-1, TYPE] == NOTE else 0
+
+
+@compiled()
+def _allow_types(logits, rules, state, turn, foresight, room, window_has_room):  # type: ignore[no-untyped-def]
+    allowed = np.full_like(logits, -np.inf)
+    for row in range(len(logits)):
+        last, missing, limit = state.last_type[row], turn.missing[row], state.max_beats[row]
         # Behind an instrument there must be room for start-of-notes, a note (of everyone who must play) and the end.
-        more = (self.missing + 1) if self.bounds.controls.use_all else np.ones_like(last)
-        moments = self.max_beats * (self.sizes[POSITION] - 1) - moment_of(self.floor, self.sizes)
-        may[:, INSTRUMENT_EVENT] = (last < START_OF_NOTES) & (self.last_instrument < self.last_open)
-        may[:, INSTRUMENT_EVENT] &= self._window_has_room() & (room > 2 + more) & ((moments >= more) | (more == 1))
-        may[:, START_OF_NOTES] = last == INSTRUMENT_EVENT
-        follows = (last == NOTE) & self.foresight.can_follow & (room > 1)
-        may[:, NOTE] = (last == START_OF_NOTES) | follows
-        early = (self.last_beat < self.bounds.min_beats) | (self.bounds.endless & ~self._at_limit())
-        may[:, END_OF_SONG] = (last == NOTE) & ~(follows & (early | (self.missing > 0)))
-        return may
+        more = missing + 1
+        moments = limit * rules.positions - (state.floor[row, 0] - 1) * rules.positions - state.floor[row, 1]
+        others = rules.may_declare[state.last_instrument[row] + 1 :].any()
+        has_room = window_has_room and room > 2 + more and (moments >= more or more == 1)
+        if last < START_OF_NOTES and others and has_room:
+            allowed[row, INSTRUMENT_EVENT] = logits[row, INSTRUMENT_EVENT]
+        if last == INSTRUMENT_EVENT:
+            allowed[row, START_OF_NOTES] = logits[row, START_OF_NOTES]
+        note, end = share_with_end(logits[row, NOTE], logits[row, END_OF_SONG], foresight.leaves[row])
+        follows = last == NOTE and foresight.can_follow[row] and room > 1
+        if last == START_OF_NOTES or follows:
+            allowed[row, NOTE] = note
+        at_limit = state.floor[row, 0] >= min(limit, rules.beats)
+        early = state.last_beat[row] < rules.min_beats or (rules.endless and not at_limit)
+        if last == NOTE and not (follows and (early or missing > 0)):
+            allowed[row, END_OF_SONG] = end
+    return allowed
 
-    def _window_has_room(self) -> bool:
-        return self.bounds.context is None or self.bounds.context - self.length > 3
 
-    def _end_at_limit(self, logits: Numbers) -> Numbers:
-        """Give the share of notes that would leave the last beat to the end: a piece closes where it would go on."""
-        note, end = logits[:, NOTE], logits[:, END_OF_SONG]
-        shares = logits.copy()
-        shares[:, NOTE] = note + np.log1p(-np.minimum(np.exp(self.leaves), MOST))
-        shares[:, END_OF_SONG] = np.logaddexp(end, note + self.leaves)
-        return shares
-
-    def _at_limit(self) -> Mask:
-        reached: Mask = self.floor[:, 0] >= np.minimum(self.max_beats, self.sizes[BEAT] - 1)
-        return reached
-
-    def keep(self, rows: Events) -> None:
-        """Keep only these pieces of the batch (indices), in this order."""
-        for name in ("last_type", "last_instrument", "last_beat", "floor", "dropped", "max_beats"):
-            setattr(self, name, getattr(self, name)[rows])
-        self.ensemble.keep(rows)
+@compiled()
+def _allow(logits, field, events, rules, state, turn, foresight):  # type: ignore[no-untyped-def]
+    """Of a field (0 … 4) of a note, or of another event, which has none but an instrument's own."""
+    allowed, possible = np.full_like(logits, -np.inf), np.empty(rules.known.shape[1], np.bool_)
+    for row in range(len(logits)):
+        kind, beat, position = events[row, TYPE], events[row, BEAT], events[row, POSITION]
+        if kind != NOTE:
+            if field == INSTRUMENT - BEAT and kind == INSTRUMENT_EVENT:
+                for code in range(state.last_instrument[row] + 1, logits.shape[1]):
+                    if rules.may_declare[code]:
+                        allowed[row, code] = logits[row, code]
+            else:
+                allowed[row, 0] = logits[row, 0]
+            continue
+        tied = True
+        for before in range(field):
+            tied = tied and events[row, BEAT + before] == state.floor[row, before]
+        at_last = turn.missing[row] > 0 and beat == turn.beat[row] and position == turn.position[row]
+        forced, floor = turn.forced[row] or (at_last and not tied), state.floor[row, field]
+        find_possible(rules, state, turn, row, field, beat, events[row, PITCH], forced, possible)
+        for code in range(floor + 1 if tied else 0, logits.shape[1]):
+            if possible[code]:
+                allowed[row, code] = logits[row, code]
+        if tied and 0 <= floor < logits.shape[1]:
+            allowed[row, floor] = logits[row, floor] + foresight.repeats[row, field]
+        if field == INSTRUMENT - BEAT:
+            for code in range(logits.shape[1]):
+                allowed[row, code] += foresight.longing[row, code]
+    return allowed
 
 
 def floor_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Events:

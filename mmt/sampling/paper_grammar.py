@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mmt.representation.codes import BEAT, END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, PITCH, TYPE, Events
-from mmt.sampling.ensemble import Mask, Numbers
 from mmt.sampling.grammar import Ask, Bounds
+from mmt.sampling.state import Mask, Numbers
 
 
 class PaperGrammar:
@@ -70,6 +72,6 @@ class PaperGrammar:
         mask = self.type_mask() if field == TYPE else self.mask(field, event)
         return np.where(mask, logits, np.float32(-np.inf))
 
-    def keep(self, rows: Events) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
         self.last_type, self.last_beat = self.last_type[rows], self.last_beat[rows]
         self.dropped = self.dropped[rows]

@@ -1,10 +1,12 @@
 """What the network sees of pieces in writing, event by event: all of them while they fit, and then a part.
 
-Windows are (batch, events, 6) codes whose beats are counted from the window's start, as in training.
+Windows are (batch, events, 6) codes whose beats are counted from the window's start, as in training. They are kept on the
+host; the network alone may be elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -25,18 +27,18 @@ _LAST_BEATS = 0.25
 class Window(Protocol):
     """What the decoding loop asks of a window."""
 
-    dropped: Tensor
+    dropped: Events
     """The beats of each piece before its window, (batch,)."""
 
-    def read(self, latest: Tensor) -> tuple[Tensor, Tensor | None]:
+    def read(self, latest: Events) -> tuple[Tensor, Events | None]:
         """Take in the newest event (batch, 1, 6), or at first the prompt (batch, n, 6).
 
         Returns the hidden state after it, (batch, dim), and the beats that each piece's window now begins later, if any.
         """
         ...
 
-    def keep(self, rows: Tensor) -> None:
-        """Keep only these pieces of the batch (indices), in this order."""
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these pieces of the batch, in this order."""
         ...
 
 
@@ -48,36 +50,35 @@ class AnchoredWindow:
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
-        like, config = next(network.parameters()), network.config
-        self.network, self.bounds = network, bounds
+        self.read_with, self.bounds, config = _Reader(network), bounds, network.config
         self.context, self.beats = config.context, config.sizes[BEAT] - 1
-        self.codes = torch.zeros(batch, self.context, len(config.sizes), dtype=torch.long, device=like.device)
-        self.cache = Cache(config, batch, capacity=min(bounds.max_events, self.context), like=like)
-        self.dropped = torch.zeros(batch, dtype=torch.long, device=like.device)
+        self.codes = np.zeros((batch, self.context, len(config.sizes)), np.int64)
+        like, capacity = next(network.parameters()), min(bounds.max_events, self.context)
+        self.cache = Cache(config, batch, capacity=capacity, like=like)
+        self.dropped = np.zeros(batch, np.int64)
 
-    def read(self, latest: Tensor) -> tuple[Tensor, Tensor | None]:
+    def read(self, latest: Events) -> tuple[Tensor, Events | None]:
+        moved: Events | None = None
         if not self.cache.length:
             latest, moved = self._open(latest)
         elif rows := [row for row, beat in enumerate(latest[:, 0, BEAT].tolist()) if self._is_full(row, beat)]:
-            latest, moved = latest.clone(), torch.zeros_like(self.dropped)
+            latest, moved = latest.copy(), np.zeros_like(self.dropped)
             for row in rows:
-                seen = torch.cat([self.codes[row, : self.cache.lengths[row]], latest[row]]).cpu().numpy()
+                seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], latest[row]])
                 window, moved[row] = anchor(seen, self.context, self.beats)
                 latest[row, 0] = self._fill(row, window)
-        else:
-            moved = None
-        self.codes[torch.arange(len(latest)), self.cache.lengths] = latest[:, 0]
+        self.codes[np.arange(len(latest)), self.cache.lengths] = latest[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
-        return self.network.hidden(latest, cache=self.cache)[:, -1], moved
+        return self.read_with(latest, self.cache), moved
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         self.cache.keep(rows)
 
-    def _open(self, prompt: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _open(self, prompt: Events) -> tuple[Events, Events | None]:
         """Read all of the prompt but its last event once, for all pieces; returns the last, and the beats dropped."""
-        window, moved = prompt[0].cpu().numpy(), 0
+        window, moved = prompt[0], 0
         beat = max(int(window[-1, BEAT]), self.bounds.first_beat)
         if len(window) > self.context or self._is_late(beat, 0):
             window, moved = anchor(window, self.context, self.beats, max(beat, self.bounds.first_beat + 1))
@@ -85,16 +86,16 @@ class AnchoredWindow:
         for row in range(1, len(prompt)):
             self.cache.copy(0, row)
         self.codes[:] = self.codes[0]
-        return last.expand(len(prompt), 1, -1), torch.full_like(self.dropped, moved) if moved else None
+        return np.tile(last, (len(prompt), 1, 1)), np.full_like(self.dropped, moved) if moved else None
 
-    def _fill(self, row: int, window: Events) -> Tensor:
+    def _fill(self, row: int, window: Events) -> Events:
         """Begin a row anew with a window; returns its last event (6,), which is still to be read."""
-        codes = torch.from_numpy(window).to(self.codes.device)
-        self.codes[row, : len(codes)] = codes
-        if len(codes) > 1:
-            self.network.hidden(codes[None, :-1], cache=self.cache.row(row))
-        self.cache.lengths[row] = len(codes) - 1
-        return codes[-1]
+        self.codes[row, : len(window)] = window
+        if len(window) > 1:
+            self.read_with(window[None, :-1], self.cache.row(row))
+        self.cache.lengths[row] = len(window) - 1
+        last: Events = window[-1]
+        return last
 
     def _is_full(self, row: int, beat: int) -> bool:
         return self.cache.lengths[row] == self.context or self._is_late(beat, row)
@@ -147,22 +148,29 @@ class SlidingWindow:
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
-        like = next(network.parameters())
-        self.network, self.context = network, network.config.context
-        self.codes = torch.zeros(batch, 0, len(network.config.sizes), dtype=torch.long, device=like.device)
-        self.dropped = torch.zeros(batch, dtype=torch.long, device=like.device)
-        self.cache: Cache | None = Cache(
-            network.config, batch, capacity=min(bounds.max_events, self.context), like=like
-        )
+        self.read_with, self.context = _Reader(network), network.config.context
+        self.codes = np.zeros((batch, 0, len(network.config.sizes)), np.int64)
+        self.dropped = np.zeros(batch, np.int64)
+        like, capacity = next(network.parameters()), min(bounds.max_events, self.context)
+        self.cache: Cache | None = Cache(network.config, batch, capacity=capacity, like=like)
 
-    def read(self, latest: Tensor) -> tuple[Tensor, Tensor | None]:
-        self.codes = torch.cat([self.codes, latest], dim=1)
+    def read(self, latest: Events) -> tuple[Tensor, Events | None]:
+        self.codes = np.concatenate([self.codes, latest], axis=1)
         if self.codes.shape[1] > self.context:
             self.codes, self.cache = self.codes[:, -self.context :], None
-        seen = self.codes if self.cache is None else latest
-        return self.network.hidden(seen, cache=self.cache)[:, -1], None
+        return self.read_with(self.codes if self.cache is None else latest, self.cache), None
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         if self.cache is not None:
             self.cache.keep(rows)
+
+
+class _Reader:
+    """The network, wherever it is, as a function from events (batch, n, 6) to the hidden states (batch, dim) after the last."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.device = network, next(network.parameters()).device
+
+    def __call__(self, events: Events, cache: Cache | None) -> Tensor:
+        return self.network.hidden(torch.from_numpy(events).to(self.device), cache=cache)[:, -1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mmt.model.compiled import telling_of_compiling
+import mmt
+from mmt.model.compiled import SOURCES, telling_of_compiling
 from mmt.model.kernels import _exp, _gelu, linear, normalise, take_threads
 from mmt.model.tiles import LANES
 from mmt.model.weights import Map, Norm
@@ -119,3 +121,23 @@ def test_what_is_compiled_needs_no_place_on_disk(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == 1
+
+
+def test_what_is_kept_on_disk_is_named_after_all_that_goes_into_it() -> None:
+    """What compiled functions take from other modules, to call or as constants."""
+    taken: set[str] = set()
+    for module in Path(mmt.__file__).parent.rglob("*.py"):
+        body = ast.parse(module.read_text(encoding="utf-8")).body
+        functions = [one for one in body if isinstance(one, ast.FunctionDef) and one.decorator_list]
+        used = {
+            node.id
+            for function in functions
+            if any(ast.unparse(decorator).startswith("compiled(") for decorator in function.decorator_list)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name)
+        }
+        for one in body:
+            if isinstance(one, ast.ImportFrom) and used & {name.name for name in one.names}:
+                taken.add(one.module or "")
+    named = {f"mmt.{source.removesuffix('.py').replace('/', '.')}" for source in SOURCES}
+    assert {module for module in taken if module.startswith("mmt.")} == named

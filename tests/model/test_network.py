@@ -233,7 +233,7 @@ def test_a_cache_keeps_the_rows_it_is_told_to(positions: Positions) -> None:
     network, codes = make_network(positions), make_codes(batch=4)
     cache = Cache(network.config, 4)
     network(codes[:, :6], cache=cache)
-    rows = torch.tensor([3, 0])
+    rows = [3, 0]
     cache.keep(rows)
     assert_close(network(codes[rows, 6:7], cache=cache), at(network(codes[:, :7]), rows, slice(6, 7)))
 

@@ -121,11 +121,11 @@ def test_the_network_sees_the_window_and_nothing_else(model: Model) -> None:
     window = AnchoredWindow(model.network, 2, Bounds(1000, 1000, context=128))
     seen, dropped = piece[:100], 0
     with torch.inference_mode():
-        hidden, moved = window.read(torch.from_numpy(seen).expand(2, -1, -1))
+        hidden, moved = window.read(np.stack([seen, seen]))
         for event in piece[100:]:
             event = event - [0, dropped, 0, 0, 0, 0]
             seen = np.concatenate([seen, event[None]])
-            hidden, moved = window.read(torch.from_numpy(event).expand(2, 1, -1))
+            hidden, moved = window.read(np.stack([event, event])[:, None])
             if moved is not None:
                 seen, more = anchor(seen, 128, 64)
                 dropped += more
@@ -141,7 +141,7 @@ def test_the_window_moves_before_its_last_beats(model: Model, monkeypatch: pytes
     latest: list[tuple[int, int]] = []
     plain = windows.AnchoredWindow.read
 
-    def read(window: AnchoredWindow, event: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def read(window: AnchoredWindow, event: Events) -> tuple[torch.Tensor, Events | None]:
         hidden, moved = plain(window, event)
         latest.append((int(window.codes[0, window.cache.length - 1, BEAT]), int(window.dropped[0])))
         return hidden, moved

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -27,6 +26,7 @@ from mmt.representation.grammar import is_valid
 from mmt.representation.instruments import Instrument
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.paper_grammar import PaperGrammar
+from mmt.sampling.state import Numbers
 
 # Two beats of two positions, two pitches, one duration, two instruments: 16 notes.
 SIZES = (5, 3, 3, 3, 2, 3)
@@ -72,9 +72,9 @@ def prefixes(pieces: Sequence[Piece], shortest: int = 1) -> list[Piece]:
     return sorted({piece[:length] for piece in pieces for length in range(shortest, len(piece))})
 
 
-def anything(generator: torch.Generator) -> Callable[[Tensor], list[Tensor]]:
+def anything(generator: torch.Generator) -> Callable[[Events], Numbers]:
     """A network's answer that knows nothing."""
-    return lambda event: [torch.randn(len(event), size, generator=generator).numpy() for size in SIZES]
+    return lambda event: torch.randn(len(event), sum(SIZES), generator=generator).numpy()
 
 
 def permitted(prefix: Piece, bounds: Bounds, grammar: type[StrictGrammar] | type[PaperGrammar]) -> set[Event]:
@@ -156,15 +156,6 @@ def test_endless_forbids_the_end_until_the_last_beat() -> None:
         assert permitted(prefix, bounds, StrictGrammar) == (everything - {END} if going else everything)
 
 
-STATE = ("last_type", "last_instrument", "last_beat", "ensemble.declared", "ensemble.played", "floor")
-
-
-def state(rules: StrictGrammar, name: str) -> Events:
-    value = operator.attrgetter(name)(rules)
-    assert isinstance(value, np.ndarray)
-    return value
-
-
 def test_a_prompt_that_is_advanced_through_is_a_prompt_given_at_once() -> None:
     for piece in sample(PIECES, 100):
         rules = StrictGrammar(np.array(piece[:1]), 1, SIZES, Bounds(ROOM, 2))
@@ -172,8 +163,8 @@ def test_a_prompt_that_is_advanced_through_is_a_prompt_given_at_once() -> None:
             rules.advance(np.array([event]))
         other = StrictGrammar(np.array(piece[:-1]), 1, SIZES, Bounds(ROOM, 2))
         assert rules.length == other.length
-        for name in STATE:
-            assert np.array_equal(state(rules, name), state(other, name)), name
+        for name, part in rules.state._asdict().items():
+            assert np.array_equal(part, getattr(other.state, name)), name
 
 
 def test_rows_are_kept_in_the_order_that_is_told() -> None:
@@ -185,8 +176,8 @@ def test_rows_are_kept_in_the_order_that_is_told() -> None:
     rules.keep(np.array(rows))
     for place, row in enumerate(rows):
         alone = StrictGrammar(np.array(prefixes_[row]), 1, SIZES, Bounds(ROOM, 2))
-        for name in STATE:
-            assert np.array_equal(state(rules, name)[place], state(alone, name)[0]), name
+        for name, part in rules.state._asdict().items():
+            assert np.array_equal(part[place], getattr(alone.state, name)[0]), name
 
 
 # The paper's grammar.
@@ -235,7 +226,7 @@ def test_in_the_papers_grammar_too_nothing_is_added_before_the_first_beat() -> N
 def joint(rules: StrictGrammar, logits: list[Tensor]) -> Tensor:
     """The probability of every event, drawn field after field by rules that were asked about these logits."""
     events = torch.tensor(EVERYTHING)
-    rules.foresee(lambda event: [field.expand(len(event), -1).numpy() for field in logits])
+    rules.foresee(lambda event: torch.cat(logits, dim=1).expand(len(event), -1).numpy())
     total = torch.zeros(len(events), dtype=torch.float64)
     for field in range(6):
         known = events.clone()

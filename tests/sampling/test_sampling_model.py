@@ -429,7 +429,7 @@ def test_one_likeliest_is_greedy(model: Model) -> None:
     heads = model.network.heads
     for length, wanted in enumerate(torch.from_numpy(greedy[0][1:, None]), start=1):
         hidden = model.network.hidden(torch.from_numpy(greedy[0][None, :length]))[:, -1]
-        rules.foresee(lambda floor, hidden=hidden: [one.numpy() for one in heads(hidden, torch.from_numpy(floor))])
+        rules.foresee(lambda floor, hidden=hidden: heads.joined(hidden, torch.from_numpy(floor)).numpy())
         for field in range(6):
             logits = rules.allow(heads.field(field, hidden, wanted).numpy(), field, wanted.numpy())
             assert logits.argmax() == wanted[0, field]

@@ -57,9 +57,9 @@ def test_the_window_is_the_last_events_read_by_themselves(model: Model, piece: E
     codes[1, :, 3] += 1
     window = SlidingWindow(model.network, 2, bounds=Bounds(len(piece), 64))
     with torch.inference_mode():
-        window.read(codes[:, : CONTEXT - 2])
+        window.read(codes[:, : CONTEXT - 2].numpy())
         for end in range(CONTEXT - 1, CONTEXT + 4):
-            hidden, _ = window.read(codes[:, end - 1 : end])
+            hidden, _ = window.read(codes[:, end - 1 : end].numpy())
             alone = model.network.hidden(codes[:, max(0, end - CONTEXT) : end])[:, -1]
             torch.testing.assert_close(hidden, alone, rtol=0, atol=1e-5)
 
