@@ -23,17 +23,19 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 
 import mmt
-from mmt.corpus.windows import Limits, ValidationBatches
+from mmt.corpus.windows import Batch, Limits, ValidationBatches
 from mmt.model.config import Heads
 from mmt.model.kernels import linear as apply_map
 from mmt.model.network import Network
+from mmt.model.packing import pack
 from mmt.model.weights import Map
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.training.loss import losses
+from mmt.training.loss import Losses, losses
 
+KINDS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 EVENTS, LENGTHS = 1024, (5, 128, 256, 512, 768, 1023)
 TRIO = mmt.prompt.instruments("violin", "viola", "cello")
 
@@ -123,14 +125,14 @@ def arithmetic() -> float:
 def limit(network: Network, batch: int, events: int) -> tuple[float, str]:
     """The seconds that an event of each of a batch of pieces takes at least, at the mean length, and what limits it.
 
-    With int8 weights, those of the blocks are one byte each; the rate of arithmetic is that of float32 all the same.
+    With int8 weights, those of the blocks are one byte each, and a cached number two; the rate of arithmetic is that of float32
+    all the same.
     """
-    config = network.config
+    config, narrow = network.config, network.decodes_with == "int8"
     weights = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
-    narrow = sum(m.weight.numel() for m in network.blocks.modules() if isinstance(m, nn.Linear))
-    spared = 3 * narrow if network.decodes_with == "int8" else 0
+    in_blocks = sum(m.weight.numel() for m in network.blocks.modules() if isinstance(m, nn.Linear))
     cached = 2 * config.layers * config.heads * config.head_dim * (len(TRIO) + events) / 2
-    memory = (4 * (weights + batch * cached) - spared) / bandwidth()
+    memory = (4 * weights - 3 * narrow * in_blocks + (2 if narrow else 4) * batch * cached) / bandwidth()
     # A product and a sum for each weight, and for each cached key and value.
     compute = 2 * batch * (weights + cached) / arithmetic()
     return max((memory, "memory"), (compute, "arithmetic"))
@@ -197,28 +199,23 @@ def _ours(linear: nn.Linear, *, narrow: bool = False) -> Callable[[Tensor], obje
 
 
 def narrow_losses(corpus: Path, windows: int) -> list[str]:
-    """The validation loss of the shipped model with its weights, and with those that int8 leaves of the blocks' maps."""
-    model = mmt.load_model()
-    limits = Limits(model.network.config.context, model.representation.beats)
-    batches = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=4, windows=windows)
-
-    def loss() -> float:
-        with torch.inference_mode():
-            parts = [
-                losses(model.network(codes[:, :-1], targets=codes[:, 1:]), codes, batch.lengths)
-                for batch in (batches[i] for i in range(len(batches)))
-                for codes in [batch.codes]
-            ]
-        return float(sum(part.nats.sum() for part in parts) / sum(part.notes for part in parts))
-
-    plain = loss()
-    for module in model.network.blocks.modules():
-        if isinstance(module, nn.Linear):
-            of = Map.of(module.weight, narrow=True)
-            rounded = of.weight.transpose(0, 2, 1).reshape(-1, module.in_features)[: module.out_features]
-            module.weight.data = torch.from_numpy(rounded * of.scale[:, None])
-    small = loss()
+    """The validation loss of the shipped model, its windows read as they would be written: event by event."""
+    limits = Limits((model := mmt.load_model()).network.config.context, model.representation.beats)
+    batches = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=32, windows=windows)
+    least: dict[str, float] = {}
+    for kind in KINDS:
+        parts = [_losses_event_by_event(model.to("cpu", weights=kind).network, batches[i]) for i in range(len(batches))]
+        least[kind] = float(sum(part.nats.sum() for part in parts) / sum(part.notes for part in parts))
+    plain, small = least["float32"], least["int8"]
     return [f"| float32 | {plain:.4f} | |", f"| int8 | {small:.4f} | {small - plain:+.4f} ({small / plain - 1:+.2%}) |"]
+
+
+@torch.inference_mode()
+def _losses_event_by_event(network: Network, batch: Batch) -> Losses:
+    packed, codes = pack(network), batch.codes
+    cache = packed.new_cache(len(codes), codes.shape[1])
+    hidden = torch.cat([packed.hidden(event, cache=cache) for event in codes[:, :-1].split(1, dim=1)], dim=1)
+    return losses(network.heads(hidden, codes[:, 1:]), codes, batch.lengths)
 
 
 # The table.
@@ -248,21 +245,20 @@ def on_the_processor() -> list[str]:
         original = seconds_a_piece(lambda length: original_event(model.network, piece[:, :length]))
         whole = seconds_a_piece(lambda length: over_the_whole_prefix(model, piece[:, :length]))
     written = EVENTS - len(TRIO)
-    kinds: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
-    measured = {weights: written_with(model.to("cpu", weights=weights)) for weights in kinds}
+    measured = {weights: written_with(model.to("cpu", weights=weights)) for weights in KINDS}
     alone = measured["float32"][0]
     ways = {"the original way": original / written, "our network over the whole prefix": whole / written}
     return [
         "| way | batch | events a second | `generate` is so many times as fast | with int8 weights |",
         "|---|---:|---:|---:|---:|",
         *(
-            f"| {name} | 1 | {1 / seconds:.1f} | {' | '.join(f'{seconds / measured[kind][0]:.0f}' for kind in kinds)} |"
+            f"| {name} | 1 | {1 / seconds:.1f} | {' | '.join(f'{seconds / measured[kind][0]:.0f}' for kind in KINDS)} |"
             for name, seconds in ways.items()
         ),
         "",
         "| weights | batch | events a second | its limit | times as slow as the limit | times batch 1 |",
         "|---|---:|---:|---:|---:|---:|",
-        *(line for kind in kinds for line in rows_of(model.to("cpu", weights=kind), *measured[kind])),
+        *(line for kind in KINDS for line in rows_of(model.to("cpu", weights=kind), *measured[kind])),
         "",
         f"Memory is read at {bandwidth() / 1e9:.0f} GB/s, arithmetic done at {arithmetic() / 1e9:.0f} GFLOP/s. Against the 2.5 "
         f"events a second that the original code itself makes on two such cores: {1 / alone / 2.5:.0f} times.",

@@ -43,8 +43,10 @@ _BESIDE = {
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     # An event is some dozens of short parallel steps. Threads that wait for each other by turning round and round would keep
-    # the processor from one whose core is busy elsewhere, for a hundred times as long as a step. (Read when PyTorch is loaded.)
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # the processor from one whose core is busy elsewhere, for a hundred times as long as a step. So they turn for as long as
+    # there is between two steps, half a millisecond, and no longer; had they to be woken for each, it would take twice as long.
+    # (Read when PyTorch is loaded.)
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     return run(_parser(), _generate, given)
 
 
@@ -94,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--weights",
         choices=("float32", "int8"),
         default="float32",
-        help="int8: a few pieces at a time are written faster on a CPU, for next to no loss",
+        help="int8: pieces are written faster on a CPU, for next to no loss",
     )
     add_habits(arguments)
     return arguments

@@ -26,14 +26,24 @@ class Cache:
     """
 
     def __init__(
-        self, config: NetworkConfig, batch: int, *, capacity: int | None = None, like: Tensor | None = None
+        self,
+        config: NetworkConfig,
+        batch: int,
+        *,
+        capacity: int | None = None,
+        like: Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        """Room for `batch` pieces of up to `capacity` events (default: the context), of the type and device of `like`."""
+        """Room for `batch` pieces of up to `capacity` events (default: the context), of the device of `like`, and of its type
+        unless `dtype` is another: what is attended to is converted.
+        """
         self.capacity = capacity or config.context
         """How many events there is room for."""
         room = -(-self.capacity // _BLOCK) * _BLOCK
         shape = (config.layers, batch, config.heads, room, config.head_dim)
-        self.keys, self.values = _room(shape, like), _room(shape, like)
+        like = torch.empty(0, dtype=torch.float32, device="cpu") if like is None else like
+        dtype = like.dtype if dtype is None else dtype
+        self.keys, self.values = _room(shape, dtype, like.device), _room(shape, dtype, like.device)
         self.lengths = [0] * batch
 
     @property
@@ -70,10 +80,12 @@ class Cache:
         all_values.narrow(2, seen, new).copy_(values)
         if new == 1 and queries.device.type == "cpu":
             return _attend_in_blocks(queries, all_keys, all_values, end)
+        if seen:
+            keys, values = (of[:, :, :end].to(queries.dtype) for of in (all_keys, all_values))
         return F.scaled_dot_product_attention(
             queries,
-            all_keys[:, :, :end],
-            all_values[:, :, :end],
+            keys,
+            values,
             attn_mask=_visible_with_past(new, end, queries.device) if new > 1 and seen else None,
             is_causal=new > 1 and not seen,
         )
@@ -127,15 +139,14 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) 
     """
     batch, heads, _, head_dim = queries.shape
     blocks = slice(-(-seen // _BLOCK) * _BLOCK)
-    keys, values = keys.flatten(0, 1)[:, blocks], values.flatten(0, 1)[:, blocks]
+    keys, values = (of.flatten(0, 1)[:, blocks].to(queries.dtype) for of in (keys, values))
     scores = torch.bmm(queries.reshape(batch * heads, 1, head_dim) * head_dim**-0.5, keys.transpose(1, 2))
     if seen % _BLOCK:
         scores.narrow(2, seen, _BLOCK - seen % _BLOCK).fill_(-torch.inf)
     return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, 1, head_dim)
 
 
-def _room(shape: tuple[int, ...], like: Tensor | None) -> Tensor:
-    dtype, device = (like.dtype, like.device) if like is not None else (torch.float32, torch.device("cpu"))
+def _room(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
     # NumPy asks for huge pages, and what lies in them is read a fifth faster. It does not begin at a block of its own.

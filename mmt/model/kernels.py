@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numba import prange
 
+from mmt.model.bfloat16 import narrowed, widened
 from mmt.model.compiled import compiled
-from mmt.model.tiles import TOGETHER, Array, add_products
+from mmt.model.tiles import TOGETHER, Array, add_products, use_wide_vectors
 from mmt.model.weights import BlockWeights, ChainWeights, Embedding, Map, Norm
 from mmt.representation.codes import BEAT, POSITION
 
@@ -94,7 +95,7 @@ def through_block(
     ----------
     rows : ndarray, (row, dim)
     keys, values : ndarray, (row, head, room, head_dim)
-        Those of the events before, to which the event's own are added.
+        Those of the events before, to which the event's own are added; float32, or bfloat16 (see `mmt.model.bfloat16`).
     seen : ndarray of int64, (row,)
         How many events there are before it.
     rotation : cosine and sine, each (row or 1, turning)
@@ -216,7 +217,7 @@ def _attend(split, query_norm, key_norm, keys, values, seen, rotation, turned): 
         if turned:
             _turn(value, cosine, sine)
         for lane in range(size):
-            new_key[lane], new_value[lane] = key[lane], value[lane]
+            new_key[lane], new_value[lane] = narrowed(key[lane], new_key), narrowed(value[lane], new_value)
         to = attended[row, head * size : (head + 1) * size]
         _attend_one(query, keys[row, head], values[row, head], seen[row] + 1, to)
     return attended
@@ -233,12 +234,13 @@ def _turn(vector, cosine, sine):  # type: ignore[no-untyped-def]
 
 @compiled(fast=True)
 def _attend_one(query, keys, values, seen, attended):  # type: ignore[no-untyped-def]
+    use_wide_vectors()
     size = len(query)
     weights = np.empty(seen, np.float32)
     for place in range(seen):
         score = np.float32(0)
         for lane in range(size):
-            score += query[lane] * keys[place, lane]
+            score += query[lane] * widened(keys[place, lane])
         weights[place] = score
     most = weights[0]
     for place in range(seen):
@@ -252,7 +254,7 @@ def _attend_one(query, keys, values, seen, attended):  # type: ignore[no-untyped
         attended[lane] = 0
     for place in range(seen):
         for lane in range(size):
-            attended[lane] += weights[place] * values[place, lane]
+            attended[lane] += weights[place] * widened(values[place, lane])
     for lane in range(size):
         attended[lane] /= total
 

@@ -138,6 +138,10 @@ class Network(nn.Module):
         rotation = _rotation(places, codes, self.config, stream.dtype)
         return self.dropout(stream), rotation
 
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """An empty cache for `batch` pieces of up to `capacity` events."""
+        return Cache(self.config, batch, capacity=capacity, like=next(self.parameters()))
+
     def _initialise(self) -> None:
         for embedding in self.embeddings:
             nn.init.normal_(embedding.weight, std=(2 / self.config.dim) ** 0.5)  # type: ignore[arg-type]

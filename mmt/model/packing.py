@@ -1,9 +1,9 @@
 """A network laid out for decoding on a CPU, where each event is a few rows through all of the weights.
 
 Its blocks and heads are the compiled ones of `mmt.model.kernels`, so that a piece is the same, to the last bit, alone and among
-many. So it is with int8 weights too, which are a quarter of the bytes. What is read at once (prompts, windows begun anew) is left
-to PyTorch and its float32 weights, a piece at a time, since its sums depend on how many there are. Shapes as in
-`mmt.model.network`.
+many. So it is with int8 weights too, which are a quarter of the bytes, with keys and values of half as many. What is read at once
+(prompts, windows begun anew) is left to PyTorch and its float32 weights, a piece at a time, since its sums depend on how many
+there are. Shapes as in `mmt.model.network`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmt.model.bfloat16 import array_of
 from mmt.model.cache import Cache
 from mmt.model.dropout import Dropout
 from mmt.model.heads import ChainHeads, FieldHeads, IndependentHeads
@@ -81,12 +82,17 @@ class PackedNetwork(Network):
         alone = codes.dim() == 3 and codes.shape[1] == 1
         if cache is None or mask is not None or not alone or not self._is_packed or not self._fits(codes, cache):
             return super().hidden(codes, mask, cache=cache)
-        seen, keys, values = np.array(cache.lengths), cache.keys.numpy(), cache.values.numpy()
+        seen, keys, values = np.array(cache.lengths), array_of(cache.keys), array_of(cache.values)
         rows, rotation = embed(_rows(codes), seen, self._embedding)
         for layer, block in enumerate(self.blocks):
             rows = block.step(rows, keys[layer], values[layer], seen, rotation)  # type: ignore[operator]
         cache.advance(1)
         return torch.from_numpy(normalise(rows, self._norm))[:, None]
+
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """Where the network decodes with int8, of keys and values in bfloat16, half the bytes."""
+        dtype = torch.bfloat16 if self.decodes_with == "int8" and self._is_packed else None
+        return Cache(self.config, batch, capacity=capacity, like=self.norm.weight, dtype=dtype)
 
     def _fits(self, codes: Tensor, cache: Cache) -> bool:
         return len(codes) == len(cache.lengths) and cache.length < min(self.config.context, cache.capacity)
@@ -161,7 +167,7 @@ class PackedBlock(nn.Module):
             return torch.cat([self._beginning(stream, rotation, cache, layer, row) for row in range(len(stream))])
         still = np.zeros((1, 0), np.float32)
         turning = [part.reshape(-1, part.shape[-1]).numpy() for part in rotation] if rotation else [still, still]
-        keys, values = cache.keys[layer].numpy(), cache.values[layer].numpy()
+        keys, values = array_of(cache.keys[layer]), array_of(cache.values[layer])
         rows = self.step(_rows(stream), keys, values, np.array(cache.lengths), (turning[0], turning[1]))
         return torch.from_numpy(rows)[:, None]
 

@@ -42,9 +42,7 @@ def _tile(rows: int, blocks: int) -> Callable[..., Any]:
     def tile(_, row, weight, total, inputs, apart):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             row, weight, total, inputs, apart = arguments
-            if _WIDE:  # or LLVM would halve the registers
-                for name in ("prefer-vector-width", "min-legal-vector-width"):
-                    set.add(builder.function.attributes, f'"{name}"="512"')
+            _widen_registers(builder)
             function = ir.FunctionType(vector, [vector] * 3)
             add_product = cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{LANES}f32")
             before = builder.block
@@ -85,6 +83,23 @@ def _tile(rows: int, blocks: int) -> Callable[..., Any]:
         return types.void(row, weight, total, types.intp, types.intp), generate
 
     return tile  # type: ignore[no-any-return]
+
+
+@intrinsic
+def use_wide_vectors(_):  # type: ignore[no-untyped-def]
+    """Within the function that calls it, use whole registers; of those of AVX-512 LLVM would use the half."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        _widen_registers(builder)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def _widen_registers(builder: Any) -> None:
+    if _WIDE:
+        for name in ("prefer-vector-width", "min-legal-vector-width"):
+            set.add(builder.function.attributes, f'"{name}"="512"')
 
 
 def _at(builder: Any, start: Any, place: Any, kind: Any) -> Any:

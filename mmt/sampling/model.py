@@ -57,9 +57,10 @@ class Model:
     def to(self, device: str | torch.device, *, weights: Literal["float32", "int8"] | None = None) -> Model:
         """Move the network to a device ("auto", "cpu", "cuda", "mps"), where it writes with `weights`.
 
-        "int8" writes a few pieces at a time faster on a CPU, for next to no loss (`benchmarks/generation.md`). New events are
-        made with it; what is read at once (prompts, windows begun anew, all of `context="slide"` past the context), and
-        everything else, stays float32. Rounded copies are made for each piece or batch, a quarter of the weights' size.
+        "int8" writes faster on a CPU, for next to no loss (`benchmarks/generation.md`): new events are made with int8 weights,
+        and their keys and values kept in bfloat16. What is read at once (prompts, windows begun anew, all of
+        `context="slide"` past the context), and everything else, stays float32. Rounded copies are made for each piece or
+        batch, a quarter of the weights' size.
         Default: as it was. Returns the model itself.
 
         Examples

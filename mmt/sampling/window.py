@@ -53,8 +53,7 @@ class AnchoredWindow:
         self.read_with, self.bounds, config = _Reader(network), bounds, network.config
         self.context, self.beats = config.context, config.sizes[BEAT] - 1
         self.codes = np.zeros((batch, self.context, len(config.sizes)), np.int64)
-        like, capacity = next(network.parameters()), min(bounds.max_events, self.context)
-        self.cache = Cache(config, batch, capacity=capacity, like=like)
+        self.cache = network.new_cache(batch, min(bounds.max_events, self.context))
         self.dropped = np.zeros(batch, np.int64)
 
     def read(self, latest: Events) -> tuple[Tensor, Events | None]:
@@ -151,8 +150,7 @@ class SlidingWindow:
         self.read_with, self.context = _Reader(network), network.config.context
         self.codes = np.zeros((batch, 0, len(network.config.sizes)), np.int64)
         self.dropped = np.zeros(batch, np.int64)
-        like, capacity = next(network.parameters()), min(bounds.max_events, self.context)
-        self.cache: Cache | None = Cache(network.config, batch, capacity=capacity, like=like)
+        self.cache: Cache | None = network.new_cache(batch, min(bounds.max_events, self.context))
 
     def read(self, latest: Events) -> tuple[Tensor, Events | None]:
         self.codes = np.concatenate([self.codes, latest], axis=1)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mmt
+from mmt.model.bfloat16 import array_of, narrowed, widened
 from mmt.model.compiled import SOURCES, telling_of_compiling
 from mmt.model.kernels import _exp, _gelu, linear, normalise, take_threads
 from mmt.model.tiles import LANES
@@ -92,6 +93,31 @@ def test_single_numbers_are_those_of_torch() -> None:
     small = -np.abs(numbers)
     assert max(abs(_exp(number) / np.exp(np.float64(number)) - 1) for number in small) < 5e-7
     assert 0 < _exp(np.float32(-1000)) < 1e-30
+
+
+@numba.njit
+def there_and_back(numbers, halves, back):  # type: ignore[no-untyped-def]
+    for place in range(len(numbers)):
+        halves[place] = narrowed(numbers[place], halves)
+        back[place] = widened(halves[place])
+
+
+def test_numbers_of_16_bits_are_those_of_torch() -> None:
+    random = np.random.default_rng(0)
+    scales = np.exp2(random.integers(-40, 40, 10_000)).astype(np.float32)
+    ties = np.arange(0x3F800000, 0x3F900000, 0x8000, np.uint32).view(np.float32)
+    numbers = np.concatenate(
+        [random.standard_normal(10_000, np.float32) * scales, ties, -ties, [0.0, -0.0, np.inf, -np.inf]]
+    )
+    numbers = numbers.astype(np.float32)
+    expected, back = torch.from_numpy(numbers).bfloat16(), np.empty_like(numbers)
+    halves = array_of(torch.zeros_like(expected))
+    there_and_back(numbers, halves, back)
+    assert np.array_equal(halves, array_of(expected))
+    assert np.array_equal(back, expected.float().numpy())
+    # Where an array is one of float32, nothing is rounded.
+    there_and_back(numbers, whole := np.empty_like(numbers), back)
+    assert np.array_equal(whole, numbers)
 
 
 def test_several_threads_may_compute_at_once() -> None:

@@ -229,6 +229,16 @@ def test_cached_decoding_gives_the_logits_of_the_whole(positions: Positions, out
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
+def test_a_cache_of_fewer_bits_gives_nearly_the_same(positions: Positions) -> None:
+    network, codes = make_network(positions), make_codes()
+    cache = Cache(network.config, len(codes), dtype=torch.bfloat16)
+    parts = [network.hidden(part, cache=cache) for part in (codes[:, :5], codes[:, 5:8], codes[:, 8:9], codes[:, 9:])]
+    found, exact = torch.cat(parts, dim=1), network.hidden(codes)
+    torch.testing.assert_close(found[:, :5], exact[:, :5], rtol=0, atol=1e-5)
+    assert 0 < (found - exact).norm() < 0.01 * exact.norm()
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
 def test_a_cache_keeps_the_rows_it_is_told_to(positions: Positions) -> None:
     network, codes = make_network(positions), make_codes(batch=4)
     cache = Cache(network.config, 4)

@@ -228,8 +228,10 @@ def make_narrow(positions: str = "rotary", output: str = "mixed") -> Network:
 @torch.inference_mode()
 def test_with_int8_the_logits_are_nearly_the_same(positions: str, output: str) -> None:
     network, codes = make_narrow(positions, output), make_codes(3)
-    packed, cache = pack(network), Cache(network.config, 3)
+    packed = pack(network)
+    cache = packed.new_cache(3, codes.shape[1])
     assert all(block.weights.out.weight.dtype == np.int8 for block in packed.blocks)
+    assert cache.keys.dtype == cache.values.dtype == torch.bfloat16
     steps = one_by_one(packed, codes, cache)
     ours, theirs = (heads(steps, torch.roll(codes, -1, 1)) for heads in (packed.heads, network.heads))
     for one, other, exact in zip(ours, theirs, network(codes), strict=True):
@@ -241,8 +243,12 @@ def test_with_int8_the_logits_are_nearly_the_same(positions: str, output: str) -
 @torch.inference_mode()
 def test_with_int8_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
     network, codes = pack(make_narrow()), make_codes(33)
-    together, alone = Cache(network.config, 33), Cache(network.config, 1)
-    for place in range(codes.shape[1]):
+    together, alone = (network.new_cache(batch, codes.shape[1]) for batch in (33, 1))
+    # The beginning is read at once, and kept in bfloat16 all the same.
+    network.hidden(codes[:, :4], cache=together)
+    network.hidden(codes[7:8, :4], cache=alone)
+    assert torch.equal(together.keys[:, 7], alone.keys[:, 0])
+    for place in range(4, codes.shape[1]):
         event = codes[:, place : place + 1]
         hidden, one = network.hidden(event, cache=together)[:, 0], network.hidden(event[7:8], cache=alone)[:, 0]
         assert torch.equal(one, hidden[7:8])
@@ -267,6 +273,7 @@ def test_hooks_are_kept_with_int8() -> None:
     network.blocks[0].feed_forward.register_forward_hook(lambda _, inputs, out: 0 * out)
     packed = pack(network)
     assert [isinstance(block, PackedBlock) for block in packed.blocks] == [False, True]
+    assert packed.new_cache(1, 8).keys.dtype == torch.float32
     ours, theirs = packed(codes)[3], network(codes)[3]
     assert (ours - theirs).norm() < 0.02 * theirs.norm()
 
