@@ -26,11 +26,19 @@ _PREFIX = "decoder.net."
 # A learned table of absolute positions; the frequencies of relative ones, which are computed.
 _TABLE, _ROTARY = f"{_PREFIX}pos_emb.emb.weight", f"{_PREFIX}attn_layers.rotary_pos_emb.inv_freq"
 _HEAD_DIM, _ROTARY_DIMS = 64, 32
+# What torch.nn.DataParallel puts before all names.
+_PARALLEL = "module."
 
 
 def is_authors_run(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a run folder of the original code, or a file of its weights."""
-    return (Path(path) / ARGUMENTS).exists() or Path(path).suffix == ".pt"
+    """Whether a path is a run folder of the original code, its folder of weights, or a file of them."""
+    return (_run_of(Path(path)) / ARGUMENTS).exists() or Path(path).suffix == ".pt"
+
+
+def _run_of(path: Path) -> Path:
+    """The run folder of its folder of weights; any other path as it is."""
+    within = path.resolve().name == WEIGHTS.parent.name and (path / WEIGHTS.name).exists()
+    return path.parent if within and (path.parent / ARGUMENTS).exists() else path
 
 
 def read_authors_run(
@@ -43,8 +51,8 @@ def read_authors_run(
     path : path
         The folder, or a `.pt` file.
     arguments : mapping or path, optional
-        In place of the folder's `train-args.json`: what stands in it, or such a file. Weights with a table of positions need
-        none.
+        In place of the folder's `train-args.json`: what stands in it, such a file, or a run folder that has it. Weights with a
+        table of positions need none.
 
     Raises
     ------
@@ -53,7 +61,7 @@ def read_authors_run(
     ValueError
         If a file is corrupt; if a key or a shape does not fit, the first of which is named; or if arguments are needed.
     """
-    path = Path(path)
+    path = _run_of(Path(path))
     file = path if path.suffix == ".pt" else path / WEIGHTS
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist; a run folder of the original code has {WEIGHTS}")
@@ -70,7 +78,7 @@ def read_authors_run(
         raise ValueError(f"{file} is no file of weights, or a corrupt one ({reason})") from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{file} is no state dict: a mapping from names to tensors was expected")
-    if given is None and _TABLE not in weights:
+    if given is None and _TABLE not in _alone(weights):
         raise ValueError(
             f"{file} has no table of positions, so it does not say how long a piece may be; give its {ARGUMENTS} too"
         )
@@ -112,6 +120,7 @@ def convert_authors_run(
 
 
 def _read_arguments(path: Path) -> Mapping[str, Any]:
+    path = path / ARGUMENTS if path.is_dir() else path
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; the original code writes it beside its checkpoints")
     try:
@@ -153,7 +162,7 @@ def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) ->
     ValueError
         If a key is missing, unknown or has a shape that does not fit; if the arguments contradict the weights.
     """
-    theirs = dict(weights)
+    theirs = _alone(weights)
     network = network_without_weights(_config(theirs, arguments))
     theirs.pop(_ROTARY, None)
     state = {name: _take(theirs, names) for name, names in _names(network).items()}
@@ -166,6 +175,12 @@ def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) ->
         raise ValueError(f"unknown key {min(theirs)!r}")
     network.load_state_dict({name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}, assign=True)
     return Checkpoint(network.eval(), _representation(network.config), {}, {"original": dict(arguments)})
+
+
+def _alone(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under their own names, if they were saved by a module that trains on several GPUs."""
+    parallel = all(name.startswith(_PARALLEL) for name in weights)
+    return {name.removeprefix(_PARALLEL) if parallel else name: tensor for name, tensor in weights.items()}
 
 
 def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> NetworkConfig:

@@ -93,6 +93,17 @@ def test_a_bare_file_loads_with_its_arguments(reference: dict[str, Any], tmp_pat
         assert torch.equal(network(reference["seq"])[0], expected(reference["seq"])[0])
 
 
+def test_a_run_is_found_however_it_is_named(reference: dict[str, Any], tmp_path: Path) -> None:
+    run = run_folder(reference, tmp_path / "run")
+    expected = mmt.load_model(run).network
+    parallel = {f"module.{name}": tensor for name, tensor in reference["state_dict"].items()}
+    torch.save(parallel, tmp_path / "parallel.pt")
+    for path, arguments in ((run / "checkpoints", None), (tmp_path / "parallel.pt", run)):
+        network = mmt.load_model(path, arguments=arguments).network
+        assert network.config == expected.config
+        assert torch.equal(network(reference["seq"])[0], expected(reference["seq"])[0])
+
+
 def test_only_weights_without_a_table_need_arguments(reference: dict[str, Any], tmp_path: Path) -> None:
     file = run_folder(reference, tmp_path / "run") / "checkpoints" / "best_model.pt"
     if reference["config"]["variant"] == "ape":
