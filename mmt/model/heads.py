@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
@@ -17,37 +16,13 @@ from torch import Tensor, nn
 from mmt.model.config import Heads
 
 
-class FieldHeads(nn.Module):
-    """What all kinds of heads have in common: one for each field, of the sizes that are given."""
-
-    reads_earlier_fields: bool
-
-    def __init__(self, sizes: Sequence[int]) -> None:
-        super().__init__()
-        self.sizes = list(sizes)
-        self.ends = np.cumsum([0, *sizes])
-        """Where each field's logits begin when all are side by side, and the last one's end."""
-
-    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields, each for the event whose earlier fields are those of `events`."""
-        raise NotImplementedError
-
-    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of one field, given the earlier ones of `events`."""
-        raise NotImplementedError
-
-    def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of all six fields, side by side."""
-        return torch.cat(self(hidden, events), dim=-1)
-
-
-class IndependentHeads(FieldHeads):
+class IndependentHeads(nn.Module):
     """One linear head per field, independent of each other given the past (paper, section 3.2)."""
 
     reads_earlier_fields = False
 
     def __init__(self, dim: int, sizes: Sequence[int]) -> None:
-        super().__init__(sizes)
+        super().__init__()
         self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
@@ -59,7 +34,7 @@ class IndependentHeads(FieldHeads):
         return self.fields[index](hidden)  # type: ignore[no-any-return]
 
 
-class ChainHeads(FieldHeads):
+class ChainHeads(nn.Module):
     """Each head reads the earlier fields of the event that it predicts, in the order of the codes.
 
     What is known is embedded, added to the hidden state and goes through one layer back onto it. That layer begins at zero:
@@ -71,7 +46,7 @@ class ChainHeads(FieldHeads):
     reads_earlier_fields = True
 
     def __init__(self, dim: int, sizes: Sequence[int], *, mixed: bool = False) -> None:
-        super().__init__(sizes)
+        super().__init__()
         self.state = nn.Linear(dim, dim, bias=False) if mixed else nn.Identity()
         self.known = nn.ModuleList(nn.Embedding(size, dim) for size in sizes[:-1])
         self.mix = nn.ModuleList(nn.Linear(dim, dim) for _ in sizes[1:])

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmt.model.bfloat16 import array_of
 from mmt.model.cache import Cache
 from mmt.model.dropout import Dropout
-from mmt.model.heads import ChainHeads, FieldHeads, IndependentHeads
+from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.kernels import (
     embed,
     linear,
@@ -92,7 +92,7 @@ class PackedNetwork(Network):
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """Where the network decodes with int8, of keys and values in bfloat16, half the bytes."""
         dtype = torch.bfloat16 if self.decodes_with == "int8" and self._is_packed else None
-        return Cache(self.config, batch, capacity=capacity, like=self.norm.weight, dtype=dtype)
+        return Cache(self.config, batch, capacity=capacity, like=next(self.parameters()), dtype=dtype)
 
     def _fits(self, codes: Tensor, cache: Cache) -> bool:
         return len(codes) == len(cache.lengths) and cache.length < min(self.config.context, cache.capacity)
@@ -186,32 +186,36 @@ class PackedBlock(nn.Module):
         return self.block(piece, rotation=rotation, visible=None, cache=own, layer=layer)  # type: ignore[no-any-return]
 
 
-class PackedHeads(FieldHeads):
+class PackedHeads(nn.Module):
     """Independent heads as one map, made once for all fields of an event."""
 
     reads_earlier_fields = False
 
     def __init__(self, heads: IndependentHeads) -> None:
-        super().__init__(heads.sizes)
+        super().__init__()
         fields = cast("list[nn.Linear]", list(heads.fields))
+        self.sizes, self.ends = _sizes_of(fields)
         self.whole = _whole([field.weight for field in fields], [field.bias for field in fields])
         # What was read last, and its logits. (In a list: a module is slow to take an attribute.)
         self._last = [(torch.empty(0), torch.empty(0))]
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        """The logits of all six fields."""
         return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of one field, given the earlier ones of `events`."""
         return self.joined(hidden, events)[..., self.ends[index] : self.ends[index + 1]]
 
     def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of all six fields, side by side."""
         if self._last[0][0] is not hidden:
             logits = torch.from_numpy(linear(_rows(hidden), self.whole))
             self._last[0] = hidden, logits.view(*hidden.shape[:-1], -1)
         return self._last[0][1]
 
 
-class PackedChain(FieldHeads):
+class PackedChain(nn.Module):
     """Chained heads with what is linear in them made one: what a hidden state says of all fields is one map, made once an
     event, and what is known adds to it by one small map a field; its embeddings are one table.
     """
@@ -219,8 +223,9 @@ class PackedChain(FieldHeads):
     reads_earlier_fields = True
 
     def __init__(self, heads: ChainHeads) -> None:
-        super().__init__(heads.sizes)
+        super().__init__()
         fields, mixes = cast("list[nn.Linear]", list(heads.fields)), cast("list[nn.Linear]", list(heads.mix))
+        self.sizes, self.ends = _sizes_of(fields)
         later = list(zip(fields[1:], mixes, strict=True))
         weights = [field.weight for field in fields]
         biases = [fields[0].bias, *(field(mix.bias) for field, mix in later)]
@@ -235,13 +240,16 @@ class PackedChain(FieldHeads):
         self._last = [(torch.empty(0), np.empty(0), np.empty(0))]
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        """The logits of all six fields."""
         return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
 
     def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of all six fields, side by side."""
         logits = torch.from_numpy(self._with_known(hidden, events, 1, len(self.sizes)))
         return logits.view(*hidden.shape[:-1], -1)
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of one field, given the earlier ones of `events`."""
         logits = self._with_known(hidden, events, index, index + 1) if index else self._alone(hidden)[1]
         one = logits[:, self.ends[index] : self.ends[index + 1]]
         return torch.from_numpy(one).view(*hidden.shape[:-1], -1)
@@ -257,6 +265,12 @@ class PackedChain(FieldHeads):
     def _with_known(self, hidden: Tensor, events: Tensor, first: int, behind: int) -> Array:
         state, alone = self._alone(hidden)
         return with_known(state, _rows(events), self.known, alone, self.ends, first, behind)
+
+
+def _sizes_of(fields: list[nn.Linear]) -> tuple[list[int], Array]:
+    """How many codes each field has; where each one's begin if all are side by side, and the last one's end."""
+    sizes = [field.out_features for field in fields]
+    return sizes, np.cumsum([0, *sizes])
 
 
 def _whole(weights: list[Tensor], biases: list[Tensor] | None = None) -> Map:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmt.model.heads import FieldHeads
+from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
-from mmt.model.packing import pack
+from mmt.model.packing import PackedChain, PackedHeads, pack
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE, Events
 from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
@@ -24,6 +24,8 @@ from mmt.sampling.window import AnchoredWindow, SlidingWindow, Window
 
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
 WINDOWS: dict[str, type[AnchoredWindow] | type[SlidingWindow]] = {"anchor": AnchoredWindow, "slide": SlidingWindow}
+
+Heads = IndependentHeads | ChainHeads | PackedHeads | PackedChain
 
 
 @torch.inference_mode()
@@ -97,18 +99,22 @@ def _close_gaps(going: list[bool]) -> list[int]:
     return [place if going[place] else next(movers) for place in range(staying)]
 
 
-def draw_event(heads: FieldHeads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers) -> Events:
+def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers) -> Events:
     """Draw the fields of the next event, (batch, 6), from hidden states (batch, dim) and numbers (batch, 6) of [0, 1).
 
     Masks and weights of the grammar come first, then temperature's filters.
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
-    floor, foreseen, ends = event, np.empty((0, 0), np.float32), heads.ends
+    floor, foreseen, ends = event, np.empty((0, 0), np.float32), rules.ends
 
     def ask(known: Events) -> Numbers:
         nonlocal floor, foreseen
-        logits = heads.joined(hidden, torch.from_numpy(known).to(hidden.device))
-        floor, foreseen = known, filters.temper_all(logits, heads.sizes)
+        codes = torch.from_numpy(known).to(hidden.device)
+        if isinstance(heads, PackedHeads | PackedChain):
+            logits = heads.joined(hidden, codes)
+        else:
+            logits = torch.cat(heads(hidden, codes), dim=-1)
+        floor, foreseen = known, filters.temper_all(logits, ends)
         return foreseen
 
     def logits_of(field: int) -> Numbers:

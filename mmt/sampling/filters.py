@@ -61,11 +61,11 @@ class Filters:
         """What a head says of a field, (batch, size), divided by its temperature, and as plain numbers."""
         return _divide(_numbers(logits), self.temperature[field])
 
-    def temper_all(self, logits: Tensor, sizes: Sequence[int]) -> Numbers:
-        """The same of all fields side by side, (batch, sum of sizes)."""
+    def temper_all(self, logits: Tensor, ends: npt.NDArray[np.int64]) -> Numbers:
+        """The same of all fields side by side: where each one's begin, and the last one's end."""
         if len(set(self.temperature)) == 1:
             return self.temper(logits, 0)
-        return _divide(_numbers(logits), np.repeat(np.array(self.temperature, np.float32), sizes))
+        return _divide(_numbers(logits), np.repeat(np.array(self.temperature, np.float32), np.diff(ends)))
 
     def apply(self, logits: Numbers, field: int) -> Numbers:
         """Filter the tempered logits (batch, size) of a field by top-k, top-p and min-p, in this order."""

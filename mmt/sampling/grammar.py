@@ -60,6 +60,9 @@ Ask = Callable[[Events], Numbers]
 class Grammar(Protocol):
     """What the decoding loop asks of a grammar: foresight, then what it allows field by field; and it is told the outcome."""
 
+    ends: Events
+    """Where each field's codes begin when all are side by side, and the last one's end."""
+
     def foresee(self, ask: Ask) -> None: ...
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers: ...
@@ -101,7 +104,8 @@ class StrictGrammar:
         """Take note that each piece's window now begins so many beats (batch,) later than it did."""
         self.state.dropped[:] += dropped
         self.state.max_beats[:] -= dropped
-        self.state.floor[:, 0] -= dropped
+        # Before the window is before all that it can hold.
+        self.state.floor[:, 0] = np.maximum(self.state.floor[:, 0] - dropped, 0)
 
     def foresee(self, ask: Ask) -> None:
         """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
@@ -143,10 +147,10 @@ def _rules_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Rules:
         known=(codes > 0) & (codes < np.array(sizes[BEAT:])[:, None]),
         playable=playable,
         may_declare=may_declare,
-        use_all=bounds.controls.use_all,
+        use_all=bool(bounds.controls.use_all),
         waits_from=max(_last_beat(prompt), bounds.first_beat),
         min_beats=bounds.min_beats,
-        endless=bounds.endless,
+        endless=bool(bounds.endless),
         positions=sizes[POSITION] - 1,
         beats=sizes[BEAT] - 1,
     )

@@ -17,7 +17,6 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 from tqdm import tqdm
 
-from mmt.model.heads import FieldHeads
 from mmt.model.network import Network
 from mmt.model.packing import pack
 from mmt.representation.codes import (
@@ -30,6 +29,7 @@ from mmt.representation.codes import (
     TYPE,
     Events,
 )
+from mmt.sampling.decoding import Heads
 from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.parts import check_room
@@ -56,7 +56,7 @@ class Writer:
     def __init__(self, stream: Stream) -> None:
         self.random, self.dropped = Random(stream), 0
 
-    def next(self, heads: FieldHeads, hidden: Tensor) -> Codes | None:
+    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
         """The next event, after hidden states (1, dim)."""
         raise NotImplementedError
 
@@ -120,7 +120,7 @@ class Orchestrator(Writer):
         self.waiting = [(note, left) for note, count in groups for left in reversed(range(count))]
         self.place, self.latest = 0, 0
 
-    def next(self, heads: FieldHeads, hidden: Tensor) -> Codes | None:
+    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
         if self.place == len(self.waiting):
             return None
         note, left = self.waiting[self.place]
@@ -166,7 +166,7 @@ class Harmoniser(Writer):
         self.instrument, self.pitches, self.filters = instrument, pitches, filters
         self.floor: Codes = (0, 0, 0)
 
-    def next(self, heads: FieldHeads, hidden: Tensor) -> Codes | None:
+    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
         while self.moments and not (self.moments[0][1].held or self.moments[0][1].durations):
             self.moments.pop(0)
             self.floor = (0, 0, 0)
@@ -202,7 +202,7 @@ class Harmoniser(Writer):
         same = (self.pitches == note[0]).any() and (shortest, self.instrument) > note[1:]
         return int((self.pitches > note[0]).sum()) + int(same)
 
-    def _draw(self, when: tuple[int, int], candidates: list[Codes], heads: FieldHeads, hidden: Tensor) -> Codes:
+    def _draw(self, when: tuple[int, int], candidates: list[Codes], heads: Heads, hidden: Tensor) -> Codes:
         events = _rows([(NOTE, *when, *note) for note in candidates], self.dropped, heads, hidden)
         # Pitch by its temperature; what is held weighs by its likelihood as it is.
         weights = sum(
@@ -214,14 +214,14 @@ class Harmoniser(Writer):
         return candidates[int(draw(logits, self.random.numbers(1, 1)[:, 0])[0])]
 
 
-def log_likelihood(heads: FieldHeads, hidden: Tensor, events: Tensor, field: int) -> Tensor:
+def log_likelihood(heads: Heads, hidden: Tensor, events: Tensor, field: int) -> Tensor:
     """Of a field of each event (rows, 6), given the earlier fields and the past, hidden states (1, dim): (rows,)."""
     logits = heads.field(field, hidden.expand(len(events), -1), events).float()
     logits = logits[:, 1:] if field else logits
     return -F.cross_entropy(logits, events[:, field] - int(field > 0), reduction="none")
 
 
-def _rows(events: Sequence[Codes], dropped: int, heads: FieldHeads, hidden: Tensor) -> Tensor:
+def _rows(events: Sequence[Codes], dropped: int, heads: Heads, hidden: Tensor) -> Tensor:
     """Events of a piece as the network's window has them, (rows, 6)."""
     rows = torch.tensor(events, device=hidden.device)
     # Far behind a silence the beat is beyond what the network knows, until its window moves there.

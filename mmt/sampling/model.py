@@ -58,9 +58,9 @@ class Model:
         """Move the network to a device ("auto", "cpu", "cuda", "mps"), where it writes with `weights`.
 
         "int8" writes faster on a CPU, for next to no loss (`benchmarks/generation.md`): new events are made with int8 weights,
-        and their keys and values kept in bfloat16. What is read at once (prompts, windows begun anew, all of
-        `context="slide"` past the context), and everything else, stays float32. Rounded copies are made for each piece or
-        batch, a quarter of the weights' size.
+        and all keys and values kept in bfloat16. What is read at once (prompts, windows begun anew, all of `context="slide"`
+        past the context) is computed in float32, as is everything else. Rounded copies are made for each piece or batch, a
+        quarter of the weights' size.
         Default: as it was. Returns the model itself.
 
         Examples

@@ -16,6 +16,7 @@ class PaperGrammar:
 
     def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
         self.sizes, self.bounds = sizes, bounds
+        self.ends = np.cumsum([0, *sizes])
         table = bounds.controls.playable
         self.playable = np.ones((sizes[PITCH], sizes[INSTRUMENT]), bool) if table is None else table
         self.length = len(prompt)

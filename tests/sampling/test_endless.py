@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import mmt
+from mmt.model.network import Network
 from mmt.representation.codes import BEAT, END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events
+from mmt.representation.prompt import Prompt
 from mmt.sampling import window as windows
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.model import Model
@@ -182,3 +185,16 @@ def test_too_many_instruments_for_the_window_are_refused(model: Model) -> None:
         ValueError, match="the prompt has 66 events before its notes, too many for the model's context of 66"
     ):
         small.generate(mmt.prompt.instruments(*small.representation.names), max_events=100)
+
+
+def test_a_beginning_far_behind_the_last_beat_is_closed() -> None:
+    """What the window has left behind is before all that it can hold."""
+    chained = mmt.new_model("tiny", seed=0)
+    chained.network = Network(replace(chained.network.config, output="chain")).eval()
+    context = chained.network.config.context
+    notes = [[NOTE, 1 + i // (context // 3), 1 + i % 12, 1 + i % (context // 3), 12, 25] for i in range(context)]
+    beginning = np.concatenate([trio(), sorted(notes)])
+    prompt = Prompt(beginning, first_beat=300)
+    piece = chained.generate(prompt, seed=1, max_beats=int(beginning[-1, BEAT]), max_events=len(prompt) + 30)[0]
+    assert np.array_equal(piece[:-1], beginning)
+    assert piece[-1, TYPE] == END_OF_SONG

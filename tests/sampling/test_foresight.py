@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmt.model.heads import HEADS, FieldHeads
+from mmt.model.heads import HEADS
 from mmt.representation.codes import END_OF_SONG, NOTE, TYPE
 from mmt.sampling.grammar import Bounds, StrictGrammar
 
@@ -18,7 +18,7 @@ OPENING = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 3], [2, 0, 0,
 
 
 @pytest.fixture(params=["independent", "chain", "mixed"])
-def heads(request: pytest.FixtureRequest) -> FieldHeads:
+def heads(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
     heads = HEADS[request.param](8, SIZES)
     for parameter in heads.parameters():
@@ -26,7 +26,7 @@ def heads(request: pytest.FixtureRequest) -> FieldHeads:
     return heads
 
 
-def drawn(heads: FieldHeads, prompt: list[list[int]], bounds: Bounds) -> tuple[torch.Tensor, np.ndarray]:
+def drawn(heads: torch.nn.Module, prompt: list[list[int]], bounds: Bounds) -> tuple[torch.Tensor, np.ndarray]:
     """Every note there could be and the end, and the probability of each under the decoding loop's draws."""
     listed = [[NOTE, *codes] for codes in itertools.product(*(range(1, size) for size in SIZES[1:]))]
     events = torch.tensor([*listed, [END_OF_SONG, 0, 0, 0, 0, 0]])
@@ -34,14 +34,14 @@ def drawn(heads: FieldHeads, prompt: list[list[int]], bounds: Bounds) -> tuple[t
     rules = StrictGrammar(np.array(prompt), len(events), SIZES, bounds)
     shares = torch.zeros(len(events))
     with torch.no_grad():
-        rules.foresee(lambda floor: heads.joined(hidden, torch.from_numpy(floor)).numpy())
+        rules.foresee(lambda floor: torch.cat(heads(hidden, torch.from_numpy(floor)), dim=1).numpy())
         for field in range(6):
             allowed = rules.allow(heads.field(field, hidden, events).numpy(), field, events.numpy())
             shares += torch.from_numpy(allowed).log_softmax(-1).gather(1, events[:, field, None])[:, 0]
     return events, shares.exp().double().numpy()
 
 
-def joint(heads: FieldHeads, notes: torch.Tensor) -> np.ndarray:
+def joint(heads: torch.nn.Module, notes: torch.Tensor) -> np.ndarray:
     """The network's own probability of notes, among those of declared instruments."""
     shares = torch.zeros(len(notes))
     with torch.no_grad():
@@ -57,7 +57,7 @@ def state(rows: int) -> torch.Tensor:
     return torch.randn(1, 8, generator=torch.Generator().manual_seed(1)).expand(rows, 8)
 
 
-def test_a_note_is_drawn_as_if_invalid_ones_were_drawn_again(heads: FieldHeads) -> None:
+def test_a_note_is_drawn_as_if_invalid_ones_were_drawn_again(heads: torch.nn.Module) -> None:
     last = [NOTE, 2, 2, 3, 1, 1]
     events, ruled = drawn(heads, [*OPENING, last], Bounds(max_events=100, max_beats=4))
     rows = events.tolist()
@@ -69,7 +69,7 @@ def test_a_note_is_drawn_as_if_invalid_ones_were_drawn_again(heads: FieldHeads) 
     np.testing.assert_allclose(ruled[valid] / ruled[valid].sum(), expected / expected.sum(), atol=1e-5)
 
 
-def test_a_piece_closes_where_it_would_leave_the_last_beat(heads: FieldHeads) -> None:
+def test_a_piece_closes_where_it_would_leave_the_last_beat(heads: torch.nn.Module) -> None:
     """What the network wants to write beyond the limit goes to the end, not into ever higher notes."""
     last = [NOTE, 2, 2, 3, 1, 1]
     free = drawn(heads, [*OPENING, last], Bounds(max_events=100, max_beats=4))
@@ -87,7 +87,7 @@ def test_a_piece_closes_where_it_would_leave_the_last_beat(heads: FieldHeads) ->
     assert at_the_limit[1][:-1].sum() == pytest.approx(expected, abs=1e-5)
 
 
-def test_an_endless_piece_ends_only_where_it_must(heads: FieldHeads) -> None:
+def test_an_endless_piece_ends_only_where_it_must(heads: torch.nn.Module) -> None:
     last = [NOTE, 2, 2, 3, 1, 1]
     assert drawn(heads, [*OPENING, last], Bounds(100, 4, endless=True))[1][-1] == 0
     assert drawn(heads, [*OPENING, last], Bounds(100, 2, endless=True))[1][-1] > 0

@@ -429,11 +429,38 @@ def test_one_likeliest_is_greedy(model: Model) -> None:
     heads = model.network.heads
     for length, wanted in enumerate(torch.from_numpy(greedy[0][1:, None]), start=1):
         hidden = model.network.hidden(torch.from_numpy(greedy[0][None, :length]))[:, -1]
-        rules.foresee(lambda floor, hidden=hidden: heads.joined(hidden, torch.from_numpy(floor)).numpy())
+        rules.foresee(lambda floor, hidden=hidden: torch.cat(heads(hidden, torch.from_numpy(floor)), dim=1).numpy())
         for field in range(6):
             logits = rules.allow(heads.field(field, hidden, wanted).numpy(), field, wanted.numpy())
             assert logits.argmax() == wanted[0, field]
         rules.advance(wanted.numpy())
+
+
+def test_parts_that_a_user_puts_in_write(model: Model) -> None:
+    """Heads need no more than `docs/extend.md` says, and a norm may have no weights."""
+
+    class Heads(torch.nn.Module):
+        reads_earlier_fields = False
+
+        def __init__(self, plain: torch.nn.Module) -> None:
+            super().__init__()
+            self.plain = plain
+
+        def forward(self, hidden: torch.Tensor, events: torch.Tensor) -> list[torch.Tensor]:
+            return [self.field(index, hidden, events) for index in range(6)]
+
+        def field(self, index: int, hidden: torch.Tensor, events: torch.Tensor) -> torch.Tensor:
+            return self.plain.field(index, hidden, events)  # type: ignore[no-any-return, operator]
+
+    changed = make_model()
+    changed.network.heads = Heads(changed.network.heads)  # type: ignore[assignment]
+    for grammar in ("strict", "paper"):
+        assert same(changed.generate(seed=1, grammar=grammar), make_model().generate(seed=1, grammar=grammar))  # type: ignore[arg-type]
+    changed.network.norm = torch.nn.Identity()  # type: ignore[assignment]
+    for weights in WEIGHTS:
+        assert mmt.is_valid(
+            changed.to("cpu", weights=weights).generate(seed=1)[0], representation=changed.representation
+        )
 
 
 def test_the_papers_sampling_is_its_filters_and_its_grammar(model: Model) -> None:
