@@ -8,6 +8,7 @@ memory. Compiled at the first use, in seconds, and kept on disk where that can b
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numba
@@ -25,8 +26,25 @@ from mmt.representation.codes import BEAT, POSITION
 _lock = threading.Lock()
 
 
+# The process that has begun to compute.
+_process: int | None = None
+
+
 def take_threads() -> None:
-    """In this thread, compute with as many as PyTorch does; Numba, when it begins, would have PyTorch use as many as itself."""
+    """In this thread, compute with as many as PyTorch does; Numba, when it begins, would have PyTorch use as many as itself.
+
+    Raises
+    ------
+    RuntimeError
+        In a process that was forked from one that has computed, where GNU's OpenMP would end it, or wait for ever.
+    """
+    global _process
+    if _process not in (None, os.getpid()) and numba.threading_layer() == "omp":
+        raise RuntimeError(
+            "this process was forked from one that has already written music, and its threads did not come with it; start "
+            'processes by multiprocessing.get_context("spawn"), or fork before the first piece is written'
+        )
+    _process = os.getpid()
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     torch.set_num_threads(threads)

@@ -263,6 +263,22 @@ def test_the_defaults_of_torch_do_not_matter(change: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_process_forked_too_late_is_told_so() -> None:
+    """Its threads are gone: it would be ended without a word, or wait for ever."""
+    code = (
+        "import mmt, multiprocessing; model = mmt.new_model('tiny', seed=0)\n"
+        "def write(seed): return len(model.generate(seed=seed, max_events=16)[0])\n"
+        "fork = multiprocessing.get_context('fork')\n"
+        "with fork.Pool(2) as pool: print(len(pool.map(write, range(3))))\n"
+        "write(0)\n"
+        "with fork.Pool(2) as pool: pool.map(write, range(3))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["3"]
+    assert "this process was forked from one that has already written music" in done.stderr.splitlines()[-1]
+
+
 def test_without_compiling_the_network_stays_as_it_is() -> None:
     code = "import mmt; print(len(mmt.new_model('tiny', seed=0).generate(seed=1, max_events=16)))"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
