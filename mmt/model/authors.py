@@ -63,8 +63,11 @@ def read_authors_run(
     """
     path = _run_of(Path(path))
     file = path if path.suffix == ".pt" else path / WEIGHTS
+    if path.is_file() and file != path:
+        raise ValueError(f"{path} is no file of weights (.pt), and no run folder of the original code")
     if not file.exists():
-        raise FileNotFoundError(f"{file} does not exist; a run folder of the original code has {WEIGHTS}")
+        missing = file if path.exists() else path
+        raise FileNotFoundError(f"{missing} does not exist; a run folder of the original code has {WEIGHTS}")
     if arguments is None and file != path:
         arguments = path / ARGUMENTS
     given = _read_arguments(Path(arguments)) if isinstance(arguments, str | os.PathLike) else arguments
@@ -74,8 +77,10 @@ def read_authors_run(
     except OSError:
         raise
     except Exception as error:  # what is no file of weights makes the unpickler raise anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{file} is no file of weights, or a corrupt one ({reason})") from error
+        reason = " ".join(str(error).split())[:200]
+        # Of what was never one it often says a single number.
+        said = reason if " " in reason else "torch.save does not write such"
+        raise ValueError(f"{file} is no file of weights, or a corrupt one ({said})") from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{file} is no state dict: a mapping from names to tensors was expected")
     if given is None and _TABLE not in _alone(weights):

@@ -18,6 +18,7 @@ from numba import prange
 
 from mmt.model.bfloat16 import narrowed, widened
 from mmt.model.compiled import compiled
+from mmt.model.elementwise import exp, gelu
 from mmt.model.tiles import TOGETHER, Array, add_products, use_wide_vectors
 from mmt.model.weights import BlockWeights, ChainWeights, Embedding, Map, Norm
 from mmt.representation.codes import BEAT, POSITION
@@ -184,7 +185,7 @@ def _finish(sums, scale, bias, outputs, then):  # type: ignore[no-untyped-def]
             outputs[place] += sums[place] * scale[place] + bias[place]
     elif then == _GELU:
         for place in range(len(outputs)):
-            outputs[place] = _gelu(sums[place] * scale[place] + bias[place])
+            outputs[place] = gelu(sums[place] * scale[place] + bias[place])
     else:
         for place in range(len(outputs)):
             outputs[place] = sums[place] * scale[place] + bias[place]
@@ -266,7 +267,7 @@ def _attend_one(query, keys, values, seen, attended):  # type: ignore[no-untyped
     factor = np.float32(1) / np.sqrt(np.float32(size))
     total = np.float32(0)
     for place in range(seen):
-        weights[place] = _exp((weights[place] - most) * factor)
+        weights[place] = exp((weights[place] - most) * factor)
         total += weights[place]
     for lane in range(size):
         attended[lane] = 0
@@ -303,7 +304,7 @@ def _with_known(state, events, weights, alone, ends, first, behind):  # type: ig
                 known[row, lane] += weights.table[code, lane]
             if field >= first:
                 for lane in range(dim):
-                    wide[field, row, lane] = _gelu(known[row, lane])
+                    wide[field, row, lane] = gelu(known[row, lane])
     sums = _products(wide, weights.weight, weights.groups, first, behind)
     for field in range(max(first, 1), behind):
         begin = weights.groups[field] * TOGETHER * weights.weight.shape[2]
@@ -326,36 +327,3 @@ def _products(wide, weight, groups, first, behind):  # type: ignore[no-untyped-d
         while row < count:
             row += add_products(wide[field], weight, sums, row, group * TOGETHER)
     return sums
-
-
-# Functions of single numbers, without branches, so that they are computed many at a time.
-
-_LOG2_E, _LN_2 = np.float32(1.4426950408889634), (np.float32(0.693359375), np.float32(-2.12194440054690583e-4))
-_FACTORIALS = tuple(np.float32(1 / f) for f in (2, 6, 24, 120, 720, 5040))
-
-
-@compiled(fast=True)
-def _exp(x):  # type: ignore[no-untyped-def]
-    """e to a power of at most 0, to a few units in the last place."""
-    x = max(x, np.float32(-80))  # below that, products would be slow, being too small to be normal
-    twos = np.floor(x * _LOG2_E + np.float32(0.5))
-    rest = x - twos * _LN_2[0] - twos * _LN_2[1]
-    series = _FACTORIALS[5]
-    for term in (4, 3, 2, 1, 0):
-        series = series * rest + _FACTORIALS[term]
-    series = (series * rest + np.float32(1)) * rest + np.float32(1)
-    return series * np.int32((np.int32(twos) + 127) << 23).view(np.float32)
-
-
-# Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: to 1.5e-7.
-_STEP = np.float32(0.3275911)
-_ERFC = tuple(np.float32(a) for a in (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429))
-
-
-@compiled(fast=True)
-def _gelu(x):  # type: ignore[no-untyped-def]
-    size = abs(x) * np.float32(0.7071067811865476)
-    t = np.float32(1) / (np.float32(1) + _STEP * size)
-    series = ((((_ERFC[4] * t + _ERFC[3]) * t + _ERFC[2]) * t + _ERFC[1]) * t + _ERFC[0]) * t
-    beyond = np.float32(0.5) * series * _exp(-size * size)
-    return x * (np.float32(1) - beyond if x > 0 else beyond)

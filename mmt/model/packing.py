@@ -90,7 +90,7 @@ class PackedNetwork(Network):
         return torch.from_numpy(normalise(rows, self._norm))[:, None]
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
-        """Where the network decodes with int8, of keys and values in bfloat16, half the bytes."""
+        """An empty cache; where the network decodes with int8, keys and values are in bfloat16, half the bytes."""
         dtype = torch.bfloat16 if self.decodes_with == "int8" and self._is_packed else None
         return Cache(self.config, batch, capacity=capacity, like=next(self.parameters()), dtype=dtype)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import mmt
 from mmt.cli.convert import main as convert
-from mmt.model.authors import from_authors, read_authors_run
+from mmt.model.authors import convert_authors_run, from_authors, read_authors_run
 
 KINDS = ("ape", "rpe", "npe")
 
@@ -249,6 +249,16 @@ def test_what_is_no_file_of_weights_is_named_in_one_line(tmp_path: Path, content
     with pytest.raises(ValueError, match=r"best.pt is no file of weights, or a corrupt one \(\S") as caught:
         mmt.load_model(tmp_path / "best.pt")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_run_is_told_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("music")
+    with pytest.raises(ValueError, match=r"notes.txt is no file of weights \(.pt\), and no run folder"):
+        convert_authors_run(tmp_path / "notes.txt", tmp_path / "ours")
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere does not exist; a run folder of the original code has checkpoints"
+    ):
+        convert_authors_run(tmp_path / "nowhere", tmp_path / "ours")
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
