@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from mmt.representation.codes import NOTE, PAPER, PITCHES, Events, Representation
+from mmt.representation.codes import GIVEN_NOTE, NOTE, PAPER, PITCHES, TYPE, Events, Representation
 from mmt.representation.encode import canonical, frame
 
 
@@ -18,10 +18,14 @@ def notes(representation: Representation = PAPER, *, beats: int = 40) -> st.Sear
 def pieces(
     representation: Representation = PAPER, *, beats: int = 40, max_notes: int = 30, end: bool = True
 ) -> st.SearchStrategy[Events]:
-    """Whole pieces (n, 6) in canonical form, with one to `max_notes` notes."""
+    """Whole pieces (n, 6) in canonical form, with one to `max_notes` notes; some of them given where there are given notes."""
 
     def piece(rows: list[tuple[int, ...]]) -> Events:
-        return frame(canonical(np.array(rows, np.int64), representation), end=end)
+        notes = np.array(rows, np.int64)
+        if representation.given:
+            # Which notes are given follows from the notes themselves, so that examples shrink.
+            notes[notes[:, 1:].sum(axis=1) % 3 == 0, TYPE] = GIVEN_NOTE
+        return frame(canonical(notes, representation), end=end)
 
     # Few pitches and beats now and then, so that notes often meet.
     crowded = st.tuples(

@@ -85,12 +85,12 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
 def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
     """The representation and network that a recipe describes; the network's sizes follow from the representation."""
     values = _section(recipe, "representation")
-    check_entries(values, ["preset", *Representation().to_dict()], "representation")
+    check_entries(values, ["preset", *(field.name for field in fields(Representation))], "representation")
     preset = values.pop("preset", "paper")
     presets = {"paper": Representation(), "slides": Representation.slides()}
     if preset not in presets:
         raise ValueError(f"unknown preset {preset!r} of the representation; choose one of {', '.join(presets)}")
-    for name in ("resolution", "beats"):
+    for name in ("resolution", "beats", "reach"):
         if type(values.get(name, 1)) is not int:
             raise ValueError(f"representation.{name} is {values[name]!r}; it must be a whole number")
     representation = Representation.from_dict(presets[preset].to_dict() | values)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.instruments import GENERAL_MIDI_NAMES, PAPER_INSTRUMENTS, Instrument
+from mmt.representation.instruments import DRUMS, GENERAL_MIDI_NAMES, PAPER_INSTRUMENTS, Instrument
 
 IntArray = npt.NDArray[np.integer[Any]]
 Events = npt.NDArray[np.int64]
@@ -25,8 +25,8 @@ Events = npt.NDArray[np.int64]
 TYPE, BEAT, POSITION, PITCH, DURATION, INSTRUMENT = range(6)
 FIELDS = ("type", "beat", "position", "pitch", "duration", "instrument")
 
-START_OF_SONG, INSTRUMENT_EVENT, START_OF_NOTES, NOTE, END_OF_SONG = range(5)
-TYPES = ("start-of-song", "instrument", "start-of-notes", "note", "end-of-song")
+START_OF_SONG, INSTRUMENT_EVENT, START_OF_NOTES, NOTE, END_OF_SONG, GIVEN_NOTE = range(6)
+TYPES = ("start-of-song", "instrument", "start-of-notes", "note", "end-of-song", "given note")
 
 PITCHES = 128
 
@@ -57,8 +57,20 @@ class Representation:
     """The known durations in steps, ascending. Others become the nearest, the smaller in a tie."""
     instruments: tuple[Instrument, ...] = PAPER_INSTRUMENTS
     """The instruments, in the order of their codes."""
+    drums: bool = False
+    """Whether the notes of drum tracks are kept, as one more instrument, `drums`, after all others. The pitch of a drum note is
+    its General MIDI drum key."""
+    given: bool = False
+    """Whether events may hold given notes: notes that are fixed in advance, which a network reads but never draws."""
+    length: bool = False
+    """Whether start-of-notes may tell the number of beats of the piece, in its beat code (0: not told)."""
+    reach: int = 8
+    """A given note stands this many beats before its onset among the written notes, at least 1."""
 
     def __post_init__(self) -> None:
+        for name in ("drums", "given", "length"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be true or false")
         if not 1 <= self.resolution <= 960:
             raise ValueError(f"resolution is {self.resolution}; it must be 1 to 960 steps per beat")
         if self.beats < 1:
@@ -72,8 +84,12 @@ class Representation:
             raise ValueError(
                 "each instrument needs a name of its own, and each MIDI program belongs to one instrument at most"
             )
-        if len(names) > 255:
-            raise ValueError(f"{len(names)} instruments; a note table holds at most 255")
+        if len(names) + self.drums > 255:
+            raise ValueError(f"{len(names) + self.drums} instruments; a note table holds at most 255")
+        if self.drums and DRUMS in names:
+            raise ValueError(f"an instrument is named {DRUMS!r}, and drums=True adds another; rename it")
+        if self.reach < 1 or (self.given and 2 * self.reach > self.beats):
+            raise ValueError(f"reach is {self.reach} beats; it must be 1 to half of the {self.beats} beats")
 
     @classmethod
     def slides(cls) -> Representation:
@@ -84,18 +100,23 @@ class Representation:
     def sizes(self) -> tuple[int, ...]:
         """The number of codes of each field, (6,): what a network needs."""
         return (
-            len(TYPES),
+            len(TYPES) - (not self.given),
             self.beats + 1,
             self.resolution + 1,
             PITCHES + 1,
             len(self.durations) + 1,
-            len(self.instruments) + 1,
+            len(self.names) + 1,
         )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The instruments' names, in the order of their codes (code = 1 + place)."""
-        return tuple(instrument.name for instrument in self.instruments)
+        """The instruments' names, in the order of their codes (code = 1 + place); with `drums`, they are the last."""
+        return (*(instrument.name for instrument in self.instruments), *([DRUMS] if self.drums else []))
+
+    @property
+    def drums_code(self) -> int:
+        """The instrument code of the drums; 0 where they are left out."""
+        return len(self.instruments) + 1 if self.drums else 0
 
     @cached_property
     def _code_of_program(self) -> Events:
@@ -117,9 +138,25 @@ class Representation:
         """Codes of the instruments to which MIDI programs (0 … 127) map; 0 where there is none."""
         return self._code_of_program[programs]
 
+    def codes_of_tracks(self, programs: IntArray, is_drum: npt.NDArray[np.bool_]) -> Events:
+        """Instrument codes of tracks with these MIDI programs (0 … 127) and drum flags; 0 where there is none."""
+        return np.where(is_drum, self.drums_code, self._code_of_program[programs])
+
     def program(self, code: int) -> int:
-        """The MIDI program that plays the instrument of this code."""
-        return self.instruments[code - 1].program
+        """The MIDI program that plays the instrument of this code; 0 for the drums, which need none."""
+        return 0 if code == self.drums_code else self.instruments[code - 1].program
+
+    def length_code(self, beats: int) -> int:
+        """The beat code by which start-of-notes tells that the piece has `beats` beats from there: 1 + beats, at most the last.
+
+        >>> Representation(beats=256).length_code(32), Representation(beats=256).length_code(1000)
+        (33, 256)
+        """
+        return min(1 + beats, self.beats)
+
+    def has_music_of(self, other: Representation) -> bool:
+        """Whether a note table or corpus of `other` is one of this representation too: same grid, same instruments."""
+        return (self.resolution, self.instruments, self.drums) == (other.resolution, other.instruments, other.drums)
 
     def find_instrument(self, name: str | int) -> int:
         """The code of an instrument, given by our name, its General MIDI name or a program number.
@@ -167,11 +204,17 @@ class Representation:
         return f"; did you mean {' or '.join(offers)}?" if offers else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain numbers, strings, lists and dicts, for JSON and YAML."""
-        return asdict(self) | {
-            "durations": list(self.durations),
-            "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
-        }
+        """As plain numbers, strings, lists and dicts, for JSON and YAML. Options are named where they are not the default."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        options = {name: values.pop(name) for name in ("drums", "given", "length", "reach")}
+        return (
+            values
+            | {
+                "durations": list(self.durations),
+                "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
+            }
+            | {name: value for name, value in options.items() if value != getattr(PAPER, name)}
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Representation:
@@ -192,6 +235,12 @@ class Representation:
 
 
 PAPER = Representation()
+
+
+def is_note(events: IntArray) -> npt.NDArray[np.bool_]:
+    """Which events (…, 6) are notes, written or given, (…)."""
+    notes: npt.NDArray[np.bool_] = (events[..., TYPE] == NOTE) | (events[..., TYPE] == GIVEN_NOTE)
+    return notes
 
 
 def _plain(name: str) -> str:

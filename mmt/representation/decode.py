@@ -14,17 +14,18 @@ from mmt.representation.codes import (
     BEAT,
     DURATION,
     FIELDS,
+    GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
-    NOTE,
     PAPER,
     PITCH,
     POSITION,
+    START_OF_NOTES,
     TYPE,
-    TYPES,
     Events,
     Representation,
     as_events,
+    is_note,
 )
 from mmt.representation.notes import DEFAULT_VELOCITY, NOTE_DTYPE, NoteTable
 
@@ -93,8 +94,10 @@ def decode(
             muspy.Note(time=time, pitch=pitch, duration=duration, velocity=velocity)
             for time, pitch, duration in zip(*(column.tolist() for column in columns), strict=True)
         ]
-        instrument = representation.instruments[code - 1]
-        tracks.append(muspy.Track(program=instrument.program, is_drum=False, name=instrument.name, notes=notes))
+        name, program = representation.names[code - 1], representation.program(code)
+        tracks.append(
+            muspy.Track(program=program, is_drum=int(code) == representation.drums_code, name=name, notes=notes)
+        )
     music = muspy.Music(resolution=representation.resolution, tracks=tracks)
     _take_frame(music, like, tempo)
     return music
@@ -109,9 +112,16 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
         If not; the row is named. Beats have no limit but that of the note table's 32 bits.
     """
     array = as_events(events).astype(np.int64)
-    if (row := _first((array[:, TYPE] < 0) | (array[:, TYPE] >= len(TYPES)))) is not None:
-        raise ValueError(f"row {row}: type {array[row, TYPE]} is unknown; types are 0 to {len(TYPES) - 1}")
-    sounding = array[:, TYPE] == NOTE
+    types = representation.sizes[TYPE]
+    if (row := _first((array[:, TYPE] < 0) | (array[:, TYPE] >= types))) is not None:
+        hint = " (5, a given note, needs a representation with given=True)" if array[row, TYPE] == GIVEN_NOTE else ""
+        raise ValueError(f"row {row}: type {array[row, TYPE]} is unknown; types are 0 to {types - 1}{hint}")
+    sounding = is_note(array)
+    starts, beats = array[:, TYPE] == START_OF_NOTES, array[:, BEAT]
+    if (row := _first(starts & representation.length & ((beats < 0) | (beats > representation.beats)))) is not None:
+        raise ValueError(
+            f"row {row}: start-of-notes with beat code {beats[row]}; it tells the length by a code of 0 to {representation.beats}"
+        )
     for field, size in enumerate(representation.sizes):
         if field == TYPE:
             continue
@@ -124,15 +134,16 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
 
 
 def notes_of_events(events: Events, representation: Representation = PAPER) -> NoteTable:
-    """The note table of events that `check_codes` has passed; the inverse of `events_of_notes` on its notes."""
-    notes = events[events[:, TYPE] == NOTE]
+    """The note table of events that `check_codes` has passed, given notes included; the inverse of `events_of_notes`."""
+    notes = events[is_note(events)]
     table = np.empty(len(notes), NOTE_DTYPE)
     table["beat"] = notes[:, BEAT] - 1
     table["position"] = notes[:, POSITION] - 1
     table["pitch"] = notes[:, PITCH] - 1
     table["duration"] = np.asarray(representation.durations)[notes[:, DURATION] - 1]
     table["instrument"] = notes[:, INSTRUMENT]
-    return table
+    # Given notes stand before their time.
+    return np.unique(table) if (notes[:, TYPE] == GIVEN_NOTE).any() else table
 
 
 def _take_frame(music: muspy.Music, like: muspy.Music | None, tempo: float | None) -> None:

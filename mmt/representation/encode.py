@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from mmt.representation.codes import (
     BEAT,
     DURATION,
     END_OF_SONG,
+    GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
@@ -24,6 +26,7 @@ from mmt.representation.codes import (
     START_OF_SONG,
     TYPE,
     Events,
+    IntArray,
     Representation,
 )
 from mmt.representation.notes import NoteTable, Report, note_table, raw_notes
@@ -94,8 +97,19 @@ def encode(
     return events, Report(account.notes, notes, +account.dropped, +account.changed)
 
 
-def events_of_notes(table: NoteTable, representation: Representation = PAPER, *, end: bool = True) -> Events:
+def events_of_notes(
+    table: NoteTable,
+    representation: Representation = PAPER,
+    *,
+    end: bool = True,
+    given: npt.NDArray[np.bool_] | None = None,
+) -> Events:
     """The events of a note table: a piece, without its end-of-song if `end` is false (a window that is cut off).
+
+    Parameters
+    ----------
+    given : ndarray of bool, (n,), optional
+        Which notes are given notes. Default: none.
 
     Examples
     --------
@@ -104,7 +118,7 @@ def events_of_notes(table: NoteTable, representation: Representation = PAPER, *,
     [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]]
     """
     notes = np.empty((len(table), 6), np.int64)
-    notes[:, TYPE] = NOTE
+    notes[:, TYPE] = NOTE if given is None else np.where(given, GIVEN_NOTE, NOTE)
     notes[:, BEAT] = table["beat"]
     notes[:, POSITION] = table["position"]
     notes[:, PITCH] = table["pitch"]
@@ -130,13 +144,40 @@ def frame(notes: Events, *, end: bool) -> Events:
 
 
 def canonical(notes: Events, representation: Representation = PAPER) -> Events:
-    """Notes (n, 6) in ascending (beat, position, pitch, duration, instrument) code order, without doubles."""
-    # One integer a note sorts ten times faster than five columns do.
-    keys = np.ravel_multi_index(
-        tuple(notes[:, BEAT:].T), (int(notes[:, BEAT].max(initial=0)) + 1, *representation.sizes[POSITION:])
-    )
-    _, first = np.unique(keys, return_index=True)
-    return notes[first]
+    """Notes (n, 6) in canonical order without doubles.
+
+    Written notes ascend by (beat, position, pitch, duration, instrument) codes, and so do given notes. A given note stands
+    before the first written note that is at most `representation.reach` beats earlier than it, or later. A note that is
+    both written and given is given.
+    """
+    # Sorting one integer a note is ten times faster than sorting five columns.
+    keys = note_keys(notes, representation)
+    given = notes[:, TYPE] == GIVEN_NOTE
+    if not given.any():
+        first: IntArray = np.unique(keys, return_index=True)[1]
+        return notes[first]
+    order = np.lexsort((~given, keys))
+    notes, keys = notes[order], keys[order]
+    new = np.diff(keys, prepend=-1) != 0
+    notes, keys = notes[new], keys[new]
+    place: IntArray = np.lexsort((keys, notes[:, TYPE] != GIVEN_NOTE, moments(notes, representation)))
+    return notes[place]
+
+
+def note_keys(notes: Events, representation: Representation) -> IntArray:
+    """One integer for each note (n, 6) that has the order of its (beat, position, pitch, duration, instrument) codes, (n,)."""
+    shape = (int(notes[:, BEAT].max(initial=0)) + 1, *representation.sizes[POSITION:])
+    keys: IntArray = np.ravel_multi_index(tuple(notes[:, BEAT:].T), shape)
+    return keys
+
+
+def moments(notes: IntArray, representation: Representation) -> IntArray:
+    """The time at which each note (…, 6) stands in the order of events, in steps: its onset, `reach` beats earlier if given."""
+    given = notes[..., TYPE] == GIVEN_NOTE
+    times: IntArray = (notes[..., BEAT] - given * representation.reach) * representation.resolution + notes[
+        ..., POSITION
+    ]
+    return times
 
 
 def _rounded_durations(table: NoteTable, representation: Representation) -> int:

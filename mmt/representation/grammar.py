@@ -1,8 +1,8 @@
 """The strict grammar: which arrays of codes are pieces (paper, section 3.1, made exact).
 
 At least one instrument and one note; instruments ascending; start-of-notes once; notes in ascending order without
-doubles and only of declared instruments; an end. What a network may sample next is the same law, told from inside:
-see `mmt.sampling.grammar`.
+doubles and only of declared instruments; an end. Given notes ascend among themselves, and each stands where
+`mmt.representation.encode.canonical` puts it. `mmt.sampling.grammar` has the same rules as masks for sampling.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
+    GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
@@ -26,8 +27,10 @@ from mmt.representation.codes import (
     Events,
     Representation,
     as_events,
+    is_note,
 )
 from mmt.representation.decode import check_codes
+from mmt.representation.encode import moments, note_keys
 
 
 def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation: Representation = PAPER) -> Events:
@@ -55,9 +58,9 @@ def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation:
         raise ValueError("row 0: a piece begins with start-of-song")
     types = array[:, TYPE]
     _check_order_of_types(types)
-    _check_unused_fields(array)
+    _check_unused_fields(array, representation)
     _check_instruments(array[types == INSTRUMENT_EVENT, INSTRUMENT])
-    _check_notes(array)
+    _check_notes(array, representation)
     if complete and types[-1] != END_OF_SONG:
         raise ValueError(f"row {len(array)}: the piece has no end-of-song")
     return array
@@ -87,8 +90,9 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
 _NEXT = {
     START_OF_SONG: {INSTRUMENT_EVENT},
     INSTRUMENT_EVENT: {INSTRUMENT_EVENT, START_OF_NOTES},
-    START_OF_NOTES: {NOTE},
-    NOTE: {NOTE, END_OF_SONG},
+    START_OF_NOTES: {NOTE, GIVEN_NOTE},
+    NOTE: {NOTE, GIVEN_NOTE, END_OF_SONG},
+    GIVEN_NOTE: {NOTE, GIVEN_NOTE, END_OF_SONG},
     END_OF_SONG: set[int](),
 }
 
@@ -103,10 +107,12 @@ def _check_order_of_types(types: npt.NDArray[np.int64]) -> None:
         raise ValueError(f"row {row + 1}: {TYPES[types[row + 1]]} cannot follow {TYPES[types[row]]}")
 
 
-def _check_unused_fields(array: Events) -> None:
-    unused = (array[:, TYPE] != NOTE)[:, None] & (array != 0)
+def _check_unused_fields(array: Events, representation: Representation) -> None:
+    unused = ~is_note(array)[:, None] & (array != 0)
     unused[:, TYPE] = False
     unused[array[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT] = False
+    if representation.length:
+        unused[array[:, TYPE] == START_OF_NOTES, BEAT] = False
     if unused.any():
         row = int(unused.any(axis=1).argmax())
         raise ValueError(f"row {row}: {TYPES[array[row, TYPE]]} must have code 0 in the fields that it does not use")
@@ -121,20 +127,32 @@ def _check_instruments(codes: npt.NDArray[np.int64]) -> None:
         )
 
 
-def _check_notes(array: Events) -> None:
-    first = int((array[:, TYPE] < NOTE).sum())
-    notes = array[array[:, TYPE] == NOTE]
+def _check_notes(array: Events, representation: Representation) -> None:
+    first = int((array[:, TYPE] <= START_OF_NOTES).sum())
+    notes = array[is_note(array)]
     undeclared = ~np.isin(notes[:, INSTRUMENT], array[:first, INSTRUMENT])
     if undeclared.any():
         row = int(undeclared.argmax())
         raise ValueError(
             f"row {first + row}: a note of instrument code {notes[row, INSTRUMENT]}, which is not declared"
         )
-    before, after = notes[:-1, BEAT:], notes[1:, BEAT:]
-    # The sign of the first field that differs decides; no field differs in a double.
-    differences = np.sign(after - before)
-    deciding = (differences != 0).argmax(axis=1)
-    wrong = differences[np.arange(len(differences)), deciding] <= 0
+    keys = note_keys(notes, representation)
+    given = notes[:, TYPE] == GIVEN_NOTE
+    for kind, name in ((~given, "note"), (given, "given note")):
+        rows = np.flatnonzero(kind)
+        wrong = np.diff(keys[rows]) <= 0
+        if wrong.any():
+            row = first + int(rows[1:][wrong.argmax()])
+            raise ValueError(f"row {row}: the {name} is not greater than the one before it; notes must ascend")
+    if not given.any():
+        return
+    if len(doubled := np.flatnonzero(~given & np.isin(keys, keys[given]))):
+        raise ValueError(f"row {first + int(doubled[0])}: the note is given as well; leave out one of the two")
+    # At one moment, given notes come first.
+    wrong = np.diff(2 * moments(notes, representation) + ~given) < 0
     if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"row {first + row + 1}: the note is not greater than the one before it; notes must ascend")
+        row = first + 1 + int(wrong.argmax())
+        raise ValueError(
+            f"row {row}: the note is out of place; a given note stands {representation.reach} beats before its onset "
+            "among the written notes"
+        )

@@ -93,6 +93,9 @@ PAPER_INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument("synth-drums", 118, (118, 119)),
 )
 
+# The name of the instrument that drum tracks become in a representation with `drums`.
+DRUMS = "drums"
+
 # General MIDI level 1, in the order of the programs.
 GENERAL_MIDI_NAMES: tuple[str, ...] = (
     "Acoustic Grand Piano", "Bright Acoustic Piano", "Electric Grand Piano", "Honky-tonk Piano",

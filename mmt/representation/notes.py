@@ -109,9 +109,10 @@ def note_table(
     Onset and end are each rounded to the nearest step, half to even; the duration is their difference, at least 1.
     With `beats`, only notes that begin in the first so many beats are kept.
     """
-    drums = raw.is_drum
-    in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.program >= 0) & (raw.program < 128)
-    instrument = representation.instrument_codes(np.clip(raw.program, 0, 127))
+    # Drum notes that the representation has no instrument for.
+    drums = raw.is_drum & (not representation.drums)
+    in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.is_drum | ((raw.program >= 0) & (raw.program < 128)))
+    instrument = representation.codes_of_tracks(np.clip(raw.program, 0, 127), raw.is_drum)
     known = instrument > 0
     before = raw.onset < 0
     keep = ~drums & in_range & known & ~before
@@ -164,7 +165,7 @@ def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
 
 def _changes(raw: RawNotes, keep: npt.NDArray[np.bool_], representation: Representation) -> dict[str, int]:
     played_by = np.array([i.program for i in representation.instruments])
-    program = raw.program[keep]
+    program = raw.program[keep & ~raw.is_drum]
     changes = {
         "onsets moved to the grid": (raw.onset[keep] * representation.resolution % raw.resolution != 0).sum(),
         "programs merged": (played_by[representation.instrument_codes(program) - 1] != program).sum(),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
+    GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
@@ -24,6 +25,7 @@ from mmt.representation.codes import (
     TYPE,
     Events,
     Representation,
+    is_note,
 )
 from mmt.representation.decode import check_codes
 from mmt.representation.encode import canonical
@@ -98,7 +100,8 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     Returns
     -------
     Prompt
-        Where the first `beats` beats are empty: the instruments alone. Nothing is added before beat `beats`.
+        Where the first `beats` beats are empty: the instruments alone. Nothing is added before beat `beats`. Given notes become
+        written ones, and a length that the piece tells is left out: the continuation may be shorter or longer.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     >>> len(prompt), prompt.first_beat
     (4, 1)
     """
-    piece = tidy(events, representation)
+    piece = _plain(tidy(events, representation), representation)
     notes = piece[piece[:, TYPE] == NOTE]
     if not len(notes):
         raise ValueError("the piece has no notes to go on from; give a piece with notes, or use instruments(...)")
@@ -145,13 +148,21 @@ def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Promp
     array = check_codes(prompt, representation)
     types = array[:, TYPE]
     # Sort within the stretches that the grammar orders; where the types themselves are out of order nothing is moved.
-    if (np.diff(types) >= 0).all():
+    if (np.diff(np.where(types == GIVEN_NOTE, NOTE, types)) >= 0).all():
         codes = np.unique(array[types == INSTRUMENT_EVENT], axis=0)
-        notes = canonical(array[types == NOTE], representation)
+        notes = canonical(array[is_note(array)], representation)
         opening, between, closing = (array[types == kind] for kind in (START_OF_SONG, START_OF_NOTES, END_OF_SONG))
         array = np.concatenate([opening, codes, between, notes, closing])
     checked = check_piece(array, complete=False, representation=representation)
     return Prompt(checked, first_beat=getattr(prompt, "first_beat", 0))
+
+
+def _plain(piece: Events, representation: Representation) -> Events:
+    """The piece with all notes written and no length told."""
+    plain = np.array(piece)
+    plain[plain[:, TYPE] == GIVEN_NOTE, TYPE] = NOTE
+    plain[plain[:, TYPE] == START_OF_NOTES, BEAT] = 0
+    return tidy(plain, representation)
 
 
 def _opening(codes: Events) -> Events:

@@ -7,12 +7,14 @@ import numpy.typing as npt
 from mmt.representation.codes import (
     BEAT,
     DURATION,
+    GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
     PAPER,
     PITCH,
     POSITION,
+    START_OF_NOTES,
     TYPE,
     TYPES,
     Representation,
@@ -52,11 +54,12 @@ def pitch_name(pitch: int) -> str:
 
 
 def _meaning(row: list[int], representation: Representation) -> str:
-    if row[TYPE] == NOTE:
+    if row[TYPE] in (NOTE, GIVEN_NOTE):
         return (
-            f"Note: beat={row[BEAT]}, position={row[POSITION]}, pitch={pitch_name(row[PITCH] - 1)}, "
+            f"{TYPES[row[TYPE]].capitalize()}: beat={row[BEAT]}, position={row[POSITION]}, pitch={pitch_name(row[PITCH] - 1)}, "
             f"duration={representation.durations[row[DURATION] - 1]}, instrument={representation.names[row[INSTRUMENT] - 1]}"
         )
     if row[TYPE] == INSTRUMENT_EVENT:
         return f"Instrument: {representation.names[row[INSTRUMENT] - 1]}"
-    return TYPES[row[TYPE]].replace("-", " ").capitalize()
+    name = TYPES[row[TYPE]].replace("-", " ").capitalize()
+    return f"{name}: {row[BEAT] - 1} beats" if row[TYPE] == START_OF_NOTES and row[BEAT] else name
