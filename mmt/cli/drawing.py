@@ -40,6 +40,12 @@ def add_drawing(arguments: argparse.ArgumentParser) -> None:
     drawing.add_argument(
         "--max-events", type=int, help="at most so many events in all, of any number (default: the model's context)"
     )
+    drawing.add_argument(
+        "--length",
+        metavar="BEATS",
+        type=int,
+        help="tell the model how many beats to write, for models that know lengths; it ends near there by itself",
+    )
     drawing.add_argument("--grammar", choices=["strict", "paper"], help="rules of a valid piece (default: strict)")
     drawing.add_argument(
         "--context",

@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 
 # Each mode, and the flags without which it means nothing.
 MODES: dict[str, tuple[str, ...]] = {
+    "rewrite": (),
     "reorchestrate": ("instruments",),
     "reharmonise": ("part",),
     "accompany": ("hold",),
     "fill": ("from_beat", "to_beat"),
 }
-_OF_MODES = {"part": "reharmonise", "hold": "accompany", "from_beat": "fill", "to_beat": "fill"}
-_ONLY_WRITING = ("min_beats", "max_beats", "max_events", "grammar", "sampling", "context", "use_all")
+_OF_MODES: dict[str, tuple[str, ...]] = {
+    "part": ("reharmonise",),
+    "hold": ("accompany",),
+    "from_beat": ("rewrite", "fill"),
+    "to_beat": ("rewrite", "fill"),
+}
+_ONLY_WRITING = ("min_beats", "max_beats", "max_events", "length", "grammar", "sampling", "context", "use_all")
 
 
 def add_modes(arguments: argparse.ArgumentParser) -> None:
@@ -28,6 +34,13 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
     group = arguments.add_argument_group(
         "edit a piece instead: a part of it is held, the rest is written (mmt.edit)",
         "With --beats, only the first BEATS beats are read.",
+    )
+    group.add_argument(
+        "--rewrite",
+        metavar="FILE",
+        type=Path,
+        help="write --instruments (default: all) anew from --from-beat up to --to-beat (default: everywhere), and keep all else; "
+        "for models that know given notes",
     )
     group.add_argument(
         "--reorchestrate", metavar="FILE", type=Path, help="keep the notes, and give them to --instruments"
@@ -48,8 +61,8 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         type=Path,
         help="write the beats from --from-beat up to --to-beat anew (the first is 0)",
     )
-    group.add_argument("--from-beat", type=int, help="with --fill: the first beat that is written anew")
-    group.add_argument("--to-beat", type=int, help="with --fill: the first beat that stays")
+    group.add_argument("--from-beat", type=int, help="with --rewrite and --fill: the first beat that is written anew")
+    group.add_argument("--to-beat", type=int, help="with --rewrite and --fill: the first beat that stays")
     group.add_argument(
         "--candidates", type=int, help="with --accompany and --fill: how many are written to choose from (default: 16)"
     )
@@ -59,11 +72,11 @@ def mode_of(chosen: argparse.Namespace) -> str | None:
     """The editing mode that was asked for, checked to have what it needs and nothing that it cannot use."""
     modes = [mode for mode in MODES if getattr(chosen, mode) is not None]
     if len(modes) + (chosen.piece is not None) > 1:
-        raise UsageError("--continue, --reorchestrate, --reharmonise, --accompany, --fill: choose one")
+        raise UsageError(f"--continue, {', '.join(map(_flag, MODES))}: choose one")
     mode = modes[0] if modes else None
-    for name, owner in _OF_MODES.items():
-        if getattr(chosen, name) is not None and mode != owner:
-            raise UsageError(f"{_flag(name)} goes with --{owner}")
+    for name, owners in _OF_MODES.items():
+        if getattr(chosen, name) is not None and mode not in owners:
+            raise UsageError(f"{_flag(name)} goes with {' or '.join(map(_flag, owners))}")
     if chosen.candidates is not None and mode not in ("accompany", "fill"):
         raise UsageError("--candidates goes with --accompany or --fill")
     if mode is None:
@@ -88,11 +101,16 @@ def edit_piece(
     controls: dict[str, Any],
 ) -> list[Events]:
     """Call what was asked for; `drawing` are filters, n and seed, `controls` what may be played."""
+    from mmt.representation.codes import BEAT
     from mmt.sampling import edit
 
     names = [name.strip() for name in (chosen.instruments or "").split(",") if name.strip()]
     drawing = drawing | {"progress": wants_progress(chosen)}
     candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
+    if mode == "rewrite":
+        first, stop = chosen.from_beat or 0, chosen.to_beat
+        stop = int(events[:, BEAT].max()) if stop is None else stop
+        return edit.rewrite(model, events, (first, stop), names or None, **drawing, **controls)
     if mode == "reorchestrate":
         pieces, report = edit.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **drawing)
         if not chosen.quiet:

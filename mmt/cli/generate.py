@@ -25,6 +25,7 @@ _EXAMPLES = """examples:
   mmt-generate --instruments violin,viola,cello -n 4 -o trios/
   mmt-generate --continue mozart.mid --beats 4 -o continued.mid --png --wav
   mmt-generate --instruments flute,harp --scale "D minor" --ranges --use-all --max-beats 32 -o duo.mid
+  mmt-generate --rewrite quartet.mid --from-beat 16 --to-beat 32 --instruments cello -o rewritten.mid
   mmt-generate --reorchestrate quartet.mid --instruments flute,oboe,bassoon --ranges -o winds.mid
   mmt-generate --accompany song.mid --hold voices --instruments violin,cello --ranges -o accompanied.mid
   mmt-generate --reharmonise quartet.mid --part viola -o other_viola.mid
@@ -151,6 +152,7 @@ def _write(chosen: argparse.Namespace, model: Model) -> tuple[list[Events], musp
         min_beats=chosen.min_beats,
         max_beats=chosen.max_beats,
         max_events=chosen.max_events,
+        length=chosen.length,
         use_all=chosen.use_all,
         grammar=chosen.grammar,
         sampling=chosen.sampling,

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
 from mmt.model.packing import PackedChain, PackedHeads, pack
-from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE, Events
+from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE, Events, is_note
 from mmt.sampling.filters import Filters, Numbers, draw
+from mmt.sampling.given import GivenNotes
 from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
 from mmt.sampling.paper_grammar import PaperGrammar
 from mmt.sampling.streams import Stream
@@ -38,6 +40,7 @@ def decode_events(
     bounds: Bounds,
     grammar: str,
     context: str = "anchor",
+    given: Events | None = None,
 ) -> Iterator[tuple[list[int], Events]]:
     """Go on from a prompt until every piece has ended.
 
@@ -49,6 +52,8 @@ def decode_events(
         One a piece.
     context : "anchor" or "slide"
         What the network sees of a piece that does not fit into its context, see `mmt.sampling.window`.
+    given : ndarray, (n, 6), optional
+        Given notes that stand after the prompt, in canonical order: see `mmt.sampling.given`.
 
     Yields
     ------
@@ -61,6 +66,7 @@ def decode_events(
     random = [np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))) for stream in streams]
     rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds)
     window: Window = WINDOWS[context](network, len(streams), bounds)
+    fixed = GivenNotes(prompt, given, len(streams), network.config.sizes, bounds)
     dropped = np.zeros(len(streams), np.int64)
     latest = np.tile(np.array(prompt), (len(streams), 1, 1))
     rows = list(range(len(streams)))
@@ -69,8 +75,15 @@ def decode_events(
         if moved is not None:
             rules.drop_beats(moved)
             dropped = dropped + moved
-        numbers = np.stack([random[row].random(len(FIELDS), dtype=np.float32) for row in rows])
-        event = draw_event(network.heads, hidden, rules, filters, numbers)
+        generators = [random[row] for row in rows]
+        drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators))
+        event = fixed.insert(drawn, dropped)
+        while (again := fixed.doubles(event, dropped)).any():
+            # A note that is given needs no second copy: go on after it.
+            for row in np.flatnonzero(again):
+                rules.pass_by(row, event[row, BEAT:])
+            drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators, again))
+            event = np.where(again[:, None], fixed.insert(drawn, dropped, only=again), event)
         yield rows, _in_piece(event, dropped)
         rules.advance(event)
         going = event[:, TYPE] != END_OF_SONG
@@ -81,14 +94,24 @@ def decode_events(
             rows = [rows[place] for place in kept]
             rules.keep(kept)
             window.keep(kept)
+            fixed.keep(kept)
             event, dropped = event[kept], dropped[kept]
         latest = event[:, None]
+
+
+def _uniform(generators: Sequence[np.random.Generator], wanted: npt.NDArray[np.bool_] | None = None) -> Numbers:
+    """Numbers of [0, 1) for the six fields of each piece, (batch, 6); 0 for pieces that are not wanted, whose streams stay."""
+    numbers = np.zeros((len(generators), len(FIELDS)), np.float32)
+    for row, generator in enumerate(generators):
+        if wanted is None or wanted[row]:
+            generator.random(dtype=np.float32, out=numbers[row])
+    return numbers
 
 
 def _in_piece(event: Events, dropped: Events) -> Events:
     """Events (batch, 6) of windows as events of their pieces."""
     counted = event.copy()
-    counted[:, BEAT] += np.where(event[:, TYPE] == NOTE, dropped, 0)
+    counted[:, BEAT] += np.where(is_note(event), dropped, 0)
     return counted
 
 

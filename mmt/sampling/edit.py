@@ -31,6 +31,7 @@ from mmt.sampling.parts import (
     frame_of,
     notes_of,
 )
+from mmt.sampling.rewriting import rewrite as rewrite
 from mmt.sampling.streams import streams_of
 from mmt.sampling.wishes import Wishes
 

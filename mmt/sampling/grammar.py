@@ -19,6 +19,7 @@ from mmt.model.compiled import compiled
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
+    GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
@@ -27,6 +28,7 @@ from mmt.representation.codes import (
     START_OF_NOTES,
     TYPE,
     Events,
+    is_note,
 )
 from mmt.sampling.controls import Controls
 from mmt.sampling.foresight import foresee, share_with_end
@@ -51,6 +53,10 @@ class Bounds:
     """Who may play what, and whether everyone must."""
     context: int | None = None
     """Where the piece goes on past a window of so many events: its instruments leave room for notes there."""
+    reach: int = 0
+    """A given note stands this many beats before its onset; 0 where the piece has none."""
+    length: int = 0
+    """How many beats the piece is told to have; 0: not told."""
 
 
 # Asks the network, for an event (batch, 6) whose fields are taken as known: the tempered logits of all fields side by side.
@@ -70,6 +76,8 @@ class Grammar(Protocol):
     def advance(self, event: Events) -> None: ...
 
     def drop_beats(self, dropped: Events) -> None: ...
+
+    def pass_by(self, row: int, note: Events) -> None: ...
 
     def keep(self, rows: Sequence[int]) -> None: ...
 
@@ -93,7 +101,7 @@ class StrictGrammar:
 
     def advance(self, event: Events) -> None:
         """Take note of the event (batch, 6) that each piece went on with."""
-        take_note(self.state, event)
+        take_note(self.rules, self.state, event)
         self.length += 1
 
     def pass_by(self, row: int, note: Events) -> None:
@@ -153,14 +161,16 @@ def _rules_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Rules:
         endless=bool(bounds.endless),
         positions=sizes[POSITION] - 1,
         beats=sizes[BEAT] - 1,
+        reach=bounds.reach,
+        length=min(1 + bounds.length, sizes[BEAT] - 1) if bounds.length else 0,
     )
 
 
 def _state_of(prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> State:
     types, codes = prompt[:, TYPE], max(sizes[BEAT:])
-    named, notes = prompt[types == INSTRUMENT_EVENT, INSTRUMENT], prompt[types == NOTE]
+    named, notes = prompt[types == INSTRUMENT_EVENT, INSTRUMENT], prompt[is_note(prompt)]
     state = State(
-        last_type=np.full(batch, types[-1]),
+        last_type=np.full(batch, NOTE if types[-1] == GIVEN_NOTE else types[-1]),
         last_instrument=np.full(batch, named.max(initial=0)),
         last_beat=np.full(batch, _last_beat(prompt)),
         dropped=np.zeros(batch, np.int64),
@@ -175,8 +185,8 @@ def _state_of(prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds
 
 
 def _last_beat(prompt: Events) -> int:
-    """Of the last note; 0 without one."""
-    return int(prompt[-1, BEAT]) if prompt[-1, TYPE] == NOTE else 0
+    """The beat code of the last note; 0 without one."""
+    return int(prompt[is_note(prompt), BEAT].max(initial=0))
 
 
 @compiled()
@@ -215,6 +225,8 @@ def _allow(logits, field, events, rules, state, turn, foresight):  # type: ignor
                 for code in range(state.last_instrument[row] + 1, logits.shape[1]):
                     if rules.may_declare[code]:
                         allowed[row, code] = logits[row, code]
+            elif field == 0 and kind == START_OF_NOTES:
+                allowed[row, rules.length] = logits[row, rules.length]
             else:
                 allowed[row, 0] = logits[row, 0]
             continue
@@ -237,12 +249,18 @@ def _allow(logits, field, events, rules, state, turn, foresight):  # type: ignor
 
 def floor_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Events:
     """What the first new note must exceed, (5,): the last note, or the moment before the first that is allowed."""
-    notes = prompt[prompt[:, TYPE] == NOTE]
+    notes, given = prompt[prompt[:, TYPE] == NOTE], prompt[prompt[:, TYPE] == GIVEN_NOTE]
     if len(notes) and notes[-1, BEAT] > bounds.first_beat:
-        return np.array(notes[-1, BEAT:])
-    if bounds.first_beat < bounds.max_beats:
-        return np.array([bounds.first_beat + 1, 0, 0, 0, 0])
-    return np.array([bounds.max_beats, *(size - 1 for size in sizes[POSITION:])])  # no note can follow
+        floor = notes[-1, BEAT:].tolist()
+    elif bounds.first_beat < bounds.max_beats:
+        floor = [bounds.first_beat + 1, 0, 0, 0, 0]
+    else:
+        floor = [bounds.max_beats, *(size - 1 for size in sizes[POSITION:])]  # no note can follow
+    if len(given):
+        # What is written next stands at the moment of the last given note or later.
+        moment = [int(given[-1, BEAT]) - bounds.reach, int(given[-1, POSITION])]
+        floor = [*moment, 0, 0, 0] if moment > floor[:2] else floor
+    return np.array(floor)
 
 
 def moment_of(floor: Events, sizes: tuple[int, ...]) -> Any:

@@ -22,7 +22,7 @@ from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.decoding import decode_events
 from mmt.sampling.filters import PerField
-from mmt.sampling.streams import seed_of, streams_of
+from mmt.sampling.streams import Stream, seed_of, streams_of
 from mmt.sampling.wishes import Wishes
 
 # More pieces than this are written in several batches, so that the memory does not grow with their number.
@@ -98,6 +98,7 @@ class Model:
         min_beats: int = 0,
         max_beats: int | None = None,
         max_events: int | None = None,
+        length: int | None = None,
         scale: Scale = None,
         allow: Pitches = None,
         exclude: Pitches = None,
@@ -128,7 +129,10 @@ class Model:
             `max_beats`. Default: the network's beats; no limit where `max_events` is more than the context.
         max_events : int, optional
             Of the whole piece, prompt and end included. Default: until the network's context is full; no limit where more
-            beats are asked for than the network has.
+            beats are asked for than the network has, or a length is told.
+        length : int, optional
+            The number of beats that the model is told to write, from the beginning of the piece, for models whose representation
+            tells lengths. The model ends the piece near there by itself; by default `max_beats` is 8 beats more.
         scale : str or sequence of pitch classes, optional
             "C major", "f# minor", "a harmonic minor", "D dorian", …, or pitch classes by name or number ("C,E,G").
         allow, exclude : pitch or sequence of pitches, optional
@@ -182,6 +186,7 @@ class Model:
             min_beats=min_beats,
             max_beats=max_beats,
             max_events=max_events,
+            length=length,
             scale=scale,
             allow=allow,
             exclude=exclude,
@@ -192,24 +197,8 @@ class Model:
             context=context,
         )
         beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
-        streams, network = streams_of(n, seed), self.network if edit is None else edited(self.network, edit)
-        pieces: list[list[Events]] = [[np.asarray(beginning)] for _ in streams]
-        max_events = settings["bounds"].max_events
-        # Where beats are the limit, nobody knows how many events that will be.
-        most = None if max_events > 2**24 else (max_events - len(beginning)) * len(streams)
-        with (
-            tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
-            telling_of_compiling(bar.set_description, "Writing"),
-        ):
-            for first in range(0, len(streams), _BATCH):
-                batch = streams[first : first + _BATCH]
-                for rows, events in decode_events(network, beginning, batch, **settings):
-                    for row, event in zip(rows, events, strict=True):
-                        pieces[first + row].append(event[None])
-                    bar.update(len(rows))
-            # Pieces that ended early are done too.
-            bar.update((most or bar.n) - bar.n)
-        return [np.concatenate(piece) for piece in pieces]
+        network = self.network if edit is None else edited(self.network, edit)
+        return write_pieces(network, beginning, streams_of(n, seed), progress=progress, **settings)
 
     def stream(
         self,
@@ -223,6 +212,7 @@ class Model:
         min_beats: int = 0,
         max_beats: int | None = None,
         max_events: int | None = None,
+        length: int | None = None,
         scale: Scale = None,
         allow: Pitches = None,
         exclude: Pitches = None,
@@ -257,6 +247,7 @@ class Model:
             min_beats=min_beats,
             max_beats=max_beats,
             max_events=max_events,
+            length=length,
             scale=scale,
             allow=allow,
             exclude=exclude,
@@ -272,6 +263,29 @@ class Model:
         network = self.network if edit is None else edited(self.network, edit)
         decoded = decode_events(network, beginning, streams, **settings)
         return (events[0] for _, events in decoded)
+
+
+def write_pieces(
+    network: Network, prompt: Events, streams: Sequence[Stream], *, progress: bool = False, **settings: Any
+) -> list[Events]:
+    """Go on from a prompt (n, 6), once for each stream, to whole pieces; `settings` are those of `decode_events`."""
+    pieces: list[list[Events]] = [[np.asarray(prompt)] for _ in streams]
+    max_events = settings["bounds"].max_events
+    # The number of events is unknown where beats are the limit.
+    most = None if max_events > 2**24 else (max_events - len(prompt)) * len(streams)
+    with (
+        tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
+        telling_of_compiling(bar.set_description, "Writing"),
+    ):
+        for first in range(0, len(streams), _BATCH):
+            batch = streams[first : first + _BATCH]
+            for rows, events in decode_events(network, prompt, batch, **settings):
+                for row, event in zip(rows, events, strict=True):
+                    pieces[first + row].append(event[None])
+                bar.update(len(rows))
+        # Pieces that ended early are done too.
+        bar.update((most or bar.n) - bar.n)
+    return [np.concatenate(piece) for piece in pieces]
 
 
 def load_model(

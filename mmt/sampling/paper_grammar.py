@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmt.representation.codes import BEAT, END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, PITCH, TYPE, Events
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    GIVEN_NOTE,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PITCH,
+    START_OF_NOTES,
+    TYPE,
+    Events,
+)
 from mmt.sampling.grammar import Ask, Bounds
 from mmt.sampling.state import Mask, Numbers
 
@@ -20,15 +31,24 @@ class PaperGrammar:
         table = bounds.controls.playable
         self.playable = np.ones((sizes[PITCH], sizes[INSTRUMENT]), bool) if table is None else table
         self.length = len(prompt)
-        self.last_type = np.full(batch, prompt[-1, TYPE])
-        self.last_beat = np.full_like(self.last_type, prompt[:, BEAT].max())
+        last = NOTE if prompt[-1, TYPE] == GIVEN_NOTE else prompt[-1, TYPE]
+        self.last_type = np.full(batch, last)
+        # A given note stands before its time.
+        beats = prompt[:, BEAT] - np.where(prompt[:, TYPE] == GIVEN_NOTE, bounds.reach, 0)
+        self.last_beat = np.full_like(self.last_type, beats[prompt[:, TYPE] != START_OF_NOTES].max())
         # Beats of the piece before the network's window; the last beat is counted in the piece.
         self.dropped = np.zeros_like(self.last_type)
 
     def advance(self, event: Events) -> None:
-        self.last_type = event[:, TYPE]
-        self.last_beat = np.maximum(self.last_beat, np.where(event[:, TYPE] == NOTE, event[:, BEAT] + self.dropped, 0))
+        given = event[:, TYPE] == GIVEN_NOTE
+        self.last_type = np.where(given, NOTE, event[:, TYPE])
+        beat = event[:, BEAT] + self.dropped - np.where(given, self.bounds.reach, 0)
+        self.last_beat = np.maximum(self.last_beat, np.where(self.last_type == NOTE, beat, 0))
         self.length += 1
+
+    def pass_by(self, row: int, note: Events) -> None:
+        """Let time pass in a piece without a note, as if this one (5,) had been its last."""
+        self.last_type[row], self.last_beat[row] = NOTE, note[0] + self.dropped[row]
 
     def drop_beats(self, dropped: Events) -> None:
         """Take note that each piece's window now begins so many beats (batch,) later than it did."""
@@ -36,10 +56,12 @@ class PaperGrammar:
 
     def type_mask(self) -> Mask:
         codes = np.arange(self.sizes[TYPE])
-        may = (codes >= self.last_type[:, None]) & (codes > 0)
+        may: Mask = (codes >= self.last_type[:, None]) & (codes > 0) & (codes != GIVEN_NOTE)
         early = (self.last_beat < self.bounds.min_beats) | self.bounds.endless
         may[:, END_OF_SONG] &= ~early
         full = self.length >= self.bounds.max_events - 1
+        done = (self.last_type == NOTE) & (self.last_beat > self.bounds.max_beats)
+        may[done] = codes == END_OF_SONG
         if full or self.bounds.first_beat >= self.bounds.max_beats:
             may[:, :END_OF_SONG] = False
             may[:, END_OF_SONG] = True
@@ -64,7 +86,11 @@ class PaperGrammar:
             # Of an instrument event, whoever has a pitch at all.
             able = np.where(used_by_note[:, None], self.playable[event[:, PITCH]], self.playable.any(axis=0))
             allowed = allowed & able
-        return np.where(used[:, None], allowed, codes == 0)
+        other = np.zeros(len(event), np.int64)
+        if field == BEAT and self.bounds.length:
+            told = min(1 + self.bounds.length, self.sizes[BEAT] - 1)
+            other = np.where(event[:, TYPE] == START_OF_NOTES, told, 0)
+        return np.where(used[:, None], allowed, codes == other[:, None])
 
     def foresee(self, ask: Ask) -> None:
         """Looks at nothing: each field is drawn by itself."""

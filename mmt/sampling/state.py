@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.model.compiled import compiled
-from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, NOTE, PITCH, POSITION, TYPE, Events
+from mmt.representation.codes import (
+    BEAT,
+    GIVEN_NOTE,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PITCH,
+    POSITION,
+    TYPE,
+    Events,
+)
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float32]
@@ -37,6 +47,10 @@ class Rules(NamedTuple):
     """In a beat."""
     beats: int
     """The last code of a beat."""
+    reach: int
+    """A given note stands this many beats before its onset."""
+    length: int
+    """The beat code that start-of-notes gets; 0: no length is told."""
 
 
 class State(NamedTuple):
@@ -118,8 +132,8 @@ def find_possible(rules, state, turn, row, field, beat, pitch, forced, possible)
 
 
 @compiled()
-def take_note(state, events):  # type: ignore[no-untyped-def]
-    """Note the event (row, 6) that each piece went on with."""
+def take_note(rules, state, events):  # type: ignore[no-untyped-def]
+    """Update the state by the event (row, 6) that each piece went on with."""
     for row in range(len(events)):
         kind, instrument = events[row, TYPE], events[row, INSTRUMENT]
         state.last_type[row] = kind
@@ -131,3 +145,13 @@ def take_note(state, events):  # type: ignore[no-untyped-def]
             state.played[row, instrument] = True
             for field in range(state.floor.shape[1]):
                 state.floor[row, field] = events[row, BEAT + field]
+        elif kind == GIVEN_NOTE:
+            # What is written next stands at the same moment as this or later.
+            state.last_type[row] = NOTE
+            state.last_beat[row] = max(state.last_beat[row], events[row, BEAT] + state.dropped[row])
+            state.played[row, instrument] = True
+            beat, position = events[row, BEAT] - rules.reach, events[row, POSITION]
+            floor = state.floor[row]
+            if beat > floor[0] or (beat == floor[0] and position > floor[1]):
+                floor[:] = 0
+                floor[0], floor[1] = beat, position

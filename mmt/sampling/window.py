@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmt.model.cache import Cache
 from mmt.model.network import Network
-from mmt.representation.codes import BEAT, NOTE, TYPE, Events
+from mmt.representation.codes import BEAT, NOTE, START_OF_NOTES, TYPE, Events, is_note
 from mmt.sampling.grammar import Bounds
 
 # How much of the room for notes, and of the beats, a window holds when it begins anew (measured: benchmarks/endless.md).
@@ -60,11 +60,12 @@ class AnchoredWindow:
         moved: Events | None = None
         if not self.cache.length:
             latest, moved = self._open(latest)
-        elif rows := [row for row, beat in enumerate(latest[:, 0, BEAT].tolist()) if self._is_full(row, beat)]:
+        elif rows := [row for row, beat in enumerate(_beats_of(latest[:, 0])) if self._is_full(row, beat)]:
             latest, moved = latest.copy(), np.zeros_like(self.dropped)
             for row in rows:
                 seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], latest[row]])
                 window, moved[row] = anchor(seen, self.context, self.beats)
+                self._tell_length(window, int(self.dropped[row] + moved[row]))
                 latest[row, 0] = self._fill(row, window)
         self.codes[np.arange(len(latest)), self.cache.lengths] = latest[:, 0]
         if moved is not None:
@@ -78,9 +79,10 @@ class AnchoredWindow:
     def _open(self, prompt: Events) -> tuple[Events, Events | None]:
         """Read all of the prompt but its last event once, for all pieces; returns the last, and the beats dropped."""
         window, moved = prompt[0], 0
-        beat = max(int(window[-1, BEAT]), self.bounds.first_beat)
+        beat = max(_beats_of(window[-1:])[0], self.bounds.first_beat)
         if len(window) > self.context or self._is_late(beat, 0):
             window, moved = anchor(window, self.context, self.beats, max(beat, self.bounds.first_beat + 1))
+            self._tell_length(window, moved)
         last = self._fill(0, window)
         for row in range(1, len(prompt)):
             self.cache.copy(0, row)
@@ -96,14 +98,26 @@ class AnchoredWindow:
         last: Events = window[-1]
         return last
 
+    def _tell_length(self, window: Events, dropped: int) -> None:
+        """Count the length that the window's start-of-notes tells from the window's first beat."""
+        if self.bounds.length:
+            left = max(self.bounds.length - dropped, 1)
+            window[window[:, TYPE] == START_OF_NOTES, BEAT] = min(1 + left, self.beats)
+
     def _is_full(self, row: int, beat: int) -> bool:
         return self.cache.lengths[row] == self.context or self._is_late(beat, row)
 
     def _is_late(self, beat: int, row: int) -> bool:
         """Whether a beat is so near to the last of the network's that the window must move, unless the piece ends there."""
-        if beat <= self.beats - max(1, int(_LAST_BEATS * self.beats)):
+        if beat <= self.beats - max(1, int(_LAST_BEATS * self.beats), self.bounds.reach):
             return False
-        return self.bounds.max_beats - int(self.dropped[row]) > self.beats
+        return self.bounds.max_beats + self.bounds.reach - int(self.dropped[row]) > self.beats
+
+
+def _beats_of(events: Events) -> list[int]:
+    """The beat codes of events (n, 6); 0 for those that are no notes."""
+    beats: list[int] = np.where(is_note(events), events[:, BEAT], 0).tolist()
+    return beats
 
 
 def anchor(window: Events, context: int, beats: int, beat: int | None = None) -> tuple[Events, int]:
@@ -125,16 +139,19 @@ def anchor(window: Events, context: int, beats: int, beat: int | None = None) ->
     dropped : int
         By how many beats it begins later.
     """
-    header, notes = window[window[:, TYPE] < NOTE], window[window[:, TYPE] == NOTE]
-    beat = max(int(window[-1, BEAT]), beat or 1)
+    header, notes = window[window[:, TYPE] < NOTE], window[window[:, TYPE] >= NOTE]
+    beat = max(int(window[-1, BEAT]) if len(notes) else 1, beat or 1)
     most = max(1, int(KEPT * (context - len(header))))
-    first = int(np.searchsorted(notes[:, BEAT], beat - max(1, int(KEPT * beats)) + 1))
-    if len(notes) - first > most:
-        # Whole beats; but where the last ones alone are so full that little would be left, of the first of them a part.
-        whole = int(np.searchsorted(notes[:, BEAT], notes[-most - 1, BEAT], side="right"))
-        first = whole if len(notes) - whole > most // 2 else len(notes) - most
-    kept = notes[first:].copy()
-    dropped = int(kept[0, BEAT] if len(kept) else beat) - 1
+    # Given notes stand before their time, so beats need not ascend.
+    ascending = np.sort(notes[:, BEAT])
+    first = int(np.searchsorted(ascending, beat - max(1, int(KEPT * beats)) + 1))
+    kept = notes[notes[:, BEAT] >= ascending[first]] if first < len(notes) else notes[:0]
+    if len(kept) > most:
+        # Whole beats; but if the last ones are so full that little would be left, a part of the first of them.
+        whole = int(np.searchsorted(ascending, ascending[-most - 1], side="right"))
+        kept = notes[notes[:, BEAT] >= ascending[whole]] if len(notes) - whole > most // 2 else notes[-most:]
+    kept = kept.copy()
+    dropped = int(kept[:, BEAT].min() if len(kept) else beat) - 1
     kept[:, BEAT] -= dropped
     return np.concatenate([header, kept]), dropped
 

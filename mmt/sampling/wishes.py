@@ -13,6 +13,7 @@ from mmt.model.config import NetworkConfig
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
+    GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
@@ -20,6 +21,7 @@ from mmt.representation.codes import (
     TYPE,
     Events,
     Representation,
+    is_note,
 )
 from mmt.representation.prompt import Prompt, start, tidy
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
@@ -30,6 +32,8 @@ from mmt.sampling.window import anchor
 
 # More events and beats than anybody waits for; the note table's beats end here.
 _FOREVER = 2**31 - 1
+# A piece that is told its length in beats may be this many beats longer, unless max_beats is given.
+_PAST_LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Wishes:
     min_beats: int = 0
     max_beats: int | None = None
     max_events: int | None = None
+    length: int | None = None
     scale: Scale = None
     allow: Pitches = None
     exclude: Pitches = None
@@ -77,8 +82,21 @@ class Wishes:
             raise ValueError(f"use_all=True goes with grammar='strict' only, not {grammar!r}")
         filters = self.filters({"top_k": authors_top_k(config.sizes)} if self.sampling == "paper" else defaults)
         beginning = tidy(start() if prompt is None else prompt, representation)
+        self._tell_length(beginning, representation)
         bounds = self._bounds(beginning, config.context, representation)
         return beginning, {"filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context}
+
+    def _tell_length(self, prompt: Prompt, representation: Representation) -> None:
+        """Write the length into the prompt's start-of-notes, if it has one."""
+        if self.length is None:
+            return
+        if not representation.length:
+            raise ValueError(
+                "length is given, but the model's representation tells no lengths (length=True); use min_beats and max_beats"
+            )
+        if _whole("length", self.length) < 1:
+            raise ValueError(f"length is {self.length}; it must be at least 1 beat")
+        prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(self.length)
 
     def filters(self, defaults: Mapping[str, Any]) -> Filters:
         """The filters that were given, or the defaults."""
@@ -104,13 +122,23 @@ class Wishes:
         declared = prompt[prompt[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]
         no_others = bool((prompt[:, TYPE] >= START_OF_NOTES).any())
         controls.check_instruments(declared.tolist(), representation, no_others=no_others)
-        played = prompt[prompt[:, TYPE] == NOTE, INSTRUMENT]
+        played = prompt[is_note(prompt), INSTRUMENT]
         missing = len(np.setdiff1d(declared, played)) if self.use_all else 0
         beats = representation.beats
         max_events = self._max_events(prompt, missing, context, beats)
-        max_beats = self._max_beats(prompt, context, beats)
+        max_beats = self._max_beats(prompt, context, representation)
         window = None if self.context == "slide" else context
-        bounds = Bounds(max_events, max_beats, int(self.min_beats), prompt.first_beat, self.endless, controls, window)
+        bounds = Bounds(
+            max_events,
+            max_beats,
+            int(self.min_beats),
+            prompt.first_beat,
+            self.endless,
+            controls,
+            window,
+            reach=representation.reach if (prompt[:, TYPE] == GIVEN_NOTE).any() else 0,
+            length=self.length or _told_length(prompt),
+        )
         # Each of those who must play needs a moment of its own in the end.
         moments = max_beats * representation.resolution
         moments -= int(moment_of(floor_of(prompt, representation.sizes, bounds), representation.sizes))
@@ -122,7 +150,7 @@ class Wishes:
         return bounds
 
     def _max_events(self, prompt: Prompt, missing: int, context: int, beats: int) -> int:
-        kind, header = int(prompt[-1, TYPE]), int((prompt[:, TYPE] < NOTE).sum())
+        kind, header = min(int(prompt[-1, TYPE]), NOTE), int((prompt[:, TYPE] < NOTE).sum())
         # What the shortest way to the end still needs: an instrument and start-of-notes, notes, and the end.
         to_notes = (2, 1, 0, 0)[kind]
         needed = len(prompt) + to_notes + max(missing, 0 if kind == NOTE else 1) + 1
@@ -133,7 +161,9 @@ class Wishes:
             )
         if self.max_events is not None:
             limit = _whole("max_events", self.max_events)
-        elif self.context != "slide" and (self.endless or max(self.max_beats or 0, self.min_beats) > beats):
+        elif self.context != "slide" and (
+            self.endless or self.length is not None or max(self.max_beats or 0, self.min_beats) > beats
+        ):
             limit = _FOREVER
         else:
             # Until the window is full that the prompt is seen through.
@@ -145,8 +175,12 @@ class Wishes:
             )
         return limit
 
-    def _max_beats(self, prompt: Prompt, context: int, beats: int) -> int:
-        last, slide = int(prompt[:, BEAT].max()), self.context == "slide"
+    def _max_beats(self, prompt: Prompt, context: int, representation: Representation) -> int:
+        beats = representation.beats
+        # Given notes stand before their time.
+        early = np.where(prompt[:, TYPE] == GIVEN_NOTE, representation.reach, 0)
+        last = int((prompt[:, BEAT] - early)[is_note(prompt)].max(initial=0))
+        slide = self.context == "slide"
         if last > beats and slide:
             raise ValueError(
                 f"the prompt has {last} beats, more than the model's {beats}, which context='slide' counts on; "
@@ -155,29 +189,37 @@ class Wishes:
         least = _whole("min_beats", self.min_beats)
         if self.max_beats is not None:
             limit = _whole("max_beats", self.max_beats)
+        elif not slide and self.length is not None and not self.endless:
+            limit = max(self.length + _PAST_LENGTH, last, prompt.first_beat + 1, least)
         elif not slide and (self.endless or (self.max_events or 0) > context):
             limit = _FOREVER
         else:
             limit = max(beats + (0 if slide else self._window(prompt, context, beats)[1]), 0 if slide else least)
+        if not 0 <= least <= limit:
+            raise ValueError(f"min_beats is {least}; it must be 0 to {limit}, the most beats of the piece")
         if beats == 1 and not slide:
             # A window of one beat is that beat for good, the prompt's last or the one behind it: to move on, it would lose all.
             limit = min(limit, max(prompt.first_beat, self._window(prompt, context, beats)[1]) + 1)
         # Behind a note the piece may end where it is; otherwise a note must still find its place.
-        lowest = max(1, last if prompt[-1, TYPE] == NOTE else max(last, prompt.first_beat + 1))
+        written = prompt[-1, TYPE] >= NOTE
+        lowest = max(1, last if written else max(last, prompt.first_beat + 1))
         if limit < lowest or (slide and limit > beats):
             raise ValueError(
                 f"max_beats is {limit}; with this prompt it must be {f'{lowest} to {beats}' if slide else f'at least {lowest}'}"
             )
-        if not 0 <= least <= limit:
-            raise ValueError(f"min_beats is {least}; it must be 0 to {limit}, the most beats of the piece")
         return limit
 
     def _window(self, prompt: Prompt, context: int, beats: int) -> tuple[Events, int]:
         """What the network sees of the prompt, and how many beats come before: all of it, if it fits and leaves room."""
-        beat = max(int(prompt[-1, BEAT]), prompt.first_beat)
+        beat = max(int(prompt[-1, BEAT]) if prompt[-1, TYPE] >= NOTE else 0, prompt.first_beat)
         if self.context == "slide" or (len(prompt) < context and beat <= beats):
             return prompt[-context:], 0
         return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1))
+
+
+def _told_length(prompt: Events) -> int:
+    """The number of beats that the prompt's start-of-notes tells; 0: none."""
+    return max(int(prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)
 
 
 def _whole(name: str, number: int) -> int:

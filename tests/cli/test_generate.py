@@ -267,7 +267,7 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.mid", "--fill", str(QUARTET)], 2, "--fill needs --from-beat"),
         (["-o", "a.mid", "--fill", str(QUARTET), "--continue", str(QUARTET)], 2, "choose one"),
         (["-o", "a.mid", "--fill", str(QUARTET), "--from-beat", "9", "--to-beat", "8"], 1, "from_beat < to_beat"),
-        (["-o", "a.mid", "--from-beat", "8"], 2, "--from-beat goes with --fill"),
+        (["-o", "a.mid", "--from-beat", "8"], 2, "--from-beat goes with --rewrite or --fill"),
         (["-o", "a.mid", "--candidates", "8"], 2, "--candidates goes with"),
         (["-o", "a.mid", "--reorchestrate", str(QUARTET)], 2, "--reorchestrate needs --instruments"),
         (["-o", "a.mid", "--reharmonise", str(QUARTET), "--part", "harp"], 1, "harp does not play in the piece"),

@@ -1,0 +1,167 @@
+"""Writing parts and beats of a piece anew with all else held, by a model that knows given notes.
+
+The beats before are the prompt. All held notes from the first new beat on are given notes, which the model reads `reach` beats
+before they sound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    GIVEN_NOTE,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PITCH,
+    START_OF_NOTES,
+    TYPE,
+    Events,
+    Representation,
+)
+from mmt.representation.encode import canonical, moments
+from mmt.representation.prompt import Prompt
+from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
+from mmt.sampling.filters import PerField
+from mmt.sampling.model import Model, write_pieces
+from mmt.sampling.parts import MOST_IN_A_BEAT, Names, codes_of, frame_for, frame_of, notes_of
+from mmt.sampling.streams import streams_of
+from mmt.sampling.wishes import Wishes
+
+
+def rewrite(
+    model: Model,
+    piece: npt.ArrayLike,
+    beats: tuple[int, int] | None = None,
+    instruments: Names | None = None,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    scale: Scale = None,
+    allow: Pitches = None,
+    exclude: Pitches = None,
+    ranges: Ranges = False,
+    progress: bool = False,
+) -> list[Events]:
+    """Write some parts of a piece anew in some beats; all other notes stay exactly as they are.
+
+    The model reads the held notes of other parts and of later beats before it writes, and writes in one pass. The new notes are
+    drawn from the model's distribution under the condition that they lie in these parts and beats.
+
+    Parameters
+    ----------
+    model : Model
+        Its representation must have given notes.
+    piece : array_like of int, (n, 6)
+    beats : (int, int), optional
+        The first beat to write and the beat after the last (the first beat of the piece is 0). Default: the whole piece.
+    instruments : str, int or sequence of them, optional
+        The parts to write, by name or MIDI program number. An instrument that the piece does not have is added to it. Default:
+        all instruments of the piece.
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
+        As for `Model.generate`; they apply to new notes.
+
+    Returns
+    -------
+    list of ndarray of int64, (n_i, 6)
+        Whole pieces.
+
+    Raises
+    ------
+    ValueError
+        If the model has no given notes, the beats are out of range, or an instrument is unknown.
+
+    Examples
+    --------
+    >>> from mmt.model.checkpoint import Checkpoint
+    >>> from mmt.model.config import NetworkConfig
+    >>> from mmt.model.network import Network
+    >>> representation = Representation(beats=64, given=True)
+    >>> config = NetworkConfig(representation.sizes, dim=32, layers=1, heads=2, head_dim=16, context=128)
+    >>> model = Model(Checkpoint(Network(config).eval(), representation))
+    >>> head = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0]]
+    >>> piece = [*head, *([3, beat, 1, 60 + beat, 12, 25] for beat in range(1, 9)), [4, 0, 0, 0, 0, 0]]
+    >>> anew = rewrite(model, piece, beats=(2, 4), seed=0)[0]
+    >>> anew[:5].tolist() == piece[:5], anew[-5:].tolist() == piece[-5:]
+    (True, True)
+    """
+    representation = model.representation
+    if not representation.given:
+        raise ValueError(
+            "the model's representation has no given notes (given=True); use a model that was trained with them, or fill, "
+            "accompany and reorchestrate"
+        )
+    notes, opening = notes_of(piece, representation), frame_of(piece, representation)
+    length = int(notes[:, BEAT].max())
+    first, stop = (0, length) if beats is None else beats
+    if not 0 <= first < stop <= length:
+        raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")
+    parts = codes_of(opening if instruments is None else frame_for(instruments, representation))
+    held = notes[~(np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop))]
+    opening = _opening(np.union1d(codes_of(opening), parts), length, representation)
+    prompt, given = _split(opening, held, first, stop, representation)
+
+    options = Wishes(temperature, top_k, top_p, min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    controls = options.controls(representation)
+    controls.check_instruments(parts, representation, no_others=True)
+    options = replace(
+        options, max_beats=stop, max_events=len(prompt) + len(given) + MOST_IN_A_BEAT * (stop - first) + 1
+    )
+    _, settings = replace(options, scale=None, allow=None, exclude=None, ranges=False).settle(
+        prompt, model.network.config, representation, model.sampling
+    )
+    settings["bounds"] = replace(
+        settings["bounds"], controls=_only(parts, controls, representation), reach=representation.reach
+    )
+    written = write_pieces(model.network, prompt, streams_of(n, seed), progress=progress, **settings, given=given)
+    return [_joined(opening, held, one[len(prompt) :], representation) for one in written]
+
+
+def _opening(codes: npt.NDArray[np.int64], length: int, representation: Representation) -> Events:
+    """The events before the notes: these instruments, and the length where the representation tells it."""
+    opening = np.zeros((len(codes) + 2, 6), np.int64)
+    opening[1:-1, TYPE] = INSTRUMENT_EVENT
+    opening[1:-1, INSTRUMENT] = codes
+    opening[-1, TYPE] = START_OF_NOTES
+    opening[-1, BEAT] = representation.length_code(length) if representation.length else 0
+    return opening
+
+
+def _only(parts: list[int], controls: Controls, representation: Representation) -> Controls:
+    """The controls, with notes for these instruments alone."""
+    playable = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
+    playable[1:, parts] = True
+    return replace(controls, playable=playable if controls.playable is None else playable & controls.playable)
+
+
+def _split(
+    opening: Events, held: Events, first: int, stop: int, representation: Representation
+) -> tuple[Prompt, Events]:
+    """The prompt (the earlier beats and the notes that are given at once) and the given notes that are inserted later."""
+    given = held[held[:, BEAT] > first].copy()
+    given[:, TYPE] = GIVEN_NOTE
+    start = (first + 1) * representation.resolution + 1
+    times = moments(given, representation)
+    # Later given notes come after all that is written.
+    due = times < (stop + 1) * representation.resolution + 1
+    at_once = times <= start
+    before = canonical(np.concatenate([held[held[:, BEAT] <= first], given[at_once]]), representation)
+    return Prompt(np.concatenate([opening, before]), first_beat=first), given[due & ~at_once]
+
+
+def _joined(opening: Events, held: Events, written: Events, representation: Representation) -> Events:
+    """The whole piece: the held notes and the new ones."""
+    notes = canonical(np.concatenate([held, written[written[:, TYPE] == NOTE]]), representation)
+    opening = opening.copy()
+    opening[-1, BEAT] = 0
+    end = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
+    return np.concatenate([opening, notes, end])

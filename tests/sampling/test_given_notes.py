@@ -1,0 +1,259 @@
+"""Given notes and told lengths in sampling: given notes are read at their moment, never drawn, and every piece is valid."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmt.model.checkpoint import Checkpoint
+from mmt.model.config import NetworkConfig
+from mmt.model.network import Network
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    GIVEN_NOTE,
+    INSTRUMENT,
+    NOTE,
+    START_OF_NOTES,
+    TYPE,
+    Events,
+    Representation,
+    is_note,
+)
+from mmt.representation.encode import canonical, frame
+from mmt.representation.grammar import check_piece
+from mmt.representation.instruments import PAPER_INSTRUMENTS
+from mmt.representation.prompt import Prompt, instruments, start
+from mmt.sampling import edit
+from mmt.sampling.model import Model, write_pieces
+from mmt.sampling.streams import streams_of
+from mmt.sampling.window import AnchoredWindow, anchor
+from mmt.sampling.wishes import Wishes
+
+SMALL = Representation(
+    resolution=2,
+    beats=8,
+    durations=(1, 2, 4),
+    instruments=PAPER_INSTRUMENTS[24:29],
+    drums=True,
+    given=True,
+    length=True,
+    reach=2,
+)
+VIOLIN, VIOLA, CELLO = (SMALL.find_instrument(name) for name in ("violin", "viola", "cello"))
+NAMES = ("violin", "viola", "cello", "drums")
+
+
+@cache
+def make_model(seed: int = 0, *, context: int = 32, output: str = "mixed") -> Model:
+    """Untrained, with strong opinions, dense music and rare ends."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(NetworkConfig(SMALL.sizes, 16, 2, 2, 8, context=context, output=output, positions="rotary"))
+        for name, parameter in network.named_parameters():
+            if "heads.fields" in name:
+                parameter.data *= 3
+        with torch.no_grad():
+            network.heads.fields[TYPE].bias[END_OF_SONG] -= 4
+            network.heads.fields[BEAT].bias -= 1.5 * torch.arange(SMALL.sizes[BEAT])
+    return Model(Checkpoint(network.eval(), SMALL))
+
+
+def long_piece(seed: int, *, beats: int = 20) -> Events:
+    model = make_model(seed % 3)
+    return model.generate(instruments(*NAMES, representation=SMALL), seed=seed, min_beats=beats, max_beats=beats)[0]
+
+
+def notes_of(piece: Events) -> Events:
+    return piece[piece[:, TYPE] == NOTE]
+
+
+def written(
+    model: Model, prompt: Prompt, gifts: Events, n: int, *, max_beats: int, grammar: str | None = None
+) -> list[Events]:
+    """Pieces as the network reads them, with given notes inserted."""
+    options = Wishes(max_beats=max_beats, max_events=10_000, grammar=grammar)
+    _, set_up = options.settle(prompt, model.network.config, SMALL, {})
+    set_up["bounds"] = type(set_up["bounds"])(**{**vars(set_up["bounds"]), "reach": SMALL.reach})
+    return write_pieces(model.network, prompt, streams_of(n, 5), **set_up, given=gifts)
+
+
+def as_given(notes: Events) -> Events:
+    gifts = notes.copy()
+    gifts[:, TYPE] = GIVEN_NOTE
+    return gifts
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 30), st.sampled_from([16, 32, 200]), st.sampled_from(["mixed", "independent"]))
+def test_given_notes_are_inserted_once_each_at_their_moment(seed: int, context: int, output: str) -> None:
+    piece = long_piece(seed)
+    gifts = as_given(notes_of(piece)[notes_of(piece)[:, INSTRUMENT] == CELLO])
+    prompt = instruments(*NAMES, representation=SMALL)
+    for result in written(make_model(seed % 3, context=context, output=output), prompt, gifts, 3, max_beats=20):
+        check_piece(result, representation=SMALL)
+        np.testing.assert_array_equal(result[result[:, TYPE] == GIVEN_NOTE], gifts)
+
+
+def test_the_papers_grammar_takes_given_notes_too() -> None:
+    piece = long_piece(1)
+    gifts = as_given(notes_of(piece)[notes_of(piece)[:, INSTRUMENT] == CELLO])
+    prompt = instruments(*NAMES, representation=SMALL)
+    for result in written(make_model(), prompt, gifts, 8, max_beats=20, grammar="paper"):
+        np.testing.assert_array_equal(result[result[:, TYPE] == GIVEN_NOTE], gifts)
+        notes = notes_of(result)
+        assert (np.diff(notes[:, BEAT]) >= 0).all()
+
+
+def test_up_to_the_first_given_note_nothing_differs() -> None:
+    prompt, model = instruments(*NAMES, representation=SMALL), make_model()
+    gifts = as_given(np.array([[NOTE, 7, 2, 61, 1, CELLO]]))
+    with_it = written(model, prompt, gifts, 6, max_beats=8)
+    without = model.generate(prompt, 6, 5, max_beats=8, max_events=10_000)
+    for one, other in zip(with_it, without, strict=True):
+        first = int((one[:, TYPE] == GIVEN_NOTE).argmax())
+        assert first > 5
+        np.testing.assert_array_equal(one[:first], other[:first])
+        # The event that was drawn there comes later than the given note stands.
+        assert other[first, TYPE] == END_OF_SONG or tuple(other[first, 1:3]) >= (7 - SMALL.reach, 2)
+
+
+def test_a_piece_is_the_same_alone_and_among_others() -> None:
+    piece, model = long_piece(2), make_model()
+    for part in ("cello", "drums"):
+        several = edit.rewrite(model, piece, (3, 15), part, n=5, seed=9)
+        np.testing.assert_array_equal(edit.rewrite(model, piece, (3, 15), part, seed=9)[0], several[0])
+
+
+def test_a_note_that_is_given_is_not_written_again() -> None:
+    # All pitches of one moment but one are given, and the written note must be of that moment.
+    model = make_model()
+    prompt = instruments("violin", representation=SMALL)
+    every = np.array([[NOTE, 1, 1, pitch, code, VIOLIN] for pitch in range(1, 129) for code in (1, 2, 3)])
+    gifts = as_given(np.delete(every, 100, axis=0))
+    early = Prompt(np.concatenate([prompt, gifts]))
+    (result,) = written(model, early, gifts[:0], 1, max_beats=1)
+    assert len(notes_of(result)) <= 2 * 3 * 128 - len(gifts)
+    assert not {tuple(note[1:]) for note in notes_of(result).tolist()} & {tuple(note[1:]) for note in gifts.tolist()}
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.integers(0, 30),
+    st.integers(0, 18),
+    st.integers(1, 20),
+    st.sets(st.sampled_from([*NAMES, "harp"])),
+    st.booleans(),
+)
+def test_rewrite_holds_all_other_notes(seed: int, first: int, length: int, parts: set[str], small: bool) -> None:
+    piece = long_piece(seed)
+    stop = min(first + length, 20)
+    model = make_model(seed % 2, context=16 if small else 64)
+    names = sorted(parts) or None
+    codes = [SMALL.find_instrument(name) for name in names or NAMES]
+    for result in edit.rewrite(model, piece, (first, stop), names, n=2, seed=seed):
+        check_piece(result, representation=SMALL)
+        assert not (result[:, TYPE] == GIVEN_NOTE).any()
+        before, after = notes_of(piece), notes_of(result)
+        region = [
+            np.isin(n[:, INSTRUMENT], codes) & (n[:, BEAT] > first) & (n[:, BEAT] <= stop) for n in (before, after)
+        ]
+        np.testing.assert_array_equal(before[~region[0]], after[~region[1]])
+
+
+def test_rewrite_writes_something() -> None:
+    piece = long_piece(3)
+    for parts in (None, "cello", ["violin", "harp"]):
+        for result in edit.rewrite(make_model(), piece, (4, 16), parts, n=4, seed=0):
+            new = {tuple(note) for note in notes_of(result).tolist()} - {
+                tuple(note) for note in notes_of(piece).tolist()
+            }
+            assert new
+            assert all(4 < note[BEAT] <= 16 for note in new)
+
+
+def test_rewrite_applies_controls_to_new_notes() -> None:
+    piece = long_piece(4)
+    kept = {tuple(note) for note in notes_of(piece).tolist()}
+    (result,) = edit.rewrite(make_model(), piece, None, "viola", seed=1, allow="C4..C5")
+    new = [note for note in notes_of(result).tolist() if tuple(note) not in kept]
+    assert new
+    assert all(60 <= note[3] - 1 <= 72 and note[INSTRUMENT] == VIOLA for note in new)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"beats": (5, 5)}, "beats are 5 to 5; give 0 <= first < last <= 20"),
+        ({"beats": (0, 21)}, "beats are 0 to 21"),
+        ({"instruments": "kazoo"}, "unknown instrument 'kazoo'"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        edit.rewrite(make_model(), long_piece(0), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_model_without_given_notes_is_refused() -> None:
+    from mmt.sampling.model import new_model
+
+    with pytest.raises(ValueError, match="no given notes"):
+        edit.rewrite(new_model("tiny"), long_piece(0), (0, 2))
+
+
+@given(st.integers(0, 30), st.integers(1, 30))
+@settings(deadline=None, max_examples=40)
+def test_a_shorter_window_with_given_notes_is_the_beginning_of_a_piece(seed: int, context: int) -> None:
+    piece = long_piece(seed)
+    notes = notes_of(piece)
+    notes[notes[:, INSTRUMENT] == CELLO, TYPE] = GIVEN_NOTE
+    window = frame(canonical(notes, SMALL), end=False)
+    shorter, dropped = anchor(window, context + 8, SMALL.beats)
+    check_piece(shorter, complete=False, representation=SMALL)
+    assert len(shorter) < context + 8
+    restored = shorter[is_note(shorter)].copy()
+    restored[:, BEAT] += dropped
+    assert {tuple(note) for note in restored.tolist()} <= {tuple(note) for note in window.tolist()}
+
+
+@pytest.mark.parametrize("context", [16, 64])
+@pytest.mark.parametrize("told_by_prompt", [True, False])
+def test_the_told_length_stands_in_the_piece(context: int, told_by_prompt: bool) -> None:
+    model = make_model(context=context)
+    prompt = instruments("violin", "cello", representation=SMALL) if told_by_prompt else start()
+    (piece,) = model.generate(prompt, seed=3, length=30, min_beats=30)
+    check_piece(piece, representation=SMALL)
+    assert piece[piece[:, TYPE] == START_OF_NOTES, BEAT].tolist() == [SMALL.length_code(30)]
+    assert piece[-2, BEAT] <= 38
+
+
+def test_a_window_that_begins_later_tells_what_is_left_of_the_length() -> None:
+    prompt = instruments("violin", representation=SMALL)
+    options = Wishes(length=12, max_events=100)
+    _, set_up = options.settle(prompt, make_model().network.config, SMALL, {})
+    window = AnchoredWindow(make_model().network, 1, set_up["bounds"])
+    codes = np.array([[START_OF_NOTES, 8, 0, 0, 0, 0]])
+    for dropped, code in ((0, 8), (5, 8), (6, 7), (10, 3), (11, 2), (15, 2)):
+        window._tell_length(codes, dropped)
+        assert codes[0, BEAT] == code
+
+
+def test_a_length_needs_a_model_that_tells_lengths() -> None:
+    from mmt.sampling.model import new_model
+
+    with pytest.raises(ValueError, match="tells no lengths"):
+        new_model("tiny").generate(length=8)
+    with pytest.raises(ValueError, match="length is 0; it must be at least 1 beat"):
+        make_model().generate(length=0)
+
+
+def test_min_and_max_beats_still_hold_beside_a_length() -> None:
+    piece = make_model().generate(instruments(*NAMES, representation=SMALL), seed=0, length=10, max_beats=6)[0]
+    assert piece[-2, BEAT] <= 6
+    piece = make_model().generate(instruments(*NAMES, representation=SMALL), seed=0, length=3, min_beats=12)[0]
+    assert piece[-2, BEAT] >= 12
