@@ -1,11 +1,13 @@
-"""Measure the editing modes with the shipped model, and write editing.md beside this file.
+"""Measure the editing modes of a model, and write editing.md beside this file.
 
     python benchmarks/editing.py --corpus data/NAME
+    python benchmarks/editing.py --corpus data/NAME --checkpoint runs/NEW/best --judge checkpoints/default -o new.md
 
-Pieces of the test split are drawn at random; of those with two to seven instruments, and not too many notes, the first 24
-beats are edited. What is measured is how likely to the
-model, in nats, the edited fields are, or what was held around them; beside the piece itself, and what chance would
-write. The model judges itself, so the figures say that an edit fits in as the model hears it, not that it is good music.
+Pieces of the test split are drawn at random. Those with two to seven instruments and at most 400 notes are taken, and their
+first 24 beats are edited. The figures are negative log-likelihoods, in nats, of the edited fields or of the notes around them, by
+a model that judges; beside them are those of the piece itself, and of chance. By default the model judges itself. Models are
+compared by one judge (`--judge`). The figures say how well an edit fits to the judge, not that it is good music. A model with
+given notes also writes the gap and the accompaniment in one draw (`mmt.edit.rewrite`).
 """
 
 from __future__ import annotations
@@ -51,14 +53,14 @@ def with_notes(piece: Events, notes: Events) -> Events:
     return np.concatenate([piece[piece[:, TYPE] < NOTE], np.unique(notes, axis=0), piece[-1:]])
 
 
-def reorchestrate(model: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
+def reorchestrate(model: Model, judge: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
     notes, codes = notes_of(piece), piece[piece[:, TYPE] == 1, INSTRUMENT]
     names = [model.representation.names[code - 1] for code in codes]
     (anew,), report = mmt.edit.reorchestrate(model, piece, names, seed=0, report=True)
     chance = notes.copy()
     chance[:, INSTRUMENT] = random.choice(codes, len(notes))
     for name, one in (("the piece", piece), ("sampled", anew), ("chance", with_notes(piece, chance))):
-        rows[f"instrument, nats a note: {name}"].append(nats(model, one)[:, INSTRUMENT].mean())
+        rows[f"instrument, nats a note: {name}"].append(nats(judge, one)[:, INSTRUMENT].mean())
     if not report.lost_doubles:
         rows["same instrument as in the piece, %: sampled"].append(
             100 * (notes_of(anew)[:, INSTRUMENT] == notes[:, INSTRUMENT]).mean()
@@ -66,7 +68,7 @@ def reorchestrate(model: Model, piece: Events, rows: Rows, random: np.random.Gen
         rows["same instrument as in the piece, %: chance"].append(100 / len(codes))
 
 
-def reharmonise(model: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
+def reharmonise(model: Model, judge: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
     notes = notes_of(piece)
     code = int(np.bincount(notes[:, INSTRUMENT]).argmax())
     own = notes[:, INSTRUMENT] == code
@@ -74,12 +76,12 @@ def reharmonise(model: Model, piece: Events, rows: Rows, random: np.random.Gener
     chance = notes.copy()
     chance[own, PITCH] = random.integers(notes[own, PITCH].min(), notes[own, PITCH].max() + 1, own.sum())
     for name, one in (("the piece", piece), ("sampled", anew), ("chance", with_notes(piece, chance))):
-        losses, theirs = nats(model, one), notes_of(one)[:, INSTRUMENT] == code
+        losses, theirs = nats(judge, one), notes_of(one)[:, INSTRUMENT] == code
         rows[f"pitches of the part, nats a note: {name}"].append(losses[theirs, PITCH].mean())
         rows[f"all else, nats a note: {name}"].append(losses[~theirs].sum(axis=1).mean())
 
 
-def accompany(model: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
+def accompany(model: Model, judge: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
     notes = notes_of(piece)
     code = int(notes[notes[:, PITCH].argmax(), INSTRUMENT])
     hold = model.representation.names[code - 1]
@@ -90,30 +92,35 @@ def accompany(model: Model, piece: Events, rows: Rows, random: np.random.Generat
     pieces = {"the piece": piece, "the piece, its other parts moved by half": with_notes(piece, shifted)}
     for count in (1, CANDIDATES):
         pieces[f"{count} candidates"] = mmt.edit.accompany(model, piece, hold, seed=0, ranges=True, candidates=count)[0]
+    if model.representation.given:
+        others = [model.representation.names[other - 1] for other in np.unique(notes[:, INSTRUMENT]) if other != code]
+        pieces["given notes, one draw"] = mmt.edit.rewrite(model, piece, None, others, seed=0, ranges=True)[0]
     for name, one in pieces.items():
-        losses, held = nats(model, one), notes_of(one)[:, INSTRUMENT] == code
+        losses, held = nats(judge, one), notes_of(one)[:, INSTRUMENT] == code
         rows[f"held notes at their moments, nats: {name}"].append(
             losses[held][:, [PITCH, DURATION, INSTRUMENT]].sum(1).mean()
         )
         rows[f"other notes a beat: {name}"].append((~held).sum() / BEATS)
 
 
-def fill(model: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
+def fill(model: Model, judge: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
     notes = notes_of(piece)
     inside = (notes[:, BEAT] > GAP[0]) & (notes[:, BEAT] <= GAP[1])
     pieces = {"the piece": piece, "the gap left empty": with_notes(piece, notes[~inside])}
     for count in (1, CANDIDATES):
         pieces[f"{count} candidates"] = mmt.edit.fill(model, piece, *GAP, seed=0, candidates=count)[0]
+    if model.representation.given:
+        pieces["given notes, one draw"] = mmt.edit.rewrite(model, piece, GAP, seed=0)[0]
     for name, one in pieces.items():
         start = int(np.flatnonzero(one[:, BEAT] > GAP[1])[0])
         following = int(((one[:, BEAT] > GAP[1]) & (one[:, BEAT] < one[start, BEAT] + 8)).sum())
-        rows[f"what follows, nats a note: {name}"].append(-following_likelihood(model, one[:-1], start) / following)
+        rows[f"what follows, nats a note: {name}"].append(-following_likelihood(judge, one[:-1], start) / following)
         rows[f"notes a beat in the gap: {name}"].append(
             ((one[:, BEAT] > GAP[0]) & (one[:, BEAT] <= GAP[1])).sum() / (GAP[1] - GAP[0])
         )
 
 
-MODES: tuple[Callable[[Model, Events, Rows, np.random.Generator], None], ...] = (
+MODES: tuple[Callable[[Model, Model, Events, Rows, np.random.Generator], None], ...] = (
     reorchestrate,
     reharmonise,
     accompany,
@@ -136,31 +143,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("-n", type=int, default=40, help="pieces to draw")
+    parser.add_argument("--checkpoint", type=Path, help="the model that edits (default: the shipped model)")
+    parser.add_argument(
+        "--judge", type=Path, help="the model whose likelihoods are taken (default: the model that edits)"
+    )
+    parser.add_argument("--modes", nargs="+", choices=[mode.__name__ for mode in MODES], help="default: all")
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".md"))
     chosen = parser.parse_args()
     corpus = mmt.Corpus(chosen.corpus, split="test")
     places = list(range(len(corpus)))
     random.Random(0).shuffle(places)
     drawn = [corpus[place] for place in places[: chosen.n]]
-    model, pieces = mmt.load_model(), [piece for one in drawn if (piece := beginning_of(one)) is not None]
+    pieces = [piece for one in drawn if (piece := beginning_of(one)) is not None]
+    model = mmt.load_model(chosen.checkpoint)
+    judge = mmt.load_model(chosen.judge) if chosen.judge else model
     lines = [
         "# Editing modes",
         "",
         f"{len(pieces)} pieces, their first {BEATS} beats, seed 0: those of {len(drawn)} of the test split that have two to "
-        "seven instruments and at most 400 notes there; the shipped model and its sampling defaults. Means and 95 % intervals "
-        "over pieces.",
+        f"seven instruments and at most 400 notes there; {_named(chosen.checkpoint)} and its sampling defaults, judged by "
+        f"{_named(chosen.judge) if chosen.judge else 'itself'}. Means and 95 % intervals over pieces.",
     ]
     for mode in MODES:
+        if chosen.modes and mode.__name__ not in chosen.modes:
+            continue
         rows: Rows = defaultdict(list)
         for piece in tqdm(pieces, desc=mode.__name__):
-            mode(model, piece, rows, np.random.default_rng(0))
+            mode(model, judge, piece, rows, np.random.default_rng(0))
         lines += ["", f"## {mode.__name__}", "", "| | |", "|---|---|"]
         for name in sorted(rows, key=lambda name: name.split(":")[0]):
             values = np.array(rows[name])
             values = values[np.isfinite(values)]
             lines.append(f"| {name} | {values.mean():.2f} ± {1.96 * values.std() / len(values) ** 0.5:.2f} |")
     text = "\n".join(lines) + "\n"
-    Path(__file__).with_suffix(".md").write_text(text)
+    chosen.output.write_text(text)
     print(text)
+
+
+def _named(checkpoint: Path | None) -> str:
+    return "the shipped model" if checkpoint is None else f"the model {checkpoint.resolve().name}"
 
 
 if __name__ == "__main__":

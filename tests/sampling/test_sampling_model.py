@@ -191,8 +191,8 @@ def test_any_network_writes_valid_pieces(data: st.DataObject) -> None:
             assert instruments_of(piece) == instruments_of(prompt)
         if notes_of(piece)[-1, BEAT] < min_beats:
             # Only where nothing more could follow; a window of one beat cannot go on to the next.
-            most_beats = 1 if representation.beats == 1 else max_beats or representation.beats
-            assert len(piece) == (max_events or context) or prompt.first_beat + 1 >= most_beats
+            no_more_beats = prompt.first_beat >= (max_beats or representation.beats) or representation.beats == 1
+            assert len(piece) == (max_events or context) or no_more_beats
     limits["max_events"] = max_events or max(context, needed)
     endless = list(model.stream(prompt, seed, endless=True, **chosen, **limits))
     check_piece(np.concatenate([prompt, endless]), representation=representation)
