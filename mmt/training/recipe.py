@@ -78,6 +78,9 @@ class Optimizer:
     """What is left of the rate then."""
     lora_rank: int | None = None
     """Only additions of this rank to the linear maps learn (LoRA); none: all weights."""
+    average: float | None = None
+    """Decay, by step, of an exponential moving average of the weights (EMA), such as 0.999, which validation, checkpoints and
+    samples use in place of the weights; none: no average."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(OptimizerName):
@@ -93,6 +96,8 @@ class Optimizer:
             raise ValueError(f"final_share is {self.final_share}; it must be between 0 and 1")
         if self.lora_rank is not None and self.lora_rank < 1:
             raise ValueError(f"lora_rank is {self.lora_rank}; it must be at least 1, or null for all weights")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise ValueError(f"average is {self.average}; it must be from 0 to below 1, or null for no average")
         if not 0 <= self.warmup_steps <= self.decay_start <= self.decay_end:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps}, decay_start {self.decay_start} and decay_end {self.decay_end} must ascend"

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Sampler
 from mmt.corpus.authors_windows import AuthorsTrainingBatches, AuthorsValidationBatches
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
+from mmt.training.average import AverageWeights
 from mmt.training.base import fitting_weights, read_base
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
@@ -209,6 +210,9 @@ def _trainer(
         callbacks.append(EarlyStopping("valid/loss", patience=chosen.patience))
     if chosen.samples:
         callbacks.append(WriteSamples(output / "samples", recipe.seed))
+    if recipe.optimizer.average is not None:
+        # After those that read the weights when a validation ends, and before the state is saved.
+        callbacks.append(AverageWeights(recipe.optimizer.average))
     callbacks.append(SaveState(output / RESUME, chosen.save_every, signals))
     if progress:
         callbacks.append(TrainingBar())

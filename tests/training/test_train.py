@@ -280,6 +280,7 @@ def test_two_processes_train_as_one_with_the_same_windows(corpus: Path, tmp_path
         "trainer.patience=5",
         "optimizer.clip=1e9",
         "data.augmentation.length_exponent=0",
+        "optimizer.average=0.8",
     ]
     changes = [*both, "trainer.devices=2", "trainer.strategy=ddp"]
     code = "\n".join(
