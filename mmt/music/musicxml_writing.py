@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from mmt.music.drum_kit import drum
 from mmt.music.layout import Bars, Chord, bars_of, lay_out
 from mmt.music.midi_writing import sharps
 from mmt.music.notation import Shape, Spelling, accidentals, octave, spelled, values
@@ -87,20 +88,21 @@ def _list_part(part_list: Element, number: str, index: int, track: muspy.Track) 
     instrument = "Drums" if track.is_drum else GENERAL_MIDI_NAMES[track.program]
     part = SubElement(part_list, "score-part", id=number)
     _text(part, "part-name", track.name or instrument)
-    drums = sorted({note.pitch for note in track.notes}) if track.is_drum else [None]
-    for drum in drums:
-        _text(SubElement(part, "score-instrument", id=_instrument(number, drum)), "instrument-name", instrument)
-    for drum in drums:
-        midi = SubElement(part, "midi-instrument", id=_instrument(number, drum))
+    keys = sorted({note.pitch for note in track.notes}) if track.is_drum else [None]
+    for key in keys:
+        name = instrument if key is None else drum(key).name
+        _text(SubElement(part, "score-instrument", id=_instrument(number, key)), "instrument-name", name)
+    for key in keys:
+        midi = SubElement(part, "midi-instrument", id=_instrument(number, key))
         melodic = [channel for channel in range(1, 17) if channel != 10]
         _text(midi, "midi-channel", 10 if track.is_drum else melodic[index % len(melodic)])
         _text(midi, "midi-program", track.program + 1)
-        if drum is not None:
-            _text(midi, "midi-unpitched", drum + 1)
+        if key is not None:
+            _text(midi, "midi-unpitched", key + 1)
 
 
-def _instrument(part: str, drum: int | None) -> str:
-    return f"{part}-I{1 if drum is None else drum + 1}"
+def _instrument(part: str, key: int | None) -> str:
+    return f"{part}-I{1 if key is None else key + 1}"
 
 
 def _write_part(part: Element, track: muspy.Track, bars: Bars, leads: bool) -> None:
@@ -193,7 +195,10 @@ def _write_chord(measure: Element, chord: Chord, where: _Place, divisions: int, 
             note = SubElement(measure, "note", dynamics=f"{velocity / 0.9:.2f}")
             if index:
                 SubElement(note, "chord")
-            _pitch(note, written.pitch, names, drums, is_tied=any(tied for _, tied in ties))
+            if drums:
+                _unpitched(note, written.pitch)
+            else:
+                _pitch(note, written.pitch, names, is_tied=any(tied for _, tied in ties))
             _text(note, "duration", length)
             for kind, is_tied in ties:
                 if is_tied:
@@ -203,6 +208,8 @@ def _write_chord(measure: Element, chord: Chord, where: _Place, divisions: int, 
             _text(note, "voice", where.voice + 1)
             sign = not place and (chord.onset, max(where.staff - 1, 0), written.pitch) in where.signs
             _shape(note, shape, names[written.pitch % 12][1] if sign else None)
+            if drums and (head := drum(written.pitch).head) != "normal":
+                _text(note, "notehead", head)
             _staff(note, where)
             tied = [kind for kind, is_tied in ties if is_tied]
             notations = SubElement(note, "notations") if tied else note
@@ -217,14 +224,21 @@ def _staff(note: Element, where: _Place) -> None:
         _text(note, "staff", where.staff)
 
 
-def _pitch(note: Element, pitch: int, names: Spelling, drums: str, is_tied: bool) -> None:
+def _pitch(note: Element, pitch: int, names: Spelling, is_tied: bool) -> None:
     step, alter = names[pitch % 12]
-    element, prefix = (SubElement(note, "unpitched"), "display-") if drums else (SubElement(note, "pitch"), "")
-    _text(element, f"{prefix}step", step)
+    element = SubElement(note, "pitch")
+    _text(element, "step", step)
     # To music21 a natural that is written is another pitch than one that is not: what is tied says so throughout.
-    if (alter or is_tied) and not drums:
+    if alter or is_tied:
         _text(element, "alter", alter)
-    _text(element, f"{prefix}octave", octave(pitch, alter))
+    _text(element, "octave", octave(pitch, alter))
+
+
+def _unpitched(note: Element, key: int) -> None:
+    """Where the staff shows a drum; which drum it is, the note's instrument says."""
+    element, shown = SubElement(note, "unpitched"), drum(key)
+    _text(element, "display-step", shown.step)
+    _text(element, "display-octave", shown.octave)
 
 
 def _shape(note: Element, shape: Shape | None, sign: int | None = None) -> None:

@@ -90,10 +90,8 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     notes = raw_notes(music)
     end = float((notes.onset + notes.duration).max(initial=0)) / notes.resolution
     beats = max(end, float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
-    pitches = notes.pitch[~notes.is_drum]
-    low, high = pitch_range(pitches)
-    drums = np.unique(notes.pitch[notes.is_drum])
-    bottom = low - (3 + min(len(drums), 12) if len(drums) else 0)
+    band = DrumBand(notes.pitch, notes.is_drum)
+    low, high, bottom = band.low, band.high, band.bottom
     names = instrument_names(notes)
 
     if axes is None:
@@ -103,8 +101,8 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     if prompt_beats:
         _mark_prompt(axes, prompt_beats)
     _draw_notes(axes, notes, names, beats)
-    if len(drums):
-        _draw_drums(axes, notes, drums, bottom, low - 1.5)
+    if len(band.drums):
+        _draw_drums(axes, notes, band)
     _draw_legend(axes, names[~notes.is_drum])
     if not len(notes):
         axes.text(0.5, 0.5, "no notes", transform=axes.transAxes, ha="center", va="center", color=_GREY)
@@ -118,6 +116,26 @@ def pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
     low, high = int(pitches.min()) - 2, int(pitches.max()) + 2
     missing = max(24 - (high - low), 0)
     return low - missing // 2 - 0.5, high + (missing - missing // 2) + 0.5
+
+
+class DrumBand:
+    """Where drums stand: in a band below the lowest pitch, a row for each drum key, (n,) pitches and drum flags of notes given.
+
+    >>> band = DrumBand(np.array([36, 38, 60]), np.array([True, True, False]))
+    >>> band.heights(np.array([36, 38])).tolist(), band.low
+    ([43.375, 45.125], 47.5)
+    """
+
+    def __init__(self, pitch: npt.NDArray[Any], is_drum: npt.NDArray[np.bool_]) -> None:
+        self.drums = np.unique(pitch[is_drum])
+        self.low, self.high = pitch_range(pitch[~is_drum])
+        self.bottom = self.low - (3 + min(len(self.drums), 12) if len(self.drums) else 0)
+        self.top = self.low - 1.5
+        self.row_height = (self.top - self.bottom) / max(len(self.drums), 1)
+
+    def heights(self, keys: npt.NDArray[Any]) -> Floats:
+        """The middle of the row of each drum key, (n,), in semitones of the pitch axis."""
+        return np.asarray(self.bottom + (np.searchsorted(self.drums, keys) + 0.5) * self.row_height, np.float64)
 
 
 def instrument_names(notes: RawNotes) -> npt.NDArray[Any]:
@@ -255,17 +273,15 @@ def lanes(notes: RawNotes, names: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], n
     return lane[row_of_note], count[chord.ravel()][row_of_note]
 
 
-def _draw_drums(axes: Axes, notes: RawNotes, drums: npt.NDArray[Any], bottom: float, top: float) -> None:
+def _draw_drums(axes: Axes, notes: RawNotes, band: DrumBand) -> None:
     """The drums' band: a row for each drum, a tick for each hit, since how long a drum's note lasts means nothing."""
-    row_height = (top - bottom) / len(drums)
-    row = np.searchsorted(drums, notes.pitch[notes.is_drum])
-    middle = bottom + (row + 0.5) * row_height
-    reach = 0.38 * row_height
+    middle = band.heights(notes.pitch[notes.is_drum])
+    reach = 0.38 * band.row_height
     beats = notes.onset[notes.is_drum] / notes.resolution
-    axes.axhspan(bottom, top, color="#f1f1f4", linewidth=0, zorder=0.1)
+    axes.axhspan(band.bottom, band.top, color="#f1f1f4", linewidth=0, zorder=0.1)
     axes.vlines(beats, middle - reach, middle + reach, colors=DRUM_COLOR, linewidths=0.9, alpha=0.8, zorder=3)
     axes.set_yticks(
-        [*axes.get_yticks(), (bottom + top) / 2], [*(t.get_text() for t in axes.get_yticklabels()), "drums"]
+        [*axes.get_yticks(), (band.bottom + band.top) / 2], [*(t.get_text() for t in axes.get_yticklabels()), "drums"]
     )
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from mmt.music.audio import seconds_at, timed_notes
 from mmt.music.colors import instrument_color, score_order
 from mmt.music.notebook import describe, in_minutes
-from mmt.music.pictures import DRUM_COLOR, LEAST_BEATS, bar_lines, instrument_names, lanes, pitch_range
+from mmt.music.pictures import DRUM_COLOR, LEAST_BEATS, DrumBand, bar_lines, instrument_names, lanes
 from mmt.music.samples import RATE, Recording, record
 from mmt.music.synthesis import TimedNotes
 from mmt.representation.notes import RawNotes, raw_notes
@@ -76,12 +76,11 @@ def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: str |
     players = [*score_order(names[~notes.is_drum].tolist()), *[_DRUMS] * bool(notes.is_drum.any())]
     end = float((notes.onset + notes.duration).max(initial=0)) / notes.resolution
     beats = max(float(np.ceil(end)), float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
-    low, high = pitch_range(notes.pitch[~notes.is_drum])
-    drums = np.unique(notes.pitch[notes.is_drum])
-    bottom = low - (3 + min(len(drums), 12) if len(drums) else 0)
+    band = DrumBand(notes.pitch, notes.is_drum)
+    low, high, bottom = band.low, band.high, band.bottom
     bars = bar_lines(music, beats)
     bars = bars[:: 1 << max(int(np.ceil(np.log2(len(bars) / _MOST_LINES))), 0)]
-    shapes = _shapes(notes, names, players, drums, (bottom, low, high))
+    shapes = _shapes(notes, names, players, band)
     width = int(min(beats * _PIXELS_PER_BEAT, _MOST_PIXELS))
     title = music.metadata.title if music.metadata and music.metadata.title not in (None, "", "None") else "Untitled"
     files = resources.files("mmt.music") / "player"
@@ -92,7 +91,7 @@ def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: str |
         style=(files / "player.css").read_text(encoding="utf-8"),
         script=(files / "player.js").read_text(encoding="utf-8"),
         parts="\n".join(_part_row(name) for name in players),
-        keys=_keys(low, high, bottom, has_drums=bool(len(drums))),
+        keys=_keys(low, high, bottom, has_drums=bool(len(band.drums))),
         size=f"width: {width}px",
         beats=f"{beats:g}",
         roll=_roll(shapes, bars, beats, (bottom, low, high), prompt_beats, players),
@@ -121,21 +120,18 @@ def _shapes(
     notes: RawNotes,
     names: npt.NDArray[Any],
     players: list[str],
-    drums: npt.NDArray[Any],
-    edges: tuple[float, float, float],
+    band: DrumBand,
 ) -> list[str]:
     """For each player the outline of all its notes, as the data of an SVG path."""
-    bottom, low, high = edges
     lane, sharing = lanes(notes, names)
     height = 0.86 / sharing
-    top = high - (notes.pitch + 0.43 - lane * height)
+    top = band.high - (notes.pitch + 0.43 - lane * height)
     onset, duration = notes.onset / notes.resolution, notes.duration / notes.resolution
     width = np.maximum(duration - _GAP, np.minimum(0.05, 0.5 * np.maximum(duration, 0.05)))
     # A tick for each hit of a drum: how long its note lasts means nothing.
-    row_height = (low - 1.5 - bottom) / max(len(drums), 1)
-    row = np.searchsorted(drums, notes.pitch)
-    top = np.where(notes.is_drum, high - bottom - (row + 0.88) * row_height, top)
-    height = np.where(notes.is_drum, 0.76 * row_height, height)
+    reach = 0.38 * band.row_height
+    top = np.where(notes.is_drum, band.high - band.heights(notes.pitch) - reach, top)
+    height = np.where(notes.is_drum, 2 * reach, height)
     width = np.where(notes.is_drum, 0.08, width)
     return [_boxes(*(column[names == name] for column in (onset, top, width, height))) for name in players]
 

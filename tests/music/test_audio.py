@@ -337,3 +337,16 @@ def test_an_event_half_a_million_beats_away(shared: Path):
             audio.render(music)
     else:
         assert len(audio.render(music)) <= (audio.length_in_seconds(music) + 2) * RATE
+
+
+def test_the_drums_of_events_sound_each_as_itself():
+    representation = mmt.Representation(drums=True)
+    beat = [[3, 1 + 2 * place, 1, 1 + key, 6, representation.drums_code] for place, key in enumerate((36, 38, 42))]
+    sound = audio.render(mmt.decode(np.array(beat), representation=representation))
+    hits = [sound[int(place * 1.2 * RATE) :][: RATE // 2] for place in range(3)]
+    assert min(rms(hit) for hit in hits) > 0.005
+    # A bass drum is low, a closed hi-hat high, a snare between.
+    middles = [float((np.fft.rfftfreq(RATE // 2, 1 / RATE) * spectrum(hit) ** 2).sum()) for hit in hits]
+    assert 50 < middles[0] < 200 < middles[1] < 2_000 < middles[2]
+    piano = audio.render(piece((0, [(0, 36, 6)])))
+    assert spectrum(hits[0]) @ spectrum(piano)[: len(spectrum(hits[0]))] < 0.9

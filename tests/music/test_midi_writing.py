@@ -14,7 +14,9 @@ import pytest
 import symusic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import pieces
 
+import mmt
 from mmt.music.channels import DRUM_CHANNEL, Part, assign, deal
 from mmt.music.midi import read_midi
 from mmt.music.midi_writing import midi_bytes, write_midi
@@ -270,3 +272,21 @@ def test_what_midi_cannot_hold_is_refused(change: dict[str, object], message: st
         setattr(music, name, value)
     with pytest.raises(ValueError, match=message):
         midi_bytes(music)
+
+
+@given(pieces(mmt.Representation(drums=True)))
+@settings(max_examples=40, deadline=None)
+def test_events_with_drums_come_back_from_a_file(tmp_path_factory: pytest.TempPathFactory, events: np.ndarray) -> None:
+    representation = mmt.Representation(drums=True)
+    path = tmp_path_factory.getbasetemp() / "drums.mid"
+    mmt.write(path, mmt.decode(events, representation=representation))
+    np.testing.assert_array_equal(mmt.encode(mmt.read(path), representation=representation), events)
+
+
+@pytest.mark.parametrize("program", [0, 25, 127])
+def test_drums_of_any_kit_are_read_as_drums(tmp_path: Path, program: int) -> None:
+    write_midi(tmp_path / "kit.mid", piece(line(program, (0, 36, 6), is_drum=True)))
+    (track,) = read_midi(tmp_path / "kit.mid").tracks
+    assert (track.is_drum, track.program) == (True, program)
+    messages = [message for message in mido.MidiFile(tmp_path / "kit.mid").tracks[1] if hasattr(message, "channel")]
+    assert {message.channel for message in messages} == {9}

@@ -9,13 +9,17 @@ from xml.etree import ElementTree
 
 import music21
 import muspy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mmt
 from mmt.music.midi import read_midi
 from mmt.music.musicxml import read_musicxml
 from mmt.music.musicxml_writing import score, write_musicxml
+from mmt.representation.codes import NOTE
+from mmt.representation.encode import canonical, frame
 
 tracks = st.builds(
     lambda program, is_drum, notes: muspy.Track(
@@ -246,3 +250,33 @@ def test_without_a_key_notes_are_spelled_as_in_the_likely_one() -> None:
         assert " ".join(note.pitch.name for note in parsed.notes) == names
         assert "<key>" not in text
         assert "work-title" not in text
+
+
+def test_every_drum_key_is_read_back_as_its_own(tmp_path: Path) -> None:
+    """Unpitched notes, each drum an instrument of its own on MIDI channel 10; also keys that share a place on the staff."""
+    representation = mmt.Representation(drums=True)
+    rows = [(NOTE, 1 + key // 8, 1 + key % 2, 1 + key, 1 + key % 20, representation.drums_code) for key in range(128)]
+    events = frame(canonical(np.array(rows), representation), end=True)
+    mmt.write(tmp_path / "drums.musicxml", mmt.decode(events, representation=representation))
+    copy = mmt.read(tmp_path / "drums.musicxml")
+    assert [(track.name, track.is_drum) for track in copy.tracks] == [("drums", True)]
+    np.testing.assert_array_equal(mmt.encode(copy, representation=representation), events)
+    root = ElementTree.parse(tmp_path / "drums.musicxml").getroot()
+    defined = {element.get("id") for element in root.iter("score-instrument")}
+    assert len(defined) == 128
+    assert {element.get("id") for element in root.iter("midi-instrument")} == defined
+    assert {element.text for element in root.iter("midi-channel")} == {"10"}
+    sounding = [note for note in root.iter("note") if note.find("rest") is None]
+    assert {note.find("instrument").get("id") for note in sounding} == defined  # type: ignore[union-attr]
+    assert all(note.find("unpitched") is not None and note.find("pitch") is None for note in sounding)
+    assert all(0 <= int(text.text or -1) <= 9 for text in root.iter("display-octave"))
+
+
+def test_drums_stand_where_drummers_expect_them() -> None:
+    track = muspy.Track(0, True, notes=[muspy.Note(12 * place, key, 12) for place, key in enumerate((36, 38, 42))])
+    root = score(muspy.Music(resolution=12, tracks=[track]))
+    places = [(u.findtext("display-step"), u.findtext("display-octave")) for u in root.iter("unpitched")]
+    assert places == [("F", "4"), ("C", "5"), ("G", "5")]
+    assert [note.findtext("notehead") for note in root.iter("note")][:3] == [None, None, "x"]
+    names = [element.text for element in root.iter("instrument-name")]
+    assert names == ["Bass Drum 1", "Acoustic Snare", "Closed Hi-Hat"]

@@ -235,3 +235,19 @@ def test_colours_of_an_orchestra_are_far_apart():
     assert apart.min() > 0.25
     # Against white: the contrast of each with the page.
     assert (rgb @ (0.2126, 0.7152, 0.0722)).max() < 0.9
+
+
+def test_a_real_piece_with_drums_has_a_lane_for_them_below_all_pitches(shared: Path):
+    (path,) = (shared / "data/examples/mid").glob("*e2m4*")
+    representation = mmt.Representation(drums=True)
+    music = mmt.decode(
+        mmt.encode(mmt.read(path), beats=32, representation=representation), representation=representation
+    )
+    axes = pictures.piano_roll(music).axes[0]
+    hits = [c for c in axes.collections if isinstance(c, LineCollection) and c.get_zorder() == 3]
+    heights = np.array(list(hits[0].get_segments()))[:, :, 1]
+    (drums,) = (track for track in music.tracks if track.is_drum)
+    assert len(heights) == len(drums.notes) > 50
+    assert len(np.unique(heights[:, 0])) == len({note.pitch for note in drums.notes})
+    assert heights.max() < min(note.pitch for track in music.tracks if not track.is_drum for note in track.notes) - 1
+    assert heights.min() > axes.get_ylim()[0]
