@@ -82,22 +82,24 @@ def text(representation: Representation) -> Callable[[Moment], None]:
         beat, begins, pitch, code = moment
         if begins:
             name = f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
+            name = f"{pitch}" if code == representation.drums_code else name
             print(f"{int(beat) + 1:6d} {name:>4}  {representation.names[code - 1]}", flush=True)
 
     return sound
 
 
 def midi(port_name: str | None, representation: Representation) -> Callable[[Moment], None]:
-    """Each moment as a MIDI message; every instrument has a channel, of which there are 15 besides the drums'."""
+    """Each moment as a MIDI message; every instrument has a channel, of which there are 15 besides the drums' (10)."""
     import mido
 
-    port, channels = mido.open_output(port_name, autoreset=True), dict[int, int]()
+    # mido counts channels from 0.
+    port, channels = mido.open_output(port_name, autoreset=True), {representation.drums_code: 9}
 
     def sound(moment: Moment) -> None:
         _, begins, pitch, code = moment
         if code not in channels:
-            channels[code] = [*range(9), *range(10, 16)][len(channels) % 15]
-            program = representation.instruments[code - 1].program
+            channels[code] = [*range(9), *range(10, 16)][(len(channels) - 1) % 15]
+            program = representation.program(code)
             port.send(mido.Message("program_change", channel=channels[code], program=program))
         kind = "note_on" if begins else "note_off"
         port.send(mido.Message(kind, channel=channels[code], note=pitch, velocity=64))
@@ -116,9 +118,9 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", help="a checkpoint folder (default: the model that mmt ships)")
     chosen = parser.parse_args(given)
     model = mmt.load_model(chosen.checkpoint)
-    prompt = mmt.prompt.instruments(*chosen.instruments) if chosen.instruments else None
-    events = itertools.islice(model.stream(prompt, chosen.seed, endless=True), chosen.events)
     known = model.representation
+    prompt = mmt.prompt.instruments(*chosen.instruments, representation=known) if chosen.instruments else None
+    events = itertools.islice(model.stream(prompt, chosen.seed, endless=True), chosen.events)
     sound = text(known) if chosen.port is None else midi(chosen.port or None, known)
     try:
         play(in_time(ahead(events), known), chosen.tempo, sound)

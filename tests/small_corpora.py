@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import mmt
 from mmt.corpus.storage import NOTES, PIECES, Piece, write_description, write_pieces
+from mmt.model.checkpoint import Checkpoint
+from mmt.model.config import NetworkConfig
+from mmt.model.network import Network
 from mmt.representation.codes import PAPER
 from mmt.representation.notes import NoteTable, note_table, raw_notes
+from mmt.sampling.model import Model
 
 TINY = Path(__file__).resolve().parents[1] / "data" / "tiny"
 
@@ -37,3 +42,11 @@ def tiny_tables(representation: mmt.Representation = PAPER) -> dict[str, NoteTab
     """The notes of the pieces in data/tiny, by name."""
     files = sorted([*TINY.glob("*.mid"), *TINY.glob("*.mxl")])
     return {file.stem: note_table(raw_notes(mmt.read(file)), representation)[0] for file in files}
+
+
+def model_of(representation: mmt.Representation, seed: int = 3) -> Model:
+    """A small untrained model that knows a representation."""
+    sizes = representation.sizes
+    config = NetworkConfig(sizes=sizes, dim=32, layers=2, heads=2, head_dim=16, context=128, positions="rotary")
+    torch.manual_seed(seed)
+    return Model(Checkpoint(Network(config).eval(), representation, {}))

@@ -250,7 +250,7 @@ def _prompt(chosen: argparse.Namespace, representation: Representation) -> tuple
 
 def _list_instruments(chosen: argparse.Namespace) -> None:
     from mmt.representation.codes import PAPER
-    from mmt.representation.instruments import GENERAL_MIDI_NAMES
+    from mmt.representation.instruments import DRUMS, GENERAL_MIDI_NAMES
 
     representation = PAPER
     if chosen.checkpoint is not None:
@@ -260,13 +260,16 @@ def _list_instruments(chosen: argparse.Namespace) -> None:
     for instrument in representation.instruments:
         programs = ", ".join(f"{program} {GENERAL_MIDI_NAMES[program]}" for program in instrument.programs)
         print(f"{instrument.name:<22} {programs}")
+    if representation.drums:
+        print(f"{DRUMS:<22} every program of MIDI channel 10")
 
 
 def _silent(events: Events, representation: Representation) -> str:
-    """Who is declared and plays nothing."""
-    from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE
+    """Instruments that were asked for but do not play."""
+    from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, TYPE, is_note
 
-    declared, playing = (events[events[:, TYPE] == kind, INSTRUMENT].tolist() for kind in (INSTRUMENT_EVENT, NOTE))
+    which = (events[:, TYPE] == INSTRUMENT_EVENT, is_note(events))
+    declared, playing = (events[rows, INSTRUMENT].tolist() for rows in which)
     names = [representation.names[code - 1] for code in declared if code not in playing]
     return f"; silent: {', '.join(names)}" if names else ""
 

@@ -2,7 +2,7 @@
 
 Given once, turned into one table of who may play what; the grammar makes masks of it. Pitches are MIDI numbers (60 is
 middle C) or names (C4, F#3, Bb2); a span is written "C3..C6", both ends included. Controls bind new events only: what
-a prompt holds already stays as it is.
+a prompt holds already stays as it is. Drums have no pitch: no control but `use_all` binds them.
 """
 
 from __future__ import annotations
@@ -95,9 +95,11 @@ class Controls:
         if not given:
             return cls(use_all=use_all)
         playable = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
-        playable[1:, 1:] = kept[:, None] & _reach(ranges, representation)
+        playable[1:, 1 : len(representation.instruments) + 1] = kept[:, None] & _reach(ranges, representation)
         if not playable.any():
             raise ValueError(f"{given} leaves no instrument a pitch to sample")
+        if representation.drums:
+            playable[1:, representation.drums_code] = True
         named = ranges if isinstance(ranges, Mapping) else ()
         return cls(playable, use_all, given, frozenset(map(representation.find_instrument, named)))
 
@@ -187,16 +189,20 @@ def _pitch(name: str, given: Pitch) -> int:
 
 
 def _reach(ranges: Ranges, representation: Representation) -> npt.NDArray[np.bool_]:
-    """Which instrument reaches which pitch, (pitches, instruments)."""
+    """Which instrument reaches which pitch, (pitches, instruments), without the drums."""
     reach = np.ones((PITCHES, len(representation.instruments)), bool)
     if isinstance(ranges, Mapping):
         for name, given in ranges.items():
+            if (code := representation.find_instrument(name)) == representation.drums_code:
+                raise ValueError(
+                    f"ranges: {name} is given {given!r}, but drums have no pitch; leave them out of ranges"
+                )
             low, dots, high = given.partition("..") if isinstance(given, str) else (given[0], "..", given[-1])
             if not dots or (not isinstance(given, str) and len(given) != 2):
                 raise ValueError(f"ranges: {name} is {given!r}; give its lowest and highest pitch, such as G3..E7")
-            reach[:, representation.find_instrument(name) - 1] = _span(f"ranges of {name}", low, high)
+            reach[:, code - 1] = _span(f"ranges of {name}", low, high)
     elif ranges:
-        for place, name in enumerate(representation.names):
-            if name in COMPASSES:
-                reach[:, place] = _span(name, *COMPASSES[name])
+        for place, instrument in enumerate(representation.instruments):
+            if instrument.name in COMPASSES:
+                reach[:, place] = _span(instrument.name, *COMPASSES[instrument.name])
     return reach

@@ -264,7 +264,7 @@ def accompany(
     check_candidates(candidates)
     controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
     controls.check_instruments(others, representation, no_others=True)
-    opening = frame_for([representation.program(code) for code in (*held, *others)], representation)
+    opening = frame_for([representation.names[code - 1] for code in (*held, *others)], representation)
     kept = notes[np.isin(notes[:, INSTRUMENT], held)]
     beats = int(kept[-1, BEAT])
     bounds = Bounds(len(opening) + len(kept) + MOST_IN_A_BEAT * beats, beats, controls=controls)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_corpora import model_of
 
 import mmt
-from mmt.cli.generate import main
+from mmt.cli.generate import _silent, main
 from mmt.music import files, fluidsynth
 from mmt.music.audio import carried_soundfont
 
@@ -361,3 +362,17 @@ def test_every_example_is_continued(shared: Path, tmp_path: Path) -> None:
         out = tmp_path / f"{file.name}.mid"
         assert generate(tmp_path / "wide", "--continue", file, "--beats", 4, "-o", out, "--quiet") == 0, file
         assert mmt.read(out).tracks
+
+
+def test_drums_are_listed_where_the_model_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model_of(mmt.Representation(beats=64, drums=True)).save(tmp_path / "drums")
+    assert main(["--list-instruments", "--checkpoint", str(tmp_path / "drums")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 65
+    assert lines[-1].split() == ["drums", "every", "program", "of", "MIDI", "channel", "10"]
+
+
+def test_an_instrument_whose_notes_are_given_is_not_silent() -> None:
+    representation = mmt.Representation(given=True)
+    events = np.array([[0] * 6, [1, 0, 0, 0, 0, 25], [1, 0, 0, 0, 0, 27], [2, 0, 0, 0, 0, 0], [5, 1, 1, 61, 12, 25]])
+    assert _silent(events, representation) == "; silent: cello"

@@ -324,3 +324,25 @@ def test_everyone_plays_where_the_network_has_one_beat_which_no_window_can_leave
         piece = np.concatenate([mmt.prompt.start(), written])
         check_piece(piece, representation=one_beat)
         assert set(piece[piece[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]) == set(notes_of(piece)[:, INSTRUMENT])
+
+
+# Drums.
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [{"scale": "C major"}, {"allow": "C4"}, {"exclude": "0..60"}, {"ranges": True}, {"ranges": {"violin": (60, 70)}}],
+)
+def test_every_key_of_the_drums_stays_playable(given_: dict[str, Any]) -> None:
+    with_drums = Representation(drums=True)
+    ours, theirs = (Controls.of(representation, **given_).playable for representation in (with_drums, REP))
+    assert ours is not None
+    assert ours.shape == (129, 66)
+    assert ours[1:, with_drums.drums_code].all()
+    assert not ours[0].any()
+    np.testing.assert_array_equal(ours[:, :65], theirs)
+
+
+def test_drums_have_no_range() -> None:
+    with pytest.raises(ValueError, match=r"ranges: drums is given 'C2\.\.C3', but drums have no pitch; leave them out"):
+        Controls.of(Representation(drums=True), ranges={"drums": "C2..C3"})

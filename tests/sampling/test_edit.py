@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_corpora import model_of
 
 import mmt
 from mmt.model.checkpoint import Checkpoint
@@ -17,6 +18,7 @@ from mmt.model.config import NetworkConfig
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
 from mmt.representation.compasses import COMPASSES
+from mmt.representation.encode import canonical, frame
 from mmt.representation.grammar import check_piece
 from mmt.representation.instruments import PAPER_INSTRUMENTS
 from mmt.sampling import edit
@@ -271,3 +273,14 @@ def test_more_instruments_than_the_context_holds_are_refused(call: str) -> None:
 def test_what_cannot_be_done_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(make_model())
+
+
+def test_drums_accompany_and_are_accompanied() -> None:
+    representation = mmt.Representation(beats=64, drums=True)
+    model, drums = model_of(representation), representation.drums_code
+    rows = [[3, 1 + beat, 1, 37, 12, drums] for beat in range(3)] + [[3, 1, 1, 61, 12, 25]]
+    piece = frame(canonical(np.array(rows), representation), end=True)
+    held = mmt.edit.accompany(model, piece, hold="drums", seed=0, candidates=2)[0]
+    assert held[held[:, INSTRUMENT] == drums].tolist() == piece[piece[:, INSTRUMENT] == drums].tolist()
+    around = mmt.edit.accompany(model, piece, hold="violin", instruments=["drums"], seed=0, candidates=2)[0]
+    assert around[around[:, TYPE] == 1, INSTRUMENT].tolist() == [25, drums]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -61,3 +62,21 @@ def test_the_example_prints_notes(live: ModuleType, tmp_path: Path, capsys: pyte
     lines = capsys.readouterr().out.splitlines()
     assert lines
     assert all(line.split()[-1] == "violin" for line in lines)
+
+
+def test_drums_play_on_channel_10_and_are_printed_by_their_key(
+    live: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr("mido.open_output", lambda *_, **__: SimpleNamespace(send=sent.append))
+    representation = mmt.Representation(drums=True)
+    for sound in (live.midi(None, representation), live.text(representation)):
+        for code in (25, representation.drums_code, 27):
+            sound((0.0, True, 36, code))
+    assert [(message.type, message.channel) for message in sent] == [
+        ("program_change", 0), ("note_on", 0), ("note_on", 9), ("program_change", 1), ("note_on", 1),
+    ]  # fmt: skip
+    assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()][:2] == [
+        ["C2", "violin"],
+        ["36", "drums"],
+    ]
