@@ -1,7 +1,7 @@
 """Attention drawn over the piano roll of one piece: an arc from a note to each note that it attends to, one colour a head.
 
-As Huang et al. drew them (Music Transformer, 2018). The x axis counts beats, the y axis is the pitch; the wider and darker an
-arc, the greater its weight. Layers and heads count from 0.
+As Huang et al. drew them (Music Transformer, 2018). The x axis counts beats, the y axis is the pitch, with the drums
+below; the wider and darker an arc, the greater its weight. Layers and heads count from 0.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.measuring import weights
-from mmt.music.pictures import piano_roll
-from mmt.representation.codes import BEAT, NOTE, PITCH, POSITION, TYPE, Events
+from mmt.music.pictures import DrumBand, piano_roll
+from mmt.representation.codes import BEAT, INSTRUMENT, PITCH, POSITION, Events, Representation, is_note
 from mmt.representation.decode import decode
 from mmt.sampling.model import Model
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Told apart by every eye, on white (Okabe and Ito); more heads than colours begin anew.
 _COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a4e1d", "#555555")
 _GREY = "#c9c9d0"
+
+Floats = npt.NDArray[np.float64]
 
 
 def draw_arcs(
@@ -88,7 +90,7 @@ def draw_arcs(
     axes = figure.axes[0] if axes is None else axes
     _fade(axes)
     beat = (codes[:, BEAT] - 1) + (codes[:, POSITION] - 1) / model.representation.resolution
-    pitch = codes[:, PITCH] - 1
+    pitch = _heights(codes, model.representation)
     for head in chosen:
         color = _COLORS[head % len(_COLORS)]
         for query, key, weight in arcs(found[layer][head], codes, starts, most=most, least=least):
@@ -120,7 +122,7 @@ def arcs(
     """
     found = []
     for query in queries:
-        row = np.where(events[:query, TYPE] == NOTE, weights[query, :query], 0)
+        row = np.where(is_note(events[:query]), weights[query, :query], 0)
         greatest = np.argsort(-row, kind="stable")[:most]
         found += [(query, int(key), float(row[key])) for key in greatest if row[key] >= max(least, 1e-9)]
     return found
@@ -136,12 +138,20 @@ def _chosen_heads(heads: Sequence[int] | int | None, count: int) -> list[int]:
 
 def _chosen_notes(queries: Sequence[int] | int | None, events: Events) -> list[int]:
     if queries is None:
-        return [int(place) for place in np.flatnonzero(events[:, TYPE] == NOTE)]
+        return [int(place) for place in np.flatnonzero(is_note(events))]
     given = [queries] if isinstance(queries, int | np.integer) else list(queries)
     for place in given:
-        if not -len(events) <= place < len(events) or events[place, TYPE] != NOTE:
+        if not -len(events) <= place < len(events) or not is_note(events[place]):
             raise ValueError(f"event {place} of {len(events)} is no note; arcs start from notes")
     return [int(place) % len(events) for place in given]
+
+
+def _heights(events: Events, representation: Representation) -> Floats:
+    """Where each event stands on the y axis of the piano roll, (n,)."""
+    notes, pitch = is_note(events), events[:, PITCH] - 1
+    is_drum = notes & (events[:, INSTRUMENT] == representation.drums_code)
+    band = DrumBand(pitch[notes], is_drum[notes])
+    return np.where(is_drum, band.heights(pitch), pitch)
 
 
 def _fade(axes: Axes) -> None:

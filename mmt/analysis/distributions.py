@@ -12,7 +12,8 @@ For features that are numbers `wasserstein` is the first Wasserstein distance of
 Figures depend on how many pieces there are, and no two sets of real pieces agree exactly. So the same is taken of real pieces
 against real ones: the real set is drawn apart at random, as many pieces as were generated (at most half) against the rest; the
 mean and the middle 95 % of `SPLITS` draws are the noise floor. (Pitch classes and durations are as they sound: a model that was
-trained on transposed pieces writes in all keys, and differs there from pieces in the usual ones.)
+trained on transposed pieces writes in all keys, and differs there from pieces in the usual ones.) Features of pitch leave drums
+out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.intervals import Floats
-from mmt.analysis.metrics import cut_notes, measures_of_notes, onsets
+from mmt.analysis.metrics import cut_notes, measures_of_notes, onsets, pitched
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.decode import check_codes, notes_of_events
@@ -164,14 +165,17 @@ def _features(representation: Representation) -> Mapping[str, Callable[[NoteTabl
     resolution = representation.resolution
 
     def number(name: str) -> Callable[[NoteTable], float]:
-        return lambda notes: measures_of_notes(notes, resolution)[name]
+        return lambda notes: measures_of_notes(notes, representation)[name]
+
+    def of_pitch(values: Callable[[NoteTable], Any], missing: Any = np.nan) -> Callable[[NoteTable], Any]:
+        return lambda notes: values(tones) if len(tones := pitched(notes, representation)) else missing
 
     return {
         **{name.replace("_corrected", "").replace("_", " "): number(name) for name in _NUMBERS},
-        "pitch range": lambda notes: int(notes["pitch"].max()) - int(notes["pitch"].min()),
-        "mean interval": lambda notes: _mean_interval(notes, resolution),
+        "pitch range": of_pitch(lambda notes: int(notes["pitch"].max()) - int(notes["pitch"].min())),
+        "mean interval": of_pitch(lambda notes: _mean_interval(notes, resolution)),
         "steps between onsets": lambda notes: _mean_gap(notes, resolution),
-        "pitch classes": lambda notes: _shares(notes["pitch"] % 12, 12),
+        "pitch classes": of_pitch(lambda notes: _shares(notes["pitch"] % 12, 12), np.full(12, np.nan)),
         "positions in the beat": lambda notes: _shares(notes["position"], resolution),
         "duration codes": lambda notes: _shares(
             representation.duration_codes(notes["duration"]), len(representation.durations) + 1

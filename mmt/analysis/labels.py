@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from mmt.representation.codes import PAPER, PITCHES, TYPES, Representation
+from mmt.representation.codes import PAPER, PITCHES, TYPE, TYPES, Representation
 
 _PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
@@ -16,7 +16,7 @@ def code_labels(field: str, representation: Representation = PAPER) -> list[str]
     ('note', 'C4', '1 1/4', 'violin')
     """
     if field == "type":
-        return list(TYPES)
+        return list(TYPES[: representation.sizes[TYPE]])
     steps = representation.resolution
     named = {
         "beat": [str(beat) for beat in range(representation.beats)],

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from mmt.analysis.intervals import Floats, percentile_interval, resampled_counts
 from mmt.analysis.ledger import Ledger, fingerprint
+from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import collate
 from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
@@ -302,12 +303,7 @@ def check_representations(model: Model, corpus: Corpus) -> None:
     """Refuse a corpus whose notes mean something else to the model; the number of beats is of no matter."""
     if not isinstance(corpus, Corpus):
         raise ValueError(f"a corpus is needed, and this is {corpus!r}; give mmt.Corpus(folder, split='valid')")
-    ours, theirs = model.representation, corpus.representation
-    for name in ("resolution", "durations", "instruments"):
-        if getattr(ours, name) != getattr(theirs, name):
-            raise ValueError(
-                f"the corpus {corpus.folder} and the model have different {name}; prepare the corpus for this model"
-            )
+    check_same_representation(model, corpus)
 
 
 def _resampled(nats: Floats, notes: npt.NDArray[np.int64], seed: int) -> Floats:

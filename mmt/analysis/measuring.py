@@ -1,8 +1,8 @@
 """Attention weights of a piece, and statistics of pieces in one pass: every layer, head and field (paper, section 4.4).
 
 Weights are (head, query, key): how much the event at place `query` takes from the event at place `key`, which is itself or an
-earlier one. Statistics are over strictly earlier keys and, but for the type, over pairs of notes alone. One layer of one window
-is in memory at a time, and the sums, in float64.
+earlier one. Statistics are over strictly earlier keys and, but for the type, over pairs of written notes alone. One layer of one
+window is in memory at a time, and the sums, in float64.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@
     ends_by_itself           1 if the piece has an end that no limit of length forced, else 0
     valid                    1 if it is a whole piece under the strict grammar, else 0
 
-Pitch-class entropy, scale and groove consistency and polyphony follow muspy's definitions. A measure has four beats, as in
-the paper: events know no time signature. What a piece has no value for is NaN: groove with fewer than two measures, and
-all but the last two for a piece without a readable note.
+Pitch-class entropy, scale and groove consistency and polyphony follow muspy's definitions. Drums have no pitch: entropy, scale
+consistency and polyphony leave them out, all others count them. A given note counts as a note. A measure has four beats, as in
+the paper: events know no time signature. What a piece has no value for is NaN: groove with fewer than two measures, the measures
+of pitch without a pitched note, and all but the last two for a piece without a readable note.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from mmt.representation.codes import (
     TYPE,
     Representation,
     as_events,
+    is_note,
 )
 from mmt.representation.decode import DEFAULT_TEMPO, check_codes, notes_of_events
 from mmt.representation.grammar import is_valid
@@ -174,6 +176,18 @@ def onsets(notes: NoteTable, resolution: int) -> npt.NDArray[np.int64]:
     return steps
 
 
+def pitched(notes: NoteTable, representation: Representation) -> NoteTable:
+    """The notes that have a pitch: all but those of the drums.
+
+    >>> from mmt.representation.notes import NOTE_DTYPE
+    >>> notes = np.array([(0, 0, 36, 12, 65), (0, 0, 60, 12, 25)], NOTE_DTYPE)
+    >>> pitched(notes, Representation(drums=True))["pitch"].tolist()
+    [60]
+    """
+    kept: NoteTable = notes[notes["instrument"] != representation.drums_code]
+    return kept
+
+
 def _events(piece: npt.ArrayLike, number: int) -> npt.NDArray[np.integer[Any]]:
     try:
         return as_events(piece)
@@ -193,7 +207,7 @@ def _measure(
     ended = bool(len(events) and events[-1, TYPE] == END_OF_SONG)
     ended &= max_events is None or len(events) < max_events
     # In the last beat that is allowed, an end may be what the limit left over.
-    ended &= max_beats is None or int(events[:, BEAT].max(initial=0)) < max_beats
+    ended &= max_beats is None or int(events[is_note(events), BEAT].max(initial=0)) < max_beats
     found: dict[str, float] = {"ends_by_itself": ended, "valid": valid}
     try:
         events = check_codes(events, representation)
@@ -207,29 +221,38 @@ def _measure(
     declared = np.unique(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT])
     if len(declared):
         found["instruments_used"] = float(np.isin(declared, notes["instrument"]).mean())
-    return found | measures_of_notes(notes, representation.resolution)
+    return found | measures_of_notes(notes, representation)
 
 
-def measures_of_notes(notes: NoteTable, resolution: int) -> dict[str, float]:
+def measures_of_notes(notes: NoteTable, representation: Representation) -> dict[str, float]:
     """The measures that need nothing but the notes (at least one) of a piece."""
+    resolution = representation.resolution
     onset = onsets(notes, resolution)
-    end = onset + notes["duration"]
-    length, last_beat = int(end.max()), int(notes["beat"].max())
-    classes = np.bincount(notes["pitch"] % 12, minlength=12)
-    shares = classes[classes > 0] / len(notes)
+    length, last_beat = int((onset + notes["duration"]).max()), int(notes["beat"].max())
     measure = _BEATS_PER_MEASURE * resolution
-    return {
-        # Plus 0: a single pitch class has an entropy of 0, not of -0.
-        "pitch_class_entropy": float(-(shares * np.log2(shares)).sum()) + 0.0,
-        "scale_consistency": float((_SCALES @ classes).max() / len(notes)),
+    return _measures_of_pitch(pitched(notes, representation), resolution) | {
         "groove_consistency": _groove_consistency(onset, measure, length // measure + 1),
         "groove_consistency_corrected": _groove_consistency(onset, measure, -(-length // measure)),
         "notes_per_beat": len(notes) / (last_beat + 1),
-        "polyphony": _polyphony(onset, end, notes["pitch"]),
         "notes": len(notes),
         "beats": last_beat + 1,
         "seconds": length / resolution * 60 / DEFAULT_TEMPO,
         "instruments": len(np.unique(notes["instrument"])),
+    }
+
+
+def _measures_of_pitch(notes: NoteTable, resolution: int) -> dict[str, float]:
+    """The measures of pitched notes; NaN where there are none."""
+    if not len(notes):
+        return dict.fromkeys(("pitch_class_entropy", "scale_consistency", "polyphony"), np.nan)
+    onset = onsets(notes, resolution)
+    classes = np.bincount(notes["pitch"] % 12, minlength=12)
+    shares = classes[classes > 0] / len(notes)
+    return {
+        # Plus 0: a single pitch class has an entropy of 0, not of -0.
+        "pitch_class_entropy": float(-(shares * np.log2(shares)).sum()) + 0.0,
+        "scale_consistency": float((_SCALES @ classes).max() / len(notes)),
+        "polyphony": _polyphony(onset, onset + notes["duration"], notes["pitch"]),
     }
 
 

@@ -4,7 +4,7 @@ A run is a row of notes, one after the other by onset and pitch, of which each s
 and the time between the onsets) is the same in both. So a copy is found in whatever key, for whatever instrument, and with
 whatever durations; at another tempo, or with a note put in or left out, the run breaks there. Runs are sought in each part
 (the notes of one instrument) among all parts of the corpus, and in the whole texture (the notes of all instruments) among all
-textures. Times are in beats (quarter notes).
+textures. Times are in beats (quarter notes). Drums have no key, and no model writes given notes: both are left out.
 
 How long is long? Repeated notes, scales and broken chords are shared by any two pieces. So besides the longest run there is the
 richest, the one with the most different steps; and the same is asked of stretches of real pieces that the model was not trained
@@ -25,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from mmt.analysis.metrics import pitched
 from mmt.analysis.runs import Rows, Run, follow_run, richest_start
 from mmt.analysis.suffixes import Matcher, Places, sort_suffixes
 from mmt.corpus.storage import Corpus
-from mmt.representation.codes import BEAT, NOTE, TYPE, Representation
+from mmt.representation.codes import GIVEN_NOTE, TYPE, Representation
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.notes import NoteTable
 
@@ -155,11 +156,7 @@ class Index:
                 f"the pieces have {representation.resolution} steps a beat, the corpus {self.corpus.folder} has "
                 f"{self.corpus.representation.resolution}; prepare the corpus for the model's representation"
             )
-        firsts = _of_each(first_beats, len(pieces))
-        tables = [
-            table[table["beat"] >= first]
-            for table, first in zip((_table(piece, representation) for piece in pieces), firsts, strict=True)
-        ]
+        tables = _compared(pieces, first_beats, representation)
         parts, textures = (self._runs(tables, texture, representation) for texture in (False, True))
         return [
             Finding(part, texture, richest_part, richest_texture)
@@ -246,8 +243,7 @@ def compare(
     if not len(pieces):
         raise ValueError("there are no pieces to compare; give at least one")
     findings = index.find(pieces, first_beats=first_beats, representation=representation)
-    firsts = _of_each(first_beats, len(pieces))
-    lengths = [_new_notes(piece, first) for piece, first in zip(map(np.asarray, pieces), firsts, strict=True)]
+    lengths = [len(table) for table in _compared(pieces, first_beats, representation or index.corpus.representation)]
     stretches = list(_real_stretches(Corpus(index.corpus.folder, split="valid"), lengths, seed))
     return Report(tuple(findings), tuple(index.find(stretches)))
 
@@ -256,7 +252,9 @@ def _real_stretches(corpus: Corpus, lengths: Sequence[int], seed: int) -> Iterat
     """A stretch of each piece, from the beginning of a beat, of as many notes as one of `lengths` (or what there is)."""
     random = np.random.default_rng(seed)
     for index in range(len(corpus)):
-        notes, length = corpus.notes(index), int(random.choice(lengths))
+        notes, length = pitched(corpus.notes(index), corpus.representation), int(random.choice(lengths))
+        if not len(notes):
+            continue
         start = int(random.integers(max(len(notes) - length, 0) + 1))
         start = int(np.searchsorted(notes["beat"], notes["beat"][min(start, len(notes) - 1)]))
         yield notes[start : start + length]
@@ -269,15 +267,21 @@ def _of_each(first_beats: Sequence[int] | int, pieces: int) -> list[int]:
     return [int(first) for first in np.broadcast_to(firsts, pieces)]
 
 
+def _compared(
+    pieces: Sequence[npt.ArrayLike | NoteTable], first_beats: Sequence[int] | int, representation: Representation
+) -> list[NoteTable]:
+    """The notes of each piece that are compared: written, pitched, and no earlier than its first beat."""
+    firsts = _of_each(first_beats, len(pieces))
+    tables = (pitched(_table(piece, representation), representation) for piece in pieces)
+    return [table[table["beat"] >= first] for table, first in zip(tables, firsts, strict=True)]
+
+
 def _table(piece: npt.ArrayLike | NoteTable, representation: Representation) -> NoteTable:
     array = np.asarray(piece)
     if array.dtype.names:
         return array
-    return notes_of_events(check_codes(array, representation), representation)
-
-
-def _new_notes(events: npt.NDArray[np.integer[Any]], first_beat: int) -> int:
-    return int(((events[:, TYPE] == NOTE) & (events[:, BEAT] > first_beat)).sum())
+    events = check_codes(array, representation)
+    return notes_of_events(events[events[:, TYPE] != GIVEN_NOTE], representation)
 
 
 def _spread(lengths: Sequence[int]) -> str:

@@ -1,8 +1,8 @@
 """Sums over the pairs of a piece: each query with each strictly earlier key, by the codes that they join.
 
 A joint sum is (..., size, size): [query's code, key's code]. By difference it is (..., differences), difference = key's
-code less query's. In every field but the type only pairs of two notes count, and code 0 ("none") has no place: index 0 is
-code 1.
+code less query's. In every field but the type only pairs of two written notes count, and code 0 ("none") has no place: index 0
+is code 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.codes import BEAT, NOTE, TYPE, Events
+from mmt.representation.codes import BEAT, GIVEN_NOTE, NOTE, TYPE, Events
 
 Sums = npt.NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class Pairs:
 
 
 def codes_that_count(events: Events, field: int) -> npt.NDArray[np.int64]:
-    """The codes of a field, (n,): the type of every event; in other fields 0 for whatever is no note."""
+    """The codes of a field, (n,): the type of every event; in other fields 0 for whatever is no written note."""
     return events[:, field] if field == TYPE else np.where(events[:, TYPE] == NOTE, events[:, field], 0)
 
 
@@ -71,14 +71,15 @@ def by_difference(joint: Sums, field: int) -> Sums:
     wide[..., :size] = joint[..., ::-1, :]
     sheared = wide.reshape(*joint.shape[:-2], -1)[..., : size * (2 * size - 1)]
     sums: Sums = sheared.reshape(*joint.shape[:-2], size, 2 * size - 1).sum(axis=-2)
-    return sums[..., :size] if field in _NEVER_FALLING else sums
+    return sums[..., :size] if _never_falls(field, size) else sums
 
 
 def differences(field: int, size: int) -> npt.NDArray[np.int64]:
     """The differences of key and query that there may be in a field of `size` codes, ascending, (K,)."""
     highest = size - 1 if field == TYPE else size - 2
-    return np.arange(-highest, 1 if field in _NEVER_FALLING else highest + 1)
+    return np.arange(-highest, 1 if _never_falls(field, size) else highest + 1)
 
 
-# A piece is in order of these: no earlier key has a greater code.
-_NEVER_FALLING = (TYPE, BEAT)
+def _never_falls(field: int, size: int) -> bool:
+    """Whether no earlier key has a greater code: so it is with beats, and with types where none is a given note."""
+    return field == BEAT or (field == TYPE and size <= GIVEN_NOTE)

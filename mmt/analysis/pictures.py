@@ -24,12 +24,9 @@ if TYPE_CHECKING:
 RED, BLUE, _INK, _GREY, _BAND = "#c0392b", "#2b6cb0", "#2b2b33", "#9a9aa5", "#f3ead2"
 _SMALL, _TEXT, _TITLE = 7, 8, 10
 
-# How far a panel reaches, and the differences that stand out in it: multiples of 4 beats; thirds, fourths, fifths, sixths,
-# octaves, and these with octaves between.
-_REACH = {
-    "type": (-4, 0), "beat": (-32, 0), "position": (-11, 11), "pitch": (-24, 24), "duration": (-31, 31),
-    "instrument": (-63, 63),
-}  # fmt: skip
+# How far a panel reaches (type and instrument: all differences), and the differences that stand out in it: multiples of 4 beats;
+# thirds, fourths, fifths, sixths, octaves, and these with octaves between.
+_REACH = {"beat": (-32, 0), "position": (-11, 11), "pitch": (-24, 24), "duration": (-31, 31)}
 CONSONANCES = (0, 3, 4, 5, 7, 8, 9)
 _AXIS = {
     "beat": "beats from query to key", "position": "position, steps", "pitch": "pitch, semitones",
@@ -101,7 +98,9 @@ def draw_gain(
     if head is not None:
         _within("head", [head], shape[2])
     figure = new_figure(7.2, 0.75 + 1.25 * len(chosen))
-    grid = figure.subplots(len(chosen), len(fields), squeeze=False, width_ratios=[_width(field) for field in fields])
+    grid = figure.subplots(
+        len(chosen), len(fields), squeeze=False, width_ratios=[_width(statistics[field]) for field in fields]
+    )
     for column, field in enumerate(fields):
         found = statistics[field] if head is not None else statistics[field].merged()
         values = 100 * getattr(found, of)
@@ -127,7 +126,7 @@ def draw_heads(found: Relative, *, of: Which = "row_gain") -> Figure:
     >>> len(draw_heads(mmt.attention.relative(model, np.array(notes), "pitch")).axes)
     2
     """
-    low, high = _REACH[found.field]
+    low, high = _reach(found)
     inside = (found.differences >= low) & (found.differences <= high)
     layers, heads = found.attention.shape[1:3]
     values = 100 * getattr(found, of)[..., inside].reshape(layers * heads, -1)
@@ -190,7 +189,7 @@ def draw_codes(
 
 
 def _bars(axes: Axes, found: Relative, values: Sums, ends: Sums | None) -> None:
-    low, high = _REACH[found.field]
+    low, high = _reach(found)
     inside = (found.differences >= low) & (found.differences <= high)
     where, height = found.differences[inside], values[inside]
     marked = stands_out(found.field, where)
@@ -229,8 +228,12 @@ def _ticks(field: str, shown: npt.NDArray[Any]) -> list[int]:
     return [int(value) for value in shown if value % steps[field] == 0]
 
 
-def _width(field: str) -> float:
-    low, high = _REACH[field]
+def _reach(found: Relative) -> tuple[int, int]:
+    return _REACH.get(found.field, (int(found.differences[0]), int(found.differences[-1])))
+
+
+def _width(found: Relative) -> float:
+    low, high = _reach(found)
     return float(np.sqrt(high - low + 4))
 
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, cover
-from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, as_events
+from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, as_events, is_note
 from mmt.representation.decode import check_codes, notes_of_events
+from mmt.representation.encode import moments
 from mmt.sampling.model import Model
 
 # One piece, several, or a corpus.
@@ -77,16 +78,28 @@ def check_same_representation(model: Model, corpus: Corpus) -> None:
                 f"the {name} of {corpus.folder} {'is' if name == 'resolution' else 'are'} not the model's; "
                 "prepare a corpus with the model's representation"
             )
+    # A corpus without drums is music that a model with drums knows.
+    if corpus.representation.drums and not model.representation.drums:
+        raise ValueError(f"{corpus.folder} has drums, which the model does not know; prepare a corpus without drums")
 
 
 def windows_of(model: Model, events: Events) -> Iterator[Events]:
     """A piece as the network can see it: itself, or windows that cover it."""
-    config = model.network.config
-    limits = Limits(config.context, config.sizes[BEAT] - 1)
-    if len(events) <= limits.events and events[:, BEAT].max() <= limits.beats:
+    if _fits(model, events):
         yield events
     else:
-        yield from cover(notes_of_events(events, model.representation), limits, model.representation)
+        yield from cover(notes_of_events(events, model.representation), _limits(model), model.representation)
+
+
+def _limits(model: Model) -> Limits:
+    config = model.network.config
+    return Limits(config.context, config.sizes[BEAT] - 1)
+
+
+def _fits(model: Model, events: Events) -> bool:
+    """Whether the network sees the whole piece at once."""
+    limits = _limits(model)
+    return len(events) <= limits.events and events[:, BEAT].max() <= limits.beats
 
 
 def events_to_read(model: Model, events: npt.ArrayLike) -> Events:
@@ -110,11 +123,15 @@ def events_to_read(model: Model, events: npt.ArrayLike) -> Events:
 def _checked(model: Model, piece: npt.ArrayLike, place: int) -> Events:
     try:
         events = check_codes(piece, model.representation)
-        notes = events[events[:, TYPE] == NOTE]
-        if len(notes) < 2:
-            raise ValueError(f"{len(notes)} notes; it takes two to make a pair")
-        if (np.diff(events[:, TYPE]) < 0).any() or (np.diff(notes[:, BEAT]) < 0).any():
+        written, notes = (events[:, TYPE] == NOTE).sum(), events[is_note(events)]
+        if written < 2:
+            raise ValueError(f"{written} notes; it takes two to make a pair")
+        types = np.where(is_note(events), NOTE, events[:, TYPE])
+        beats = moments(notes, model.representation) // model.representation.resolution
+        if (np.diff(types) < 0).any() or (np.diff(beats) < 0).any():
             raise ValueError("types or beats fall; events must be in the order of a piece")
+        if len(notes) > written and not _fits(model, events):
+            raise ValueError("it has given notes, and more events or beats than the model sees at once; cut it")
     except ValueError as error:
         raise ValueError(f"piece {place}: {error}") from error
     return events

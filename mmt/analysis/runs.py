@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.metrics import onsets
+from mmt.analysis.metrics import onsets, pitched
 from mmt.analysis.suffixes import Tokens
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import Representation
@@ -52,9 +52,10 @@ class Run:
 
 
 class Rows:
-    """The parts, or the textures, of pieces, one behind the other: for each note its place, and the step to the next."""
+    """The parts, or the textures, of pieces, one after the other: for each pitched note its place, and the step to the next."""
 
     def __init__(self, tables: Sequence[NoteTable], texture: bool, representation: Representation) -> None:
+        tables = [pitched(table, representation) for table in tables]
         notes = np.concatenate(tables)
         piece = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         onset, pitch = onsets(notes, representation.resolution), notes["pitch"].astype(np.int16)

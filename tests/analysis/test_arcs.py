@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.patches import FancyArrowPatch
+from small_corpora import model_of
 
 import mmt
 from mmt.analysis import embeddings
+from mmt.analysis.labels import code_labels
 from mmt.sampling.model import Model
 
 
@@ -79,3 +82,27 @@ def test_similarity_and_projection_are_of_the_table(model: Model) -> None:
         embeddings.table(model, "pitch", [129])
     with pytest.raises(ValueError, match="no field 'key'"):
         embeddings.table(model, "key")
+
+
+def test_arcs_lead_to_drums_in_their_band_and_to_given_notes() -> None:
+    representation = mmt.Representation(beats=64, drums=True, given=True)
+    model = model_of(representation)
+    events = np.array([[3, 1, 1, 61, 12, 25], [5, 2, 1, 66, 12, 25], [3, 2, 1, 37, 12, 65], [3, 3, 1, 68, 12, 25]])
+    figure = mmt.attention.draw_arcs(model, events, 1, heads=0, queries=3, most=3, least=0)
+    drawn = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    ends = dict(tuple(patch._posA_posB[1]) for patch in drawn if patch._posA_posB[1][1] != 65)
+    assert len(drawn) == 3
+    assert ends[0] == 60
+    hits = [c for c in figure.axes[0].collections if isinstance(c, LineCollection) and c.get_zorder() == 3]
+    ((_, low), (_, high)) = hits[0].get_segments()[0]
+    assert ends[1] == pytest.approx((low + high) / 2)
+    assert ends[1] < 50
+
+
+def test_tables_and_pictures_know_the_codes_of_the_options() -> None:
+    representation = mmt.Representation(beats=64, drums=True, given=True)
+    assert code_labels("type", representation)[-1] == "given note"
+    assert code_labels("instrument", representation)[-1] == "drums"
+    assert code_labels("type")[-1] == "end-of-song"
+    for field in ("type", "instrument"):
+        embeddings.draw_embeddings(model_of(representation), field)

@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_corpora import model_of, write_corpus
 
 import mmt
+from mmt.analysis import likelihood
 from mmt.analysis.pairs import differences
+from mmt.analysis.report import write_report
 from mmt.corpus.prepare import prepare
 from mmt.corpus.windows import Limits, cut_window
-from mmt.representation.codes import FIELDS, NOTE, PITCH, TYPE, Representation
+from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, NOTE, PITCH, START_OF_NOTES, TYPE, Representation
 from mmt.representation.decode import notes_of_events
+from mmt.representation.encode import events_of_notes
 from mmt.sampling.model import Model
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
@@ -297,3 +301,64 @@ def test_beats_past_the_network_are_reached_in_windows(model: Model) -> None:
     found = mmt.attention.relative(model, notes, "beat")
     assert found.pairs[0, -2:].tolist() == [2, 0]
     assert found.pairs.sum() == 2
+
+
+OPTIONS = Representation(beats=64, drums=True, given=True, length=True)
+
+
+@pytest.fixture(scope="module")
+def pieces_with_options() -> list[np.ndarray]:
+    """Beginnings of real pieces with drums, given notes and a told length."""
+    found = []
+    for path in sorted(TINY.glob("*.mid"))[:2]:
+        table = notes_of_events(mmt.encode(mmt.read(path), beats=20))[:50]
+        table["instrument"][::4] = OPTIONS.drums_code
+        events = events_of_notes(table, OPTIONS, given=np.arange(len(table)) % 5 > 2)
+        events[events[:, TYPE] == START_OF_NOTES, BEAT] = OPTIONS.length_code(20)
+        found.append(events)
+    return found
+
+
+@pytest.mark.parametrize("field", range(6))
+def test_given_notes_are_in_no_pair_of_notes(pieces_with_options: list[np.ndarray], field: int) -> None:
+    model = model_of(OPTIONS)
+    found = mmt.attention.relative(model, pieces_with_options, FIELDS[field])
+    for name, expected in plain(model, pieces_with_options, field).items():
+        np.testing.assert_allclose(getattr(found, name), expected, atol=1e-6)
+    np.testing.assert_allclose(found.gamma.sum(axis=-1), 1)
+
+
+def test_types_of_a_model_with_given_notes_differ_in_both_directions(pieces_with_options: list[np.ndarray]) -> None:
+    found = mmt.attention.relative(model_of(OPTIONS), pieces_with_options, "type")
+    assert found.differences.tolist() == list(range(-5, 6))
+    # A written note that attends to a given one before it.
+    assert found.pairs[:, found.differences == GIVEN_NOTE - NOTE].all()
+
+
+def test_a_report_of_a_model_with_all_options(pieces_with_options: list[np.ndarray], tmp_path: Path) -> None:
+    statistics = mmt.attention.measure(model_of(OPTIONS), pieces_with_options)
+    write_report(tmp_path / "report", statistics, representation=OPTIONS)
+    table = (tmp_path / "report" / "absolute.csv").read_text(encoding="utf-8")
+    assert ",drums," in table
+    assert ",given note," in table
+
+
+def test_given_notes_beyond_a_window_are_refused(pieces_with_options: list[np.ndarray]) -> None:
+    long = pieces_with_options[0].copy()
+    long[-2, BEAT] = 65
+    with pytest.raises(ValueError, match="piece 0: it has given notes, and more events or beats than the model sees"):
+        mmt.attention.relative(model_of(OPTIONS), [long])
+
+
+def test_a_model_with_drums_reads_corpora_without_them_but_not_the_reverse(model: Model, tmp_path: Path) -> None:
+    table = notes_of_events(mmt.encode(mmt.read(TINY / "franz_fuer_einen.mid")))
+    folders = {
+        drums: write_corpus(tmp_path / f"{drums}", {"one": ("valid", table)}, Representation(drums=drums))
+        for drums in (False, True)
+    }
+    mmt.attention.relative(model_of(OPTIONS), mmt.Corpus(folders[False]), "pitch")
+    with pytest.raises(ValueError, match="True has drums, which the model does not know; prepare a corpus without"):
+        mmt.attention.relative(model, mmt.Corpus(folders[True]), "pitch")
+    with pytest.raises(ValueError, match="True has drums"):
+        likelihood.measure(model, mmt.Corpus(folders[True]))
+    assert likelihood.measure(model_of(OPTIONS), mmt.Corpus(folders[True])).notes.tolist() == [len(table)]

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde, norm
 
+import mmt
 from mmt.analysis import distributions
 from mmt.analysis.distribution_pictures import picture
 from mmt.analysis.distributions import agreement, compare_distributions
+from mmt.representation.decode import notes_of_events
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE
 
@@ -137,3 +139,27 @@ def test_one_picture_of_all_features() -> None:
 def test_too_few_pieces_are_refused() -> None:
     with pytest.raises(ValueError, match="2 generated and 20 real pieces with notes are too few"):
         compare_distributions([song(0), song(1)], [song(seed) for seed in range(20)])
+
+
+def test_features_of_pitch_leave_drums_out() -> None:
+    drums = mmt.Representation(drums=True)
+
+    def with_drums(events: np.ndarray, key: int) -> np.ndarray:
+        notes = notes_of_events(events)
+        hits = notes.copy()
+        hits["pitch"], hits["instrument"] = key, drums.drums_code
+        return events_of_notes(np.concatenate([notes, hits]), drums)
+
+    songs = [song(seed) for seed in range(20)]
+    plain = compare_distributions(songs[:8], songs[8:], representation=drums)
+    both = [with_drums(events, 30 + seed) for seed, events in enumerate(songs)]
+    found = compare_distributions(both[:8], both[8:], representation=drums)
+    names = ("pitch class entropy", "scale consistency", "polyphony", "pitch range", "mean interval", "pitch classes")
+    for name in names:
+        (ours,), (theirs,) = ([f for f in each.features if f.name == name] for each in (found, plain))
+        np.testing.assert_array_equal(ours.real, theirs.real, err_msg=name)
+    # A piece of drums alone has no value of them.
+    hits = notes_of_events(songs[0])
+    hits["instrument"] = drums.drums_code
+    found = compare_distributions([events_of_notes(hits, drums), *both[:7]], both[8:], representation=drums)
+    assert {f.name for f in found.features if f.undefined == (1, 0)} == set(names)

@@ -243,7 +243,7 @@ def test_what_cannot_be_measured(model: Model, corpus: mmt.Corpus, tmp_path: Pat
     write_description(folder / "corpus.json", mmt.Representation.slides())
     with pytest.raises(ValueError, match=r"this is 'data/mine'; give mmt\.Corpus\(folder, split='valid'\)"):
         measure(model, "data/mine")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="different resolution"):
+    with pytest.raises(ValueError, match=r"the resolution of .*slides is not the model.s"):
         measure(model, mmt.Corpus(folder))
 
 

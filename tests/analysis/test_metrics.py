@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import mmt
 from mmt.analysis.metrics import METRICS, evaluate
-from mmt.representation.codes import PITCH, POSITION
+from mmt.representation.codes import BEAT, PITCH, POSITION
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE
 
@@ -29,9 +29,12 @@ OURS = {
 }
 
 
+ALL = mmt.Representation(drums=True, given=True, length=True)
+
+
 def piece(*notes: tuple[int, int, int, int, int], end: bool = True) -> np.ndarray:
     """Events of notes (beat, position, pitch, duration in steps, instrument code)."""
-    return events_of_notes(np.array(list(notes), NOTE_DTYPE), end=end)
+    return events_of_notes(np.array(list(notes), NOTE_DTYPE), ALL, end=end)
 
 
 def assert_muspys(events: np.ndarray) -> None:
@@ -201,3 +204,38 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         held = sum(one.low <= truth <= one.high for one in found if one.low is not None and one.high is not None)
         assert 0.93 < held / 1000 < 0.985
     assert not math.isnan(share_of([1.0]).low or 0)
+
+
+DRUM_NOTES = [(beat, 3, key, 2, ALL.drums_code) for beat in range(12) for key in (36, 42)]
+TONES = [(beat, 0, 60 + 5 * beat % 12, 14, 25) for beat in range(12)]
+OF_PITCH = ("pitch_class_entropy", "scale_consistency", "polyphony")
+
+
+def test_measures_of_pitch_leave_drums_out_and_all_others_count_them() -> None:
+    alone, both = (evaluate([piece(*notes)], representation=ALL).values for notes in (TONES, TONES + DRUM_NOTES))
+    for name in OF_PITCH:
+        assert both[name][0] == alone[name][0] > 0, name
+    assert both["notes"][0] == alone["notes"][0] + len(DRUM_NOTES)
+    assert both["instruments"][0] == both["valid"][0] * 2 == 2
+    # Drums in the first measure alone make it differ from the next.
+    uneven = evaluate([piece(*TONES, *DRUM_NOTES[:8])], representation=ALL)
+    assert uneven.values["groove_consistency"][0] < alone["groove_consistency"][0]
+
+
+def test_drums_alone_have_no_measure_of_pitch() -> None:
+    values = evaluate([piece(*DRUM_NOTES)], representation=ALL).values
+    assert {name for name in METRICS if np.isnan(values[name][0])} == set(OF_PITCH)
+
+
+def test_without_a_representation_drums_are_not_valid_and_nothing_crashes() -> None:
+    values = evaluate([piece(*TONES, *DRUM_NOTES)]).values
+    assert (values["valid"][0], np.isnan(values["notes"][0])) == (0, True)
+
+
+def test_a_given_note_counts_as_a_note_and_a_told_length_as_none() -> None:
+    table = np.array(TONES, NOTE_DTYPE)
+    written, given_too = (events_of_notes(table, ALL, given=given) for given in (None, np.arange(len(table)) % 3 == 1))
+    given_too[2, BEAT] = ALL.length_code(64)
+    ours, theirs = (evaluate([events], max_beats=64, representation=ALL).values for events in (given_too, written))
+    assert {name: values[0] for name, values in ours.items()} == {name: values[0] for name, values in theirs.items()}
+    assert ours["ends_by_itself"][0] == 1

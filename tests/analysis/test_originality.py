@@ -238,3 +238,36 @@ def test_what_cannot_be_compared(index: Index, tmp_path: Path) -> None:
         compare([], tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no pieces to compare"):
         compare([], index)
+
+
+def test_drums_and_given_notes_are_not_compared(folder: Path, index: Index) -> None:
+    """A copied part beside drums is found as without them; copied drums and a copied given part are not."""
+    representation = mmt.Representation(drums=True, given=True)
+    corpus = mmt.Corpus(folder, split="train")
+    copy, host = corpus.notes(3), random_piece(60)
+    hits = corpus.notes(5).copy()
+    hits["instrument"] = representation.drums_code
+    together = events_of_notes(np.concatenate([copy, hits]), representation)
+    alone, beside = index.find([events_of_notes(copy), together], representation=representation)
+    assert alone == beside
+    copied = events_of_notes(np.concatenate([host, hits]), representation)
+    table = np.concatenate([host, copy])
+    lent = events_of_notes(table, representation, given=np.arange(len(table)) >= len(host))
+    own, with_copied_drums, with_given_copy = index.find(
+        [events_of_notes(host), copied, lent], representation=representation
+    )
+    assert own.texture == with_copied_drums.texture
+    assert own.part is not None
+    assert with_given_copy.part is not None
+    assert with_given_copy.part.notes <= own.part.notes
+
+
+def test_real_stretches_are_of_pitched_notes(tmp_path: Path) -> None:
+    representation = mmt.Representation(drums=True)
+    tables = {f"train-{seed}": ("train", random_piece(seed)) for seed in range(2)}
+    only_drums = random_piece(7)
+    only_drums["instrument"] = representation.drums_code
+    tables |= {"valid-0": ("valid", random_piece(5)), "valid-1": ("valid", np.unique(only_drums))}
+    corpus = mmt.Corpus(write_corpus(tmp_path / "corpus", tables, representation), split="train")
+    found = compare([events_of_notes(random_piece(8), representation)], Index(corpus, keep=False))
+    assert len(found.real) == 1

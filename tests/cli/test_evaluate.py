@@ -130,7 +130,7 @@ def test_a_corpus_of_another_representation_is_refused_before_anything_is_writte
     shutil.copytree(corpus, tmp_path / "slides")
     write_description(tmp_path / "slides" / "corpus.json", mmt.Representation.slides())
     assert evaluate.main(_command(tmp_path / "slides", checkpoints, tmp_path / "out")) == 1
-    assert "different resolution" in capsys.readouterr().err
+    assert "slides is not the model's" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
