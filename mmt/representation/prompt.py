@@ -115,7 +115,7 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     >>> len(prompt), prompt.first_beat
     (4, 1)
     """
-    piece = _plain(tidy(events, representation), representation)
+    piece = plain(events, representation)
     notes = piece[piece[:, TYPE] == NOTE]
     if not len(notes):
         raise ValueError("the piece has no notes to go on from; give a piece with notes, or use instruments(...)")
@@ -157,12 +157,12 @@ def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Promp
     return Prompt(checked, first_beat=getattr(prompt, "first_beat", 0))
 
 
-def _plain(piece: Events, representation: Representation) -> Events:
-    """The piece with all notes written and no length told."""
-    plain = np.array(piece)
-    plain[plain[:, TYPE] == GIVEN_NOTE, TYPE] = NOTE
-    plain[plain[:, TYPE] == START_OF_NOTES, BEAT] = 0
-    return tidy(plain, representation)
+def plain(piece: npt.ArrayLike, representation: Representation = PAPER) -> Events:
+    """A piece in canonical order whose notes are all written and whose length is not told, (n, 6); errors as for `tidy`."""
+    events = np.array(tidy(piece, representation))
+    events[events[:, TYPE] == GIVEN_NOTE, TYPE] = NOTE
+    events[events[:, TYPE] == START_OF_NOTES, BEAT] = 0
+    return np.asarray(tidy(events, representation))
 
 
 def _opening(codes: Events) -> Events:

@@ -13,7 +13,9 @@ from typing import Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, PITCH, POSITION, Events
+from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events, Representation
+from mmt.representation.encode import canonical
+from mmt.representation.instruments import DRUMS
 from mmt.sampling.accompaniment import write_around
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.filling import fill as fill
@@ -94,7 +96,11 @@ def reorchestrate(
     Raises
     ------
     ValueError
-        If an instrument is unknown, or no one may play a note.
+        If an instrument is unknown or the drums, or no one may play a note.
+
+    Notes
+    -----
+    Drums keep their notes and get no others.
 
     Examples
     --------
@@ -109,6 +115,12 @@ def reorchestrate(
     opening = frame_for(instruments, representation)
     codes = codes_of(opening)
     notes = notes_of(piece, representation)
+    drums = notes[notes[:, INSTRUMENT] == representation.drums_code]
+    notes = notes[notes[:, INSTRUMENT] != representation.drums_code]
+    if representation.drums_code in codes or not len(notes):
+        raise ValueError(
+            "drums keep their notes and get no others; name other instruments, and give a piece with other notes"
+        )
     players = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
     players[1:, codes] = True
     controls = Controls.of(representation, ranges=ranges)
@@ -126,6 +138,9 @@ def reorchestrate(
     filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
     writers = [Orchestrator(stream, groups, players, filters) for stream in streams_of(n, seed)]
     pieces = write_held(model.network, opening, writers, _bounds(opening, int(kept.sum()), notes), progress=progress)
+    if len(drums):
+        header = frame_for([*(representation.names[code - 1] for code in codes), DRUMS], representation)
+        pieces = [_with_notes(header, one, drums, representation) for one in pieces]
     return (pieces, Orchestration(len(notes), int(kept.sum()), int((counts - kept).sum()))) if report else pieces
 
 
@@ -175,6 +190,8 @@ def reharmonise(
     """
     representation = model.representation
     notes, code = notes_of(piece, representation), representation.find_instrument(instrument)
+    if code == representation.drums_code:
+        raise ValueError("drums have no pitches to write anew; name another instrument, or use rewrite")
     own = notes[:, INSTRUMENT] == code
     check_plays(own, code, representation)
     controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
@@ -282,6 +299,12 @@ def accompany(
         )
         for stream in streams_of(n, seed)
     ]
+
+
+def _with_notes(opening: Events, piece: Events, others: Events, representation: Representation) -> Events:
+    """The piece with other notes (n, 6) added, and this opening."""
+    notes = canonical(np.concatenate([piece[piece[:, TYPE] == NOTE], others]), representation)
+    return np.concatenate([opening, notes, piece[-1:]])
 
 
 def _bounds(opening: Events, notes: int, held: Events) -> Bounds:

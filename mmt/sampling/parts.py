@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
-from mmt.representation.prompt import Prompt, instruments, tidy
+from mmt.representation.prompt import Prompt, instruments, plain
 
 Names = str | int | Sequence[str | int]
 
@@ -17,7 +17,7 @@ MOST_IN_A_BEAT = 1024
 
 
 def notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
-    checked = np.asarray(tidy(piece, representation))
+    checked = plain(piece, representation)
     notes: Events = checked[checked[:, TYPE] == NOTE]
     if not len(notes):
         raise ValueError("the piece has no notes")
@@ -25,7 +25,7 @@ def notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
 
 
 def frame_of(piece: npt.ArrayLike, representation: Representation) -> Events:
-    checked = np.asarray(tidy(piece, representation))
+    checked = plain(piece, representation)
     opening: Events = checked[checked[:, TYPE] < NOTE]
     return opening
 

@@ -257,3 +257,35 @@ def test_min_and_max_beats_still_hold_beside_a_length() -> None:
     assert piece[-2, BEAT] <= 6
     piece = make_model().generate(instruments(*NAMES, representation=SMALL), seed=0, length=3, min_beats=12)[0]
     assert piece[-2, BEAT] >= 12
+
+
+def test_orchestrating_anew_leaves_the_drums_alone() -> None:
+    piece = long_piece(5)
+    drums = notes_of(piece)[notes_of(piece)[:, INSTRUMENT] == SMALL.drums_code]
+    assert len(drums)
+    (anew,) = edit.reorchestrate(make_model(), piece, ["violin", "harp"], seed=0)
+    check_piece(anew, representation=SMALL)
+    np.testing.assert_array_equal(notes_of(anew)[notes_of(anew)[:, INSTRUMENT] == SMALL.drums_code], drums)
+    with pytest.raises(ValueError, match="drums keep their notes"):
+        edit.reorchestrate(make_model(), piece, ["drums"], seed=0)
+    with pytest.raises(ValueError, match="drums have no pitches"):
+        edit.reharmonise(make_model(), piece, "drums", seed=0)
+
+
+def test_every_edit_takes_given_notes_as_notes_and_leaves_the_told_length_out() -> None:
+    piece = long_piece(6)
+    told = piece.copy()
+    told[told[:, TYPE] == START_OF_NOTES, BEAT] = SMALL.length_code(20)
+    rows = np.flatnonzero(told[:, TYPE] == NOTE)
+    notes = told[rows]
+    notes[notes[:, INSTRUMENT] == CELLO, TYPE] = GIVEN_NOTE
+    told[rows] = canonical(notes, SMALL)
+    for one in (piece, told):
+        check_piece(one, representation=SMALL)
+    for call in (
+        lambda one: edit.rewrite(make_model(), one, (3, 6), "viola", seed=0),
+        lambda one: edit.fill(make_model(), one, 3, 6, seed=0, candidates=2),
+        lambda one: edit.accompany(make_model(), one, "cello", "harp", seed=0, candidates=2),
+        lambda one: edit.reorchestrate(make_model(), one, ["harp"], seed=0),
+    ):
+        np.testing.assert_array_equal(call(told)[0], call(piece)[0])
