@@ -32,6 +32,10 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mmt.analysis.intervals import Floats, Mean, mean_of, share_of
+from mmt.analysis.structure import longest_loop as longest_loop
+from mmt.analysis.structure import longest_silence as longest_silence
+from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
+from mmt.analysis.structure import share_in_range as share_in_range
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import (
     BEAT,
