@@ -2,10 +2,10 @@
 
     python benchmarks/evaluation.py --checkpoint FOLDER --corpus data/NAME --work out/first -o out/first.md
     python benchmarks/evaluation.py --checkpoint NEW --corpus data/NAME -o benchmarks/evaluation.md
-    python benchmarks/comparison.py first=FOLDER shipped=NEW --corpus data/NAME --corpus-before data/OTHER \\
+    python benchmarks/comparison.py first=FOLDER shipped=NEW --corpus data/NAME \\
         --evaluations out/first.md benchmarks/evaluation.md -o benchmarks/comparison.md
 
-`--corpus-before` is the same music with the splits by which the first was trained.
+The loss is that on the validation pieces that `benchmarks/clean_validation.txt` lists, or another list of names.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from mmt.corpus.splits import read_names
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.model.checkpoint import read_checkpoint
@@ -48,6 +49,15 @@ def loss_of(checkpoint: Path, corpus: Corpus) -> tuple[int, Losses]:
     return sum(p.numel() for p in network.parameters()), sum(parts[1:], start=parts[0])
 
 
+def listed_pieces(folder: Path, names: list[str]) -> Corpus:
+    """The validation pieces of a corpus that have these names; all must be there."""
+    corpus = Corpus(folder, split="valid")
+    if missing := set(names) - {piece.name for piece in corpus.pieces}:
+        raise ValueError(f"{folder} has no validation piece {min(missing)!r}; prepare it as data/README.md says")
+    corpus.pieces = [piece for piece in corpus.pieces if piece.name in names]
+    return corpus
+
+
 def rows_of(evaluation: Path, name: str) -> list[list[str]]:
     """The lines of an evaluation's table on the first 64 beats, its head first; real pieces once, with the first."""
     table = [
@@ -70,15 +80,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", nargs="+", metavar="NAME=FOLDER")
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--corpus-before", type=Path, required=True)
+    parser.add_argument("--pieces", type=Path, default=Path(__file__).with_name("clean_validation.txt"))
     parser.add_argument("--evaluations", nargs="+", type=Path, required=True, help="of each, in this order")
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
-    names = [
-        {piece.name for piece in Corpus(folder, split="valid").pieces}
-        for folder in (chosen.corpus, chosen.corpus_before)
-    ]
-    unseen = Corpus(chosen.corpus, split="valid", exclude=tuple(names[0] - names[1]))
+    unseen = listed_pieces(chosen.corpus, read_names(chosen.pieces))
     lines = [["model", "parameters", "loss", *FIELDS]]
     models = dict(named.split("=", 1) for named in chosen.checkpoints)
     for name, checkpoint in models.items():

@@ -72,10 +72,22 @@ def _add_splits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--valid", type=float, default=0.05, help="share of the works to validate on")
     group.add_argument("--test", type=float, default=0.05, help="share of the works to test on")
     group.add_argument(
+        "--work-column",
+        default="work",
+        metavar="COLUMN",
+        help="the column of a manifest that tells the work of a file; files of a work stay together "
+        "(where there is none, each file is a work)",
+    )
+    group.add_argument(
         "--work-pattern",
         metavar="REGEX",
-        help="its first group, in a file's name, is the work of which the file is a version; "
-        "versions of a work stay together (default: a manifest's column `work`, else each file is a work)",
+        help="is matched with that column or, without one, a file's name; the first group that matches is the work",
+    )
+    group.add_argument(
+        "--works",
+        type=Path,
+        metavar="FILE",
+        help="CSV table with the columns `name` and `work`: works that files belong to as well",
     )
     group.add_argument("--seed", type=int, default=0, help="of the draw of validation and test works")
     for split, rest in (("train", "then files in no list are skipped"), ("valid", ""), ("test", "")):
@@ -85,6 +97,11 @@ def _add_splits(group: argparse._ArgumentGroup) -> None:
             metavar="FILE",
             help=f"instead of a draw, the names of the files of this split, one a line{rest and '; ' + rest}",
         )
+    group.add_argument(
+        "--draw-rest",
+        action="store_true",
+        help="draw the splits of all works of which no file is in a list; files in a list take their whole work along",
+    )
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:
@@ -102,7 +119,7 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
 
 def _prepare(chosen: argparse.Namespace) -> None:
     from mmt.corpus.prepare import prepare
-    from mmt.corpus.splits import SPLITS, read_names
+    from mmt.corpus.splits import SPLITS, read_names, read_works
 
     lists = {split: getattr(chosen, f"{split}_names") for split in SPLITS}
     with telling_what_is_kept("what was read is kept, and the same call goes on"):
@@ -116,9 +133,12 @@ def _prepare(chosen: argparse.Namespace) -> None:
             max_drums=chosen.max_drums,
             duplicates=chosen.duplicates,
             exclude=chosen.exclude,
+            work_column=chosen.work_column,
             work_pattern=chosen.work_pattern,
+            works=read_works(chosen.works) if chosen.works else None,
             shares={"valid": chosen.valid, "test": chosen.test},
             splits={split: read_names(file) for split, file in lists.items() if file} or None,
+            draw_rest=chosen.draw_rest,
             seed=chosen.seed,
             jobs=chosen.jobs,
             backend=chosen.backend,

@@ -44,7 +44,14 @@ class Choice:
     shares: Mapping[str, float]
     seed: int
     listed: Mapping[str, str] | None
-    """The split of each name instead of a draw; of "" for all other names."""
+    """The split of each name instead of a draw; of "" for all other names. If that is "", they are drawn."""
+    works: Mapping[str, str]
+    """A work of each name, besides the one that its file tells."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the splits are drawn, for all names or all that are not listed."""
+        return self.listed is None or self.listed.get("") == ""
 
 
 @dataclass
@@ -121,22 +128,31 @@ class _Survey:
     contents: Hashes
     fingerprints: Hashes
     works: Hashes
+    also: Hashes
+    """A second work, or the same."""
     listed: npt.NDArray[np.uint8]
-    """The place of its split in `SPLITS`, where splits are listed."""
+    """The place of its split in `SPLITS`, where nothing is drawn."""
+    fixed: Mapping[int, tuple[str, str]]
+    """Where the others are drawn, the name and split of each that is listed, by its place among all files."""
 
 
 def _survey(shards: Shards, choice: Choice) -> _Survey:
     usable, listed = array("B"), array("B")
-    lengths, contents, fingerprints, works = array("q"), array("Q"), array("Q"), array("Q")
+    lengths, contents, fingerprints, works, also = array("q"), array("Q"), array("Q"), array("Q"), array("Q")
+    fixed: dict[int, tuple[str, str]] = {}
     for shard in shards():
         for source, row in zip(shard.sources, read_rows(shard.file), strict=True):
             usable.append(not row.reason)
             lengths.append(row.length)
             contents.append(int(row.sha256[:16] or "0", 16))
             fingerprints.append(int(row.fingerprint or "0", 16))
-            if choice.listed is None:
-                works.append(short_hash(source.work or work_of(source.name, choice.work_pattern)))
-            else:
+            if choice.draws:
+                work = work_of(source.name, choice.work_pattern, source.work)
+                works.append(short_hash(work))
+                also.append(short_hash(choice.works.get(source.name, work)))
+                if split := (choice.listed or {}).get(source.name):
+                    fixed[len(works) - 1] = source.name, split
+            elif choice.listed is not None:
                 listed.append(SPLITS.index(choice.listed.get(source.name) or choice.listed[""]))
     return _Survey(
         np.asarray(usable, bool),
@@ -144,7 +160,9 @@ def _survey(shards: Shards, choice: Choice) -> _Survey:
         np.asarray(contents, np.uint64),
         np.asarray(fingerprints, np.uint64),
         np.asarray(works, np.uint64),
+        np.asarray(also, np.uint64),
         np.asarray(listed, np.uint8),
+        fixed,
     )
 
 
@@ -164,9 +182,12 @@ def _splits(survey: _Survey, kept: npt.NDArray[np.bool_], choice: Choice) -> Ite
     """The split of each piece that is kept."""
     if not kept.any():
         return iter(())
-    if choice.listed is not None:
+    if not choice.draws:
         return (SPLITS[place] for place in survey.listed[kept])
-    return iter(draw_splits(survey.works[kept], survey.fingerprints[kept], choice.shares, choice.seed))
+    places = np.cumsum(kept) - 1
+    fixed = {int(places[file]): named for file, named in survey.fixed.items() if kept[file]}
+    works, also, fingerprints = survey.works[kept], survey.also[kept], survey.fingerprints[kept]
+    return iter(draw_splits(works, fingerprints, choice.shares, choice.seed, also=also, fixed=fixed))
 
 
 def _outcomes(

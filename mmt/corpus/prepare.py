@@ -33,7 +33,7 @@ from mmt.corpus.isolated import Lost, call_each
 from mmt.corpus.patterns import Patterns
 from mmt.corpus.reading import Filters, Outcome, read_piece
 from mmt.corpus.shards import Shard, list_sources, shards, suffix, write_shard
-from mmt.corpus.sources import Source, find_sources, read_sources
+from mmt.corpus.sources import WORK_COLUMN, Source, find_sources, read_sources
 from mmt.corpus.splits import check_shares, named_splits
 from mmt.corpus.storage import CORPUS, REPORT
 from mmt.corpus.working_folder import working_folder
@@ -84,9 +84,12 @@ def prepare(
     max_drums: float = 1.0,
     duplicates: str = "keep",
     exclude: Sequence[str] = (),
+    work_column: str = WORK_COLUMN,
     work_pattern: str | None = None,
+    works: Mapping[str, str] | None = None,
     shares: Mapping[str, float] = DEFAULT_SHARES,
     splits: Mapping[str, Sequence[str]] | None = None,
+    draw_rest: bool = False,
     seed: int = 0,
     jobs: int = 1,
     backend: str | None = None,
@@ -115,14 +118,21 @@ def prepare(
     exclude : sequence of str
         Patterns (`*` for anything, capitals or not); a file whose name, source, licence or composer matches one is not
         read. (Source, licence and composer are known where a manifest names them.)
+    work_column : str
+        The column of a manifest that tells the work of a file. Where there is none, each file is a work of its own.
     work_pattern : str, optional
-        A regular expression; its first group, matched against a file's name without suffix, is the work that the file
-        is a version of. Default: a manifest's `work` column, else each file a work of its own.
+        A regular expression that is matched with what the manifest tells of the work, or with the file's name without
+        suffix. The first of its groups that matches is the work.
+    works : mapping, optional
+        From the names of files (as in `pieces.csv`) to a work that they belong to as well. All files that share a work
+        go into the same split, and so do all files that share their works with them.
     shares : mapping
         The shares of the works in "valid" and "test".
     splits : mapping, optional
         Instead of a draw: the names of the files (as in `pieces.csv`) of "valid" and "test". All others are "train"; if
         "train" is listed too, files in no list are skipped.
+    draw_rest : bool
+        Draw the splits of all files that share no work with one that `splits` names. Those that do go with it.
     seed : int
         Of the draw of the splits.
     jobs : int
@@ -141,8 +151,9 @@ def prepare(
     FileExistsError
         If `output` exists and `overwrite` is false, or it is no corpus.
     ValueError
-        If there is no music in the sources, or none of it is usable; if a split names a file that is not there, or a
-        pattern excludes nothing.
+        If there is no music in the sources, or none of it is usable; if a split names a file that is not there, `works`
+        none that is there, or a pattern excludes nothing; if two files of one work are listed in different splits, and
+        the rest is drawn; if a manifest lacks the column of the work.
     OSError
         If the disk is full: the next call goes on. If another call with the same output is at work (`BlockingIOError`).
 
@@ -156,11 +167,13 @@ def prepare(
     sources = [sources] if isinstance(sources, str | PathLike) else sources
     filters = Filters(min_notes, min_beats, max_beats, min_instruments, max_drums)
     _check(output, overwrite, duplicates, work_pattern, shares, time_limit)
-    listed = named_splits(splits) if splits is not None else None
-    choice = Choice(duplicates, work_pattern, shares, seed, listed)
+    if draw_rest and splits is None:
+        raise ValueError("draw_rest is set, but no split has a list of names; give one, or leave draw_rest out")
+    listed = named_splits(splits, draw_rest) if splits is not None else None
+    choice = Choice(duplicates, work_pattern, shares, seed, listed, works or {})
     settings = [representation.to_dict(), asdict(filters), time_limit]
     with working_folder(output) as parts:
-        count = _list(parts, sources, exclude, listed)
+        count = _list(parts, find_sources(sources, work_column), sources, exclude, choice)
         planned = partial(shards, parts, settings)
         read = partial(read_piece, representation=representation, filters=filters)
         with workers(jobs, backend, scheduler) as parallel:
@@ -203,19 +216,23 @@ def _check_pattern(pattern: str) -> None:
 
 
 def _list(
-    parts: Path, paths: Sequence[str | PathLike[str]], exclude: Sequence[str], listed: Mapping[str, str] | None
+    parts: Path, sources: Iterator[Source], paths: Sequence[str | PathLike[str]], exclude: Sequence[str], choice: Choice
 ) -> int:
     """List all sources in the working folder; returns how many are to be read."""
     patterns = Patterns(exclude)
+    listed = choice.listed
     unseen = dict.fromkeys(name for name in listed or () if name)
+    strangers = bool(choice.works)
 
     def reason_against(source: Source) -> str:
+        nonlocal strangers
         unseen.pop(source.name, None)
+        strangers = strangers and source.name not in choice.works
         if patterns.match(source.name, source.source, source.licence, source.composer):
             return "excluded"
         return "in no split" if listed is not None and source.name not in listed and "" not in listed else ""
 
-    found, read = list_sources(parts, find_sources(paths), reason_against)
+    found, read = list_sources(parts, sources, reason_against)
     if not found:
         raise ValueError(
             f"no music in {', '.join(map(str, paths))}; expected files ending in {' '.join(sorted(READABLE))}, "
@@ -223,6 +240,10 @@ def _list(
         )
     for name in unseen:
         raise ValueError(f"{name!r} in the list of {(listed or {})[name]!r} is not among the {found:,} files")
+    if strangers:
+        raise ValueError(
+            f"works names none of the {found:,} files, but {next(iter(choice.works))!r}; give names as in pieces.csv"
+        )
     patterns.check(f"the {found:,} files")
     return read
 

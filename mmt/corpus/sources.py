@@ -1,10 +1,10 @@
 """Where a corpus comes from: folders, single files, zip and tar archives, each a row of pieces to read.
 
 A folder or archive may hold a `manifest.csv` with a `path` column; its `work`, `source`, `licence` and `composer` columns
-(any of them) then go into the corpus. Archives below a folder are read as well, archives in archives are not. Members of an
-archive are read where they lie: nothing is ever unpacked to the disk, so a member's path can do no harm. An ABC file of
-several tunes is a piece for each. What is found and read comes one by one; only an archive's own list of members (zip) and
-the manifest are held in memory.
+(any of them) then go into the corpus. Another column can be named to tell the work. Archives below a folder are read as
+well, archives in archives are not. Members of an archive are read where they lie: nothing is ever unpacked to the disk, so
+a member's path can do no harm. An ABC file of several tunes is a piece for each. What is found and read comes one by one;
+only an archive's own list of members (zip) and the manifest are held in memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from mmt.music.abc import tunes
 from mmt.music.files import READABLE
 
-MANIFEST = "manifest.csv"
+MANIFEST, WORK_COLUMN = "manifest.csv", "work"
 
 # No piece of music is larger; what is would only fill the memory.
 LARGEST = 256 * 2**20
@@ -57,26 +57,33 @@ class Source:
     modified: int = 0
     """When it, or its archive, was last written, in nanoseconds."""
     work: str = ""
+    """What the manifest's column for the work says."""
     source: str = ""
     licence: str = ""
     composer: str = ""
 
 
-def find_sources(paths: Sequence[str | PathLike[str]]) -> Iterator[Source]:
+def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_COLUMN) -> Iterator[Source]:
     """Every readable piece of music in files, folders (with all below) and archives.
 
     In a folder or zip archive they come sorted by name, in a tar archive as they lie in it.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+    work_column : str
+        The column of a manifest that tells the work of a file. A manifest may lack it only where it is "work".
 
     Raises
     ------
     FileNotFoundError
         If a path does not exist.
     ValueError
-        If a path that was named alone is no music and no archive, or an archive is damaged.
+        If a path that was named alone is no music and no archive, an archive is damaged, or a manifest lacks a column.
     """
     for path in dict.fromkeys(map(Path, paths)):
         if path.is_dir():
-            yield from _in_folder(path)
+            yield from _in_folder(path, work_column)
         elif not path.exists():
             raise FileNotFoundError(f"{path} does not exist")
         elif path.suffix.lower() in READABLE:
@@ -84,7 +91,7 @@ def find_sources(paths: Sequence[str | PathLike[str]]) -> Iterator[Source]:
             whole = Source(writable(path.name), str(path), "", size=found.st_size, modified=found.st_mtime_ns)
             yield from _by_tune(replace(whole, source=_origin(path)), path.read_bytes)
         elif is_archive(path):
-            yield from _in_archive(path)
+            yield from _in_archive(path, work_column)
         else:
             raise ValueError(
                 f"{path} is no music that can be read ({' '.join(sorted(READABLE))}), no folder and no zip or tar archive"
@@ -156,14 +163,14 @@ def _reader(root: Path) -> Generator[Callable[[Source], bytes]]:
             yield read
 
 
-def _in_folder(folder: Path) -> Iterator[Source]:
+def _in_folder(folder: Path, work_column: str) -> Iterator[Source]:
     manifest = folder / MANIFEST
-    rows = _Manifest(manifest.read_bytes() if manifest.is_file() else b"", folder)
+    rows = _Manifest(manifest.read_bytes() if manifest.is_file() else b"", folder, work_column)
     for file, found in _walk(str(folder)):
         path = Path(os.path.relpath(file, folder)).as_posix()
         if _names_archive(file):
             try:
-                for member in _in_archive(Path(file)):
+                for member in _in_archive(Path(file), work_column):
                     yield replace(member, name=writable(f"{path}/{member.name}"))
                 continue
             except ValueError:
@@ -211,11 +218,11 @@ def _names_archive(name: str) -> bool:
     return name.lower().endswith(_ARCHIVES) and not os.path.basename(name).startswith("._")
 
 
-def _in_archive(path: Path) -> Iterator[Source]:
+def _in_archive(path: Path, work_column: str) -> Iterator[Source]:
     modified = path.stat().st_mtime_ns
     place = -1
     try:
-        rows = _Manifest(_manifest_in(path), path)
+        rows = _Manifest(_manifest_in(path), path, work_column)
         for place, name, size, read in _members(path):
             if _names_music(name) or _names_archive(name):
                 origin = rows.of(name, _origin(path))
@@ -290,18 +297,19 @@ def _origin(path: Path) -> str:
 class _Manifest:
     """What a `manifest.csv` says of each path: work, source, licence, composer."""
 
-    def __init__(self, content: bytes, place: Path) -> None:
+    def __init__(self, content: bytes, place: Path, work_column: str) -> None:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-        if content and "path" not in (rows.fieldnames or ()):
-            raise ValueError(
-                f"{MANIFEST} in {place} has no column 'path'; its columns are {', '.join(rows.fieldnames or ())}"
-            )
+        for column in ("path", work_column):
+            if content and column not in (rows.fieldnames or ()) and column != WORK_COLUMN:
+                raise ValueError(
+                    f"{MANIFEST} in {place} has no column {column!r}; its columns are {', '.join(rows.fieldnames or ())}"
+                )
         same: dict[str, str] = {}  # licences and sources repeat, and are kept once
         self._rows = {
             row["path"]: tuple(
                 same.setdefault(value, value)
                 for value in (
-                    row.get("work") or "",
+                    row.get(work_column) or "",
                     row.get("source") or row.get("source_repo") or "",
                     row.get("licence") or row.get("license") or "",
                     row.get("composer") or "",

@@ -1,11 +1,12 @@
 """Which pieces are trained on, validated on and tested on: drawn by a hash of the work, so that a draw never changes.
 
-Two versions of one work never sit on both sides: they share the work's name, or they are the same notes, transposed
-or not.
+Two versions of one work never sit on both sides: they share the work's name, a table says that they belong together, or
+they are the same notes, transposed or not.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from collections import Counter
@@ -21,15 +22,28 @@ from mmt.representation.notes import NoteTable
 SPLITS = ("train", "valid", "test")
 
 
-def work_of(name: str, pattern: str | None = None) -> str:
-    """The work that a file is a version of: the first group of `pattern` in its name, or its name without the suffix.
+def work_of(name: str, pattern: str | None = None, told: str = "") -> str:
+    """The work that a file is a version of.
 
+    Parameters
+    ----------
+    name : str
+        The name of the file. Without its suffix it is the work of a file for which `told` is empty.
+    pattern : str, optional
+        A regular expression that is matched with the work so far. The first of its groups that matches is the work.
+    told : str
+        What a manifest says of the work.
+
+    Examples
+    --------
     >>> work_of("freedoom/d_dm04_07041f44.mid", r"(.*)_[0-9a-f]{8}")
     'freedoom/d_dm04'
+    >>> work_of("a.mid", r"ftp/(.+?)/|scores/(.+?)/", told="scores/Winterreise/1_Gute_Nacht.mxl")
+    'Winterreise'
     """
-    stem = str(PurePosixPath(name).with_suffix(""))
-    found = re.match(pattern, stem) if pattern else None
-    return found[1] if found and found.re.groups else stem
+    text = told or str(PurePosixPath(name).with_suffix(""))
+    found = re.match(pattern, text) if pattern else None
+    return next(filter(None, found.groups()), text) if found else text
 
 
 def fingerprint(table: NoteTable) -> str:
@@ -48,7 +62,13 @@ def fingerprint(table: NoteTable) -> str:
 
 
 def draw_splits(
-    works: Sequence[str] | IntArray, fingerprints: Sequence[str] | IntArray, shares: Mapping[str, float], seed: int = 0
+    works: Sequence[str] | IntArray,
+    fingerprints: Sequence[str] | IntArray,
+    shares: Mapping[str, float],
+    seed: int = 0,
+    *,
+    also: Sequence[str] | IntArray | None = None,
+    fixed: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[str]:
     """The split of each piece.
 
@@ -62,11 +82,16 @@ def draw_splits(
         each split whose share is not 0 at least one work, "valid" before "test", as long as one is left for "train".
     seed : int
         Another seed, another draw.
+    also : one a piece, optional
+        A second work of each piece, of the kind of `works`; the same as in `works` for a piece that has none.
+    fixed : mapping, optional
+        From the index of a piece to its name and its split, which is that of all pieces that belong together with it.
+        The others are drawn.
 
     Raises
     ------
     ValueError
-        If a share is missing, or they are no shares of a whole.
+        If a share is missing, or they are no shares of a whole; if pieces that belong together are fixed in two splits.
 
     Examples
     --------
@@ -75,13 +100,14 @@ def draw_splits(
     """
     check_shares(shares)
     known, notes = np.unique(np.asarray(fingerprints), return_inverse=True)
-    group = _groups(np.unique(np.asarray(works), return_inverse=True)[1], notes)
+    both = np.unique(np.stack([works, works if also is None else also]), return_inverse=True)[1].reshape(2, -1)
+    group = _groups(both[0], both[1], notes)
     # A group is known by the least of its fingerprints, so that neither order nor other groups matter.
     least = np.full(group.max(initial=-1) + 1, len(known))
     np.minimum.at(least, group, notes)
     names = (f"{known[place]:016x}" if known.dtype.kind == "u" else str(known[place]) for place in least)
     numbers = np.array([_number(f"notes {name}", seed) for name in names])
-    drawn = _draw(numbers, shares)
+    drawn = _draw(numbers, shares, _fixed_groups(group, fixed or {}))
     return [drawn[place] for place in group]
 
 
@@ -91,8 +117,11 @@ def check_shares(shares: Mapping[str, float]) -> None:
         raise ValueError(f"shares are {dict(shares)}; give 'valid' and 'test', each 0 to 1, together at most 1")
 
 
-def named_splits(splits: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The split of each listed name; "" for all others, which are "train", unless "train" is a list as well.
+def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -> dict[str, str]:
+    """The split of each listed name.
+
+    The name "" stands for all others. They are "train", unless "train" is a list as well; with `draw_rest` their split
+    is "", which means drawn.
 
     >>> named_splits({"valid": ["b.mid"]})
     {'b.mid': 'valid', '': 'train'}
@@ -109,6 +138,8 @@ def named_splits(splits: Mapping[str, Sequence[str]]) -> dict[str, str]:
         for name in wanted:
             if listed.setdefault(name, split) != split:
                 raise ValueError(f"{name!r} is in two lists, {listed[name]!r} and {split!r}; leave it in one")
+    if draw_rest:
+        return listed | {"": ""}
     return listed if "train" in splits else listed | {"": "train"}
 
 
@@ -119,21 +150,68 @@ def read_names(file: Path) -> list[str]:
     return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
-def _groups(works: IntArray, notes: IntArray) -> IntArray:
+def read_works(file: Path) -> dict[str, str]:
+    """A table with the columns `name` (of a piece) and `work`: the work of each name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If a column is missing, or a name stands in two rows.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no table of works {file}")
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.DictReader(lines)
+        for column in ("name", "work"):
+            if column not in (rows.fieldnames or ()):
+                raise ValueError(
+                    f"{file} has no column {column!r}; its columns are {', '.join(rows.fieldnames or ()) or 'none'}"
+                )
+        works: dict[str, str] = {}
+        for row in rows:
+            if works.setdefault(row["name"], row["work"]) != row["work"]:
+                raise ValueError(f"{row['name']!r} stands in two rows of {file}; leave one of them")
+    return works
+
+
+def _groups(works: IntArray, also: IntArray, notes: IntArray) -> IntArray:
     """The group of each piece: pieces that share a work or their notes, directly or through others, are of one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    both = works.max(initial=-1) + 1 + notes.max(initial=-1) + 1
-    joined = coo_array((np.ones(len(works), bool), (works, works.max(initial=-1) + 1 + notes)), shape=(both, both))
-    group: IntArray = connected_components(joined, directed=False)[1][works]
+    of_works = max(works.max(initial=-1), also.max(initial=-1)) + 1
+    every = of_works + notes.max(initial=-1) + 1
+    ends = np.concatenate([works, works]), np.concatenate([also, of_works + notes])
+    joined = coo_array((np.ones(len(ends[0]), bool), ends), shape=(every, every))
+    # A work that no piece has as its first is a group of no piece; groups count up from 0 without a gap.
+    group: IntArray = np.unique(connected_components(joined, directed=False)[1][works], return_inverse=True)[1]
     return group
 
 
-def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float]) -> list[str]:
-    """The split of each group, by its number in [0, 1): "valid" below its share, then "test", then "train"."""
+def _fixed_groups(group: IntArray, fixed: Mapping[int, tuple[str, str]]) -> dict[int, str]:
+    """The split of each group that holds a piece whose split is fixed."""
+    splits: dict[int, tuple[str, str]] = {}
+    for place, (name, split) in fixed.items():
+        other, its = splits.setdefault(int(group[place]), (name, split))
+        if its != split:
+            raise ValueError(
+                f"{other!r} is listed in {its!r} and {name!r} in {split!r}, but they belong to one work; "
+                "list them in the same split"
+            )
+    return {place: split for place, (_, split) in splits.items()}
+
+
+def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float], fixed: Mapping[int, str]) -> list[str]:
+    """The split of each group, by its number in [0, 1): "valid" below its share, then "test", then "train".
+
+    The split of a group whose place is in `fixed` is the one that stands there.
+    """
     border = shares["valid"], shares["valid"] + shares["test"]
     drawn = ["valid" if n < border[0] else "test" if n < border[1] else "train" for n in numbers]
+    for place, split in fixed.items():
+        drawn[place] = split
     wanted = [split for split in SPLITS if split == "train" or shares[split] > 0]
     if sum(shares.values()) == 1:
         wanted.remove("train")
@@ -142,7 +220,8 @@ def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float]) -> list
         if split in drawn:
             continue
         sizes = Counter(drawn)
-        spare = [key for key in range(len(drawn)) if sizes[drawn[key]] > 1 or drawn[key] in wanted[place + 1 :]]
+        loose = (key for key in range(len(drawn)) if key not in fixed)
+        spare = [key for key in loose if sizes[drawn[key]] > 1 or drawn[key] in wanted[place + 1 :]]
         if spare:
             # Training gives and takes first; the lowest numbers are nearest to validation, the highest to training.
             ascending = sorted(spare, key=lambda key: (drawn[key] != "train", numbers[key]))

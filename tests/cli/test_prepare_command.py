@@ -44,6 +44,19 @@ def test_filters_and_lists_of_names(music: Path, tmp_path: Path, capsys: pytest.
     assert names[0] not in kept
 
 
+def test_flags_of_works_and_lists_join_files_and_draw_the_rest(music: Path, tmp_path: Path) -> None:
+    names = sorted(file.name for file in music.iterdir())
+    places = ["scores/alone/1.mxl", "scores/cycle/1.mxl", "scores/cycle/2.mxl", "scores/other/1.mxl"]
+    rows = [f"{name},{place}" for name, place in zip(names, places, strict=True)]
+    (music / "manifest.csv").write_text("\n".join(["path,place", *rows]))
+    (tmp_path / "works.csv").write_text(f"name,work\n{names[0]},one\n{names[1]},one\n{names[3]},one\n")
+    (tmp_path / "valid.txt").write_text(names[0])
+    flags = ["--work-column", "place", "--work-pattern", "scores/(.+)/", "--works", str(tmp_path / "works.csv")]
+    lists = ["--valid-names", str(tmp_path / "valid.txt"), "--draw-rest", "--valid", "0", "--test", "0"]
+    assert prepare.main([str(music), "-o", str(tmp_path / "out"), *flags, *lists, "--jobs", "1", "--quiet"]) == 0
+    assert {piece.split for piece in Corpus(tmp_path / "out").pieces} == {"valid"}
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -52,6 +65,8 @@ def test_filters_and_lists_of_names(music: Path, tmp_path: Path, capsys: pytest.
         (["--backend", "dask"], "give the address of its scheduler"),
         (["--scheduler", "here"], "is of no use to this machine"),
         (["--valid-names", "nowhere.txt"], "nowhere.txt"),
+        (["--works", "nowhere.csv"], "there is no table of works nowhere.csv"),
+        (["--draw-rest"], "draw_rest is set"),
         (["--min-notes", "1000000"], "none of 4 files is usable; the first, "),
     ],
 )

@@ -201,6 +201,44 @@ def test_the_work_pattern_keeps_versions_together(tiny: Path, tmp_path: Path) ->
     assert {piece.split for piece in Corpus(tmp_path / "corpus").pieces} == {"train"}
 
 
+def test_the_work_pattern_reads_the_column_that_is_named(tiny: Path, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    files = [shutil.copy(file, music) for file in sorted(tiny.glob("*.mid"))]
+    rows = [f"{Path(file).name},scores/Winterreise/{place}.mxl" for place, file in enumerate(files)]
+    (music / "manifest.csv").write_text("\n".join(["path,source_path", *rows]))
+    prepare([music], tmp_path / "corpus", work_column="source_path", work_pattern="scores/(.+)/")
+    assert {piece.split for piece in Corpus(tmp_path / "corpus").pieces} == {"train"}
+    with pytest.raises(ValueError, match=r"has no column 'cycle'; its columns are path, source_path"):
+        prepare([music], tmp_path / "wrong", work_column="cycle")
+
+
+def test_a_table_of_works_joins_works(tiny: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in tiny.iterdir() if path.suffix in (".mid", ".mxl"))
+    prepare([tiny], tmp_path / "corpus", works=dict.fromkeys(names, "one"))
+    assert {piece.split for piece in Corpus(tmp_path / "corpus").pieces} == {"train"}
+    with pytest.raises(ValueError, match=r"works names none of the 4 files, but 'nothing\.mid'"):
+        prepare([tiny], tmp_path / "wrong", works={"nothing.mid": "one"})
+
+
+def test_listed_names_take_their_work_along_and_the_rest_is_drawn(tiny: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in tiny.iterdir() if path.suffix in (".mid", ".mxl"))
+    joined = dict.fromkeys(names[:2], "one")
+    outcome = prepare(
+        [tiny],
+        tmp_path / "corpus",
+        works=joined,
+        splits={"test": names[:1]},
+        draw_rest=True,
+        shares={"valid": 0, "test": 0},
+    )
+    assert outcome.kept == len(names)
+    assert [piece.split for piece in Corpus(tmp_path / "corpus").pieces] == ["test", "test", "train", "train"]
+    both = {"test": names[:1], "valid": names[1:2]}
+    with pytest.raises(ValueError, match=f"'{names[0]}' is listed in 'test' and '{names[1]}' in 'valid'"):
+        prepare([tiny], tmp_path / "torn", works=joined, splits=both, draw_rest=True)
+
+
 def test_min_notes_skips_short_pieces(tiny: Path, tmp_path: Path, corpus: Corpus) -> None:
     longest = max(piece.length for piece in corpus.pieces)
     outcome = prepare([tiny], tmp_path / "corpus", min_notes=longest)
@@ -255,6 +293,8 @@ def test_what_exists_is_overwritten_only_if_asked_and_only_a_corpus(tiny: Path, 
         ({"work_pattern": "a.*"}, "has no group"),
         ({"shares": {"valid": 0.1}}, "give 'valid' and 'test'"),
         ({"splits": {"valid": ["nothing"]}}, "is not among the 4 files"),
+        ({"draw_rest": True}, "draw_rest is set, but no split has a list of names"),
+        ({"works": {"nothing": "a"}}, "works names none of the 4 files"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_read(

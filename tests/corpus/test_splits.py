@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmt.corpus.splits import draw_splits, fingerprint, named_splits, work_of
+from mmt.corpus.splits import draw_splits, fingerprint, named_splits, read_works, work_of
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
 SHARES = {"valid": 0.2, "test": 0.2}
 CORPUS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("12345678")), min_size=1, max_size=12)
+TRIPLES = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("12345678"), st.sampled_from("abcdefghuv")),
+    min_size=1,
+    max_size=12,
+)
 
 
 @given(CORPUS, st.integers(0, 5))
@@ -24,6 +30,54 @@ def test_what_shares_a_work_or_its_notes_is_never_separated(corpus: list[tuple[s
         for piece, split in zip(corpus, drawn, strict=True):
             sides.setdefault(piece[column], set()).add(split)
         assert all(len(side) == 1 for side in sides.values())
+
+
+@given(TRIPLES, st.integers(0, 5))
+def test_pieces_that_share_a_second_work_are_never_separated(corpus: list[tuple[str, str, str]], seed: int) -> None:
+    works, notes, also = map(list, zip(*corpus, strict=True))
+    sides: dict[str, set[str]] = {}
+    for work, other, split in zip(works, also, draw_splits(works, notes, SHARES, seed, also=also), strict=True):
+        sides.setdefault(work, set()).add(split)
+        sides.setdefault(other, set()).add(split)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+@given(CORPUS, st.integers(0, 5))
+def test_a_second_work_that_is_the_first_changes_nothing(corpus: list[tuple[str, str]], seed: int) -> None:
+    works, notes = map(list, zip(*corpus, strict=True))
+    assert draw_splits(works, notes, SHARES, seed, also=works) == draw_splits(works, notes, SHARES, seed)
+
+
+@given(CORPUS, st.integers(0, 5), st.sampled_from(["train", "valid", "test"]))
+def test_a_fixed_piece_takes_its_work_along(corpus: list[tuple[str, str]], seed: int, split: str) -> None:
+    works, notes = map(list, zip(*corpus, strict=True))
+    drawn = draw_splits(works, notes, SHARES, seed, fixed={0: ("first", split)})
+    assert {its for work, its in zip(works, drawn, strict=True) if work == works[0]} == {split}
+
+
+def test_a_fixed_piece_leaves_the_draw_of_others_as_it_was() -> None:
+    works = [str(work) for work in range(300)]
+    drawn = draw_splits(works, works, SHARES)
+    place = drawn.index("train")
+    assert draw_splits(works, works, SHARES, fixed={place: ("a", "test")})[place] == "test"
+    rest = draw_splits(works, works, SHARES, fixed={place: ("a", "test")})
+    assert rest[:place] + rest[place + 1 :] == drawn[:place] + drawn[place + 1 :]
+
+
+def test_a_small_corpus_takes_no_fixed_work_to_fill_a_split() -> None:
+    fixed = {0: ("a", "train"), 1: ("b", "train")}
+    assert draw_splits(["a", "b", "c"], ["1", "2", "3"], {"valid": 0.01, "test": 0.0}, fixed=fixed) == [
+        "train",
+        "train",
+        "valid",
+    ]
+
+
+def test_one_work_cannot_be_fixed_in_two_splits() -> None:
+    with pytest.raises(
+        ValueError, match=r"'a\.mid' is listed in 'valid' and 'b\.mid' in 'test', but they belong to one work"
+    ):
+        draw_splits(["w", "w"], ["1", "2"], SHARES, fixed={0: ("a.mid", "valid"), 1: ("b.mid", "test")})
 
 
 @given(CORPUS, st.randoms(use_true_random=False))
@@ -106,9 +160,35 @@ def test_the_work_of_a_file() -> None:
     assert work_of("a/other.mid", r"(.*)_[0-9a-f]{8}") == "a/other"
 
 
+def test_what_a_manifest_tells_of_the_work_comes_before_the_name() -> None:
+    assert work_of("a.mid", told="Symphony No.5") == "Symphony No.5"
+    assert work_of("a.mid", r"(.*), mov", told="Symphony No.5, mov. 1") == "Symphony No.5"
+    assert work_of("a.mid", r"a|(b)", told="a") == "a"
+
+
+def test_the_first_group_that_matches_is_the_work() -> None:
+    pattern = r"songs/(.+)/|.+/(.+)_\d"
+    assert work_of("songs/cycle/1.mid", pattern) == "cycle"
+    assert work_of("other/tune_2.mid", pattern) == "tune"
+
+
+def test_a_table_of_works(tmp_path: Path) -> None:
+    (tmp_path / "works.csv").write_text("work,name\nSonnets,a.mid\nSonnets,b.mid\n")
+    assert read_works(tmp_path / "works.csv") == {"a.mid": "Sonnets", "b.mid": "Sonnets"}
+    (tmp_path / "twice.csv").write_text("name,work\na,b\na,c\n")
+    with pytest.raises(ValueError, match=r"'a' stands in two rows of .*twice.csv; leave one of them"):
+        read_works(tmp_path / "twice.csv")
+    (tmp_path / "wrong.csv").write_text("piece,work\na,b\n")
+    with pytest.raises(ValueError, match="has no column 'name'; its columns are piece, work"):
+        read_works(tmp_path / "wrong.csv")
+    with pytest.raises(FileNotFoundError, match="there is no table of works"):
+        read_works(tmp_path / "nowhere.csv")
+
+
 def test_lists_of_names_instead_of_a_draw() -> None:
     assert named_splits({"valid": ["b"], "test": ["c"]}) == {"b": "valid", "c": "test", "": "train"}
     assert named_splits({"valid": ["b"], "train": ["c"]}) == {"b": "valid", "c": "train"}
+    assert named_splits({"valid": ["b"], "train": ["c"]}, draw_rest=True) == {"b": "valid", "c": "train", "": ""}
 
 
 @pytest.mark.parametrize(
