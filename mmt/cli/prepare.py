@@ -33,6 +33,12 @@ def _parser() -> argparse.ArgumentParser:
         help="files, folders (with all below them), zip and tar archives of MIDI, MusicXML, ABC, muspy's JSON or YAML",
     )
     arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to make")
+    arguments.add_argument(
+        "--recipe",
+        metavar="NAME_OR_FILE",
+        help="the recipe for whose representation the notes are prepared: its grid and instruments, and whether it has drums "
+        "(default: the paper's, without drums)",
+    )
     _add_filters(arguments.add_argument_group("what is left out"))
     _add_splits(arguments.add_argument_group("what is trained, validated and tested on"))
     _add_work(arguments.add_argument_group("how the work is done"))
@@ -50,7 +56,7 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=1.0,
         metavar="SHARE",
-        help="skip pieces of whose notes a greater share is drums, which are left out; 0: skip all with drums",
+        help="skip pieces of whose notes a greater share is drums; 0: skip all with drums",
     )
     group.add_argument(
         "--duplicates",
@@ -120,12 +126,15 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
 def _prepare(chosen: argparse.Namespace) -> None:
     from mmt.corpus.prepare import prepare
     from mmt.corpus.splits import SPLITS, read_names, read_works
+    from mmt.model.recipes import parts_of, read_recipe
+    from mmt.representation.codes import PAPER
 
     lists = {split: getattr(chosen, f"{split}_names") for split in SPLITS}
     with telling_what_is_kept("what was read is kept, and the same call goes on"):
         outcome = prepare(
             chosen.sources,
             chosen.output,
+            representation=parts_of(read_recipe(chosen.recipe))[0] if chosen.recipe else PAPER,
             min_notes=chosen.min_notes,
             min_beats=chosen.min_beats,
             max_beats=chosen.max_beats,

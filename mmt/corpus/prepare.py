@@ -109,7 +109,7 @@ def prepare(
     output : path
         The folder to make. It appears whole or not at all.
     representation : Representation
-        Whose grid and instruments the notes are put on.
+        Whose grid and instruments the notes are put on; drum notes are kept if it has drums.
     min_notes, min_beats, max_beats, min_instruments, max_drums
         Which pieces are left out; see `Filters`.
     duplicates : "keep", "files" or "notes"

@@ -31,7 +31,7 @@ class Filters:
     min_instruments: int = 1
     """Fewer instruments than this: 2 leaves out what only one instrument plays."""
     max_drums: float = 1.0
-    """More than this share of its notes are drums, which no event can hold: 0 leaves out every piece with drums."""
+    """More than this share of its notes are drums: 0 leaves out every piece with drums."""
 
     def __post_init__(self) -> None:
         for name in ("min_notes", "min_beats", "min_instruments"):
@@ -42,8 +42,16 @@ class Filters:
         if not 0 <= self.max_drums <= 1:
             raise ValueError(f"max_drums is {self.max_drums}; give a share of the notes, 0 to 1")
 
-    def reason_against(self, table: NoteTable, report: Report) -> str:
-        """Why a piece is left out; "" if it is not."""
+    def reason_against(self, table: NoteTable, drum_share: float) -> str:
+        """Why a piece is left out; "" if it is not.
+
+        Parameters
+        ----------
+        table : note table
+            Its usable notes.
+        drum_share : float
+            The share of drum notes among all notes of its file, 0 to 1.
+        """
         if len(table) < self.min_notes:
             return f"fewer than {self.min_notes} usable notes"
         beats = 1 + int(table["beat"][-1])
@@ -55,7 +63,7 @@ class Filters:
             return (
                 "only one instrument" if self.min_instruments == 2 else f"fewer than {self.min_instruments} instruments"
             )
-        if report.dropped["drum notes"] > self.max_drums * report.notes:
+        if drum_share > self.max_drums:
             return "with drums" if self.max_drums == 0 else f"more than {self.max_drums:.0%} of its notes are drums"
         return ""
 
@@ -88,15 +96,16 @@ def read_piece(
             raise content
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UnreadWarning)
-            table, report = note_table(_raw_notes(suffix, content), representation)
+            raw = _raw_notes(suffix, content)
+            table, report = note_table(raw, representation)
     except Exception as error:  # whatever a broken file makes a reader raise, the others go on
         return Outcome(_one_line(error))
     if any(issubclass(one.category, UnreadWarning) for one in said):
         report.changed["ABC tunes of which abc2midi complains"] += 1
     digest = hashlib.sha256(content).hexdigest()
-    if reason := filters.reason_against(table, report):
+    if reason := filters.reason_against(table, raw.is_drum.sum() / max(len(raw), 1)):
         return Outcome(reason, report=report, sha256=digest)
-    return Outcome("", table, report, digest, fingerprint(table))
+    return Outcome("", table, report, digest, fingerprint(table, representation.drums_code))
 
 
 def _raw_notes(suffix: str, content: bytes) -> RawNotes:

@@ -46,8 +46,15 @@ def work_of(name: str, pattern: str | None = None, told: str = "") -> str:
     return next(filter(None, found.groups()), text) if found else text
 
 
-def fingerprint(table: NoteTable) -> str:
-    """A hash of the notes that no transposition, change of instruments or silence at the beginning changes."""
+def fingerprint(table: NoteTable, drums_code: int = 0) -> str:
+    """A hash of the notes that no transposition, change of instruments or silence at the beginning changes.
+
+    Notes of the instrument code `drums_code` count only where there are no others, so that a piece has the same
+    fingerprint with and without its drums.
+    """
+    pitched = table["instrument"] != drums_code
+    if pitched.any():
+        table = table[pitched]
     if not len(table):
         return hashlib.sha256().hexdigest()[:16]
     columns = np.empty((4, len(table)), np.int32)

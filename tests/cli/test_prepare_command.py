@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmt.cli import prepare
 from mmt.corpus.storage import Corpus
+from mmt.representation.codes import Representation
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 
@@ -57,6 +59,15 @@ def test_flags_of_works_and_lists_join_files_and_draw_the_rest(music: Path, tmp_
     assert {piece.split for piece in Corpus(tmp_path / "out").pieces} == {"valid"}
 
 
+def test_the_representation_of_a_recipe(music: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "drums.yaml"
+    recipe.write_text("representation:\n  preset: slides\n  drums: true\n")
+    assert prepare.main([str(music), "-o", str(tmp_path / "a"), "--recipe", str(recipe), "--jobs", "1", "--quiet"]) == 0
+    assert Corpus(tmp_path / "a").representation == replace(Representation.slides(), drums=True)
+    assert prepare.main([str(music), "-o", str(tmp_path / "b"), "--recipe", "tiny", "--jobs", "1", "--quiet"]) == 0
+    assert Corpus(tmp_path / "b").representation.beats == 64
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -67,6 +78,7 @@ def test_flags_of_works_and_lists_join_files_and_draw_the_rest(music: Path, tmp_
         (["--valid-names", "nowhere.txt"], "nowhere.txt"),
         (["--works", "nowhere.csv"], "there is no table of works nowhere.csv"),
         (["--draw-rest"], "draw_rest is set"),
+        (["--recipe", "nothing"], "no recipe is named 'nothing'"),
         (["--min-notes", "1000000"], "none of 4 files is usable; the first, "),
     ],
 )

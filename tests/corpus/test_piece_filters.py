@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import muspy
+import numpy as np
 import pytest
 
 import mmt
@@ -74,6 +75,50 @@ def test_each_filter_leaves_out_what_it_says_and_is_counted(
     assert report["files"]["kept"] == outcome.kept == len(kept)
     assert sum(report["files"]["reasons"].values()) == outcome.reasons.total() == len(left_out)
     assert all(reason in str(outcome) for reason in left_out.values())
+
+
+def test_drums_are_kept_where_the_representation_has_them(music: Path, tmp_path: Path) -> None:
+    mmt.write(tmp_path / "drums.mid", piece(0, instruments=0, drums=8))
+    drums, paper = mmt.Representation(drums=True), mmt.Representation()
+    sources, folders = [music, tmp_path / "drums.mid"], [tmp_path / "plain", tmp_path / "full"]
+    plain, full = (
+        prepare(sources, folder, representation=representation)
+        for folder, representation in zip(folders, (paper, drums), strict=True)
+    )
+    without, with_drums = map(Corpus, folders)
+    assert plain.skipped == {"drums.mid": "fewer than 1 usable notes"}
+    assert full.skipped == {}
+    assert (plain.notes.dropped["drum notes"], full.notes.dropped["drum notes"]) == (60, 0)
+    assert (full.kept, full.notes.kept) == (plain.kept + 1, plain.notes.kept + 60 + 8)
+    for index, name in enumerate(one.name for one in with_drums.pieces):
+        notes = with_drums.notes(index)
+        expected = mmt.encode(mmt.read(tmp_path / name if name == "drums.mid" else music / name), representation=drums)
+        np.testing.assert_array_equal(with_drums[index], expected)
+        assert ("drums" in with_drums.pieces[index].instruments) == (drums.drums_code in notes["instrument"])
+        assert ("drums" in with_drums.pieces[index].instruments) == ("drums" in name)
+    splits = {one.name: one.split for one in with_drums.pieces}
+    assert {one.name: one.split for one in without.pieces} == {
+        name: splits[name] for name in splits if name != "drums.mid"
+    }
+
+
+@pytest.mark.parametrize(
+    ("share", "reason"), [(0.5, "more than 50% of its notes are drums"), (0.6, ""), (0, "with drums")]
+)
+def test_the_share_of_drums_is_the_same_where_they_are_kept(
+    music: Path, tmp_path: Path, share: float, reason: str
+) -> None:
+    representation = mmt.Representation(drums=True)
+    outcome = prepare([music], tmp_path / "corpus", representation=representation, max_drums=share)
+    assert outcome.skipped == ({"d_drums.mid": reason} if reason else {})
+
+
+def test_pieces_that_differ_in_their_drums_alone_are_doubles(tmp_path: Path) -> None:
+    mmt.write(tmp_path / "a.mid", piece(20, drums=10))
+    mmt.write(tmp_path / "b.mid", piece(20, drums=15, shift=2))
+    files = [tmp_path / "a.mid", tmp_path / "b.mid"]
+    outcome = prepare(files, tmp_path / "corpus", representation=mmt.Representation(drums=True), duplicates="notes")
+    assert outcome.skipped == {"b.mid": "the same notes as an earlier one, transposed or not"}
 
 
 def test_a_double_of_what_is_left_out_is_none(music: Path, tmp_path: Path) -> None:

@@ -150,6 +150,21 @@ def test_a_fingerprint_knows_another_piece(long_table: NoteTable, field: str) ->
     assert fingerprint(np.unique(other)) != fingerprint(long_table)
 
 
+def test_a_fingerprint_is_the_same_with_and_without_drums(long_table: NoteTable) -> None:
+    drums = long_table[::3].copy()
+    drums["instrument"], drums["beat"][0], drums["pitch"] = 65, 0, 20
+    both = np.unique(np.concatenate([long_table, drums]))
+    assert fingerprint(both, drums_code=65) == fingerprint(long_table)
+    assert fingerprint(both) != fingerprint(long_table)
+
+
+def test_drums_alone_have_a_fingerprint_of_their_own(long_table: NoteTable) -> None:
+    drums = long_table.copy()
+    drums["instrument"] = 65
+    other = drums[1:]
+    assert fingerprint(np.unique(drums), drums_code=65) != fingerprint(np.unique(other), drums_code=65)
+
+
 def test_a_fingerprint_of_nothing_is_one() -> None:
     assert fingerprint(np.zeros(0, NOTE_DTYPE)) == fingerprint(np.zeros(0, NOTE_DTYPE))
 
