@@ -20,7 +20,7 @@ from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.model.checkpoint import read_checkpoint
 from mmt.representation.codes import FIELDS
-from mmt.training.loss import Losses, losses
+from mmt.training.loss import Losses, losses, next_written
 
 PAGE = """# The shipped model and those before
 
@@ -43,7 +43,7 @@ def loss_of(checkpoint: Path, corpus: Corpus) -> tuple[int, Losses]:
     network, limits = found.network, Limits(found.network.config.context + 1, found.representation.beats)
     batches = ValidationBatches(corpus, limits, batch_size=8)
     parts = [
-        losses(network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+        losses(network(batch.codes[:, :-1], targets=next_written(batch.codes)), batch.codes, batch.lengths)
         for batch in (batches[index] for index in range(len(batches)))
     ]
     return sum(p.numel() for p in network.parameters()), sum(parts[1:], start=parts[0])

@@ -33,7 +33,7 @@ from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.training.loss import Losses, losses
+from mmt.training.loss import Losses, losses, next_written
 
 KINDS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 EVENTS, LENGTHS = 1024, (5, 128, 256, 512, 768, 1023)
@@ -215,7 +215,7 @@ def _losses_event_by_event(network: Network, batch: Batch) -> Losses:
     packed, codes = pack(network), batch.codes
     cache = packed.new_cache(len(codes), codes.shape[1])
     hidden = torch.cat([packed.hidden(event, cache=cache) for event in codes[:, :-1].split(1, dim=1)], dim=1)
-    return losses(network.heads(hidden, codes[:, 1:]), codes, batch.lengths)
+    return losses(network.heads(hidden, next_written(codes)), codes, batch.lengths)
 
 
 # The table.

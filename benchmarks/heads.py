@@ -24,13 +24,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 
+from mmt.corpus.augmentation import Augmentation
 from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Augmentation, Batch, Limits, TrainingBatches, ValidationBatches
+from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.model.config import NetworkConfig
 from mmt.model.heads import HEADS, IndependentHeads
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE
-from mmt.training.loss import Losses, losses
+from mmt.training.loss import Losses, losses, next_written
 from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Optimizer
 
@@ -274,7 +275,7 @@ def validate(network: Network, checks: ValidationBatches, order: tuple[int, ...]
 def _losses(network: Network, batch: Batch, order: tuple[int, ...]) -> Losses:
     codes = batch.codes[..., list(order)]
     given = codes if len(network.embeddings) == 6 else torch.cat([codes, _times_left(batch.codes)], dim=-1)
-    logits = network(given[:, :-1], targets=codes[:, 1:])
+    logits = network(given[:, :-1], targets=next_written(batch.codes)[..., list(order)])
     # The loss knows fields by their place.
     return losses([logits[order.index(field)] for field in range(6)], batch.codes, batch.lengths)
 

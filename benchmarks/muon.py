@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from mmt.model.network import Network
-from mmt.training.loss import losses
+from mmt.training.loss import losses, next_written
 from mmt.training.optimizers import Muon, optimizer_of
 from mmt.training.recipe import load_recipe
 
@@ -47,7 +47,7 @@ def measure(device: torch.device) -> dict[str, float]:
 
     def learn() -> None:
         for _ in range(recipe.trainer.accumulate):
-            losses(network(codes[:, :-1], targets=codes[:, 1:]), codes, lengths).per_note.backward()  # type: ignore[no-untyped-call]
+            losses(network(codes[:, :-1], targets=next_written(codes)), codes, lengths).per_note.backward()  # type: ignore[no-untyped-call]
 
     forms: dict[str, Callable[[], object]] = {
         "losses and gradients": learn,

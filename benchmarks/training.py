@@ -30,7 +30,7 @@ import mmt
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
 from mmt.model.dropout import Dropout
 from mmt.model.network import Attention, FeedForward, Network
-from mmt.training.loss import losses
+from mmt.training.loss import losses, next_written
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.train import fast_precision
 
@@ -104,7 +104,7 @@ def ours(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
 
     def step(batch: Batch) -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            found = losses(network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+            found = losses(network(batch.codes[:, :-1], targets=next_written(batch.codes)), batch.codes, batch.lengths)
         _learn(network, optimizer, found.per_note)
 
     return step
@@ -118,7 +118,7 @@ def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     network, optimizer = _network(recipe, device)
 
     def step(batch: Batch) -> None:
-        found = losses(network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+        found = losses(network(batch.codes[:, :-1], targets=next_written(batch.codes)), batch.codes, batch.lengths)
         _learn(network, optimizer, found.per_note)
 
     return step

@@ -38,7 +38,7 @@ from mmt.corpus.windows import collate
 from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
 from mmt.representation.encode import events_of_notes
 from mmt.sampling.model import Model
-from mmt.training.loss import counted_targets
+from mmt.training.loss import counted_targets, next_written
 
 # So many windows are read at once.
 _BATCH = 4
@@ -291,7 +291,7 @@ def _losses(model: Model, rows: list[Events], windows: list[Window], opening: in
         # Target t is event t + 1. The frame is a target in the first window alone.
         if window.counted:
             targets[row, : opening + window.counted - window.start - 1] = -100
-    logits = model.network(batch.codes[:, :-1], targets=batch.codes[:, 1:])
+    logits = model.network(batch.codes[:, :-1], targets=next_written(batch.codes))
     nats = [
         F.cross_entropy(logits[field].transpose(1, 2).float(), targets[..., field], reduction="none")
         for field in range(len(FIELDS))

@@ -1,4 +1,4 @@
-"""Patterns that leave out pieces by where they come from."""
+"""Patterns that choose pieces by where they come from."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Patterns:
             self._unused.pop(pattern, None)
         return bool(used)
 
-    def check(self, where: str) -> None:
-        """Raise a `ValueError` if a pattern has matched nothing yet."""
+    def check(self, where: str, verb: str = "excludes") -> None:
+        """Raise a `ValueError` if a pattern has matched nothing yet; `verb` says what patterns are for."""
         for pattern in self._unused:
             near = "" if "*" in pattern else f"; a part of one is matched by {f'*{glob.escape(pattern)}*'!r}"
             raise ValueError(
-                f"{pattern!r} excludes nothing: no name, source, licence or composer in {where} is like it{near}"
+                f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} is like it{near}"
             )

@@ -2,12 +2,13 @@
 
 A window begins at a beat of its piece, which becomes its beat 0, and holds as many of the following notes as fit into
 the network's context and beats. It has an end-of-song only where the piece has its end. (Paper, section 4.1, put
-right: every part of a piece can be reached, and a window that is cut off has no end.)
+right: every part of a piece can be reached, and a window that is cut off has no end.) Windows with given notes are cut by
+`cut_augmented_window`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mmt.corpus.augmentation import (
+    TAIL,
+    Augmentation,
+    Region,
+    draw_region,
+    expected_notes,
+    fitting_shift,
+    piece_weights,
+    plan_windows,
+)
 from mmt.corpus.storage import Corpus
-from mmt.representation.codes import PITCHES, Events, Representation
-from mmt.representation.encode import events_of_notes
+from mmt.representation.codes import BEAT, NOTE, START_OF_NOTES, TYPE, Events, Representation
+from mmt.representation.encode import events_of_notes, frame
 from mmt.representation.notes import NoteTable
 
 
@@ -29,27 +40,6 @@ class Limits:
     """At most this many events: the network's context."""
     beats: int
     """Notes begin in the first so many beats: the network's beat codes, less one."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How the windows of a training step are drawn. The defaults are the paper's."""
-
-    pitch_shift: tuple[int, int] = (-5, 6)
-    """Lowest and highest transposition in semitones, drawn evenly; never beyond the range of MIDI pitches."""
-    start_share: float = 0.0
-    """The share of windows that begin where their piece begins; the others begin at any beat."""
-    length_exponent: float = 0.0
-    """A piece is drawn in proportion to its number of notes to this power: 0 evenly, 1 as long as it is."""
-
-    def __post_init__(self) -> None:
-        if not -PITCHES < self.pitch_shift[0] <= 0 <= self.pitch_shift[1] < PITCHES:
-            raise ValueError(
-                f"pitch_shift is {self.pitch_shift}; give a lowest of at most 0 and a highest of at least 0 semitones"
-            )
-        for name in ("start_share", "length_exponent"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
 
 
 @dataclass
@@ -79,7 +69,7 @@ def cut_window(
     start : int
         Index of a note; the window begins with the first note of its beat.
     shift : int
-        Transposition in semitones; the caller keeps it within the range.
+        Transposition in semitones; the caller keeps it within the range. Drums stay.
 
     Returns
     -------
@@ -96,10 +86,65 @@ def cut_window(
     if (complete := stop == len(notes)) and 3 + instruments + stop - first > limits.events:
         complete = False
     stop = min(stop, first + limits.events - 2 - instruments)
-    window = notes[first:stop].copy()
-    window["beat"] -= first_beat
-    window["pitch"] = window["pitch"].astype(np.int16) + shift
+    window = _moved(notes[first:stop], int(first_beat), shift, representation)
     return events_of_notes(window, representation, end=complete), stop
+
+
+def cut_augmented_window(
+    notes: NoteTable, start: int, limits: Limits, representation: Representation, shift: int = 0, *, region: Region
+) -> Events:
+    """The window of a piece that begins with the beat of its note `start`, of which only a region is to be written.
+
+    Written and given notes stand in canonical order, and as many of them as fit are kept, until `TAIL` beats after the
+    region. The last event is only predicted, never read. So it is the next written event after those that are kept, even if
+    given notes stand between: a note, or end-of-song, which says here that nothing more is written. It is left out if that
+    note is beyond the network's beats.
+
+    Parameters
+    ----------
+    notes, start, limits, shift
+        As for `cut_window`.
+    region : Region
+        In beats of the piece.
+
+    Returns
+    -------
+    ndarray of int64, (n, 6), n at most `limits.events`
+    """
+    rows, more = _rows_of_region(notes, start, limits, representation.reach, region)
+    window = _moved(notes[rows], int(notes["beat"][start]), shift, representation)
+    merged = events_of_notes(window, representation, end=False, given=region.given(notes[rows]))
+    opening = int(np.argmax(merged[:, TYPE] == START_OF_NOTES)) + 1
+    # The opening, and a place for the last event, which may be of an instrument that does not play before.
+    room = max(limits.events - opening - 1, 0)
+    kept, left = merged[opening : opening + room], merged[opening + room :]
+    following = left[left[:, TYPE] == NOTE][:1]
+    return frame(np.concatenate([kept, following]), end=not len(following) and not more)
+
+
+def _rows_of_region(
+    notes: NoteTable, start: int, limits: Limits, reach: int, region: Region
+) -> tuple[npt.NDArray[np.int64], bool]:
+    """Indices of the notes among which a window with a region is cut, and whether written notes come after them."""
+    beats = np.ascontiguousarray(notes["beat"])
+    first, inside = np.searchsorted(beats, (beats[start], beats[start] + limits.beats)).tolist()
+    # A given note stands `reach` beats before its onset.
+    last = int(beats[min(first + limits.events, len(beats)) - 1])
+    stop = int(np.searchsorted(beats, min(last + 1, region.stop + TAIL) + reach))
+    stop = min(stop, inside)
+    end = int(np.searchsorted(beats, region.stop))
+    following = stop + np.flatnonzero(~region.given(notes[stop : min(inside, end)]))[:1]
+    more = len(following) > 0 or not region.given(notes[inside:end]).all()
+    return np.concatenate([np.arange(first, stop), following]), more
+
+
+def _moved(notes: NoteTable, first_beat: int, shift: int, representation: Representation) -> NoteTable:
+    """A copy of notes whose beats count from the window's first beat, transposed but for the drums."""
+    moved = notes.copy()
+    moved["beat"] -= first_beat
+    shifts = np.where(moved["instrument"] == representation.drums_code, 0, shift)
+    moved["pitch"] = moved["pitch"].astype(np.int16) + shifts
+    return moved
 
 
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
@@ -119,15 +164,21 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         batch_size: int,
         steps: int,
         augmentation: Augmentation,
+        weights: Mapping[str, float] | None = None,
+        representation: Representation | None = None,
         seed: int = 0,
         parts: int = 1,
         pool: int = 32,
     ) -> None:
+        """`weights`: factors by which pieces are drawn more often, see `piece_weights`; `representation`: default the corpus'."""
         self.corpus, self.limits, self.augmentation = corpus, limits, augmentation
+        self.representation = representation or corpus.representation
+        augmentation.check_fits(self.representation)
         self.batch_size, self.steps, self.seed, self.parts, self.pool = batch_size, steps, seed, parts, pool
         self._lengths = np.array([piece.length for piece in corpus.pieces])
-        weights = self._lengths.astype(float) ** augmentation.length_exponent
-        self._shares = np.cumsum(weights / weights.sum())
+        self._density = self._lengths / np.array([piece.beats for piece in corpus.pieces])
+        drawn = piece_weights(corpus, augmentation.length_exponent, weights or {})
+        self._shares = np.cumsum(drawn / drawn.sum())
         self._pool_index = -1
         self._pool_order: list[npt.NDArray[np.int64]] = []
 
@@ -142,8 +193,15 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         # Every n-th of n parts: they stay alike in length, and no device waits for another.
         return collate([self._window(*row) for row in self._pool_order[place][part :: self.parts].tolist()])
 
+    def shares_by_source(self) -> dict[str, float]:
+        """The share of windows that come from each source of the corpus; they add up to 1."""
+        shares: dict[str, float] = {}
+        for piece, share in zip(self.corpus.pieces, np.diff(self._shares, prepend=0.0).tolist(), strict=True):
+            shares[piece.source] = shares.get(piece.source, 0.0) + share
+        return shares
+
     def _draw_pool(self, pool: int) -> list[npt.NDArray[np.int64]]:
-        """Piece, start and shift of each window of the pool's steps: one array (parts * batch_size, 3) a step."""
+        """The arguments of `_window` for each window of the pool's steps: one array (parts * batch_size, 7) a step."""
         random = np.random.default_rng((self.seed, pool))
         count = self.pool * self.parts * self.batch_size
         pieces = np.searchsorted(self._shares, random.random(count), side="right").clip(max=len(self._shares) - 1)
@@ -152,21 +210,30 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         starts[random.random(count) < self.augmentation.start_share] = 0
         shifts = random.integers(self.augmentation.pitch_shift[0], self.augmentation.pitch_shift[1] + 1, count)
         remaining = np.minimum(lengths - starts, self.limits.events)
+        # A stream of its own: what is drawn above stays the same with and without regions.
+        plan = plan_windows(np.random.default_rng((self.seed, pool, 1)), self.augmentation, remaining)
+        expected = expected_notes(plan, remaining, self._density[pieces], self.representation.reach)
         # Like lengths together; the steps themselves in random order again.
-        order = np.argsort(remaining, kind="stable").reshape(self.pool, self.parts * self.batch_size)
-        rows = np.stack([pieces, starts, shifts], axis=1)
+        order = np.argsort(expected, kind="stable").reshape(self.pool, self.parts * self.batch_size)
+        rows = np.stack([pieces, starts, shifts, plan.seeds, plan.kinds, plan.places, plan.beats], axis=1)
         return [rows[order[place]] for place in random.permutation(self.pool)]
 
-    def _window(self, piece: int, start: int, shift: int) -> Events:
-        notes = self.corpus.notes(piece)
-        lowest, highest = int(notes["pitch"].min()), int(notes["pitch"].max())
-        # A shift that would leave the range is taken the other way round the circle of allowed ones.
-        low, high = (
-            max(self.augmentation.pitch_shift[0], -lowest),
-            min(self.augmentation.pitch_shift[1], PITCHES - 1 - highest),
-        )
-        shift = low + (shift - low) % (high - low + 1)
-        return cut_window(notes, start, self.limits, self.corpus.representation, shift)[0]
+    def _window(self, piece: int, start: int, shift: int, seed: int, kind: int, place: int, beats: int) -> Events:
+        notes, augmentation, representation = self.corpus.notes(piece), self.augmentation, self.representation
+        shift = fitting_shift(notes, shift, augmentation.pitch_shift, representation.drums_code)
+        random = np.random.default_rng(seed)
+        told = random.random() < augmentation.length_share
+        if kind:
+            stretch = notes[start : start + self.limits.events]
+            stretch = stretch[stretch["beat"] < notes["beat"][start] + self.limits.beats]
+            region = draw_region(random, stretch, kind, place, beats)
+            events = cut_augmented_window(notes, start, self.limits, representation, shift, region=region)
+        else:
+            events = cut_window(notes, start, self.limits, representation, shift)[0]
+        if told:
+            length = 1 + int(notes["beat"][-1]) - int(notes["beat"][start])
+            events[events[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
+        return events
 
 
 class ValidationBatches(torch.utils.data.Dataset[Batch]):
@@ -176,10 +243,19 @@ class ValidationBatches(torch.utils.data.Dataset[Batch]):
     window, what does not fit is left out.
     """
 
-    def __init__(self, corpus: Corpus, limits: Limits, *, batch_size: int, windows: int | None = None) -> None:
-        """At most `windows` windows, spread evenly over the split; default all."""
+    def __init__(
+        self,
+        corpus: Corpus,
+        limits: Limits,
+        *,
+        batch_size: int,
+        windows: int | None = None,
+        representation: Representation | None = None,
+    ) -> None:
+        """At most `windows` windows, spread evenly over the split; default all. `representation`: default the corpus'."""
         tables = map(corpus.notes, range(len(corpus)))
-        events = [window for notes in tables for window in cover(notes, limits, corpus.representation)]
+        known = representation or corpus.representation
+        events = [window for notes in tables for window in cover(notes, limits, known)]
         if windows is not None and windows < len(events):
             events = [events[place] for place in np.linspace(0, len(events) - 1, windows).round().astype(int)]
         events.sort(key=len)

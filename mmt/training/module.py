@@ -13,7 +13,7 @@ from torch import Tensor
 from mmt.corpus.windows import Batch
 from mmt.model.network import Network, network_without_weights
 from mmt.representation.codes import FIELDS
-from mmt.training.loss import Losses, authors_losses, losses
+from mmt.training.loss import Losses, authors_losses, losses, next_written
 from mmt.training.low_rank import add_low_rank
 from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Recipe
@@ -100,7 +100,8 @@ class TrainingModule(lightning.LightningModule):
             logits = self.network(batch.codes[:, :-1], places < batch.lengths[:, None], targets=batch.codes[:, 1:])
             return authors_losses(logits, batch.codes)
         # No mask: padding stands behind the events, where nothing causal can see it, and its targets do not count.
-        return losses(self.network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+        logits = self.network(batch.codes[:, :-1], targets=next_written(batch.codes))
+        return losses(logits, batch.codes, batch.lengths)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

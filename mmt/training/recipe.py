@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from mmt.corpus.windows import Augmentation
+from mmt.corpus.augmentation import Augmentation
 from mmt.model.config import NetworkConfig
 from mmt.model.recipes import check_entries, parts_of, read_recipe
 from mmt.representation.codes import Representation
@@ -44,8 +44,15 @@ class Data:
     """Processes that cut windows beside the one that trains."""
     exclude: tuple[str, ...] = ()
     """Pieces whose name, source, licence or composer matches one of these patterns (`*Chopin*`) are left out."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Patterns like those of `exclude`, each with a factor by which the pieces that it matches are drawn more often."""
 
     def __post_init__(self) -> None:
+        for pattern, factor in self.weights.items():
+            if not 0 < factor < math.inf:
+                raise ValueError(
+                    f"weights: {pattern!r} has the factor {factor}; it must be above 0 (exclude leaves pieces out)"
+                )
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be at least 1")
         if self.validation_windows is not None and self.validation_windows < 1:
@@ -182,10 +189,12 @@ class Recipe:
         if self.compat and (
             self.data.augmentation != Augmentation(self.data.augmentation.pitch_shift)
             or self.data.validation_windows is not None
+            or self.data.weights
         ):
             raise ValueError(
-                "compat: authors knows no start_share, length_exponent or validation_windows; leave them out"
+                "compat: authors knows no augmentation but pitch_shift, no weights and no validation_windows; leave them out"
             )
+        self.data.augmentation.check_fits(self.representation)
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1")
         check_entries(self.sampling, list(signature(Filters.of).parameters), "sampling")
@@ -288,6 +297,8 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
             inner = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
             if len(value) == len(inner):
                 return tuple(_typed(part, one, name) for part, one in zip(value, inner, strict=True))
+        if get_origin(kind) is Mapping and isinstance(value, Mapping):
+            return {str(key): _typed(part, get_args(kind)[1], f"{name}: {key}") for key, part in value.items()}
         # A choice of words is checked where it is documented; True is no number.
         if get_origin(kind) is Literal or (type(value) is kind):
             return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ def check_goes_on(recipe: Recipe, data: Mapping[str, Any], former: Path, checkpo
     checkpoint : path
         Its last one; where there is none yet, what was learned from is not compared.
     """
-    before, now = load_recipe(former).to_dict(), recipe.to_dict()
+    earlier = load_recipe(former)
+    before, now = earlier.to_dict(), recipe.to_dict()
+    # Options that are off are not written.
+    before["representation"], now["representation"] = asdict(earlier.representation), asdict(recipe.representation)
     for section, names in (
         ("representation", now["representation"]),
         ("network", [name for name in now["network"] if name != "dropout"]),

@@ -193,12 +193,13 @@ def _state(output: Path) -> Path:
 
 
 def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
-    ours, theirs = recipe.representation.to_dict(), corpus.representation.to_dict()
-    for name in ("resolution", "instruments"):
-        if ours[name] != theirs[name]:
-            raise ValueError(
-                f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation"
-            )
+    ours, theirs = recipe.representation, corpus.representation
+    if not ours.has_music_of(theirs):
+        names = ("resolution", "instruments", "drums")
+        name = next(name for name in names if getattr(ours, name) != getattr(theirs, name))
+        raise ValueError(
+            f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation"
+        )
 
 
 def _trainer(
@@ -281,10 +282,18 @@ def _batches(
             batch_size=data.batch_size,
             steps=recipe.trainer.max_steps,
             augmentation=data.augmentation,
+            weights=data.weights,
+            representation=recipe.representation,
             seed=recipe.seed,
             parts=parts,
         ),
-        ValidationBatches(validation, limits, batch_size=data.batch_size, windows=data.validation_windows),
+        ValidationBatches(
+            validation,
+            limits,
+            batch_size=data.batch_size,
+            windows=data.validation_windows,
+            representation=recipe.representation,
+        ),
     )
 
 

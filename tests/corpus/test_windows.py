@@ -10,13 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pieces
+from tables import LIMITS, Tables, melody, rows_of, training
 
-from mmt.corpus.storage import Corpus, Piece
+from mmt.corpus.augmentation import Augmentation
+from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import (
-    Augmentation,
-    Batch,
     Limits,
-    TrainingBatches,
     ValidationBatches,
     collate,
     cut_window,
@@ -36,38 +35,6 @@ from mmt.representation.decode import notes_of_events
 from mmt.representation.encode import events_of_notes
 from mmt.representation.grammar import check_piece
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
-
-LIMITS = Limits(events=40, beats=16)
-
-
-class Tables(Corpus):
-    """A corpus of note tables in memory."""
-
-    def __init__(self, *tables: NoteTable) -> None:
-        self.representation = PAPER
-        self._notes = np.concatenate(tables)
-        ends = np.cumsum([len(table) for table in tables])
-        self.pieces = [
-            Piece(str(place), int(end) - len(table), len(table), int(table["beat"].max()) + 1, "", "train", "", "", "")
-            for place, (table, end) in enumerate(zip(tables, ends, strict=True))
-        ]
-
-
-def melody(count: int, instrument: int = 1, pitch: int = 60) -> NoteTable:
-    """A note a beat, each of another length, so that it can be told from the others."""
-    table = np.zeros(count, NOTE_DTYPE)
-    table["beat"], table["pitch"], table["instrument"] = np.arange(count), pitch, instrument
-    table["duration"] = np.asarray(PAPER.durations)[np.arange(count) % 32]
-    return table
-
-
-def rows_of(batch: Batch) -> list[Events]:
-    return [codes[:length].numpy() for codes, length in zip(batch.codes, batch.lengths.tolist(), strict=True)]
-
-
-def training(corpus: Corpus, **arguments: object) -> TrainingBatches:
-    options = {"batch_size": 3, "steps": 100, "augmentation": Augmentation(), "pool": 4} | arguments
-    return TrainingBatches(corpus, LIMITS, **options)  # type: ignore[arg-type]
 
 
 @given(

@@ -61,6 +61,6 @@ def test_compat_is_asked_for_by_name_and_alone() -> None:
     assert load_recipe("paper", ["compat=authors"]).compat == "authors"
     with pytest.raises(ValueError, match="compat is 'author'; it must be authors, or null"):
         load_recipe("paper", ["compat=author"])
-    for entry in ("data.augmentation.start_share=0.5", "data.validation_windows=10"):
-        with pytest.raises(ValueError, match="knows no start_share, length_exponent or validation_windows"):
+    for entry in ("data.augmentation.start_share=0.5", "data.validation_windows=10", "data.weights={'*': 2}"):
+        with pytest.raises(ValueError, match="knows no augmentation but pitch_shift, no weights and no"):
             load_recipe("paper", ["compat=authors", entry])

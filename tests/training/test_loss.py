@@ -14,10 +14,23 @@ from strategies import pieces
 
 from mmt.corpus.windows import Batch, collate
 from mmt.model.authors import from_authors
-from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, NOTE, PAPER, TYPE, Events
-from mmt.training.loss import Losses, authors_losses, counted_targets, losses
+from mmt.representation.codes import (
+    END_OF_SONG,
+    GIVEN_NOTE,
+    INSTRUMENT,
+    INSTRUMENT_EVENT,
+    NOTE,
+    PAPER,
+    TYPE,
+    Events,
+    Representation,
+)
+from mmt.training.loss import Losses, authors_losses, counted_targets, losses, next_written
 
-SIZES = (PAPER.sizes[0], 42, *PAPER.sizes[2:])
+GIVEN = Representation(given=True)
+SIZES = (GIVEN.sizes[0], 42, *PAPER.sizes[2:])
+# Whole and cut windows, with and without given notes.
+WINDOWS = st.one_of(*(pieces(kind, max_notes=6, end=end) for kind in (PAPER, GIVEN) for end in (True, False)))
 
 
 def random_logits(batch: Batch, seed: int = 0) -> list[torch.Tensor]:
@@ -31,7 +44,10 @@ def plain_losses(logits: list[torch.Tensor], windows: list[Events]) -> tuple[lis
     nats, targets, notes = [0.0] * 6, [0] * 6, 0
     for row, window in enumerate(windows):
         for place in range(1, len(window)):
-            event = window[place].tolist()
+            following = [event for event in window[place:].tolist() if event[TYPE] != GIVEN_NOTE]
+            if not following:
+                break
+            event = following[0]
             counted = [TYPE]
             if event[TYPE] == INSTRUMENT_EVENT:
                 counted.append(INSTRUMENT)
@@ -45,7 +61,7 @@ def plain_losses(logits: list[torch.Tensor], windows: list[Events]) -> tuple[lis
     return nats, targets, notes
 
 
-@given(st.lists(st.one_of(pieces(max_notes=4), pieces(max_notes=4, end=False)), min_size=1, max_size=3))
+@given(st.lists(WINDOWS, min_size=1, max_size=3))
 def test_losses_are_those_of_the_definition(windows: list[Events]) -> None:
     batch = collate(windows)
     logits = random_logits(batch)
@@ -54,15 +70,39 @@ def test_losses_are_those_of_the_definition(windows: list[Events]) -> None:
     np.testing.assert_allclose(found.nats.numpy(), nats, rtol=1e-4)
     assert found.targets.tolist() == targets
     assert int(found.notes) == notes
-    assert float(found.per_note) == pytest.approx(sum(nats) / notes, rel=1e-4)
+    assert float(found.per_note) == pytest.approx(sum(nats) / max(notes, 1), rel=1e-4)
     per_field = [n / max(count, 1) for n, count in zip(nats, targets, strict=True)]
     np.testing.assert_allclose(found.per_field.numpy(), per_field, rtol=1e-4)
 
 
-@given(pieces(max_notes=5), st.integers(1, 9))
+@given(st.lists(WINDOWS, min_size=1, max_size=3))
+def test_next_written_is_the_next_event_that_is_no_given_note(windows: list[Events]) -> None:
+    codes = collate(windows).codes
+    targets = next_written(codes)
+    assert targets.shape == codes[:, 1:].shape
+    for row, window in enumerate(windows):
+        for place in range(len(window) - 1):
+            following = [event for event in window[place + 1 :].tolist() if event[TYPE] != GIVEN_NOTE]
+            assert not following or targets[row, place].tolist() == following[0]
+    if not (codes[..., TYPE] == GIVEN_NOTE).any():
+        assert torch.equal(targets, codes[:, 1:])
+
+
+def test_after_the_last_written_event_of_a_cut_window_nothing_counts() -> None:
+    opening = [[0] * 6, [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]]
+    given_note, end = [GIVEN_NOTE, 4, 1, 61, 12, 25], [END_OF_SONG, 0, 0, 0, 0, 0]
+    batch = collate([np.array([*opening, given_note]), np.array([*opening, given_note, end])])
+    assert counted_targets(batch.codes, batch.lengths)[..., TYPE].tolist() == [
+        [1, 2, NOTE, -100, -100],
+        [1, 2, NOTE, END_OF_SONG, END_OF_SONG],
+    ]
+
+
+@given(WINDOWS, st.integers(1, 9))
 def test_padding_changes_nothing(piece: Events, more: int) -> None:
     batch = collate([piece])
     logits = random_logits(batch)
+    # Whatever padding holds.
     padded = torch.nn.functional.pad(batch.codes, (0, 0, 0, more), value=3)
     wide = [torch.nn.functional.pad(part, (0, 0, 0, more), value=7.0) for part in logits]
     alone, beside = losses(logits, batch.codes, batch.lengths), losses(wide, padded, batch.lengths)

@@ -1,0 +1,187 @@
+"""Augmentation: how the pieces, places and changes of training windows are drawn. Functions over note tables.
+
+Each entry of `Augmentation` is off by default. The windows of a pool of steps are planned together (`plan_windows`); each
+has a random stream of its own for what depends on its notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.corpus.patterns import Patterns
+from mmt.corpus.storage import Corpus
+from mmt.representation.codes import PITCHES, Representation
+from mmt.representation.notes import NoteTable
+
+# After the region, this many beats of given notes stand in a window, so that a network learns that nothing more is written.
+TAIL = 4
+# Spans of regions in beats, log-uniform.
+_SHORTEST, _LONGEST = 2, 64
+# What a region covers, and how often it is drawn: some parts in a span of beats, some parts in all beats, all parts in a span.
+NO_REGION, PARTS_IN_SPAN, WHOLE_PARTS, SPAN = range(4)
+_KINDS = (PARTS_IN_SPAN, WHOLE_PARTS, SPAN)
+_KIND_SHARES = (0.4, 0.3, 0.3)
+_FOREVER = np.iinfo(np.int32).max
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How the windows of a training step are drawn. The defaults are the paper's."""
+
+    pitch_shift: tuple[int, int] = (-5, 6)
+    """Lowest and highest transposition in semitones, drawn evenly; never beyond the range of MIDI pitches. Drums stay."""
+    start_share: float = 0.0
+    """The share of windows that begin where their piece begins; the others begin at any beat."""
+    length_exponent: float = 0.0
+    """A piece is drawn in proportion to its number of notes to this power: 0 evenly, 1 as long as it is."""
+    given_share: float = 0.0
+    """The share of windows with a region to be written, beside and after which all notes are given (`representation.given`)."""
+    length_share: float = 0.0
+    """The share of windows whose start-of-notes tells the number of beats to the piece's end (`representation.length`)."""
+
+    def __post_init__(self) -> None:
+        if not -PITCHES < self.pitch_shift[0] <= 0 <= self.pitch_shift[1] < PITCHES:
+            raise ValueError(
+                f"pitch_shift is {self.pitch_shift}; give a lowest of at most 0 and a highest of at least 0 semitones"
+            )
+        for name in ("start_share", "length_exponent", "given_share", "length_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
+
+    def check_fits(self, representation: Representation) -> None:
+        """Raise a `ValueError` if windows would need an option that the representation has not."""
+        for name in ("given", "length"):
+            if getattr(self, f"{name}_share") > 0 and not getattr(representation, name):
+                raise ValueError(
+                    f"{name}_share is {getattr(self, f'{name}_share')}, and the representation has no {name}; "
+                    f"set representation.{name}=true, or leave out {name}_share"
+                )
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is to be written: the notes of some parts in a span of beats. All notes beside and after it are given."""
+
+    first: int
+    """The first beat of the span."""
+    stop: int
+    """The beat after its last."""
+    parts: npt.NDArray[np.bool_]
+    """Whether an instrument belongs to it, by code, (256,)."""
+
+    def given(self, notes: NoteTable) -> npt.NDArray[np.bool_]:
+        """Which notes of a piece are given, (n,): those of other parts from the first beat on, and all after the span."""
+        beside: npt.NDArray[np.bool_] = (notes["beat"] >= self.first) & ~self.parts[notes["instrument"]]
+        return beside | (notes["beat"] >= self.stop)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is drawn for windows before their notes are looked at; each array is (windows,)."""
+
+    seeds: Codes
+    """Of the random stream of each window."""
+    kinds: Codes
+    """Of the regions: `NO_REGION`, `PARTS_IN_SPAN`, `WHOLE_PARTS` or `SPAN`."""
+    places: Codes
+    """A region begins with the beat of the note that comes so many notes after the window's first."""
+    beats: Codes
+    """Length of the region's span."""
+
+
+def plan_windows(random: np.random.Generator, augmentation: Augmentation, notes: Codes) -> Plan:
+    """Draw the regions of windows with so many notes, (windows,).
+
+    Regions begin in the later part of a window more often than in the earlier (mean two thirds), since what is read before
+    a region is usually as much as the context holds.
+    """
+    count = len(notes)
+    seeds = random.integers(2**63, size=count)
+    drawn = random.choice(_KINDS, count, p=_KIND_SHARES)
+    kinds = np.where(random.random(count) < augmentation.given_share, drawn, NO_REGION)
+    places = (np.sqrt(random.random(count)) * notes).astype(np.int64)
+    beats = np.rint(_SHORTEST * (_LONGEST / _SHORTEST) ** random.random(count)).astype(np.int64)
+    return Plan(seeds, kinds, places, beats)
+
+
+def expected_notes(plan: Plan, notes: Codes, density: Floats, reach: int) -> Codes:
+    """About how many notes each window will hold, since it ends soon after its region, (windows,).
+
+    Parameters
+    ----------
+    notes : of each window without a region, (windows,)
+    density : notes per beat of each window's piece, (windows,)
+    """
+    cut = plan.places + ((plan.beats + TAIL + reach) * density).astype(np.int64)
+    spans = (plan.kinds == PARTS_IN_SPAN) | (plan.kinds == SPAN)
+    return np.where(spans, np.minimum(notes, cut), notes)
+
+
+def draw_region(random: np.random.Generator, notes: NoteTable, kind: int, place: int, beats: int) -> Region:
+    """The region of a window, as it was planned.
+
+    Parameters
+    ----------
+    notes : note table
+        Of the window, at least one.
+    kind, place, beats : int
+        See `Plan`.
+    """
+    parts = np.ones(256, bool)
+    playing = np.unique(notes["instrument"])
+    first = int(notes["beat"][place % len(notes)])
+    stop = first + beats
+    if kind == SPAN or len(playing) == 1:
+        return Region(first, stop, parts)
+    if kind == WHOLE_PARTS:
+        first, stop = int(notes["beat"][0]), _FOREVER
+    inside = (notes["beat"] >= first) & (notes["beat"] < stop)
+    # One part that sounds in the span, and others, which may be silent there; at least one stays given.
+    certain = random.choice(np.unique(notes["instrument"][inside]))
+    others = random.permutation(playing[playing != certain])
+    parts[others[random.integers(len(others)) :]] = False
+    return Region(first, stop, parts)
+
+
+def fitting_shift(notes: NoteTable, shift: int, allowed: tuple[int, int], drums: int) -> int:
+    """The transposition of a piece, within the range of MIDI pitches; drums have no part in it.
+
+    A shift that would leave the range is taken the other way round the circle of allowed ones.
+    """
+    pitches = notes["pitch"]
+    if drums:
+        pitches = pitches[notes["instrument"] != drums]
+    lowest, highest = int(pitches.min(initial=PITCHES - 1)), int(pitches.max(initial=0))
+    low, high = max(allowed[0], -lowest), min(allowed[1], PITCHES - 1 - highest)
+    return low + (shift - low) % (high - low + 1)
+
+
+def piece_weights(corpus: Corpus, length_exponent: float, factors: Mapping[str, float]) -> Floats:
+    """How often each piece of a corpus is drawn, relative to the others, (pieces,): length ** exponent times its factors.
+
+    Parameters
+    ----------
+    factors : mapping of str to float
+        Patterns (`*` for anything, capitals or not) to factors; one counts for a piece whose name, source, licence or
+        composer matches.
+
+    Raises
+    ------
+    ValueError
+        If a pattern matches no piece.
+    """
+    pieces = corpus.pieces
+    weights: Floats = np.array([piece.length for piece in pieces]).astype(float) ** length_exponent
+    for pattern, factor in factors.items():
+        patterns = Patterns([pattern])
+        matched = [patterns.match(piece.name, piece.source, piece.licence, piece.composer) for piece in pieces]
+        patterns.check(str(corpus.folder), "weighs")
+        weights[matched] *= factor
+    return weights

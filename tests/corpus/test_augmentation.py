@@ -1,0 +1,251 @@
+"""What training windows are changed by: given notes, the length, weights; against plain definitions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import pieces
+from tables import LIMITS, Tables, melody, rows_of, training
+
+from mmt.corpus.augmentation import (
+    PARTS_IN_SPAN,
+    SPAN,
+    WHOLE_PARTS,
+    Augmentation,
+    Region,
+    draw_region,
+)
+from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import Limits, ValidationBatches, cut_augmented_window
+from mmt.representation.codes import (
+    BEAT,
+    END_OF_SONG,
+    GIVEN_NOTE,
+    INSTRUMENT,
+    NOTE,
+    PITCH,
+    START_OF_NOTES,
+    TYPE,
+    Events,
+    Representation,
+    is_note,
+)
+from mmt.representation.decode import notes_of_events
+from mmt.representation.grammar import check_piece
+from mmt.representation.notes import NOTE_DTYPE, NoteTable
+
+ALL = Representation(beats=64, drums=True, given=True, length=True, reach=4)
+SHARES = {"given_share": 0.6, "length_share": 0.5}
+
+
+def tables() -> st.SearchStrategy[NoteTable]:
+    """Note tables of up to six instruments, the drums among them: few notes, which shrink, or many, some parts of them sparse."""
+
+    def few_instruments(piece: Events) -> NoteTable:
+        table = notes_of_events(piece, ALL)
+        table["instrument"] = np.array([1, 25, 27, 41, 59, ALL.drums_code])[table["instrument"] % 6]
+        table["pitch"] = table["pitch"].clip(12, 115)
+        return np.unique(table)
+
+    def many_notes(seed: int) -> NoteTable:
+        random = np.random.default_rng(seed)
+        table = np.zeros(random.integers(60, 200), NOTE_DTYPE)
+        table["beat"], table["position"] = random.integers(0, 80, len(table)), random.integers(0, 12, len(table))
+        table["pitch"], table["duration"] = random.integers(12, 116, len(table)), random.choice([1, 12, 48], len(table))
+        table["instrument"] = random.choice([1, 1, 1, 1, 25, 25, 41, ALL.drums_code], len(table))
+        table["instrument"][random.integers(len(table))] = 59
+        return np.unique(table)
+
+    return st.one_of(pieces(ALL, max_notes=60).map(few_instruments), st.integers(0, 2**20).map(many_notes))
+
+
+def regions(table: NoteTable, start: int) -> st.SearchStrategy[Region]:
+    """Regions that begin after the first beat of a window, with any parts or none."""
+
+    def region(first: int, beats: int, chosen: int) -> Region:
+        mask = np.zeros(256, bool)
+        mask[playing] = chosen >> np.arange(len(playing)) & 1
+        first += int(table["beat"][start])
+        return Region(first, first + beats, mask)
+
+    playing = np.unique(table["instrument"])
+    return st.builds(region, st.integers(0, 30), st.sampled_from([1, 9, 10_000]), st.integers(0, 2 ** len(playing) - 1))
+
+
+Note = tuple[int, ...]
+
+
+def plain_order(table: NoteTable, first_beat: int, region: Region, shift: int) -> list[Note]:
+    """All notes of a piece from a beat on as events, one by one, in canonical order."""
+    rows = []
+    for beat, position, pitch, duration, instrument in table.tolist():
+        if beat < first_beat:
+            continue
+        outside = beat >= region.first and not region.parts[instrument]
+        kind = GIVEN_NOTE if outside or beat >= region.stop else NOTE
+        moved = pitch if instrument == ALL.drums_code else pitch + shift
+        code = ALL.durations.index(duration) + 1
+        rows.append((kind, 1 + beat - first_beat, 1 + position, 1 + moved, code, instrument))
+    return sorted(
+        rows, key=lambda row: (row[1] - (ALL.reach if row[0] == GIVEN_NOTE else 0), row[2], row[0] == NOTE, row[1:])
+    )
+
+
+@settings(max_examples=300)
+@given(tables(), st.data(), st.builds(Limits, st.integers(12, 70), st.sampled_from([9, 63])), st.integers(-5, 5))
+def test_a_window_with_a_region_is_a_stretch_of_the_piece_and_the_next_written_event(
+    table: NoteTable, data: st.DataObject, limits: Limits, shift: int
+) -> None:
+    start = data.draw(st.integers(0, len(table) - 1))
+    region = data.draw(regions(table, start))
+    before = table.copy()
+    events = cut_augmented_window(table, start, limits, ALL, shift, region=region)
+    np.testing.assert_array_equal(table, before)
+    assert len(events) <= limits.events
+    check_piece(events, complete=False, representation=ALL)
+    order = plain_order(table, int(table["beat"][start]), region, shift)
+    near = [note for note in order if note[BEAT] <= limits.beats]
+    opening = int(np.argmax(events[:, TYPE] == START_OF_NOTES)) + 1
+    rows = list(map(tuple, events[opening:].tolist()))
+    assert set(events[1 : opening - 1, INSTRUMENT].tolist()) == {row[INSTRUMENT] for row in rows} - {0}
+    # The notes of the stretch, once each; the last event is the next written one.
+    kept, last = rows[:-1], rows[-1]
+    if last[TYPE] == GIVEN_NOTE:
+        kept = rows
+    assert kept == near[: len(kept)]
+    written = [note for note in order if note[TYPE] == NOTE and note not in kept]
+    if last[TYPE] == NOTE:
+        assert last == written[0]
+    elif last[TYPE] == END_OF_SONG:
+        assert not written
+    else:
+        assert written
+        assert written[0][BEAT] > limits.beats
+    # As many as fit: at least those until the region's end, or all.
+    spare = limits.events - len(events)
+    if spare > len(set(table["instrument"].tolist())):
+        inside = [row for row in near if row[BEAT] <= region.stop - int(table["beat"][start])]
+        assert [row for row in inside if row not in rows] == []
+
+
+@pytest.mark.parametrize(
+    ("plays", "beats", "last"), [([0, 50], 63, NOTE), ([0, 50], 40, GIVEN_NOTE), ([0], 63, END_OF_SONG)]
+)
+def test_the_last_event_is_the_next_written_one_however_far_it_is(plays: list[int], beats: int, last: int) -> None:
+    flute = melody(60, pitch=80)[plays]
+    table = np.unique(np.concatenate([melody(60, instrument=25), flute]))
+    region = Region(0, 10_000, np.arange(256) == 1)
+    events = cut_augmented_window(table, 0, Limits(20, beats), ALL, region=region)
+    assert events[-1, TYPE] == last
+    assert events[-1, BEAT] == {NOTE: 51, END_OF_SONG: 0}.get(last, events[-1, BEAT])
+    assert (events[5:-1, TYPE] == GIVEN_NOTE).sum() == len(events) - 7
+
+
+@given(tables(), st.sampled_from([PARTS_IN_SPAN, WHOLE_PARTS, SPAN]), st.integers(0, 80), st.integers(2, 64))
+def test_a_region_holds_notes_and_leaves_others(table: NoteTable, kind: int, place: int, beats: int) -> None:
+    region = draw_region(np.random.default_rng(place), table, kind, place, beats)
+    mask = region.given(table)
+    for note, is_given in zip(table, mask, strict=True):
+        beside = note["beat"] >= region.first and not region.parts[note["instrument"]]
+        assert is_given == (beside or note["beat"] >= region.stop)
+    inside = (table["beat"] >= region.first) & (table["beat"] < region.stop)
+    playing = np.unique(table["instrument"])
+    assert (~mask[inside]).any()
+    assert region.first == table["beat"][0 if kind == WHOLE_PARTS and len(playing) > 1 else place % len(table)]
+    if len(playing) > 1:
+        assert region.parts[playing].all() == (kind == SPAN)
+        assert (region.stop > table["beat"][-1] + 1000) == (kind == WHOLE_PARTS)
+
+
+def test_shares_of_windows_are_kept() -> None:
+    table = np.unique(np.concatenate([melody(300), melody(300, instrument=25, pitch=70)]))
+    corpus = Tables(table, representation=ALL)
+    batches = training(corpus, augmentation=Augmentation((0, 0), **SHARES), steps=400)
+    rows = [events for step in range(400) for events in rows_of(batches[step])]
+    # A few regions reach beyond their windows, which then have no given notes.
+    assert 0.4 < np.mean([(events[:, TYPE] == GIVEN_NOTE).any() for events in rows]) < 0.6
+    assert np.mean([events[:, BEAT][events[:, TYPE] == START_OF_NOTES] > 0 for events in rows]) == pytest.approx(
+        0.5, abs=0.06
+    )
+    # Most of what is trained on is written.
+    assert np.mean([(events[:, TYPE] == NOTE).sum() for events in rows]) > 15
+
+
+def test_start_of_notes_tells_the_beats_to_the_end_of_the_piece() -> None:
+    corpus = Tables(melody(200), representation=ALL)
+    batches = training(corpus, augmentation=Augmentation((0, 0), length_share=1.0), steps=100)
+    told: Counter[bool] = Counter()
+    for step in range(100):
+        for events in rows_of(batches[step]):
+            beats = int(events[events[:, TYPE] == START_OF_NOTES, BEAT][0])
+            if events[-1, TYPE] == END_OF_SONG:
+                assert beats == 1 + events[-2, BEAT]
+            # Each note of the melody tells by its length which it may be.
+            firsts = np.arange(events[3, 4] - 1, 200, 32)
+            assert beats in np.minimum(1 + 200 - firsts, 64)
+            told[beats == 64] += 1
+    assert told[True] > told[False] > 0
+
+
+def test_drums_are_not_transposed_and_do_not_limit_the_shift() -> None:
+    drums = melody(60, instrument=ALL.drums_code, pitch=127)
+    corpus = Tables(np.unique(np.concatenate([melody(60), drums])), representation=ALL)
+    batches = training(corpus, augmentation=Augmentation((-5, 6), given_share=0.5), steps=200)
+    pitches: dict[bool, set[int]] = {True: set(), False: set()}
+    for step in range(200):
+        for events in rows_of(batches[step]):
+            for note in events[is_note(events)]:
+                pitches[bool(note[INSTRUMENT] == ALL.drums_code)].add(int(note[PITCH]) - 1)
+    assert pitches == {True: {127}, False: set(range(55, 67))}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_batches_of_all_augmentations_depend_on_seed_and_step_alone(corpus: Corpus, parts: int) -> None:
+    options = {"augmentation": Augmentation(**SHARES), "representation": ALL, "parts": parts}
+    batches = training(corpus, **options)
+    in_order = [batches[step] for step in range(9 * parts)]
+    fresh = training(corpus, **options)
+    for step in (5, 0, 7, 7, 3):
+        torch.testing.assert_close(fresh[step].codes, in_order[step].codes, rtol=0, atol=0)
+    whole = training(corpus, **options | {"parts": 1, "batch_size": 3 * parts})
+    for step in range(9):
+        windows = [events for part in range(parts) for events in rows_of(in_order[parts * step + part])]
+        assert sorted(map(bytes, windows)) == sorted(map(bytes, rows_of(whole[step])))
+
+
+def test_validation_has_neither_given_notes_nor_lengths(corpus: Corpus) -> None:
+    plain, ours = (
+        ValidationBatches(corpus, LIMITS, batch_size=4, representation=representation) for representation in (None, ALL)
+    )
+    for step in range(len(plain)):
+        torch.testing.assert_close(plain[step].codes, ours[step].codes, rtol=0, atol=0)
+
+
+def test_without_new_entries_batches_are_those_of_version_1(long_table: NoteTable) -> None:
+    corpus = Tables(long_table, melody(90), melody(10, instrument=2))
+    batches = training(corpus, augmentation=Augmentation((-5, 6), 0.2, 0.5), batch_size=4, parts=2, steps=8)
+    found = hashlib.sha256(b"".join(batches[index].codes.numpy().tobytes() for index in range(len(batches))))
+    assert found.hexdigest().startswith("fc409d27f457680b")
+
+
+def test_weights_multiply_the_share_of_draws() -> None:
+    corpus = Tables(melody(100), melody(100), melody(400))
+    for place, source in enumerate(("songs", "songs", "operas")):
+        object.__setattr__(corpus.pieces[place], "source", source)
+    assert training(corpus).shares_by_source() == pytest.approx({"songs": 2 / 3, "operas": 1 / 3})
+    half = training(corpus, augmentation=Augmentation(length_exponent=0.5), weights={"SONG*": 0.25, "0": 2.0})
+    assert half.shares_by_source() == pytest.approx({"songs": 7.5 / 27.5, "operas": 20 / 27.5})
+    with pytest.raises(ValueError, match=r"'song' weighs nothing: no name, .* in in memory is like it"):
+        training(corpus, weights={"song": 2.0})
+
+
+@pytest.mark.parametrize("name", ["given", "length"])
+def test_shares_that_the_representation_has_no_option_for_are_refused(corpus: Corpus, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}_share is 0.5, and the representation has no {name}"):
+        training(corpus, augmentation=Augmentation(**{f"{name}_share": 0.5}))
