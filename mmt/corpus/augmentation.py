@@ -45,13 +45,15 @@ class Augmentation:
     """The share of windows with a region to be written, beside and after which all notes are given (`representation.given`)."""
     length_share: float = 0.0
     """The share of windows whose start-of-notes tells the number of beats to the piece's end (`representation.length`)."""
+    substitution_share: float = 0.0
+    """The share of windows in which some instruments are substituted by others (see `mmt.corpus.substitution`)."""
 
     def __post_init__(self) -> None:
         if not -PITCHES < self.pitch_shift[0] <= 0 <= self.pitch_shift[1] < PITCHES:
             raise ValueError(
                 f"pitch_shift is {self.pitch_shift}; give a lowest of at most 0 and a highest of at least 0 semitones"
             )
-        for name in ("start_share", "length_exponent", "given_share", "length_share"):
+        for name in ("start_share", "length_exponent", "given_share", "length_share", "substitution_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
 
@@ -80,6 +82,9 @@ class Region:
         """Which notes of a piece are given, (n,): those of other parts from the first beat on, and all after the span."""
         beside: npt.NDArray[np.bool_] = (notes["beat"] >= self.first) & ~self.parts[notes["instrument"]]
         return beside | (notes["beat"] >= self.stop)
+
+
+NOTHING_GIVEN = Region(_FOREVER, _FOREVER, np.ones(256, bool))
 
 
 @dataclass(frozen=True)

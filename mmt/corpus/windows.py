@@ -8,8 +8,9 @@ right: every part of a piece can be reached, and a window that is cut off has no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mmt.corpus.augmentation import (
+    NOTHING_GIVEN,
     TAIL,
     Augmentation,
     Region,
@@ -27,6 +29,7 @@ from mmt.corpus.augmentation import (
     plan_windows,
 )
 from mmt.corpus.storage import Corpus
+from mmt.corpus.substitution import Substitution
 from mmt.representation.codes import BEAT, NOTE, START_OF_NOTES, TYPE, Events, Representation
 from mmt.representation.encode import events_of_notes, frame
 from mmt.representation.notes import NoteTable
@@ -91,9 +94,16 @@ def cut_window(
 
 
 def cut_augmented_window(
-    notes: NoteTable, start: int, limits: Limits, representation: Representation, shift: int = 0, *, region: Region
+    notes: NoteTable,
+    start: int,
+    limits: Limits,
+    representation: Representation,
+    shift: int = 0,
+    *,
+    region: Region = NOTHING_GIVEN,
+    substitutes: Callable[[NoteTable], npt.NDArray[np.uint8]] | None = None,
 ) -> Events:
-    """The window of a piece that begins with the beat of its note `start`, of which only a region is to be written.
+    """The window of a piece that begins with the beat of its note `start`, with given notes and substituted instruments.
 
     Written and given notes stand in canonical order, and as many of them as fit are kept, until `TAIL` beats after the
     region. The last event is only predicted, never read. So it is the next written event after those that are kept, even if
@@ -105,7 +115,9 @@ def cut_augmented_window(
     notes, start, limits, shift
         As for `cut_window`.
     region : Region
-        In beats of the piece.
+        What is to be written, in beats of the piece, not before the window's first beat. Default: everything.
+    substitutes : callable, optional
+        From the notes of the window, transposed, to the instrument that plays for each code, (256,).
 
     Returns
     -------
@@ -113,6 +125,8 @@ def cut_augmented_window(
     """
     rows, more = _rows_of_region(notes, start, limits, representation.reach, region)
     window = _moved(notes[rows], int(notes["beat"][start]), shift, representation)
+    if substitutes is not None:
+        window["instrument"] = substitutes(window)[window["instrument"]]
     merged = events_of_notes(window, representation, end=False, given=region.given(notes[rows]))
     opening = int(np.argmax(merged[:, TYPE] == START_OF_NOTES)) + 1
     # The opening, and a place for the last event, which may be of an instrument that does not play before.
@@ -179,6 +193,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         self._density = self._lengths / np.array([piece.beats for piece in corpus.pieces])
         drawn = piece_weights(corpus, augmentation.length_exponent, weights or {})
         self._shares = np.cumsum(drawn / drawn.sum())
+        self._substitution = Substitution(self.representation)
         self._pool_index = -1
         self._pool_order: list[npt.NDArray[np.int64]] = []
 
@@ -219,15 +234,22 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         return [rows[order[place]] for place in random.permutation(self.pool)]
 
     def _window(self, piece: int, start: int, shift: int, seed: int, kind: int, place: int, beats: int) -> Events:
-        notes, augmentation, representation = self.corpus.notes(piece), self.augmentation, self.representation
+        augmentation, representation = self.augmentation, self.representation
+        # Slices of a memory map are slow.
+        notes = np.asarray(self.corpus.notes(piece))
         shift = fitting_shift(notes, shift, augmentation.pitch_shift, representation.drums_code)
         random = np.random.default_rng(seed)
-        told = random.random() < augmentation.length_share
+        told, substituted = random.random(2) < (augmentation.length_share, augmentation.substitution_share)
+        region = NOTHING_GIVEN
         if kind:
             stretch = notes[start : start + self.limits.events]
             stretch = stretch[stretch["beat"] < notes["beat"][start] + self.limits.beats]
             region = draw_region(random, stretch, kind, place, beats)
-            events = cut_augmented_window(notes, start, self.limits, representation, shift, region=region)
+        substitutes = partial(self._substitution.draw, random) if substituted else None
+        if kind or substituted:
+            events = cut_augmented_window(
+                notes, start, self.limits, representation, shift, region=region, substitutes=substitutes
+            )
         else:
             events = cut_window(notes, start, self.limits, representation, shift)[0]
         if told:

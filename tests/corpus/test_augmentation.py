@@ -10,8 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import pieces
-from tables import LIMITS, Tables, melody, rows_of, training
+from tables import LIMITS, Tables, melody, note_tables, rows_of, training
 
 from mmt.corpus.augmentation import (
     PARTS_IN_SPAN,
@@ -32,37 +31,14 @@ from mmt.representation.codes import (
     PITCH,
     START_OF_NOTES,
     TYPE,
-    Events,
     Representation,
     is_note,
 )
-from mmt.representation.decode import notes_of_events
 from mmt.representation.grammar import check_piece
-from mmt.representation.notes import NOTE_DTYPE, NoteTable
+from mmt.representation.notes import NoteTable
 
 ALL = Representation(beats=64, drums=True, given=True, length=True, reach=4)
-SHARES = {"given_share": 0.6, "length_share": 0.5}
-
-
-def tables() -> st.SearchStrategy[NoteTable]:
-    """Note tables of up to six instruments, the drums among them: few notes, which shrink, or many, some parts of them sparse."""
-
-    def few_instruments(piece: Events) -> NoteTable:
-        table = notes_of_events(piece, ALL)
-        table["instrument"] = np.array([1, 25, 27, 41, 59, ALL.drums_code])[table["instrument"] % 6]
-        table["pitch"] = table["pitch"].clip(12, 115)
-        return np.unique(table)
-
-    def many_notes(seed: int) -> NoteTable:
-        random = np.random.default_rng(seed)
-        table = np.zeros(random.integers(60, 200), NOTE_DTYPE)
-        table["beat"], table["position"] = random.integers(0, 80, len(table)), random.integers(0, 12, len(table))
-        table["pitch"], table["duration"] = random.integers(12, 116, len(table)), random.choice([1, 12, 48], len(table))
-        table["instrument"] = random.choice([1, 1, 1, 1, 25, 25, 41, ALL.drums_code], len(table))
-        table["instrument"][random.integers(len(table))] = 59
-        return np.unique(table)
-
-    return st.one_of(pieces(ALL, max_notes=60).map(few_instruments), st.integers(0, 2**20).map(many_notes))
+SHARES = {"given_share": 0.6, "length_share": 0.5, "substitution_share": 0.5}
 
 
 def regions(table: NoteTable, start: int) -> st.SearchStrategy[Region]:
@@ -98,7 +74,9 @@ def plain_order(table: NoteTable, first_beat: int, region: Region, shift: int) -
 
 
 @settings(max_examples=300)
-@given(tables(), st.data(), st.builds(Limits, st.integers(12, 70), st.sampled_from([9, 63])), st.integers(-5, 5))
+@given(
+    note_tables(ALL), st.data(), st.builds(Limits, st.integers(12, 70), st.sampled_from([9, 63])), st.integers(-5, 5)
+)
 def test_a_window_with_a_region_is_a_stretch_of_the_piece_and_the_next_written_event(
     table: NoteTable, data: st.DataObject, limits: Limits, shift: int
 ) -> None:
@@ -147,7 +125,7 @@ def test_the_last_event_is_the_next_written_one_however_far_it_is(plays: list[in
     assert (events[5:-1, TYPE] == GIVEN_NOTE).sum() == len(events) - 7
 
 
-@given(tables(), st.sampled_from([PARTS_IN_SPAN, WHOLE_PARTS, SPAN]), st.integers(0, 80), st.integers(2, 64))
+@given(note_tables(ALL), st.sampled_from([PARTS_IN_SPAN, WHOLE_PARTS, SPAN]), st.integers(0, 80), st.integers(2, 64))
 def test_a_region_holds_notes_and_leaves_others(table: NoteTable, kind: int, place: int, beats: int) -> None:
     region = draw_region(np.random.default_rng(place), table, kind, place, beats)
     mask = region.given(table)
@@ -227,7 +205,7 @@ def test_validation_has_neither_given_notes_nor_lengths(corpus: Corpus) -> None:
         torch.testing.assert_close(plain[step].codes, ours[step].codes, rtol=0, atol=0)
 
 
-def test_without_new_entries_batches_are_those_of_version_1(long_table: NoteTable) -> None:
+def test_without_the_newer_entries_batches_stay_the_same(long_table: NoteTable) -> None:
     corpus = Tables(long_table, melody(90), melody(10, instrument=2))
     batches = training(corpus, augmentation=Augmentation((-5, 6), 0.2, 0.5), batch_size=4, parts=2, steps=8)
     found = hashlib.sha256(b"".join(batches[index].codes.numpy().tobytes() for index in range(len(batches))))

@@ -143,6 +143,12 @@ def test_single_entries_are_changed() -> None:
         ("data.validation_windows=0", "validation_windows is 0"),
         ("data.workers=-1", "workers is -1"),
         ("data.augmentation.start_share=2", "start_share is 2"),
+        ("data.augmentation.substitution_share=-0.1", "substitution_share is -0.1; it must be between 0 and 1"),
+        ("data.augmentation.given_share=0.5", "given_share is 0.5, and the representation has no given; set repr"),
+        ("data.augmentation.length_share=0.5", "length_share is 0.5, and the representation has no length; set repr"),
+        ("data.weights={'*songs*': 0}", r"weights: '\*songs\*' has the factor 0.0; it must be above 0"),
+        ("data.weights={'*songs*': [1]}", r"data.weights: \*songs\* is \[1\]; expected float"),
+        ("data.weights=2", "data.weights is 2; expected Mapping"),
         ("data.augmentation.pitch_shift=[1]", r"data.augmentation.pitch_shift is \[1\]; expected tuple"),
         ("optimizer.name=sgd", "optimizer 'sgd' is unknown; choose one of adam, adamw, muon"),
         ("optimizer.learning_rate=0", "learning_rate is 0.0; it must be above 0"),
@@ -181,7 +187,8 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: str) -> No
 
 @pytest.mark.parametrize("name", ["paper", "default", "tiny"])
 def test_a_recipe_survives_its_dictionary(tmp_path: Path, name: str) -> None:
-    recipe = load_recipe(name, ["data.augmentation.pitch_shift=[-1, 1]"])
+    options = ["representation.given=true", "data.augmentation.given_share=0.3", "data.weights={'*songs*': 0.5}"]
+    recipe = load_recipe(name, ["data.augmentation.pitch_shift=[-1, 1]", *(options if name != "paper" else [])])
     written: dict[str, Any] = recipe.to_dict()
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
     assert load_recipe(tmp_path / "recipe.yaml") == recipe

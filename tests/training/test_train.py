@@ -17,10 +17,11 @@ from small_corpora import write_corpus
 
 import mmt
 from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Limits, ValidationBatches
-from mmt.representation.codes import FIELDS
+from mmt.corpus.windows import Batch, Limits, ValidationBatches
+from mmt.representation.codes import FIELDS, PITCH
 from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loss import losses
+from mmt.training.module import TrainingModule
 from mmt.training.recipe import load_recipe
 from mmt.training.train import _loaders, _Turns, fast_precision, train
 from runs import (
@@ -132,6 +133,33 @@ def test_other_ways_to_step_resume_too(corpus: Path, tmp_path: Path, change: str
         train(recipe, corpus, tmp_path / "run")
     train(recipe, corpus, tmp_path / "run", resume=True)
     assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
+
+
+def test_augmented_trainings_go_on_too_and_take_a_corpus_without_options(corpus: Path, tmp_path: Path) -> None:
+    shares = [f"data.augmentation.{name}_share=0.5" for name in ("given", "length", "substitution")]
+    options = ["representation.given=true", "representation.length=true", "trainer.samples=false", *shares]
+    recipe = tiny(*options, "data.weights={'*1*': 3}")
+    train(recipe, corpus, tmp_path / "whole")
+    with interrupted_at(6):
+        train(recipe, corpus, tmp_path / "run")
+    train(recipe, corpus, tmp_path / "run", resume=True)
+    assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
+    with pytest.raises(ValueError, match=r"representation\.reach is 4, and was 8 when"):
+        train(tiny(*options, "representation.reach=4"), corpus, tmp_path / "run", resume=True)
+
+
+def test_heads_that_read_the_target_read_the_next_written_event() -> None:
+    module = TrainingModule(tiny("representation.given=true", "network.output=mixed"))
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    rows = [[0] * 6, [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [5, 3, 1, 50, 9, 25]]
+    codes = torch.tensor([[*rows, [3, 4, 1, 63, 12, 25], [4, 0, 0, 0, 0, 0]]])
+    with torch.no_grad():
+        found = module._losses(Batch(codes, torch.tensor([7])))
+        logits = module.network(codes[:, :-1], targets=codes[:, [1, 2, 3, 5, 5, 6]])
+    nats = -logits[PITCH][0, [2, 3, 4]].log_softmax(-1)[range(3), [61, 63, 63]].sum()
+    assert float(found.nats[PITCH]) == pytest.approx(float(nats), rel=1e-5)
+    assert int(found.notes) == 3
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
@@ -377,6 +405,8 @@ def test_a_run_is_overwritten_if_asked(run: Path, corpus: Path, tmp_path: Path) 
 def test_a_corpus_of_another_representation_is_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"the recipe's resolution is not that of .*; prepare the corpus with"):
         train(tiny("representation.preset=slides"), corpus, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"the recipe's drums is not that of .*; prepare the corpus with"):
+        train(tiny("representation.drums=true"), corpus, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
