@@ -61,7 +61,8 @@ class ChainHeads(nn.Module):
         """The logits of all six fields, each for the event whose earlier fields are those of `events`."""
         logits, known = [self.fields[0](hidden)], self.state(hidden)
         for index, mix in enumerate(self.mix, start=1):
-            known = known + self.known[index - 1](events[..., index - 1])
+            # In the precision of the state, which autocast may have lowered.
+            known = known + self.known[index - 1](events[..., index - 1]).to(known.dtype)
             logits.append(self.fields[index](hidden + mix(F.gelu(known))))
         return logits
 

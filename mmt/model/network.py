@@ -8,7 +8,6 @@ of event t + 1.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -18,17 +17,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
+from mmt.model.blocked_attention import attend_in_blocks
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
 from mmt.model.dropout import Dropout, is_on_plain_cpu
-from mmt.model.dropped_attention import attend_with_dropout
 from mmt.model.heads import HEADS
-from mmt.representation.codes import BEAT, POSITION
-
-_ROTARY_BASE = 10_000.0
-# Dimensions that turn by time: the shortest period, in beats, and how many octaves the others reach above it. Where there are
-# enough pairs, the period doubles from one to the next, as bars and phrases do.
-_SHORTEST_PERIOD, _OCTAVES = 0.25, 12
+from mmt.model.rotation import Rotation, rotate, rotate_to_train, rotation_of
 
 
 class Network(nn.Module):
@@ -135,7 +129,10 @@ class Network(nn.Module):
         if self.positions is not None:
             # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
             stream = stream + self.positions(places) * self.config.dim**-0.5
-        rotation = _rotation(places, codes, self.config, stream.dtype)
+        rotation = rotation_of(places, codes, self.config, stream.dtype)
+        if self.training and is_on_plain_cpu(stream) and torch.is_autocast_enabled(stream.device.type):
+            # Else what each norm gives, and each gradient that comes back, would be converted for the products.
+            stream = stream.to(torch.get_autocast_dtype(stream.device.type))
         return self.dropout(stream), rotation
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
@@ -193,8 +190,8 @@ class Attention(nn.Module):
         queries, keys, values = self._queries_keys_values(inputs, rotation)
         if cache is not None:
             attended = cache.attend(layer, queries, keys, values)
-        elif self.training and self.dropout and visible is None and is_on_plain_cpu(queries):
-            attended = attend_with_dropout(queries, keys, values, self.dropout)
+        elif self.training and visible is None and is_on_plain_cpu(queries):
+            attended = attend_in_blocks(queries, keys, values, self.dropout)
         else:
             attended = F.scaled_dot_product_attention(
                 queries,
@@ -227,8 +224,10 @@ class Attention(nn.Module):
         """What is compared and added up, (batch, head, length, head_dim): normalised, and turned to its place."""
         queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:
-            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
-            values = rotate(values, rotation) if self.rotary_values else values
+            whole = rotation[0].shape[-1] == self.head_dim
+            turn = rotate_to_train if self.training and whole and is_on_plain_cpu(queries) else rotate
+            queries, keys = turn(queries, rotation), turn(keys, rotation)
+            values = turn(values, rotation) if self.rotary_values else values
         return queries, keys, values
 
 
@@ -266,57 +265,6 @@ def network_without_weights(config: NetworkConfig) -> Network:
     """A network on the meta device, whose weights are still to be assigned; the random state stays as it was."""
     with torch.device("meta"), _NotDrawn():
         return Network(config)
-
-
-# Cosine and sine of each place's angles, each (length, turning dimensions), or (batch, 1, length, turning dimensions).
-Rotation = tuple[Tensor, Tensor]
-
-
-def _rotation(places: Tensor, codes: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation | None:
-    if config.positions not in ("rotary", "time"):
-        return None
-    by_place, by_beat = turns_of(config, places.device)
-    angles = places[..., None].float() * by_place
-    if config.positions == "time":
-        by_time = _onsets(codes, config)[..., None] * by_beat
-        angles = torch.cat([angles.expand_as(by_time), by_time], dim=-1)
-    angles = torch.cat([angles, angles], dim=-1)
-    if angles.dim() == 3:
-        angles = angles[:, None]  # for each head
-    return angles.cos().to(dtype), angles.sin().to(dtype)
-
-
-def turns_of(config: NetworkConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """How far pairs of dimensions turn, in radians: the first from one event to the next, the others with every beat."""
-    if config.positions not in ("rotary", "time"):
-        return _no_turns(device), _no_turns(device)
-    turning = config.rotary_dims or config.head_dim
-    if config.positions == "time":
-        turning //= 2
-    half = torch.arange(0, turning, 2, device=device, dtype=torch.float32)
-    by_place = _ROTARY_BASE ** (-half / turning)
-    if config.positions == "rotary":
-        return by_place, _no_turns(device)
-    octaves = half / 2 * max(1.0, _OCTAVES / max(turning // 2 - 1, 1))
-    return by_place, (2 * math.pi / _SHORTEST_PERIOD) * 2.0**-octaves
-
-
-def _no_turns(device: torch.device) -> Tensor:
-    return torch.empty(0, device=device, dtype=torch.float32)
-
-
-def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:
-    """Onsets of events (batch, length, 6) in beats of the window, (batch, length); 0 of what is no note."""
-    resolution = config.sizes[POSITION] - 1
-    return (codes[..., BEAT] - 1).clamp(min=0) + (codes[..., POSITION] - 1).clamp(min=0).float() / resolution
-
-
-def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
-    cosine, sine = rotation
-    turning, still = vectors[..., : cosine.shape[-1]], vectors[..., cosine.shape[-1] :]
-    first, second = turning.chunk(2, dim=-1)
-    turned = turning * cosine + torch.cat([-second, first], dim=-1) * sine
-    return torch.cat([turned, still], dim=-1) if still.shape[-1] else turned
 
 
 def _visible(mask: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ from mmt.model.kernels import (
     through_block,
     with_known,
 )
-from mmt.model.network import Attention, Block, FeedForward, Network, Rotation, turns_of
+from mmt.model.network import Attention, Block, FeedForward, Network
+from mmt.model.rotation import Rotation, turns_of
 from mmt.model.sharing import share
 from mmt.model.tiles import Array
 from mmt.model.weights import BlockWeights, ChainWeights, Embedding, Map, Norm

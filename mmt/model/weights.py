@@ -80,7 +80,7 @@ class Embedding(NamedTuple):
     """(place, dim); nothing where places have no rows of their own."""
     by_place: Array
     by_beat: Array
-    """Radians, see `mmt.model.network.turns_of`."""
+    """Radians, see `mmt.model.rotation.turns_of`."""
     resolution: int
 
     @classmethod

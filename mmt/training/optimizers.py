@@ -38,8 +38,8 @@ def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) 
 class Muon(torch.optim.Optimizer):
     """Momentum, made orthogonal and scaled to the size of AdamW's steps (Jordan et al. 2024; Liu et al. 2025); matrices only.
 
-    Steps and state are those of `torch.optim.Muon(…, adjust_lr_fn="match_rms_adamw")`, which works in bfloat16 and on one matrix
-    at a time: on processors without units for that, it takes twice as long as all else of a step (`benchmarks/muon.md`).
+    Steps and state are those of `torch.optim.Muon(…, adjust_lr_fn="match_rms_adamw")`, which takes one matrix at a time, in
+    bfloat16 on any processor: without units for that, it takes twice as long as all else of a step (`benchmarks/muon.md`).
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
@@ -73,13 +73,22 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices: Tensor) -> Tensor:
     """Matrices, (number, rows, columns), with all their singular values brought to about 1, by five Newton-Schulz steps."""
     wide = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
-    if wide.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False):
+    if wide.dtype == torch.float32 and multiplies_bfloat16(wide.device.type):
         wide = wide.bfloat16()
     wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(5):
         gram = wide @ wide.mT
         wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=-4.775, alpha=2.0315), wide, beta=3.4445)
     return wide.mT if matrices.shape[-2] > matrices.shape[-1] else wide
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a kind of device has units that multiply bfloat16, and so does it faster than float32."""
+    if device == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    # Not in every version of torch: what is not known is not there.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device == "cpu" and any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 class Together(torch.optim.Optimizer):

@@ -27,6 +27,7 @@ from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
 from mmt.training.logs import hushed, log_folder, loggers
 from mmt.training.module import TrainingModule
+from mmt.training.optimizers import multiplies_bfloat16
 from mmt.training.progress import TrainingBar
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.resuming import check_goes_on
@@ -241,11 +242,9 @@ def _trainer(
 
 def fast_precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
     """bf16-mixed on a GPU or a CPU that has units for it; others only imitate it, and take nearly twice as long."""
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    # Not in every version of torch: what is not known is not there.
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16-mixed" if accelerator in ("auto", "cpu") and capabilities.get("amx_bf16") else "32-true"
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu" if accelerator == "auto" else accelerator
+    return "bf16-mixed" if multiplies_bfloat16(device) else "32-true"
 
 
 def _loaders(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from mmt.model.cache import Cache
 from mmt.model.config import Heads, NetworkConfig, Positions
 from mmt.model.network import Network
+from mmt.model.rotation import rotate, rotate_to_train
 from mmt.representation.codes import BEAT, POSITION
 
 SIZES = (5, 17, 5, 21, 7, 9)
@@ -391,3 +392,39 @@ def test_the_weights_are_those_by_which_attention_adds_up(positions: Positions, 
     for layer, weights in enumerate(network.attention_weights(codes)):
         (added, _), (values,) = seen[2 * layer : 2 * layer + 2]
         torch.testing.assert_close((weights @ values).transpose(1, 2).flatten(2), added, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_turns_as_inference_does(dtype: torch.dtype) -> None:
+    random = torch.Generator().manual_seed(0)
+    angles = torch.randn(2, 1, 5, 4, generator=random).repeat(1, 1, 1, 2)
+    rotation = angles.cos(), angles.sin()
+    vectors = [torch.randn(2, 3, 5, 8, generator=random.manual_seed(1)).to(dtype).requires_grad_() for _ in range(2)]
+    found, expected = rotate_to_train(vectors[0], rotation), rotate(vectors[1], rotation)
+    assert found.dtype == dtype
+    assert torch.equal(found, expected.to(dtype))
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    ours, theirs = vectors[0].grad, vectors[1].grad
+    assert ours is not None
+    assert theirs is not None
+    assert (ours - theirs).norm() < (1e-6 if dtype == torch.float32 else 1e-2) * theirs.norm()
+
+
+@pytest.mark.parametrize("change", [{}, {"positions": "rotary", "rotary_values": True}, {"rotary_dims": 8}])
+def test_training_computes_what_inference_does(change: dict[str, Any]) -> None:
+    values = {"dim": 32, "layers": 2, "heads": 2, "head_dim": 16, "positions": "time", "qk_norm": True, "dropout": 0.0}
+    network = Network(NetworkConfig(**{**values, "output": "mixed", **change}))
+    codes = torch.stack([torch.randint(size, (2, 200)) for size in network.config.sizes], dim=-1)
+    with torch.no_grad():
+        for ours, expected in zip(network.train()(codes), network.eval()(codes), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_autocast_lowers_the_residual_stream_in_training_alone() -> None:
+    network = Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16))
+    codes = torch.zeros(1, 5, 6, dtype=torch.long)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network.train().hidden(codes).dtype == torch.bfloat16
+        assert network.eval().hidden(codes).dtype == torch.float32
+    assert network.train().hidden(codes).dtype == torch.float32

@@ -414,7 +414,8 @@ def test_a_corpus_of_another_representation_is_refused(corpus: Path, tmp_path: P
     [
         ({"amx_bf16": True}, "auto", "bf16-mixed"),
         ({"amx_bf16": True}, "cpu", "bf16-mixed"),
-        ({"amx_bf16": False, "avx512_bf16": True}, "auto", "32-true"),
+        ({"amx_bf16": False, "avx512_bf16": True}, "auto", "bf16-mixed"),
+        ({"amx_bf16": False, "avx512_bf16": False}, "auto", "32-true"),
         ({"amx_bf16": True}, "mps", "32-true"),
         ({}, "cpu", "32-true"),
     ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 
+from mmt.model.blocked_attention import attend_in_blocks
 from mmt.model.config import NetworkConfig
-from mmt.model.dropped_attention import attend_with_dropout
 from mmt.model.network import Network
 
 
@@ -20,7 +23,7 @@ def tensors(length: int, seed: int = 0) -> list[Tensor]:
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 300])
 def test_without_dropout_it_is_the_fused_attention_and_so_are_its_gradients(length: int) -> None:
     ours, theirs = tensors(length), tensors(length)
-    found = attend_with_dropout(*ours, 0.0)
+    found = attend_in_blocks(*ours, 0.0)
     expected = F.scaled_dot_product_attention(*theirs, is_causal=True)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     found.square().sum().backward()
@@ -29,14 +32,30 @@ def test_without_dropout_it_is_the_fused_attention_and_so_are_its_gradients(leng
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
 
 
+def test_in_bfloat16_it_is_as_near_to_float32_as_the_fused_attention() -> None:
+    exact = tensors(300)
+    F.scaled_dot_product_attention(*exact, is_causal=True).square().sum().backward()
+
+    def errors(attend: Callable[..., Tensor]) -> list[float]:
+        narrow = [tensor.detach().bfloat16().requires_grad_() for tensor in tensors(300)]
+        attend(*narrow).float().square().sum().backward()
+        return [
+            float((one.grad - other.grad).norm() / other.grad.norm())  # type: ignore[operator,union-attr]
+            for one, other in zip(narrow, exact, strict=True)
+        ]
+
+    ours, theirs = errors(attend_in_blocks), errors(partial(F.scaled_dot_product_attention, is_causal=True))
+    assert all(one < 1.5 * other for one, other in zip(ours, theirs, strict=True))
+
+
 def test_weights_are_dropped_and_the_rest_made_up_for() -> None:
     length = 200
     queries, keys, _ = tensors(length)
     # Each value is a key's own unit vector: what comes out are the weights.
     values = torch.eye(length).expand(2, 3, length, length)
-    whole = attend_with_dropout(queries, keys, values, 0.0)
+    whole = attend_in_blocks(queries, keys, values, 0.0)
     torch.manual_seed(0)
-    found = attend_with_dropout(queries, keys, values, 0.25)
+    found = attend_in_blocks(queries, keys, values, 0.25)
     counted = torch.ones(length, length).tril().bool().expand_as(found)
     kept = found != 0
     assert not kept[~counted].any()
@@ -47,23 +66,23 @@ def test_weights_are_dropped_and_the_rest_made_up_for() -> None:
 def test_the_backward_pass_drops_the_same() -> None:
     queries, keys, values = tensors(200)
     torch.manual_seed(0)
-    weights = attend_with_dropout(queries, keys, torch.eye(200).expand(2, 3, 200, 200), 0.5)
+    weights = attend_in_blocks(queries, keys, torch.eye(200).expand(2, 3, 200, 200), 0.5)
     torch.manual_seed(0)
-    attend_with_dropout(queries, keys, values, 0.5).sum().backward()
+    attend_in_blocks(queries, keys, values, 0.5).sum().backward()
     # The gradient of a sum with respect to a value is the sum of its weights.
     torch.testing.assert_close(values.grad, weights.sum(dim=2)[..., None].expand_as(values), rtol=1e-4, atol=1e-5)
 
 
-def test_the_network_takes_it_where_it_trains_with_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_takes_it_where_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 
     def watched(*arguments: object) -> Tensor:
         taken.append(arguments[3])
-        return attend_with_dropout(*arguments)  # type: ignore[arg-type]
+        return attend_in_blocks(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("mmt.model.network.attend_with_dropout", watched)
+    monkeypatch.setattr("mmt.model.network.attend_in_blocks", watched)
     codes = torch.zeros(1, 9, 6, dtype=torch.long)
-    for dropout, training, calls in ((0.1, True, 2), (0.1, False, 0), (0.0, True, 0)):
+    for dropout, training, calls in ((0.1, True, 2), (0.1, False, 0), (0.0, True, 2)):
         taken.clear()
         Network(NetworkConfig(dim=16, layers=2, heads=2, head_dim=8, dropout=dropout)).train(training)(codes)
-        assert taken == [0.1] * calls
+        assert taken == [dropout] * calls
