@@ -19,8 +19,9 @@ from mmt.corpus.splits import read_names
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.model.checkpoint import read_checkpoint
+from mmt.model.heads import next_written
 from mmt.representation.codes import FIELDS
-from mmt.training.loss import Losses, losses, next_written
+from mmt.training.loss import Losses, losses
 
 PAGE = """# The shipped model and those before
 

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 import mmt
 from mmt.corpus.windows import Batch, Limits, ValidationBatches
 from mmt.model.config import Heads
+from mmt.model.heads import next_written
 from mmt.model.kernels import linear as apply_map
 from mmt.model.network import Network
 from mmt.model.packing import pack
@@ -33,7 +34,7 @@ from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.training.loss import Losses, losses, next_written
+from mmt.training.loss import Losses, losses
 
 KINDS: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
 EVENTS, LENGTHS = 1024, (5, 128, 256, 512, 768, 1023)

@@ -28,10 +28,10 @@ from mmt.corpus.augmentation import Augmentation
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.model.config import NetworkConfig
-from mmt.model.heads import HEADS, IndependentHeads
+from mmt.model.heads import HEADS, IndependentHeads, next_written
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE
-from mmt.training.loss import Losses, losses, next_written
+from mmt.training.loss import Losses, losses
 from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Optimizer
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
+from mmt.model.heads import next_written
 from mmt.model.network import Network
-from mmt.training.loss import losses, next_written
+from mmt.training.loss import losses
 from mmt.training.optimizers import Muon, optimizer_of
 from mmt.training.recipe import load_recipe
 

@@ -29,8 +29,9 @@ from torch import Tensor
 import mmt
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
 from mmt.model.dropout import Dropout
+from mmt.model.heads import next_written
 from mmt.model.network import Attention, FeedForward, Network
-from mmt.training.loss import losses, next_written
+from mmt.training.loss import losses
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.train import fast_precision
 

@@ -35,10 +35,11 @@ from mmt.analysis.ledger import Ledger, fingerprint
 from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import collate
+from mmt.model.heads import next_written
 from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
 from mmt.representation.encode import events_of_notes
 from mmt.sampling.model import Model
-from mmt.training.loss import counted_targets, next_written
+from mmt.training.loss import counted_targets
 
 # So many windows are read at once.
 _BATCH = 4

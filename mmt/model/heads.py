@@ -14,6 +14,43 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 
 from mmt.model.config import Heads
+from mmt.representation.codes import GIVEN_NOTE, TYPE
+
+
+def next_written(codes: Tensor) -> Tensor:
+    """The target of each event but the last: the next event that is no given note.
+
+    Sampling draws the next written event at every place, also where a given note comes next: if the drawn note sorts after
+    that given note, it inserts the given note and draws again. So the target before a given note is the written event after
+    it. Left out there, a network would learn only from places where a written note came first.
+
+    Parameters
+    ----------
+    codes : Tensor of int64, (batch, length, 6)
+
+    Returns
+    -------
+    Tensor of int64, (batch, length - 1, 6)
+        `codes[:, 1:]` where there are no given notes. Where no written event follows, the last event of the row; it does not
+        count (see `counted_targets`).
+
+    Examples
+    --------
+    >>> next_written(torch.tensor([[[2], [5], [3], [4]]]).expand(1, 4, 6))[0, :, 0].tolist()
+    [3, 3, 4]
+    """
+    places = next_written_places(codes).clamp(max=codes.shape[1] - 1)
+    return codes.gather(1, places[..., None].expand(-1, -1, codes.shape[2]))
+
+
+def next_written_places(codes: Tensor) -> Tensor:
+    """Where the target of each event but the last stands in its row, (batch, length - 1); the length if there is none."""
+    length = codes.shape[1]
+    if length < 2:
+        return codes.new_empty((len(codes), 0))
+    places = torch.arange(1, length, device=codes.device)
+    places = places.where(codes[:, 1:, TYPE] != GIVEN_NOTE, length)
+    return places.flip(1).cummin(1).values.flip(1)
 
 
 class IndependentHeads(nn.Module):

@@ -21,7 +21,7 @@ from mmt.model.blocked_attention import attend_in_blocks
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
 from mmt.model.dropout import Dropout, is_on_plain_cpu
-from mmt.model.heads import HEADS
+from mmt.model.heads import HEADS, next_written
 from mmt.model.rotation import Rotation, rotate, rotate_to_train, rotation_of
 
 
@@ -66,8 +66,8 @@ class Network(nn.Module):
             True where there is an event, false at padding. Padding behind the events needs no mask: nothing that is
             causal can see it.
         targets : Tensor of int64, (batch, length, 6), optional
-            The event after each event, whose earlier fields heads that model fields jointly read. Default: the codes
-            shifted by one, and nothing (zeros) at the last place and where the next is padding.
+            The event after each event, whose earlier fields heads that model fields jointly read. Default: the next event that
+            is no given note, and zeros at the last place and where the next is padding.
         cache : Cache, optional
             The events before these; theirs are added. Not together with `mask`.
 
@@ -81,10 +81,11 @@ class Network(nn.Module):
         ValueError
             If there are more events than the context, or the cache, holds, or both a mask and a cache are given.
         """
+        hidden = self.hidden(codes, mask, cache=cache)
         if targets is None:
             known = codes if mask is None else codes * mask[..., None]
-            targets = F.pad(known[:, 1:], (0, 0, 0, 1))
-        return self.heads(self.hidden(codes, mask, cache=cache), targets)  # type: ignore[no-any-return]
+            targets = F.pad(next_written(known), (0, 0, 0, 1))
+        return self.heads(hidden, targets)  # type: ignore[no-any-return]
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""

@@ -161,7 +161,7 @@ def choose_recipe(
         "data": {
             "batch_size": _BATCH,
             # Few and short pieces would teach their endings more than anything else: half of the windows begin as they do.
-            "augmentation": {"pitch_shift": [-5, 6], "start_share": 0.5, "length_exponent": 0.5},
+            "augmentation": {"pitch_shift": [-5, 6], "start_share": 0.5, "length_exponent": 0.5} | _shares(base),
             "validation_windows": 64,
             "exclude": list(exclude),
         },
@@ -188,6 +188,14 @@ def choose_recipe(
         "seed": seed,
     }
     return recipe_of(values, overrides)
+
+
+def _shares(base: Checkpoint) -> dict[str, float]:
+    """How often windows hold given notes and a told length, as the base has learned it, so that it is not forgotten."""
+    options = {"given_share": base.representation.given, "length_share": base.representation.length}
+    recipe = base.training.get("recipe") or {}
+    before = (recipe.get("data") or {}).get("augmentation") or {}
+    return {name: float(before.get(name, 0.0)) for name, has in options.items() if has}
 
 
 def default_output(sources: Sequence[str | os.PathLike[str]]) -> Path:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from mmt.corpus.windows import Batch
+from mmt.model.heads import next_written
 from mmt.model.network import Network, network_without_weights
 from mmt.representation.codes import FIELDS
-from mmt.training.loss import Losses, authors_losses, losses, next_written
+from mmt.training.loss import Losses, authors_losses, losses
 from mmt.training.low_rank import add_low_rank
 from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Recipe

@@ -14,6 +14,7 @@ from strategies import pieces
 
 from mmt.corpus.windows import Batch, collate
 from mmt.model.authors import from_authors
+from mmt.model.heads import next_written
 from mmt.representation.codes import (
     END_OF_SONG,
     GIVEN_NOTE,
@@ -25,7 +26,7 @@ from mmt.representation.codes import (
     Events,
     Representation,
 )
-from mmt.training.loss import Losses, authors_losses, counted_targets, losses, next_written
+from mmt.training.loss import Losses, authors_losses, counted_targets, losses
 
 GIVEN = Representation(given=True)
 SIZES = (GIVEN.sizes[0], 42, *PAPER.sizes[2:])

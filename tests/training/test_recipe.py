@@ -22,7 +22,7 @@ def test_every_recipe_that_ships_loads_by_name_and_by_path(path: Path) -> None:
 
 
 def test_three_recipes_ship() -> None:
-    assert {"default", "paper", "tiny"} <= {path.stem for path in CONFIGS.glob("*.yaml")}
+    assert {"default", "full", "paper", "tiny"} <= {path.stem for path in CONFIGS.glob("*.yaml")}
 
 
 def test_paper_is_the_authors_recipe_in_every_number() -> None:
