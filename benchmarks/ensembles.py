@@ -49,16 +49,16 @@ ENSEMBLES: dict[str, tuple[str, ...]] = {
     ),
     "the talk's ensemble": ("church-organ", "viola", "contrabass", "strings", "voices", "horn", "oboe"),
 }  # fmt: skip
-FEW_NOTES, SHORT, LOOP, SILENCE = 4, 16, 16, 8
+FEW_NOTES, SHORT, LOOP, SILENCE, NEAR = 4, 16, 16, 8, 4
 COLUMNS = (
-    "ensemble", "pieces", f"an instrument plays fewer than {FEW_NOTES} notes", "such instruments", "which", "notes in range, %",
-    "ends by itself", f"ends before beat {SHORT}", f"loop of {LOOP} beats or more",
-    f"silence of {SILENCE} beats or more",
+    "ensemble", "pieces", f"an instrument plays fewer than {FEW_NOTES} notes", "such instruments", "which",
+    "notes in range, %", "ends by itself", f"ends within {NEAR} beats of the told length", f"ends before beat {SHORT}",
+    f"loop of {LOOP} beats or more", f"silence of {SILENCE} beats or more",
 )  # fmt: skip
 
 PAGE = """# Ensembles
 
-What {model} writes for {ensembles} ensembles, seeds 0 to {last} each, at most {max_events} events a piece; {settings}. Made by
+What {model} writes for {ensembles} ensembles, seeds 0 to {last} each, {limit}; {settings}. Made by
 `benchmarks/ensembles.py`, which names the instruments of each ensemble. Counts are of pieces.
 
 {table}
@@ -67,6 +67,7 @@ What {model} writes for {ensembles} ensembles, seeds 0 to {last} each, at most {
 - *Notes in range*: `mmt.metrics.share_in_range`, mean over pieces; instruments without a known range are left out.
 - *Ends by itself*: the end was drawn before the limit of events, or of the network's {beats} beats, was reached. *Before beat
   {short}*: and the piece has fewer than {short} beats.
+- *Told length*: {length}
 - *Loop*: `mmt.metrics.longest_loop`. At least {loop} beats in a row each repeat the beat one period before, note for note, for
   a period of 1 to 8 beats. The first period is not counted.
 - *Silence*: `mmt.metrics.longest_silence`. Between the first onset and the last, no note sounds for at least {silence} beats.
@@ -75,7 +76,7 @@ What {model} writes for {ensembles} ensembles, seeds 0 to {last} each, at most {
 Pieces of all ensembles in which an instrument plays fewer than {few} notes, of those that ask for it: {instruments}.
 
 The pieces with loops and silences, with their lengths in beats. `model.generate(mmt.prompt.instruments(…), seed=…,
-max_events={max_events})` writes them again.
+{call})` writes them again.
 
 {flagged}
 """
@@ -91,9 +92,13 @@ class Measured:
     beats: np.ndarray
     loop: np.ndarray
     silence: np.ndarray
+    length: int | None = None
+    """In beats, as the model was told; none if it was not."""
 
     @classmethod
-    def of(cls, pieces: Sequence[Events], limits: Limits, representation: mmt.Representation) -> Measured:
+    def of(
+        cls, pieces: Sequence[Events], limits: Limits, representation: mmt.Representation, length: int | None = None
+    ) -> Measured:
         """Measure pieces that were written, or cut, within limits."""
         scores = mmt.metrics.evaluate(
             pieces, max_events=limits.events, max_beats=limits.beats, representation=representation
@@ -109,6 +114,7 @@ class Measured:
             beats=scores.values["beats"],
             loop=each(mmt.metrics.longest_loop),
             silence=each(mmt.metrics.longest_silence),
+            length=length,
         )
 
     @classmethod
@@ -118,7 +124,7 @@ class Measured:
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("in_range", "ended", "beats", "loop", "silence")
         }
-        return cls([notes for part in parts for notes in part.notes], **arrays)
+        return cls([notes for part in parts for notes in part.notes], **arrays, length=parts[0].length)
 
     def row(self, name: str, *, instruments: bool = True, endings: bool = True) -> str:
         """A line of the table, with or without the names of instruments that hardly play and the number of endings."""
@@ -131,6 +137,7 @@ class Measured:
             ", ".join(f"{instrument} {count}" for instrument, count in few.most_common()) if instruments else "",
             "" if np.isnan(self.in_range).all() else f"{100 * np.nanmean(self.in_range):.1f}",
             count_of(self.ended) if endings else "",
+            "" if self.length is None else count_of(self.ended & (abs(self.beats - self.length) <= NEAR)),
             count_of(self.ended & (self.beats < SHORT)),
             count_of(self.loop >= LOOP),
             count_of(self.silence >= SILENCE),
@@ -179,20 +186,27 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=16, help="pieces for each ensemble (default: 16)")
     parser.add_argument("--max-events", type=int, default=512, help="of a piece (default: 512)")
     parser.add_argument("--min-p", type=float, help="default: the model's own sampling defaults")
+    parser.add_argument(
+        "--length", type=int, metavar="BEATS", help="tell the model this length; no limit of events then"
+    )
     parser.add_argument("--use-all", action="store_true", help="ask `generate` for use_all")
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
     model = mmt.load_model(chosen.checkpoint)
     limits = Limits(chosen.max_events, model.representation.beats)
     # Arguments of `generate` that differ from its defaults.
-    given = {"min_p": chosen.min_p, "use_all": chosen.use_all or None}
+    given = {"min_p": chosen.min_p, "use_all": chosen.use_all or None, "length": chosen.length}
+    if chosen.length is None:
+        given["max_events"] = chosen.max_events
+    else:
+        limits = Limits(2**31, 2**31)
     settings = {name: value for name, value in given.items() if value is not None}
     seeds = [f"seed {seed}" for seed in range(chosen.n)]
     lines, flagged, measured = [], [], []
     for name in chosen.ensembles:
         prompt = mmt.prompt.instruments(ENSEMBLES[name], representation=model.representation)
-        pieces = model.generate(prompt, seed=range(chosen.n), max_events=chosen.max_events, **settings)
-        measured.append(Measured.of(pieces, limits, model.representation))
+        pieces = model.generate(prompt, seed=range(chosen.n), **settings)
+        measured.append(Measured.of(pieces, limits, model.representation, chosen.length))
         lines.append(measured[-1].row(name))
         flagged += measured[-1].flagged(name, seeds)
         print(lines[-1], flush=True)
@@ -201,16 +215,21 @@ def main() -> None:
     real = "not measured."
     if chosen.corpus:
         corpus = mmt.Corpus(chosen.corpus, split="valid")
-        found = Measured.of(beginnings(corpus, limits), limits, corpus.representation)
+        windows = Limits(chosen.max_events, model.representation.beats)
+        found = Measured.of(beginnings(corpus, windows), windows, corpus.representation)
         lines.append(found.row("real pieces", endings=False))
         flagged += found.flagged("real pieces", [piece.name for piece in corpus.pieces])
         real = f"the first {chosen.max_events} events of {len(corpus)} pieces of the validation split."
     page = PAGE.format(
         model=f"the model in `{chosen.checkpoint}`" if chosen.checkpoint else "the shipped model",
-        ensembles=len(measured), last=chosen.n - 1, max_events=chosen.max_events,
-        settings=", ".join(f"{name} {value}" for name, value in settings.items()) or "the model's sampling defaults",
+        ensembles=len(measured), last=chosen.n - 1,
+        limit=f"at most {chosen.max_events} events a piece" if chosen.length is None else "without a limit of events",
+        call=", ".join(f"{name}={value}" for name, value in settings.items()),
+        settings=", ".join(f"{name} {value}" for name, value in settings.items() if name != "max_events")
+        or "the model's sampling defaults",
+        length="none." if chosen.length is None else f"{chosen.length} beats.",
         table="\n".join([f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *lines]),
-        beats=limits.beats, instruments=everything.instruments(), real=real,
+        beats=model.representation.beats, instruments=everything.instruments(), real=real,
         few=FEW_NOTES, short=SHORT, loop=LOOP, silence=SILENCE,
         flagged="\n".join(flagged) or "None.",
     )  # fmt: skip
