@@ -94,11 +94,16 @@ def instruments_of(piece: Events) -> list[int]:
 
 @st.composite
 def representations(draw: st.DrawFn) -> Representation:
+    beats = draw(st.integers(1, 12))
     return Representation(
         resolution=draw(st.integers(1, 6)),
-        beats=draw(st.integers(1, 12)),
+        beats=beats,
         durations=tuple(range(1, 1 + draw(st.integers(1, 5)))),
         instruments=PAPER_INSTRUMENTS[: draw(st.integers(1, 5))],
+        drums=draw(st.booleans()),
+        given=beats > 1 and draw(st.booleans()),
+        length=draw(st.booleans()),
+        reach=draw(st.integers(1, max(beats // 2, 1))),
     )
 
 
@@ -140,7 +145,7 @@ def prompts(draw: st.DrawFn, representation: Representation) -> mmt.prompt.Promp
     kind = draw(st.sampled_from(["start", "instruments", "beats"]))
     if kind == "start":
         return mmt.prompt.start()
-    codes = draw(st.sets(st.integers(1, len(representation.instruments)), min_size=1, max_size=3))
+    codes = draw(st.sets(st.integers(1, len(representation.names)), min_size=1, max_size=3))
     listed = mmt.prompt.instruments(*(representation.names[c - 1] for c in codes), representation=representation)
     if kind == "instruments":
         return listed
@@ -175,6 +180,10 @@ def test_any_network_writes_valid_pieces(data: st.DataObject) -> None:
         data.draw(st.integers(1, 3)),
     )
     limits = {"max_events": max_events, "max_beats": max_beats, "min_beats": min_beats}
+    if representation.length and max_events and max_beats:
+        limits["length"] = data.draw(st.none() | st.integers(1, 20), "length")
+        if limits["length"]:
+            prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(limits["length"])
     pieces = model.generate(prompt, n, seed, **chosen, **limits)
     assert len(pieces) == n
     for piece in pieces:
