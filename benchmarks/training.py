@@ -1,11 +1,15 @@
 """What a training step costs: the paper's model as mmt trains it against the plain form, and what the loader costs beside it.
 
     OMP_NUM_THREADS=2 python benchmarks/training.py --corpus data/open -o benchmarks/training.md
+    OMP_NUM_THREADS=1 python benchmarks/training.py --corpus data/open --recipe default --pairs 20
 
 Plain: float32, attention as explicit matrices, PyTorch's dropout, windows in the order in which they were drawn, padded to the
 longest of their batch. Ours: what `trainer.precision=auto` takes here, attention fused or by blocks, windows of like length
 together. Both take the same windows, with the paper's dropout, and each runs in a process of its own. With a CUDA device:
 tokens per second, and the share of the card's bf16 limit.
+
+With `--pairs` a training's first steps are taken in turns by networks that begin alike and see the same windows: as mmt trained
+before it had attention by blocks of matrix products, rotation in fewer passes and bfloat16 in Muon, and as it trains now.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -27,11 +33,13 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 
 import mmt
-from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
+from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches, collate
 from mmt.model.dropout import Dropout
 from mmt.model.heads import next_written
 from mmt.model.network import Attention, FeedForward, Network
-from mmt.training.loss import losses
+from mmt.representation.codes import NOTE
+from mmt.training import optimizers
+from mmt.training.loss import Losses, losses
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.train import fast_precision
 
@@ -49,8 +57,14 @@ def main() -> None:
     parser.add_argument(
         "--form", choices=FORMS, help="only this form, its figures as JSON (how the script calls itself)"
     )
+    parser.add_argument(
+        "--pairs", type=int, metavar="STEPS", help="compare this many steps of a training, before and now"
+    )
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
+    if chosen.pairs:
+        print(pairs(load_recipe(chosen.recipe), chosen.corpus, chosen.pairs))
+        return
     if chosen.form:
         print(json.dumps(measure(chosen.form, load_recipe(chosen.recipe), chosen.corpus)))
         return
@@ -174,7 +188,7 @@ def unsorted(recipe: Recipe, corpus: Path) -> list[Batch]:
     return [collate([windows[place] for place in places]) for places in order]
 
 
-def _drawn(recipe: Recipe, corpus: Path, pool: int) -> TrainingBatches:
+def _drawn(recipe: Recipe, corpus: Path, pool: int, parts: int = 1) -> TrainingBatches:
     return TrainingBatches(
         mmt.Corpus(corpus, split="train"),
         Limits(recipe.network.context + 1, recipe.representation.beats),
@@ -182,6 +196,7 @@ def _drawn(recipe: Recipe, corpus: Path, pool: int) -> TrainingBatches:
         steps=1000,
         augmentation=recipe.data.augmentation,
         pool=pool,
+        parts=parts,
     )
 
 
@@ -192,6 +207,109 @@ FORMS: dict[
     "ours": (pooled, ours),
     "cuda": (pooled, ours),
 }
+
+
+# How a training on a CPU is compared: its name, whether it takes bfloat16, and whether it is mmt's present form.
+PAIRS = {"before, float32": (False, False), "before, bf16-mixed": (True, False), "now, bf16-mixed": (True, True)}
+
+
+class Learner:
+    """A network in training, its optimizer, and the seconds, processor seconds and losses of its steps so far."""
+
+    def __init__(self, recipe: Recipe, half: bool, present: bool) -> None:
+        self.recipe, self.half, self.present = recipe, half, present
+        torch.manual_seed(recipe.seed)
+        self.network = Network(recipe.network).train()
+        self.optimizer = optimizers.optimizer_of(self.network, recipe.optimizer, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, recipe.optimizer.share)
+        self.seconds: list[float] = []
+        self.processor: list[float] = []
+        self.nats: list[float] = []
+
+    def step(self, batches: list[Batch]) -> None:
+        """A step of several batches."""
+        with self._form():
+            self._step(batches)
+
+    def _step(self, batches: list[Batch]) -> None:
+        notes = sum(int((batch.codes[:, 1:, 0] == NOTE).sum()) for batch in batches)
+        started, total = (time.perf_counter(), time.process_time()), 0.0
+        for batch in batches:
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+                nats = self.losses(batch).nats.sum() / notes
+            nats.backward()
+            total += float(nats.detach())
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.seconds.append(time.perf_counter() - started[0])
+        self.processor.append(time.process_time() - started[1])
+        self.nats.append(total)
+        self.schedule.step()
+
+    def losses(self, batch: Batch) -> Losses:
+        """The summed losses of a batch."""
+        return losses(self.network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
+
+    def validated(self, batches: ValidationBatches) -> float:
+        """The loss per note of a validation in float32."""
+        self.network.eval()
+        with torch.no_grad():
+            found = [self.losses(batches[place]) for place in range(len(batches))]
+        return float(sum(found[1:], found[0]).per_note)
+
+    def _form(self) -> ExitStack:
+        """What mmt does on CPUs alone was not there before, nor bfloat16 in Muon."""
+        form = ExitStack()
+        for name in (
+            () if self.present else ("model.network.is_on_plain_cpu", "training.optimizers.multiplies_bfloat16")
+        ):
+            form.enter_context(patch(f"mmt.{name}", lambda _: False))
+        return form
+
+
+def pairs(recipe: Recipe, corpus: Path, steps: int) -> str:
+    """The section of the page: events a second of each form, and their losses side by side."""
+    parts, limits = recipe.trainer.accumulate, Limits(recipe.network.context + 1, recipe.representation.beats)
+    drawn = _drawn(recipe, corpus, 32, parts)
+    checks = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=4, windows=16)
+    learners = {name: Learner(recipe, *form) for name, form in PAIRS.items()}
+    events = 0
+    for step in range(1 + steps):
+        batches = [drawn[step * parts + part] for part in range(parts)]
+        for learner in learners.values():
+            learner.step(batches)
+        # The first step is slower: it makes room for all that is held.
+        events += sum(int(batch.lengths.sum()) for batch in batches) if step else 0
+        print(
+            step, {n: (round(x.processor[-1], 2), round(x.nats[-1], 4)) for n, x in learners.items()}, file=sys.stderr
+        )
+    marks = [step for step in (1, steps // 4, steps // 2, 3 * steps // 4, steps) if step]
+    lines = [
+        f"{steps} steps of {recipe.data.batch_size * parts} windows, {events:,} events, taken in turns, "
+        f"{torch.get_num_threads()} thread of a processor with {_units()}, torch {torch.__version__}:",
+        "",
+        "| form | events a second | a processor second | "
+        + " | ".join(f"loss {mark}" for mark in marks)
+        + " | validation |",
+        "|---|---|---|" + "---|" * (len(marks) + 1),
+    ]
+    for name, found in learners.items():
+        speeds = [events / sum(seconds[1:]) for seconds in (found.seconds, found.processor)]
+        cells = [f"{speed:,.0f}" for speed in speeds] + [f"{found.nats[mark]:.3f}" for mark in marks]
+        lines.append(f"| {name} | {' | '.join(cells)} | {found.validated(checks):.4f} |")
+    *former, now = learners.values()
+    ratios = [
+        f"{name.partition(', ')[2]} {sum(one.seconds[1:]) / sum(now.seconds[1:]):.2f}, by processor seconds "
+        f"{sum(one.processor[1:]) / sum(now.processor[1:]):.2f}"
+        for name, one in zip(learners, former, strict=False)
+    ]
+    return "\n".join([*lines, "", f"Before over now: {'; '.join(ratios)}."])
+
+
+def _units() -> str:
+    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return next((name for name in ("amx_bf16", "avx512_bf16") if found.get(name)), "no units for bf16")
 
 
 def peak(device: torch.device) -> float:

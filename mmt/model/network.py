@@ -131,9 +131,6 @@ class Network(nn.Module):
             # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
             stream = stream + self.positions(places) * self.config.dim**-0.5
         rotation = rotation_of(places, codes, self.config, stream.dtype)
-        if self.training and is_on_plain_cpu(stream) and torch.is_autocast_enabled(stream.device.type):
-            # Else what each norm gives, and each gradient that comes back, would be converted for the products.
-            stream = stream.to(torch.get_autocast_dtype(stream.device.type))
         return self.dropout(stream), rotation
 
     def new_cache(self, batch: int, capacity: int) -> Cache:

@@ -419,12 +419,3 @@ def test_training_computes_what_inference_does(change: dict[str, Any]) -> None:
     with torch.no_grad():
         for ours, expected in zip(network.train()(codes), network.eval()(codes), strict=True):
             torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_autocast_lowers_the_residual_stream_in_training_alone() -> None:
-    network = Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16))
-    codes = torch.zeros(1, 5, 6, dtype=torch.long)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert network.train().hidden(codes).dtype == torch.bfloat16
-        assert network.eval().hidden(codes).dtype == torch.float32
-    assert network.train().hidden(codes).dtype == torch.float32
