@@ -46,6 +46,9 @@ class Data:
     """Pieces whose name, source, licence or composer matches one of these patterns (`*Chopin*`) are left out."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Patterns like those of `exclude`, each with a factor by which the pieces that it matches are drawn more often."""
+    short_windows: tuple[int, int] | None = None
+    """For a cheaper first phase: at most so many events in a window, and for how many steps; a batch holds more windows then, of
+    as many events together. None: no such phase."""
 
     def __post_init__(self) -> None:
         for pattern, factor in self.weights.items():
@@ -57,6 +60,10 @@ class Data:
             raise ValueError(f"batch_size is {self.batch_size}; it must be at least 1")
         if self.validation_windows is not None and self.validation_windows < 1:
             raise ValueError(f"validation_windows is {self.validation_windows}; it must be at least 1, or null for all")
+        if self.short_windows is not None and min(self.short_windows) < 5:
+            raise ValueError(
+                f"short_windows is {list(self.short_windows)}; give at least 5 events and 5 steps, or null"
+            )
         if self.workers < 0:
             raise ValueError(f"workers is {self.workers}; it must be at least 0")
 
@@ -195,6 +202,11 @@ class Recipe:
                 "compat: authors knows no augmentation but pitch_shift, no weights and no validation_windows; leave them out"
             )
         self.data.augmentation.check_fits(self.representation)
+        if self.data.short_windows and (self.compat or self.data.short_windows[0] > self.network.context):
+            raise ValueError(
+                f"short_windows is {list(self.data.short_windows)}; give at most the context's {self.network.context} events, "
+                "and none with compat: authors"
+            )
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1")
         check_entries(self.sampling, list(signature(Filters.of).parameters), "sampling")

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Sampler
 
 from mmt.corpus.authors_windows import AuthorsTrainingBatches, AuthorsValidationBatches
+from mmt.corpus.phases import PhasedBatches
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.training.average import AverageWeights
@@ -261,7 +262,7 @@ def _loaders(
 
 def _batches(
     recipe: Recipe, training: Corpus, validation: Corpus, parts: int
-) -> tuple[TrainingBatches | AuthorsTrainingBatches, ValidationBatches | AuthorsValidationBatches]:
+) -> tuple[TrainingBatches | PhasedBatches | AuthorsTrainingBatches, ValidationBatches | AuthorsValidationBatches]:
     data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
     if recipe.compat == "authors":
         limits, count = Limits(context, beats), recipe.trainer.max_steps * parts
@@ -272,27 +273,33 @@ def _batches(
             ),
             AuthorsValidationBatches(validation, limits, batch_size=data.batch_size),
         )
-    # The last event of a window is only predicted.
-    limits = Limits(context + 1, beats)
-    return (
-        TrainingBatches(
-            training,
-            limits,
-            batch_size=data.batch_size,
-            steps=recipe.trainer.max_steps,
-            augmentation=data.augmentation,
-            weights=data.weights,
-            representation=recipe.representation,
-            seed=recipe.seed,
-            parts=parts,
-        ),
-        ValidationBatches(
-            validation,
-            limits,
-            batch_size=data.batch_size,
-            windows=data.validation_windows,
-            representation=recipe.representation,
-        ),
+    checks = ValidationBatches(
+        validation,
+        Limits(context + 1, beats),
+        batch_size=data.batch_size,
+        windows=data.validation_windows,
+        representation=recipe.representation,
+    )
+    whole = _windows(recipe, training, parts, context)
+    if data.short_windows is None:
+        return whole, checks
+    events, steps = data.short_windows
+    return PhasedBatches(_windows(recipe, training, parts, events), whole, steps=steps), checks
+
+
+def _windows(recipe: Recipe, training: Corpus, parts: int, events: int) -> TrainingBatches:
+    """Batches of windows of at most so many events: of as many events as those that fill the context."""
+    return TrainingBatches(
+        training,
+        # The last event of a window is only predicted.
+        Limits(events + 1, recipe.representation.beats),
+        batch_size=recipe.data.batch_size * recipe.network.context // events,
+        steps=recipe.trainer.max_steps,
+        augmentation=recipe.data.augmentation,
+        weights=recipe.data.weights,
+        representation=recipe.representation,
+        seed=recipe.seed,
+        parts=parts,
     )
 
 

@@ -130,6 +130,8 @@ def test_single_entries_are_changed() -> None:
         ("trainer.devices=0", "devices is 0; it must be"),
         ("trainer.devices=many", "devices is 'many'; it must be"),
         ("optimizer.lora_rank=0", "lora_rank is 0"),
+        ("data.short_windows=[4, 9]", r"short_windows is \[4, 9\]; give at least 5 events"),
+        ("data.short_windows=[4096, 9]", r"short_windows is \[4096, 9\]; give at most the context's"),
         ("optimizer.average=1", r"average is 1\.0; it must be from 0 to below 1, or null"),
         ("optimizer.clip=.inf", "clip is inf; it must be above 0"),
         ("data.exclude=Chopin", "data.exclude is 'Chopin'; expected tuple"),

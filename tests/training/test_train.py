@@ -125,7 +125,7 @@ def test_a_training_goes_on_with_what_it_has_learned_from(run: Path, corpus: Pat
         train(tiny("network.dropout=0.2"), other, tmp_path / "run", resume=True)
 
 
-@pytest.mark.parametrize("change", ["trainer.accumulate=2", "optimizer.name=muon"])
+@pytest.mark.parametrize("change", ["trainer.accumulate=2", "optimizer.name=muon", "data.short_windows=[16,7]"])
 def test_other_ways_to_step_resume_too(corpus: Path, tmp_path: Path, change: str) -> None:
     recipe = tiny(change)
     train(recipe, corpus, tmp_path / "whole")
@@ -286,6 +286,17 @@ def test_a_window_fills_the_context_and_the_event_that_it_predicts(corpus: Path)
     alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
     for loader in _loaders(tiny("network.context=20"), *parts, alone):  # type: ignore[arg-type]
         assert max(batch.codes.shape[1] for batch in loader) == 20 + 1
+
+
+def test_short_windows_come_first_and_hold_as_many_events_a_step(corpus: Path) -> None:
+    parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
+    recipe = tiny("network.context=40", "data.short_windows=[10, 5]", "trainer.accumulate=2")
+    alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
+    batches = list(_loaders(recipe, *parts, alone)[0])  # type: ignore[arg-type]
+    assert len(batches) == 2 * recipe.trainer.max_steps
+    assert [tuple(batch.codes.shape[:2]) for batch in batches[:10]] == [(8, 11)] * 10
+    assert all(len(batch.codes) == 2 for batch in batches[10:])
+    assert max(batch.codes.shape[1] for batch in batches[10:]) == 41
 
 
 @pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
