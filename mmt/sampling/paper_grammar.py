@@ -46,10 +46,6 @@ class PaperGrammar:
         self.last_beat = np.maximum(self.last_beat, np.where(self.last_type == NOTE, beat, 0))
         self.length += 1
 
-    def pass_by(self, row: int, note: Events) -> None:
-        """Let time pass in a piece without a note, as if this one (5,) had been its last."""
-        self.last_type[row], self.last_beat[row] = NOTE, note[0] + self.dropped[row]
-
     def drop_beats(self, dropped: Events) -> None:
         """Take note that each piece's window now begins so many beats (batch,) later than it did."""
         self.dropped = self.dropped + dropped

@@ -120,7 +120,11 @@ def rewrite(
         prompt, model.network.config, representation, model.sampling
     )
     settings["bounds"] = replace(
-        settings["bounds"], controls=_only(parts, controls, representation), reach=representation.reach
+        settings["bounds"],
+        controls=_only(parts, controls, representation),
+        reach=representation.reach,
+        # Start-of-notes tells a long piece as shorter than it is.
+        length=length if representation.length else 0,
     )
     written = write_pieces(model.network, prompt, streams_of(n, seed), progress=progress, **settings, given=given)
     return [_joined(opening, held, one[len(prompt) :], representation) for one in written]

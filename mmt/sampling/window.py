@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmt.model.cache import Cache
 from mmt.model.network import Network
-from mmt.representation.codes import BEAT, NOTE, START_OF_NOTES, TYPE, Events, is_note
+from mmt.representation.codes import BEAT, GIVEN_NOTE, NOTE, START_OF_NOTES, TYPE, Events, is_note
 from mmt.sampling.grammar import Bounds
 
 # How much of the room for notes, and of the beats, a window holds when it begins anew (measured: benchmarks/endless.md).
@@ -60,11 +60,11 @@ class AnchoredWindow:
         moved: Events | None = None
         if not self.cache.length:
             latest, moved = self._open(latest)
-        elif rows := [row for row, beat in enumerate(_beats_of(latest[:, 0])) if self._is_full(row, beat)]:
+        elif rows := [row for row, beat in enumerate(places_of(latest[:, 0], self.bounds.reach)) if self._is_full(row, beat)]:
             latest, moved = latest.copy(), np.zeros_like(self.dropped)
             for row in rows:
                 seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], latest[row]])
-                window, moved[row] = anchor(seen, self.context, self.beats)
+                window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
                 self._tell_length(window, int(self.dropped[row] + moved[row]))
                 latest[row, 0] = self._fill(row, window)
         self.codes[np.arange(len(latest)), self.cache.lengths] = latest[:, 0]
@@ -79,9 +79,10 @@ class AnchoredWindow:
     def _open(self, prompt: Events) -> tuple[Events, Events | None]:
         """Read all of the prompt but its last event once, for all pieces; returns the last, and the beats dropped."""
         window, moved = prompt[0], 0
-        beat = max(_beats_of(window[-1:])[0], self.bounds.first_beat)
+        beat = max(places_of(window[-1:], self.bounds.reach)[0], self.bounds.first_beat)
         if len(window) > self.context or self._is_late(beat, 0):
-            window, moved = anchor(window, self.context, self.beats, max(beat, self.bounds.first_beat + 1))
+            beat = max(beat, self.bounds.first_beat + 1)
+            window, moved = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
             self._tell_length(window, moved)
         last = self._fill(0, window)
         for row in range(1, len(prompt)):
@@ -114,13 +115,16 @@ class AnchoredWindow:
         return self.bounds.max_beats + self.bounds.reach - int(self.dropped[row]) > self.beats
 
 
-def _beats_of(events: Events) -> list[int]:
-    """The beat codes of events (n, 6); 0 for those that are no notes."""
-    beats: list[int] = np.where(is_note(events), events[:, BEAT], 0).tolist()
-    return beats
+def places_of(events: Events, reach: int) -> list[int]:
+    """The beat codes at which events (n, 6) stand: `reach` before the onset of a given note; 0 for those that are no notes."""
+    beats = events[:, BEAT] - np.where(events[:, TYPE] == GIVEN_NOTE, reach, 0)
+    places: list[int] = np.where(is_note(events), beats, 0).tolist()
+    return places
 
 
-def anchor(window: Events, context: int, beats: int, beat: int | None = None) -> tuple[Events, int]:
+def anchor(
+    window: Events, context: int, beats: int, beat: int | None = None, *, reach: int = 0
+) -> tuple[Events, int]:
     """A shorter window on the same piece: its instruments, and as many of its last beats as make `KEPT` of a full one.
 
     Parameters
@@ -130,17 +134,20 @@ def anchor(window: Events, context: int, beats: int, beat: int | None = None) ->
     context, beats : int
         What a full window holds.
     beat : int, optional
-        The code of the beat at which the piece goes on. Default: its last note's.
+        The code of the beat at which the piece goes on. Default: where its last event stands. The window does not begin later,
+        even if all notes that are kept are given notes of later beats.
+    reach : int
+        A given note stands this many beats before its onset.
 
     Returns
     -------
     window : ndarray, (m, 6), m < context
-        Its beats are counted from the first that is kept.
+        Its beats are counted from the first that is kept, or from `beat`.
     dropped : int
         By how many beats it begins later.
     """
     header, notes = window[window[:, TYPE] < NOTE], window[window[:, TYPE] >= NOTE]
-    beat = max(int(window[-1, BEAT]) if len(notes) else 1, beat or 1)
+    beat = max(places_of(window[-1:], reach)[0], beat or 1)
     most = max(1, int(KEPT * (context - len(header))))
     # Given notes stand before their time, so beats need not ascend.
     ascending = np.sort(notes[:, BEAT])
@@ -149,9 +156,9 @@ def anchor(window: Events, context: int, beats: int, beat: int | None = None) ->
     if len(kept) > most:
         # Whole beats; but if the last ones are so full that little would be left, a part of the first of them.
         whole = int(np.searchsorted(ascending, ascending[-most - 1], side="right"))
-        kept = notes[notes[:, BEAT] >= ascending[whole]] if len(notes) - whole > most // 2 else notes[-most:]
+        kept = notes[notes[:, BEAT] >= ascending[whole]] if len(notes) - whole > most // 2 else kept[-most:]
     kept = kept.copy()
-    dropped = int(kept[:, BEAT].min() if len(kept) else beat) - 1
+    dropped = int(kept[:, BEAT].min(initial=beat)) - 1
     kept[:, BEAT] -= dropped
     return np.concatenate([header, kept]), dropped
 

@@ -28,7 +28,7 @@ from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import GRAMMARS, WINDOWS
 from mmt.sampling.filters import Filters, PerField, authors_top_k
 from mmt.sampling.grammar import Bounds, floor_of, moment_of
-from mmt.sampling.window import anchor
+from mmt.sampling.window import anchor, places_of
 
 # More events and beats than anybody waits for; the note table's beats end here.
 _FOREVER = 2**31 - 1
@@ -124,8 +124,7 @@ class Wishes:
         controls.check_instruments(declared.tolist(), representation, no_others=no_others)
         played = prompt[is_note(prompt), INSTRUMENT]
         missing = len(np.setdiff1d(declared, played)) if self.use_all else 0
-        beats = representation.beats
-        max_events = self._max_events(prompt, missing, context, beats)
+        max_events = self._max_events(prompt, missing, context, representation)
         max_beats = self._max_beats(prompt, context, representation)
         window = None if self.context == "slide" else context
         bounds = Bounds(
@@ -149,7 +148,7 @@ class Wishes:
             )
         return bounds
 
-    def _max_events(self, prompt: Prompt, missing: int, context: int, beats: int) -> int:
+    def _max_events(self, prompt: Prompt, missing: int, context: int, representation: Representation) -> int:
         kind, header = min(int(prompt[-1, TYPE]), NOTE), int((prompt[:, TYPE] < NOTE).sum())
         # What the shortest way to the end still needs: an instrument and start-of-notes, notes, and the end.
         to_notes = (2, 1, 0, 0)[kind]
@@ -162,12 +161,14 @@ class Wishes:
         if self.max_events is not None:
             limit = _whole("max_events", self.max_events)
         elif self.context != "slide" and (
-            self.endless or self.length is not None or max(self.max_beats or 0, self.min_beats) > beats
+            self.endless
+            or self.length is not None
+            or max(self.max_beats or 0, self.min_beats) > representation.beats
         ):
             limit = _FOREVER
         else:
             # Until the window is full that the prompt is seen through.
-            limit = max(context + len(prompt) - len(self._window(prompt, context, beats)[0]), needed)
+            limit = max(context + len(prompt) - len(self._window(prompt, context, representation)[0]), needed)
         if limit < needed:
             everyone = f" and {missing} instruments that must play (use_all)" if missing else ""
             raise ValueError(
@@ -177,13 +178,10 @@ class Wishes:
 
     def _max_beats(self, prompt: Prompt, context: int, representation: Representation) -> int:
         beats = representation.beats
-        # Given notes stand before their time.
-        early = np.where(prompt[:, TYPE] == GIVEN_NOTE, representation.reach, 0)
-        last = int((prompt[:, BEAT] - early)[is_note(prompt)].max(initial=0))
-        slide = self.context == "slide"
-        if last > beats and slide:
+        last, slide = max(places_of(prompt, representation.reach)), self.context == "slide"
+        if slide and (most := int(prompt[is_note(prompt), BEAT].max(initial=0))) > beats:
             raise ValueError(
-                f"the prompt has {last} beats, more than the model's {beats}, which context='slide' counts on; "
+                f"the prompt has {most} beats, more than the model's {beats}, which context='slide' counts on; "
                 "continue from fewer beats (--beats), or with context='anchor'"
             )
         least = _whole("min_beats", self.min_beats)
@@ -194,12 +192,12 @@ class Wishes:
         elif not slide and (self.endless or (self.max_events or 0) > context):
             limit = _FOREVER
         else:
-            limit = max(beats + (0 if slide else self._window(prompt, context, beats)[1]), 0 if slide else least)
+            limit = max(beats + (0 if slide else self._window(prompt, context, representation)[1]), 0 if slide else least)
         if not 0 <= least <= limit:
             raise ValueError(f"min_beats is {least}; it must be 0 to {limit}, the most beats of the piece")
         if beats == 1 and not slide:
             # A window of one beat is that beat for good, the prompt's last or the one behind it: to move on, it would lose all.
-            limit = min(limit, max(prompt.first_beat, self._window(prompt, context, beats)[1]) + 1)
+            limit = min(limit, max(prompt.first_beat, self._window(prompt, context, representation)[1]) + 1)
         # Behind a note the piece may end where it is; otherwise a note must still find its place.
         written = prompt[-1, TYPE] >= NOTE
         lowest = max(1, last if written else max(last, prompt.first_beat + 1))
@@ -209,12 +207,13 @@ class Wishes:
             )
         return limit
 
-    def _window(self, prompt: Prompt, context: int, beats: int) -> tuple[Events, int]:
+    def _window(self, prompt: Prompt, context: int, representation: Representation) -> tuple[Events, int]:
         """What the network sees of the prompt, and how many beats come before: all of it, if it fits and leaves room."""
-        beat = max(int(prompt[-1, BEAT]) if prompt[-1, TYPE] >= NOTE else 0, prompt.first_beat)
+        beats, reach = representation.beats, representation.reach
+        beat = max(places_of(prompt[-1:], reach)[0], prompt.first_beat)
         if self.context == "slide" or (len(prompt) < context and beat <= beats):
             return prompt[-context:], 0
-        return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1))
+        return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1), reach=reach)
 
 
 def _told_length(prompt: Events) -> int:

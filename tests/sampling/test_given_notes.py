@@ -221,6 +221,68 @@ def test_a_shorter_window_with_given_notes_is_the_beginning_of_a_piece(seed: int
     assert {tuple(note) for note in restored.tolist()} <= {tuple(note) for note in window.tolist()}
 
 
+@given(st.integers(0, 30), st.integers(4, 30), st.sampled_from([0, 3, 300]), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_a_window_begins_where_its_last_event_stands_or_before(
+    seed: int, room: int, silence: int, written_last: bool
+) -> None:
+    notes = notes_of(long_piece(seed))
+    notes[10:, TYPE] = GIVEN_NOTE
+    notes[-1, BEAT] += silence
+    window = frame(canonical(notes, SMALL), end=False)
+    place = int(window[-1, BEAT]) - SMALL.reach
+    if written_last:
+        window = np.concatenate([window, [[NOTE, place, 2, 1, 1, VIOLIN]]])
+    shorter, dropped = anchor(window, room + 7, SMALL.beats, reach=SMALL.reach)
+    assert dropped < place
+    assert shorter[:, BEAT].max() <= SMALL.beats
+
+
+def test_notes_can_be_written_before_a_given_note_that_ends_a_long_silence() -> None:
+    # What is drawn first is the end, and the given note is inserted in its place.
+    model, prompt = make_model(), instruments("violin", "cello", representation=SMALL)
+    gifts = as_given(np.array([[NOTE, 1, 1, 60, 1, CELLO], [NOTE, 103, 1, 61, 1, CELLO]]))
+    silent = Prompt(np.concatenate([prompt, gifts]), first_beat=100)
+    beats = {note[BEAT] for piece in written(model, silent, gifts[:0], 16, max_beats=103) for note in notes_of(piece)}
+    assert {101, 102, 103} <= beats
+
+
+def test_greedy_drawing_of_a_given_note_ends_by_the_papers_grammar() -> None:
+    # A network that writes this note wherever it is, and reads it as given.
+    gift = np.array([[GIVEN_NOTE, 1, 1, 61, 1, VIOLIN]])
+    config = NetworkConfig(SMALL.sizes, 16, 1, 2, 8, context=32, output="mixed", positions="rotary")
+    model = Model(Checkpoint(Network(config).eval(), SMALL))
+    with torch.no_grad():
+        for head, code in zip(model.network.heads.fields, (NOTE, *gift[0, 1:].tolist()), strict=True):
+            head.weight.zero_()
+            head.bias.copy_(torch.arange(len(head.bias)) == code)
+    prompt = np.concatenate([instruments("violin", representation=SMALL), gift])
+    (piece,) = model.generate(prompt, seed=0, top_k=1, grammar="paper", max_events=12)
+    assert len(piece) == 12
+
+
+def test_a_sliding_window_has_no_room_for_given_notes_beyond_the_models_beats() -> None:
+    gift = [[GIVEN_NOTE, SMALL.beats + 1, 1, 61, 1, VIOLIN]]
+    prompt = np.concatenate([instruments("violin", representation=SMALL), gift])
+    with pytest.raises(ValueError, match="the prompt has 9 beats, more than the model's 8"):
+        make_model().generate(prompt, seed=0, context="slide")
+
+
+def test_a_long_piece_that_is_rewritten_late_tells_what_is_left_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = make_model(), []
+    piece = long_piece(7, beats=60)
+    hidden = type(model.network).hidden
+
+    def spy(network: Network, codes: torch.Tensor, *arguments: object, **named: object) -> torch.Tensor:
+        seen.extend(codes[codes[..., TYPE] == START_OF_NOTES][:, BEAT].tolist())
+        return hidden(network, codes, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(model.network), "hidden", spy)
+    edit.rewrite(model, piece, (30, 32), seed=0)
+    assert seen
+    assert set(seen) == {SMALL.length_code(60)}
+
+
 @pytest.mark.parametrize("context", [16, 64])
 @pytest.mark.parametrize("told_by_prompt", [True, False])
 def test_the_told_length_stands_in_the_piece(context: int, told_by_prompt: bool) -> None:
