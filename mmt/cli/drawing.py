@@ -35,10 +35,13 @@ def add_drawing(arguments: argparse.ArgumentParser) -> None:
     drawing.add_argument(
         "--max-beats",
         type=int,
-        help="notes begin in the first MAX_BEATS beats, of any number (default: what the model sees at once)",
+        help="notes begin in the first MAX_BEATS beats, of any number (default: what the model sees at once; with --length, 8 "
+        "more than that)",
     )
     drawing.add_argument(
-        "--max-events", type=int, help="at most so many events in all, of any number (default: the model's context)"
+        "--max-events",
+        type=int,
+        help="at most so many events in all, of any number (default: the model's context; with --length, no limit)",
     )
     drawing.add_argument(
         "--length",

@@ -277,5 +277,6 @@ def _silent(events: Events, representation: Representation) -> str:
 def _summary(music: muspy.Music) -> str:
     notes: Any = sum(len(track.notes) for track in music.tracks)
     names = ", ".join(track.name for track in music.tracks)
-    end = max(note.end for track in music.tracks for note in track.notes)
+    # By the paper's grammar a piece may have no notes.
+    end = max((note.end for track in music.tracks for note in track.notes), default=0)
     return f"{notes:,} notes, {end / music.resolution:.0f} beats, {names}"

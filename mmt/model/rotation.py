@@ -57,7 +57,8 @@ def _no_turns(device: torch.device) -> Tensor:
 
 
 def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:
-    """Onsets of events (batch, length, 6) in beats of the window, (batch, length); 0 of what is no note."""
+    """Onsets of events (batch, length, 6) in beats of the window, (batch, length). Of start-of-notes, the number of beats that
+    it tells; 0 of what else is no note."""
     resolution = config.sizes[POSITION] - 1
     return (codes[..., BEAT] - 1).clamp(min=0) + (codes[..., POSITION] - 1).clamp(min=0).float() / resolution
 

@@ -55,7 +55,8 @@ def encode(
     Parameters
     ----------
     music : muspy.Music
-        Any resolution. Drums and programs without an instrument are left out; `report` says how many.
+        Any resolution. Programs without an instrument are left out, and so are drums if the representation has none; `report`
+        says how many.
     beats : int, optional
         Keep only notes that begin in the first `beats` beats (at least 1). Default: all notes.
     representation : Representation

@@ -6,6 +6,7 @@ before they sound.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -78,7 +79,7 @@ def rewrite(
     Raises
     ------
     ValueError
-        If the model has no given notes, the beats are out of range, or an instrument is unknown.
+        If the model has no given notes, `beats` are no beats of the piece, or an instrument is unknown.
 
     Examples
     --------
@@ -102,9 +103,7 @@ def rewrite(
         )
     notes, opening = notes_of(piece, representation), frame_of(piece, representation)
     length = int(notes[:, BEAT].max())
-    first, stop = (0, length) if beats is None else beats
-    if not 0 <= first < stop <= length:
-        raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")
+    first, stop = _span(beats, length)
     parts = codes_of(opening if instruments is None else frame_for(instruments, representation))
     held = notes[~(np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop))]
     opening = _opening(np.union1d(codes_of(opening), parts), length, representation)
@@ -128,6 +127,22 @@ def rewrite(
     )
     written = write_pieces(model.network, prompt, streams_of(n, seed), progress=progress, **settings, given=given)
     return [_joined(opening, held, one[len(prompt) :], representation) for one in written]
+
+
+def _span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
+    """The first beat and the beat after the last, checked for a piece of `length` beats."""
+    if beats is None:
+        return 0, length
+    if not isinstance(beats, Sequence | np.ndarray) or len(beats) != 2 or not all(map(_is_whole, beats)):
+        raise ValueError(f"beats is {beats!r}; give two whole numbers, the first beat and the beat after the last")
+    first, stop = int(beats[0]), int(beats[1])
+    if not 0 <= first < stop <= length:
+        raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")
+    return first, stop
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer)
 
 
 def _opening(codes: npt.NDArray[np.int64], length: int, representation: Representation) -> Events:

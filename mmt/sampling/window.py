@@ -60,7 +60,9 @@ class AnchoredWindow:
         moved: Events | None = None
         if not self.cache.length:
             latest, moved = self._open(latest)
-        elif rows := [row for row, beat in enumerate(places_of(latest[:, 0], self.bounds.reach)) if self._is_full(row, beat)]:
+        elif rows := [
+            row for row, beat in enumerate(places_of(latest[:, 0], self.bounds.reach)) if self._is_full(row, beat)
+        ]:
             latest, moved = latest.copy(), np.zeros_like(self.dropped)
             for row in rows:
                 seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], latest[row]])
@@ -122,9 +124,7 @@ def places_of(events: Events, reach: int) -> list[int]:
     return places
 
 
-def anchor(
-    window: Events, context: int, beats: int, beat: int | None = None, *, reach: int = 0
-) -> tuple[Events, int]:
+def anchor(window: Events, context: int, beats: int, beat: int | None = None, *, reach: int = 0) -> tuple[Events, int]:
     """A shorter window on the same piece: its instruments, and as many of its last beats as make `KEPT` of a full one.
 
     Parameters

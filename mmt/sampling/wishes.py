@@ -161,9 +161,7 @@ class Wishes:
         if self.max_events is not None:
             limit = _whole("max_events", self.max_events)
         elif self.context != "slide" and (
-            self.endless
-            or self.length is not None
-            or max(self.max_beats or 0, self.min_beats) > representation.beats
+            self.endless or self.length is not None or max(self.max_beats or 0, self.min_beats) > representation.beats
         ):
             limit = _FOREVER
         else:
@@ -192,7 +190,9 @@ class Wishes:
         elif not slide and (self.endless or (self.max_events or 0) > context):
             limit = _FOREVER
         else:
-            limit = max(beats + (0 if slide else self._window(prompt, context, representation)[1]), 0 if slide else least)
+            limit = max(
+                beats + (0 if slide else self._window(prompt, context, representation)[1]), 0 if slide else least
+            )
         if not 0 <= least <= limit:
             raise ValueError(f"min_beats is {least}; it must be 0 to {limit}, the most beats of the piece")
         if beats == 1 and not slide:

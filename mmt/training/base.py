@@ -52,7 +52,8 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
     ValueError
         If the recipe's network or representation is another; the first misfit is named.
     """
-    for entry in ("resolution", "durations", "instruments", "drums", "given"):
+    reach = ("reach",) if recipe.representation.given else ()
+    for entry in ("resolution", "durations", "instruments", "drums", "given", *reach):
         if getattr(base.representation, entry) != getattr(recipe.representation, entry):
             raise ValueError(f"{name} does not fit the recipe: it was trained with other {entry} of the representation")
     if base.representation.beats != recipe.representation.beats:

@@ -51,6 +51,14 @@ def test_int8_weights_write_what_the_library_writes_with_them(checkpoint: Path, 
     assert (tmp_path / "a.txt").read_text() == mmt.to_text(piece) + "\n"
 
 
+def test_a_piece_without_notes_is_written_and_told(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("-o", tmp_path / "a.mid", "--instruments", "violin", "--sampling", "paper", "--top-k", 1)
+    assert generate(checkpoint, *arguments) == 0
+    assert "0 notes, 0 beats" in capsys.readouterr().out
+
+
 def test_a_tempo_changes_nothing_but_the_tempo(checkpoint: Path, tmp_path: Path) -> None:
     for name, more in (("a", ()), ("b", ("--tempo", 72))):
         assert (

@@ -191,6 +191,9 @@ def test_rewrite_applies_controls_to_new_notes() -> None:
     [
         ({"beats": (5, 5)}, "beats are 5 to 5; give 0 <= first < last <= 20"),
         ({"beats": (0, 21)}, "beats are 0 to 21"),
+        ({"beats": 5}, "beats is 5; give two whole numbers"),
+        ({"beats": (4, None)}, r"beats is \(4, None\); give two whole numbers"),
+        ({"beats": (1.5, 4)}, r"beats is \(1.5, 4\); give two whole numbers"),
         ({"instruments": "kazoo"}, "unknown instrument 'kazoo'"),
     ],
 )

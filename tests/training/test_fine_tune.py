@@ -269,6 +269,15 @@ def test_chained_heads_go_on_as_mixed_ones_and_not_the_other_way() -> None:
         fitting_weights(Checkpoint(ours, mixed.representation), "new", chain)
 
 
+def test_given_notes_of_another_reach_do_not_fit() -> None:
+    changes = [f"representation.{name}" for name in ("given=true", "reach=4")]
+    with_given, other = load_recipe("tiny", changes[:1]), load_recipe("tiny", changes)
+    base = Checkpoint(Network(with_given.network), with_given.representation)
+    assert fitting_weights(base, "old", with_given)
+    with pytest.raises(ValueError, match="trained with other reach of the representation"):
+        fitting_weights(base, "old", other)
+
+
 def test_a_run_of_the_original_code_can_be_gone_on_with(shared: Path, music: Path, tmp_path: Path) -> None:
     reference = torch.load(shared / "reference" / "ref_tiny_rpe.pt", weights_only=True)
     theirs = tmp_path / "theirs"
