@@ -165,21 +165,25 @@ def read_works(file: Path) -> dict[str, str]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a column is missing, or a name stands in two rows.
+        If it is no such table, a column is missing, a row has no work, or a name stands in two rows.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no table of works {file}")
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines)
-        for column in ("name", "work"):
-            if column not in (rows.fieldnames or ()):
-                raise ValueError(
-                    f"{file} has no column {column!r}; its columns are {', '.join(rows.fieldnames or ()) or 'none'}"
-                )
-        works: dict[str, str] = {}
-        for row in rows:
-            if works.setdefault(row["name"], row["work"]) != row["work"]:
-                raise ValueError(f"{row['name']!r} stands in two rows of {file}; leave one of them")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            columns, table = rows.fieldnames or (), list(rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file} is no CSV table in UTF-8: {error}") from error
+    for column in ("name", "work"):
+        if column not in columns:
+            raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(columns) or 'none'}")
+    works: dict[str, str] = {}
+    for row in table:
+        if not row["work"]:
+            raise ValueError(f"{row['name']!r} has no work in {file}; give one, or leave out its row")
+        if works.setdefault(row["name"], row["work"]) != row["work"]:
+            raise ValueError(f"{row['name']!r} stands in two rows of {file}; leave one of them")
     return works
 
 

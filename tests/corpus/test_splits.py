@@ -196,6 +196,12 @@ def test_a_table_of_works(tmp_path: Path) -> None:
     (tmp_path / "wrong.csv").write_text("piece,work\na,b\n")
     with pytest.raises(ValueError, match="has no column 'name'; its columns are piece, work"):
         read_works(tmp_path / "wrong.csv")
+    (tmp_path / "short.csv").write_text("name,work\na,b\nc\n")
+    with pytest.raises(ValueError, match=r"'c' has no work in .*short.csv; give one, or leave out its row"):
+        read_works(tmp_path / "short.csv")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"bytes\.csv is no CSV table in UTF-8"):
+        read_works(tmp_path / "bytes.csv")
     with pytest.raises(FileNotFoundError, match="there is no table of works"):
         read_works(tmp_path / "nowhere.csv")
 
