@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "recipe",
         nargs="+",
         metavar="RECIPE | SOURCES",
-        help="the name of a recipe (paper, default, tiny), or a YAML file; with --fine-tune: files, folders and archives "
+        help="the name of a recipe (paper, default, full, tiny), or a YAML file; with --fine-tune: files, folders and archives "
         "of music, or a corpus; and entries of the recipe to change, SECTION.ENTRY=VALUE",
     )
     arguments.add_argument("--corpus", type=Path, help="the folder of the corpus")

@@ -187,6 +187,6 @@ def piece_weights(corpus: Corpus, length_exponent: float, factors: Mapping[str, 
     for pattern, factor in factors.items():
         patterns = Patterns([pattern])
         matched = [patterns.match(piece.name, piece.source, piece.licence, piece.composer) for piece in pieces]
-        patterns.check(str(corpus.folder), "weighs")
+        patterns.check(str(corpus.folder), "weighs", "; leave it out of data.weights (data.weights={} for none)")
         weights[matched] *= factor
     return weights

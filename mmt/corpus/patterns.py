@@ -27,10 +27,10 @@ class Patterns:
             self._unused.pop(pattern, None)
         return bool(used)
 
-    def check(self, where: str, verb: str = "excludes") -> None:
-        """Raise a `ValueError` if a pattern has matched nothing yet; `verb` says what patterns are for."""
+    def check(self, where: str, verb: str = "excludes", hint: str = "") -> None:
+        """Raise a `ValueError` if a pattern has matched nothing yet; `verb` says what patterns are for, `hint` what to do."""
         for pattern in self._unused:
             near = "" if "*" in pattern else f"; a part of one is matched by {f'*{glob.escape(pattern)}*'!r}"
             raise ValueError(
-                f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} is like it{near}"
+                f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} is like it{near}{hint}"
             )

@@ -43,7 +43,7 @@ class Orchestration:
     """What became of the notes of a piece that was orchestrated anew."""
 
     notes: int
-    """Of the piece that was given."""
+    """Of the piece that was given, without drums."""
     kept: int
     lost_doubles: int
     """Notes of unisons that have more notes than there are instruments which can play them."""

@@ -337,7 +337,7 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
     Parameters
     ----------
     recipe : str or path
-        The name of a recipe that ships ("paper", "default", "tiny"), or a YAML file.
+        The name of a recipe that ships ("paper", "default", "full", "tiny"), or a YAML file.
     seed : int
         Of the random weights. The global random state is left as it was.
 
