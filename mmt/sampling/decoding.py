@@ -6,7 +6,7 @@ neighbours nor its place in a batch change what is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ def decode_events(
     grammar: str,
     context: str = "anchor",
     given: Events | None = None,
+    held: Collection[int] = (),
 ) -> Iterator[tuple[list[int], Events]]:
     """Go on from a prompt until every piece has ended.
 
@@ -54,6 +55,8 @@ def decode_events(
         What the network sees of a piece that does not fit into its context, see `mmt.sampling.window`.
     given : ndarray, (n, 6), optional
         Given notes that stand after the prompt, in canonical order: see `mmt.sampling.given`.
+    held : collection of int, optional
+        Codes of the instruments that play nothing but given notes. With the strict grammar only.
 
     Yields
     ------
@@ -66,7 +69,7 @@ def decode_events(
     random = [np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))) for stream in streams]
     rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds)
     window: Window = WINDOWS[context](network, len(streams), bounds)
-    fixed = GivenNotes(prompt, given, len(streams), network.config.sizes, bounds)
+    fixed = GivenNotes(prompt, given, held, len(streams), network.config.sizes, bounds)
     dropped = np.zeros(len(streams), np.int64)
     latest = np.tile(np.array(prompt), (len(streams), 1, 1))
     rows = list(range(len(streams)))
@@ -79,8 +82,8 @@ def decode_events(
         drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators))
         event = fixed.insert(drawn, dropped)
         # The paper's grammar allows doubles.
-        while isinstance(rules, StrictGrammar) and (again := fixed.doubles(event, dropped)).any():
-            # A note that is given needs no second copy: go on after it.
+        while isinstance(rules, StrictGrammar) and (again := fixed.discarded(event, dropped)).any():
+            # The note is left out, and the piece goes on after it.
             for row in np.flatnonzero(again):
                 rules.pass_by(row, event[row, BEAT:])
             drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators, again))

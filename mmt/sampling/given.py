@@ -3,24 +3,39 @@
 A given note stands `reach` beats before its onset (see `mmt.representation.encode.canonical`). The network is trained to
 predict the next written event at every place, so sampling is exact: where the drawn event would come after the next given
 note, the given note is inserted and the event is drawn again, with the given note known.
+
+Held parts play nothing but given notes. A drawn note of a held part is discarded, and the next event is drawn after it. So the
+other parts keep the rates that the network has for them, whatever it expects of the held parts (thinning of a point process).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.codes import BEAT, END_OF_SONG, GIVEN_NOTE, NOTE, POSITION, TYPE, Events
+from mmt.representation.codes import BEAT, END_OF_SONG, GIVEN_NOTE, INSTRUMENT, NOTE, POSITION, TYPE, Events
 from mmt.sampling.grammar import Bounds
 
 
 class GivenNotes:
     """The given notes of a batch of pieces that go on from one prompt; each piece has its own place among them."""
 
-    def __init__(self, prompt: Events, notes: Events | None, batch: int, sizes: Sequence[int], bounds: Bounds) -> None:
-        """`notes` (n, 6) are the given notes that are still to be inserted, in canonical order; their beats are the piece's."""
+    def __init__(
+        self,
+        prompt: Events,
+        notes: Events | None,
+        held: Collection[int],
+        batch: int,
+        sizes: Sequence[int],
+        bounds: Bounds,
+    ) -> None:
+        """`notes` (n, 6) are the given notes that are still to be inserted, in canonical order; their beats are the piece's.
+
+        `held` are the instrument codes of held parts.
+        """
+        self.held = frozenset(held)
         self.notes = np.zeros((0, len(sizes)), np.int64) if notes is None else np.asarray(notes)
         self.positions = sizes[POSITION] - 1
         self.moments = self._moments(self.notes) - bounds.reach * self.positions
@@ -46,14 +61,14 @@ class GivenNotes:
         self.next = self.next + due
         return np.where(due[:, None], given, events)
 
-    def doubles(self, events: Events, dropped: Events) -> npt.NDArray[np.bool_]:
-        """Which written notes of the events (batch, 6) are given as well, (batch,)."""
-        if not self.known:
+    def discarded(self, events: Events, dropped: Events) -> npt.NDArray[np.bool_]:
+        """Which written notes of the events (batch, 6) are of a held part, or are given as well, (batch,)."""
+        if not self.known and not self.held:
             return np.zeros(len(events), np.bool_)
         written = events[:, TYPE] == NOTE
         return np.array(
             [
-                note and (row[BEAT] + beats, *row[BEAT + 1 :]) in self.known
+                note and (row[INSTRUMENT] in self.held or (row[BEAT] + beats, *row[BEAT + 1 :]) in self.known)
                 for row, beats, note in zip(events.tolist(), dropped.tolist(), written.tolist(), strict=True)
             ]
         )

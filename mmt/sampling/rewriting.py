@@ -19,7 +19,6 @@ from mmt.representation.codes import (
     INSTRUMENT,
     INSTRUMENT_EVENT,
     NOTE,
-    PITCH,
     START_OF_NOTES,
     TYPE,
     Events,
@@ -27,7 +26,7 @@ from mmt.representation.codes import (
 )
 from mmt.representation.encode import canonical, moments
 from mmt.representation.prompt import Prompt
-from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
+from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.filters import PerField
 from mmt.sampling.model import Model, write_pieces
 from mmt.sampling.parts import MOST_IN_A_BEAT, Names, codes_of, frame_for, frame_of, notes_of
@@ -112,20 +111,16 @@ def rewrite(
     options = Wishes(temperature, top_k, top_p, min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
     controls = options.controls(representation)
     controls.check_instruments(parts, representation, no_others=True)
-    options = replace(
-        options, max_beats=stop, max_events=len(prompt) + len(given) + MOST_IN_A_BEAT * (stop - first) + 1
+    most = len(prompt) + len(given) + MOST_IN_A_BEAT * (stop - first) + 1
+    options = replace(options, max_beats=stop, max_events=most, scale=None, allow=None, exclude=None, ranges=False)
+    _, settings = options.settle(prompt, model.network.config, representation, model.sampling)
+    # Start-of-notes tells a long piece as shorter than it is.
+    told = length if representation.length else 0
+    settings["bounds"] = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
+    held_parts = set(codes_of(opening)) - set(parts)
+    written = write_pieces(
+        model.network, prompt, streams_of(n, seed), progress=progress, **settings, given=given, held=held_parts
     )
-    _, settings = replace(options, scale=None, allow=None, exclude=None, ranges=False).settle(
-        prompt, model.network.config, representation, model.sampling
-    )
-    settings["bounds"] = replace(
-        settings["bounds"],
-        controls=_only(parts, controls, representation),
-        reach=representation.reach,
-        # Start-of-notes tells a long piece as shorter than it is.
-        length=length if representation.length else 0,
-    )
-    written = write_pieces(model.network, prompt, streams_of(n, seed), progress=progress, **settings, given=given)
     return [_joined(opening, held, one[len(prompt) :], representation) for one in written]
 
 
@@ -153,13 +148,6 @@ def _opening(codes: npt.NDArray[np.int64], length: int, representation: Represen
     opening[-1, TYPE] = START_OF_NOTES
     opening[-1, BEAT] = representation.length_code(length) if representation.length else 0
     return opening
-
-
-def _only(parts: list[int], controls: Controls, representation: Representation) -> Controls:
-    """The controls, with notes for these instruments alone."""
-    playable = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
-    playable[1:, parts] = True
-    return replace(controls, playable=playable if controls.playable is None else playable & controls.playable)
 
 
 def _split(

@@ -180,10 +180,23 @@ def test_rewrite_writes_something() -> None:
 def test_rewrite_applies_controls_to_new_notes() -> None:
     piece = long_piece(4)
     kept = {tuple(note) for note in notes_of(piece).tolist()}
-    (result,) = edit.rewrite(make_model(), piece, None, "viola", seed=1, allow="C4..C5")
-    new = [note for note in notes_of(result).tolist() if tuple(note) not in kept]
+    results = edit.rewrite(make_model(), piece, None, "viola", n=8, seed=1, allow="C4..C5")
+    new = [note for result in results for note in notes_of(result).tolist() if tuple(note) not in kept]
     assert new
     assert all(60 <= note[3] - 1 <= 72 and note[INSTRUMENT] == VIOLA for note in new)
+
+
+def test_a_held_part_that_the_network_wants_takes_nothing_from_the_others() -> None:
+    # The network is certain that the next note is of the cello, which is held and rests. So nothing new is written.
+    model = make_model(7)
+    with torch.no_grad():
+        model.network.heads.fields[INSTRUMENT].bias[CELLO] += 1e4
+    piece = np.concatenate(
+        [instruments("violin", "cello", representation=SMALL), [[NOTE, 1, 1, 61, 1, CELLO]], [[4, 0, 0, 0, 0, 0]]]
+    )
+    piece = np.insert(piece, -1, [NOTE, 8, 1, 61, 1, CELLO], axis=0)
+    for result in edit.rewrite(model, piece, None, "violin", n=4, seed=0):
+        assert not (notes_of(result)[:, INSTRUMENT] == VIOLIN).any()
 
 
 @pytest.mark.parametrize(
