@@ -118,9 +118,9 @@ def _generate(chosen: argparse.Namespace) -> None:
 
     model = load_model(chosen.checkpoint, device=chosen.device, weights=chosen.weights)
     with telling_what_is_kept() as kept:
-        pieces, like, prompt = _write(chosen, model)
+        pieces, said, like, prompt = _write(chosen, model)
         prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
-        for files, events in zip(outputs, pieces, strict=True):
+        for files, events, outcome in zip(outputs, pieces, said, strict=True):
             music = decode(events, like=like, tempo=chosen.tempo, representation=model.representation)
             for file in files:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -130,13 +130,17 @@ def _generate(chosen: argparse.Namespace) -> None:
                     write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
                 kept.append(str(file))
             if not chosen.quiet:
-                print(f"{', '.join(map(str, files))}: {_summary(music)}{_silent(events, model.representation)}")
+                print(
+                    f"{', '.join(map(str, files))}: {_summary(music)}{_silent(events, model.representation)}{outcome}"
+                )
         if chosen.originality:
             tell_originality(chosen, pieces, prompt, model.representation)
 
 
-def _write(chosen: argparse.Namespace, model: Model) -> tuple[list[Events], muspy.Music | None, Prompt | None]:
-    """The pieces, the one that they were taken from, and the events that were given."""
+def _write(
+    chosen: argparse.Namespace, model: Model
+) -> tuple[list[Events], list[str], muspy.Music | None, Prompt | None]:
+    """The pieces, what there is to say of each, the music that they were taken from, and the prompt."""
     drawing: dict[str, Any] = {"n": chosen.n, "seed": chosen.seed} | {
         name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
     }
@@ -146,8 +150,9 @@ def _write(chosen: argparse.Namespace, model: Model) -> tuple[list[Events], musp
     prompt, like = _prompt(chosen, model.representation)
     if mode := mode_of(chosen):
         assert prompt is not None
-        return edit_piece(mode, model, prompt, chosen, drawing, controls), like, prompt
-    pieces = model.generate(
+        edited = edit_piece(mode, model, prompt, chosen, drawing, controls)
+        return edited, [""] * len(edited), like, prompt
+    pieces, outcomes = model.generate(
         prompt,
         min_beats=chosen.min_beats,
         max_beats=chosen.max_beats,
@@ -157,11 +162,12 @@ def _write(chosen: argparse.Namespace, model: Model) -> tuple[list[Events], musp
         grammar=chosen.grammar,
         sampling=chosen.sampling,
         context=chosen.context,
+        report=True,
         progress=wants_progress(chosen),
         **drawing,
         **controls,
     )
-    return pieces, like, prompt
+    return pieces, [f"; {outcome}" for outcome in outcomes], like, prompt
 
 
 def _check_usage(chosen: argparse.Namespace) -> None:

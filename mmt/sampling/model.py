@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.decoding import decode_events
 from mmt.sampling.filters import PerField
+from mmt.sampling.outcome import Outcome, outcomes_of
 from mmt.sampling.streams import Stream, seed_of, streams_of
 from mmt.sampling.wishes import Wishes
 
@@ -85,7 +86,27 @@ class Model:
         """A model with changes inside its network, see `mmt.inside`; the weights are shared, this one stays as it is."""
         return Model(Checkpoint(edited(self.network, edit), self.representation, self.sampling, self.training))
 
+    @overload
     def generate(
+        self,
+        prompt: npt.ArrayLike | None = ...,
+        n: int = ...,
+        seed: int | Sequence[int] | None = ...,
+        *,
+        report: Literal[True],
+        **options: Any,
+    ) -> tuple[list[Events], list[Outcome]]: ...
+    @overload
+    def generate(
+        self,
+        prompt: npt.ArrayLike | None = ...,
+        n: int = ...,
+        seed: int | Sequence[int] | None = ...,
+        *,
+        report: Literal[False] = ...,
+        **options: Any,
+    ) -> list[Events]: ...
+    def generate(  # type: ignore[misc]  # `options` above are the keywords below
         self,
         prompt: npt.ArrayLike | None = None,
         n: int = 1,
@@ -108,8 +129,9 @@ class Model:
         sampling: Literal["default", "paper"] = "default",
         context: Literal["anchor", "slide"] = "anchor",
         edit: Edit | None = None,
+        report: bool = False,
         progress: bool = False,
-    ) -> list[Events]:
+    ) -> list[Events] | tuple[list[Events], list[Outcome]]:
         """Write pieces.
 
         Parameters
@@ -153,13 +175,17 @@ class Model:
             original code; beats are counted on, and end with the network's.
         edit : mapping from places to functions, optional
             Changes inside the network while it writes, see `mmt.inside`: `edit=mmt.inside.ablate((2, 0))` silences a head.
+        report : bool
+            Whether to return the outcomes too.
         progress : bool
             Whether to show a bar.
 
         Returns
         -------
-        list of ndarray of int64, (n_i, 6)
+        pieces : list of ndarray of int64, (n_i, 6)
             Whole pieces, the prompt included. At a limit of length a piece is closed with end-of-song.
+        outcomes : list of Outcome
+            For each piece its seed, why it ended, and how many notes each instrument plays. Only if `report` is true.
 
         Raises
         ------
@@ -198,7 +224,12 @@ class Model:
         )
         beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
         network = self.network if edit is None else edited(self.network, edit)
-        return write_pieces(network, beginning, streams_of(n, seed), progress=progress, **settings)
+        streams = streams_of(n, seed)
+        pieces = write_pieces(network, beginning, streams, progress=progress, **settings)
+        if not report:
+            return pieces
+        limited = max_events is not None
+        return pieces, outcomes_of(pieces, streams, settings["bounds"], self.representation, limited=limited)
 
     def stream(
         self,

@@ -667,3 +667,33 @@ def test_int8_writes_valid_pieces_that_a_seed_repeats_and_leaves_float32_on_the_
 def test_unknown_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="weights is 'int4'; choose float32 or int8"):
         new_model("tiny").to("cpu", weights="int4")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limits", "ending"),
+    [
+        ({"max_events": 12}, "event limit"),
+        ({"max_beats": 2, "max_events": 500}, "beat limit"),
+    ],
+)
+def test_the_outcome_says_why_a_piece_ended(model: Model, limits: dict[str, int], ending: str) -> None:
+    prompt = mmt.prompt.instruments("violin", "cello")
+    pieces, outcomes = model.generate(prompt, 2, 5, report=True, **limits)
+    assert same(pieces, model.generate(prompt, 2, 5, **limits))
+    assert [(one.seed, one.number, one.ending) for one in outcomes] == [(5, 0, ending), (5, 1, ending)]
+    for piece, one in zip(pieces, outcomes, strict=True):
+        assert list(one.notes) == ["violin", "cello"]
+        assert sum(one.notes.values()) == len(notes_of(piece))
+
+
+def test_without_a_limit_the_context_ends_a_piece() -> None:
+    made = longing_for(make_model(output="chain", context=16), type=NOTE, beat=1)
+    (piece,), (outcome,) = made.generate(mmt.prompt.instruments("violin"), seed=1, report=True)
+    assert (len(piece), outcome.ending) == (16, "context full")
+
+
+def test_an_end_that_was_drawn_is_told_from_a_limit() -> None:
+    made = longing_for(make_model(output="chain"), type=END_OF_SONG)
+    _, (outcome,) = made.generate(mmt.prompt.instruments("violin"), seed=1, report=True)
+    assert outcome.ending == "end-of-song"
+    assert str(outcome) == "seed 1; ends by itself"
