@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import warnings
@@ -128,7 +129,8 @@ def _fit(
     if validate_first and state is None:
         # A model that was trained before is a checkpoint like those that follow.
         trainer.validate(module, loaders[1], verbose=False)
-    trainer.fit(module, *loaders, ckpt_path=state, weights_only=False)
+    # weights_only: nothing in the file can run code.
+    trainer.fit(module, *loaders, ckpt_path=state, weights_only=True)
     if trainer.global_step % module.recipe.trainer.validate_every:
         # The last steps are validated too: no training ends without a checkpoint of its end.
         trainer.validate(module, loaders[1], verbose=False)
@@ -324,5 +326,11 @@ class _Turns(Sampler[int]):
 
 
 def _steps_done(state: Path) -> int:
-    # Our own file, written by Lightning: it holds more than tensors.
-    return int(torch.load(state, map_location="cpu", weights_only=False)["global_step"])
+    """The steps of a saved state. Raises a `ValueError` if the file is no state, or holds more than numbers and tensors."""
+    try:
+        return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{state} is no saved state of a training, or holds code, which is not run; "
+            "begin a new run from its best checkpoint (--from)"
+        ) from error

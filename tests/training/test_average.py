@@ -63,7 +63,7 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_checkpoints_hold_the_average_of_all_steps(corpus: Path, tmp_path: Path, change: str) -> None:
     with weights_of_every_step() as steps:
         train(tiny(*AVERAGED, change, "trainer.max_steps=9"), corpus, tmp_path / "run")
-    state = torch.load(tmp_path / "run" / RESUME, weights_only=False)["state_dict"]
+    state = torch.load(tmp_path / "run" / RESUME, weights_only=True)["state_dict"]
     own = {name.removeprefix("network."): tensor for name, tensor in state.items()}
     expected, last = averaged([*steps, own]), weights(tmp_path / "run" / "last")
     for name, tensor in last.items():
@@ -73,7 +73,7 @@ def test_checkpoints_hold_the_average_of_all_steps(corpus: Path, tmp_path: Path,
 
 def test_training_itself_does_not_see_the_average(whole: Path, corpus: Path, tmp_path: Path) -> None:
     train(tiny("network.dropout=0.2"), corpus, tmp_path / "plain")
-    plain, ours = (torch.load(run / RESUME, weights_only=False)["state_dict"] for run in (tmp_path / "plain", whole))
+    plain, ours = (torch.load(run / RESUME, weights_only=True)["state_dict"] for run in (tmp_path / "plain", whole))
     assert all(torch.equal(ours[name], tensor) for name, tensor in plain.items())
     assert validation_losses(tmp_path / "plain") != validation_losses(whole)
 
@@ -109,7 +109,7 @@ def test_a_training_may_go_on_with_an_average_that_begins_there(corpus: Path, tm
     with weights_of_every_step() as steps:
         steps += [{}] * 4
         train(tiny(*AVERAGED, "trainer.max_steps=8"), corpus, tmp_path / "run", resume=True)
-    state = torch.load(tmp_path / "run" / RESUME, weights_only=False)["state_dict"]
+    state = torch.load(tmp_path / "run" / RESUME, weights_only=True)["state_dict"]
     expected = averaged([*steps[4:], {name.removeprefix("network."): tensor for name, tensor in state.items()}])
     for name, tensor in weights(tmp_path / "run" / "last").items():
         torch.testing.assert_close(tensor, expected[name].to(tensor.dtype), rtol=2e-3, atol=2e-4)
@@ -128,5 +128,5 @@ def test_low_ranks_are_averaged(whole: Path, corpus: Path, tmp_path: Path) -> No
 
 def test_the_average_is_in_float32_where_the_weights_are_not(corpus: Path, tmp_path: Path) -> None:
     train(tiny(*AVERAGED, "trainer.precision=bf16-true", "trainer.max_steps=4"), corpus, tmp_path / "run")
-    states = torch.load(tmp_path / "run" / RESUME, weights_only=False)["callbacks"]
+    states = torch.load(tmp_path / "run" / RESUME, weights_only=True)["callbacks"]
     assert {tensor.dtype for tensor in states["AverageWeights"]["average"].values()} == {torch.float32}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -437,3 +438,22 @@ def test_half_precision_is_chosen_where_the_processor_has_units_for_it(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert fast_precision(accelerator) == chosen
+
+
+@pytest.mark.parametrize("content", ["code", "text", "empty"])
+def test_a_state_that_holds_code_or_is_none_is_refused_and_not_run(corpus: Path, tmp_path: Path, content: str) -> None:
+    class Harmful:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "harmed"),)
+
+    run = tmp_path / "run"
+    train(tiny(), corpus, run)
+    if content == "code":
+        torch.save({"global_step": Harmful(), "state_dict": {}}, run / "resume.ckpt")
+    else:
+        (run / "resume.ckpt").write_bytes(b"a text" if content == "text" else b"")
+    with pytest.raises(
+        ValueError, match=r"resume.ckpt is no saved state of a training, or holds code, which is not run"
+    ):
+        train(tiny("trainer.max_steps=20"), corpus, run, resume=True)
+    assert not (tmp_path / "harmed").exists()
