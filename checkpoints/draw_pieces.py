@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import mmt
-from mmt.analysis.sampling_modes import MODES, beginning, choose_prompts
+from mmt.analysis.modes import MODES, beginning, choose_prompts
 from mmt.music.pictures import piano_roll
 
 PIECES, MAX_EVENTS, BEATS = 8, 512, 48

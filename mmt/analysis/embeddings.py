@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.labels import code_labels
-from mmt.analysis.pictures import BLUE, RED, new_figure
 from mmt.analysis.pieces import field_numbers
+from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import FIELDS
 from mmt.sampling.model import Model
 

@@ -23,11 +23,10 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from mmt.analysis import likelihood, originality
-from mmt.analysis.distribution_pictures import picture
-from mmt.analysis.distributions import Distributions, compare_distributions
+from mmt.analysis.distributions import Distributions, compare_distributions, picture
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.metrics import SHARES, Scores, evaluate
-from mmt.analysis.sampling_modes import MODES, Samples, choose_prompts, write_samples
+from mmt.analysis.modes import MODES, Samples, choose_prompts, write_samples
 from mmt.corpus.storage import Corpus
 from mmt.model.recipes import find_checkpoint, shipped
 from mmt.sampling.model import Model, load_model

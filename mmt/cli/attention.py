@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _study(chosen: argparse.Namespace) -> None:
-    from mmt.analysis.report import study_corpus
+    from mmt.analysis.attention.report import study_corpus
 
     with telling_what_is_kept():
         written = study_corpus(

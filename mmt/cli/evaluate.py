@@ -75,7 +75,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     if not 0 <= chosen.seed < 2**63:
         raise UsageError(f"--seed is {chosen.seed}; give a number from 0 to 2**63 - 1")
     from mmt.analysis.evaluation import REPORT, evaluate_models
-    from mmt.analysis.sampling_modes import MODES
+    from mmt.analysis.modes import MODES
 
     if (chosen.output / REPORT).exists() and not chosen.overwrite:
         raise FileExistsError(f"{chosen.output / REPORT} exists already; name another folder, or give --overwrite")

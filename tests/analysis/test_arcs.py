@@ -12,7 +12,7 @@ from small_corpora import model_of
 
 import mmt
 from mmt.analysis import embeddings
-from mmt.analysis.labels import code_labels
+from mmt.analysis.plotting import code_labels
 from mmt.sampling.model import Model
 
 

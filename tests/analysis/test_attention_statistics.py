@@ -12,8 +12,8 @@ from small_corpora import model_of, write_corpus
 
 import mmt
 from mmt.analysis import likelihood
-from mmt.analysis.pairs import differences
-from mmt.analysis.report import write_report
+from mmt.analysis.attention.pairs import differences
+from mmt.analysis.attention.report import write_report
 from mmt.corpus.prepare import prepare
 from mmt.corpus.windows import Limits, cut_window
 from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, NOTE, PITCH, START_OF_NOTES, TYPE, Representation

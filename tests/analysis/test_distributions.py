@@ -10,8 +10,7 @@ from scipy.stats import gaussian_kde, norm
 
 import mmt
 from mmt.analysis import distributions
-from mmt.analysis.distribution_pictures import picture
-from mmt.analysis.distributions import agreement, compare_distributions
+from mmt.analysis.distributions import agreement, compare_distributions, picture
 from mmt.representation.decode import notes_of_events
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mmt
-from mmt.analysis.pictures import draw_codes, draw_gain, stands_out
+from mmt.analysis.attention.plots import draw_codes, draw_gain, stands_out
 from mmt.cli import attention
 from mmt.corpus.prepare import prepare
 from mmt.representation.codes import FIELDS, Representation

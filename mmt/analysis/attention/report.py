@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmt.analysis import pictures
-from mmt.analysis.labels import code_labels
-from mmt.analysis.measuring import Statistics, measure
+from mmt.analysis.attention import plots
+from mmt.analysis.attention.measurement import Statistics, measure
+from mmt.analysis.attention.statistics import Absolute, Relative, Which
 from mmt.analysis.pieces import check_same_representation
-from mmt.analysis.statistics import Absolute, Relative, Which
+from mmt.analysis.plotting import code_labels
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
@@ -221,15 +221,15 @@ def _draw_all(folder: Path, statistics: Statistics, level: float, format: str, r
     layers = next(iter(statistics.relative.values())).attention.shape[1]
     both: tuple[Which, Which] = ("row_gain", "gain")
     for of in both:
-        figure = pictures.draw_gain(statistics.relative, of=of, level=level)
+        figure = plots.draw_gain(statistics.relative, of=of, level=level)
         _save(figure, folder / f"figure3_{of}.{format}")
         for layer in range(layers):
-            figure = pictures.draw_gain(statistics.relative, of=of, layers=[layer], level=level)
+            figure = plots.draw_gain(statistics.relative, of=of, layers=[layer], level=level)
             _save(figure, folder / f"figure3_{of}_layer{layer}.{format}")
     for field, found in statistics.relative.items():
-        _save(pictures.draw_heads(found), folder / f"heads_{field}.{format}")
+        _save(plots.draw_heads(found), folder / f"heads_{field}.{format}")
     for field in _LABELLED:
-        figure = pictures.draw_codes(statistics.absolute[field], representation=representation)
+        figure = plots.draw_codes(statistics.absolute[field], representation=representation)
         _save(figure, folder / f"codes_{field}.{format}")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.measuring import weights
+from mmt.analysis.attention.measurement import weights
 from mmt.music.pictures import DrumBand, piano_roll
 from mmt.representation.codes import BEAT, INSTRUMENT, PITCH, POSITION, Events, Representation, is_note
 from mmt.representation.decode import decode

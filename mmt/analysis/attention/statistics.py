@@ -1,7 +1,7 @@
-"""What heads attend to, as shares of their attention: by the difference of key and query, or by their two codes.
+"""Relative and absolute attention statistics: shares of attention by code difference, or by pair of codes (section 4.4).
 
-Everything comes from sums over pairs (see `mmt.analysis.pairs`). Two baselines are taken off: `gain` that of the paper, every
-pair as much as another; `row_gain` that of a head that attends evenly to all it can see. (Paper, section 4.4.)
+Both are quotients of sums over pairs (`mmt.analysis.attention.pairs`). `gain` subtracts the paper's baseline, in which every
+pair counts the same; `row_gain` subtracts a head that attends evenly to every event it can see.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.intervals import resampled_counts
-from mmt.analysis.pairs import Sums
 
 Which = Literal["gamma", "gain", "row_gain"]
 _WHICH = ("gamma", "gain", "row_gain")

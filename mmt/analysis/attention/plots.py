@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.labels import code_labels
-from mmt.analysis.pairs import Sums
-from mmt.analysis.statistics import Absolute, Relative, Which
+from mmt.analysis.attention.pairs import Sums
+from mmt.analysis.attention.statistics import Absolute, Relative, Which
+from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import PAPER, Representation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RED, BLUE, _INK, _GREY, _BAND = "#c0392b", "#2b6cb0", "#2b2b33", "#9a9aa5", "#f3ead2"
+_INK, _BAND = "#2b2b33", "#f3ead2"
 _SMALL, _TEXT, _TITLE = 7, 8, 10
 
 # How far a panel reaches (type and instrument: all differences), and the differences that stand out in it: multiples of 4 beats;
@@ -258,13 +258,3 @@ def _within(what: str, wanted: Sequence[int], count: int) -> list[int]:
         if not 0 <= number < count:
             raise ValueError(f"there is no {what} {number}; there are {count}, counted from 0")
     return list(wanted)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, which no window shows."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
-    return figure

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from mmt.analysis.pairs import Pairs, Sums, by_difference, differences
+from mmt.analysis.attention.pairs import Pairs, Sums, by_difference, differences
+from mmt.analysis.attention.statistics import Absolute, Relative
 from mmt.analysis.pieces import Pieces, events_to_read, field_numbers, pieces_to_study, windows_of
-from mmt.analysis.statistics import Absolute, Relative
 from mmt.representation.codes import FIELDS, TYPE, Events
 from mmt.sampling.model import Model
 
