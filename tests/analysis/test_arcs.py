@@ -53,8 +53,8 @@ def test_weak_weights_have_no_arc(model: Model, piece: np.ndarray) -> None:
     [
         ({"layer": 2}, "no layer 2; there are 2"),
         ({"layer": 0, "heads": 2}, "no head 2; there are 2"),
-        ({"layer": 0, "queries": 0}, "event 0 of 40 is no note"),
-        ({"layer": 0, "queries": [40]}, "event 40 of 40 is no note"),
+        ({"layer": 0, "queries": 0}, "event 0 of 40 is not a note"),
+        ({"layer": 0, "queries": [40]}, "event 40 of 40 is not a note"),
     ],
 )
 def test_what_is_not_there_cannot_be_drawn(

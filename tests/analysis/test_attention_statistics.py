@@ -181,7 +181,7 @@ def test_groups_are_sums_and_the_rest_is_other(model: Model, pieces: list[np.nda
     octaves = np.isin(found.differences, [-24, -12, 12, 24])
     for name in ("gamma", "gain", "row_gain"):
         np.testing.assert_allclose(getattr(grouped, name)[..., 0], getattr(found, name)[..., octaves].sum(-1))
-    with pytest.raises(ValueError, match="0 stands in more than one group"):
+    with pytest.raises(ValueError, match="0 is in more than one group"):
         found.grouped({"a": [0], "b": [0, 1]})
     with pytest.raises(ValueError, match="'far' has none of the differences, which are -127 to 127"):
         found.grouped({"far": [1000]})
@@ -222,7 +222,7 @@ def test_pieces_that_are_all_alike_leave_no_doubt(model: Model, pieces: list[np.
     ("arguments", "message"),
     [
         ({"level": 95}, "level is 95; it must be between 0 and 1"),
-        ({"of": "loss"}, "no 'loss' to be confident of"),
+        ({"of": "loss"}, "of is 'loss'; choose one of gamma"),
         ({"draws": 1}, "draws is 1"),
     ],
 )
@@ -260,14 +260,17 @@ def test_a_corpus_of_another_representation_is_refused(model: Model, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda piece: [piece, piece[:4]], "piece 1: [01] notes; it takes two"),
-        (lambda piece: [piece, piece[::-1]], "piece 1: types or beats fall"),
+        (lambda piece: [piece, piece[:4]], "piece 1: it has [01] notes; give at least two"),
+        (lambda piece: [piece, piece[::-1]], "piece 1: types or beats decrease"),
         (lambda piece: [piece[:, :5]], r"piece 0: .*\(n, 6\)"),
         (lambda piece: [piece + np.array([0, 0, 0, 0, 70, 0])], "piece 0: row .* duration code"),
         (lambda piece: [], "no pieces"),
-        (lambda piece: "data/open", r"pieces are needed, and this is 'data/open'; for a corpus give mmt\.Corpus"),
+        (lambda piece: "data/open", r"pieces is 'data/open', a path; give event arrays, or mmt\.Corpus"),
         (lambda piece: mmt.decode(piece), r"piece 0: .*muspy\.Music; give mmt\.encode"),
-        (lambda piece: np.array([[3, 1, 1, 61, 12, 25], [3, 200, 1, 61, 12, 25]]), "no two notes of these pieces"),
+        (
+            lambda piece: np.array([[3, 1, 1, 61, 12, 25], [3, 200, 1, 61, 12, 25]]),
+            "no window of these pieces holds two notes",
+        ),
     ],
 )
 def test_what_cannot_be_studied_is_refused(
@@ -346,7 +349,7 @@ def test_a_report_of_a_model_with_all_options(pieces_with_options: list[np.ndarr
 def test_given_notes_beyond_a_window_are_refused(pieces_with_options: list[np.ndarray]) -> None:
     long = pieces_with_options[0].copy()
     long[-2, BEAT] = 65
-    with pytest.raises(ValueError, match="piece 0: it has given notes, and more events or beats than the model sees"):
+    with pytest.raises(ValueError, match="piece 0: it has given notes and exceeds the model's context"):
         mmt.attention.relative(model_of(OPTIONS), [long])
 
 
@@ -357,7 +360,7 @@ def test_a_model_with_drums_reads_corpora_without_them_but_not_the_reverse(model
         for drums in (False, True)
     }
     mmt.attention.relative(model_of(OPTIONS), mmt.Corpus(folders[False]), "pitch")
-    with pytest.raises(ValueError, match="True has drums, which the model does not know; prepare a corpus without"):
+    with pytest.raises(ValueError, match="True has drums, and the model does not; prepare a corpus without"):
         mmt.attention.relative(model, mmt.Corpus(folders[True]), "pitch")
     with pytest.raises(ValueError, match="True has drums"):
         likelihood.measure(model, mmt.Corpus(folders[True]))

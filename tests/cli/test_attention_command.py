@@ -88,7 +88,7 @@ def test_what_stands_is_replaced_only_if_asked_and_only_a_report(
     assert not (report / "figure3_row_gain.png").exists()
     assert len(mmt.attention.read_statistics(report).relative["beat"].attention) == 1
     assert run(folder, folder / "model", "--overwrite") == 1
-    assert "no report of attention" in capsys.readouterr().err
+    assert "not a report of mmt-attention" in capsys.readouterr().err
     assert mmt.load_model(folder / "model")
 
 

@@ -1,13 +1,13 @@
-"""Attention weights of a piece, and statistics of pieces in one pass: every layer, head and field (paper, section 4.4).
+"""Attention weights of a piece, and attention statistics of many pieces in one pass (paper, section 4.4).
 
-Weights are (head, query, key): how much the event at place `query` takes from the event at place `key`, which is itself or an
-earlier one. Statistics are over strictly earlier keys and, but for the type, over pairs of written notes alone. One layer of one
-window is in memory at a time, and the sums, in float64.
+Weights are (head, query, key): the share of its attention that the event at index `query` gives to the event at index `key`,
+which is the query itself or an earlier event. Statistics count strictly earlier keys and, in every field but the type, only
+pairs of written notes. Besides the float64 sums, only one layer of one window is in memory at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from mmt.analysis.attention.pairs import Pairs, Sums, by_difference, differences
+from mmt.analysis.attention.pairs import Pairs, by_difference, differences
 from mmt.analysis.attention.statistics import Absolute, Relative
 from mmt.analysis.pieces import Pieces, events_to_read, field_numbers, pieces_to_study, windows_of
 from mmt.representation.codes import FIELDS, TYPE, Events
@@ -25,7 +25,7 @@ from mmt.sampling.model import Model
 
 @dataclass(frozen=True)
 class Statistics:
-    """All that `measure` finds in one pass, by the name of the field."""
+    """Everything that `measure` computes in one pass, by field name."""
 
     relative: dict[str, Relative]
     absolute: dict[str, Absolute]
@@ -39,17 +39,17 @@ def weights(model: Model, events: npt.ArrayLike) -> list[npt.NDArray[np.floating
     ----------
     model : Model
     events : array_like of int, (n, 6)
-        A piece, or any beginning of one; n is at most the network's context.
+        A piece, or the beginning of one; n is at most the network's context.
 
     Returns
     -------
-    list of ndarray, one (head, n, n) a layer
-        Of the network's precision. Each row sums to 1; what a query cannot see, the later events, is 0.
+    list of ndarray
+        One (head, n, n) array per layer, in the network's precision. Each row sums to 1; later events have weight 0.
 
     Raises
     ------
     ValueError
-        If the events are no codes of the model's representation, or more than its context.
+        If the events are not codes of the model's representation, or exceed its context.
 
     Examples
     --------
@@ -69,19 +69,18 @@ def relative(model: Model, pieces: Pieces, field: None = ..., *, progress: bool 
 def relative(
     model: Model, pieces: Pieces, field: str | None = None, *, progress: bool = False
 ) -> Relative | dict[str, Relative]:
-    """Mean relative attention and its gain: how much each head attends to what lies so far away in a field.
+    """Mean relative attention and its gain: how much each head attends to each code difference of a field.
 
     Parameters
     ----------
     model : Model
     pieces : array_like of int (n, 6), several of them, or a Corpus
-        A piece that is longer than the model's context, or has more beats than it knows, is studied in windows, as in
-        validation: a query sees what its window holds. Each array needs two notes; pieces of a corpus that have fewer are
-        left out.
+        A piece with more events or beats than the model's context is read in windows, as in validation, and a query sees
+        only its window. Each array needs two notes; pieces of a corpus that have fewer are skipped.
     field : str, optional
         "type", "beat", "position", "pitch", "duration" or "instrument". Default: all six, in the same time.
     progress : bool
-        Whether to show a bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -91,8 +90,8 @@ def relative(
     Raises
     ------
     ValueError
-        If there is no such field; if a piece has fewer than two notes or codes that the model does not know; if the corpus
-        is of another representation.
+        If there is no such field; if a piece has fewer than two notes or unknown codes; if the corpus has another
+        representation than the model.
 
     Examples
     --------
@@ -103,7 +102,7 @@ def relative(
     >>> pitch.gamma.shape, pitch.differences[[0, -1]].tolist()
     ((2, 2, 255), [-127, 127])
     """
-    found = _study(model, pieces, field, progress=progress, absolute=False).relative
+    found = _measure(model, pieces, field, progress=progress, with_absolute=False).relative
     return found if field is None else found[field]
 
 
@@ -114,7 +113,7 @@ def absolute(model: Model, pieces: Pieces, field: None = ..., *, progress: bool 
 def absolute(
     model: Model, pieces: Pieces, field: str | None = None, *, progress: bool = False
 ) -> Absolute | dict[str, Absolute]:
-    """Mean attention between the codes of a field: which type, duration, instrument attends to which.
+    """Mean attention between the codes of a field: which type, duration or instrument attends to which.
 
     Parameters and errors are those of `relative`.
 
@@ -130,24 +129,59 @@ def absolute(
     >>> absolute(model, model.generate(n=2, seed=1, max_events=16), "type").gamma.shape
     (2, 2, 5, 5)
     """
-    found = _study(model, pieces, field, progress=progress, absolute=True).absolute
+    found = _measure(model, pieces, field, progress=progress, with_absolute=True).absolute
     return found if field is None else found[field]
 
 
 def measure(model: Model, pieces: Pieces, *, progress: bool = False) -> Statistics:
     """Relative and absolute statistics of all six fields in one pass; parameters and errors are those of `relative`."""
-    return _study(model, pieces, None, progress=progress, absolute=True)
+    return _measure(model, pieces, None, progress=progress, with_absolute=True)
 
 
-def _study(model: Model, pieces: Pieces, field: str | None, *, progress: bool, absolute: bool) -> Statistics:
-    """One pass: one layer of one window is in memory at a time, and the sums."""
+def _measure(model: Model, pieces: Pieces, field: str | None, *, progress: bool, with_absolute: bool) -> Statistics:
     fields = field_numbers(field)
     count, arrays = pieces_to_study(model, pieces)
-    tally = _Tally(model, fields, count, absolute=absolute)
+    found = _zeros(model, fields, count, with_absolute=with_absolute)
     for piece, events in enumerate(tqdm(arrays, total=count, unit=" pieces", desc="Attention", disable=not progress)):
         for window in windows_of(model, events):
-            tally.add(piece, window, _layers(model, window))
-    return tally.statistics()
+            _add_window(found, piece, Pairs(window, model.network.config.sizes, fields), _layers(model, window))
+    if not all(relative.pairs.any() for relative in found.relative.values()):
+        raise ValueError("no window of these pieces holds two notes; give pieces with notes closer together")
+    return found
+
+
+def _zeros(model: Model, fields: list[int], pieces: int, *, with_absolute: bool) -> Statistics:
+    """Statistics of no pairs yet, for `_add_window` to add to."""
+    config = model.network.config
+    heads = (config.layers, config.heads)
+    found = Statistics({}, {})
+    for field in fields:
+        name, size = FIELDS[field], config.sizes[field]
+        steps = differences(field, size)
+        baselines = (np.zeros((pieces, len(steps))) for _ in range(2))
+        found.relative[name] = Relative(name, steps, np.zeros((pieces, *heads, len(steps))), *baselines)
+        if with_absolute:
+            codes = np.arange(int(field != TYPE), size)
+            square = (len(codes), len(codes))
+            found.absolute[name] = Absolute(
+                name, codes, np.zeros((*heads, *square)), np.zeros(square), np.zeros(square)
+            )
+    return found
+
+
+def _add_window(found: Statistics, piece: int, pairs: Pairs, layers: Iterator[npt.NDArray[np.floating[Any]]]) -> None:
+    names = list(found.relative)
+    for name, counts, even in zip(names, pairs.counts(), pairs.even_sums(), strict=True):
+        found.relative[name].pairs[piece] += by_difference(counts, FIELDS.index(name))
+        found.relative[name].even[piece] += by_difference(even, FIELDS.index(name))
+        if name in found.absolute:
+            found.absolute[name].pairs[:] += counts
+            found.absolute[name].even[:] += even
+    for layer, layer_weights in enumerate(layers):
+        for name, sums in zip(names, pairs.sums(layer_weights), strict=True):
+            found.relative[name].attention[piece, layer] += by_difference(sums, FIELDS.index(name))
+            if name in found.absolute:
+                found.absolute[name].attention[layer] += sums
 
 
 @torch.inference_mode()
@@ -156,45 +190,3 @@ def _layers(model: Model, events: Events) -> Iterator[npt.NDArray[np.floating[An
     codes = torch.from_numpy(events).to(model.device)
     for layer in model.network.attention_weights(codes[None]):
         yield layer[0].float().cpu().numpy()
-
-
-class _Tally:
-    """The sums of all fields: those by difference for each piece, those from code to code over all pieces."""
-
-    def __init__(self, model: Model, fields: Sequence[int], pieces: int, *, absolute: bool) -> None:
-        config = model.network.config
-        self._fields, self._sizes = fields, config.sizes
-        heads = (config.layers, config.heads)
-        widths = [len(differences(field, config.sizes[field])) for field in fields]
-        self._attention = [np.zeros((pieces, *heads, width)) for width in widths]
-        self._pairs, self._even = ([np.zeros((pieces, width)) for width in widths] for _ in range(2))
-        codes = [config.sizes[field] - (field != TYPE) for field in fields] if absolute else []
-        self._joint_attention = [np.zeros((*heads, size, size)) for size in codes]
-        self._joint_pairs, self._joint_even = ([np.zeros((size, size)) for size in codes] for _ in range(2))
-
-    def add(self, piece: int, events: Events, layers: Iterator[npt.NDArray[np.floating[Any]]]) -> None:
-        pairs = Pairs(events, self._sizes, self._fields)
-        self._add(pairs.counts(), [sums[piece] for sums in self._pairs], self._joint_pairs)
-        self._add(pairs.even_sums(), [sums[piece] for sums in self._even], self._joint_even)
-        for number, weights in enumerate(layers):
-            relative = [sums[piece, number] for sums in self._attention]
-            self._add(pairs.sums(weights), relative, [sums[number] for sums in self._joint_attention])
-
-    def _add(self, found: Sequence[Sums], relative: Sequence[Sums], joint: Sequence[Sums]) -> None:
-        for place, (field, sums) in enumerate(zip(self._fields, found, strict=True)):
-            relative[place][:] += by_difference(sums, field)
-            if joint:
-                joint[place][:] += sums
-
-    def statistics(self) -> Statistics:
-        relative, absolute = {}, {}
-        for place, field in enumerate(self._fields):
-            name, size = FIELDS[field], self._sizes[field]
-            if not self._pairs[place].any():
-                raise ValueError("no two notes of these pieces stand in one window; there is no pair to study")
-            sums = (self._attention[place], self._pairs[place], self._even[place])
-            relative[name] = Relative(name, differences(field, size), *sums)
-            if self._joint_attention:
-                joint = (self._joint_attention[place], self._joint_pairs[place], self._joint_even[place])
-                absolute[name] = Absolute(name, np.arange(int(field != TYPE), size), *joint)
-        return Statistics(relative, absolute)

@@ -1,7 +1,7 @@
-"""Sums over the pairs of a piece: each query with each strictly earlier key, by the codes that they join.
+"""Sums over the pairs of a piece: each query with each strictly earlier key, by code pair or by code difference.
 
-A joint sum is (..., size, size): [query's code, key's code]. By difference it is (..., differences), difference = key's
-code less query's. In every field but the type only pairs of two written notes count, and code 0 ("none") has no place: index 0
+A joint sum is (..., size, size): [query's code, key's code]. A sum by difference is (..., K), with difference = key's code -
+query's code. In every field but the type only pairs of two written notes count, and code 0 ("none") is left out: index 0
 is code 1.
 """
 
@@ -19,7 +19,7 @@ Sums = npt.NDArray[np.float64]
 
 
 class Pairs:
-    """The pairs of one piece; what each head, or no head at all, gives them is added up in float64.
+    """The pairs of one piece; sums the weights that heads give to them, in float64, for each of some fields.
 
     Examples
     --------
@@ -35,38 +35,35 @@ class Pairs:
         self._query, key = np.nonzero(self._earlier)
         self._bins = []
         for field in fields:
-            codes, size = codes_that_count(events, field), sizes[field]
+            notes_only = np.where(events[:, TYPE] == NOTE, events[:, field], 0)
+            codes, size = events[:, field] if field == TYPE else notes_only, sizes[field]
             self._bins.append((codes[self._query] * size + codes[key], size, int(field != TYPE)))
 
     def sums(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
         """Joint sums (head, size, size) of weights (head, query, key), for each field."""
-        heads = [head[self._earlier].astype(np.float64) for head in weights]
-        return [np.stack([_joint(bins, head, size, first) for head in heads]) for bins, size, first in self._bins]
+        heads = [self._joint(head[self._earlier].astype(np.float64)) for head in weights]
+        return [np.stack(sums) for sums in zip(*heads, strict=True)]
 
     def counts(self) -> list[Sums]:
-        """Joint sums (size, size) of the pairs themselves."""
-        return [_joint(bins, None, size, first) for bins, size, first in self._bins]
+        """The number of pairs, (size, size), for each field."""
+        return self._joint(None)
 
     def even_sums(self) -> list[Sums]:
         """Joint sums (size, size) of a head that attends evenly to all that a query can see, itself included."""
-        even = 1 / (self._query + 1)
-        return [_joint(bins, even, size, first) for bins, size, first in self._bins]
+        return self._joint(1 / (self._query + 1))
 
-
-def codes_that_count(events: Events, field: int) -> npt.NDArray[np.int64]:
-    """The codes of a field, (n,): the type of every event; in other fields 0 for whatever is no written note."""
-    return events[:, field] if field == TYPE else np.where(events[:, TYPE] == NOTE, events[:, field], 0)
-
-
-def _joint(bins: npt.NDArray[np.int64], weights: Sums | None, size: int, first: int) -> Sums:
-    sums = np.bincount(bins, weights, minlength=size * size).reshape(size, size)
-    return sums[first:, first:].astype(np.float64)
+    def _joint(self, weights: Sums | None) -> list[Sums]:
+        return [
+            np.bincount(bins, weights, minlength=size * size).reshape(size, size)[first:, first:].astype(np.float64)
+            for bins, size, first in self._bins
+        ]
 
 
 def by_difference(joint: Sums, field: int) -> Sums:
-    """Joint sums (..., size, size) as sums (..., K) over the pairs of equal difference, in the order of `differences`."""
+    """Sum joint sums (..., size, size) over the pairs of equal difference: (..., K), in the order of `differences`."""
     size = joint.shape[-1]
-    # Rows from the last to the first, each a place further to the right than the one above: differences stand in columns.
+    # Take the rows from last to first and shift each one column further than the row before: equal differences then
+    # share a column. Padding each row to 2 * size and cutting the flat array to rows of 2 * size - 1 shifts them.
     wide = np.zeros((*joint.shape[:-1], 2 * size))
     wide[..., :size] = joint[..., ::-1, :]
     sheared = wide.reshape(*joint.shape[:-2], -1)[..., : size * (2 * size - 1)]
@@ -75,11 +72,11 @@ def by_difference(joint: Sums, field: int) -> Sums:
 
 
 def differences(field: int, size: int) -> npt.NDArray[np.int64]:
-    """The differences of key and query that there may be in a field of `size` codes, ascending, (K,)."""
+    """The possible differences of key and query in a field of `size` codes, ascending, (K,)."""
     highest = size - 1 if field == TYPE else size - 2
     return np.arange(-highest, 1 if _never_falls(field, size) else highest + 1)
 
 
 def _never_falls(field: int, size: int) -> bool:
-    """Whether no earlier key has a greater code: so it is with beats, and with types where none is a given note."""
+    """Whether no earlier key has a greater code: true for the beat, and for the type without given notes."""
     return field == BEAT or (field == TYPE and size <= GIVEN_NOTE)
