@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import mmt
 from mmt.analysis import ledger
-from mmt.analysis.likelihood import Likelihood, Window, compare, measure, plan_windows
+from mmt.analysis.likelihood import Likelihood, LossWindow, compare, measure, plan_windows
 from mmt.corpus.storage import write_description
 from mmt.corpus.windows import collate
 from mmt.representation.codes import BEAT, FIELDS, INSTRUMENT_EVENT, NOTE, TYPE
@@ -91,7 +91,7 @@ def test_what_comes_later_changes_no_earlier_loss(model: Model, corpus: mmt.Corp
     def costs(items: np.ndarray, beats: np.ndarray) -> list[float]:
         windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=16))
         early = [window for window in windows if window.stop <= 300]
-        rows = [likelihood._events(events[:opening], items, beats, window) for window in early]
+        rows = [likelihood._window_events(events[:opening], items, beats, window) for window in early]
         both = zip(rows, early, strict=True)
         return [float(likelihood._losses(model, [row], [window], opening)[0].sum()) for row, window in both]
 
@@ -142,13 +142,13 @@ def test_a_window_begins_with_a_whole_beat() -> None:
 def test_a_window_hands_over_before_its_beats_end() -> None:
     """One note a beat, 64 beats: after the note of beat 56 the next window, with 3/4 of 56 beats of context."""
     windows = list(plan_windows(np.arange(120), 120, room=100, reach=64, stride=25))
-    assert windows[:2] == [Window(0, 0, 57), Window(14, 57, 71)]
+    assert windows[:2] == [LossWindow(0, 0, 57), LossWindow(14, 57, 71)]
 
 
 def test_a_silence_longer_than_the_networks_beats_opens_a_window() -> None:
     beats = np.array([0, 1, 500, 501])
     windows = list(plan_windows(beats, 5, room=20, reach=64, stride=5))
-    assert windows == [Window(0, 0, 2), Window(2, 2, 5)]
+    assert windows == [LossWindow(0, 0, 2), LossWindow(2, 2, 5)]
 
 
 def test_two_models_side_by_side(model: Model, corpus: mmt.Corpus) -> None:
@@ -210,7 +210,7 @@ def test_a_measurement_that_was_stopped_goes_on(
     with pytest.raises(ValueError, match="another model"):
         measure(mmt.new_model("tiny", seed=9), corpus, ledger=path)
     path.write_text("what?\nis this\n")
-    with pytest.raises(ValueError, match="holds no measurement"):
+    with pytest.raises(ValueError, match="is not a file of saved results"):
         measure(model, corpus, ledger=path)
 
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_measured(model: Model, corpus: mmt.Corpus, tmp_path: Pat
     folder = tmp_path / "slides"
     shutil.copytree(corpus.folder, folder)
     write_description(folder / "corpus.json", mmt.Representation.slides())
-    with pytest.raises(ValueError, match=r"this is 'data/mine'; give mmt\.Corpus\(folder, split='valid'\)"):
+    with pytest.raises(ValueError, match=r"corpus is 'data/mine'; give mmt\.Corpus\(folder, split='valid'\)"):
         measure(model, "data/mine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"the resolution of .*slides is not the model.s"):
         measure(model, mmt.Corpus(folder))

@@ -169,7 +169,7 @@ def test_for_other_programs() -> None:
     assert list(rows[0]) == ["piece", *METRICS]
     assert rows[0]["groove_consistency"] == ""
     assert float(rows[1]["pitch_class_entropy"]) == 1.0
-    with pytest.raises(KeyError, match="no measure is named 'groove'"):
+    with pytest.raises(KeyError, match="there is no metric 'groove'"):
         scores["groove"]
     assert "groove_consistency" in scores
     assert "groove" not in scores

@@ -10,7 +10,6 @@ import pytest
 from small_corpora import write_corpus
 
 import mmt
-from mmt.analysis import originality
 from mmt.analysis.originality import Index, compare
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, PITCH, POSITION
 from mmt.representation.encode import events_of_notes
@@ -193,23 +192,6 @@ def test_a_prompt_is_not_compared(folder: Path, index: Index) -> None:
     assert index.find([]) == []
 
 
-def test_the_index_is_kept_beside_the_corpus_and_made_anew_for_others(
-    folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corpus, piece = mmt.Corpus(folder, split="train"), random_piece(7)
-    assert len(list(folder.glob("originality-*.npz"))) == 1
-
-    def refuse(tokens: object) -> None:
-        raise AssertionError("sorted again")
-
-    monkeypatch.setattr(originality, "sort_suffixes", refuse)
-    assert Index(corpus).find([piece]) == index.find([piece])
-    with pytest.raises(AssertionError, match="sorted again"):
-        Index(mmt.Corpus(folder, split="train", exclude=["train-3"]))
-    with pytest.raises(AssertionError, match="sorted again"):
-        Index(corpus, keep=False)
-
-
 def test_the_same_seed_draws_the_same_stretches(index: Index) -> None:
     pieces = [events_of_notes(random_piece(300, notes=50))]
     first, again, other = (compare(pieces, index, seed=seed) for seed in (1, 1, 2))
@@ -219,7 +201,7 @@ def test_the_same_seed_draws_the_same_stretches(index: Index) -> None:
 
 def test_real_pieces_are_compared_with_real_pieces(tiny_folder: Path) -> None:
     """Somebody's song and a quartet share no more than a scale or so, and the song with itself all."""
-    index = Index(mmt.Corpus(tiny_folder, split="train"), keep=False)
+    index = Index(mmt.Corpus(tiny_folder, split="train"))
     song = index.corpus[0]
     report = compare([song, mmt.Corpus(tiny_folder, split="valid")[0]], index)
     assert report.lengths("texture")[0] > 100
@@ -269,5 +251,5 @@ def test_real_stretches_are_of_pitched_notes(tmp_path: Path) -> None:
     only_drums["instrument"] = representation.drums_code
     tables |= {"valid-0": ("valid", random_piece(5)), "valid-1": ("valid", np.unique(only_drums))}
     corpus = mmt.Corpus(write_corpus(tmp_path / "corpus", tables, representation), split="train")
-    found = compare([events_of_notes(random_piece(8), representation)], Index(corpus, keep=False))
+    found = compare([events_of_notes(random_piece(8), representation)], Index(corpus))
     assert len(found.real) == 1
