@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,6 @@ class Ledger:
 
     def __getitem__(self, key: str) -> Any:
         return self._known[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
 
     def add(self, key: str, result: Any) -> None:
         """Add a result and write it to the file at once."""

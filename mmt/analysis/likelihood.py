@@ -222,18 +222,8 @@ def plan_windows(
 ) -> Iterator[LossWindow]:
     """The windows in which a piece is read.
 
-    Parameters
-    ----------
-    beats : ndarray, (notes,)
-        Of each note, ascending.
-    items : int
-        Number of notes, plus one if the piece has an end-of-song.
-    room : int
-        Number of items that fit into a window after the header; greater than `stride`.
-    reach : int
-        Number of beats that fit into a window.
-    stride : int
-        Number of notes by which windows advance.
+    `beats` (notes,) are those of the notes, ascending; `items` is the number of notes, plus one for an end-of-song; `room` items
+    and `reach` beats fit into a window after the header; windows advance by `stride` notes, fewer than `room`.
     """
     handover = max(reach * 7 // 8, 1)
     kept = handover * (room - stride) // room

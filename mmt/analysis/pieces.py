@@ -48,17 +48,13 @@ def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]
         return len(kept), (pieces[index] for index in kept)
     if isinstance(pieces, str | PathLike):
         raise ValueError(f"pieces is {pieces!r}, a path; give event arrays, or mmt.Corpus(folder, split='test')")
-    if hasattr(pieces, "tracks") or getattr(pieces, "ndim", 0) == 2 or _is_rows(pieces):
+    is_rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
+    if is_rows or getattr(pieces, "ndim", 0) == 2 or hasattr(pieces, "tracks"):
         pieces = [pieces]  # type: ignore[list-item]
     checked = [_checked(model, piece, index) for index, piece in enumerate(pieces)]  # type: ignore[arg-type]
     if not checked:
         raise ValueError("no pieces were given; give at least one")
     return len(checked), iter(checked)
-
-
-def _is_rows(pieces: Pieces) -> bool:
-    """Whether a list is the rows of one piece."""
-    return isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
 
 
 def check_same_representation(model: Model, corpus: Corpus) -> None:

@@ -135,19 +135,10 @@ class SortedSequences:
 
 @compiled()
 def longest_matches(tokens: Ints, order: npt.NDArray[np.int32], query: Ints, lengths: Ints) -> tuple[Ints, Ints]:
-    """For each position of a query, the longest match in the indexed tokens, by binary search in the suffix array.
+    """For each position of a query, the longest match in the indexed tokens, by binary search in their suffix array.
 
-    Parameters
-    ----------
-    tokens, order : ndarray, (m,)
-        The indexed tokens, and the positions of their suffixes in ascending order.
-    query, lengths : ndarray, (n,)
-        The tokens to look for, and how many from each position on may be matched.
-
-    Returns
-    -------
-    matched, positions : ndarray, (n,)
-        The number of tokens that match, and the position in `tokens` of such a match.
+    `lengths` (n,) limits how many tokens of the query (n,) may match from each position on. Returns the number of tokens that
+    match, and the position in `tokens` of such a match, both (n,).
     """
     matched, positions = np.zeros(len(query), np.int64), np.zeros(len(query), np.int64)
     for here in range(len(query)):

@@ -150,5 +150,5 @@ def test_a_model_has_the_places_of_its_network(model: Model) -> None:
 
 
 def test_one_code_has_nothing_to_be_compared_with(model: Model) -> None:
-    with pytest.raises(ValueError, match="1 codes of the pitch have nothing to be compared with"):
+    with pytest.raises(ValueError, match="codes has 1 code of the pitch; give two or more"):
         mmt.embeddings.draw_embeddings(model, "pitch", [5])

@@ -61,22 +61,13 @@ class Pairs:
 
 def by_difference(joint: Sums, field: int) -> Sums:
     """Sum joint sums (..., size, size) over the pairs of equal difference: (..., K), in the order of `differences`."""
-    size = joint.shape[-1]
-    # Take the rows from last to first and shift each one column further than the row before: equal differences then
-    # share a column. Padding each row to 2 * size and cutting the flat array to rows of 2 * size - 1 shifts them.
-    wide = np.zeros((*joint.shape[:-1], 2 * size))
-    wide[..., :size] = joint[..., ::-1, :]
-    sheared = wide.reshape(*joint.shape[:-2], -1)[..., : size * (2 * size - 1)]
-    sums: Sums = sheared.reshape(*joint.shape[:-2], size, 2 * size - 1).sum(axis=-2)
-    return sums[..., :size] if _never_falls(field, size) else sums
+    steps = differences(field, joint.shape[-1] + int(field != TYPE))
+    return np.stack([np.trace(joint, step, axis1=-2, axis2=-1) for step in steps.tolist()], axis=-1)
 
 
 def differences(field: int, size: int) -> npt.NDArray[np.int64]:
     """The possible differences of key and query in a field of `size` codes, ascending, (K,)."""
     highest = size - 1 if field == TYPE else size - 2
-    return np.arange(-highest, 1 if _never_falls(field, size) else highest + 1)
-
-
-def _never_falls(field: int, size: int) -> bool:
-    """Whether no earlier key has a greater code: true for the beat, and for the type without given notes."""
-    return field == BEAT or (field == TYPE and size <= GIVEN_NOTE)
+    # An earlier key never has a later beat, nor, without given notes, a greater type.
+    ascending = field == BEAT or (field == TYPE and size <= GIVEN_NOTE)
+    return np.arange(-highest, 1 if ascending else highest + 1)

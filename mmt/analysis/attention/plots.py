@@ -161,15 +161,7 @@ def draw_codes(
 ) -> Figure:
     """Draw attention between the codes that occur as a heat map: a row per query's code, a column per key's code.
 
-    Parameters
-    ----------
-    found : Absolute
-        For example of the type, the duration or the instrument.
-    layer, head : int, optional
-        Default: all layers merged; all heads merged.
-    of : "gamma", "gain" or "row_gain"
-    representation : Representation
-        The model's, for the names of the codes.
+    By default all layers and all heads are merged. The model's `representation` gives the names of the codes.
     """
     layers, heads = found.attention.shape[:2]
     check_indices("layer", [layer or 0], layers)

@@ -54,28 +54,8 @@ def study_corpus(
 ) -> list[str]:
     """Compute the attention statistics of a model over a corpus and write them, as `mmt-attention` does.
 
-    Parameters
-    ----------
-    output, corpus : path
-        The folder to write, and the folder of the corpus.
-    checkpoint : path, optional
-        Default: the model that mmt ships.
-    split : str, optional
-        "train", "valid" or "test"; None for all.
-    n, seed : int
-        Number of pieces, drawn without replacement, and the seed of the draw. Default: all pieces.
-    level, format, overwrite
-        As for `write_report`.
-
-    Returns
-    -------
-    list of str
-        The names of the files.
-
-    Raises
-    ------
-    FileExistsError, ValueError
-        As `write_report` and `mmt.attention.relative`; arguments are checked first.
+    `checkpoint` is by default the model that mmt ships, `split` "train", "valid", "test" or None for all, `n` the number of
+    pieces, drawn with `seed` (default: all). The other parameters, the result and the errors are those of `write_report`.
     """
     _check_arguments(Path(output), level, format, overwrite)
     model, pieces = load_model(checkpoint, device=device), Corpus(corpus, split=split)
