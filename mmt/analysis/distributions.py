@@ -142,7 +142,7 @@ def compare_distributions(
         [notes for piece in pieces if len(notes := _notes(piece, representation, beats))]
         for pieces in (generated, real)
     )
-    if not _enough(ours, theirs):
+    if not _enough(len(ours), len(theirs)):
         raise ValueError(
             f"{len(ours)} generated and {len(theirs)} real pieces with notes are too few to compare; give at least 3 and 6"
         )
@@ -244,14 +244,14 @@ def _mean(values: npt.NDArray[Any]) -> float:
     return float(values.mean()) if len(values) else np.nan
 
 
-def _enough(ours: Sequence[Any] | Floats, theirs: Sequence[Any] | Floats) -> bool:
-    return len(ours) >= 3 and len(theirs) >= 6
+def _enough(generated: int, real: int) -> bool:
+    return generated >= 3 and real >= 6
 
 
 def _compare(name: str, ours: Floats, theirs: Floats, seed: int) -> Feature | None:
     """Compare one feature; None if too few pieces have a value."""
     known = [values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)] for values in (ours, theirs)]
-    if not _enough(*known):
+    if not _enough(*map(len, known)):
         return None
     random, count = np.random.default_rng(seed), len(known[1])
     size = max(min(len(known[0]), count // 2), 2)

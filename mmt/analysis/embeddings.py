@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from mmt.analysis.intervals import Floats
 from mmt.analysis.pieces import field_numbers
 from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import FIELDS
@@ -19,8 +19,6 @@ from mmt.sampling.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Floats = npt.NDArray[np.float64]
 
 
 def table(model: Model, field: str, codes: Sequence[int] | None = None) -> Floats:

@@ -90,10 +90,8 @@ class Evaluation:
         }
 
     def __str__(self) -> str:
-        parts: tuple[dict[str, Any], ...] = (
-            self.distributions, self.likelihoods, self.differences(), self.originality,
-        )  # fmt: skip
-        return "\n\n".join([self.table(), *(f"{name}: {found}" for part in parts for name, found in part.items())])
+        parts = (f"{name}: {found}" for part in self._parts().values() for name, found in part.items())
+        return "\n\n".join([self.table(), *parts])
 
     def table(self) -> str:
         """The table in Markdown."""
@@ -102,14 +100,16 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        parts: dict[str, dict[str, Any]] = {
+        return {"settings": self.settings, "rows": [row.to_dict() for row in self.rows]} | {
+            kind: {name: found.to_dict() for name, found in part.items()} for kind, part in self._parts().items()
+        }
+
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        return {
             "distributions": self.distributions,
             "likelihood": self.likelihoods,
             "differences": self.differences(),
             "originality": self.originality,
-        }
-        return {"settings": self.settings, "rows": [row.to_dict() for row in self.rows]} | {
-            kind: {name: found.to_dict() for name, found in part.items()} for kind, part in parts.items()
         }
 
 

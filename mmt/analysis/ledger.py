@@ -50,8 +50,7 @@ class Ledger:
     def _read(self) -> bool:
         """Read the results in the file; false if not even its first line is complete."""
         assert self.path is not None
-        text = self.path.read_text(encoding="utf-8")
-        *lines, rest = text.split("\n")
+        *lines, rest = self.path.read_text(encoding="utf-8").split("\n")
         if not lines:
             return False
         try:
@@ -61,13 +60,9 @@ class Ledger:
             raise ValueError(f"{self.path} is not a file of saved results; remove it to start again") from error
         if job != self._job:
             other = next((name for name in self._job if job.get(name) != self._job[name]), "what").replace("_", " ")
-            raise ValueError(
-                f"{self.path} was started with another {other}; remove it to start again, or write elsewhere"
-            )
+            raise ValueError(f"{self.path} was started with another {other}; remove it, or write to another folder")
         if rest:
-            whole = self.path.with_name(self.path.name + ".new")
-            whole.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-            os.replace(whole, self.path)
+            os.truncate(self.path, self.path.stat().st_size - len(rest.encode()))
         return True
 
 

@@ -236,6 +236,7 @@ def plan_windows(
         # Items are scored here up to the first whose predecessor is after the handover.
         late = int(np.searchsorted(beats, beats[start] + handover)) + 1
         stop = min(items, start + room, outside, late)
+        assert stop > counted, "each window must score an item, or the loop would not end"
         yield LossWindow(start, counted, stop)
         counted = stop
         earliest = int(np.searchsorted(beats, beats[min(stop, len(beats)) - 1] - kept))

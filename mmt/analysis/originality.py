@@ -88,13 +88,13 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "length": "whole pieces, without their prompts; real stretches of as many notes",
-            "pieces": [asdict(finding) | {"stands_out": self.stands_out(i)} for i, finding in enumerate(self.pieces)],
-            "real": [
-                asdict(finding) | {"stands_out": self.stands_out(i, real=True)} for i, finding in enumerate(self.real)
-            ],
-        }
+        findings = {real: self.real if real else self.pieces for real in (False, True)}
+        pieces, real = (
+            [asdict(finding) | {"stands_out": self.stands_out(i, real=real)} for i, finding in enumerate(found)]
+            for real, found in findings.items()
+        )
+        length = "whole pieces, without their prompts; real stretches of as many notes"
+        return {"length": length, "pieces": pieces, "real": real}
 
 
 class Index:

@@ -33,12 +33,8 @@ def field_numbers(field: str | None) -> list[int]:
 def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]]:
     """The number of pieces, and an iterator over them. All are checked before the first is returned.
 
-    Pieces of fewer than two notes have no pair: those of a corpus are skipped, any other raises an error.
-
-    Raises
-    ------
-    ValueError
-        If the model cannot read a piece, which is named by its index, or the corpus.
+    Pieces of fewer than two notes have no pair: those of a corpus are skipped. Any other piece, or a corpus, that the model
+    cannot read raises a `ValueError`; a piece is named by its index.
     """
     if isinstance(pieces, Corpus):
         check_same_representation(model, pieces)

@@ -9,17 +9,6 @@ from mmt.analysis.attention.report import read_statistics, write_report
 from mmt.analysis.attention.statistics import Absolute, Relative
 
 __all__ = [
-    "weights",
-    "relative",
-    "absolute",
-    "measure",
-    "Relative",
-    "Absolute",
-    "Statistics",
-    "draw_gain",
-    "draw_heads",
-    "draw_codes",
-    "draw_arcs",
-    "write_report",
-    "read_statistics",
-]
+    "weights", "relative", "absolute", "measure", "Relative", "Absolute", "Statistics", "draw_gain", "draw_heads",
+    "draw_codes", "draw_arcs", "write_report", "read_statistics",
+]  # fmt: skip

@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 ARRAYS = "statistics.npz"
 _GAINS: tuple[Which, Which] = ("gain", "row_gain")
 _LABELLED = ("type", "duration", "instrument")
-_RELATIVE = (
-    "field", "layer", "head", "difference", "gamma", "gain", "gain_low", "gain_high", "row_gain", "row_gain_low",
-    "row_gain_high",
-)  # fmt: skip
+_RELATIVE = ["field", "layer", "head", "difference", "gamma"]
+_RELATIVE += [of + end for of in _GAINS for end in ("", "_low", "_high")]
 _ABSOLUTE = ("field", "layer", "head", "query", "key", "query_code", "key_code", "gamma", "gain", "row_gain")
 
 

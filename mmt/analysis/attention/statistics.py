@@ -35,7 +35,6 @@ class Relative:
     """
 
     field: str
-    """One of the six fields."""
     differences: npt.NDArray[Any]
     """Key's code - query's code, (K,): negative where the key is lower or earlier. Group names after `grouped`."""
     attention: Sums
