@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 import mmt
-from mmt.analysis.pairs import Pairs, by_difference
+from mmt.analysis.attention.pairs import Pairs, by_difference
 from mmt.corpus.windows import Limits, cut_window
 
 LOOP_EVENTS, EVENTS = 512, 1024

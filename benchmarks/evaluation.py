@@ -73,7 +73,7 @@ def main() -> None:
     print(page)
 
 
-def originality_table(reports: dict[str, mmt.originality.Report]) -> str:
+def originality_table(reports: dict[str, mmt.originality.Comparison]) -> str:
     """One line for each mode, for parts and textures, generated and real."""
     heads = ("mode", "in", "whose", "notes of the longest run", "different steps of the richest run", "stand out")
     rows = [heads, ("---",) * len(heads)]

@@ -32,7 +32,7 @@ def main() -> None:
     notes = sum(len(np.array(corpus.notes(i))) for i in range(len(corpus)))
     times["reading the notes"] = time.process_time() - since
     since = time.process_time()
-    index = Index(corpus, keep=False)
+    index = Index(corpus)
     times["sorting them, once for a corpus"] = time.process_time() - since
     since = time.process_time()
     index.find(pieces)

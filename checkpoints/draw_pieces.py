@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import mmt
-from mmt.analysis.sampling_modes import MODES, beginning, choose_prompts
+from mmt.analysis.modes import MODES, choose_prompts, make_prompt
 from mmt.music.pictures import piano_roll
 
 PIECES, MAX_EVENTS, BEATS = 8, 512, 48
@@ -41,7 +41,7 @@ def draw_mode(model: mmt.Model, corpus: mmt.Corpus, mode: str, sources: list[int
     figure = Figure(figsize=(17, 3.1 * PIECES / 2), facecolor="white")
     FigureCanvasAgg(figure)
     for place, source in enumerate(sources):
-        begun = beginning(corpus, source, mode)
+        begun = make_prompt(corpus, source, mode)
         (events,) = model.generate(begun, seed=place, max_beats=BEATS, max_events=MAX_EVENTS)
         row, column = divmod(place, 2)
         axes = figure.add_axes((0.03 + 0.5 * column, 1 - (row + 0.9) / (PIECES / 2), 0.375, 0.72 / (PIECES / 2)))

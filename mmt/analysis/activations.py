@@ -1,4 +1,4 @@
-"""What passes inside a network while it reads a piece: the residual stream, and what attention and feed-forward add to it."""
+"""Activations of a network while it reads a piece: the residual stream, and the outputs of attention and feed-forward."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Activations = dict[str, npt.NDArray[np.floating[Any]]]
 
 @torch.inference_mode()
 def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | None = None) -> Activations:
-    """What passes at each place of a network, for every event of a piece.
+    """The activations at places of a network, for every event of a piece.
 
     Parameters
     ----------
     model : Model
     events : array_like of int, (n, 6)
-        A piece, or any beginning of one; n is at most the network's context.
+        A piece, or the beginning of one; n is at most the network's context.
     places : sequence of str, optional
-        See `mmt.inside` for their names. Default: all.
+        Names as in `mmt.inside.places`. Default: all.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | Non
     Raises
     ------
     ValueError
-        If the events are no codes of the model's representation, or more than its context; if there is no such place.
+        If the events are not codes of the model's representation, or exceed its context; if there is no such place.
 
     Examples
     --------
@@ -49,16 +49,15 @@ def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | Non
     ((4, 32), (4, 2, 16))
     """
     found: Activations = {}
+
+    def recorder(place: str) -> Callable[[Tensor], Tensor]:
+        def record(activation: Tensor) -> Tensor:
+            found[place] = activation[0].cpu().numpy().copy()
+            return activation
+
+        return record
+
     codes = torch.from_numpy(events_to_read(model, events)).to(model.device)
     wanted = all_places(model.network) if places is None else places
-    watched = edited(model.network, {place: _note(found, place) for place in wanted})
-    watched.hidden(codes[None])
+    edited(model.network, {place: recorder(place) for place in wanted}).hidden(codes[None])
     return found
-
-
-def _note(found: Activations, place: str) -> Callable[[Tensor], Tensor]:
-    def note(passing: Tensor) -> Tensor:
-        found[place] = passing[0].cpu().numpy().copy()
-        return passing
-
-    return note

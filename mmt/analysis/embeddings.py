@@ -1,7 +1,7 @@
-"""The learned embedding tables: which codes a network takes to be alike (similarity), and how they lie (projection).
+"""The learned embedding tables: similarity of codes, and projection onto principal components.
 
-A table is (size, dim), a row for each code of a field, code 0 ("none") included. What a corpus never holds stays as it was at
-random: look at the codes that it does hold.
+A table is (size, dim), a row per code of a field, code 0 ("none") included. Codes that the training corpus does not contain
+keep their random initial values; select the codes that it contains.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from mmt.analysis.labels import code_labels
-from mmt.analysis.pictures import BLUE, RED, new_figure
+from mmt.analysis.intervals import Floats
 from mmt.analysis.pieces import field_numbers
+from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import FIELDS
 from mmt.sampling.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
-
 
 def table(model: Model, field: str, codes: Sequence[int] | None = None) -> Floats:
-    """The embedding of each code of a field, (size, dim), or of some codes, (len(codes), dim).
+    """The embedding of each code of a field, (size, dim), or of the given codes, (len(codes), dim).
 
     Raises
     ------
@@ -52,7 +49,7 @@ def table(model: Model, field: str, codes: Sequence[int] | None = None) -> Float
 
 
 def similarity(model: Model, field: str, codes: Sequence[int] | None = None) -> Floats:
-    """The cosine of the angle between the embeddings of any two codes, their mean taken off, (codes, codes).
+    """Cosine similarity between the embeddings of the codes after subtracting their mean, (codes, codes).
 
     Parameters are those of `table`.
 
@@ -69,9 +66,9 @@ def similarity(model: Model, field: str, codes: Sequence[int] | None = None) -> 
 
 
 def by_difference(model: Model, field: str, codes: Sequence[int]) -> Floats:
-    """The mean similarity of codes that lie k apart, for k = 0 … len(codes) - 1; `codes` are consecutive.
+    """Mean similarity of codes with difference k, for k = 0 … len(codes) - 1; `codes` are consecutive.
 
-    Octaves stand out at 12 in the pitch, bars of four beats at 4 in the beat, if the network has learned them.
+    If the network has learned them, octaves show at 12 in the pitch, and bars of four beats at 4 in the beat.
     """
     alike = similarity(model, field, codes)
     return np.array([alike.diagonal(k).mean() for k in range(len(alike))])
@@ -80,21 +77,14 @@ def by_difference(model: Model, field: str, codes: Sequence[int]) -> Floats:
 def projection(
     model: Model, field: str, codes: Sequence[int] | None = None, dimensions: int = 2
 ) -> tuple[Floats, Floats]:
-    """Where the embeddings lie along the directions in which they differ most (principal components).
-
-    Returns
-    -------
-    places : ndarray, (codes, dimensions)
-    shares : ndarray, (dimensions,)
-        The share of all variance along each.
-    """
+    """Principal component analysis: coordinates (codes, dimensions) and the share of the variance of each (dimensions,)."""
     rows = _centred(table(model, field, codes))
     left, sizes, _ = np.linalg.svd(rows, full_matrices=False)
     return left[:, :dimensions] * sizes[:dimensions], (sizes**2 / (sizes**2).sum())[:dimensions]
 
 
 def draw_embeddings(model: Model, field: str, codes: Sequence[int] | None = None) -> Figure:
-    """Similarity of all codes, mean similarity by difference, and the projection onto a plane, side by side.
+    """Plot the similarity of all codes, the mean similarity by difference, and the projection onto two components.
 
     Parameters are those of `table`, two codes or more. Default: all codes but "none".
 
@@ -107,28 +97,28 @@ def draw_embeddings(model: Model, field: str, codes: Sequence[int] | None = None
     size = len(table(model, field))
     shown = list(range(int(field != "type"), size) if codes is None else codes)
     if len(shown) < 2:
-        raise ValueError(f"{len(shown)} codes of the {field} have nothing to be compared with; give two or more")
+        raise ValueError(f"codes has {len(shown)} code of the {field}; give two or more")
     names = code_labels(field, model.representation)
     alike, (places, shares) = similarity(model, field, shown), projection(model, field, shown)
     figure = new_figure(10.5, 3.4)
-    square, line, plane = figure.subplots(1, 3)
-    image = square.imshow(alike, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="none")
+    matrix, bars, plane = figure.subplots(1, 3)
+    image = matrix.imshow(alike, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="none")
     ticks = np.linspace(0, len(shown) - 1, min(len(shown), 9)).round().astype(int)
-    square.set_xticks(ticks, [names[shown[place]] for place in ticks], rotation=90)
-    square.set_yticks(ticks, [names[shown[place]] for place in ticks])
-    square.set_title(f"{field}: cosine similarity", fontsize=9)
-    figure.colorbar(image, ax=square, pad=0.02).ax.tick_params(labelsize=7)
+    matrix.set_xticks(ticks, [names[shown[place]] for place in ticks], rotation=90)
+    matrix.set_yticks(ticks, [names[shown[place]] for place in ticks])
+    matrix.set_title(f"{field}: cosine similarity", fontsize=9)
+    figure.colorbar(image, ax=matrix, pad=0.02).ax.tick_params(labelsize=7)
     mean = by_difference(model, field, shown)[1:]
-    line.bar(np.arange(1, len(mean) + 1), mean, color=np.where(mean >= 0, RED, BLUE).tolist())
-    line.set_xlim(0.4, min(len(mean), 40) + 0.6)
-    line.set_title("mean similarity of codes so far apart", fontsize=9)
+    bars.bar(np.arange(1, len(mean) + 1), mean, color=np.where(mean >= 0, RED, BLUE).tolist())
+    bars.set_xlim(0.4, min(len(mean), 40) + 0.6)
+    bars.set_title("mean similarity by code difference", fontsize=9)
     plane.plot(places[:, 0], places[:, 1], color="#d5d5dd", linewidth=0.7)
     every = max(len(shown) // 36, 1)
     plane.plot(places[:, 0], places[:, 1], ".", markersize=2, color=BLUE)
     for (x, y), code in list(zip(places[:, :2], shown, strict=True))[::every]:
         plane.annotate(names[code], (x, y), fontsize=7)
     plane.set_title(f"projection ({100 * shares.sum():.0f} % of the variance)", fontsize=9)
-    for axes in (square, line, plane):
+    for axes in (matrix, bars, plane):
         axes.tick_params(labelsize=7, length=2)
     return figure
 

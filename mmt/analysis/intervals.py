@@ -1,12 +1,10 @@
-"""Means with 95 % intervals: how far a figure taken on some pieces can be trusted for all such pieces.
+"""Means and shares over pieces with 95 % confidence intervals, and bootstrap samples of the pieces.
 
-Values are float64; NaN is a value that is undefined, and never enters a mean. Intervals are of the mean, with pieces as
-what varies.
+Values are float64. NaN is an undefined value and does not enter a mean.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,26 +24,24 @@ class Mean:
     low: float | None
     high: float | None
     defined: int
-    """How many pieces have a value; the mean is over these."""
+    """Number of pieces with a value; the mean is over these."""
     undefined: int
-    """How many have none."""
+    """Number of pieces without a value."""
 
     def __str__(self) -> str:
         return self.text()
 
     def text(self, scale: float = 1.0, digits: int = 2) -> str:
-        """As "2.78 ± 0.05", or "2.78 [2.70, 2.81]" where the interval is lopsided; times `scale`."""
+        """Format as "2.78 ± 0.05", or "2.78 [2.70, 2.81]" if the interval is asymmetric; values times `scale`."""
         if self.mean is None:
             return "undefined"
         text = f"{scale * self.mean:.{digits}f}"
         if self.low is not None and self.high is not None:
             below, above = (scale * abs(edge - self.mean) for edge in (self.low, self.high))
-            lopsided = abs(below - above) > 0.5 * 10.0**-digits
-            text += (
-                f" [{scale * self.low:.{digits}f}, {scale * self.high:.{digits}f}]"
-                if lopsided
-                else f" ± {above:.{digits}f}"
-            )
+            if abs(below - above) > 0.5 * 10.0**-digits:
+                text += f" [{scale * self.low:.{digits}f}, {scale * self.high:.{digits}f}]"
+            else:
+                text += f" ± {above:.{digits}f}"
         return text + (f" ({self.defined} of {self.defined + self.undefined})" if self.undefined else "")
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,7 +50,7 @@ class Mean:
 
 
 def mean_of(values: npt.ArrayLike) -> Mean:
-    """The mean of the defined values, with Student's interval.
+    """The mean of the defined values, with Student's t interval.
 
     >>> print(mean_of([1.0, 2.0, 3.0, float("nan")]).text())
     2.00 ± 2.48 (3 of 4)
@@ -65,30 +61,29 @@ def mean_of(values: npt.ArrayLike) -> Mean:
     mean = float(known.mean())
     if len(known) == 1:
         return Mean(mean, None, None, 1, undefined)
-    from scipy.stats import t
+    from scipy.stats import sem, t
 
-    half = float(t.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+    half = float(t.ppf((1 + LEVEL) / 2, len(known) - 1) * sem(known))
     return Mean(mean, mean - half, mean + half, len(known), undefined)
 
 
 def share_of(values: npt.ArrayLike) -> Mean:
-    """The share of ones among the defined values, each 0 or 1, with Wilson's interval, which stays within 0 and 1.
+    """The share of ones among the defined values, each 0 or 1, with Wilson's score interval.
 
     >>> print(share_of([1, 1, 1, 0]).text(100, 0))
     75 [30, 95]
     """
     known, undefined = _defined(values)
-    count = len(known)
-    if not count:
+    if not len(known):
         return Mean(None, None, None, 0, undefined)
-    z, share = 1.959963984540054, float(known.mean())
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return Mean(share, max(middle - half, 0.0), min(middle + half, 1.0), count, undefined)
+    from scipy.stats import binomtest
+
+    found = binomtest(int(known.sum()), len(known)).proportion_ci(LEVEL, method="wilson")
+    return Mean(float(known.mean()), float(found.low), float(found.high), len(known), undefined)
 
 
 def resampled_counts(pieces: int, seed: int = 0, draws: int = 10_000) -> npt.NDArray[np.int64]:
-    """How often each piece is in each bootstrap sample, (draws, pieces); the same for one seed."""
+    """How often each piece is in each bootstrap sample, (draws, pieces)."""
     return np.random.default_rng(seed).multinomial(pieces, np.full(pieces, 1 / pieces), size=draws)
 
 

@@ -1,20 +1,19 @@
-"""How likely real pieces are to a model, in nats: the figure by which models are compared (DESIGN: loss per note).
+"""The loss of a model on real pieces, in nats per note: the figure by which models are compared (negative log-likelihood).
 
-A piece longer than the context is read through windows that move on, as its sampling would go on: each window is the
-piece's own frame (start-of-song, all its instruments, start-of-notes) and as many following notes as the network sees at
-once. What a window shares with the one before is context there; every event is a target in exactly one window. Which
-window that is, the events before it settle (long silences aside), so that the sum is the piece's negative log-probability:
+A piece longer than the context is read in overlapping windows. Each window is the header of the piece (start-of-song, all its
+instruments, start-of-notes) and as many following notes as the context holds. Notes that a window shares with the previous one
+are only context; every event is a target in exactly one window. Which window that is depends only on the events before it
+(long silences aside), so that the sum is the negative log-probability of the piece:
 
-- A window moves on by `stride` notes, so that each note is predicted from at least context - stride events, or from all
-  that there are.
-- A window begins with a whole beat, which becomes its beat 0, as in training (within a beat only where one fills half a
-  stride); what is silent before a piece's first note is left out. It hands over before its beats end: seven eighths of what
-  the network knows, of which at least the share (1 - stride / room for notes) is context for each note.
-- A note that is out of a window's reach, behind a silence longer than what is left, opens a window of its own; how many
-  did is counted (`restarts`).
+- A window advances by `stride` notes, so that each note is predicted from at least context - stride events, or from all that
+  there are.
+- A window begins at a whole beat, which becomes its beat 0, as in training (within a beat only if the beat fills half a
+  stride). Silence before the first note of a piece is removed. A window stops being scored after seven eighths of the beats
+  that the network knows, so that the next one has at least the share (1 - stride / room for notes) of these as context.
+- A note that is out of a window's beats, after a long silence, starts a window without context; `restarts` counts these.
 
-Targets and loss are those of training: nats of every code that carries information, without any grammar mask. So the
-number of targets, and of notes, depends neither on the model's context nor on the stride.
+Targets and loss are those of training: nats of every code that carries information, without a grammar mask. So the numbers of
+targets and notes depend neither on the model's context nor on the stride.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+import torch.nn.functional as F  # noqa: N812 (as in the documentation of torch)
 from tqdm import tqdm
 
 from mmt.analysis.intervals import Floats, percentile_interval, resampled_counts
@@ -41,22 +40,24 @@ from mmt.representation.encode import events_of_notes
 from mmt.sampling.model import Model
 from mmt.training.loss import counted_targets
 
-# So many windows are read at once.
-_BATCH = 4
+_WINDOWS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class Window:
-    """A stretch of a piece's items (its notes, and its end): first to be read, first that is a target, and what follows."""
+class LossWindow:
+    """A range of a piece's items (its notes and its end-of-song) that the network reads at once."""
 
     start: int
+    """First item that is read."""
     counted: int
+    """First item that is a target; those before are context."""
     stop: int
+    """After the last item."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The losses of every piece of a corpus: summed nats and counted targets (pieces, 6), notes (pieces,)."""
+    """The loss of each piece of a corpus: summed nats and number of targets (pieces, 6), number of notes (pieces,)."""
 
     names: tuple[str, ...]
     nats: Floats
@@ -64,24 +65,24 @@ class Likelihood:
     notes: npt.NDArray[np.int64]
     stride: int
     restarts: int
-    """How many windows began behind a silence out of the reach of the one before."""
+    """Number of windows that started without context after a long silence."""
     seed: int = 0
-    """Of the resampling of the intervals."""
+    """Of the bootstrap intervals."""
 
     @property
     def per_note(self) -> float:
-        """All counted nats over the number of notes."""
+        """The summed nats of all targets over the number of notes."""
         return float(self.nats.sum() / self.notes.sum())
 
     @property
     def per_field(self) -> dict[str, float]:
-        """Mean nats per counted target of each field."""
+        """Mean nats per target of each field."""
         means = self.nats.sum(0) / np.maximum(self.targets.sum(0), 1)
         return dict(zip(FIELDS, means.tolist(), strict=True))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of `per_note`, from bootstrap samples of the pieces."""
+        """95 % bootstrap confidence interval of `per_note`, over the pieces."""
         return percentile_interval(_resampled(self.nats.sum(1), self.notes, self.seed))
 
     def __str__(self) -> str:
@@ -89,7 +90,7 @@ class Likelihood:
         fields = ", ".join(f"{name} {loss:.3f}" for name, loss in self.per_field.items())
         return (
             f"{self.per_note:.4f} nats per note [{low:.3f}, {high:.3f}] over {len(self.names):,} whole pieces, "
-            f"{self.notes.sum():,} notes (windows move on by {self.stride}); per field: {fields}"
+            f"{self.notes.sum():,} notes (stride {self.stride}); per field: {fields}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,21 +109,21 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more nats per note one model needs than another on the same pieces; below 0, the first is better."""
+    """Loss of one model minus that of another on the same pieces, in nats per note; below 0, the first is better."""
 
     per_note: float
     low: float
     high: float
     per_field: dict[str, float]
-    """Differences of the mean nats per counted target."""
+    """Differences of the mean nats per target."""
     better: int
-    """On how many pieces the first needs fewer nats."""
+    """Number of pieces on which the first model has the lower loss."""
     pieces: int
 
     def __str__(self) -> str:
         return (
             f"{self.per_note:+.4f} nats per note [{self.low:+.4f}, {self.high:+.4f}], paired over {self.pieces:,} pieces; "
-            f"fewer on {self.better:,} of them"
+            f"lower on {self.better:,} of them"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def measure(
     ledger: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> Likelihood:
-    """The loss of a model on whole pieces.
+    """Compute the loss (negative log-likelihood) of a model on the whole pieces of a corpus.
 
     Parameters
     ----------
@@ -147,20 +148,20 @@ def measure(
     corpus : Corpus
         Usually `Corpus(folder, split="valid")`.
     stride : int, optional
-        By how many notes a window moves on, from 1 to half the context. Smaller is nearer to the full context for every
-        note, and slower: each event is read about context / stride times. Default: a quarter of the context.
+        Number of notes by which windows advance, from 1 to half the context. A smaller stride gives each note more context
+        and takes longer: each event is read about context / stride times. Default: a quarter of the context.
     seed : int
-        Of the intervals.
+        Of the bootstrap intervals.
     ledger : path, optional
-        A file to which each piece's loss is added, and which a measurement that was stopped goes on with.
+        A file that the loss of each piece is saved to, from which a stopped computation continues.
     progress : bool
-        Whether to show a bar.
+        Whether to show a progress bar.
 
     Raises
     ------
     ValueError
         If the corpus has another representation than the model (the number of beats aside), the stride is out of range, the
-        ledger is of another measurement, or a piece has more instruments than a context has room for.
+        ledger belongs to another computation, or the instruments of a piece fill the context.
 
     Examples
     --------
@@ -168,7 +169,7 @@ def measure(
     >>> likelihood = measure(mmt.load_model(), mmt.Corpus("data/mine", split="valid"))  # doctest: +SKIP
     >>> print(likelihood.per_note, likelihood.interval)  # doctest: +SKIP
     """
-    check_representations(model, corpus)
+    check_same_representation(model, corpus)
     context = model.network.config.context
     stride = max(context // 4, 1) if stride is None else stride
     if not 1 <= stride <= max(context // 2, 1):
@@ -195,15 +196,15 @@ def measure(
 
 
 def compare(first: Likelihood, second: Likelihood, *, seed: int = 0) -> Difference:
-    """Two models side by side, piece by piece, with a paired 95 % interval (bootstrap over the pieces).
+    """The difference of two models' losses, with a paired 95 % bootstrap confidence interval over the pieces.
 
     Raises
     ------
     ValueError
-        If they were not measured on the same pieces.
+        If the losses are of different pieces.
     """
     if first.names != second.names or (first.targets != second.targets).any():
-        raise ValueError("the two were measured on different pieces; measure both on the same corpus and split")
+        raise ValueError("the losses are of different pieces; measure both models on the same corpus and split")
     nats = first.nats.sum(1) - second.nats.sum(1)
     low, high = percentile_interval(_resampled(nats, first.notes, seed))
     return Difference(
@@ -216,19 +217,13 @@ def compare(first: Likelihood, second: Likelihood, *, seed: int = 0) -> Differen
     )
 
 
-def plan_windows(beats: npt.NDArray[np.int64], items: int, *, room: int, reach: int, stride: int) -> Iterator[Window]:
-    """The windows through which a piece is read.
+def plan_windows(
+    beats: npt.NDArray[np.int64], items: int, *, room: int, reach: int, stride: int
+) -> Iterator[LossWindow]:
+    """The windows in which a piece is read.
 
-    Parameters
-    ----------
-    beats : ndarray, (notes,)
-        Of each note, ascending.
-    items : int
-        The notes, and one more if the piece has its end.
-    room : int
-        How many items the network reads and predicts behind the frame, above `stride`.
-    reach : int
-        How many beats a window may have.
+    `beats` (notes,) are those of the notes, ascending; `items` is the number of notes, plus one for an end-of-song; `room` items
+    and `reach` beats fit into a window after the header; windows advance by `stride` notes, fewer than `room`.
     """
     handover = max(reach * 7 // 8, 1)
     kept = handover * (room - stride) // room
@@ -238,10 +233,11 @@ def plan_windows(beats: npt.NDArray[np.int64], items: int, *, room: int, reach: 
             start = counted
         outside = int(np.searchsorted(beats, beats[start] + reach))
         outside = outside if outside < len(beats) else items
-        # The first item whose predecessor lies behind the handover, and all before, belong here.
+        # Items are scored here up to the first whose predecessor is after the handover.
         late = int(np.searchsorted(beats, beats[start] + handover)) + 1
         stop = min(items, start + room, outside, late)
-        yield Window(start, counted, stop)
+        assert stop > counted, "each window must score an item, or the loop would not end"
+        yield LossWindow(start, counted, stop)
         counted = stop
         earliest = int(np.searchsorted(beats, beats[min(stop, len(beats)) - 1] - kept))
         start = max(start, stop - (room - stride), earliest)
@@ -252,22 +248,22 @@ def plan_windows(beats: npt.NDArray[np.int64], items: int, *, room: int, reach: 
 
 @torch.inference_mode()
 def _measure_piece(model: Model, corpus: Corpus, index: int, stride: int) -> dict[str, Any]:
-    """Summed nats and targets of each field, notes and restarts of a piece."""
+    """Summed nats and number of targets of each field, notes and restarts of a piece."""
     events = events_of_notes(corpus.notes(index), model.representation)
     opening = int((events[:, TYPE] < NOTE).sum())
-    frame, items = events[:opening], events[opening:]
+    header, items = events[:opening], events[opening:]
     room = model.network.config.context + 1 - opening
     if room <= stride:
         raise ValueError(
-            f"{corpus.pieces[index].name} has {opening - 2} instruments, which leave a context of "
-            f"{model.network.config.context} no room for windows that move on by {stride}; take a smaller stride"
+            f"{corpus.pieces[index].name} has {opening - 2} instruments, which leave no room for a stride of "
+            f"{stride} in a context of {model.network.config.context}; choose a smaller stride"
         )
     beats = items[items[:, TYPE] == NOTE, BEAT]
     windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=stride))
     nats, targets = torch.zeros(len(FIELDS), dtype=torch.float64), torch.zeros(len(FIELDS), dtype=torch.int64)
-    for first in range(0, len(windows), _BATCH):
-        batch = windows[first : first + _BATCH]
-        found = _losses(model, [_events(frame, items, beats, window) for window in batch], batch, opening)
+    for first in range(0, len(windows), _WINDOWS_AT_ONCE):
+        batch = windows[first : first + _WINDOWS_AT_ONCE]
+        found = _losses(model, [_window_events(header, items, beats, window) for window in batch], batch, opening)
         nats, targets = nats + found[0], targets + found[1]
     return {
         "nats": nats.tolist(),
@@ -277,19 +273,21 @@ def _measure_piece(model: Model, corpus: Corpus, index: int, stride: int) -> dic
     }
 
 
-def _events(frame: Events, items: Events, beats: npt.NDArray[np.int64], window: Window) -> Events:
-    """A window's events; the beat of its first note is its first."""
-    events: Events = np.concatenate([frame, items[window.start : window.stop]])
+def _window_events(header: Events, items: Events, beats: npt.NDArray[np.int64], window: LossWindow) -> Events:
+    """The events of a window, with the beat of its first note as beat 0."""
+    events: Events = np.concatenate([header, items[window.start : window.stop]])
     events[events[:, TYPE] == NOTE, BEAT] -= int(beats[min(window.start, len(beats) - 1)]) - 1
     return events
 
 
-def _losses(model: Model, rows: list[Events], windows: list[Window], opening: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Summed nats and counted targets per field, each (6,), of the windows' own targets."""
+def _losses(
+    model: Model, rows: list[Events], windows: list[LossWindow], opening: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed nats and number of targets per field, each (6,), of the targets of these windows."""
     batch = collate(rows).to(model.device)
     targets = counted_targets(batch.codes, batch.lengths)
     for row, window in enumerate(windows):
-        # Target t is event t + 1. The frame is a target in the first window alone.
+        # Target t is event t + 1. The header is a target only in the first window.
         if window.counted:
             targets[row, : opening + window.counted - window.start - 1] = -100
     logits = model.network(batch.codes[:, :-1], targets=next_written(batch.codes))
@@ -298,13 +296,6 @@ def _losses(model: Model, rows: list[Events], windows: list[Window], opening: in
         for field in range(len(FIELDS))
     ]
     return torch.stack(nats).cpu().double().sum(dim=(1, 2)), (targets != -100).sum(dim=(0, 1)).cpu()
-
-
-def check_representations(model: Model, corpus: Corpus) -> None:
-    """Refuse a corpus whose notes mean something else to the model; the number of beats is of no matter."""
-    if not isinstance(corpus, Corpus):
-        raise ValueError(f"a corpus is needed, and this is {corpus!r}; give mmt.Corpus(folder, split='valid')")
-    check_same_representation(model, corpus)
 
 
 def _resampled(nats: Floats, notes: npt.NDArray[np.int64], seed: int) -> Floats:

@@ -1,29 +1,16 @@
-"""How pieces are measured (paper, section 4.3, and more): one number a piece and measure, from the event array itself.
+"""Objective metrics of pieces (paper, section 4.3, and more): one number per piece and metric, from the events.
 
-    pitch_class_entropy      bits; of the notes' pitch classes, 0 to 3.58
-    scale_consistency        largest share of a piece's notes that lie in one scale
-    groove_consistency       1 - mean share of a measure's steps where an onset is in one of two neighbouring measures only;
-                             as muspy has it, which counts an empty measure more when a piece ends on a bar line
-    groove_consistency_corrected   the same without that measure
-    notes_per_beat           notes over beats
-    polyphony                mean number of different pitches that sound, where one sounds
-    notes, beats, seconds    how long: beats is 1 + the last onset's beat; seconds until the last note ends, at tempo 100
-    instruments              how many play
-    instruments_used         share of the declared instruments that play
-    ends_by_itself           1 if the piece has an end that no limit of length forced, else 0
-    valid                    1 if it is a whole piece under the strict grammar, else 0
-
-Pitch-class entropy, scale and groove consistency and polyphony follow muspy's definitions. Drums have no pitch: entropy, scale
-consistency and polyphony leave them out, all others count them. A given note counts as a note. A measure has four beats, as in
-the paper: events know no time signature. What a piece has no value for is NaN: groove with fewer than two measures, the measures
-of pitch without a pitched note, and all but the last two for a piece without a readable note.
+`METRICS` lists and defines them. Pitch-class entropy, scale and groove consistency and polyphony follow muspy's definitions.
+Drums have no pitch: entropy, scale consistency and polyphony ignore them, all others count them. A given note counts as a note. A
+measure has four beats, as in the paper: events have no time signature. Undefined values are NaN: groove for fewer than two
+measures, metrics of pitch without a pitched note, and all but the last two without a readable note.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,16 +40,48 @@ from mmt.representation.decode import DEFAULT_TEMPO, check_codes, notes_of_event
 from mmt.representation.grammar import is_valid
 from mmt.representation.notes import NoteTable
 
-METRICS = (
-    "pitch_class_entropy", "scale_consistency", "groove_consistency", "groove_consistency_corrected", "notes_per_beat",
-    "polyphony", "notes", "beats", "seconds", "instruments", "instruments_used", "ends_by_itself", "valid",
-)  # fmt: skip
-# Shown in percent.
-SHARES = (
-    "scale_consistency", "groove_consistency", "groove_consistency_corrected", "instruments_used", "ends_by_itself", "valid",
-)  # fmt: skip
-# 0 or 1 for each piece.
-_BINARY = ("ends_by_itself", "valid")
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is shown."""
+
+    label: str = ""
+    """Column of the table of `mmt-evaluate`; empty: not in the table."""
+    percent: bool = False
+    """A share from 0 to 1, shown in percent."""
+    binary: bool = False
+    """0 or 1 for each piece."""
+    distribution: bool = False
+    """Whether `mmt.distributions` compares it."""
+
+
+METRICS = {
+    # Entropy of the notes' pitch classes, in bits, 0 to 3.58.
+    "pitch_class_entropy": Metric("pitch-class entropy", distribution=True),
+    # Greatest share of the notes that lie in one scale.
+    "scale_consistency": Metric("scale consistency", percent=True, distribution=True),
+    # 1 - the mean share of a measure's steps where only one of two neighbouring measures has an onset. As in muspy, which
+    # counts an additional empty measure when a piece ends on a bar line.
+    "groove_consistency": Metric("groove consistency", percent=True),
+    # The same without that measure.
+    "groove_consistency_corrected": Metric("groove, corrected", percent=True, distribution=True),
+    "notes_per_beat": Metric("notes a beat", distribution=True),
+    # Mean number of different pitches that sound, over the steps where any sounds.
+    "polyphony": Metric("polyphony", distribution=True),
+    "notes": Metric(),
+    # 1 + the beat of the last onset.
+    "beats": Metric(),
+    # Until the last note ends, at tempo 100.
+    "seconds": Metric("mean sample, s"),
+    # Number of instruments that play.
+    "instruments": Metric(distribution=True),
+    # Share of the declared instruments that play.
+    "instruments_used": Metric("instruments used", percent=True),
+    # 1 if the piece has an end-of-song that no length limit forced, else 0.
+    "ends_by_itself": Metric("ends by itself", percent=True, binary=True),
+    # 1 if it is a whole piece under the strict grammar, else 0.
+    "valid": Metric("valid", percent=True, binary=True),
+}
 _BEATS_PER_MEASURE = 4
 _MAJOR = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
 # The twelve major scales, (12, 12). The natural minor ones have the same notes.
@@ -71,47 +90,52 @@ _SCALES = np.stack([np.roll(_MAJOR, root) for root in range(12)])
 
 @dataclass(frozen=True)
 class Scores:
-    """What `evaluate` found."""
+    """The result of `evaluate`: the values of each metric; `scores[name]` is its mean with a 95 % confidence interval."""
 
     values: Mapping[str, Floats]
-    """A number for each piece, (pieces,), of each of `METRICS`; NaN where it is undefined."""
+    """By metric, (pieces,); NaN where undefined."""
     length: str
-    """Over what length: "whole pieces", or "the first … beats"."""
+    """What was measured: "whole pieces", or "the first N beats"."""
 
     def __getitem__(self, name: str) -> Mean:
         if name not in self.values:
-            raise KeyError(f"no measure is named {name!r}; there are {', '.join(self.values)}")
-        return (share_of if name in _BINARY else mean_of)(self.values[name])
+            raise KeyError(f"there is no metric {name!r}; choose one of {', '.join(self.values)}")
+        return (share_of if METRICS[name].binary else mean_of)(self.values[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values)
 
     def __len__(self) -> int:
-        return len(self.values[METRICS[0]])
+        return len(next(iter(self.values.values())))
 
     def __str__(self) -> str:
         lines = [f"{len(self):,} pieces, {self.length}; means and 95 % intervals"]
         for name in self.values:
-            scale, unit = (100.0, ", %") if name in SHARES else (1.0, "")
-            lines.append(f"{name.replace('_', ' ') + unit:<33} {self[name].text(scale)}")
+            unit = ", %" if METRICS[name].percent else ""
+            lines.append(f"{name.replace('_', ' ') + unit:<33} {self.text(name)}")
         return "\n".join(lines)
 
+    def text(self, name: str) -> str:
+        """A mean with its interval, as text; shares in percent."""
+        return self[name].text(100.0 if METRICS[name].percent else 1.0)
+
     def to_dict(self) -> dict[str, Any]:
-        """Means, intervals and how many values are undefined, for JSON; shares from 0 to 1."""
+        """Means, intervals and numbers of undefined values, for JSON; shares from 0 to 1."""
         return {
             "pieces": len(self),
             "length": self.length,
             "measures": {name: self[name].to_dict() for name in self.values},
         }
 
+    def rows(self) -> list[list[str]]:
+        """A header, and a row of numbers per piece; empty strings for undefined values."""
+        pieces = enumerate(zip(*self.values.values(), strict=True))
+        numbers = [[str(i), *("" if np.isnan(value) else repr(float(value)) for value in row)] for i, row in pieces]
+        return [["piece", *self.values], *numbers]
+
     def to_csv(self) -> str:
-        """One row a piece, one column a measure; an empty cell where it is undefined."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["piece", *self.values])
-        for piece, row in enumerate(zip(*self.values.values(), strict=True)):
-            writer.writerow([piece, *("" if np.isnan(value) else repr(float(value)) for value in row)])
-        return file.getvalue()
+        """One row per piece, one column per metric; empty cells for undefined values."""
+        return to_csv(self.rows())
 
 
 def evaluate(
@@ -123,28 +147,28 @@ def evaluate(
     representation: Representation | None = None,
     progress: bool = False,
 ) -> Scores:
-    """Measure pieces, one by one and in the mean.
+    """Compute the metrics of pieces, with means and 95 % confidence intervals.
 
     Parameters
     ----------
     pieces : iterable of array_like of int, (n_i, 6)
-        What `generate` gives, or a `Corpus`.
+        From `generate`, or a `Corpus`.
     beats : int, optional
-        Measure the first `beats` beats alone (64 in the paper's listening test); what sounds longer is cut off there. Default:
-        whole pieces. Whether a piece ends and is valid is always asked of the whole.
+        Measure only the first `beats` beats (64 in the paper's listening test) and truncate notes there. Default: whole
+        pieces. `ends_by_itself` and `valid` are always of the whole piece.
     max_events, max_beats : int, optional
-        The limits under which the pieces were written: a piece that reached one did not end by itself. Without them, every
-        end counts.
+        The limits under which the pieces were generated: a piece that reached one did not end by itself. Default: every
+        end-of-song counts.
     representation : Representation, optional
         Default: the corpus's own, else the paper's.
     progress : bool
-        Whether to show a bar.
+        Whether to show a progress bar.
 
     Raises
     ------
     ValueError
-        If there are no pieces, or one is no (n, 6) array of integers. A note out of range is not an error: the piece is not
-        valid, and its measures are undefined.
+        If there are no pieces, or one is not an (n, 6) array of integers. A note out of range is not an error: the piece is
+        not valid, and its other metrics are undefined.
 
     Examples
     --------
@@ -154,21 +178,28 @@ def evaluate(
     (1.0, 3)
     """
     if beats is not None and beats < 1:
-        raise ValueError(f"beats is {beats}; measure at least 1 beat, or leave it out to measure whole pieces")
+        raise ValueError(f"beats is {beats}; it must be at least 1, or None for whole pieces")
     if representation is None:
         representation = pieces.representation if isinstance(pieces, Corpus) else PAPER
-    rows = [
-        _measure(_events(piece, number), representation, beats, max_events, max_beats)
+    found = [
+        _piece_metrics(_events(piece, number), representation, beats, max_events, max_beats)
         for number, piece in enumerate(tqdm(pieces, unit=" pieces", desc="Measuring", disable=not progress, delay=1))
     ]
-    if not rows:
+    if not found:
         raise ValueError("there are no pieces to measure; give at least one")
-    values = {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in METRICS}
+    values = {name: np.array([piece.get(name, np.nan) for piece in found], np.float64) for name in METRICS}
     return Scores(values, "whole pieces" if beats is None else f"the first {beats} beats")
 
 
+def to_csv(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells as the text of a CSV file."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
 def cut_notes(notes: NoteTable, beats: int, resolution: int) -> NoteTable:
-    """The notes that begin in the first `beats` beats; what sounds longer is cut off there."""
+    """The notes that begin in the first `beats` beats, truncated at their end."""
     kept = notes[notes["beat"] < beats].copy()
     kept["duration"] = np.minimum(kept["duration"], beats * resolution - onsets(kept, resolution))
     return kept
@@ -181,7 +212,7 @@ def onsets(notes: NoteTable, resolution: int) -> npt.NDArray[np.int64]:
 
 
 def pitched(notes: NoteTable, representation: Representation) -> NoteTable:
-    """The notes that have a pitch: all but those of the drums.
+    """The notes without those of the drums.
 
     >>> from mmt.representation.notes import NOTE_DTYPE
     >>> notes = np.array([(0, 0, 36, 12, 65), (0, 0, 60, 12, 25)], NOTE_DTYPE)
@@ -199,18 +230,18 @@ def _events(piece: npt.ArrayLike, number: int) -> npt.NDArray[np.integer[Any]]:
         raise ValueError(f"piece {number}: {error}") from error
 
 
-def _measure(
+def _piece_metrics(
     events: npt.NDArray[np.integer[Any]],
     representation: Representation,
     beats: int | None,
     max_events: int | None,
     max_beats: int | None,
 ) -> dict[str, float]:
-    """The measures that are defined for a piece."""
+    """The metrics that are defined for a piece."""
     valid = is_valid(events, representation=representation)
     ended = bool(len(events) and events[-1, TYPE] == END_OF_SONG)
     ended &= max_events is None or len(events) < max_events
-    # In the last beat that is allowed, an end may be what the limit left over.
+    # An end-of-song in the last allowed beat may have been forced by the limit.
     ended &= max_beats is None or int(events[is_note(events), BEAT].max(initial=0)) < max_beats
     found: dict[str, float] = {"ends_by_itself": ended, "valid": valid}
     try:
@@ -225,16 +256,16 @@ def _measure(
     declared = np.unique(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT])
     if len(declared):
         found["instruments_used"] = float(np.isin(declared, notes["instrument"]).mean())
-    return found | measures_of_notes(notes, representation)
+    return found | note_metrics(notes, representation)
 
 
-def measures_of_notes(notes: NoteTable, representation: Representation) -> dict[str, float]:
-    """The measures that need nothing but the notes (at least one) of a piece."""
+def note_metrics(notes: NoteTable, representation: Representation) -> dict[str, float]:
+    """The metrics that depend only on the notes of a piece, of which there is at least one."""
     resolution = representation.resolution
     onset = onsets(notes, resolution)
     length, last_beat = int((onset + notes["duration"]).max()), int(notes["beat"].max())
     measure = _BEATS_PER_MEASURE * resolution
-    return _measures_of_pitch(pitched(notes, representation), resolution) | {
+    return _pitch_metrics(pitched(notes, representation), resolution) | {
         "groove_consistency": _groove_consistency(onset, measure, length // measure + 1),
         "groove_consistency_corrected": _groove_consistency(onset, measure, -(-length // measure)),
         "notes_per_beat": len(notes) / (last_beat + 1),
@@ -245,15 +276,15 @@ def measures_of_notes(notes: NoteTable, representation: Representation) -> dict[
     }
 
 
-def _measures_of_pitch(notes: NoteTable, resolution: int) -> dict[str, float]:
-    """The measures of pitched notes; NaN where there are none."""
+def _pitch_metrics(notes: NoteTable, resolution: int) -> dict[str, float]:
+    """The metrics of pitched notes; NaN if there are none."""
     if not len(notes):
         return dict.fromkeys(("pitch_class_entropy", "scale_consistency", "polyphony"), np.nan)
     onset = onsets(notes, resolution)
     classes = np.bincount(notes["pitch"] % 12, minlength=12)
     shares = classes[classes > 0] / len(notes)
     return {
-        # Plus 0: a single pitch class has an entropy of 0, not of -0.
+        # Adding 0 turns the -0.0 of a single pitch class into 0.0.
         "pitch_class_entropy": float(-(shares * np.log2(shares)).sum()) + 0.0,
         "scale_consistency": float((_SCALES @ classes).max() / len(notes)),
         "polyphony": _polyphony(onset, onset + notes["duration"], notes["pitch"]),
@@ -261,27 +292,28 @@ def _measures_of_pitch(notes: NoteTable, resolution: int) -> dict[str, float]:
 
 
 def _groove_consistency(onset: npt.NDArray[np.int64], measure: int, measures: int) -> float:
-    """Groove consistency over so many measures of `measure` steps."""
+    """Groove consistency over `measures` measures of `measure` steps each."""
     if measures < 2:
         return np.nan
     steps = np.unique(onset)
     place = steps // measure
-    # An onset differs from the measure before and from the one behind, unless there is none, or it has an onset there too.
+    # Each onset counts as a difference from the measure before and the measure after, unless that measure does not exist or
+    # has an onset at the same step.
     different = 2 * len(steps) - (place == 0).sum() - (place == measures - 1).sum()
     different -= 2 * np.isin(steps + measure, steps, assume_unique=True).sum()
     return float(1 - different / (measure * (measures - 1)))
 
 
 def _polyphony(onset: npt.NDArray[np.int64], end: npt.NDArray[np.int64], pitch: npt.NDArray[np.integer[Any]]) -> float:
-    """Steps that each pitch sounds over steps where one does; a pitch that two notes hold sounds once."""
-    # Pitches one behind the other on one line of time, so that they cannot overlap.
+    """Mean number of sounding pitches over the steps where any sounds; a pitch that two notes hold counts once."""
+    # Shift each pitch to its own stretch of time, so that notes of different pitches cannot overlap.
     apart = pitch.astype(np.int64) * (int(end.max()) + 1)
     assert int(end.max()) < 2**62 // PITCHES
     return _covered(onset + apart, end + apart) / _covered(onset, end)
 
 
 def _covered(begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> int:
-    """How many steps lie in at least one of the intervals."""
+    """Number of steps that lie in at least one of the intervals."""
     order = np.argsort(begin)
     begin, end = begin[order], np.maximum.accumulate(end[order])
     begin[1:] = np.maximum(begin[1:], end[:-1])

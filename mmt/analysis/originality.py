@@ -1,24 +1,22 @@
 """Does a model copy? The longest run of notes that a piece shares with any piece of a corpus.
 
-A run is a row of notes, one after the other by onset and pitch, of which each step to the next (the interval in semitones
-and the time between the onsets) is the same in both. So a copy is found in whatever key, for whatever instrument, and with
-whatever durations; at another tempo, or with a note put in or left out, the run breaks there. Runs are sought in each part
-(the notes of one instrument) among all parts of the corpus, and in the whole texture (the notes of all instruments) among all
-textures. Times are in beats (quarter notes). Drums have no key, and no model writes given notes: both are left out.
+A run is a sequence of notes by onset and pitch in which each step to the next note (the interval in semitones and the time
+between the onsets) is the same in both pieces. So copies are found in any key, for any instrument and with any durations;
+at another tempo, or where a note is inserted or missing, the run breaks. Runs are searched in each part (the notes of one
+instrument) among all parts of the corpus, and in the texture (the notes of all instruments) among all textures. Times are in
+beats (quarter notes). Drums and given notes are left out: drums have no key, and no model writes given notes.
 
-How long is long? Repeated notes, scales and broken chords are shared by any two pieces. So besides the longest run there is the
-richest, the one with the most different steps; and the same is asked of stretches of real pieces that the model was not trained
-on, as long as those that it wrote. A piece stands out where its richest run has more than half again as many different steps
-as 95 % of the real stretches; how many of these stand out by the same rule is told beside it.
+Any two pieces share repeated notes, scales and broken chords. So besides the longest run there is the richest run, the one
+with the most different steps, and both are also measured for stretches of real pieces that the model was not trained on, as
+long as the generated pieces. A piece stands out if its richest run has more than 1.5 times as many different steps as 95 % of
+the real stretches; the number of real stretches that stand out by the same rule is reported beside it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,20 +24,19 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mmt.analysis.metrics import pitched
-from mmt.analysis.runs import Rows, Run, follow_run, richest_start
-from mmt.analysis.suffixes import Matcher, Places, sort_suffixes
+from mmt.analysis.runs import NoteSequences, Run, SortedSequences
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import GIVEN_NOTE, TYPE, Representation
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.notes import NoteTable
 
-# How many times as rich as 95 % of the real stretches a run must be to stand out.
+# A run stands out if it has this many times the different steps of 95 % of the real stretches.
 _MARGIN = 1.5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The longest run of a piece, in notes, and the richest, in different steps; None where no two notes are shared."""
+    """The longest run of a piece (most notes) and the richest (most different steps); None where no two notes are shared."""
 
     part: Run | None
     """The longest in one part."""
@@ -50,28 +47,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was found of each piece, and of stretches of real pieces of the same lengths."""
+class Comparison:
+    """The findings of generated pieces, and of stretches of real pieces of the same lengths."""
 
     pieces: tuple[Finding, ...]
     real: tuple[Finding, ...]
 
     def stands_out(self, index: int, *, real: bool = False) -> bool:
-        """Whether a piece (or a real stretch) shares a run that is richer than what real pieces share."""
+        """Whether the richest run of a piece (or real stretch) is above the threshold."""
         return any(self.steps(kind, real=real)[index] > self.threshold(kind) for kind in ("part", "texture"))
 
     def lengths(self, kind: str, *, real: bool = False) -> list[int]:
-        """Notes of the longest run of each piece, or real stretch; `kind` is "part" or "texture"."""
+        """Number of notes in the longest run of each piece, or real stretch; `kind` is "part" or "texture"."""
         runs = [getattr(finding, kind) for finding in (self.real if real else self.pieces)]
         return [run.notes if run else 0 for run in runs]
 
     def steps(self, kind: str, *, real: bool = False) -> list[int]:
-        """Different steps of the richest run of each piece, or real stretch."""
+        """Number of different steps in the richest run of each piece, or real stretch."""
         runs = [getattr(finding, f"richest_{kind}") for finding in (self.real if real else self.pieces)]
         return [run.different_steps if run else 0 for run in runs]
 
     def threshold(self, kind: str) -> float:
-        """More different steps than this stand out."""
+        """The number of different steps above which a run stands out."""
         return _MARGIN * float(np.percentile(self.steps(kind, real=True), 95))
 
     def __str__(self) -> str:
@@ -82,32 +79,33 @@ class Report:
                 lines.append(f"{what} shared with the training pieces, in {name}: {ours}; real pieces: {theirs}")
         out = [index for index in range(len(self.pieces)) if self.stands_out(index)]
         real = sum(self.stands_out(index, real=True) for index in range(len(self.real)))
+        names = ", ".join(f"piece {index + 1}" for index in out[:10]) + (", …" if len(out) > 10 else "")
         lines.append(
-            f"{len(out)} of {len(self.pieces)} stand out"
-            + (
-                f" ({', '.join(f'piece {index + 1}' for index in out[:10])}{', …' if len(out) > 10 else ''})"
-                if out
-                else ""
-            )
-            + f"; by the same rule {real} of {len(self.real)} real stretches of their lengths"
+            f"{len(out)} of {len(self.pieces)} stand out{f' ({names})' if out else ''}; "
+            f"by the same rule {real} of {len(self.real)} real stretches of their lengths"
         )
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "length": "whole pieces, without their prompts; real stretches of as many notes",
-            "pieces": [asdict(finding) | {"stands_out": self.stands_out(i)} for i, finding in enumerate(self.pieces)],
-            "real": [
-                asdict(finding) | {"stands_out": self.stands_out(i, real=True)} for i, finding in enumerate(self.real)
-            ],
-        }
+        findings = {real: self.real if real else self.pieces for real in (False, True)}
+        pieces, real = (
+            [asdict(finding) | {"stands_out": self.stands_out(i, real=real)} for i, finding in enumerate(found)]
+            for real, found in findings.items()
+        )
+        length = "whole pieces, without their prompts; real stretches of as many notes"
+        return {"length": length, "pieces": pieces, "real": real}
 
 
 class Index:
-    """The notes of a corpus, sorted so that shared runs are found in moments.
+    """The notes of a corpus in sorted order, for a fast search of shared runs.
 
-    It is written beside the corpus where that can be written to, and read from there the next time.
+    Parameters
+    ----------
+    corpus : Corpus
+        Sorting takes about a second per million notes.
+    progress : bool
+        Whether to show a progress bar.
 
     Examples
     --------
@@ -116,17 +114,10 @@ class Index:
     >>> print(index.find(pieces)[0].part)  # doctest: +SKIP
     """
 
-    def __init__(self, corpus: Corpus, *, keep: bool = True, progress: bool = False) -> None:
-        """Sort all notes of a corpus (a minute for some millions), or read what was sorted before.
-
-        Parameters
-        ----------
-        keep : bool
-            Whether to look for a sorted index in the corpus' folder, and to write it there.
-        """
+    def __init__(self, corpus: Corpus, *, progress: bool = False) -> None:
         self.corpus = corpus
-        self._path = corpus.folder / f"originality-{_fingerprint(corpus)}.npz" if keep else None
-        self._orders = self._read() or self._sort(progress)
+        kinds = tqdm((False, True), desc="Sorting the corpus", disable=not progress)
+        self._sorted = [(texture, SortedSequences(corpus, texture)) for texture in kinds]
 
     def find(
         self,
@@ -135,15 +126,15 @@ class Index:
         first_beats: Sequence[int] | int = 0,
         representation: Representation | None = None,
     ) -> list[Finding]:
-        """The longest run that each piece shares with the corpus.
+        """The longest and the richest run that each piece shares with the corpus.
 
         Parameters
         ----------
         pieces : sequence of array_like of int, (n_i, 6), or of note tables
         first_beats : int or sequence of int
-            What begins before this beat of a piece is not compared: a prompt was not written by the model.
+            Notes before this beat of a piece are not compared: a prompt was not written by the model.
         representation : Representation, optional
-            Of the pieces; its resolution must be the corpus'. Default: the corpus' own.
+            Of the pieces; it must have the resolution of the corpus. Default: the corpus's own.
 
         Raises
         ------
@@ -157,55 +148,15 @@ class Index:
                 f"{self.corpus.representation.resolution}; prepare the corpus for the model's representation"
             )
         tables = _compared(pieces, first_beats, representation)
-        parts, textures = (self._runs(tables, texture, representation) for texture in (False, True))
+        if not tables:
+            return []
+        parts, textures = (
+            corpus.runs(NoteSequences(tables, texture, representation), len(tables)) for texture, corpus in self._sorted
+        )
         return [
             Finding(part, texture, richest_part, richest_texture)
             for (part, richest_part), (texture, richest_texture) in zip(parts, textures, strict=True)
         ]
-
-    def _runs(
-        self, tables: Sequence[NoteTable], texture: bool, representation: Representation
-    ) -> list[tuple[Run | None, Run | None]]:
-        """The longest and the richest run of each piece."""
-        if not tables:
-            return []
-        ours, theirs = Rows(tables, texture, representation), self._rows(texture)
-        matcher = Matcher(theirs.tokens, self._orders["texture" if texture else "parts"])
-        matched, places = matcher.longest(ours.tokens, ours.remaining())
-        runs: list[tuple[Run | None, Run | None]] = []
-        for piece in range(len(tables)):
-            of_piece = np.flatnonzero((ours.piece == piece) & (matched > 0))
-            if not len(of_piece):
-                runs.append((None, None))
-                continue
-            longest = int(of_piece[matched[of_piece].argmax()])
-            richest = richest_start(ours.tokens, of_piece, matched)
-            longest_run, richest_run = (
-                follow_run(ours, here, theirs, int(places[here]), self.corpus) for here in (longest, richest)
-            )
-            runs.append((longest_run, richest_run))
-        return runs
-
-    def _rows(self, texture: bool) -> Rows:
-        corpus = self.corpus
-        return Rows([corpus.notes(i) for i in range(len(corpus))], texture, corpus.representation)
-
-    def _sort(self, progress: bool) -> dict[str, Places]:
-        orders = {}
-        total = sum(piece.length for piece in self.corpus.pieces)
-        with tqdm(total=2 * total, desc="Sorting", unit=" notes", disable=not progress) as bar:
-            for texture in (False, True):
-                orders["texture" if texture else "parts"] = sort_suffixes(self._rows(texture).tokens)
-                bar.update(total)
-        if self._path is not None:
-            _write(self._path, orders)
-        return orders
-
-    def _read(self) -> dict[str, Places] | None:
-        if self._path is None or not self._path.exists():
-            return None
-        with np.load(self._path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("parts", "texture")}
 
 
 def compare(
@@ -216,8 +167,8 @@ def compare(
     representation: Representation | None = None,
     seed: int = 0,
     progress: bool = False,
-) -> Report:
-    """Compare generated pieces with the training pieces of a corpus, and real validation pieces likewise.
+) -> Comparison:
+    """Compare generated pieces with the training pieces of a corpus, and stretches of its validation pieces likewise.
 
     Parameters
     ----------
@@ -227,7 +178,7 @@ def compare(
     first_beats, representation
         As for `Index.find`.
     seed : int
-        Of the draw of real stretches: one of each validation piece, as many notes as one of the generated pieces has.
+        Of the draw of real stretches: one from each validation piece, with as many notes as a generated piece.
 
     Raises
     ------
@@ -245,11 +196,11 @@ def compare(
     findings = index.find(pieces, first_beats=first_beats, representation=representation)
     lengths = [len(table) for table in _compared(pieces, first_beats, representation or index.corpus.representation)]
     stretches = list(_real_stretches(Corpus(index.corpus.folder, split="valid"), lengths, seed))
-    return Report(tuple(findings), tuple(index.find(stretches)))
+    return Comparison(tuple(findings), tuple(index.find(stretches)))
 
 
 def _real_stretches(corpus: Corpus, lengths: Sequence[int], seed: int) -> Iterator[NoteTable]:
-    """A stretch of each piece, from the beginning of a beat, of as many notes as one of `lengths` (or what there is)."""
+    """A stretch of each piece, from the beginning of a beat, with one of `lengths` as its number of notes (or fewer)."""
     random = np.random.default_rng(seed)
     for index in range(len(corpus)):
         notes, length = pitched(corpus.notes(index), corpus.representation), int(random.choice(lengths))
@@ -260,19 +211,17 @@ def _real_stretches(corpus: Corpus, lengths: Sequence[int], seed: int) -> Iterat
         yield notes[start : start + length]
 
 
-def _of_each(first_beats: Sequence[int] | int, pieces: int) -> list[int]:
-    firsts = np.asarray(first_beats)
-    if firsts.shape not in ((), (pieces,)):
-        raise ValueError(f"there are {pieces} pieces and {firsts.size} first beats; give one for all, or one of each")
-    return [int(first) for first in np.broadcast_to(firsts, pieces)]
-
-
 def _compared(
     pieces: Sequence[npt.ArrayLike | NoteTable], first_beats: Sequence[int] | int, representation: Representation
 ) -> list[NoteTable]:
     """The notes of each piece that are compared: written, pitched, and no earlier than its first beat."""
-    firsts = _of_each(first_beats, len(pieces))
+    firsts = np.asarray(first_beats)
+    if firsts.shape not in ((), (len(pieces),)):
+        raise ValueError(
+            f"there are {len(pieces)} pieces and {firsts.size} first beats; give one for all or one per piece"
+        )
     tables = (pitched(_table(piece, representation), representation) for piece in pieces)
+    firsts = np.broadcast_to(firsts, len(pieces))
     return [table[table["beat"] >= first] for table, first in zip(tables, firsts, strict=True)]
 
 
@@ -288,20 +237,4 @@ def _spread(lengths: Sequence[int]) -> str:
     if not lengths:
         return "none"
     middle, high = np.percentile(lengths, [50, 95])
-    return f"{middle:.0f} in the middle, 95 % up to {high:.0f}, at most {max(lengths)}"
-
-
-def _fingerprint(corpus: Corpus) -> str:
-    text = ";".join(f"{piece.sha256}:{piece.offset}:{piece.length}" for piece in corpus.pieces)
-    return hashlib.sha256(f"1;{corpus.representation.resolution};{text}".encode()).hexdigest()[:12]
-
-
-def _write(path: Path, orders: dict[str, Places]) -> None:
-    """Keep an index where it can be kept; a folder that cannot be written to is no fault."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **orders)  # type: ignore[arg-type]
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    return f"median {middle:.0f}, 95th percentile {high:.0f}, maximum {max(lengths)}"

@@ -1,7 +1,7 @@
-"""Pieces to be studied: arrays or a corpus, checked, and cut into windows where they are longer than a network sees.
+"""Check the pieces of an analysis (arrays or a corpus), and cut those that exceed a network's context into windows.
 
-A piece that fits is studied whole. A longer one is cut as for validation (see `mmt.corpus.windows`): windows one behind the
-other, each with the instruments that it needs, its first beat counted as beat 0.
+Windows are those of validation (see `mmt.corpus.windows`): consecutive, each with the instruments it needs and its first
+beat counted as beat 0.
 """
 
 from __future__ import annotations
@@ -24,53 +24,39 @@ Pieces = npt.ArrayLike | Iterable[npt.ArrayLike] | Corpus
 
 
 def field_numbers(field: str | None) -> list[int]:
-    """The number of a field, by its name; of all six for None.
-
-    Raises
-    ------
-    ValueError
-        If there is no such field.
-    """
+    """The index of the field with this name, or all six indices for None; raises a `ValueError` for any other name."""
     if field is not None and field not in FIELDS:
         raise ValueError(f"there is no field {field!r}; choose one of {', '.join(FIELDS)}, or leave it out for all")
     return [number for number, name in enumerate(FIELDS) if field in (None, name)]
 
 
 def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]]:
-    """How many pieces there are, and they themselves, one after the other; all checked before the first comes.
+    """The number of pieces, and an iterator over them. All are checked before the first is returned.
 
-    Pieces of fewer than two notes have no pair: in a corpus they are left out, given by hand they are refused.
-
-    Raises
-    ------
-    ValueError
-        If a piece, or the corpus, cannot be studied with this model; a piece is named by its place.
+    Pieces of fewer than two notes have no pair: those of a corpus are skipped. Any other piece, or a corpus, that the model
+    cannot read raises a `ValueError`; a piece is named by its index.
     """
     if isinstance(pieces, Corpus):
         check_same_representation(model, pieces)
-        kept = [place for place, piece in enumerate(pieces.pieces) if piece.length >= 2]
+        kept = [index for index, piece in enumerate(pieces.pieces) if piece.length >= 2]
         if not kept:
-            raise ValueError(f"{pieces.folder} has no piece of two notes or more; there is no pair to study")
-        return len(kept), (pieces[place] for place in kept)
+            raise ValueError(f"{pieces.folder} has no piece of two notes or more; give a corpus with longer pieces")
+        return len(kept), (pieces[index] for index in kept)
     if isinstance(pieces, str | PathLike):
-        raise ValueError(
-            f"pieces are needed, and this is {pieces!r}; for a corpus give mmt.Corpus(folder, split='test')"
-        )
-    if hasattr(pieces, "tracks") or getattr(pieces, "ndim", 0) == 2 or _is_rows(pieces):
+        raise ValueError(f"pieces is {pieces!r}, a path; give event arrays, or mmt.Corpus(folder, split='test')")
+    is_rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
+    if is_rows or getattr(pieces, "ndim", 0) == 2 or hasattr(pieces, "tracks"):
         pieces = [pieces]  # type: ignore[list-item]
-    checked = [_checked(model, piece, place) for place, piece in enumerate(pieces)]  # type: ignore[arg-type]
+    checked = [_checked(model, piece, index) for index, piece in enumerate(pieces)]  # type: ignore[arg-type]
     if not checked:
         raise ValueError("no pieces were given; give at least one")
     return len(checked), iter(checked)
 
 
-def _is_rows(pieces: Pieces) -> bool:
-    """Whether a list is the rows of one piece."""
-    return isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
-
-
 def check_same_representation(model: Model, corpus: Corpus) -> None:
-    """Raise a `ValueError` if the codes of a corpus do not mean what they mean to the model."""
+    """Raise a `ValueError` if the codes of a corpus and of the model differ in meaning; the number of beats may differ."""
+    if not isinstance(corpus, Corpus):
+        raise ValueError(f"corpus is {corpus!r}; give mmt.Corpus(folder, split='valid')")
     ours, theirs = model.representation.to_dict(), corpus.representation.to_dict()
     for name in ("resolution", "durations", "instruments"):
         if ours[name] != theirs[name]:
@@ -78,13 +64,13 @@ def check_same_representation(model: Model, corpus: Corpus) -> None:
                 f"the {name} of {corpus.folder} {'is' if name == 'resolution' else 'are'} not the model's; "
                 "prepare a corpus with the model's representation"
             )
-    # A corpus without drums is music that a model with drums knows.
+    # A model with drums can read a corpus without them.
     if corpus.representation.drums and not model.representation.drums:
-        raise ValueError(f"{corpus.folder} has drums, which the model does not know; prepare a corpus without drums")
+        raise ValueError(f"{corpus.folder} has drums, and the model does not; prepare a corpus without drums")
 
 
 def windows_of(model: Model, events: Events) -> Iterator[Events]:
-    """A piece as the network can see it: itself, or windows that cover it."""
+    """The piece itself where it fits the network's context, else consecutive windows of it."""
     if _fits(model, events):
         yield events
     else:
@@ -97,13 +83,12 @@ def _limits(model: Model) -> Limits:
 
 
 def _fits(model: Model, events: Events) -> bool:
-    """Whether the network sees the whole piece at once."""
     limits = _limits(model)
     return len(events) <= limits.events and events[:, BEAT].max() <= limits.beats
 
 
 def events_to_read(model: Model, events: npt.ArrayLike) -> Events:
-    """The events as an array of codes that the model's network knows, (n, 6) with n from 1 to its context."""
+    """Check that the network can read the events in one window; returns them as an int64 array, (n, 6)."""
     codes, config = as_events(events), model.network.config
     if not len(codes):
         raise ValueError(f"there are no events; give an (n, {len(FIELDS)}) array of one or more")
@@ -120,18 +105,18 @@ def events_to_read(model: Model, events: npt.ArrayLike) -> Events:
     return codes.astype(np.int64)
 
 
-def _checked(model: Model, piece: npt.ArrayLike, place: int) -> Events:
+def _checked(model: Model, piece: npt.ArrayLike, index: int) -> Events:
     try:
         events = check_codes(piece, model.representation)
         written, notes = (events[:, TYPE] == NOTE).sum(), events[is_note(events)]
         if written < 2:
-            raise ValueError(f"{written} notes; it takes two to make a pair")
+            raise ValueError(f"it has {written} notes; give at least two")
         types = np.where(is_note(events), NOTE, events[:, TYPE])
         beats = moments(notes, model.representation) // model.representation.resolution
         if (np.diff(types) < 0).any() or (np.diff(beats) < 0).any():
-            raise ValueError("types or beats fall; events must be in the order of a piece")
+            raise ValueError("types or beats decrease; sort the events")
         if len(notes) > written and not _fits(model, events):
-            raise ValueError("it has given notes, and more events or beats than the model sees at once; cut it")
+            raise ValueError("it has given notes and exceeds the model's context; cut it")
     except ValueError as error:
-        raise ValueError(f"piece {place}: {error}") from error
+        raise ValueError(f"piece {index}: {error}") from error
     return events

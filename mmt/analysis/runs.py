@@ -1,7 +1,8 @@
-"""Rows of notes and the runs that two of them share: notes, the steps between them, and where they stand in a piece.
+"""Runs of notes that two pieces share, found with a suffix array.
 
-A step is an interval in semitones and the time between two onsets; tokens (n,) hold the step from each note to the next of its
-row (a part, or a piece's whole texture), as one number, or `_SEPARATOR` at a row's last note. Places index the notes.
+Notes are put in sequences: the notes of one instrument (a part), or all notes of a piece (its texture), by onset and pitch. A
+token (int64) stands for the step from each note to the next of its sequence, the interval in semitones and the time between
+the onsets, or is `_END` at a sequence's last note. Positions are indices into the tokens and the notes.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydivsufsort import divsufsort
 
 from mmt.analysis.metrics import onsets, pitched
-from mmt.analysis.suffixes import Tokens
 from mmt.corpus.storage import Corpus
+from mmt.model.compiled import compiled
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable
 
+Ints = npt.NDArray[np.int64]
+
 TEXTURE = "whole texture"
-_SEPARATOR = -1
+_END = -1
 
 
 @dataclass(frozen=True)
 class Run:
-    """A row of notes that a piece shares with a piece of the corpus, and where it stands in both."""
+    """A run of notes that a piece shares with a piece of the corpus, and its position in both."""
 
     notes: int
     beats: float
@@ -36,7 +40,7 @@ class Run:
     beat: float
     """Of the piece, where the run begins."""
     piece: str
-    """The name of the piece in the corpus."""
+    """Name of the piece in the corpus."""
     piece_part: str
     piece_beat: float
     transposition: int
@@ -51,46 +55,115 @@ class Run:
         )
 
 
-class Rows:
-    """The parts, or the textures, of pieces, one after the other: for each pitched note its place, and the step to the next."""
+class NoteSequences:
+    """The parts, or the textures, of pieces one after the other: their pitched notes and the steps between them."""
 
     def __init__(self, tables: Sequence[NoteTable], texture: bool, representation: Representation) -> None:
         tables = [pitched(table, representation) for table in tables]
         notes = np.concatenate(tables)
         piece = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         onset, pitch = onsets(notes, representation.resolution), notes["pitch"].astype(np.int16)
-        row = piece if texture else piece * 256 + notes["instrument"]
-        order = np.lexsort((pitch, onset, row))
-        row, onset, pitch = row[order], onset[order], pitch[order]
-        # A pitch that begins twice at one time (in two instruments, or with two durations) is one note here.
-        new = np.ones(len(row), bool)
-        new[1:] = (np.diff(row) != 0) | (np.diff(onset) != 0) | (np.diff(pitch) != 0)
-        row, self.onset, self.pitch = row[new], onset[new], pitch[new]
-        self.piece, self.resolution = piece[order][new].astype(np.int32), representation.resolution
+        sequence = piece if texture else piece * 256 + notes["instrument"]
+        order = np.lexsort((pitch, onset, sequence))
+        sequence, onset, pitch = sequence[order], onset[order], pitch[order]
+        # Notes of one onset and pitch (of two instruments, or of two durations) count once.
+        new = np.ones(len(sequence), bool)
+        new[1:] = (np.diff(sequence) != 0) | (np.diff(onset) != 0) | (np.diff(pitch) != 0)
+        sequence, self.onset, self.pitch = sequence[new], onset[new], pitch[new]
+        self.piece, self.representation = piece[order][new].astype(np.int32), representation
         self.instrument = None if texture else notes["instrument"][order][new]
-        self._last = np.append(np.diff(row) != 0, True) if len(row) else np.zeros(0, bool)
-        self.tokens: Tokens = np.full(len(row), _SEPARATOR, np.int64)
+        last = np.append(np.diff(sequence) != 0, True) if len(sequence) else np.zeros(0, bool)
+        self.tokens: Ints = np.full(len(sequence), _END, np.int64)
         self.tokens[:-1] = np.diff(self.onset) * 256 + np.diff(self.pitch) + 128
-        self.tokens[self._last] = _SEPARATOR
+        self.tokens[last] = _END
 
-    def remaining(self) -> npt.NDArray[np.int64]:
-        """How many steps follow each note in its row."""
-        ends = np.flatnonzero(self._last)
-        following: npt.NDArray[np.int64] = ends[np.searchsorted(ends, np.arange(len(self.tokens)))]
-        return following - np.arange(len(self.tokens))
+    def remaining(self) -> Ints:
+        """Number of steps after each note in its sequence, (n,)."""
+        ends = np.flatnonzero(self.tokens == _END)
+        positions = np.arange(len(self.tokens))
+        following: Ints = ends[np.searchsorted(ends, positions)] - positions
+        return following
 
-    def part(self, place: int, representation: Representation) -> str:
-        """The name of the part that a note stands in."""
-        return TEXTURE if self.instrument is None else representation.names[self.instrument[place] - 1]
+    def part(self, position: int) -> str:
+        """The instrument of a note, or "whole texture"."""
+        return TEXTURE if self.instrument is None else self.representation.names[self.instrument[position] - 1]
 
-    def beat(self, place: int) -> float:
+    def beat(self, position: int) -> float:
         """The beat of a note's onset, to a thousandth."""
-        return round(float(self.onset[place] / self.resolution), 3)
+        return round(float(self.onset[position] / self.representation.resolution), 3)
 
 
-def richest_start(tokens: Tokens, starts: npt.NDArray[np.int64], matched: npt.NDArray[np.int64]) -> int:
-    """Of runs that begin at `starts`, the one with the most different steps."""
-    # A run that is another's, less its beginning, is poorer; longer ones first, until none can be richer.
+class SortedSequences:
+    """The sequences of a corpus and their suffix array."""
+
+    def __init__(self, corpus: Corpus, texture: bool) -> None:
+        self._corpus = corpus
+        self._notes = NoteSequences([corpus.notes(i) for i in range(len(corpus))], texture, corpus.representation)
+        self._order = divsufsort(self._notes.tokens) if len(self._notes.tokens) else np.zeros(0, np.int32)
+
+    def runs(self, sequences: NoteSequences, pieces: int) -> list[tuple[Run | None, Run | None]]:
+        """The longest run that each piece shares with the corpus, and the run with the most different steps."""
+        matched, positions = longest_matches(self._notes.tokens, self._order, sequences.tokens, sequences.remaining())
+        runs: list[tuple[Run | None, Run | None]] = []
+        for piece in range(pieces):
+            starts = np.flatnonzero((sequences.piece == piece) & (matched > 0))
+            if not len(starts):
+                runs.append((None, None))
+                continue
+            longest, richest = int(starts[matched[starts].argmax()]), _richest(sequences.tokens, starts, matched)
+            longest_run, richest_run = (
+                self._run(sequences, start, int(positions[start]), int(matched[start])) for start in (longest, richest)
+            )
+            runs.append((longest_run, richest_run))
+        return runs
+
+    def _run(self, ours: NoteSequences, here: int, there: int, steps: int) -> Run:
+        theirs = self._notes
+        end = here + steps
+        return Run(
+            notes=steps + 1,
+            beats=round(float((ours.onset[end] - ours.onset[here]) / ours.representation.resolution), 3),
+            different_steps=len(np.unique(ours.tokens[here:end])),
+            part=ours.part(here),
+            beat=ours.beat(here),
+            piece=self._corpus.pieces[theirs.piece[there]].name,
+            piece_part=theirs.part(there),
+            piece_beat=theirs.beat(there),
+            transposition=int(ours.pitch[here] - theirs.pitch[there]),
+        )
+
+
+@compiled()
+def longest_matches(tokens: Ints, order: npt.NDArray[np.int32], query: Ints, lengths: Ints) -> tuple[Ints, Ints]:
+    """For each position of a query, the longest match in the indexed tokens, by binary search in their suffix array.
+
+    `lengths` (n,) limits how many tokens of the query (n,) may match from each position on. Returns the number of tokens that
+    match, and the position in `tokens` of such a match, both (n,).
+    """
+    matched, positions = np.zeros(len(query), np.int64), np.zeros(len(query), np.int64)
+    for here in range(len(query)):
+        low, high = 0, len(order)
+        while low < high:
+            middle = (low + high) // 2
+            there = order[middle]
+            limit = min(lengths[here], len(tokens) - there)
+            match = 0
+            while match < limit and query[here + match] == tokens[there + match]:
+                match += 1
+            # The longest match is next to where the query would be inserted; the search passes both neighbours.
+            if match > matched[here]:
+                matched[here], positions[here] = match, there
+            ended = there + match == len(tokens)
+            if match < lengths[here] and (ended or tokens[there + match] < query[here + match]):
+                low = middle + 1
+            else:
+                high = middle
+    return matched, positions
+
+
+def _richest(tokens: Ints, starts: Ints, matched: Ints) -> int:
+    """Of the runs that begin at `starts`, the one with the most different steps."""
+    # A run that is the rest of another has no more different steps. Longer ones first, until none can have more.
     whole = starts[(starts == 0) | (matched[starts] >= matched[starts - 1])]
     best, most = int(whole[0]), 0
     for start in whole[np.argsort(-matched[whole], kind="stable")].tolist():
@@ -99,24 +172,3 @@ def richest_start(tokens: Tokens, starts: npt.NDArray[np.int64], matched: npt.ND
         if (different := len(np.unique(tokens[start : start + matched[start]]))) > most:
             best, most = start, different
     return best
-
-
-def follow_run(ours: Rows, here: int, theirs: Rows, there: int, corpus: Corpus) -> Run | None:
-    """The run that begins at these two notes, followed note by note."""
-    steps = min(int(ours.remaining()[here]), len(theirs.tokens) - there)
-    # Hashes have found it; the notes have the last word.
-    same = ours.tokens[here : here + steps] == theirs.tokens[there : there + steps]
-    length = int(same.argmin()) if not same.all() else steps
-    if not length:
-        return None
-    return Run(
-        notes=length + 1,
-        beats=round(float((ours.onset[here + length] - ours.onset[here]) / ours.resolution), 3),
-        different_steps=len(np.unique(ours.tokens[here : here + length])),
-        part=ours.part(here, corpus.representation),
-        beat=ours.beat(here),
-        piece=corpus.pieces[theirs.piece[there]].name,
-        piece_part=theirs.part(there, corpus.representation),
-        piece_beat=theirs.beat(there),
-        transposition=int(ours.pitch[here] - theirs.pitch[there]),
-    )

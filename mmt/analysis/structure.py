@@ -1,7 +1,8 @@
-"""Measures of what goes wrong in written pieces: loops, silences, instruments that hardly play, notes that cannot be played.
+"""Metrics of typical failures of generated pieces: loops, silences, instruments that hardly play, unplayable notes.
 
-Each function takes one piece as events, (n, 6). Beats are quarter notes, pitches MIDI numbers. Nothing is estimated: a loop
-repeats note for note, in a silence nothing sounds.
+Each function takes one piece, or the beginning of one, as events (n, 6), and raises a `ValueError` if the events cannot be
+decoded (see `mmt.decode`). `representation` is that of the events, by default the paper's. Beats are quarter notes, pitches
+MIDI numbers. Loops repeat note for note; in a silence nothing sounds.
 """
 
 from __future__ import annotations
@@ -16,33 +17,25 @@ from mmt.representation.notes import NoteTable
 
 
 def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representation: Representation = PAPER) -> int:
-    """Length in beats of the longest loop: beats in a row that each repeat the beat one period before, note for note.
+    """Length of the longest loop, in beats: consecutive beats that each repeat the beat one period before, note for note.
 
     Two beats are equal if they have the same notes in position, pitch, duration and instrument, or no onset at all.
 
     Parameters
     ----------
     events : array_like of int, (n, 6)
-        A piece or any beginning of one.
     longest_period : int
-        Periods are 1 to `longest_period` whole beats, so that a phrase played twice is no loop.
-    representation : Representation
-        Default: the paper's.
+        Periods are 1 to `longest_period` whole beats, so that a phrase played twice is not a loop.
 
     Returns
     -------
     int
-        Number of beats that repeat; the first period, which they repeat, does not count. A loop is at least one period long
-        and has at least one onset. 0 if there is none.
-
-    Raises
-    ------
-    ValueError
-        If `longest_period` is below 1, or if the events cannot be decoded (see `mmt.decode`).
+        Number of repeating beats, without the first period, which they repeat. A loop has at least one period and at least
+        one onset; 0 if there is none.
 
     Examples
     --------
-    Two beats, C and D, five times over: the last eight beats repeat the two before.
+    Two beats, C and D, five times: the last eight beats repeat the two before.
 
     >>> longest_loop([[3, 1 + beat, 1, 61 + 2 * (beat % 2), 12, 1] for beat in range(10)])
     8
@@ -52,7 +45,7 @@ def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representati
     notes = _notes(events, representation)
     if not len(notes):
         return 0
-    # One number for each different note, beat * width + kind.
+    # A number for each different note: beat * width + kind.
     kinds = _kinds(notes)
     width = int(kinds.max()) + 1
     keys = np.unique(_beats_without_gaps(notes, longest_period) * width + kinds)
@@ -67,24 +60,9 @@ def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representati
 
 
 def longest_silence(events: npt.ArrayLike, *, representation: Representation = PAPER) -> float:
-    """Length in beats of the longest silence between the first onset and the last: the time in which no note sounds.
+    """Length of the longest silence between the first onset and the last, in beats: time in which no note sounds.
 
-    Parameters
-    ----------
-    events : array_like of int, (n, 6)
-        A piece or any beginning of one.
-    representation : Representation
-        Default: the paper's.
-
-    Returns
-    -------
-    float
-        A multiple of 1 / resolution; 0 if there is no silence, or no note.
-
-    Raises
-    ------
-    ValueError
-        If the events cannot be decoded (see `mmt.decode`).
+    The result is a multiple of 1 / resolution; 0 if there is no silence or no note.
 
     Examples
     --------
@@ -101,24 +79,7 @@ def longest_silence(events: npt.ArrayLike, *, representation: Representation = P
 
 
 def notes_by_instrument(events: npt.ArrayLike, *, representation: Representation = PAPER) -> dict[str, int]:
-    """Number of notes of each instrument of a piece: 0 for those that were asked for but do not play.
-
-    Parameters
-    ----------
-    events : array_like of int, (n, 6)
-        A piece or any beginning of one.
-    representation : Representation
-        Default: the paper's.
-
-    Returns
-    -------
-    dict from str to int
-        By name, in the order of the codes; every instrument that is declared or plays.
-
-    Raises
-    ------
-    ValueError
-        If the events cannot be decoded (see `mmt.decode`).
+    """Number of notes of each instrument that is declared or plays, by name in code order; 0 if it does not play.
 
     Examples
     --------
@@ -134,28 +95,13 @@ def notes_by_instrument(events: npt.ArrayLike, *, representation: Representation
 
 
 def share_in_range(events: npt.ArrayLike, *, representation: Representation = PAPER) -> float:
-    """Share of the notes that lie within the range of their real instrument (`mmt.representation.compasses`), 0 to 1.
+    """Share of the notes in the range of their real instrument (`mmt.representation.compasses`), 0 to 1.
 
-    Parameters
-    ----------
-    events : array_like of int, (n, 6)
-        A piece or any beginning of one.
-    representation : Representation
-        Default: the paper's.
-
-    Returns
-    -------
-    float
-        Notes of instruments without a known range are left out; NaN if no others are there.
-
-    Raises
-    ------
-    ValueError
-        If the events cannot be decoded (see `mmt.decode`).
+    Notes of instruments without a known range are left out; NaN if there are no others.
 
     Examples
     --------
-    A violin's lowest note is G3, MIDI pitch 55:
+    The lowest note of a violin is G3, MIDI pitch 55:
 
     >>> share_in_range([[3, 1, 1, 1 + 54, 12, 25], [3, 2, 1, 1 + 55, 12, 25]])
     0.5
@@ -174,15 +120,15 @@ def _notes(events: npt.ArrayLike, representation: Representation) -> NoteTable:
 
 
 def _kinds(notes: NoteTable) -> Events:
-    """A number for all of a note but its beat, (n,)."""
+    """A number for everything but the beat of each note, (n,)."""
     columns = [notes[name].astype(np.int64) for name in ("position", "pitch", "duration", "instrument")]
     return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _beats_without_gaps(notes: NoteTable, longest_period: int) -> Events:
-    """Beats of the notes from 0, (n,). Gaps that are longer than the longest period are cut to one beat more than that.
+    """Beats of the notes from 0, (n,), with long gaps cut to `longest_period + 1` beats.
 
-    They end a loop all the same, and the memory needed does not grow with a gap.
+    Such a gap still ends a loop, and memory does not grow with it.
     """
     beats, place = np.unique(notes["beat"].astype(np.int64), return_inverse=True)
     steps = np.minimum(np.diff(beats, prepend=beats[0]), longest_period + 1)

@@ -1,4 +1,4 @@
-"""mmt-attention: what a model attends to, as tables, arrays and pictures."""
+"""mmt-attention: attention statistics of a model over a corpus, as tables, arrays and plots."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ def main(given: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     arguments = parser(
         "mmt-attention",
-        "Measure what each layer and head attends to over a corpus (paper, section 4.4): by beat, position, pitch, duration, "
-        "instrument and type, against two baselines, with intervals.",
+        "Compute what each layer and head attends to over a corpus (paper, section 4.4): by beat, position, pitch, duration, "
+        "instrument and type, relative to two baselines, with confidence intervals.",
         _EXAMPLES,
     )
     arguments.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
     arguments.add_argument("--corpus", type=Path, required=True, help="the folder of the corpus")
     arguments.add_argument("--split", default="test", help="train, valid, test, or all")
-    arguments.add_argument("-n", type=int, help="only so many pieces, drawn by --seed (default: all)")
-    arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to make")
-    arguments.add_argument("--level", type=float, default=0.95, help="of the bootstrap intervals over pieces")
-    arguments.add_argument("--format", default="png", help="of the pictures: png, svg or pdf")
+    arguments.add_argument("-n", type=int, help="number of pieces, drawn with --seed (default: all)")
+    arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to write")
+    arguments.add_argument(
+        "--level", type=float, default=0.95, help="level of the bootstrap confidence intervals over pieces"
+    )
+    arguments.add_argument("--format", default="png", help="format of the plots: png, svg or pdf")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    arguments.add_argument("--seed", type=int, default=0, help="of the draw of pieces")
+    arguments.add_argument("--seed", type=int, default=0, help="seed of the draw of pieces")
     add_habits(arguments)
     return arguments
 
 
 def _study(chosen: argparse.Namespace) -> None:
-    from mmt.analysis.report import study_corpus
+    from mmt.analysis.attention.report import study_corpus
 
     with telling_what_is_kept():
         written = study_corpus(

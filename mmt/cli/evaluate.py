@@ -1,4 +1,4 @@
-"""mmt-evaluate: what models write, beside real pieces; how likely real pieces are to them; and whether they copy."""
+"""mmt-evaluate: metrics of generated and real pieces, the loss on real pieces, and originality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EXAMPLES = """examples:
   mmt-evaluate --corpus data/mine -o evaluation
   mmt-evaluate --checkpoint runs/a/best runs/b/best --corpus data/mine --originality -o evaluation
   mmt-evaluate --corpus data/mine --split test -n 100 --mode unconditional --sampling paper -o evaluation
-An evaluation that was stopped goes on where it was: give the same command again.
+To continue a stopped evaluation, run the same command again.
 """
 _MODES = ("unconditional", "instrument-informed", "4-beat", "16-beat")
 
@@ -25,7 +25,7 @@ def main(given: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     arguments = parser(
         "mmt-evaluate",
-        "Measure what models write in each way to begin, beside real pieces, and how likely real pieces are to them.",
+        "Compute metrics of the pieces that models generate in each mode and of real pieces, and the loss on real pieces.",
         _EXAMPLES,
     )
     arguments.add_argument("--corpus", type=Path, required=True, help="the folder of a prepared corpus")
@@ -37,16 +37,18 @@ def _parser() -> argparse.ArgumentParser:
         "--split",
         default="valid",
         choices=["train", "valid", "test"],
-        help="whose pieces are the truth and give the prompts",
+        help="the split that real pieces and prompts are taken from",
     )
-    arguments.add_argument("-n", type=int, default=50, help="how many pieces of each mode")
+    arguments.add_argument("-n", type=int, default=50, help="number of pieces per mode")
     arguments.add_argument(
-        "--mode", action="append", choices=_MODES, help="only this way to begin; give it again for more (default: all)"
+        "--mode", action="append", choices=_MODES, help="only this mode; repeat the flag for more (default: all)"
     )
+    arguments.add_argument("--seed", type=int, default=0, help="the same seed gives the same results, except the speed")
     arguments.add_argument(
-        "--seed", type=int, default=0, help="the same seed gives the same figures (but for the speed)"
+        "--max-events",
+        type=int,
+        help="maximum number of events per piece (default: the smallest context of the models)",
     )
-    arguments.add_argument("--max-events", type=int, help="of each piece (default: the smallest context of the models)")
     arguments.add_argument(
         "--sampling", choices=["default", "paper"], default="default", help="paper: the authors' setting"
     )
@@ -56,13 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "--stride",
         type=int,
-        help="by how many notes the windows of the loss move on (default: a quarter of the context)",
+        help="number of notes by which the windows of the loss advance (default: a quarter of the context)",
     )
     arguments.add_argument(
         "--originality",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="compare with the corpus' training split: for models that were trained on it",
+        help="find runs of notes shared with the corpus's training split, for models trained on it",
     )
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     add_habits(arguments)
@@ -71,16 +73,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.n < 1:
-        raise UsageError(f"-n is {chosen.n}; ask for at least 1 piece")
+        raise UsageError(f"-n is {chosen.n}; it must be at least 1 piece")
     if not 0 <= chosen.seed < 2**63:
-        raise UsageError(f"--seed is {chosen.seed}; give a number from 0 to 2**63 - 1")
+        raise UsageError(f"--seed is {chosen.seed}; it must be 0 to 2**63 - 1")
     from mmt.analysis.evaluation import REPORT, evaluate_models
-    from mmt.analysis.sampling_modes import MODES
+    from mmt.analysis.modes import MODES
 
     if (chosen.output / REPORT).exists() and not chosen.overwrite:
         raise FileExistsError(f"{chosen.output / REPORT} exists already; name another folder, or give --overwrite")
     modes = MODES if chosen.mode is None else [mode for mode in MODES if mode.split(" ")[0] in chosen.mode]
-    with telling_what_is_kept(f"what was done is kept in {chosen.output}, and the same command goes on"):
+    with telling_what_is_kept(f"finished parts are kept in {chosen.output}; run the same command to continue"):
         found = evaluate_models(
             chosen.checkpoint or [None],
             chosen.corpus,

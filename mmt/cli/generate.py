@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
-from mmt.cli.copying import add_originality, check_originality, tell_originality
 from mmt.cli.drawing import add_controls, add_drawing, per_field, ranges
 from mmt.cli.editing import MODES, add_modes, edit_piece, mode_of
+from mmt.cli.originality import add_originality, check_originality, print_originality
 
 if TYPE_CHECKING:
     import muspy
@@ -134,7 +134,7 @@ def _generate(chosen: argparse.Namespace) -> None:
                     f"{', '.join(map(str, files))}: {_summary(music)}{_silent(events, model.representation)}{outcome}"
                 )
         if chosen.originality:
-            tell_originality(chosen, pieces, prompt, model.representation)
+            print_originality(chosen, pieces, prompt, model.representation)
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""What the tests of analysis share."""
+"""Fixtures of the analysis tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inside the network: what passes at its places, what edits do while a piece is written, and what is refused."""
+"""Activations and edits of a network: identities between places, generation with edits, and errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def piece() -> np.ndarray:
     return mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid"))[:60]
 
 
-def test_the_stream_is_the_sum_of_what_is_added_to_it(model: Model, piece: np.ndarray) -> None:
+def test_stream_is_the_sum_of_embedding_attention_and_feed_forward(model: Model, piece: np.ndarray) -> None:
     found = mmt.activations(model, piece)
     assert list(found) == mmt.inside.places(model.network)
     stream = found["embedding"]
@@ -34,14 +34,14 @@ def test_the_stream_is_the_sum_of_what_is_added_to_it(model: Model, piece: np.nd
     np.testing.assert_allclose(found["final"], hidden.detach().numpy(), atol=1e-6)
 
 
-def test_the_embedding_is_the_sum_of_the_codes_vectors(model: Model, piece: np.ndarray) -> None:
+def test_embedding_is_the_sum_of_the_vectors_of_the_codes(model: Model, piece: np.ndarray) -> None:
     found = mmt.activations(model, piece, ["embedding"])
     assert list(found) == ["embedding"]
     tables = [table.weight.detach().numpy() for table in model.network.embeddings]
     np.testing.assert_allclose(found["embedding"], sum(t[c] for t, c in zip(tables, piece.T, strict=True)), atol=1e-6)
 
 
-def test_heads_are_weights_times_values(model: Model, piece: np.ndarray) -> None:
+def test_head_output_is_weights_times_values(model: Model, piece: np.ndarray) -> None:
     found, weights = mmt.activations(model, piece), mmt.attention.weights(model, piece)
     attention = model.network.blocks[1].attention
     inputs = model.network.blocks[1].attention_norm(torch.from_numpy(found["layers.0.stream"]))
@@ -51,7 +51,7 @@ def test_heads_are_weights_times_values(model: Model, piece: np.ndarray) -> None
     np.testing.assert_allclose(found["layers.1.heads"], expected, atol=1e-5)
 
 
-def test_an_edit_that_changes_nothing_writes_the_same(model: Model) -> None:
+def test_identity_edit_keeps_the_output_and_others_change_it(model: Model) -> None:
     plain = model.generate(n=3, seed=1, max_events=40)
     nothing = {place: lambda passing: passing + 0 for place in mmt.inside.places(model.network)}
     for ours, theirs in zip(model.generate(n=3, seed=1, max_events=40, edit=nothing), plain, strict=True):
@@ -61,13 +61,13 @@ def test_an_edit_that_changes_nothing_writes_the_same(model: Model) -> None:
         assert len(edited[0]) != len(plain[0]) or (edited[0] != plain[0]).any(), place
 
 
-def test_a_stream_is_edited_as_pieces_are(model: Model) -> None:
+def test_stream_equals_generate_with_an_edit(model: Model) -> None:
     edit = mmt.inside.ablate((0, 1), (1, 0))
     whole = model.generate(seed=4, max_events=30, edit=edit)[0]
     np.testing.assert_array_equal(np.stack(list(model.stream(seed=4, max_events=30, edit=edit))), whole[1:])
 
 
-def test_with_the_cache_an_edit_does_what_it_does_without(model: Model, piece: np.ndarray) -> None:
+def test_edits_give_the_same_result_with_and_without_cache(model: Model, piece: np.ndarray) -> None:
     from mmt.model.cache import Cache
 
     edit = {**mmt.inside.ablate((0, 1)), **mmt.inside.add("layers.0.stream", torch.ones(32), 0.1)}
@@ -80,7 +80,7 @@ def test_with_the_cache_an_edit_does_what_it_does_without(model: Model, piece: n
     np.testing.assert_allclose(torch.cat(parts, dim=1).numpy(), whole.numpy(), atol=1e-5)
 
 
-def test_a_silenced_head_adds_nothing(model: Model, piece: np.ndarray) -> None:
+def test_ablated_head_adds_nothing_to_the_stream(model: Model, piece: np.ndarray) -> None:
     edit = mmt.inside.ablate((1, 0))
     found, plain = mmt.activations(model.edited(edit), piece), mmt.activations(model, piece)
     out = model.network.blocks[1].attention.out
@@ -89,20 +89,20 @@ def test_a_silenced_head_adds_nothing(model: Model, piece: np.ndarray) -> None:
     np.testing.assert_array_equal(found["layers.0.stream"], plain["layers.0.stream"])
 
 
-def test_the_model_itself_stays_as_it_is(model: Model, piece: np.ndarray) -> None:
+def test_edits_leave_the_model_unchanged_and_compose(model: Model, piece: np.ndarray) -> None:
     before = mmt.activations(model, piece)["final"]
     edited = model.edited(mmt.inside.add("final", np.ones(32)))
     model.generate(seed=1, max_events=20, edit=mmt.inside.ablate((0, 0)))
     np.testing.assert_array_equal(mmt.activations(model, piece)["final"], before)
     assert edited.network.norm.weight is model.network.norm.weight
     assert list(edited.network.state_dict()) == list(model.network.state_dict())
-    # Edits add up: what was edited can be looked at, and edited again.
+    # An edited model can be inspected and edited again.
     twice = edited.edited(mmt.inside.add("final", np.ones(32), 2.0))
     np.testing.assert_allclose(mmt.activations(twice, piece)["final"], before + 3, atol=1e-5)
 
 
-def test_a_direction_moves_what_is_written(model: Model) -> None:
-    """The final stream moved along a pitch's own row of the output map makes that pitch likelier."""
+def test_adding_a_pitch_direction_makes_that_pitch_more_frequent(model: Model) -> None:
+    """The direction is the row of the output matrix for that pitch, added to the final stream."""
     pitch = 1 + 72
     direction = model.network.heads.fields[3].weight[pitch].detach()
     direction = 100 * direction / direction.norm()
@@ -129,14 +129,12 @@ def test_a_direction_moves_what_is_written(model: Model) -> None:
         ({"layers.0.heads": mmt.inside.ablate((0, 5))["layers.0.heads"]}, "layer 0 has no head 5; it has 2"),
     ],
 )
-def test_what_cannot_be_done_is_refused(
-    model: Model, edit: dict[str, Callable[[Tensor], Tensor]], message: str
-) -> None:
+def test_invalid_edits_raise(model: Model, edit: dict[str, Callable[[Tensor], Tensor]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model.generate(seed=1, max_events=10, edit=edit)
 
 
-def test_wrong_places_and_pieces_are_refused(model: Model, piece: np.ndarray) -> None:
+def test_unknown_places_and_long_pieces_raise(model: Model, piece: np.ndarray) -> None:
     with pytest.raises(ValueError, match="no place 'stream'"):
         mmt.activations(model, piece, ["stream"])
     with pytest.raises(ValueError, match="more than the model's context"):
@@ -145,10 +143,5 @@ def test_wrong_places_and_pieces_are_refused(model: Model, piece: np.ndarray) ->
         mmt.inside.ablate()
 
 
-def test_a_model_has_the_places_of_its_network(model: Model) -> None:
+def test_places_of_a_model_are_those_of_its_network(model: Model) -> None:
     assert mmt.inside.places(model) == mmt.inside.places(model.network)
-
-
-def test_one_code_has_nothing_to_be_compared_with(model: Model) -> None:
-    with pytest.raises(ValueError, match="1 codes of the pitch have nothing to be compared with"):
-        mmt.embeddings.draw_embeddings(model, "pitch", [5])

@@ -1,4 +1,4 @@
-"""Arcs over a piano roll, and pictures of embedding tables: what is drawn is what was found."""
+"""Arcs over a piano roll show the attention weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from matplotlib.patches import FancyArrowPatch
 from small_corpora import model_of
 
 import mmt
-from mmt.analysis import embeddings
-from mmt.analysis.labels import code_labels
 from mmt.sampling.model import Model
 
 
@@ -26,7 +24,7 @@ def piece() -> np.ndarray:
     return mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid"))[:40]
 
 
-def test_arcs_lead_from_a_note_to_what_weighs_most(model: Model, piece: np.ndarray, tmp_path: Path) -> None:
+def test_arcs_lead_to_the_notes_with_the_greatest_weights(model: Model, piece: np.ndarray, tmp_path: Path) -> None:
     figure = mmt.attention.draw_arcs(model, piece, 1, heads=[0, 1], queries=-1, most=3, least=0)
     drawn = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
     assert len(drawn) == 6
@@ -43,7 +41,7 @@ def test_arcs_lead_from_a_note_to_what_weighs_most(model: Model, piece: np.ndarr
         assert (tmp_path / f"arcs{suffix}").read_bytes().startswith(start)
 
 
-def test_weak_weights_have_no_arc(model: Model, piece: np.ndarray) -> None:
+def test_weights_below_the_threshold_have_no_arc(model: Model, piece: np.ndarray) -> None:
     figure = mmt.attention.draw_arcs(model, piece, 0, least=0.9)
     assert not [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
 
@@ -53,35 +51,15 @@ def test_weak_weights_have_no_arc(model: Model, piece: np.ndarray) -> None:
     [
         ({"layer": 2}, "no layer 2; there are 2"),
         ({"layer": 0, "heads": 2}, "no head 2; there are 2"),
-        ({"layer": 0, "queries": 0}, "event 0 of 40 is no note"),
-        ({"layer": 0, "queries": [40]}, "event 40 of 40 is no note"),
+        ({"layer": 0, "queries": 0}, "event 0 of 40 is not a note"),
+        ({"layer": 0, "queries": [40]}, "event 40 of 40 is not a note"),
     ],
 )
-def test_what_is_not_there_cannot_be_drawn(
+def test_unknown_layers_heads_and_notes_raise(
     model: Model, piece: np.ndarray, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         mmt.attention.draw_arcs(model, piece, **arguments)
-
-
-def test_similarity_and_projection_are_of_the_table(model: Model) -> None:
-    codes = range(40, 90)
-    rows = embeddings.table(model, "pitch", codes)
-    np.testing.assert_array_equal(rows, model.network.embeddings[3].weight[40:90].detach().double().numpy())
-    centred = rows - rows.mean(axis=0)
-    alike = embeddings.similarity(model, "pitch", codes)
-    cosine = centred[0] @ centred[7] / np.linalg.norm(centred[0]) / np.linalg.norm(centred[7])
-    assert alike[0, 7] == pytest.approx(cosine)
-    assert embeddings.by_difference(model, "pitch", codes)[49] == pytest.approx(alike[0, 49])
-    # All dimensions together keep every distance.
-    places, shares = embeddings.projection(model, "pitch", codes, dimensions=32)
-    distances = [np.linalg.norm(table[3] - table[20]) for table in (places, rows)]
-    assert distances[0] == pytest.approx(distances[1])
-    assert shares.sum() == pytest.approx(1)
-    with pytest.raises(ValueError, match="codes of the pitch are 0 to 128"):
-        embeddings.table(model, "pitch", [129])
-    with pytest.raises(ValueError, match="no field 'key'"):
-        embeddings.table(model, "key")
 
 
 def test_arcs_lead_to_drums_in_their_band_and_to_given_notes() -> None:
@@ -97,12 +75,3 @@ def test_arcs_lead_to_drums_in_their_band_and_to_given_notes() -> None:
     ((_, low), (_, high)) = hits[0].get_segments()[0]
     assert ends[1] == pytest.approx((low + high) / 2)
     assert ends[1] < 50
-
-
-def test_tables_and_pictures_know_the_codes_of_the_options() -> None:
-    representation = mmt.Representation(beats=64, drums=True, given=True)
-    assert code_labels("type", representation)[-1] == "given note"
-    assert code_labels("instrument", representation)[-1] == "drums"
-    assert code_labels("type")[-1] == "end-of-song"
-    for field in ("type", "instrument"):
-        embeddings.draw_embeddings(model_of(representation), field)

@@ -1,4 +1,4 @@
-"""Attention weights: shapes, laws, and what is refused."""
+"""Attention weights: shapes, laws and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def piece() -> np.ndarray:
     return mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid"))[:60]
 
 
-def test_each_event_shares_itself_out_among_those_up_to_it(model: Model, piece: np.ndarray) -> None:
+def test_weights_of_a_query_sum_to_one_over_itself_and_earlier_events(model: Model, piece: np.ndarray) -> None:
     layers = mmt.attention.weights(model, piece)
     config = model.network.config
     assert len(layers) == config.layers
@@ -30,7 +30,7 @@ def test_each_event_shares_itself_out_among_those_up_to_it(model: Model, piece: 
         assert not np.triu(layer, 1).any()
 
 
-def test_what_comes_later_changes_nothing(model: Model, piece: np.ndarray) -> None:
+def test_later_events_do_not_change_the_weights(model: Model, piece: np.ndarray) -> None:
     for whole, part in zip(mmt.attention.weights(model, piece), mmt.attention.weights(model, piece[:20]), strict=True):
         np.testing.assert_allclose(whole[:, :20, :20], part, atol=1e-6)
 
@@ -45,7 +45,9 @@ def test_what_comes_later_changes_nothing(model: Model, piece: np.ndarray) -> No
         (lambda piece: piece + np.array([0, 0, 0, 0, 0, 70]), "row 0: instrument is 70; the model knows 0 to 64"),
     ],
 )
-def test_what_is_no_piece_is_refused(model: Model, piece: np.ndarray, change: object, message: str) -> None:
+def test_events_that_the_network_cannot_read_raise(
+    model: Model, piece: np.ndarray, change: object, message: str
+) -> None:
     assert callable(change)
     with pytest.raises(ValueError, match=message):
         mmt.attention.weights(model, change(piece))

@@ -1,4 +1,4 @@
-"""Attention statistics: against a plain loop of the formulas, by laws, over windows, and what is refused."""
+"""Attention statistics: plain loops over the formulas, laws, windows, confidence intervals and errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from small_corpora import model_of, write_corpus
 
 import mmt
 from mmt.analysis import likelihood
-from mmt.analysis.pairs import differences
-from mmt.analysis.report import write_report
+from mmt.analysis.attention.pairs import differences
+from mmt.analysis.attention.report import write_report
 from mmt.corpus.prepare import prepare
 from mmt.corpus.windows import Limits, cut_window
 from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, NOTE, PITCH, START_OF_NOTES, TYPE, Representation
@@ -31,14 +31,14 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def pieces() -> list[np.ndarray]:
-    """Three beginnings of different lengths, one with its end, none longer than the tiny model's context."""
+    """The beginnings of three pieces, of different lengths within the tiny model's context; one has its end-of-song."""
     whole = [mmt.encode(mmt.read(path)) for path in sorted(TINY.glob("*.mid"))]
     end = whole[2][-1:]
     return [whole[0][:40], whole[1][:25], np.concatenate([whole[2][:30], end])]
 
 
 def plain(model: Model, pieces: list[np.ndarray], field: int) -> dict[str, np.ndarray]:
-    """DESIGN 6, word for word: loops over pieces, queries and earlier keys. Each value is (layer, head, K)."""
+    """The formulas of DESIGN 6 as loops over pieces, queries and earlier keys. Each value is (layer, head, K)."""
     config = model.network.config
     wanted = differences(field, config.sizes[field]).tolist()
     sums = {kind: defaultdict(float) for kind in ("attention", "pairs", "even")}
@@ -61,7 +61,7 @@ def plain(model: Model, pieces: list[np.ndarray], field: int) -> dict[str, np.nd
 
 
 @pytest.mark.parametrize("field", range(6))
-def test_the_statistics_are_those_of_a_plain_loop(model: Model, pieces: list[np.ndarray], field: int) -> None:
+def test_relative_statistics_match_a_plain_loop(model: Model, pieces: list[np.ndarray], field: int) -> None:
     found = mmt.attention.relative(model, pieces, FIELDS[field])
     for name, expected in plain(model, pieces, field).items():
         np.testing.assert_allclose(getattr(found, name), expected, atol=1e-6)
@@ -69,7 +69,7 @@ def test_the_statistics_are_those_of_a_plain_loop(model: Model, pieces: list[np.
     assert found.gamma.shape == (2, 2, len(found.differences))
 
 
-def test_all_fields_in_one_pass_are_those_of_each_by_itself(model: Model, pieces: list[np.ndarray]) -> None:
+def test_one_pass_over_all_fields_equals_a_pass_per_field(model: Model, pieces: list[np.ndarray]) -> None:
     together = mmt.attention.relative(model, pieces)
     both = mmt.attention.measure(model, pieces)
     assert list(together) == list(FIELDS) == list(both.absolute)
@@ -79,7 +79,7 @@ def test_all_fields_in_one_pass_are_those_of_each_by_itself(model: Model, pieces
             np.testing.assert_array_equal(found.row_gain, other.row_gain)
 
 
-def test_gamma_sums_to_one_and_gains_to_nothing(model: Model, pieces: list[np.ndarray]) -> None:
+def test_gamma_sums_to_one_and_gains_to_zero(model: Model, pieces: list[np.ndarray]) -> None:
     for found in mmt.attention.relative(model, pieces).values():
         for statistics in (found, found.merged(), found.merged(layers=True)):
             np.testing.assert_allclose(statistics.gamma.sum(axis=-1), 1, atol=1e-12)
@@ -87,18 +87,18 @@ def test_gamma_sums_to_one_and_gains_to_nothing(model: Model, pieces: list[np.nd
             np.testing.assert_allclose(statistics.row_gain.sum(axis=-1), 0, atol=1e-12)
 
 
-def test_even_attention_gains_nothing_over_the_even_baseline(pieces: list[np.ndarray]) -> None:
+def test_even_attention_has_zero_row_gain(pieces: list[np.ndarray]) -> None:
     even = mmt.new_model("tiny", seed=3)
     with torch.no_grad():
         for block in even.network.blocks:
             block.attention.queries_keys_values.weight.zero_()
     for found in mmt.attention.relative(even, pieces).values():
         np.testing.assert_allclose(found.row_gain, 0, atol=1e-6)
-    # The paper's baseline, in which every pair counts as much as another, sees structure where there is none.
+    # The paper's baseline, in which every pair counts the same, shows structure where there is none.
     assert np.abs(mmt.attention.relative(even, pieces, "beat").gain).max() > 1e-3
 
 
-def test_a_head_that_always_looks_at_its_own_pitch_has_all_its_mass_at_0(
+def test_head_that_attends_to_the_same_pitch_has_gamma_one_at_zero(
     model: Model, pieces: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def same_pitch(codes: torch.Tensor) -> list[torch.Tensor]:
@@ -112,7 +112,7 @@ def test_a_head_that_always_looks_at_its_own_pitch_has_all_its_mass_at_0(
     assert np.count_nonzero(found.gamma) == 4
 
 
-def test_earlier_and_lower_are_negative(model: Model, pieces: list[np.ndarray]) -> None:
+def test_differences_are_key_minus_query(model: Model, pieces: list[np.ndarray]) -> None:
     assert mmt.attention.relative(model, pieces, "beat").differences[[0, -1]].tolist() == [-63, 0]
     assert mmt.attention.relative(model, pieces, "type").differences.tolist() == [-4, -3, -2, -1, 0]
     notes = np.array([[3, 1, 1, 61, 12, 25], [3, 2, 1, 66, 12, 25]])
@@ -121,7 +121,7 @@ def test_earlier_and_lower_are_negative(model: Model, pieces: list[np.ndarray]) 
     assert (pitch.gamma[..., pitch.differences == -5] == 1).all()
 
 
-def test_absolute_statistics_are_those_of_a_plain_loop(model: Model, pieces: list[np.ndarray]) -> None:
+def test_absolute_statistics_match_a_plain_loop(model: Model, pieces: list[np.ndarray]) -> None:
     found = mmt.attention.absolute(model, pieces)
     config = model.network.config
     for field, name in enumerate(FIELDS):
@@ -137,11 +137,11 @@ def test_absolute_statistics_are_those_of_a_plain_loop(model: Model, pieces: lis
         rows = found[name].gamma.sum(axis=-1)
         assert found[name].codes.tolist() == list(range(first, config.sizes[field]))
         np.testing.assert_allclose(rows[~np.isnan(rows)], 1)
-        # A query's code that never came has no share to tell of.
+        # Rows of codes that no query has are NaN.
         assert (np.isnan(rows[0, 0]) == (found[name].pairs.sum(axis=1) == 0)).all()
 
 
-def test_a_head_that_attends_evenly_gains_nothing_from_code_to_code(pieces: list[np.ndarray]) -> None:
+def test_even_attention_has_zero_absolute_row_gain(pieces: list[np.ndarray]) -> None:
     even = mmt.new_model("tiny", seed=3)
     with torch.no_grad():
         for block in even.network.blocks:
@@ -151,14 +151,14 @@ def test_a_head_that_attends_evenly_gains_nothing_from_code_to_code(pieces: list
         assert found.merged().gamma.shape[:2] == (2, 1)
 
 
-def test_pieces_add_up_whatever_their_order(model: Model, pieces: list[np.ndarray]) -> None:
+def test_sums_do_not_depend_on_the_order_of_pieces(model: Model, pieces: list[np.ndarray]) -> None:
     found = mmt.attention.relative(model, iter(pieces), "pitch")
     apart = [mmt.attention.relative(model, piece, "pitch") for piece in reversed(pieces)]
     np.testing.assert_allclose(found.attention.sum(0), sum(one.attention[0] for one in apart))
     np.testing.assert_array_equal(found.attention[1], apart[1].attention[0])
 
 
-def test_a_long_piece_is_studied_in_windows(model: Model) -> None:
+def test_long_pieces_are_read_in_windows(model: Model) -> None:
     whole = mmt.encode(mmt.read(TINY / "mayer_quartet_in_g_minor.mid"))
     assert len(whole) > model.network.config.context
     found = mmt.attention.relative(model, whole)
@@ -174,21 +174,23 @@ def test_a_long_piece_is_studied_in_windows(model: Model) -> None:
         assert len(found[name].attention) == 1
 
 
-def test_groups_are_sums_and_the_rest_is_other(model: Model, pieces: list[np.ndarray]) -> None:
+def test_groups_are_sums_of_their_differences(model: Model, pieces: list[np.ndarray]) -> None:
     found = mmt.attention.relative(model, pieces, "pitch")
     grouped = found.grouped({"octaves": [-24, -12, 12, 24], "unison": [0]})
     assert grouped.differences.tolist() == ["octaves", "unison", "other"]
     octaves = np.isin(found.differences, [-24, -12, 12, 24])
     for name in ("gamma", "gain", "row_gain"):
         np.testing.assert_allclose(getattr(grouped, name)[..., 0], getattr(found, name)[..., octaves].sum(-1))
-    with pytest.raises(ValueError, match="0 stands in more than one group"):
+    with pytest.raises(ValueError, match="0 is in more than one group"):
         found.grouped({"a": [0], "b": [0, 1]})
     with pytest.raises(ValueError, match="'far' has none of the differences, which are -127 to 127"):
         found.grouped({"far": [1000]})
 
 
 @pytest.mark.parametrize("of", ["gamma", "gain", "row_gain"])
-def test_confidence_holds_the_statistic_and_repeats(model: Model, pieces: list[np.ndarray], of: str) -> None:
+def test_confidence_interval_contains_the_statistic_and_is_reproducible(
+    model: Model, pieces: list[np.ndarray], of: str
+) -> None:
     found = mmt.attention.relative(model, pieces, "beat")
     low, high = found.confidence(0.99, of, seed=1)
     value = getattr(found, of)
@@ -200,7 +202,7 @@ def test_confidence_holds_the_statistic_and_repeats(model: Model, pieces: list[n
     assert (found.confidence(0.5, of, seed=1)[0] >= low).all()
 
 
-def test_confidence_is_what_resampled_pieces_give(model: Model, pieces: list[np.ndarray]) -> None:
+def test_confidence_interval_matches_resampled_pieces(model: Model, pieces: list[np.ndarray]) -> None:
     found = mmt.attention.relative(model, pieces, "pitch")
     random = np.random.default_rng(5)
     values = [
@@ -213,7 +215,7 @@ def test_confidence_is_what_resampled_pieces_give(model: Model, pieces: list[np.
     assert np.allclose(np.min(values, axis=0), low, atol=5e-3)
 
 
-def test_pieces_that_are_all_alike_leave_no_doubt(model: Model, pieces: list[np.ndarray]) -> None:
+def test_equal_pieces_have_an_interval_of_width_zero(model: Model, pieces: list[np.ndarray]) -> None:
     low, high = mmt.attention.relative(model, [pieces[0]] * 3, "pitch").confidence()
     np.testing.assert_allclose(low, high, atol=1e-12)
 
@@ -222,11 +224,11 @@ def test_pieces_that_are_all_alike_leave_no_doubt(model: Model, pieces: list[np.
     ("arguments", "message"),
     [
         ({"level": 95}, "level is 95; it must be between 0 and 1"),
-        ({"of": "loss"}, "no 'loss' to be confident of"),
+        ({"of": "loss"}, "of is 'loss'; choose one of gamma"),
         ({"draws": 1}, "draws is 1"),
     ],
 )
-def test_wrong_confidence_is_refused(
+def test_invalid_confidence_arguments_raise(
     model: Model, pieces: list[np.ndarray], arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -235,9 +237,7 @@ def test_wrong_confidence_is_refused(
         mmt.attention.relative(model, pieces[0], "beat").confidence()
 
 
-def test_a_corpus_is_studied_and_its_short_pieces_left_out(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_pieces_of_a_corpus_are_skipped(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare([TINY / "franz_fuer_einen.mid", TINY / "parry_good_night.mxl"], tmp_path / "corpus", jobs=1)
     corpus = mmt.Corpus(tmp_path / "corpus")
     found = mmt.attention.relative(model, corpus, "duration")
@@ -250,7 +250,7 @@ def test_a_corpus_is_studied_and_its_short_pieces_left_out(
         mmt.attention.relative(model, corpus)
 
 
-def test_a_corpus_of_another_representation_is_refused(model: Model, tmp_path: Path) -> None:
+def test_corpus_of_another_representation_raises(model: Model, tmp_path: Path) -> None:
     other = Representation.slides()
     prepare([TINY / "franz_fuer_einen.mid"], tmp_path / "slides", jobs=1, representation=other)
     with pytest.raises(ValueError, match=r"the resolution of .*slides is not the model's; prepare"):
@@ -260,17 +260,20 @@ def test_a_corpus_of_another_representation_is_refused(model: Model, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda piece: [piece, piece[:4]], "piece 1: [01] notes; it takes two"),
-        (lambda piece: [piece, piece[::-1]], "piece 1: types or beats fall"),
+        (lambda piece: [piece, piece[:4]], "piece 1: it has [01] notes; give at least two"),
+        (lambda piece: [piece, piece[::-1]], "piece 1: types or beats decrease"),
         (lambda piece: [piece[:, :5]], r"piece 0: .*\(n, 6\)"),
         (lambda piece: [piece + np.array([0, 0, 0, 0, 70, 0])], "piece 0: row .* duration code"),
         (lambda piece: [], "no pieces"),
-        (lambda piece: "data/open", r"pieces are needed, and this is 'data/open'; for a corpus give mmt\.Corpus"),
+        (lambda piece: "data/open", r"pieces is 'data/open', a path; give event arrays, or mmt\.Corpus"),
         (lambda piece: mmt.decode(piece), r"piece 0: .*muspy\.Music; give mmt\.encode"),
-        (lambda piece: np.array([[3, 1, 1, 61, 12, 25], [3, 200, 1, 61, 12, 25]]), "no two notes of these pieces"),
+        (
+            lambda piece: np.array([[3, 1, 1, 61, 12, 25], [3, 200, 1, 61, 12, 25]]),
+            "no window of these pieces holds two notes",
+        ),
     ],
 )
-def test_what_cannot_be_studied_is_refused(
+def test_pieces_that_the_model_cannot_read_raise(
     model: Model, pieces: list[np.ndarray], change: object, message: str
 ) -> None:
     assert callable(change)
@@ -284,19 +287,19 @@ def test_one_piece_may_be_an_array_a_list_or_a_tensor(model: Model, pieces: list
         np.testing.assert_array_equal(mmt.attention.relative(model, given, "pitch").gamma, expected)
 
 
-def test_one_field_is_drawn_as_it_is(model: Model, pieces: list[np.ndarray]) -> None:
+def test_draw_gain_accepts_the_statistics_of_one_field(model: Model, pieces: list[np.ndarray]) -> None:
     one, all_fields = mmt.attention.relative(model, pieces, "duration"), mmt.attention.relative(model, pieces)
     assert len(mmt.attention.draw_gain(one).axes) == len(mmt.attention.draw_gain(all_fields, fields=["duration"]).axes)
 
 
 @pytest.mark.parametrize("study", [mmt.attention.relative, mmt.attention.absolute])
-def test_a_field_that_does_not_exist_is_refused(model: Model, pieces: list[np.ndarray], study: object) -> None:
+def test_unknown_fields_raise(model: Model, pieces: list[np.ndarray], study: object) -> None:
     assert callable(study)
     with pytest.raises(ValueError, match="there is no field 'velocity'; choose one of type, beat, position"):
         study(model, pieces, "velocity")
 
 
-def test_beats_past_the_network_are_reached_in_windows(model: Model) -> None:
+def test_beats_beyond_the_network_are_read_in_windows(model: Model) -> None:
     notes = np.array([[3, beat, 1, 61 + beat % 3, 12, 25] for beat in (1, 2, 100, 101)])
     found = mmt.attention.relative(model, notes, "beat")
     assert found.pairs[0, -2:].tolist() == [2, 0]
@@ -308,7 +311,7 @@ OPTIONS = Representation(beats=64, drums=True, given=True, length=True)
 
 @pytest.fixture(scope="module")
 def pieces_with_options() -> list[np.ndarray]:
-    """Beginnings of real pieces with drums, given notes and a told length."""
+    """The beginnings of real pieces, with drums, given notes and a length code."""
     found = []
     for path in sorted(TINY.glob("*.mid"))[:2]:
         table = notes_of_events(mmt.encode(mmt.read(path), beats=20))[:50]
@@ -320,7 +323,7 @@ def pieces_with_options() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("field", range(6))
-def test_given_notes_are_in_no_pair_of_notes(pieces_with_options: list[np.ndarray], field: int) -> None:
+def test_given_notes_are_in_no_pair(pieces_with_options: list[np.ndarray], field: int) -> None:
     model = model_of(OPTIONS)
     found = mmt.attention.relative(model, pieces_with_options, FIELDS[field])
     for name, expected in plain(model, pieces_with_options, field).items():
@@ -328,14 +331,14 @@ def test_given_notes_are_in_no_pair_of_notes(pieces_with_options: list[np.ndarra
     np.testing.assert_allclose(found.gamma.sum(axis=-1), 1)
 
 
-def test_types_of_a_model_with_given_notes_differ_in_both_directions(pieces_with_options: list[np.ndarray]) -> None:
+def test_type_differences_have_both_signs_with_given_notes(pieces_with_options: list[np.ndarray]) -> None:
     found = mmt.attention.relative(model_of(OPTIONS), pieces_with_options, "type")
     assert found.differences.tolist() == list(range(-5, 6))
-    # A written note that attends to a given one before it.
+    # A written note may attend to an earlier given note.
     assert found.pairs[:, found.differences == GIVEN_NOTE - NOTE].all()
 
 
-def test_a_report_of_a_model_with_all_options(pieces_with_options: list[np.ndarray], tmp_path: Path) -> None:
+def test_report_names_drums_and_given_notes(pieces_with_options: list[np.ndarray], tmp_path: Path) -> None:
     statistics = mmt.attention.measure(model_of(OPTIONS), pieces_with_options)
     write_report(tmp_path / "report", statistics, representation=OPTIONS)
     table = (tmp_path / "report" / "absolute.csv").read_text(encoding="utf-8")
@@ -343,21 +346,21 @@ def test_a_report_of_a_model_with_all_options(pieces_with_options: list[np.ndarr
     assert ",given note," in table
 
 
-def test_given_notes_beyond_a_window_are_refused(pieces_with_options: list[np.ndarray]) -> None:
+def test_given_notes_beyond_the_context_raise(pieces_with_options: list[np.ndarray]) -> None:
     long = pieces_with_options[0].copy()
     long[-2, BEAT] = 65
-    with pytest.raises(ValueError, match="piece 0: it has given notes, and more events or beats than the model sees"):
+    with pytest.raises(ValueError, match="piece 0: it has given notes and exceeds the model's context"):
         mmt.attention.relative(model_of(OPTIONS), [long])
 
 
-def test_a_model_with_drums_reads_corpora_without_them_but_not_the_reverse(model: Model, tmp_path: Path) -> None:
+def test_corpus_with_drums_needs_a_model_with_drums(model: Model, tmp_path: Path) -> None:
     table = notes_of_events(mmt.encode(mmt.read(TINY / "franz_fuer_einen.mid")))
     folders = {
         drums: write_corpus(tmp_path / f"{drums}", {"one": ("valid", table)}, Representation(drums=drums))
         for drums in (False, True)
     }
     mmt.attention.relative(model_of(OPTIONS), mmt.Corpus(folders[False]), "pitch")
-    with pytest.raises(ValueError, match="True has drums, which the model does not know; prepare a corpus without"):
+    with pytest.raises(ValueError, match="True has drums, and the model does not; prepare a corpus without"):
         mmt.attention.relative(model, mmt.Corpus(folders[True]), "pitch")
     with pytest.raises(ValueError, match="True has drums"):
         likelihood.measure(model, mmt.Corpus(folders[True]))

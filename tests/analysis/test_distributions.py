@@ -1,4 +1,4 @@
-"""Distributions: agreement of equal and of different sets, known distances, the noise floor, the picture, bad input."""
+"""Distributions: agreement of equal and different sets, known distances, the noise floor, the picture, errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from scipy.stats import gaussian_kde, norm
 
 import mmt
 from mmt.analysis import distributions
-from mmt.analysis.distribution_pictures import picture
-from mmt.analysis.distributions import agreement, compare_distributions
+from mmt.analysis.distributions import agreement, compare_distributions, picture
 from mmt.representation.decode import notes_of_events
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE
@@ -32,8 +31,8 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributions, "SPLITS", 12)
 
 
-def test_pieces_of_one_kind_agree_as_real_ones_do() -> None:
-    """Songs of one kind stay within the noise floor (widened a little); others, higher and off the beat, do not."""
+def test_similar_pieces_stay_within_the_noise_floor() -> None:
+    """Songs of the same kind stay within the noise floor (with some tolerance); songs off the beat do not."""
     real = [song(seed) for seed in range(60)]
     alike = compare_distributions([song(seed) for seed in range(100, 125)], real)
     for feature in alike.features:
@@ -46,8 +45,8 @@ def test_pieces_of_one_kind_agree_as_real_ones_do() -> None:
     assert found["pitch class entropy"].agreement.overlap > 0.8
 
 
-def test_densities_of_normal_distances_overlap_as_theory_has_it() -> None:
-    """Distances within N(0, 1) are |N(0, 2)|, those to N(4, 1) are |N(4, 2)|."""
+def test_overlap_of_normal_samples_matches_theory() -> None:
+    """Distances within N(0, 1) follow |N(0, 2)|, distances to N(4, 1) follow |N(4, 2)|."""
     random = np.random.default_rng(0)
     found = agreement(random.normal(4, 1, 400), random.normal(0, 1, 400))
     grid = np.linspace(0, 12, 4000)
@@ -59,13 +58,13 @@ def test_densities_of_normal_distances_overlap_as_theory_has_it() -> None:
     assert found.wasserstein == pytest.approx(4, abs=0.15)
 
 
-def test_densities_are_scipys_over_every_pair_once() -> None:
-    """Few pieces, where a distance too many would show: intra-set pairs without a piece's distance to itself."""
+def test_densities_match_scipy_with_every_pair_once() -> None:
+    """Few pieces, so that counting a pair twice, or a piece with itself, would show."""
     ours, theirs = np.array([0.0, 3.0, 4.0, 9.0]), np.array([1.0, 2.0, 6.0, 7.0, 12.0])
     inter = np.abs(ours[:, None] - theirs[None]).ravel()
     intra = np.array([abs(a - b) for place, a in enumerate(theirs) for b in theirs[:place]])
     grid = np.linspace(-0.25 * 11, 1.25 * 11, 4000)
-    # scipy's kernel is as wide as the sample's spread with one degree of freedom less.
+    # scipy scales the bandwidth by the standard deviation with n - 1.
     within, between = (
         gaussian_kde(d, bw_method=len(d) ** -0.2 * d.std() / d.std(ddof=1))(grid) for d in (intra, inter)
     )
@@ -75,8 +74,8 @@ def test_densities_are_scipys_over_every_pair_once() -> None:
     assert agreement(ours, theirs).divergence == pytest.approx(divergence, abs=0.01)
 
 
-def test_the_noise_floor_is_of_real_pieces_against_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as were generated against all the rest; no piece stands on both sides."""
+def test_noise_floor_splits_the_real_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many real pieces as were generated against all others; no piece is in both sets."""
     seen: list[tuple[set[float], set[float]]] = []
     plain = distributions.agreement
 
@@ -95,13 +94,13 @@ def test_the_noise_floor_is_of_real_pieces_against_others(monkeypatch: pytest.Mo
         assert not drawn & rest
 
 
-def test_the_same_values_everywhere_agree_fully() -> None:
+def test_constant_values_agree_fully() -> None:
     assert agreement(np.ones(5), np.ones(9)) == distributions.Agreement(1.0, 0.0, 0.0)
     histogram = np.tile([0.5, 0.5], (6, 1))
     assert agreement(histogram, histogram) == distributions.Agreement(1.0, 0.0, None)
 
 
-def test_a_draw_is_the_same_for_a_seed_and_the_length_is_told() -> None:
+def test_result_is_reproducible_and_names_the_length() -> None:
     real, ours = [song(seed) for seed in range(20)], [song(seed) for seed in range(50, 60)]
     first, again, other = (compare_distributions(ours, real, seed=seed, beats=8) for seed in (1, 1, 2))
     assert first.to_dict() == again.to_dict() != other.to_dict()
@@ -112,8 +111,8 @@ def test_a_draw_is_the_same_for_a_seed_and_the_length_is_told() -> None:
     assert "real against real" in str(first)
 
 
-def test_what_some_pieces_have_no_value_for_is_counted() -> None:
-    """A piece of one onset has no gaps between onsets, and no groove."""
+def test_undefined_values_are_counted() -> None:
+    """A piece with one onset has neither gaps between onsets nor groove."""
     real = [song(seed) for seed in range(20)]
     found = compare_distributions([*(song(seed) for seed in range(50, 56)), song(0, beats=1)], real)
     undefined = {feature.name: feature.undefined for feature in found.features}
@@ -122,7 +121,7 @@ def test_what_some_pieces_have_no_value_for_is_counted() -> None:
     assert undefined["pitch classes"] == (0, 0)
 
 
-def test_what_too_few_pieces_have_is_left_out_and_told() -> None:
+def test_features_of_too_few_pieces_are_left_out_and_listed() -> None:
     real = [song(seed) for seed in range(20)]
     found = compare_distributions([song(seed, beats=1) for seed in range(6)], real)
     assert set(found.left_out) == {"groove consistency", "mean interval", "steps between onsets"}
@@ -131,17 +130,17 @@ def test_what_too_few_pieces_have_is_left_out_and_told() -> None:
     assert found.to_dict()["left_out"] == list(found.left_out)
 
 
-def test_one_picture_of_all_features() -> None:
+def test_picture_is_a_png() -> None:
     found = compare_distributions([song(seed) for seed in range(9)], [song(seed) for seed in range(20, 40)])
     assert picture(found).startswith(b"\x89PNG")
 
 
-def test_too_few_pieces_are_refused() -> None:
+def test_too_few_pieces_raise() -> None:
     with pytest.raises(ValueError, match="2 generated and 20 real pieces with notes are too few"):
         compare_distributions([song(0), song(1)], [song(seed) for seed in range(20)])
 
 
-def test_features_of_pitch_leave_drums_out() -> None:
+def test_features_of_pitch_ignore_drums() -> None:
     drums = mmt.Representation(drums=True)
 
     def with_drums(events: np.ndarray, key: int) -> np.ndarray:
@@ -158,7 +157,7 @@ def test_features_of_pitch_leave_drums_out() -> None:
     for name in names:
         (ours,), (theirs,) = ([f for f in each.features if f.name == name] for each in (found, plain))
         np.testing.assert_array_equal(ours.real, theirs.real, err_msg=name)
-    # A piece of drums alone has no value of them.
+    # A piece with only drums has no value for them.
     hits = notes_of_events(songs[0])
     hits["instrument"] = drums.drums_code
     found = compare_distributions([events_of_notes(hits, drums), *both[:7]], both[8:], representation=drums)

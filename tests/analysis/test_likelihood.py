@@ -1,4 +1,4 @@
-"""Likelihood: every target once, the training's own loss where a piece fits, exact sums, full context, pairs, resumption."""
+"""Likelihood: targets, the training loss, exact sums, context of windows, paired comparison, continuation and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import mmt
 from mmt.analysis import ledger
-from mmt.analysis.likelihood import Likelihood, Window, compare, measure, plan_windows
+from mmt.analysis.likelihood import Likelihood, LossWindow, compare, measure, plan_windows
 from mmt.corpus.storage import write_description
 from mmt.corpus.windows import collate
 from mmt.representation.codes import BEAT, FIELDS, INSTRUMENT_EVENT, NOTE, TYPE
@@ -36,11 +36,9 @@ def model() -> Model:
 
 
 @pytest.mark.parametrize("stride", [None, 5, 64])
-def test_every_target_is_counted_once_whatever_the_windows(
-    model: Model, corpus: mmt.Corpus, stride: int | None
-) -> None:
-    """The types of all events but the first, the instruments of lists and notes, the rest of notes."""
-    if stride == 5:  # the longest piece alone takes long
+def test_every_target_is_counted_once_for_any_stride(model: Model, corpus: mmt.Corpus, stride: int | None) -> None:
+    """Targets: the type of all events but the first, the instrument of instrument events and notes, the rest of notes."""
+    if stride == 5:  # the longest piece would take long
         corpus = _part(corpus, [int(np.argmin([piece.length for piece in corpus.pieces]))])
     found = measure(model, corpus, stride=stride)
     for row, events in enumerate(corpus):
@@ -50,8 +48,8 @@ def test_every_target_is_counted_once_whatever_the_windows(
         assert found.targets[row].tolist() == [len(events) - 1, notes, notes, notes, notes, notes + listed]
 
 
-def test_a_piece_that_fits_has_the_loss_of_training(corpus: mmt.Corpus) -> None:
-    """A context as long as the piece: one window, exactly the training's."""
+def test_loss_of_a_piece_that_fits_the_context_is_the_training_loss(corpus: mmt.Corpus) -> None:
+    """If the piece fits the context, there is one window, as in training."""
     short = _part(corpus, [int(np.argmin([piece.length for piece in corpus.pieces]))])
     model = mmt.new_model("paper", seed=0)
     events = events_of_notes(short.notes(0), model.representation)
@@ -64,8 +62,8 @@ def test_a_piece_that_fits_has_the_loss_of_training(corpus: mmt.Corpus) -> None:
     assert list(found.per_field.values()) == pytest.approx(expected.per_field.tolist(), rel=1e-5)
 
 
-def test_a_model_that_knows_nothing_needs_the_logarithm_of_every_size(corpus: mmt.Corpus) -> None:
-    """All weights 0: each target costs log(size), in however many windows."""
+def test_loss_of_zero_weights_is_the_log_of_the_field_size(corpus: mmt.Corpus) -> None:
+    """With all weights 0 each target costs log(size), for any number of windows."""
     model = mmt.new_model("tiny", seed=0)
     for weight in model.network.parameters():
         weight.data.zero_()
@@ -75,8 +73,8 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_every_size(corpus: mm
         assert found.per_field[name] == pytest.approx(math.log(sizes[field]), rel=1e-5)
 
 
-def test_what_comes_later_changes_no_earlier_loss(model: Model, corpus: mmt.Corpus) -> None:
-    """The first notes of a piece cost the same with another continuation for the same instruments."""
+def test_later_notes_do_not_change_earlier_losses(model: Model, corpus: mmt.Corpus) -> None:
+    """The first notes of a piece have the same loss before another continuation for the same instruments."""
     from mmt.analysis import likelihood
 
     piece = max(range(len(corpus)), key=lambda i: corpus.pieces[i].length)
@@ -91,7 +89,7 @@ def test_what_comes_later_changes_no_earlier_loss(model: Model, corpus: mmt.Corp
     def costs(items: np.ndarray, beats: np.ndarray) -> list[float]:
         windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=16))
         early = [window for window in windows if window.stop <= 300]
-        rows = [likelihood._events(events[:opening], items, beats, window) for window in early]
+        rows = [likelihood._window_events(events[:opening], items, beats, window) for window in early]
         both = zip(rows, early, strict=True)
         return [float(likelihood._losses(model, [row], [window], opening)[0].sum()) for row, window in both]
 
@@ -104,7 +102,7 @@ beats_of_pieces = st.lists(st.sampled_from([0] * 6 + [1, 1, 2, 9, 40, 200]), min
 
 
 @given(beats_of_pieces, st.integers(1, 15), st.booleans())
-def test_windows_cover_all_and_keep_their_promises(beats: np.ndarray, stride: int, ended: bool) -> None:
+def test_windows_cover_all_items_once_with_enough_context(beats: np.ndarray, stride: int, ended: bool) -> None:
     room, reach, items = 31, 64, len(beats) + ended
     windows = list(plan_windows(beats, items, room=room, reach=reach, stride=stride))
     assert windows[0].start == windows[0].counted == 0
@@ -117,10 +115,10 @@ def test_windows_cover_all_and_keep_their_promises(beats: np.ndarray, stride: in
         assert window.start <= window.counted < window.stop <= window.start + room
         inside = beats[window.start : window.stop]
         assert inside[-1] - inside[0] < reach if len(inside) else window.start == len(beats)
-        # A target's predecessor lies before the handover.
+        # The predecessor of each target is before the handover.
         if window.stop - 2 >= window.start and window.stop - 2 < len(beats):
             assert beats[window.stop - 2] - beats[window.start] < reach * 7 // 8
-        # As much context as was said: from the piece's first note, or enough notes, or enough beats; or behind a silence.
+        # Context: from the first note of the piece, or enough notes, or enough beats, or none after a silence.
         if window.start and window.start < window.counted:
             last = beats[window.counted - 1]
             assert window.counted - window.start >= room - stride or last - beats[window.start] >= kept - (
@@ -130,8 +128,8 @@ def test_windows_cover_all_and_keep_their_promises(beats: np.ndarray, stride: in
             assert beats[window.counted] - beats[window.counted - 1] > reach // 8 or stride >= room // 2
 
 
-def test_a_window_begins_with_a_whole_beat() -> None:
-    """Eight notes a beat: whatever the stride, no window begins within a beat."""
+def test_windows_begin_at_whole_beats() -> None:
+    """Eight notes per beat: for no stride does a window begin within a beat."""
     beats = np.repeat(np.arange(60), 8)
     for stride in (16, 17, 23):
         for window in plan_windows(beats, len(beats) + 1, room=100, reach=1000, stride=stride):
@@ -139,19 +137,19 @@ def test_a_window_begins_with_a_whole_beat() -> None:
             assert window.start == 0 or window.counted - window.start >= 100 - stride
 
 
-def test_a_window_hands_over_before_its_beats_end() -> None:
-    """One note a beat, 64 beats: after the note of beat 56 the next window, with 3/4 of 56 beats of context."""
+def test_windows_end_before_their_last_beats() -> None:
+    """One note per beat, 64 beats: the next window starts after the note of beat 56, with 3/4 of 56 beats as context."""
     windows = list(plan_windows(np.arange(120), 120, room=100, reach=64, stride=25))
-    assert windows[:2] == [Window(0, 0, 57), Window(14, 57, 71)]
+    assert windows[:2] == [LossWindow(0, 0, 57), LossWindow(14, 57, 71)]
 
 
-def test_a_silence_longer_than_the_networks_beats_opens_a_window() -> None:
+def test_long_silence_starts_a_window_without_context() -> None:
     beats = np.array([0, 1, 500, 501])
     windows = list(plan_windows(beats, 5, room=20, reach=64, stride=5))
-    assert windows == [Window(0, 0, 2), Window(2, 2, 5)]
+    assert windows == [LossWindow(0, 0, 2), LossWindow(2, 2, 5)]
 
 
-def test_two_models_side_by_side(model: Model, corpus: mmt.Corpus) -> None:
+def test_comparison_of_two_models_is_antisymmetric(model: Model, corpus: mmt.Corpus) -> None:
     other = mmt.new_model("tiny", seed=2)
     first, second = measure(model, corpus), measure(other, corpus)
     found = compare(first, second)
@@ -166,8 +164,8 @@ def test_two_models_side_by_side(model: Model, corpus: mmt.Corpus) -> None:
         compare(first, measure(other, _part(corpus, [0])))
 
 
-def test_the_paired_interval_is_narrower_than_the_pieces_differ() -> None:
-    """Pieces from 1 to 9 nats a note; one model is everywhere 0.1 better, give or take 0.01."""
+def test_paired_interval_is_narrower_than_the_unpaired_one() -> None:
+    """Pieces have 1 to 9 nats per note; one model is 0.1 better on all of them, with a standard deviation of 0.01."""
     random = np.random.default_rng(0)
     notes = random.integers(100, 1000, 60)
     hard = random.uniform(1, 9, 60)
@@ -184,14 +182,14 @@ def test_the_paired_interval_is_narrower_than_the_pieces_differ() -> None:
     assert np.ptp(first.interval) > 0.5
 
 
-def test_a_measurement_that_was_stopped_goes_on(
+def test_stopped_measurement_continues_from_its_ledger(
     model: Model, corpus: mmt.Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmt.analysis import likelihood
 
     path, whole = tmp_path / "a" / "ledger.jsonl", measure(model, corpus)
     measure(model, _part(corpus, [0, 1]), ledger=path)
-    # A line that the stop cut in two is measured again.
+    # An incomplete line is measured again.
     path.write_text(path.read_text()[:-20])
     measured: list[int] = []
     plain = likelihood._measure_piece
@@ -210,21 +208,21 @@ def test_a_measurement_that_was_stopped_goes_on(
     with pytest.raises(ValueError, match="another model"):
         measure(mmt.new_model("tiny", seed=9), corpus, ledger=path)
     path.write_text("what?\nis this\n")
-    with pytest.raises(ValueError, match="holds no measurement"):
+    with pytest.raises(ValueError, match="is not a file of saved results"):
         measure(model, corpus, ledger=path)
 
 
-def test_a_ledger_keeps_what_it_was_given(tmp_path: Path) -> None:
+def test_ledger_round_trip_keeps_every_result(tmp_path: Path) -> None:
     book = ledger.Ledger(tmp_path / "book", {"what": "x"})
     book.add("a", [1.5])
     book.add("b", None)
     again = ledger.Ledger(tmp_path / "book", {"what": "x"})
-    assert {key: again[key] for key in again} == {"a": [1.5], "b": None}
+    assert {key: again[key] for key in "ab"} == {"a": [1.5], "b": None}
     (tmp_path / "book").write_text('{"wha')
-    assert list(ledger.Ledger(tmp_path / "book", {"what": "x"})) == []
+    assert "a" not in ledger.Ledger(tmp_path / "book", {"what": "x"})
 
 
-def test_for_other_programs(model: Model, corpus: mmt.Corpus) -> None:
+def test_results_serialise_to_json(model: Model, corpus: mmt.Corpus) -> None:
     found = measure(model, corpus)
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert told["nats_per_note"] == found.per_note
@@ -234,14 +232,14 @@ def test_for_other_programs(model: Model, corpus: mmt.Corpus) -> None:
     json.dumps(compare(found, found).to_dict(), allow_nan=False)
 
 
-def test_what_cannot_be_measured(model: Model, corpus: mmt.Corpus, tmp_path: Path) -> None:
+def test_invalid_strides_and_corpora_raise(model: Model, corpus: mmt.Corpus, tmp_path: Path) -> None:
     for stride in (0, 65):
         with pytest.raises(ValueError, match="stride is"):
             measure(model, corpus, stride=stride)
     folder = tmp_path / "slides"
     shutil.copytree(corpus.folder, folder)
     write_description(folder / "corpus.json", mmt.Representation.slides())
-    with pytest.raises(ValueError, match=r"this is 'data/mine'; give mmt\.Corpus\(folder, split='valid'\)"):
+    with pytest.raises(ValueError, match=r"corpus is 'data/mine'; give mmt\.Corpus\(folder, split='valid'\)"):
         measure(model, "data/mine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"the resolution of .*slides is not the model.s"):
         measure(model, mmt.Corpus(folder))

@@ -1,4 +1,4 @@
-"""Metrics: muspy's own figures on real music, musical laws, undefined values, limits, and bad input."""
+"""Metrics: equality with muspy, musical laws, undefined values, limits, intervals and errors."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def assert_muspys(events: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("file", sorted([*TINY.glob("*.mid"), *TINY.glob("*.mxl")]), ids=lambda file: file.stem)
-def test_the_tiny_pieces_have_muspys_figures(file: Path) -> None:
+def test_tiny_pieces_match_muspy(file: Path) -> None:
     events = mmt.encode(mmt.read(file))
     assert_muspys(events)
     assert_muspys(mmt.encode(mmt.read(file), beats=7))
 
 
-def test_real_pieces_have_muspys_figures(shared: Path) -> None:
+def test_real_pieces_match_muspy(shared: Path) -> None:
     files = sorted((shared / "reference" / "encodings").glob("*.npy"))
     assert len(files) > 20
     for file in files:
@@ -71,22 +71,22 @@ def test_real_pieces_have_muspys_figures(shared: Path) -> None:
         max_size=30,
     )
 )
-def test_whatever_the_notes_the_figures_are_muspys(notes: list[tuple[int, int, int, int, int]]) -> None:
+def test_any_notes_match_muspy(notes: list[tuple[int, int, int, int, int]]) -> None:
     assert_muspys(piece(*notes))
 
 
-def test_a_piece_that_ends_on_a_bar_line_has_no_empty_measure_behind_it() -> None:
+def test_corrected_groove_has_no_empty_measure_after_a_final_bar_line() -> None:
     """Two equal measures of one whole note each."""
     scores = evaluate([piece((0, 0, 60, 48, 1), (4, 0, 60, 48, 1))])
     assert scores.values["groove_consistency_corrected"][0] == 1
     assert scores.values["groove_consistency"][0] == pytest.approx(1 - (1 / 48) / 2)
-    # Held a step longer, the third measure is there, and empty: both count it.
+    # If the last note is a step longer, there is an empty third measure, and both count it.
     scores = evaluate([piece((0, 0, 60, 48, 1), (4, 1, 60, 48, 1))])
     assert scores.values["groove_consistency_corrected"][0] == scores.values["groove_consistency"][0] < 1
 
 
-def test_what_is_undefined_is_said_and_enters_no_mean() -> None:
-    """A piece of one measure has no groove; one without notes has nothing."""
+def test_undefined_values_are_counted_and_enter_no_mean() -> None:
+    """A piece of one measure has no groove; a piece without notes has no metrics."""
     short, long = piece((0, 0, 60, 12, 1)), piece((0, 0, 60, 12, 1), (4, 0, 62, 12, 1))
     empty = events_of_notes(np.empty(0, NOTE_DTYPE))
     scores = evaluate([short, long, empty])
@@ -99,7 +99,7 @@ def test_what_is_undefined_is_said_and_enters_no_mean() -> None:
     assert "(1 of 3)" in str(scores)
 
 
-def test_transposition_changes_no_figure() -> None:
+def test_transposition_changes_no_metric() -> None:
     events = mmt.encode(mmt.read(TINY / "mayer_quartet_in_g_minor.mid"))
     higher = events.copy()
     higher[higher[:, POSITION] > 0, PITCH] += 3
@@ -107,8 +107,8 @@ def test_transposition_changes_no_figure() -> None:
         np.testing.assert_allclose(value, evaluate([higher]).values[name], atol=1e-12)
 
 
-def test_cut_to_some_beats_nothing_behind_them_matters() -> None:
-    """muspy's figures of the cut music; long notes end where the cut is."""
+def test_metrics_of_the_first_beats_ignore_later_notes() -> None:
+    """Metrics of the first beats equal those that muspy gives for the cut music, with long notes truncated."""
     events = mmt.encode(mmt.read(TINY / "mayer_quartet_in_g_minor.mid"))
     music = mmt.decode(events)
     for track in music.tracks:
@@ -124,7 +124,7 @@ def test_cut_to_some_beats_nothing_behind_them_matters() -> None:
     assert (scores.length, evaluate([events]).length) == ("the first 16 beats", "whole pieces")
 
 
-def test_who_plays_and_who_ends() -> None:
+def test_instruments_used_and_ends_by_itself() -> None:
     played = piece((0, 0, 60, 12, 25), (1, 0, 60, 12, 27))
     asked = np.concatenate([played[:2], [[1, 0, 0, 0, 0, 26]], played[2:]])
     open_ended = piece((0, 0, 60, 12, 25), end=False)
@@ -139,7 +139,7 @@ def test_who_plays_and_who_ends() -> None:
     np.testing.assert_array_equal(evaluate([played], max_beats=3).values["ends_by_itself"], [1])
 
 
-def test_a_piece_that_is_not_valid_is_counted_and_what_can_be_read_is_measured() -> None:
+def test_invalid_pieces_are_counted_and_measured_where_readable() -> None:
     good = piece((0, 0, 60, 12, 25), (1, 0, 62, 12, 25))
     reversed_notes = good[[0, 1, 2, 4, 3, 5]]
     out_of_range = good + np.array([0, 0, 0, 100, 0, 0])
@@ -151,7 +151,7 @@ def test_a_piece_that_is_not_valid_is_counted_and_what_can_be_read_is_measured()
     assert scores["valid"].low > 0
 
 
-def test_another_resolution() -> None:
+def test_metrics_match_muspy_at_another_resolution() -> None:
     slides = mmt.Representation.slides()
     music = mmt.read(TINY / "franz_fuer_einen.mid")
     events = mmt.encode(music, representation=slides)
@@ -160,7 +160,7 @@ def test_another_resolution() -> None:
         assert scores.values[name][0] == pytest.approx(theirs(decoded), abs=1e-9)
 
 
-def test_for_other_programs() -> None:
+def test_scores_serialise_to_json_and_csv() -> None:
     scores = evaluate([piece((0, 0, 60, 12, 25)), piece((0, 0, 60, 12, 25), (4, 0, 62, 12, 25))])
     found = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
     assert found["pieces"] == 2
@@ -169,7 +169,7 @@ def test_for_other_programs() -> None:
     assert list(rows[0]) == ["piece", *METRICS]
     assert rows[0]["groove_consistency"] == ""
     assert float(rows[1]["pitch_class_entropy"]) == 1.0
-    with pytest.raises(KeyError, match="no measure is named 'groove'"):
+    with pytest.raises(KeyError, match="there is no metric 'groove'"):
         scores["groove"]
     assert "groove_consistency" in scores
     assert "groove" not in scores
@@ -185,13 +185,13 @@ def test_for_other_programs() -> None:
         ([muspy.Music()], {}, r"piece 0: .*muspy\.Music; give mmt\.encode\(music\)"),
     ],
 )
-def test_what_cannot_be_measured(pieces: list[np.ndarray], arguments: dict[str, int], message: str) -> None:
+def test_invalid_pieces_and_arguments_raise(pieces: list[np.ndarray], arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(pieces, **arguments)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """1,000 times 20 normal values, and 20 coins: 95 % of the intervals hold the mean, within chance."""
+def test_intervals_have_their_nominal_coverage() -> None:
+    """1,000 times 20 normal values, and 20 coins: 95 % of the intervals contain the mean, within chance."""
     from mmt.analysis.intervals import mean_of, share_of
 
     random = np.random.default_rng(0)
@@ -211,28 +211,28 @@ TONES = [(beat, 0, 60 + 5 * beat % 12, 14, 25) for beat in range(12)]
 OF_PITCH = ("pitch_class_entropy", "scale_consistency", "polyphony")
 
 
-def test_measures_of_pitch_leave_drums_out_and_all_others_count_them() -> None:
+def test_metrics_of_pitch_ignore_drums_and_others_count_them() -> None:
     alone, both = (evaluate([piece(*notes)], representation=ALL).values for notes in (TONES, TONES + DRUM_NOTES))
     for name in OF_PITCH:
         assert both[name][0] == alone[name][0] > 0, name
     assert both["notes"][0] == alone["notes"][0] + len(DRUM_NOTES)
     assert both["instruments"][0] == both["valid"][0] * 2 == 2
-    # Drums in the first measure alone make it differ from the next.
+    # Drums in only the first measure make it differ from the next.
     uneven = evaluate([piece(*TONES, *DRUM_NOTES[:8])], representation=ALL)
     assert uneven.values["groove_consistency"][0] < alone["groove_consistency"][0]
 
 
-def test_drums_alone_have_no_measure_of_pitch() -> None:
+def test_metrics_of_pitch_are_undefined_for_drums_alone() -> None:
     values = evaluate([piece(*DRUM_NOTES)], representation=ALL).values
     assert {name for name in METRICS if np.isnan(values[name][0])} == set(OF_PITCH)
 
 
-def test_without_a_representation_drums_are_not_valid_and_nothing_crashes() -> None:
+def test_drums_are_invalid_without_their_representation() -> None:
     values = evaluate([piece(*TONES, *DRUM_NOTES)]).values
     assert (values["valid"][0], np.isnan(values["notes"][0])) == (0, True)
 
 
-def test_a_given_note_counts_as_a_note_and_a_told_length_as_none() -> None:
+def test_given_note_counts_as_a_note_and_length_does_not() -> None:
     table = np.array(TONES, NOTE_DTYPE)
     written, given_too = (events_of_notes(table, ALL, given=given) for given in (None, np.arange(len(table)) % 3 == 1))
     given_too[2, BEAT] = ALL.length_code(64)

@@ -1,4 +1,4 @@
-"""Originality: planted copies are found where they are, random pieces are not accused, real pieces are the measure."""
+"""Originality: inserted copies are found, random pieces do not stand out, real pieces set the threshold; errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from small_corpora import write_corpus
 
 import mmt
-from mmt.analysis import originality
 from mmt.analysis.originality import Index, compare
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, PITCH, POSITION
 from mmt.representation.encode import events_of_notes
@@ -18,7 +17,7 @@ from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
 
 def random_piece(seed: int, notes: int = 600, instruments: tuple[int, ...] = (1, 25, 27)) -> NoteTable:
-    """Notes without any plan: every step of an eighth in some part, a leap of up to two octaves."""
+    """Random notes on eighths, in parts with leaps of up to two octaves."""
     random = np.random.default_rng(seed)
     onset = np.sort(random.integers(0, notes // 2, notes)) * 6
     table = np.empty(notes, NOTE_DTYPE)
@@ -41,7 +40,7 @@ def index(folder: Path) -> Index:
     return Index(mmt.Corpus(folder, split="train"))
 
 
-def planted(
+def with_copy(
     source: NoteTable, first: int, notes: int, *, at: int, up: int = 0, instrument: int | None = None, seed: int = 50
 ) -> np.ndarray:
     """A random piece whose beats from `at` on hold `notes` notes of another piece, from its note `first` on."""
@@ -55,14 +54,14 @@ def planted(
     return events_of_notes(np.concatenate([host[outside], copied]))
 
 
-def test_a_planted_copy_is_found_exactly_where_it_is(folder: Path, index: Index) -> None:
-    """60 notes of the middle of a training piece in the middle of another, in its textures."""
+def test_inserted_copy_is_found_at_its_position(folder: Path, index: Index) -> None:
+    """60 notes from the middle of a training piece, inserted in the middle of another."""
     corpus = mmt.Corpus(folder, split="train")
     source = corpus.notes(7)
     first = int(np.searchsorted(source["beat"], 20))
-    run = index.find([planted(source, first, 60, at=31)])[0].texture
+    run = index.find([with_copy(source, first, 60, at=31)])[0].texture
     assert run is not None
-    # Notes of one pitch at one time in two instruments are one note of the texture.
+    # Two instruments with the same pitch and onset give one note of the texture.
     onset = source["beat"][first : first + 60] * 12 + source["position"][first : first + 60]
     different = len(np.unique(np.stack([onset, source["pitch"][first : first + 60]]), axis=1).T)
     assert (run.piece, run.part, run.piece_part) == ("train-7", "whole texture", "whole texture")
@@ -71,14 +70,12 @@ def test_a_planted_copy_is_found_exactly_where_it_is(folder: Path, index: Index)
 
 
 @pytest.mark.parametrize(("up", "durations"), [(0, False), (5, False), (-7, False), (0, True), (3, True)])
-def test_a_transposed_copy_with_other_durations_for_another_instrument_is_found(
-    folder: Path, index: Index, up: int, durations: bool
-) -> None:
-    """40 notes of a part of a training piece, hidden as a flute's part within a piece of other instruments."""
+def test_copy_is_found_in_any_key_duration_and_instrument(folder: Path, index: Index, up: int, durations: bool) -> None:
+    """40 notes of a part of a training piece, inserted as the flute part of a piece for other instruments."""
     corpus = mmt.Corpus(folder, split="train")
     part = corpus.notes(3)[corpus.notes(3)["instrument"] == 25]
     first = 50
-    events = planted(part, first, 40, at=60, up=up, instrument=54)
+    events = with_copy(part, first, 40, at=60, up=up, instrument=54)
     if durations:
         events[events[:, INSTRUMENT] == 54, DURATION] = np.where(
             events[events[:, INSTRUMENT] == 54, DURATION] > 0, 3, 0
@@ -99,7 +96,7 @@ def test_a_transposed_copy_with_other_durations_for_another_instrument_is_found(
     )
 
 
-def test_a_whole_copy_is_as_long_as_the_piece(folder: Path, index: Index) -> None:
+def test_run_of_a_whole_copy_is_the_whole_piece(folder: Path, index: Index) -> None:
     corpus = mmt.Corpus(folder, split="train")
     finding = index.find([corpus[4]])[0]
     assert finding.texture is not None
@@ -109,8 +106,8 @@ def test_a_whole_copy_is_as_long_as_the_piece(folder: Path, index: Index) -> Non
     assert finding.texture.piece == finding.part.piece == "train-4"
 
 
-def test_a_run_ends_where_its_row_ends(index: Index, folder: Path) -> None:
-    """The end of one piece and the beginning of the next in the corpus are no run, nor are those of two parts."""
+def test_runs_end_with_their_sequence(index: Index, folder: Path) -> None:
+    """Neither the end of one piece and the beginning of the next in the corpus nor two parts form a run."""
     corpus = mmt.Corpus(folder, split="train")
     end, beginning = corpus.notes(0)[-20:].copy(), corpus.notes(1)[:20].copy()
     beginning["beat"] += end["beat"][-1] + 1
@@ -119,8 +116,8 @@ def test_a_run_ends_where_its_row_ends(index: Index, folder: Path) -> None:
     assert run.notes <= 24
 
 
-def test_the_end_of_one_piece_and_the_beginning_of_the_next_are_no_run(tmp_path: Path) -> None:
-    """Two training pieces, the second begins where the first ended: a piece that holds both shares only one at a time."""
+def test_runs_do_not_cross_pieces_of_the_corpus(tmp_path: Path) -> None:
+    """The second training piece continues the first; a piece with both shares a run with only one of them."""
     whole = random_piece(5, instruments=(1,))
     whole = whole[np.unique(whole["beat"], return_index=True)[1]]  # one note a beat
     first, second = whole[:40], whole[40:90]
@@ -132,20 +129,20 @@ def test_the_end_of_one_piece_and_the_beginning_of_the_next_are_no_run(tmp_path:
     assert finding.part.piece == "second"
 
 
-def test_the_same_pitches_in_another_rhythm_are_no_copy(folder: Path, index: Index) -> None:
+def test_another_rhythm_is_not_a_copy(folder: Path, index: Index) -> None:
     slower = mmt.Corpus(folder, split="train").notes(4).copy()
     slower["beat"] = slower["beat"] * 2 + slower["position"] // 6
     slower["position"] = 0
     for finding in index.find([slower]):
         assert finding.part is not None
         assert finding.texture is not None
-        assert max(finding.part.notes, finding.texture.notes) < 12  # chords are the same
+        assert max(finding.part.notes, finding.texture.notes) < 12  # chords are shared
 
 
-def test_a_random_piece_is_not_accused_and_a_copy_is(folder: Path, index: Index) -> None:
+def test_copies_stand_out_and_random_pieces_do_not(folder: Path, index: Index) -> None:
     corpus = mmt.Corpus(folder, split="train")
     pieces = [events_of_notes(random_piece(seed)) for seed in range(200, 206)]
-    report = compare([*pieces, planted(corpus.notes(2), 100, 30, at=60)], index)
+    report = compare([*pieces, with_copy(corpus.notes(2), 100, 30, at=60)], index)
     assert [report.stands_out(i) for i in range(7)] == [False] * 6 + [True]
     assert max(report.lengths("texture")[:6]) < 8
     assert "1 of 7 stand out (piece 7); by the same rule 0 of 12 real stretches" in str(report)
@@ -154,9 +151,8 @@ def test_a_random_piece_is_not_accused_and_a_copy_is(folder: Path, index: Index)
     assert len(told["real"]) == 12
 
 
-def test_a_repeated_note_is_long_but_not_rich(folder: Path, tmp_path: Path) -> None:
-    """A tremolo of 100 notes in a training piece and another's: the longest run, and no accusation; nor is it hidden that
-    30 notes of a melody are there too."""
+def test_repeated_notes_are_long_but_not_rich(folder: Path, tmp_path: Path) -> None:
+    """A shared tremolo of 100 notes is the longest run but does not stand out; 30 shared notes of a melody do."""
     tremolo = np.zeros(100, NOTE_DTYPE)
     tremolo["beat"], tremolo["position"] = np.divmod(np.arange(100) * 3, 12)
     tremolo["pitch"], tremolo["duration"], tremolo["instrument"] = 60, 3, 60
@@ -174,10 +170,10 @@ def test_a_repeated_note_is_long_but_not_rich(folder: Path, tmp_path: Path) -> N
     assert (richest.piece, richest.beat) == ("melody", melody["beat"][0] + melody["position"][0] / 12)
 
 
-def test_a_prompt_is_not_compared(folder: Path, index: Index) -> None:
-    """A continuation of a training piece: what was given is no copy, what was added is."""
+def test_prompts_are_not_compared(folder: Path, index: Index) -> None:
+    """In a continuation of a training piece only the notes after the prompt are compared."""
     corpus = mmt.Corpus(folder, split="train")
-    events = planted(corpus.notes(6), 0, 60, at=0)
+    events = with_copy(corpus.notes(6), 0, 60, at=0)
     last = int(corpus.notes(6)["beat"][59])
     whole, later = index.find([events])[0].texture, index.find([events], first_beats=last + 1)[0].texture
     assert whole is not None
@@ -193,33 +189,16 @@ def test_a_prompt_is_not_compared(folder: Path, index: Index) -> None:
     assert index.find([]) == []
 
 
-def test_the_index_is_kept_beside_the_corpus_and_made_anew_for_others(
-    folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corpus, piece = mmt.Corpus(folder, split="train"), random_piece(7)
-    assert len(list(folder.glob("originality-*.npz"))) == 1
-
-    def refuse(tokens: object) -> None:
-        raise AssertionError("sorted again")
-
-    monkeypatch.setattr(originality, "sort_suffixes", refuse)
-    assert Index(corpus).find([piece]) == index.find([piece])
-    with pytest.raises(AssertionError, match="sorted again"):
-        Index(mmt.Corpus(folder, split="train", exclude=["train-3"]))
-    with pytest.raises(AssertionError, match="sorted again"):
-        Index(corpus, keep=False)
-
-
-def test_the_same_seed_draws_the_same_stretches(index: Index) -> None:
+def test_same_seed_draws_the_same_stretches(index: Index) -> None:
     pieces = [events_of_notes(random_piece(300, notes=50))]
     first, again, other = (compare(pieces, index, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first.real != other.real
 
 
-def test_real_pieces_are_compared_with_real_pieces(tiny_folder: Path) -> None:
-    """Somebody's song and a quartet share no more than a scale or so, and the song with itself all."""
-    index = Index(mmt.Corpus(tiny_folder, split="train"), keep=False)
+def test_piece_shares_everything_with_itself_and_little_with_others(tiny_folder: Path) -> None:
+    """A song and a quartet share a scale or so; the song and itself share everything."""
+    index = Index(mmt.Corpus(tiny_folder, split="train"))
     song = index.corpus[0]
     report = compare([song, mmt.Corpus(tiny_folder, split="valid")[0]], index)
     assert report.lengths("texture")[0] > 100
@@ -228,7 +207,7 @@ def test_real_pieces_are_compared_with_real_pieces(tiny_folder: Path) -> None:
     assert report.pieces[0].texture.different_steps > 20
 
 
-def test_what_cannot_be_compared(index: Index, tmp_path: Path) -> None:
+def test_invalid_pieces_and_corpora_raise(index: Index, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="steps a beat"):
         index.find([], representation=mmt.Representation.slides())
     only = write_corpus(tmp_path / "only", {"a": ("train", random_piece(0))})
@@ -241,7 +220,7 @@ def test_what_cannot_be_compared(index: Index, tmp_path: Path) -> None:
 
 
 def test_drums_and_given_notes_are_not_compared(folder: Path, index: Index) -> None:
-    """A copied part beside drums is found as without them; copied drums and a copied given part are not."""
+    """A copied part is found with or without drums; copied drums and copied given notes are not found."""
     representation = mmt.Representation(drums=True, given=True)
     corpus = mmt.Corpus(folder, split="train")
     copy, host = corpus.notes(3), random_piece(60)
@@ -262,12 +241,12 @@ def test_drums_and_given_notes_are_not_compared(folder: Path, index: Index) -> N
     assert with_given_copy.part.notes <= own.part.notes
 
 
-def test_real_stretches_are_of_pitched_notes(tmp_path: Path) -> None:
+def test_real_stretches_have_only_pitched_notes(tmp_path: Path) -> None:
     representation = mmt.Representation(drums=True)
     tables = {f"train-{seed}": ("train", random_piece(seed)) for seed in range(2)}
     only_drums = random_piece(7)
     only_drums["instrument"] = representation.drums_code
     tables |= {"valid-0": ("valid", random_piece(5)), "valid-1": ("valid", np.unique(only_drums))}
     corpus = mmt.Corpus(write_corpus(tmp_path / "corpus", tables, representation), split="train")
-    found = compare([events_of_notes(random_piece(8), representation)], Index(corpus, keep=False))
+    found = compare([events_of_notes(random_piece(8), representation)], Index(corpus))
     assert len(found.real) == 1

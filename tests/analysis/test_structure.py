@@ -1,4 +1,4 @@
-"""Loops, silences, instruments and ranges: built pieces, a plain definition on random ones, real music, and bad input."""
+"""Loops, silences, instruments and ranges: constructed pieces, plain definitions, real music and errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def notes_of(events: Events) -> Events:
 
 
 def plain_loop(events: Events, longest_period: int) -> int:
-    """The definition, beat for beat."""
+    """The definition of a loop, compared beat by beat."""
     found: dict[int, set[tuple[int, ...]]] = {}
     for note in notes_of(events).tolist():
         found.setdefault(note[BEAT], set()).add(tuple(note[POSITION:]))
@@ -56,38 +56,38 @@ def plain_loop(events: Events, longest_period: int) -> int:
 
 
 @pytest.mark.parametrize("period", [1, 2, 3, 8])
-def test_a_loop_is_as_long_as_what_is_repeated(period: int) -> None:
+def test_loop_length_is_the_repeated_beats(period: int) -> None:
     for times in (1, 2, 5):
         assert longest_loop(piece(*repeated(period, times))) == period * (times - 1)
 
 
-def test_a_loop_counts_up_to_its_longest_period() -> None:
+def test_longer_periods_are_not_loops() -> None:
     events = piece(*repeated(9, 3))
     assert longest_loop(events) == 0
     assert longest_loop(events, longest_period=9) == 18
 
 
-def test_a_loop_may_begin_and_end_anywhere() -> None:
+def test_loop_may_begin_and_end_anywhere() -> None:
     before, after = [(0, 0, 90, 12, 1), (1, 0, 91, 12, 1)], [(12, 0, 92, 12, 1)]
     assert longest_loop(piece(*before, *repeated(2, 5, 2), *after)) == 8
 
 
 @pytest.mark.parametrize("field", [POSITION, PITCH, DURATION, INSTRUMENT])
-def test_one_note_that_differs_breaks_a_loop(field: int) -> None:
+def test_one_different_note_breaks_a_loop(field: int) -> None:
     events = piece(*repeated(1, 20))
     (place,) = np.flatnonzero(events[:, BEAT] == 1 + 12)
     events[place, field] += 1
-    # 11 beats repeat beat 0; seven after beat 12, of which the first differs from it.
+    # 11 beats repeat beat 0. After beat 12 seven beats are equal, and six of them repeat.
     assert longest_loop(events) == 11
 
 
-def test_a_note_that_is_added_or_missing_breaks_a_loop() -> None:
+def test_added_or_missing_note_breaks_a_loop() -> None:
     notes = repeated(1, 20)
     assert longest_loop(piece(*notes, (12, 6, 60, 12, 1))) == 11
     assert longest_loop(piece(*notes[:12], *notes[13:])) == 11
 
 
-def test_rests_are_part_of_a_loop_but_no_loop_of_their_own() -> None:
+def test_rests_are_part_of_a_loop_but_not_a_loop() -> None:
     with_rests = [(beat, 0, 60, 12, 1) for beat in range(0, 24, 4)]
     assert longest_loop(piece(*with_rests)) == 17  # Beats 4 to 20, the last onset.
     assert longest_loop(piece((0, 0, 60, 12, 1), (40, 0, 62, 12, 1))) == 0
@@ -96,12 +96,12 @@ def test_rests_are_part_of_a_loop_but_no_loop_of_their_own() -> None:
 
 
 @given(pieces(beats=8), st.integers(1, 6))
-def test_loops_are_those_of_the_plain_definition(events: Events, longest_period: int) -> None:
+def test_loops_match_the_plain_definition(events: Events, longest_period: int) -> None:
     assert longest_loop(events, longest_period=longest_period) == plain_loop(events, longest_period)
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.integers(1, 6))
-def test_loops_of_few_different_beats_are_those_of_the_plain_definition(beats: list[int], longest_period: int) -> None:
+def test_loops_of_few_different_beats_match_the_plain_definition(beats: list[int], longest_period: int) -> None:
     """0 is a beat without an onset."""
     notes = [(beat, 0, 60 + kind, 12, 1) for beat, kind in enumerate([1, *beats]) if kind]
     events = piece(*notes)
@@ -109,26 +109,26 @@ def test_loops_of_few_different_beats_are_those_of_the_plain_definition(beats: l
 
 
 @given(pieces())
-def test_order_and_doubles_do_not_matter(events: Events) -> None:
+def test_order_and_duplicates_change_nothing(events: Events) -> None:
     notes = notes_of(events)
     mixed = np.concatenate([notes[::-1], notes[:3]])
     assert longest_loop(mixed) == longest_loop(events)
     assert longest_silence(mixed) == longest_silence(events)
 
 
-def test_a_note_that_is_there_twice_breaks_no_loop() -> None:
+def test_duplicate_note_breaks_no_loop() -> None:
     notes = notes_of(piece(*repeated(2, 10)))
     assert longest_loop(np.concatenate([notes, notes[9:10]])) == 18
 
 
-def test_transposing_moving_or_ending_a_piece_changes_no_loop_and_no_silence() -> None:
+def test_loops_and_silences_do_not_depend_on_key_or_start() -> None:
     events = mmt.encode(mmt.read(TINY / "franz_fuer_einen.mid"))
     moved = notes_of(events) + np.array([0, 7, 0, 2, 0, 0])
     assert longest_loop(moved) == longest_loop(events)
     assert longest_silence(moved) == longest_silence(events)
 
 
-def test_real_music_neither_loops_nor_falls_silent() -> None:
+def test_real_music_has_neither_loops_nor_silences() -> None:
     files = sorted([*TINY.glob("*.mid"), *TINY.glob("*.mxl")])
     assert len(files) > 3
     for file in files:
@@ -137,32 +137,32 @@ def test_real_music_neither_loops_nor_falls_silent() -> None:
         assert longest_silence(events) < 8, file
 
 
-def test_half_a_million_beats_of_silence_need_no_memory() -> None:
+def test_memory_does_not_grow_with_a_silence() -> None:
     far = piece(*repeated(2, 3), (2**31 - 2, 0, 60, 12, 1))
     assert longest_loop(far) == 4
     assert longest_silence(far) == 2**31 - 2 - 6
 
 
-def test_a_silence_ends_where_any_instrument_sounds() -> None:
+def test_silence_ends_where_any_instrument_sounds() -> None:
     assert longest_silence(piece((0, 0, 60, 12, 1), (11, 0, 60, 12, 1))) == 10
-    # A note that sounds through it, and one that ends before a longer one does.
+    # A long note sounds through the gap, also if a later note ends before it.
     assert longest_silence(piece((0, 0, 40, 120, 2), (0, 0, 60, 12, 1), (11, 0, 60, 12, 1))) == 1
     assert longest_silence(piece((0, 0, 40, 120, 2), (1, 0, 60, 12, 1), (11, 0, 60, 12, 1))) == 1
     assert longest_silence(piece((0, 6, 60, 3, 1), (1, 0, 60, 12, 1))) == 0.25
 
 
-def test_rests_before_and_after_a_piece_are_no_silence() -> None:
+def test_rests_before_the_first_note_are_not_a_silence() -> None:
     assert longest_silence(piece((40, 0, 60, 12, 1), (41, 0, 60, 12, 1))) == 0
 
 
 @given(pieces())
-def test_instruments_have_the_notes_that_they_play(events: Events) -> None:
+def test_notes_by_instrument_counts_every_note(events: Events) -> None:
     played = Counter(PAPER.names[code - 1] for code in notes_of(events)[:, INSTRUMENT].tolist())
     assert notes_by_instrument(events) == played
     assert list(notes_by_instrument(events)) == sorted(played, key=PAPER.names.index)
 
 
-def test_instruments_that_were_asked_for_but_do_not_play_have_no_notes() -> None:
+def test_declared_instruments_that_do_not_play_have_zero_notes() -> None:
     prompt = mmt.prompt.instruments("violin", "cello")
     assert notes_by_instrument(prompt) == {"violin": 0, "cello": 0}
     assert notes_by_instrument(np.concatenate([prompt, notes_of(piece((0, 0, 60, 12, LEAD)))])) == {
@@ -171,7 +171,7 @@ def test_instruments_that_were_asked_for_but_do_not_play_have_no_notes() -> None
 
 
 @pytest.mark.parametrize("name", sorted(COMPASSES))
-def test_the_lowest_and_the_highest_pitch_of_an_instrument_are_in_its_range(name: str) -> None:
+def test_ranges_include_their_lowest_and_highest_pitch(name: str) -> None:
     low, high = COMPASSES[name]
     code = PAPER.find_instrument(name)
     assert share_in_range(piece((0, 0, low, 12, code), (1, 0, high, 12, code))) == 1
@@ -184,16 +184,16 @@ def test_instruments_without_a_range_are_left_out() -> None:
     assert np.isnan(share_in_range(piece((0, 0, 10, 12, LEAD))))
 
 
-def test_a_piece_without_a_note_has_no_loop_no_silence_and_no_share() -> None:
+def test_piece_without_notes_has_no_loop_silence_or_share() -> None:
     prompt = mmt.prompt.instruments("violin")
     assert (longest_loop(prompt), longest_silence(prompt)) == (0, 0)
     assert np.isnan(share_in_range(prompt))
 
 
-def test_beats_are_those_of_the_representation() -> None:
+def test_lengths_follow_the_representation() -> None:
     slides = mmt.Representation.slides()
     events = piece((0, 0, 60, 12, 1), (10, 0, 60, 12, 1))
-    # Duration code 12 is 12 of 12 steps in the paper's, 42 of 24 in the talk's.
+    # Duration code 12 is 12 of 12 steps in the paper's representation, 42 of 24 in that of the talk.
     assert longest_silence(events) == 9
     assert longest_silence(events, representation=slides) == 10 - slides.durations[11] / 24
 
@@ -212,7 +212,7 @@ def test_given_notes_and_drums_count_as_notes_and_drums_have_no_range() -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
-def test_events_that_cannot_be_decoded_are_refused(measure: object) -> None:
+def test_events_that_cannot_be_decoded_raise(measure: object) -> None:
     assert callable(measure)
     with pytest.raises(ValueError, match="row 0: a note with pitch code 0"):
         measure([[NOTE, 1, 1, 0, 12, 1]])
@@ -220,11 +220,11 @@ def test_events_that_cannot_be_decoded_are_refused(measure: object) -> None:
         measure([1, 2, 3])
 
 
-def test_a_period_below_one_beat_is_refused() -> None:
+def test_period_below_one_beat_raises() -> None:
     with pytest.raises(ValueError, match="longest_period is 0; it must be at least 1 beat"):
         longest_loop(piece((0, 0, 60, 12, 1)), longest_period=0)
 
 
-def test_they_are_among_the_metrics() -> None:
+def test_structure_metrics_are_public() -> None:
     for measure in MEASURES:
         assert getattr(mmt.metrics, measure.__name__) is measure

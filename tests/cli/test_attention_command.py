@@ -1,4 +1,4 @@
-"""mmt-attention: a corpus and a model in, tables, arrays and pictures out."""
+"""mmt-attention: the tables, arrays and plots that it writes, and errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mmt
-from mmt.analysis.pictures import draw_codes, draw_gain, stands_out
+from mmt.analysis.attention.plots import draw_codes, draw_gain, stands_out
 from mmt.cli import attention
 from mmt.corpus.prepare import prepare
 from mmt.representation.codes import FIELDS, Representation
@@ -19,7 +19,7 @@ TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of one layer, and two corpora: one of its representation, one of the talk's."""
+    """A tiny model and two corpora: one with its representation, one with that of the talk."""
     home = tmp_path_factory.mktemp("attention")
     mmt.new_model("tiny", seed=1).save(home / "model")
     music = [TINY / "franz_fuer_einen.mid", TINY / "lehmann_in_april_mood.mid"]
@@ -39,7 +39,7 @@ def report(folder: Path) -> Path:
     return folder / "new" / "report"
 
 
-def test_tables_arrays_and_pictures_are_there(report: Path) -> None:
+def test_report_has_tables_arrays_and_plots(report: Path) -> None:
     names = {path.name for path in report.iterdir()}
     wanted = {"relative.csv", "absolute.csv", "statistics.npz", "figure3_row_gain.png", "figure3_gain_layer1.png"}
     assert wanted <= names
@@ -50,7 +50,7 @@ def test_tables_arrays_and_pictures_are_there(report: Path) -> None:
     assert [path.name for path in report.parent.iterdir()] == ["report"]
 
 
-def test_the_tables_say_what_the_library_computes(folder: Path, report: Path) -> None:
+def test_tables_match_the_library(folder: Path, report: Path) -> None:
     model, corpus = mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus")
     found = mmt.attention.relative(model, corpus)
     with (report / "relative.csv").open() as file:
@@ -67,7 +67,7 @@ def test_the_tables_say_what_the_library_computes(folder: Path, report: Path) ->
     assert sum(merged) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_arrays_are_read_back_whole(folder: Path, report: Path) -> None:
+def test_arrays_round_trip(folder: Path, report: Path) -> None:
     model, corpus = mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus")
     direct, read = mmt.attention.measure(model, corpus), mmt.attention.read_statistics(report)
     for field in FIELDS:
@@ -78,7 +78,7 @@ def test_the_arrays_are_read_back_whole(folder: Path, report: Path) -> None:
         mmt.attention.read_statistics(folder)
 
 
-def test_what_stands_is_replaced_only_if_asked_and_only_a_report(
+def test_only_a_report_is_overwritten_and_only_on_request(
     folder: Path, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(folder, report) == 1
@@ -88,7 +88,7 @@ def test_what_stands_is_replaced_only_if_asked_and_only_a_report(
     assert not (report / "figure3_row_gain.png").exists()
     assert len(mmt.attention.read_statistics(report).relative["beat"].attention) == 1
     assert run(folder, folder / "model", "--overwrite") == 1
-    assert "no report of attention" in capsys.readouterr().err
+    assert "not a report of mmt-attention" in capsys.readouterr().err
     assert mmt.load_model(folder / "model")
 
 
@@ -104,7 +104,7 @@ def test_what_stands_is_replaced_only_if_asked_and_only_a_report(
         (["--checkpoint", "nowhere"], "nowhere"),
     ],
 )
-def test_one_line_for_what_is_wrong(
+def test_errors_are_one_line(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     arguments = [str(folder / "slides") if part == "SLIDES" else part for part in arguments]
@@ -115,7 +115,7 @@ def test_one_line_for_what_is_wrong(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_panel_shows_the_gain_of_its_layer_red_above_and_blue_below(folder: Path) -> None:
+def test_panel_shows_the_gain_of_its_layer(folder: Path) -> None:
     found = mmt.attention.relative(mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus"))
     figure = draw_gain(found, layers=[1], head=0, fields=["pitch"], level=None)
     bars = figure.axes[0].patches
@@ -131,7 +131,7 @@ def test_a_panel_shows_the_gain_of_its_layer_red_above_and_blue_below(folder: Pa
             draw_gain(found, **wrong)
 
 
-def test_codes_that_come_up_are_named(folder: Path) -> None:
+def test_codes_that_occur_are_named(folder: Path) -> None:
     found = mmt.attention.absolute(mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus"), "instrument")
     axes = draw_codes(found, layer=0, head=1).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["piano", "voices"]

@@ -1,4 +1,4 @@
-"""mmt-evaluate: a whole folder of figures from one command, the same after a stop, and one line for what is wrong."""
+"""mmt-evaluate: the files that it writes, continuation after a stop, and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmt.corpus.storage import write_description
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One note a beat of the tiny pieces, in many keys: 8 to validate on, 4 to train on."""
+    """One note per beat of the tiny pieces, in several keys: 8 for validation, 4 for training."""
     tables = {}
     for name, notes in tiny_tables().items():
         for shift in (-2, 0, 3):
@@ -52,7 +52,7 @@ def _command(corpus: Path, checkpoints: list[Path], out: Path) -> list[str]:
     return [*given, "--device", "cpu", "--seed", "3", "--max-events", "48"]
 
 
-def test_every_model_and_mode_has_its_row_over_both_lengths(evaluated: Path) -> None:
+def test_table_has_a_row_per_model_mode_and_length(evaluated: Path) -> None:
     rows = list(csv.DictReader((evaluated / "table.csv").read_text().splitlines()))
     modes = ["unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation"]
     expected = [("real pieces", "")] + [(name, mode) for name in "ab" for mode in modes]
@@ -61,7 +61,7 @@ def test_every_model_and_mode_has_its_row_over_both_lengths(evaluated: Path) -> 
         (*row, length) for row in expected for length in lengths
     ]
     assert all(row["pieces"] == "4" for row in rows[2:])
-    # Of 12 pieces, 8 are the truth: real pieces are whole, and play what they name.
+    # 8 of the 12 pieces are in the validation split.
     assert rows[0]["pieces"] == "8"
     assert rows[0]["valid, %"].startswith("100.00")
     assert rows[0]["parameters"] == rows[0]["notes/s"] == ""
@@ -71,7 +71,7 @@ def test_every_model_and_mode_has_its_row_over_both_lengths(evaluated: Path) -> 
     assert (evaluated / "table.md").read_text().count("\n") == len(rows) + 2
 
 
-def test_all_figures_are_there_for_other_programs(evaluated: Path) -> None:
+def test_evaluation_json_has_all_results(evaluated: Path) -> None:
     found = json.loads((evaluated / "evaluation.json").read_text())
     assert found["settings"]["n"] == 4
     assert {row["length"] for row in found["rows"]} == {"whole pieces", "the first 64 beats"}
@@ -88,8 +88,8 @@ def test_all_figures_are_there_for_other_programs(evaluated: Path) -> None:
     assert len(pieces) == 2 * (8 + 2 * 4 * 4)
 
 
-def test_prompts_are_kept_and_come_from_the_split(evaluated: Path, corpus: Path) -> None:
-    """Each 16-beat continuation opens with the first 16 beats of a validation piece."""
+def test_continuations_begin_with_pieces_of_the_split(evaluated: Path, corpus: Path) -> None:
+    """Each 16-beat continuation begins with the first 16 beats of a validation piece."""
     openings = set()
     for notes in map(mmt.Corpus(corpus, split="valid").notes, range(8)):
         openings.add(tuple(notes["pitch"][notes["beat"] - notes["beat"][0] < 16].tolist()))
@@ -102,7 +102,7 @@ def test_prompts_are_kept_and_come_from_the_split(evaluated: Path, corpus: Path)
         assert tuple((events[(events[:, 0] == 3) & (events[:, 1] <= 16), 3] - 1).tolist()) in openings
 
 
-def test_a_stopped_evaluation_goes_on_to_the_same_figures(
+def test_stopped_evaluation_continues_to_the_same_results(
     evaluated: Path, corpus: Path, checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*_command(corpus, checkpoints[:1], tmp_path / "again"), "--mode", "unconditional", "--mode", "4-beat"]
@@ -124,7 +124,7 @@ def test_a_stopped_evaluation_goes_on_to_the_same_figures(
     assert again["distributions"]["a"] == whole["distributions"]["a"]
 
 
-def test_a_corpus_of_another_representation_is_refused_before_anything_is_written(
+def test_corpus_of_another_representation_fails_before_writing(
     corpus: Path, checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(corpus, tmp_path / "slides")
@@ -134,7 +134,7 @@ def test_a_corpus_of_another_representation_is_refused_before_anything_is_writte
     assert not (tmp_path / "out").exists()
 
 
-def test_short_pieces_are_enough_for_modes_without_beats(
+def test_modes_without_beats_accept_short_pieces(
     checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = {name: ("valid", notes[notes["beat"] < 8]) for name, notes in tiny_tables().items()}
@@ -157,7 +157,7 @@ def test_short_pieces_are_enough_for_modes_without_beats(
         (["--stride", "100", "--mode", "unconditional", "-n", "1"], 1, "stride is 100"),
     ],
 )
-def test_one_line_for_what_is_wrong(
+def test_errors_are_one_line(
     corpus: Path,
     checkpoints: list[Path],
     tmp_path: Path,

@@ -1,37 +1,46 @@
-"""Pictures of attention statistics: the paper's figure 3 for every layer, all heads at once, and attention from code to code.
+"""Plots of attention statistics: the paper's figure 3 for every layer, all heads at once, and attention between codes.
 
-Red is more than the baseline gives, blue is less. Consonances and multiples of four beats stand out. Layers and heads count from
-0, as in the arrays. Figures are not known to pyplot: nothing stays open. Sizes are in inches; text is 7 points or more.
+Red is more than the baseline, blue is less. Consonances and multiples of four beats are highlighted. Layers and heads count
+from 0, as in the arrays. Sizes are in inches; text is 7 points or more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.labels import code_labels
-from mmt.analysis.pairs import Sums
-from mmt.analysis.statistics import Absolute, Relative, Which
+from mmt.analysis.attention.pairs import Sums
+from mmt.analysis.attention.statistics import Absolute, Relative, Which
+from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import PAPER, Representation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RED, BLUE, _INK, _GREY, _BAND = "#c0392b", "#2b6cb0", "#2b2b33", "#9a9aa5", "#f3ead2"
+_INK, _BAND = "#2b2b33", "#f3ead2"
 _SMALL, _TEXT, _TITLE = 7, 8, 10
 
-# How far a panel reaches (type and instrument: all differences), and the differences that stand out in it: multiples of 4 beats;
-# thirds, fourths, fifths, sixths, octaves, and these with octaves between.
-_REACH = {"beat": (-32, 0), "position": (-11, 11), "pitch": (-24, 24), "duration": (-31, 31)}
+
+class _Axis(NamedTuple):
+    label: str
+    tick: int
+    limits: tuple[int, int] | None = None  # None: all differences
+
+
+_AXES = {
+    "type": _Axis("type, codes", 1),
+    "beat": _Axis("beats from query to key", 8, (-32, 0)),
+    "position": _Axis("position, steps", 3, (-11, 11)),
+    "pitch": _Axis("pitch, semitones", 6, (-24, 24)),
+    "duration": _Axis("duration, codes", 8, (-31, 31)),
+    "instrument": _Axis("instrument, codes", 16),
+}
+# Thirds, fourths, fifths, sixths and octaves, in semitones modulo 12.
 CONSONANCES = (0, 3, 4, 5, 7, 8, 9)
-_AXIS = {
-    "beat": "beats from query to key", "position": "position, steps", "pitch": "pitch, semitones",
-    "duration": "duration, codes", "instrument": "instrument, codes", "type": "type, codes",
-}  # fmt: skip
 _NAMES = {
     "gamma": "mean relative attention",
     "gain": "gain over the paper's baseline, every pair alike",
@@ -40,7 +49,7 @@ _NAMES = {
 
 
 def stands_out(field: str, differences: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Which differences are marked, (K,): multiples of 4 beats, consonances, the same position.
+    """Which differences are highlighted, (K,): multiples of 4 beats, consonances, and 0 in the other fields.
 
     >>> stands_out("beat", [-8, -4, -1, 0]).tolist(), stands_out("pitch", [-12, -6, 0, 7]).tolist()
     ([True, True, False, True], [True, False, True, True])
@@ -62,21 +71,21 @@ def draw_gain(
     fields: Sequence[str] | None = None,
     level: float | None = 0.95,
 ) -> Figure:
-    """The paper's figure 3: a bar for each difference, a row of panels for each layer, a column for each field.
+    """Draw the paper's figure 3: a bar per difference, a row of panels per layer, a column per field.
 
     Parameters
     ----------
     statistics : mapping from fields to Relative, or one Relative
-        What `relative(model, pieces)` gives, or `relative(model, pieces, field)`.
+        From `relative(model, pieces)` or `relative(model, pieces, field)`.
     of : "row_gain", "gain" or "gamma"
     layers : sequence of int, optional
         Default: all.
     head : int, optional
-        Default: all heads of a layer as one.
+        Default: all heads of a layer merged.
     fields : sequence of str, optional
-        Default: beat, position and pitch, or the one that there is.
+        Default: beat, position and pitch, or the only one given.
     level : float, optional
-        Of the bootstrap intervals, drawn as thin lines; None (or a single piece) for none.
+        Level of the bootstrap intervals, drawn as thin lines. None, or a single piece: no intervals.
 
     Returns
     -------
@@ -85,40 +94,37 @@ def draw_gain(
     Raises
     ------
     ValueError
-        If there is no such field, layer or head in the statistics.
+        If the statistics do not have the field, layer or head.
     """
     if isinstance(statistics, Relative):
         statistics = {statistics.field: statistics}
         fields = fields or list(statistics)
     fields = fields or ("beat", "position", "pitch")
     if missing := [field for field in fields if field not in statistics]:
-        raise ValueError(f"there are no statistics of {missing[0]!r}; there are of {', '.join(statistics)}")
-    shape = statistics[fields[0]].attention.shape
-    chosen = _within("layer", range(shape[1]) if layers is None else layers, shape[1])
+        raise ValueError(f"there are no statistics of {missing[0]!r}; choose one of {', '.join(statistics)}")
+    pieces, layer_count, head_count, _ = statistics[fields[0]].attention.shape
+    shown_layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
     if head is not None:
-        _within("head", [head], shape[2])
-    figure = new_figure(7.2, 0.75 + 1.25 * len(chosen))
-    grid = figure.subplots(
-        len(chosen), len(fields), squeeze=False, width_ratios=[_width(statistics[field]) for field in fields]
-    )
+        check_indices("head", [head], head_count)
+    figure = new_figure(7.2, 0.75 + 1.25 * len(shown_layers))
+    widths = [np.sqrt(np.ptp(_limits(statistics[field])) + 4) for field in fields]
+    grid = figure.subplots(len(shown_layers), len(fields), squeeze=False, width_ratios=widths)
     for column, field in enumerate(fields):
         found = statistics[field] if head is not None else statistics[field].merged()
         values = 100 * getattr(found, of)
-        ends = np.array(found.confidence(level, of)) * 100 if level is not None and shape[0] > 1 else None
-        for row, layer in enumerate(chosen):
-            edges = None if ends is None else ends[:, layer, head or 0]
-            _bars(grid[row, column], found, values[layer, head or 0], edges)
-            if row == len(chosen) - 1:
-                grid[row, column].set_xlabel(_AXIS[field], fontsize=_TEXT, color=_INK)
-            if column == 0:
-                grid[row, 0].set_ylabel(f"layer {layer}\n%", fontsize=_TEXT, color=_INK)
-    whose = "all heads of a layer as one" if head is None else f"head {head}"
-    figure.suptitle(f"{_NAMES[of].capitalize()}; {whose}, {shape[0]:,} pieces", fontsize=_TITLE, color=_INK)
+        ends = np.array(found.confidence(level, of)) * 100 if level is not None and pieces > 1 else None
+        for axes, layer in zip(grid[:, column], shown_layers, strict=True):
+            _draw_bars(axes, found, values[layer, head or 0], None if ends is None else ends[:, layer, head or 0])
+        grid[-1, column].set_xlabel(_AXES[field].label, fontsize=_TEXT, color=_INK)
+    for axes, layer in zip(grid[:, 0], shown_layers, strict=True):
+        axes.set_ylabel(f"layer {layer}\n%", fontsize=_TEXT, color=_INK)
+    heads = "all heads of a layer as one" if head is None else f"head {head}"
+    figure.suptitle(f"{_NAMES[of].capitalize()}; {heads}, {pieces:,} pieces", fontsize=_TITLE, color=_INK)
     return figure
 
 
 def draw_heads(found: Relative, *, of: Which = "row_gain") -> Figure:
-    """Every head of every layer: a row of colours for each, a column for each difference.
+    """Draw every head of every layer as a heat map: a row per head, a column per difference.
 
     >>> import mmt
     >>> model = mmt.new_model("tiny", seed=0)
@@ -126,20 +132,19 @@ def draw_heads(found: Relative, *, of: Which = "row_gain") -> Figure:
     >>> len(draw_heads(mmt.attention.relative(model, np.array(notes), "pitch")).axes)
     2
     """
-    low, high = _reach(found)
-    inside = (found.differences >= low) & (found.differences <= high)
+    inside = _inside(found)
+    shown = found.differences[inside]
     layers, heads = found.attention.shape[1:3]
     values = 100 * getattr(found, of)[..., inside].reshape(layers * heads, -1)
     figure = new_figure(7.2, 1.2 + 0.16 * layers * heads)
     axes = figure.subplots()
-    shown = found.differences[inside]
     edges = (shown[0] - 0.5, shown[-1] + 0.5, layers * heads - 0.5, -0.5)
     image = axes.imshow(values, **_colors(values, of), extent=edges, aspect="auto", interpolation="none")
     axes.hlines(np.arange(heads, layers * heads, heads) - 0.5, *edges[:2], colors=_INK, linewidths=0.6)
     middle = np.arange(layers) * heads + heads / 2 - 0.5
     axes.set_yticks(middle, [f"layer {layer}" for layer in range(layers)])
     axes.set_xticks(_ticks(found.field, shown))
-    axes.set_xlabel(_AXIS[found.field], fontsize=_TEXT, color=_INK)
+    axes.set_xlabel(_AXES[found.field].label, fontsize=_TEXT, color=_INK)
     axes.set_title(f"{found.field}: {_NAMES[of]}, every head", fontsize=_TITLE, color=_INK)
     axes.tick_params(labelsize=_SMALL, length=2, labelcolor=_INK)
     _color_bar(figure, axes, image, "%")
@@ -154,21 +159,13 @@ def draw_codes(
     of: Which = "gamma",
     representation: Representation = PAPER,
 ) -> Figure:
-    """Attention from code to code, as far as codes come up: a row for the query's code, a column for the key's.
+    """Draw attention between the codes that occur as a heat map: a row per query's code, a column per key's code.
 
-    Parameters
-    ----------
-    found : Absolute
-        Of the type, the duration or the instrument, say.
-    layer, head : int, optional
-        Default: all layers as one; all heads as one.
-    of : "gamma", "gain" or "row_gain"
-    representation : Representation
-        What the codes mean: the model's.
+    By default all layers and all heads are merged. The model's `representation` gives the names of the codes.
     """
     layers, heads = found.attention.shape[:2]
-    _within("layer", [layer or 0], layers)
-    _within("head", [head or 0], heads)
+    check_indices("layer", [layer or 0], layers)
+    check_indices("head", [head or 0], heads)
     if head is None:
         found = found.merged(layers=layer is None)
     values = getattr(found, of)[layer or 0, head or 0]
@@ -188,33 +185,39 @@ def draw_codes(
     return figure
 
 
-def _bars(axes: Axes, found: Relative, values: Sums, ends: Sums | None) -> None:
-    low, high = _reach(found)
-    inside = (found.differences >= low) & (found.differences <= high)
+def check_indices(what: str, wanted: Sequence[int], count: int) -> list[int]:
+    """The indices as a list; raises a `ValueError` for one that is not in 0 … count - 1."""
+    for index in wanted:
+        if not 0 <= index < count:
+            raise ValueError(f"there is no {what} {index}; there are {count}, counted from 0")
+    return [int(index) for index in wanted]
+
+
+def _draw_bars(axes: Axes, found: Relative, values: Sums, ends: Sums | None) -> None:
+    inside = _inside(found)
     where, height = found.differences[inside], values[inside]
-    marked = stands_out(found.field, where)
-    for place in where[marked]:
+    for place in where[stands_out(found.field, where)]:
         axes.axvspan(place - 0.5, place + 0.5, color=_BAND, linewidth=0, zorder=0)
     axes.bar(where, height, width=0.8, color=np.where(height >= 0, RED, BLUE).tolist(), zorder=2)
     if ends is not None:
         axes.vlines(where, ends[0, inside], ends[1, inside], colors=_INK, linewidths=0.5, zorder=3)
-    _limit(axes, where, height, 0 * height if ends is None else ends[:, inside])
+    _limit_height(axes, where, height, 0 * height if ends is None else ends[:, inside])
     axes.axhline(0, color=_INK, linewidth=0.6, zorder=2.5)
+    low, high = _limits(found)
     axes.set_xlim(low - 0.7, high + 0.7)
     axes.set_xticks(_ticks(found.field, where))
     axes.locator_params(axis="y", nbins=4)
     axes.tick_params(labelsize=_SMALL, length=2, labelcolor=_INK)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _limit(axes: Axes, where: npt.NDArray[Any], height: Sums, ends: Sums) -> None:
-    """End the scale above the third highest bar: one that is cut off has its number beside it, "difference: value"."""
-    reach = 2 * float(np.sort(np.abs(height))[-3:][0])
-    high = min(float(max(height.max(), ends.max())), reach) or 1.0
+def _limit_height(axes: Axes, where: npt.NDArray[Any], height: Sums, ends: Sums) -> None:
+    """End the y axis at twice the third highest bar, and write "difference: value" beside each bar that is cut off."""
+    top = 2 * float(np.sort(np.abs(height))[-3:][0])
+    high = min(float(max(height.max(), ends.max())), top) or 1.0
     low = float(min(height.min(), ends.min(), 0))
     axes.set_ylim(low - 0.08 * (high - low) * (low < 0), high + 0.15 * (high - low))
-    cut = where[height > reach]
+    cut = where[height > top]
     for row, place in enumerate(cut[::-1]):
         axes.annotate(
             f"{place}: {height[where == place][0]:.1f}", (cut.min() - 0.5, 1), (-2, -1 - 8 * row),
@@ -224,47 +227,25 @@ def _limit(axes: Axes, where: npt.NDArray[Any], height: Sums, ends: Sums) -> Non
 
 
 def _ticks(field: str, shown: npt.NDArray[Any]) -> list[int]:
-    steps = {"beat": 8, "position": 3, "pitch": 6, "duration": 8, "instrument": 16, "type": 1}
-    return [int(value) for value in shown if value % steps[field] == 0]
+    return [int(value) for value in shown if value % _AXES[field].tick == 0]
 
 
-def _reach(found: Relative) -> tuple[int, int]:
-    return _REACH.get(found.field, (int(found.differences[0]), int(found.differences[-1])))
+def _limits(found: Relative) -> tuple[int, int]:
+    return _AXES[found.field].limits or (int(found.differences[0]), int(found.differences[-1]))
 
 
-def _width(found: Relative) -> float:
-    low, high = _reach(found)
-    return float(np.sqrt(high - low + 4))
+def _inside(found: Relative) -> npt.NDArray[np.bool_]:
+    low, high = _limits(found)
+    return np.asarray((found.differences >= low) & (found.differences <= high))
 
 
 def _colors(values: Sums, of: Which) -> dict[str, Any]:
-    """Red and blue around zero for a gain; deeper for more where all is above zero. The deepest three in a hundred are alike."""
-    reach = float(np.nanquantile(np.abs(values), 0.97)) or 1.0
-    return (
-        {"cmap": "Reds", "vmin": 0, "vmax": reach}
-        if of == "gamma"
-        else {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
-    )
+    """Colour map and range: diverging around zero for a gain, sequential for gamma; the top 3 % saturate."""
+    top = float(np.nanquantile(np.abs(values), 0.97)) or 1.0
+    return {"cmap": "Reds", "vmin": 0, "vmax": top} if of == "gamma" else {"cmap": "RdBu_r", "vmin": -top, "vmax": top}
 
 
 def _color_bar(figure: Figure, axes: Axes, image: Any, label: str) -> None:
     bar = figure.colorbar(image, ax=axes, pad=0.02, extend="both" if image.norm.vmin < 0 else "max")
     bar.set_label(label, fontsize=_TEXT, color=_INK)
     bar.ax.tick_params(labelsize=_SMALL, labelcolor=_INK)
-
-
-def _within(what: str, wanted: Sequence[int], count: int) -> list[int]:
-    for number in wanted:
-        if not 0 <= number < count:
-            raise ValueError(f"there is no {what} {number}; there are {count}, counted from 0")
-    return list(wanted)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, which no window shows."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
-    return figure

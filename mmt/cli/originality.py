@@ -1,4 +1,4 @@
-"""--originality: does what was just written copy the music that the model was trained on?"""
+"""The flags --originality and --corpus of mmt-generate: do the generated pieces copy the training music?"""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 def add_originality(arguments: argparse.ArgumentParser) -> None:
-    """The two arguments that ask for it."""
+    """Add the two flags to a parser."""
     asked = arguments.add_argument_group("originality")
     asked.add_argument(
         "--originality",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="tell the longest runs of notes that the new music shares with the model's training pieces",
+        help="print the longest runs of notes that the new music shares with the model's training pieces",
     )
     asked.add_argument(
         "--corpus",
         type=Path,
         help="with --originality: the prepared corpus that the model was trained on "
-        "(that of the model that mmt ships: its card and data/README.md say how to prepare it)",
+        "(for the model that mmt ships, its card and data/README.md say how to prepare it)",
     )
 
 
 def check_originality(chosen: argparse.Namespace) -> None:
-    """Refuse one argument without the other, and what is no corpus, before anything is written."""
+    """Raise an error, before anything is written, for one flag without the other or a folder that is not a corpus."""
     if chosen.originality and chosen.corpus is None:
         raise UsageError(
-            "--originality needs --corpus: the prepared corpus that the model was trained on; no model carries its own "
-            "(data/README.md says how to prepare that of the shipped one)"
+            "--originality needs --corpus, the prepared corpus that the model was trained on; for the model that mmt ships, "
+            "data/README.md says how to prepare it"
         )
     if chosen.corpus is not None and not chosen.originality:
         raise UsageError("--corpus goes with --originality")
@@ -46,21 +46,21 @@ def check_originality(chosen: argparse.Namespace) -> None:
             Corpus(chosen.corpus, split=split)
 
 
-def tell_originality(
+def print_originality(
     chosen: argparse.Namespace, pieces: Sequence[Events], prompt: Events | None, representation: Representation
 ) -> None:
-    """Print what the new notes of each piece share with the corpus; what the prompt holds is not new."""
+    """Print the runs that the notes of each piece after the prompt share with the corpus."""
     if chosen.quiet:
         return
     from mmt.analysis.originality import compare
 
     given = {tuple(row) for row in prompt.tolist()} if prompt is not None else set()
     new = [events[[tuple(row) not in given for row in events.tolist()]] for events in pieces]
-    report = compare(
+    found = compare(
         new, chosen.corpus, representation=representation, seed=chosen.seed or 0, progress=wants_progress(chosen)
     )
-    for number, finding in enumerate(report.pieces, start=1):
+    for number, finding in enumerate(found.pieces, start=1):
         runs = {"longest": finding.part, "longest of the texture": finding.texture, "richest": finding.richest_texture}
         for name, run in runs.items():
             print(f"piece {number}, {name}: {run or 'no two notes'}")
-    print(report)
+    print(found)

@@ -1,8 +1,8 @@
-"""A folder with all that attention statistics have to tell: tables, arrays and pictures.
+"""The folder that `mmt-attention` writes: attention statistics as tables, arrays and plots.
 
-`relative.csv`: a row for each field, layer, head and difference, with intervals. `absolute.csv`: a row for each two codes of the
-type, the duration and the instrument that come up together. `statistics.npz`: the sums of all six fields, which `read_statistics`
-takes back. Layers and heads count from 0, as in the arrays; "all" is all heads of a layer taken as one.
+`relative.csv`: a row per field, layer, head and difference, with confidence intervals. `absolute.csv`: a row per pair of codes of
+the type, the duration or the instrument that occurs. `statistics.npz`: the sums of all six fields, for `read_statistics`.
+Layers and heads count from 0, as in the arrays; "all" is all heads of a layer merged.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmt.analysis import pictures
-from mmt.analysis.labels import code_labels
-from mmt.analysis.measuring import Statistics, measure
+from mmt.analysis.attention import plots
+from mmt.analysis.attention.measurement import Statistics, measure
+from mmt.analysis.attention.statistics import Absolute, Relative, Which
 from mmt.analysis.pieces import check_same_representation
-from mmt.analysis.statistics import Absolute, Relative, Which
+from mmt.analysis.plotting import code_labels
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ARRAYS = "statistics.npz"
+_GAINS: tuple[Which, Which] = ("gain", "row_gain")
 _LABELLED = ("type", "duration", "instrument")
-_RELATIVE = (
-    "field", "layer", "head", "difference", "gamma", "gain", "gain_low", "gain_high", "row_gain", "row_gain_low",
-    "row_gain_high",
-)  # fmt: skip
+_RELATIVE = ["field", "layer", "head", "difference", "gamma"]
+_RELATIVE += [of + end for of in _GAINS for end in ("", "_low", "_high")]
 _ABSOLUTE = ("field", "layer", "head", "query", "key", "query_code", "key_code", "gamma", "gain", "row_gain")
 
 
@@ -51,32 +50,17 @@ def study_corpus(
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[str]:
-    """Measure a model over a corpus, and write the report: what `mmt-attention` does. Returns the files' names.
+    """Compute the attention statistics of a model over a corpus and write them, as `mmt-attention` does.
 
-    Parameters
-    ----------
-    output, corpus : path
-        The folder to make, and that of the corpus.
-    checkpoint : path, optional
-        Default: the model that mmt ships.
-    split : str, optional
-        "train", "valid" or "test"; None for all.
-    n, seed : int
-        Only so many pieces, drawn without replacement. Default: all.
-    level, format, overwrite
-        As for `write_report`.
-
-    Raises
-    ------
-    FileExistsError, ValueError
-        As `write_report` and `mmt.attention.relative` do, before anything is measured where that can be known.
+    `checkpoint` is by default the model that mmt ships, `split` "train", "valid", "test" or None for all, `n` the number of
+    pieces, drawn with `seed` (default: all). The other parameters, the result and the errors are those of `write_report`.
     """
-    check_arguments(Path(output), level, format, overwrite)
+    _check_arguments(Path(output), level, format, overwrite)
     model, pieces = load_model(checkpoint, device=device), Corpus(corpus, split=split)
     check_same_representation(model, pieces)
     if n is not None:
         if n < 1:
-            raise ValueError(f"n is {n}; study at least one piece")
+            raise ValueError(f"n is {n}; it must be at least one piece")
         chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
         pieces.pieces = [pieces.pieces[place] for place in sorted(chosen.tolist())]
     statistics = measure(model, pieces, progress=progress)
@@ -94,21 +78,21 @@ def write_report(
     representation: Representation = PAPER,
     overwrite: bool = False,
 ) -> list[str]:
-    """Write tables, arrays and pictures of attention statistics into a new folder, which appears whole or not at all.
+    """Write attention statistics as tables, arrays and plots into a new folder, which appears whole or not at all.
 
     Parameters
     ----------
     folder : path
     statistics : Statistics
-        What `mmt.attention.measure` gives.
+        From `mmt.attention.measure`.
     level : float
-        Of the intervals, in (0, 1); a single piece has none.
+        Level of the confidence intervals, in (0, 1); a single piece has none.
     format : "png", "svg" or "pdf"
-        Of the pictures.
+        Of the plots.
     representation : Representation
-        What the codes mean: the model's.
+        The model's, for the names of the codes.
     overwrite : bool
-        Whether a folder that this function wrote is replaced.
+        Whether to replace a folder that this function wrote.
 
     Returns
     -------
@@ -118,12 +102,12 @@ def write_report(
     Raises
     ------
     FileExistsError
-        If the folder exists and `overwrite` is false, or it is none of ours.
+        If the folder exists and `overwrite` is false, or the folder is not a report.
     ValueError
         If an argument is out of range.
     """
     target = Path(folder)
-    check_arguments(target, level, format, overwrite)
+    _check_arguments(target, level, format, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as unfinished:
         new = Path(unfinished) / target.name
@@ -139,12 +123,12 @@ def write_report(
 
 
 def read_statistics(path: str | os.PathLike[str]) -> Statistics:
-    """The statistics that `write_report` wrote: of the folder, or its `statistics.npz`.
+    """Read the statistics that `write_report` wrote, from its folder or its `statistics.npz`.
 
     Raises
     ------
     ValueError
-        If there are none.
+        If the file does not exist.
     """
     path = Path(path) / ARRAYS if Path(path).is_dir() else Path(path)
     if not path.exists():
@@ -160,27 +144,29 @@ def read_statistics(path: str | os.PathLike[str]) -> Statistics:
     )
 
 
-def check_arguments(target: Path, level: float, format: str, overwrite: bool) -> None:
-    """Raise an error if a report may not be written here, or not so."""
+def _check_arguments(target: Path, level: float, format: str, overwrite: bool) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must be between 0 and 1")
     if format not in ("png", "svg", "pdf"):
         raise ValueError(f"format is {format!r}; choose png, svg or pdf")
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already; name another folder, or allow overwriting (--overwrite)")
+        raise FileExistsError(f"{target} exists already; choose another folder, or pass --overwrite (overwrite=True)")
     if target.exists() and not (target / ARRAYS).exists():
-        raise FileExistsError(f"{target} is no report of attention (it has no {ARRAYS}), and so is not overwritten")
+        raise FileExistsError(f"{target} is not a report of mmt-attention (no {ARRAYS}); choose another folder")
 
 
 def _arrays(statistics: Statistics) -> dict[str, np.ndarray]:
-    arrays = {}
-    for field, relative in statistics.relative.items():
-        for part in ("differences", "attention", "pairs", "even"):
-            arrays[f"relative.{field}.{part}"] = getattr(relative, part)
-    for field, absolute in statistics.absolute.items():
-        for part in ("codes", "attention", "pairs", "even"):
-            arrays[f"absolute.{field}.{part}"] = getattr(absolute, part)
-    return arrays
+    kinds: dict[str, Mapping[str, Relative | Absolute]] = {
+        "relative": statistics.relative,
+        "absolute": statistics.absolute,
+    }
+    return {
+        f"{kind}.{field}.{part}": array
+        for kind, by_field in kinds.items()
+        for field, found in by_field.items()
+        for part, array in vars(found).items()
+        if part != "field"
+    }
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:
@@ -193,12 +179,11 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterator[tuple[object
 def _relative_rows(statistics: Statistics, level: float) -> Iterator[tuple[object, ...]]:
     for field, each in statistics.relative.items():
         for found, merged in ((each, False), (each.merged(), True)):
-            nothing = np.full(found.gamma.shape, np.nan)
-            certain = len(found.attention) > 1
-            gain = found.confidence(level, "gain") if certain else (nothing, nothing)
-            row_gain = found.confidence(level, "row_gain") if certain else (nothing, nothing)
+            unknown = np.full((2, *found.gamma.shape), np.nan)
+            several = len(found.attention) > 1
+            gain, row_gain = (found.confidence(level, of) if several else unknown for of in _GAINS)
             columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
-            # Differences that no two notes have are no rows.
+            # Differences without any pair get no row.
             seen = np.flatnonzero(found.pairs.any(axis=0))
             for layer, head in np.ndindex(*columns.shape[:2]):
                 for place in seen.tolist():
@@ -219,17 +204,16 @@ def _absolute_rows(statistics: Statistics, representation: Representation) -> It
 
 def _draw_all(folder: Path, statistics: Statistics, level: float, format: str, representation: Representation) -> None:
     layers = next(iter(statistics.relative.values())).attention.shape[1]
-    both: tuple[Which, Which] = ("row_gain", "gain")
-    for of in both:
-        figure = pictures.draw_gain(statistics.relative, of=of, level=level)
+    for of in _GAINS:
+        figure = plots.draw_gain(statistics.relative, of=of, level=level)
         _save(figure, folder / f"figure3_{of}.{format}")
         for layer in range(layers):
-            figure = pictures.draw_gain(statistics.relative, of=of, layers=[layer], level=level)
+            figure = plots.draw_gain(statistics.relative, of=of, layers=[layer], level=level)
             _save(figure, folder / f"figure3_{of}_layer{layer}.{format}")
     for field, found in statistics.relative.items():
-        _save(pictures.draw_heads(found), folder / f"heads_{field}.{format}")
+        _save(plots.draw_heads(found), folder / f"heads_{field}.{format}")
     for field in _LABELLED:
-        figure = pictures.draw_codes(statistics.absolute[field], representation=representation)
+        figure = plots.draw_codes(statistics.absolute[field], representation=representation)
         _save(figure, folder / f"codes_{field}.{format}")
 
 

@@ -1,4 +1,4 @@
-"""mmt-generate --originality: what it tells, and what it needs."""
+"""mmt-generate --originality: its output and its errors."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_copy_is_told_and_a_prompt_is_not(
+def test_notes_of_the_prompt_are_not_reported_as_copied(
     corpus: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What an untrained model adds to a training piece is no copy, though what was given is."""
+    """The continuation of a training piece by an untrained model does not stand out, although the prompt is a copy."""
     mmt.write(tmp_path / "song.mid", mmt.decode(mmt.Corpus(corpus, split="train")[0]))
     given = ["--continue", str(tmp_path / "song.mid"), "--beats", "4", "--checkpoint", str(model), "--seed", "1"]
     assert generate.main([*given, "-o", str(tmp_path / "new.mid"), "--originality", "--corpus", str(corpus)]) == 0
@@ -47,7 +47,7 @@ def test_a_copy_is_told_and_a_prompt_is_not(
         (["--originality", "--corpus", "nowhere"], 1, "no prepared corpus"),
     ],
 )
-def test_what_it_needs_is_said_before_anything_is_written(
+def test_missing_or_wrong_flags_fail_before_writing(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, said: str
 ) -> None:
     given = ["--checkpoint", str(model), "-o", str(tmp_path / "new.mid")]

@@ -1,16 +1,31 @@
-"""What codes are called in tables and pictures: "note", "C4", "1 1/2", "violin"."""
+"""Shared parts of the plots: an empty figure, two colours, and the names of codes ("note", "C4", "1 1/2", "violin")."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from mmt.representation.codes import PAPER, PITCHES, TYPE, TYPES, Representation
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RED, BLUE = "#c0392b", "#2b6cb0"
 _PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that pyplot does not manage: nothing stays open."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def code_labels(field: str, representation: Representation = PAPER) -> list[str]:
-    """The name of each code of a field, code 0 first; durations in beats, positions in parts of a beat.
+    """The name of each code of a field, code 0 first; durations in beats, positions as fractions of a beat.
 
     >>> code_labels("type")[3], code_labels("pitch")[61], code_labels("duration")[13], code_labels("instrument")[25]
     ('note', 'C4', '1 1/4', 'violin')
@@ -18,14 +33,14 @@ def code_labels(field: str, representation: Representation = PAPER) -> list[str]
     if field == "type":
         return list(TYPES[: representation.sizes[TYPE]])
     steps = representation.resolution
-    named = {
+    names = {
         "beat": [str(beat) for beat in range(representation.beats)],
         "position": [_in_beats(position, steps) for position in range(steps)],
         "pitch": [f"{_PITCH_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in range(PITCHES)],
         "duration": [_in_beats(duration, steps) for duration in representation.durations],
         "instrument": list(representation.names),
     }
-    return ["none", *named[field]]
+    return ["none", *names[field]]
 
 
 def _in_beats(steps: int, resolution: int) -> str:

@@ -1,7 +1,7 @@
-"""What heads attend to, as shares of their attention: by the difference of key and query, or by their two codes.
+"""Relative and absolute attention statistics: shares of attention by code difference, or by pair of codes (section 4.4).
 
-Everything comes from sums over pairs (see `mmt.analysis.pairs`). Two baselines are taken off: `gain` that of the paper, every
-pair as much as another; `row_gain` that of a head that attends evenly to all it can see. (Paper, section 4.4.)
+Both are quotients of sums over pairs (`mmt.analysis.attention.pairs`). `gain` subtracts the paper's baseline, in which every
+pair counts the same; `row_gain` subtracts a head that attends evenly to every event it can see.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.intervals import resampled_counts
-from mmt.analysis.pairs import Sums
 
 Which = Literal["gamma", "gain", "row_gain"]
-_WHICH = ("gamma", "gain", "row_gain")
 
 
 @dataclass(frozen=True)
 class Relative:
-    """Mean relative attention of a field, and its gain: for every layer and head, a number for each difference.
+    """Mean relative attention of a field and its gain: one number per layer, head and code difference.
 
-    `gamma`, `gain` and `row_gain` are (layer, head, K). Gamma sums to 1 over the differences, the gains to 0. What each
-    piece adds is kept, so that pieces can be resampled: `confidence`.
+    `gamma`, `gain` and `row_gain` are (layer, head, K). Gamma sums to 1 over the differences, the gains to 0. The sums of
+    each piece are kept, so that `confidence` can resample pieces.
 
     Examples
     --------
@@ -36,43 +35,42 @@ class Relative:
     """
 
     field: str
-    """One of the six fields."""
     differences: npt.NDArray[Any]
-    """Key's code less query's, (K,): negative where the key is lower, or earlier. Names, after `grouped`."""
+    """Key's code - query's code, (K,): negative where the key is lower or earlier. Group names after `grouped`."""
     attention: Sums
-    """The attention given to each difference, (piece, layer, head, K)."""
+    """Attention given to each difference, (piece, layer, head, K)."""
     pairs: Sums
-    """How many pairs have it, (piece, K)."""
+    """Number of pairs with this difference, (piece, K)."""
     even: Sums
-    """What a head would give it that attends evenly to all it can see, (piece, K)."""
+    """Attention of a head that attends evenly to all it can see, (piece, K)."""
 
     @property
     def gamma(self) -> Sums:
-        """The share of its attention that a head gives to each difference, (layer, head, K)."""
+        """Share of its attention that a head gives to each difference, (layer, head, K)."""
         return _shares(self.attention.sum(axis=0))
 
     @property
     def gain(self) -> Sums:
-        """Gamma less the share of the pairs that have this difference: the paper's baseline, (layer, head, K)."""
+        """Gamma minus the share of pairs with this difference, the paper's baseline, (layer, head, K)."""
         return self.gamma - _shares(self.pairs.sum(axis=0))
 
     @property
     def row_gain(self) -> Sums:
-        """Gamma less that of a head that attends evenly to all it can see, (layer, head, K)."""
+        """Gamma minus that of a head that attends evenly to all it can see, (layer, head, K)."""
         return self.gamma - _shares(self.even.sum(axis=0))
 
     def confidence(
         self, level: float = 0.95, of: Which = "row_gain", *, draws: int = 1000, seed: int = 0
     ) -> tuple[Sums, Sums]:
-        """Bootstrap interval of a statistic: what it would be, had other pieces of this kind been studied.
+        """Bootstrap confidence interval of a statistic, with pieces resampled.
 
         Parameters
         ----------
         level : float
-            In (0, 1): the share of the draws between the two ends.
+            Confidence level, in (0, 1).
         of : "row_gain", "gain" or "gamma"
         draws : int
-            How often as many pieces are drawn from the pieces, with replacement; at least 2.
+            Number of bootstrap samples of the pieces; at least 2.
         seed : int
             Of the draws.
 
@@ -85,38 +83,39 @@ class Relative:
         ValueError
             If an argument is out of range, or there is only one piece.
         """
-        if of not in _WHICH:
-            raise ValueError(f"there is no {of!r} to be confident of; choose one of {', '.join(_WHICH)}")
+        baselines = {"gamma": None, "gain": self.pairs, "row_gain": self.even}
+        if of not in baselines:
+            raise ValueError(f"of is {of!r}; choose one of {', '.join(baselines)}")
         if not 0 < level < 1:
             raise ValueError(f"level is {level}; it must be between 0 and 1")
         if draws < 2:
             raise ValueError(f"draws is {draws}; it must be at least 2")
         if (pieces := len(self.attention)) < 2:
-            raise ValueError("one piece says nothing of how pieces differ; study at least two for an interval")
+            raise ValueError("one piece has no interval; give at least two pieces")
         drawn = resampled_counts(pieces, seed, draws).astype(np.float64)
-        baseline = {"gamma": None, "gain": self.pairs, "row_gain": self.even}[of]
-        # Differences that no pair has stay at 0; all pairs have one of the others, so that shares remain shares.
+        baseline = baselines[of]
+        # Differences without any pair stay at 0. Leaving them out does not change the shares.
         seen = np.flatnonzero(self.pairs.any(axis=0))
         expected = 0.0 if baseline is None else _shares(drawn @ baseline[:, seen])
         ends = np.zeros((2, *self.attention.shape[1:]))
-        # Head by head: all draws of all heads together would be a thousand times the result.
+        # Head by head: the draws of all heads at once would take `draws` times the memory of the result.
         for layer, head in np.ndindex(*self.attention.shape[1:3]):
             values = _shares(drawn @ self.attention[:, layer, head, seen]) - expected
             ends[:, layer, head, seen] = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
         return ends[0], ends[1]
 
     def merged(self, *, layers: bool = False) -> Relative:
-        """All heads of a layer taken as one; with `layers`, all layers too. Their axes stay, with length 1."""
+        """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
         over = (1, 2) if layers else (2,)
         return replace(self, attention=self.attention.sum(axis=over, keepdims=True))
 
     def grouped(self, groups: Mapping[str, Iterable[int]]) -> Relative:
-        """Differences taken together under names; "other" holds those that are in no group.
+        """The statistic over named groups of differences; "other" holds those that are in no group.
 
         Raises
         ------
         ValueError
-            If a difference stands in two groups, or a group has none of the differences that there are.
+            If a difference is in two groups, or a group has none of the differences.
 
         Examples
         --------
@@ -129,9 +128,10 @@ class Relative:
         member = np.stack([np.isin(self.differences, list(wanted)) for wanted in groups.values()])
         for name, row in zip(groups, member, strict=True):
             if not row.any():
-                raise ValueError(f"group {name!r} has none of the differences, which are {_span(self.differences)}")
+                known = f"{self.differences[0]} to {self.differences[-1]}"
+                raise ValueError(f"group {name!r} has none of the differences, which are {known}")
         if (double := member.sum(axis=0) > 1).any():
-            raise ValueError(f"difference {self.differences[double][0]} stands in more than one group")
+            raise ValueError(f"difference {self.differences[double][0]} is in more than one group")
         matrix = np.concatenate([member, ~member.any(axis=0, keepdims=True)]).T.astype(np.float64)
         return replace(
             self,
@@ -144,39 +144,39 @@ class Relative:
 
 @dataclass(frozen=True)
 class Absolute:
-    """Mean attention between the codes of a field: for every layer and head, from each code to each code.
+    """Mean attention between the codes of a field: one number per layer, head, query's code and key's code.
 
-    `gamma`, `gain` and `row_gain` are (layer, head, C, C), [query's code, key's code]. Each row of gamma sums to 1: it is how
-    queries with this code share out their attention. A row is NaN where no query has its code.
+    `gamma`, `gain` and `row_gain` are (layer, head, C, C), [query's code, key's code]. Each row of gamma sums to 1: how
+    queries with this code distribute their attention. A row is NaN where no query has its code.
     """
 
     field: str
     codes: npt.NDArray[np.int64]
     """The codes, (C,): all of the field but "none"."""
     attention: Sums
-    """The attention from code to code, over all pieces, (layer, head, C, C)."""
+    """Attention from code to code, over all pieces, (layer, head, C, C)."""
     pairs: Sums
-    """How many pairs join the two codes, (C, C)."""
+    """Number of pairs of the two codes, (C, C)."""
     even: Sums
-    """What a head would give them that attends evenly to all it can see, (C, C)."""
+    """Attention of a head that attends evenly to all it can see, (C, C)."""
 
     @property
     def gamma(self) -> Sums:
-        """The share of attention that queries with a code give to each code, (layer, head, C, C)."""
+        """Share of attention that queries with a code give to each code, (layer, head, C, C)."""
         return _shares(self.attention)
 
     @property
     def gain(self) -> Sums:
-        """Gamma less the share of these queries' pairs, (layer, head, C, C)."""
+        """Gamma minus the share of these queries' pairs, (layer, head, C, C)."""
         return self.gamma - _shares(self.pairs)
 
     @property
     def row_gain(self) -> Sums:
-        """Gamma less that of a head that attends evenly to all it can see, (layer, head, C, C)."""
+        """Gamma minus that of a head that attends evenly to all it can see, (layer, head, C, C)."""
         return self.gamma - _shares(self.even)
 
     def merged(self, *, layers: bool = False) -> Absolute:
-        """All heads of a layer taken as one; with `layers`, all layers too. Their axes stay, with length 1."""
+        """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
         return replace(self, attention=self.attention.sum(axis=(0, 1) if layers else 1, keepdims=True))
 
 
@@ -184,7 +184,3 @@ def _shares(sums: Sums) -> Sums:
     total = sums.sum(axis=-1, keepdims=True)
     shares: Sums = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
     return shares
-
-
-def _span(differences: npt.NDArray[Any]) -> str:
-    return f"{differences[0]} to {differences[-1]}"

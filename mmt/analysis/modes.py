@@ -1,8 +1,8 @@
-"""Pieces that a model writes for an evaluation: the paper's three ways to begin (section 3.3), one prompt a piece.
+"""Pieces that models generate for an evaluation: the paper's three ways to begin (section 3.3), each with its own prompt.
 
-Piece i of a mode is drawn with a seed of its own, made of (seed, i), so that it is the same however many are written, at once
-or after a stop. Prompts come from real pieces, drawn with the same seed for every model: their instruments, or their first
-beats; a silence before the first note is left out.
+Piece i of a mode has its own seed, derived from (seed, i), so that it does not depend on the number of pieces, on the batch
+size, or on a stop. Prompts are taken from real pieces, the same for every model: their instruments or their first beats, with
+the silence before the first note removed.
 """
 
 from __future__ import annotations
@@ -25,59 +25,60 @@ from mmt.sampling.model import Model
 
 MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation")
 _PROMPT_BEATS = {"4-beat continuation": 4, "16-beat continuation": 16}
-# Pieces from one prompt are written so many at a time; others one by one.
+# Batch size of unconditional pieces; pieces with a prompt are generated one by one.
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Samples:
-    """What a model wrote in a mode."""
+class GeneratedPieces:
+    """The pieces that a model generated in a mode."""
 
     pieces: tuple[Events, ...]
     first_beats: tuple[int, ...]
-    """What begins before is a prompt, for each piece."""
+    """For each piece: notes before this beat are the prompt."""
     seconds: float
-    """That the writing took."""
+    """Time of generation."""
     new_notes: int
     at_once: int
-    """How many pieces were written at a time."""
+    """Batch size."""
 
     @property
     def notes_per_second(self) -> float:
-        """New notes over the time that it took, on the machine where it was done."""
+        """New notes per second, on the machine that generated them."""
         return self.new_notes / self.seconds if self.seconds else float("nan")
 
 
 def choose_prompts(
     corpus: Corpus, n: int, *, seed: int, longest: int, modes: Sequence[str] = MODES
 ) -> tuple[list[int], int]:
-    """Pieces of a corpus to take prompts from, and how many are fit for it.
+    """Draw `n` pieces of a corpus to take prompts from; returns their indices and the number of usable pieces.
 
-    A piece is fit if it goes on after 16 beats, and its 16-beat prompt has at most `longest` events, in all modes alike;
-    only where none does so and no mode takes beats, each is. Where there are fewer than `n`, they come round again.
+    A piece is usable, in all modes, if it goes on after 16 beats and its 16-beat prompt has at most `longest` events. If no
+    piece is usable and no mode takes beats, all pieces are. Pieces repeat if fewer than `n` are usable.
 
     Raises
     ------
     ValueError
-        If no piece is fit.
+        If no piece is usable.
     """
-    fit = []
+    usable = []
     for index, piece in enumerate(corpus.pieces):
         beats = corpus.notes(index)["beat"]
         events = int(np.searchsorted(beats, beats[0] + 16)) + 2 + len(np.unique(corpus.notes(index)["instrument"]))
         if beats[-1] - beats[0] >= 16 and events <= longest and piece.length:
-            fit.append(index)
-    if not fit and _PROMPT_BEATS.keys().isdisjoint(modes):
-        fit = list(range(len(corpus)))
-    if not fit:
+            usable.append(index)
+    if not usable and _PROMPT_BEATS.keys().isdisjoint(modes):
+        usable = list(range(len(corpus)))
+    if not usable:
         raise ValueError(
-            f"no piece of {corpus.folder} goes on after 16 beats with at most {longest} events in them; give more pieces"
+            f"no piece of {corpus.folder} goes on after 16 beats with at most {longest} events in them; "
+            "give a corpus with longer pieces, or choose modes without beats"
         )
-    drawn = np.random.default_rng(seed).permutation(fit).tolist()
-    return [drawn[place % len(drawn)] for place in range(n)], len(fit)
+    drawn = np.random.default_rng(seed).permutation(usable).tolist()
+    return [drawn[place % len(drawn)] for place in range(n)], len(usable)
 
 
-def beginning(corpus: Corpus, index: int, mode: str) -> Prompt:
+def make_prompt(corpus: Corpus, index: int, mode: str) -> Prompt:
     """The prompt of a mode, taken from a piece."""
     if mode == "unconditional":
         return prompt.start()
@@ -91,7 +92,7 @@ def beginning(corpus: Corpus, index: int, mode: str) -> Prompt:
     return prompt.beats(piece, _PROMPT_BEATS[mode], representation=corpus.representation)
 
 
-def write_samples(
+def generate_pieces(
     model: Model,
     corpus: Corpus,
     mode: str,
@@ -102,10 +103,10 @@ def write_samples(
     sampling: Literal["default", "paper"] = "default",
     ledger: str | PathLike[str] | None = None,
     progress: bool = False,
-) -> Samples:
-    """Write one piece for each source (a piece of the corpus, for its prompt) in a mode.
+) -> GeneratedPieces:
+    """Generate a piece in a mode for each source, the index of a piece of the corpus that gives the prompt.
 
-    With a `ledger`, each piece is kept as it is written, and a writing that was stopped goes on.
+    With a `ledger` file, pieces are saved as they are finished, and a stopped generation continues.
     """
     names = [f"{corpus.pieces[index].sha256}:{corpus.pieces[index].length}" for index in sources]
     job = {"what": "pieces", "model": fingerprint(model), "mode": mode, "seed": seed, "sampling": sampling}
@@ -113,31 +114,25 @@ def write_samples(
     at_once = _AT_ONCE if mode == "unconditional" else 1
     keys = [f"{number}" if mode == "unconditional" else f"{number}:{name}" for number, name in enumerate(names)]
     missing = [number for number, key in enumerate(keys) if key not in known]
-    with tqdm(
-        total=len(keys), initial=len(keys) - len(missing), unit=" pieces", desc=mode, disable=not progress
-    ) as bar:
+    done = len(keys) - len(missing)
+    with tqdm(total=len(keys), initial=done, unit=" pieces", desc=mode, disable=not progress) as bar:
         for first in range(0, len(missing), at_once):
             batch = missing[first : first + at_once]
-            begun = beginning(corpus, sources[batch[0]], mode)
+            start = make_prompt(corpus, sources[batch[0]], mode)
+            seeds = [int(np.random.SeedSequence((seed, number)).generate_state(1)[0]) for number in batch]
             since = time.perf_counter()
-            written = model.generate(
-                begun, seed=[_seed(seed, number) for number in batch], max_events=max_events, sampling=sampling
-            )
-            took = (time.perf_counter() - since) / len(batch)
-            for number, events in zip(batch, written, strict=True):
-                new = int((events[len(begun) :, TYPE] == NOTE).sum())
-                kept = {"events": events.tolist(), "first_beat": begun.first_beat, "seconds": took, "new_notes": new}
-                known.add(keys[number], kept)
+            pieces = model.generate(start, seed=seeds, max_events=max_events, sampling=sampling)
+            seconds = (time.perf_counter() - since) / len(batch)
+            for number, events in zip(batch, pieces, strict=True):
+                new = int((events[len(start) :, TYPE] == NOTE).sum())
+                result = {"events": events.tolist(), "first_beat": start.first_beat, "seconds": seconds}
+                known.add(keys[number], result | {"new_notes": new})
             bar.update(len(batch))
     found = [known[key] for key in keys]
-    return Samples(
-        pieces=tuple(np.array(one["events"], np.int64) for one in found),
-        first_beats=tuple(one["first_beat"] for one in found),
-        seconds=sum(one["seconds"] for one in found),
-        new_notes=sum(one["new_notes"] for one in found),
+    return GeneratedPieces(
+        pieces=tuple(np.array(piece["events"], np.int64) for piece in found),
+        first_beats=tuple(piece["first_beat"] for piece in found),
+        seconds=sum(piece["seconds"] for piece in found),
+        new_notes=sum(piece["new_notes"] for piece in found),
         at_once=at_once,
     )
-
-
-def _seed(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])

@@ -1,0 +1,73 @@
+"""Sums over the pairs of a piece: each query with each strictly earlier key, by code pair or by code difference.
+
+A joint sum is (..., size, size): [query's code, key's code]. A sum by difference is (..., K), with difference = key's code -
+query's code. In every field but the type only pairs of two written notes count, and code 0 ("none") is left out: index 0
+is code 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import BEAT, GIVEN_NOTE, NOTE, TYPE, Events
+
+Sums = npt.NDArray[np.float64]
+
+
+class Pairs:
+    """The pairs of one piece; sums the weights that heads give to them, in float64, for each of some fields.
+
+    Examples
+    --------
+    >>> events = np.array([[0, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [3, 1, 1, 65, 12, 25]])
+    >>> pairs = Pairs(events, sizes=(5, 257, 13, 129, 33, 65), fields=[3])
+    >>> (joint,) = pairs.sums(np.full((1, 3, 3), 0.5))
+    >>> joint.shape, joint[0, 65 - 1, 61 - 1].item()
+    ((1, 128, 128), 0.5)
+    """
+
+    def __init__(self, events: Events, sizes: Sequence[int], fields: Iterable[int]) -> None:
+        self._earlier = np.tri(len(events), k=-1, dtype=bool)
+        self._query, key = np.nonzero(self._earlier)
+        self._bins = []
+        for field in fields:
+            notes_only = np.where(events[:, TYPE] == NOTE, events[:, field], 0)
+            codes, size = events[:, field] if field == TYPE else notes_only, sizes[field]
+            self._bins.append((codes[self._query] * size + codes[key], size, int(field != TYPE)))
+
+    def sums(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
+        """Joint sums (head, size, size) of weights (head, query, key), for each field."""
+        heads = [self._joint(head[self._earlier].astype(np.float64)) for head in weights]
+        return [np.stack(sums) for sums in zip(*heads, strict=True)]
+
+    def counts(self) -> list[Sums]:
+        """The number of pairs, (size, size), for each field."""
+        return self._joint(None)
+
+    def even_sums(self) -> list[Sums]:
+        """Joint sums (size, size) of a head that attends evenly to all that a query can see, itself included."""
+        return self._joint(1 / (self._query + 1))
+
+    def _joint(self, weights: Sums | None) -> list[Sums]:
+        return [
+            np.bincount(bins, weights, minlength=size * size).reshape(size, size)[first:, first:].astype(np.float64)
+            for bins, size, first in self._bins
+        ]
+
+
+def by_difference(joint: Sums, field: int) -> Sums:
+    """Sum joint sums (..., size, size) over the pairs of equal difference: (..., K), in the order of `differences`."""
+    steps = differences(field, joint.shape[-1] + int(field != TYPE))
+    return np.stack([np.trace(joint, step, axis1=-2, axis2=-1) for step in steps.tolist()], axis=-1)
+
+
+def differences(field: int, size: int) -> npt.NDArray[np.int64]:
+    """The possible differences of key and query in a field of `size` codes, ascending, (K,)."""
+    highest = size - 1 if field == TYPE else size - 2
+    # An earlier key never has a later beat, nor, without given notes, a greater type.
+    ascending = field == BEAT or (field == TYPE and size <= GIVEN_NOTE)
+    return np.arange(-highest, 1 if ascending else highest + 1)
