@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, PAPER, TYPE, Events, Representation
-from mmt.representation.compasses import COMPASSES
 from mmt.representation.decode import check_codes, notes_of_events
+from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.notes import NoteTable
 
 
@@ -95,7 +95,7 @@ def notes_by_instrument(events: npt.ArrayLike, *, representation: Representation
 
 
 def share_in_range(events: npt.ArrayLike, *, representation: Representation = PAPER) -> float:
-    """Share of the notes in the range of their real instrument (`mmt.representation.compasses`), 0 to 1.
+    """Share of the notes in the range of their real instrument (`mmt.representation.instrument_ranges`), 0 to 1.
 
     Notes of instruments without a known range are left out; NaN if there are no others.
 
@@ -108,7 +108,7 @@ def share_in_range(events: npt.ArrayLike, *, representation: Representation = PA
     """
     notes = _notes(events, representation)
     unknown = (1, 0)
-    ranges = np.array([unknown, *(COMPASSES.get(name, unknown) for name in representation.names)])
+    ranges = np.array([unknown, *(INSTRUMENT_RANGES.get(name, unknown) for name in representation.names)])
     low, high = ranges[notes["instrument"]].T
     inside = (low <= notes["pitch"]) & (notes["pitch"] <= high)
     known = low <= high

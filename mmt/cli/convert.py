@@ -39,8 +39,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(chosen: argparse.Namespace) -> None:
-    from mmt.model.authors import convert_authors_run
+    from mmt.model.original_checkpoint import convert_original_run
 
-    folder = convert_authors_run(chosen.run, chosen.output, chosen.arguments, overwrite=chosen.overwrite)
+    folder = convert_original_run(chosen.run, chosen.output, chosen.arguments, overwrite=chosen.overwrite)
     if not chosen.quiet:
         print(f"{folder}: try mmt-generate --checkpoint {folder} -o piece.mid")

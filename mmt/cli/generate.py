@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
-from mmt.cli.drawing import add_controls, add_drawing, per_field, ranges
-from mmt.cli.editing import MODES, add_modes, edit_piece, mode_of
+from mmt.cli.editing_flags import MODES, add_modes, edit_piece, mode_of
 from mmt.cli.originality import add_originality, check_originality, print_originality
+from mmt.cli.sampling_flags import add_controls, add_sampling, per_field, ranges
 
 if TYPE_CHECKING:
     import muspy
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     ways.add_argument("--list-instruments", action="store_true", help="list the instruments, and stop")
     add_modes(arguments)
-    add_drawing(arguments)
+    add_sampling(arguments)
     add_controls(arguments)
     beside = arguments.add_argument_group("what else to write beside each piece")
     for kind, (_, what) in _BESIDE.items():

@@ -17,7 +17,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from mmt.corpus.authors import is_authors_folder, read_authors_folder
+from mmt.corpus.original_folder import is_original_folder, read_original_folder
 from mmt.corpus.patterns import Patterns
 from mmt.corpus.splits import SPLITS
 from mmt.representation.codes import Events, Representation
@@ -72,8 +72,8 @@ class Corpus:
             If the folder is no corpus, of another format version, or has no piece left; if a pattern matches nothing.
         """
         self.folder = Path(folder)
-        if not (self.folder / CORPUS).exists() and is_authors_folder(self.folder):
-            self.representation, self._notes, pieces = _open_authors_folder(self.folder)
+        if not (self.folder / CORPUS).exists() and is_original_folder(self.folder):
+            self.representation, self._notes, pieces = _open_original_folder(self.folder)
         else:
             self.representation, self._notes, pieces = _open_folder(self.folder)
         if split is not None and split not in SPLITS:
@@ -126,8 +126,8 @@ def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
     return representation, notes, _read_pieces(folder / PIECES)
 
 
-def _open_authors_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
-    found = read_authors_folder(folder)
+def _open_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
+    found = read_original_folder(folder)
     said = [str(found.report)] if found.report.dropped.total() else []
     if found.skipped:
         name, reason = next(iter(found.skipped.items()))

@@ -1,8 +1,8 @@
 """Substitution of instruments: a part of a window is given to another instrument that can play it.
 
-So all instruments are learned, those too that hardly occur in a corpus. An instrument can play a part if its range
-(`mmt.representation.compasses`; all pitches if it has no entry) holds all notes, and if it plays chords, or the part has at
-most two notes at a time on average. Drums are neither substituted nor a substitute.
+This way a network learns all instruments, also those that hardly occur in a corpus. An instrument can play a part if its range
+holds all notes (`mmt.representation.instrument_ranges`; all pitches if it has no entry), and if it plays chords, or the part
+has at most two notes at a time on average. Drums are neither substituted nor a substitute.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.representation.codes import PITCHES, Representation
-from mmt.representation.compasses import COMPASSES
+from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.notes import NoteTable
 
 # Weights of a substitute: of the same General MIDI group of eight programs, of the same class below, any other. Each is
@@ -42,7 +42,7 @@ class Substitution:
         kinds = np.array([next((n for n, kind in enumerate(_CLASSES) if p in kind), -1) for p in programs])
         near = np.where(kinds[:, None] == kinds, _CLASS, _OTHER)
         near[programs[:, None] // 8 == programs // 8] = _GROUP
-        ranges = [COMPASSES.get(instrument.name, (0, PITCHES - 1)) for instrument in representation.instruments]
+        ranges = [INSTRUMENT_RANGES.get(instrument.name, (0, PITCHES - 1)) for instrument in representation.instruments]
         self._lowest, self._highest = np.zeros(256, np.int64), np.zeros(256, np.int64)
         self._lowest[1 : len(ranges) + 1], self._highest[1 : len(ranges) + 1] = np.array(ranges).T
         # Code 0 and the drums have no weight.

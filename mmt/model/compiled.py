@@ -15,7 +15,7 @@ from numba.core.event import Listener, install_listener
 # Numba looks whether the file of a function has changed, but not at what else goes into it.
 SOURCES = (
     *("model/bfloat16.py", "model/compiled.py", "model/elementwise.py", "model/tiles.py", "model/weights.py"),
-    *("representation/codes.py", "sampling/foresight.py", "sampling/state.py"),
+    *("representation/codes.py", "sampling/lookahead.py", "sampling/state.py"),
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.representation.codes import INSTRUMENT, PITCH, PITCHES, Representation
-from mmt.representation.compasses import COMPASSES
+from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 
 Pitch = int | str
 Pitches = Pitch | Iterable[Pitch] | None
@@ -203,6 +203,6 @@ def _reach(ranges: Ranges, representation: Representation) -> npt.NDArray[np.boo
             reach[:, code - 1] = _span(f"ranges of {name}", low, high)
     elif ranges:
         for place, instrument in enumerate(representation.instruments):
-            if instrument.name in COMPASSES:
-                reach[:, place] = _span(instrument.name, *COMPASSES[instrument.name])
+            if instrument.name in INSTRUMENT_RANGES:
+                reach[:, place] = _span(instrument.name, *INSTRUMENT_RANGES[instrument.name])
     return reach

@@ -132,22 +132,22 @@ def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, u
     Masks and weights of the grammar come first, then temperature's filters.
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
-    floor, foreseen, ends = event, np.empty((0, 0), np.float32), rules.ends
+    floor, expected, ends = event, np.empty((0, 0), np.float32), rules.ends
 
     def ask(known: Events) -> Numbers:
-        nonlocal floor, foreseen
+        nonlocal floor, expected
         codes = torch.from_numpy(known).to(hidden.device)
         if isinstance(heads, PackedHeads | PackedChain):
             logits = heads.joined(hidden, codes)
         else:
             logits = torch.cat(heads(hidden, codes), dim=-1)
-        floor, foreseen = known, filters.temper_all(logits, ends)
-        return foreseen
+        floor, expected = known, filters.temper_all(logits, ends)
+        return expected
 
     def logits_of(field: int) -> Numbers:
-        # What was foreseen holds where nothing that the head reads has come out otherwise.
-        before, holds = foreseen[:, ends[field] : ends[field + 1]], None
-        if len(foreseen):
+        # What was expected holds where nothing that the head reads has come out otherwise.
+        before, holds = expected[:, ends[field] : ends[field + 1]], None
+        if len(expected):
             if not heads.reads_earlier_fields:
                 return before
             holds = (event[:, :field] == floor[:, :field]).all(axis=1)
@@ -156,7 +156,7 @@ def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, u
         drawn = filters.temper(heads.field(field, hidden, torch.from_numpy(event).to(hidden.device)), field)
         return drawn if holds is None else np.where(holds[:, None], before, drawn)
 
-    rules.foresee(ask)
+    rules.look_ahead(ask)
     for field in range(len(FIELDS)):
         allowed = rules.allow(logits_of(field), field, event)
         event[:, field] = draw(filters.apply(allowed, field), uniform[:, field])

@@ -23,6 +23,7 @@ from mmt.sampling.filters import PerField
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.held import Harmoniser, Moment, Orchestrator, write_held
 from mmt.sampling.model import Model
+from mmt.sampling.options import GenerationOptions
 from mmt.sampling.parts import (
     MOST_IN_A_BEAT,
     Names,
@@ -35,7 +36,6 @@ from mmt.sampling.parts import (
 )
 from mmt.sampling.rewriting import rewrite as rewrite
 from mmt.sampling.streams import streams_of
-from mmt.sampling.wishes import Wishes
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def reorchestrate(
     places, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
     kept = np.minimum(counts, players[places[:, PITCH - BEAT]].sum(axis=1))
     groups = [(tuple(place), count) for place, count in zip(places.tolist(), kept.tolist(), strict=True)]
-    filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
+    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
     writers = [Orchestrator(stream, groups, players, filters) for stream in streams_of(n, seed)]
     pieces = write_held(model.network, opening, writers, _bounds(opening, int(kept.sum()), notes), progress=progress)
     if len(drums):
@@ -211,7 +211,7 @@ def reharmonise(
             f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
         )
     opening = frame_of(piece, representation)
-    filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
+    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
     writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams_of(n, seed)]
     return write_held(model.network, opening, writers, _bounds(opening, len(notes), notes), progress=progress)
 
@@ -285,7 +285,7 @@ def accompany(
     kept = notes[np.isin(notes[:, INSTRUMENT], held)]
     beats = int(kept[-1, BEAT])
     bounds = Bounds(len(opening) + len(kept) + MOST_IN_A_BEAT * beats, beats, controls=controls)
-    filters = Wishes(temperature, top_k, top_p, min_p).filters(model.sampling)
+    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
     return [
         write_around(
             model.network,

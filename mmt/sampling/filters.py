@@ -78,7 +78,7 @@ class Filters:
         return logits
 
 
-def authors_top_k(sizes: Sequence[int]) -> dict[str, float]:
+def paper_top_k(sizes: Sequence[int]) -> dict[str, float]:
     """The authors' sampling: the likeliest 10 % of the codes of each field, rounded up."""
     return {name: math.ceil(0.1 * size) for name, size in zip(FIELDS, sizes, strict=True)}
 

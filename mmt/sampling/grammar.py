@@ -31,7 +31,7 @@ from mmt.representation.codes import (
     is_note,
 )
 from mmt.sampling.controls import Controls
-from mmt.sampling.foresight import foresee, share_with_end
+from mmt.sampling.lookahead import look_ahead, share_with_end
 from mmt.sampling.state import Numbers, Rules, State, Turn, find_possible, take_note, turn_of
 
 
@@ -64,12 +64,12 @@ Ask = Callable[[Events], Numbers]
 
 
 class Grammar(Protocol):
-    """What the decoding loop asks of a grammar: foresight, then what it allows field by field; and it is told the outcome."""
+    """What the decoding loop asks of a grammar: lookahead, then what it allows field by field; and it is told the outcome."""
 
     ends: Events
     """Where each field's codes begin when all are side by side, and the last one's end."""
 
-    def foresee(self, ask: Ask) -> None: ...
+    def look_ahead(self, ask: Ask) -> None: ...
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers: ...
 
@@ -113,7 +113,7 @@ class StrictGrammar:
         # Before the window is before all that it can hold.
         self.state.floor[:, 0] = np.maximum(self.state.floor[:, 0] - dropped, 0)
 
-    def foresee(self, ask: Ask) -> None:
+    def look_ahead(self, ask: Ask) -> None:
         """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
 
         Masks alone would draw a beat that repeats the last note's, since a higher position may follow, and then be left
@@ -123,10 +123,10 @@ class StrictGrammar:
         floor = self.state.floor
         logits = ask(np.concatenate([np.full((len(floor), 1), NOTE), floor], axis=1))
         self.turn = Turn(*turn_of(self.rules, self.state, self.bounds.max_events - self.length - 1))
-        self.foresight = foresee(logits, self.ends, self.rules, self.state, self.turn)
+        self.lookahead = look_ahead(logits, self.ends, self.rules, self.state, self.turn)
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
-        """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by foresight.
+        """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by lookahead.
 
         `event` (batch, 6) holds the fields that were chosen before this one.
         """
@@ -134,8 +134,8 @@ class StrictGrammar:
         if field == TYPE:
             room, context = self.bounds.max_events - self.length, self.bounds.context
             window_has_room = context is None or context - self.length > 3
-            return _allow_types(logits, self.rules, self.state, self.turn, self.foresight, room, window_has_room)  # type: ignore[no-any-return]
-        return _allow(logits, field - BEAT, event, self.rules, self.state, self.turn, self.foresight)  # type: ignore[no-any-return]
+            return _allow_types(logits, self.rules, self.state, self.turn, self.lookahead, room, window_has_room)  # type: ignore[no-any-return]
+        return _allow(logits, field - BEAT, event, self.rules, self.state, self.turn, self.lookahead)  # type: ignore[no-any-return]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these pieces of the batch, in this order."""
@@ -188,7 +188,7 @@ def _last_beat(prompt: Events) -> int:
 
 
 @compiled()
-def _allow_types(logits, rules, state, turn, foresight, room, window_has_room):  # type: ignore[no-untyped-def]
+def _allow_types(logits, rules, state, turn, lookahead, room, window_has_room):  # type: ignore[no-untyped-def]
     allowed = np.full_like(logits, -np.inf)
     for row in range(len(logits)):
         last, missing, limit = state.last_type[row], turn.missing[row], state.max_beats[row]
@@ -201,8 +201,8 @@ def _allow_types(logits, rules, state, turn, foresight, room, window_has_room): 
             allowed[row, INSTRUMENT_EVENT] = logits[row, INSTRUMENT_EVENT]
         if last == INSTRUMENT_EVENT:
             allowed[row, START_OF_NOTES] = logits[row, START_OF_NOTES]
-        note, end = share_with_end(logits[row, NOTE], logits[row, END_OF_SONG], foresight.leaves[row])
-        follows = last == NOTE and foresight.can_follow[row] and room > 1
+        note, end = share_with_end(logits[row, NOTE], logits[row, END_OF_SONG], lookahead.leaves[row])
+        follows = last == NOTE and lookahead.can_follow[row] and room > 1
         if last == START_OF_NOTES or follows:
             allowed[row, NOTE] = note
         at_limit = state.floor[row, 0] >= min(limit, rules.beats)
@@ -213,7 +213,7 @@ def _allow_types(logits, rules, state, turn, foresight, room, window_has_room): 
 
 
 @compiled()
-def _allow(logits, field, events, rules, state, turn, foresight):  # type: ignore[no-untyped-def]
+def _allow(logits, field, events, rules, state, turn, lookahead):  # type: ignore[no-untyped-def]
     """Of a field (0 … 4) of a note, or of another event, which has none but an instrument's own."""
     allowed, possible = np.full_like(logits, -np.inf), np.empty(rules.known.shape[1], np.bool_)
     for row in range(len(logits)):
@@ -238,10 +238,10 @@ def _allow(logits, field, events, rules, state, turn, foresight):  # type: ignor
             if possible[code]:
                 allowed[row, code] = logits[row, code]
         if tied and 0 <= floor < logits.shape[1]:
-            allowed[row, floor] = logits[row, floor] + foresight.repeats[row, field]
+            allowed[row, floor] = logits[row, floor] + lookahead.repeats[row, field]
         if field == INSTRUMENT - BEAT:
             for code in range(logits.shape[1]):
-                allowed[row, code] += foresight.longing[row, code]
+                allowed[row, code] += lookahead.instrument_bonus[row, code]
     return allowed
 
 

@@ -11,20 +11,20 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.compiled import telling_of_compiling
 from mmt.model.inside import Edit, edited
 from mmt.model.network import Network
+from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.packing import check_int8
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.decoding import decode_events
 from mmt.sampling.filters import PerField
+from mmt.sampling.options import GenerationOptions
 from mmt.sampling.outcome import Outcome, outcomes_of
 from mmt.sampling.streams import Stream, seed_of, streams_of
-from mmt.sampling.wishes import Wishes
 
 # More pieces than this are written in several batches, so that the memory does not grow with their number.
 _BATCH = 64
@@ -160,7 +160,7 @@ class Model:
         allow, exclude : pitch or sequence of pitches, optional
             Only these, and none of these: MIDI numbers, names (C4 is 60), spans ("C3..C6").
         ranges : bool or mapping from instruments to (lowest, highest) pitches
-            True: each instrument keeps to what a real one can play (`mmt.representation.compasses`). A mapping
+            True: each instrument keeps to what a real one can play (`mmt.representation.instrument_ranges`). A mapping
             such as {"violin": "G3..E6"} binds the instruments that it names.
         use_all : bool
             Each declared instrument plays. The end waits for it; who has not played becomes likelier by a quarter of a nat
@@ -204,7 +204,7 @@ class Model:
         >>> len(pieces), pieces[0].shape[1]
         (2, 6)
         """
-        wishes = Wishes(
+        options = GenerationOptions(
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -222,7 +222,7 @@ class Model:
             sampling=sampling,
             context=context,
         )
-        beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
+        beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
         network = self.network if edit is None else edited(self.network, edit)
         streams = streams_of(n, seed)
         pieces = write_pieces(network, beginning, streams, progress=progress, **settings)
@@ -270,7 +270,7 @@ class Model:
         >>> for event in model.stream(seed=1, max_events=8):
         ...     assert event.shape == (6,)
         """
-        wishes = Wishes(
+        options = GenerationOptions(
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -289,7 +289,7 @@ class Model:
             context=context,
             endless=endless,
         )
-        beginning, settings = wishes.settle(prompt, self.network.config, self.representation, self.sampling)
+        beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
         streams = streams_of(1, None if seed is None else seed_of(seed))
         network = self.network if edit is None else edited(self.network, edit)
         decoded = decode_events(network, beginning, streams, **settings)
@@ -355,8 +355,8 @@ def load_model(
         if there are no int8 weights on this device.
     """
     path = shipped("checkpoints", "default") if path is None else find_checkpoint(path)
-    if is_authors_run(path):
-        return Model(read_authors_run(path, arguments)).to(device, weights=weights)
+    if is_original_run(path):
+        return Model(read_original_run(path, arguments)).to(device, weights=weights)
     if arguments is not None:
         raise ValueError(f"{path} is no run of the original code; its arguments stand in its own files, leave them out")
     return Model(read_checkpoint(path)).to(device, weights=weights)

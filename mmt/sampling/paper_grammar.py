@@ -88,7 +88,7 @@ class PaperGrammar:
             other = np.where(event[:, TYPE] == START_OF_NOTES, told, 0)
         return np.where(used[:, None], allowed, codes == other[:, None])
 
-    def foresee(self, ask: Ask) -> None:
+    def look_ahead(self, ask: Ask) -> None:
         """Looks at nothing: each field is drawn by itself."""
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:

@@ -29,9 +29,9 @@ from mmt.representation.prompt import Prompt
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.filters import PerField
 from mmt.sampling.model import Model, write_pieces
+from mmt.sampling.options import GenerationOptions
 from mmt.sampling.parts import MOST_IN_A_BEAT, Names, codes_of, frame_for, frame_of, notes_of
 from mmt.sampling.streams import streams_of
-from mmt.sampling.wishes import Wishes
 
 
 def rewrite(
@@ -108,12 +108,14 @@ def rewrite(
     opening = _opening(np.union1d(codes_of(opening), parts), length, representation)
     prompt, given = _split(opening, held, first, stop, representation)
 
-    options = Wishes(temperature, top_k, top_p, min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    options = GenerationOptions(
+        temperature, top_k, top_p, min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges
+    )
     controls = options.controls(representation)
     controls.check_instruments(parts, representation, no_others=True)
     most = len(prompt) + len(given) + MOST_IN_A_BEAT * (stop - first) + 1
     options = replace(options, max_beats=stop, max_events=most, scale=None, allow=None, exclude=None, ranges=False)
-    _, settings = options.settle(prompt, model.network.config, representation, model.sampling)
+    _, settings = options.resolve(prompt, model.network.config, representation, model.sampling)
     # Start-of-notes tells a long piece as shorter than it is.
     told = length if representation.length else 0
     settings["bounds"] = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)

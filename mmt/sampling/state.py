@@ -1,7 +1,7 @@
-"""Where pieces in writing stand, what binds them all, and what follows from both: which codes the next note may have.
+"""The state of pieces that are being written, the rules for all of them, and which codes the next note may have.
 
-Pieces are rows of a batch that all go on from one prompt. Masks over codes are wide enough for every field. The functions are
-compiled, and called by other compiled ones.
+Pieces are rows of a batch that all continue one prompt. Masks over codes are as wide as the largest field. The functions are
+compiled, and called by other compiled functions.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ Numbers = npt.NDArray[np.float32]
 
 
 class Rules(NamedTuple):
-    """What binds all pieces alike."""
+    """The rules for all pieces of a batch."""
 
     known: Mask
-    """The codes of a note's five fields, (5, codes): all that a network knows."""
+    """The codes of a note's five fields that the network has, (5, codes)."""
     playable: Mask
-    """Which pitch (code) which instrument (code) may play, (codes, codes); (0, 0) where everyone may play everything."""
+    """Which instrument code may play which pitch code, (pitch codes, instrument codes); (0, 0) if all may play everything."""
     may_declare: Mask
     """The instruments that may be declared, (codes,)."""
     use_all: bool
-    """Whether everyone who is declared must play."""
+    """Whether each declared instrument must play."""
     waits_from: int
-    """The beat from which who has not played waits."""
+    """The beat from which the bonus of an instrument that has not played grows."""
     min_beats: int
     endless: bool
     positions: int
-    """In a beat."""
+    """Positions in a beat."""
     beats: int
-    """The last code of a beat."""
+    """The last beat code."""
     reach: int
     """A given note stands this many beats before its onset."""
     length: int
@@ -54,17 +54,17 @@ class Rules(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where each piece stands."""
+    """The state of each piece; arrays have one row for each piece."""
 
     last_type: Events
     last_instrument: Events
-    """The last that was declared, or 0."""
+    """The code of the last declared instrument, or 0."""
     last_beat: Events
-    """Of the last note, in the piece; all others are told in the network's window."""
+    """The beat code of the last note, counted in the piece; all other beats are counted in the network's window."""
     dropped: Events
     """Beats of the piece before the window."""
     max_beats: Events
-    """Notes begin up to this beat."""
+    """The last beat code in which a note may begin."""
     floor: Events
     """(row, 5): the (beat, position, pitch, duration, instrument) that the next note must exceed, in this order."""
     declared: Mask
@@ -74,20 +74,20 @@ class State(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What those who are still to play leave to the others of the next note, (row,) each."""
+    """What instruments that must play and have not played leave to the others; arrays are (row,)."""
 
     missing: Events
-    """How many they are; none unless all must play."""
+    """The number of such instruments."""
     beat: Events
     position: Events
-    """The last moment that is not held back for them."""
+    """The last moment that is not reserved for them."""
     forced: Mask
-    """Whether the next note is theirs."""
+    """Whether the next note must be of one of them."""
 
 
 @compiled()
 def turn_of(rules, state, room):  # type: ignore[no-untyped-def]
-    """The `Turn` of pieces that have room for so many more notes."""
+    """The fields of `Turn` for pieces with room for `room` more notes."""
     count = len(state.floor)
     missing, forced = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     beat, position = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -103,10 +103,9 @@ def turn_of(rules, state, room):  # type: ignore[no-untyped-def]
 
 @compiled()
 def find_possible(rules, state, turn, row, field, beat, pitch, forced, possible):  # type: ignore[no-untyped-def]
-    """Fill a mask (codes,): which codes a field (0 … 4) of the next note may have, where it has this beat and pitch, as far as
-    they come before.
+    """Fill a mask (codes,) with the codes that a field (0 … 4) of the next note may have, given its beat and pitch so far.
 
-    Where `forced`, only those may play who have not yet played.
+    If `forced`, only instruments that have not played yet are allowed.
     """
     known, playable = rules.known[field], rules.playable
     declared, played = state.declared[row], state.played[row]

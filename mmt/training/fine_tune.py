@@ -15,8 +15,8 @@ from mmt.corpus.sources import stem
 from mmt.corpus.storage import CORPUS as DESCRIPTION
 from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import Checkpoint, read_checkpoint
-from mmt.training.base import read_base
 from mmt.training.recipe import Recipe, load_recipe, recipe_of
+from mmt.training.starting_weights import read_base
 from mmt.training.train import CORPUS, RECIPE, check_room, train
 
 # The share of the works that is kept aside to see when it helps: some two of ten.

@@ -89,7 +89,7 @@ def losses(logits: Sequence[Tensor], codes: Tensor, lengths: Tensor) -> Losses:
     return Losses(torch.stack(nats), counted.sum(dim=(0, 1)), notes.sum())
 
 
-def authors_losses(logits: Sequence[Tensor], codes: Tensor) -> Losses:
+def original_losses(logits: Sequence[Tensor], codes: Tensor) -> Losses:
     """The loss of a batch as the original code takes it: each field's mean over all places, padding and zeros included.
 
     Their loss is the sum of the six means, and a split's is the mean over its batches; so a batch counts here as one

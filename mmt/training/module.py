@@ -14,7 +14,7 @@ from mmt.corpus.windows import Batch
 from mmt.model.heads import next_written
 from mmt.model.network import Network, network_without_weights
 from mmt.representation.codes import FIELDS
-from mmt.training.loss import Losses, authors_losses, losses
+from mmt.training.loss import Losses, losses, original_losses
 from mmt.training.low_rank import add_low_rank
 from mmt.training.optimizers import optimizer_of
 from mmt.training.recipe import Recipe
@@ -99,7 +99,7 @@ class TrainingModule(lightning.LightningModule):
         if self.recipe.compat == "authors":
             places = torch.arange(batch.codes.shape[1] - 1, device=batch.codes.device)
             logits = self.network(batch.codes[:, :-1], places < batch.lengths[:, None], targets=batch.codes[:, 1:])
-            return authors_losses(logits, batch.codes)
+            return original_losses(logits, batch.codes)
         # No mask: padding stands behind the events, where nothing causal can see it, and its targets do not count.
         logits = self.network(batch.codes[:, :-1], targets=next_written(batch.codes))
         return losses(logits, batch.codes, batch.lengths)

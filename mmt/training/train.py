@@ -18,12 +18,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Sampler
 
-from mmt.corpus.authors_windows import AuthorsTrainingBatches, AuthorsValidationBatches
+from mmt.corpus.original_windows import OriginalTrainingBatches, OriginalValidationBatches
 from mmt.corpus.phases import PhasedBatches
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.training.average import AverageWeights
-from mmt.training.base import fitting_weights, read_base
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
 from mmt.training.logs import hushed, log_folder, loggers
@@ -33,6 +32,7 @@ from mmt.training.progress import TrainingBar
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.resuming import check_goes_on
 from mmt.training.samples import WriteSamples
+from mmt.training.starting_weights import fitting_weights, read_base
 from mmt.training.stopping import StopHere, StopSignals, TrainingStopped
 
 RECIPE, RESUME, CORPUS = "recipe.yaml", "resume.ckpt", "corpus"
@@ -263,16 +263,16 @@ def _loaders(
 
 def _batches(
     recipe: Recipe, training: Corpus, validation: Corpus, parts: int
-) -> tuple[TrainingBatches | PhasedBatches | AuthorsTrainingBatches, ValidationBatches | AuthorsValidationBatches]:
+) -> tuple[TrainingBatches | PhasedBatches | OriginalTrainingBatches, ValidationBatches | OriginalValidationBatches]:
     data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
     if recipe.compat == "authors":
         limits, count = Limits(context, beats), recipe.trainer.max_steps * parts
         shift = data.augmentation.pitch_shift
         return (
-            AuthorsTrainingBatches(
+            OriginalTrainingBatches(
                 training, limits, batch_size=data.batch_size, count=count, pitch_shift=shift, seed=recipe.seed
             ),
-            AuthorsValidationBatches(validation, limits, batch_size=data.batch_size),
+            OriginalValidationBatches(validation, limits, batch_size=data.batch_size),
         )
     checks = ValidationBatches(
         validation,

@@ -14,8 +14,8 @@ from strategies import pieces
 import mmt
 from mmt.analysis.structure import longest_loop, longest_silence, notes_by_instrument, share_in_range
 from mmt.representation.codes import BEAT, DURATION, GIVEN_NOTE, INSTRUMENT, NOTE, PAPER, PITCH, POSITION, TYPE, Events
-from mmt.representation.compasses import COMPASSES
 from mmt.representation.encode import events_of_notes
+from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.notes import NOTE_DTYPE
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
@@ -170,9 +170,9 @@ def test_declared_instruments_that_do_not_play_have_zero_notes() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(COMPASSES))
+@pytest.mark.parametrize("name", sorted(INSTRUMENT_RANGES))
 def test_ranges_include_their_lowest_and_highest_pitch(name: str) -> None:
-    low, high = COMPASSES[name]
+    low, high = INSTRUMENT_RANGES[name]
     code = PAPER.find_instrument(name)
     assert share_in_range(piece((0, 0, low, 12, code), (1, 0, high, 12, code))) == 1
     outside = [pitch for pitch in (low - 1, high + 1) if 0 <= pitch < 128]

@@ -14,8 +14,8 @@ from mmt.corpus.augmentation import NOTHING_GIVEN, Augmentation, Region
 from mmt.corpus.substitution import Substitution
 from mmt.corpus.windows import Limits, cut_augmented_window, cut_window
 from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, PITCH, TYPE, Representation, is_note
-from mmt.representation.compasses import COMPASSES
 from mmt.representation.grammar import check_piece
+from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
 ALL = Representation(beats=64, drums=True, given=True, length=True, reach=4)
@@ -23,7 +23,7 @@ SUBSTITUTION = Substitution(ALL)
 
 
 def plays(code: int, pitches: list[int]) -> bool:
-    lowest, highest = COMPASSES.get(ALL.names[code - 1], (0, 127))
+    lowest, highest = INSTRUMENT_RANGES.get(ALL.names[code - 1], (0, 127))
     return lowest <= min(pitches) and max(pitches) <= highest
 
 

@@ -24,7 +24,7 @@ from mmt.model.elementwise import exp, gelu
 from mmt.model.kernels import linear, normalise, take_threads
 from mmt.model.tiles import LANES
 from mmt.model.weights import BlockWeights, Map, Norm
-from mmt.sampling.foresight import Foresight
+from mmt.sampling.lookahead import Lookahead
 from mmt.sampling.state import Rules
 
 take_threads()
@@ -154,7 +154,7 @@ def test_what_is_compiled_needs_no_place_on_disk(tmp_path: Path) -> None:
 
 def test_what_is_kept_on_disk_is_named_after_all_that_goes_into_it() -> None:
     """What compiled functions take from other modules, to call, as constants, or as classes of what they are given."""
-    taken = {BlockWeights.__module__, Rules.__module__, Foresight.__module__}
+    taken = {BlockWeights.__module__, Rules.__module__, Lookahead.__module__}
     for module in Path(mmt.__file__).parent.rglob("*.py"):
         body = ast.parse(module.read_text(encoding="utf-8")).body
         functions = [one for one in body if isinstance(one, ast.FunctionDef) and one.decorator_list]

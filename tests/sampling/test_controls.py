@@ -26,8 +26,8 @@ from mmt.representation.codes import (
     Events,
     Representation,
 )
-from mmt.representation.compasses import COMPASSES
 from mmt.representation.grammar import check_piece
+from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.instruments import PAPER_INSTRUMENTS
 from mmt.sampling.controls import Controls, scale_classes
 from mmt.sampling.grammar import Bounds, StrictGrammar
@@ -109,8 +109,8 @@ def test_ranges_are_real_compasses_or_what_is_given() -> None:
 
 
 def test_compasses_are_of_instruments_that_there_are_and_hold_what_was_written_for_them(shared: Any) -> None:
-    assert set(COMPASSES) <= set(REP.names)
-    assert all(0 <= low < high < 128 for low, high in COMPASSES.values())
+    assert set(INSTRUMENT_RANGES) <= set(REP.names)
+    assert all(0 <= low < high < 128 for low, high in INSTRUMENT_RANGES.values())
     playable = Controls.of(REP, ranges=True).playable
     assert playable is not None
     notes = np.concatenate(

@@ -17,9 +17,9 @@ from mmt.model.checkpoint import Checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
-from mmt.representation.compasses import COMPASSES
 from mmt.representation.encode import canonical, frame
 from mmt.representation.grammar import check_piece
+from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.instruments import PAPER_INSTRUMENTS
 from mmt.sampling import edit
 from mmt.sampling.filling import following_likelihood
@@ -183,7 +183,7 @@ def test_ranges_bind_who_plays_what() -> None:
     piece = np.concatenate([mmt.prompt.instruments("violin"), notes])
     anew = notes_of(edit.reorchestrate(model, piece, ["flute", "contrabass", "viola"], seed=0, ranges=True)[0])
     for note in anew:
-        low, high = COMPASSES[paper.names[note[INSTRUMENT] - 1]]
+        low, high = INSTRUMENT_RANGES[paper.names[note[INSTRUMENT] - 1]]
         assert low <= note[PITCH] - 1 <= high
     with pytest.raises(
         ValueError, match=r"none of the instruments may play pitch 40 \(beat 0; 7 such notes\); add one"

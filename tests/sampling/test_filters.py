@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmt.representation.codes import FIELDS, PITCH
-from mmt.sampling.filters import Filters, Numbers, authors_top_k, draw, keep_min_p, keep_top_k, keep_top_p
+from mmt.sampling.filters import Filters, Numbers, draw, keep_min_p, keep_top_k, keep_top_p, paper_top_k
 
 # Few values, so that there are ties; minus infinity is what a mask has forbidden.
 ROW = st.lists(st.sampled_from([-math.inf, -2.0, -0.5, 0.0, 0.25, 1.0, 3.0]), min_size=1, max_size=12).filter(
@@ -161,8 +161,8 @@ def test_numpy_numbers_are_numbers() -> None:
 
 
 def test_the_authors_top_k_is_a_tenth_of_each_fields_codes_rounded_up() -> None:
-    assert list(authors_top_k((5, 257, 13, 129, 33, 65)).values()) == [1, 26, 2, 13, 4, 7]
-    assert Filters.of(top_k=authors_top_k((5, 257, 13, 129, 33, 65))).top_k == (1, 26, 2, 13, 4, 7)
+    assert list(paper_top_k((5, 257, 13, 129, 33, 65)).values()) == [1, 26, 2, 13, 4, 7]
+    assert Filters.of(top_k=paper_top_k((5, 257, 13, 129, 33, 65))).top_k == (1, 26, 2, 13, 4, 7)
 
 
 def test_draws_follow_the_probabilities() -> None:

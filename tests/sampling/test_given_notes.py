@@ -31,9 +31,9 @@ from mmt.representation.instruments import PAPER_INSTRUMENTS
 from mmt.representation.prompt import Prompt, instruments, start
 from mmt.sampling import edit
 from mmt.sampling.model import Model, write_pieces
+from mmt.sampling.options import GenerationOptions
 from mmt.sampling.streams import streams_of
 from mmt.sampling.window import AnchoredWindow, anchor
-from mmt.sampling.wishes import Wishes
 
 SMALL = Representation(
     resolution=2,
@@ -77,8 +77,8 @@ def written(
     model: Model, prompt: Prompt, gifts: Events, n: int, *, max_beats: int, grammar: str | None = None
 ) -> list[Events]:
     """Pieces as the network reads them, with given notes inserted."""
-    options = Wishes(max_beats=max_beats, max_events=10_000, grammar=grammar)
-    _, set_up = options.settle(prompt, model.network.config, SMALL, {})
+    options = GenerationOptions(max_beats=max_beats, max_events=10_000, grammar=grammar)
+    _, set_up = options.resolve(prompt, model.network.config, SMALL, {})
     set_up["bounds"] = type(set_up["bounds"])(**{**vars(set_up["bounds"]), "reach": SMALL.reach})
     return write_pieces(model.network, prompt, streams_of(n, 5), **set_up, given=gifts)
 
@@ -312,8 +312,8 @@ def test_the_told_length_stands_in_the_piece(context: int, told_by_prompt: bool)
 
 def test_a_window_that_begins_later_tells_what_is_left_of_the_length() -> None:
     prompt = instruments("violin", representation=SMALL)
-    options = Wishes(length=12, max_events=100)
-    _, set_up = options.settle(prompt, make_model().network.config, SMALL, {})
+    options = GenerationOptions(length=12, max_events=100)
+    _, set_up = options.resolve(prompt, make_model().network.config, SMALL, {})
     window = AnchoredWindow(make_model().network, 1, set_up["bounds"])
     codes = np.array([[START_OF_NOTES, 8, 0, 0, 0, 0]])
     for dropped, code in ((0, 8), (5, 8), (6, 7), (10, 3), (11, 2), (15, 2)):

@@ -81,7 +81,7 @@ def permitted(prefix: Piece, bounds: Bounds, grammar: type[StrictGrammar] | type
     """The events all of whose fields are allowed, each behind those before it."""
     rules = grammar(np.array(prefix), len(EVERYTHING), SIZES, bounds)
     events, generator = torch.tensor(EVERYTHING), torch.Generator().manual_seed(len(prefix))
-    rules.foresee(anything(generator))
+    rules.look_ahead(anything(generator))
     passes = torch.ones(len(events), dtype=torch.bool)
     for field, size in enumerate(SIZES):
         known = events.clone()
@@ -220,13 +220,13 @@ def test_in_the_papers_grammar_too_nothing_is_added_before_the_first_beat() -> N
         assert permitted(prompt, bounds, PaperGrammar) == {END}
 
 
-# The weights of foresight.
+# The weights of lookahead.
 
 
 def joint(rules: StrictGrammar, logits: list[Tensor]) -> Tensor:
     """The probability of every event, drawn field after field by rules that were asked about these logits."""
     events = torch.tensor(EVERYTHING)
-    rules.foresee(lambda event: torch.cat(logits, dim=1).expand(len(event), -1).numpy())
+    rules.look_ahead(lambda event: torch.cat(logits, dim=1).expand(len(event), -1).numpy())
     total = torch.zeros(len(events), dtype=torch.float64)
     for field in range(6):
         known = events.clone()

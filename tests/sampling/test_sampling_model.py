@@ -60,7 +60,7 @@ def make_model(
     return Model(Checkpoint(network.eval(), representation))
 
 
-def longing_for(model: Model, **codes: int) -> Model:
+def certain_of(model: Model, **codes: int) -> Model:
     """The same model, sure that every event has these codes."""
     for name, code in codes.items():
         model.network.heads.fields[FIELDS.index(name)].bias.data[code] += 1e4
@@ -123,7 +123,7 @@ def models(draw: st.DrawFn) -> Model:
     # Obsessed with the last code, the first, the end, instruments, …
     for field, size in zip(FIELDS, representation.sizes, strict=True):
         if draw(st.booleans()):
-            longing_for(made, **{field: draw(st.sampled_from([0, 1, size - 1]) | st.integers(0, size - 1))})
+            certain_of(made, **{field: draw(st.sampled_from([0, 1, size - 1]) | st.integers(0, size - 1))})
     return made
 
 
@@ -215,13 +215,13 @@ def test_any_network_writes_valid_pieces(data: st.DataObject) -> None:
 
 
 def test_behind_the_last_instrument_only_start_of_notes_can_follow() -> None:
-    piece = longing_for(make_model(), type=INSTRUMENT_EVENT, instrument=64).generate(seed=0)[0]
+    piece = certain_of(make_model(), type=INSTRUMENT_EVENT, instrument=64).generate(seed=0)[0]
     assert piece[:3, TYPE].tolist() == [0, INSTRUMENT_EVENT, START_OF_NOTES]
     assert instruments_of(piece) == [64]
 
 
 def test_a_network_that_wants_instruments_only_gets_them_all_and_then_a_note_and_the_end() -> None:
-    wanting = longing_for(make_model(context=80), type=INSTRUMENT_EVENT)
+    wanting = certain_of(make_model(context=80), type=INSTRUMENT_EVENT)
     for code in range(64):
         # Each as low as it can be.
         wanting.network.heads.fields[INSTRUMENT].bias.data[code + 1] -= 1e3 * code
@@ -232,12 +232,12 @@ def test_a_network_that_wants_instruments_only_gets_them_all_and_then_a_note_and
 
 def test_where_no_note_can_follow_the_piece_ends() -> None:
     top = {field: size - 1 for field, size in zip(FIELDS, PAPER.sizes, strict=True)} | {"type": NOTE}
-    piece = longing_for(make_model(), **top).generate(mmt.prompt.instruments("violin"), seed=0)[0]
+    piece = certain_of(make_model(), **top).generate(mmt.prompt.instruments("violin"), seed=0)[0]
     assert piece[3:, TYPE].tolist() == [NOTE, END_OF_SONG]
 
 
 def test_at_the_limit_of_events_the_piece_is_closed() -> None:
-    wanting = longing_for(make_model(), type=NOTE, beat=1)
+    wanting = certain_of(make_model(), type=NOTE, beat=1)
     for limit in (5, 6, 17, None):
         piece = wanting.generate(mmt.prompt.instruments("violin") if limit is None else None, seed=0, max_events=limit)[
             0
@@ -248,7 +248,7 @@ def test_at_the_limit_of_events_the_piece_is_closed() -> None:
 
 
 def test_the_least_beats_hold_back_the_end() -> None:
-    hasty = longing_for(make_model(), type=END_OF_SONG)
+    hasty = certain_of(make_model(), type=END_OF_SONG)
     hasty.network.heads.fields[BEAT].bias.data[:] -= 20 * torch.arange(PAPER.sizes[BEAT])
     assert max(len(notes_of(piece)) for piece in hasty.generate(n=8, seed=0)) == 1
     for piece in hasty.generate(n=8, seed=0, min_beats=3, max_beats=9):
@@ -269,8 +269,10 @@ def test_empty_first_beats_begin_from_the_instruments_at_that_beat_or_later(mode
 
 def test_a_continuation_behind_the_models_last_beat_only_ends(model: Model) -> None:
     piece = np.concatenate([mmt.prompt.instruments("violin"), [[NOTE, 40, 1, 61, 12, 25]]])
-    for grammar, longing in itertools.product(("strict", "paper"), (NOTE, END_OF_SONG)):
-        made = longing_for(make_model(), type=longing).generate(mmt.prompt.beats(piece, 40), seed=0, grammar=grammar)[0]
+    for grammar, instrument_bonus in itertools.product(("strict", "paper"), (NOTE, END_OF_SONG)):
+        made = certain_of(make_model(), type=instrument_bonus).generate(
+            mmt.prompt.beats(piece, 40), seed=0, grammar=grammar
+        )[0]
         assert made[len(piece) :, TYPE].tolist() == [END_OF_SONG]
 
 
@@ -346,7 +348,7 @@ def test_a_stream_is_written_as_it_is_read(model: Model, monkeypatch: pytest.Mon
 
 
 def test_endless_ends_only_at_a_limit(model: Model) -> None:
-    hasty = longing_for(make_model(), type=END_OF_SONG)
+    hasty = certain_of(make_model(), type=END_OF_SONG)
     hasty.network.heads.fields[BEAT].bias.data[:] -= 20 * torch.arange(PAPER.sizes[BEAT])
     prompt = mmt.prompt.instruments("violin")
     assert len(list(hasty.stream(prompt, seed=0))) == 2
@@ -423,7 +425,7 @@ def test_draws_follow_the_networks_probabilities(temperature: float) -> None:
 def test_masks_come_before_filters() -> None:
     """The likeliest beat lies behind the last note: of those that may follow, the likeliest is taken."""
     prompt = np.concatenate([mmt.prompt.instruments("violin"), [[NOTE, 9, 12, 128, 32, 25]]])
-    wanting = longing_for(make_model(), type=NOTE, beat=3)
+    wanting = certain_of(make_model(), type=NOTE, beat=3)
     wanting.network.heads.fields[BEAT].bias.data[20] += 1e3
     for filters in ({"top_k": 1}, {"top_p": 0.1}, {"min_p": 1.0}):
         assert wanting.generate(prompt, seed=0, **filters)[0][4, BEAT] == 20
@@ -439,7 +441,7 @@ def test_one_likeliest_is_greedy(model: Model) -> None:
     heads = model.network.heads
     for length, wanted in enumerate(torch.from_numpy(greedy[0][1:, None]), start=1):
         hidden = model.network.hidden(torch.from_numpy(greedy[0][None, :length]))[:, -1]
-        rules.foresee(lambda floor, hidden=hidden: torch.cat(heads(hidden, torch.from_numpy(floor)), dim=1).numpy())
+        rules.look_ahead(lambda floor, hidden=hidden: torch.cat(heads(hidden, torch.from_numpy(floor)), dim=1).numpy())
         for field in range(6):
             logits = rules.allow(heads.field(field, hidden, wanted).numpy(), field, wanted.numpy())
             assert logits.argmax() == wanted[0, field]
@@ -687,13 +689,13 @@ def test_the_outcome_says_why_a_piece_ended(model: Model, limits: dict[str, int]
 
 
 def test_without_a_limit_the_context_ends_a_piece() -> None:
-    made = longing_for(make_model(output="chain", context=16), type=NOTE, beat=1)
+    made = certain_of(make_model(output="chain", context=16), type=NOTE, beat=1)
     (piece,), (outcome,) = made.generate(mmt.prompt.instruments("violin"), seed=1, report=True)
     assert (len(piece), outcome.ending) == (16, "context full")
 
 
 def test_an_end_that_was_drawn_is_told_from_a_limit() -> None:
-    made = longing_for(make_model(output="chain"), type=END_OF_SONG)
+    made = certain_of(make_model(output="chain"), type=END_OF_SONG)
     _, (outcome,) = made.generate(mmt.prompt.instruments("violin"), seed=1, report=True)
     assert outcome.ending == "end-of-song"
     assert str(outcome) == "seed 1; ends by itself"

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 
 import mmt
-from mmt.corpus.authors_windows import AuthorsValidationBatches
+from mmt.corpus.original_windows import OriginalValidationBatches
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits
 from mmt.representation.codes import PAPER
@@ -43,7 +43,7 @@ def test_the_validation_loss_is_the_original_codes(folder: Path, tmp_path: Path)
     (log,) = (tmp_path / "run" / "log").rglob("metrics.csv")
     logged = [float(row["valid/loss"]) for row in csv.DictReader(log.read_text().splitlines()) if row["valid/loss"]]
     network = mmt.load_model(best).network
-    batches = AuthorsValidationBatches(
+    batches = OriginalValidationBatches(
         Corpus(folder, split="valid"), Limits(recipe.network.context, recipe.representation.beats), batch_size=2
     )
     losses = []

@@ -15,10 +15,10 @@ from mmt.cli import train as command
 from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import Checkpoint
 from mmt.model.network import Network
-from mmt.training.base import fitting_weights, read_base
 from mmt.training.fine_tune import choose_recipe, default_output, expectation, fine_tune
 from mmt.training.low_rank import add_low_rank
 from mmt.training.recipe import load_recipe
+from mmt.training.starting_weights import fitting_weights, read_base
 from mmt.training.train import train
 from runs import assert_same_weights, quiet_lightning, tiny, validation_losses, weights
 

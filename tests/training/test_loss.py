@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from strategies import pieces
 
 from mmt.corpus.windows import Batch, collate
-from mmt.model.authors import from_authors
 from mmt.model.heads import next_written
+from mmt.model.original_checkpoint import from_original
 from mmt.representation.codes import (
     END_OF_SONG,
     GIVEN_NOTE,
@@ -26,7 +26,7 @@ from mmt.representation.codes import (
     Events,
     Representation,
 )
-from mmt.training.loss import Losses, authors_losses, counted_targets, losses
+from mmt.training.loss import Losses, counted_targets, losses, original_losses
 
 GIVEN = Representation(given=True)
 SIZES = (GIVEN.sizes[0], 42, *PAPER.sizes[2:])
@@ -162,9 +162,9 @@ def test_a_network_that_knows_everything_loses_nothing() -> None:
 @pytest.mark.parametrize("kind", ["ape", "rpe", "npe"])
 def test_the_original_codes_loss_is_had_by_asking(shared: Path, kind: str) -> None:
     reference = torch.load(shared / "reference" / f"ref_tiny_{kind}.pt", weights_only=True)
-    network = from_authors(reference["state_dict"], reference["train_args"]).network
+    network = from_original(reference["state_dict"], reference["train_args"]).network
     with torch.no_grad():
-        found = authors_losses(network(reference["seq"][:, :-1], reference["mask"][:, :-1]), reference["seq"])
+        found = original_losses(network(reference["seq"][:, :-1], reference["mask"][:, :-1]), reference["seq"])
     for ours, theirs in zip(found.per_field.tolist(), reference["losses"], strict=True):
         assert ours == pytest.approx(float(theirs), abs=1e-5)
     assert float(found.per_note) == pytest.approx(float(reference["loss"]), abs=1e-4)

@@ -10,7 +10,7 @@ from mmt.cli.common import UsageError
 _FIELDS = "type, beat, position, pitch, duration, instrument"
 
 
-def add_drawing(arguments: argparse.ArgumentParser) -> None:
+def add_sampling(arguments: argparse.ArgumentParser) -> None:
     """Filters, limits and rules."""
     drawing = arguments.add_argument_group(
         "how events are drawn",
@@ -113,7 +113,7 @@ def _seeds(text: str) -> int | list[int]:
 
 
 def ranges(given: Sequence[str] | None) -> bool | dict[str, str]:
-    """`["violin=G3..E6"]` as a mapping; `[""]`: real compasses."""
+    """`["violin=G3..E6"]` as a mapping; `[""]`: the ranges of real instruments."""
     if given is None or given == [""]:
         return given is not None
     ranges: dict[str, str] = {}

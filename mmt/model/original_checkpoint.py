@@ -30,7 +30,7 @@ _HEAD_DIM, _ROTARY_DIMS = 64, 32
 _PARALLEL = "module."
 
 
-def is_authors_run(path: str | os.PathLike[str]) -> bool:
+def is_original_run(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a run folder of the original code, its folder of weights, or a file of them."""
     return (_run_of(Path(path)) / ARGUMENTS).exists() or Path(path).suffix == ".pt"
 
@@ -41,7 +41,7 @@ def _run_of(path: Path) -> Path:
     return path.parent if within and (path.parent / ARGUMENTS).exists() else path
 
 
-def read_authors_run(
+def read_original_run(
     path: str | os.PathLike[str], arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None
 ) -> Checkpoint:
     """Read a run folder of the original code, or a bare file of its weights.
@@ -88,12 +88,12 @@ def read_authors_run(
             f"{file} has no table of positions, so it does not say how long a piece may be; give its {ARGUMENTS} too"
         )
     try:
-        return from_authors(weights, given or {})
+        return from_original(weights, given or {})
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 
 
-def convert_authors_run(
+def convert_original_run(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
     arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None,
@@ -105,7 +105,7 @@ def convert_authors_run(
     Parameters
     ----------
     path, arguments
-        As for `read_authors_run`.
+        As for `read_original_run`.
     output : path
         The folder to write.
     overwrite : bool
@@ -119,7 +119,7 @@ def convert_authors_run(
     output = Path(output)
     if output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
-    checkpoint = read_authors_run(path, arguments)
+    checkpoint = read_original_run(path, arguments)
     write_checkpoint(output, checkpoint, card=_card(checkpoint))
     return output
 
@@ -152,7 +152,7 @@ def _card(checkpoint: Checkpoint) -> str:
     return "\n".join(lines)
 
 
-def from_authors(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
+def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
     """A state dict of the original code and its arguments as a network of ours.
 
     Parameters

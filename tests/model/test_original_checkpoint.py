@@ -14,7 +14,7 @@ from torch import Tensor
 
 import mmt
 from mmt.cli.convert import main as convert
-from mmt.model.authors import convert_authors_run, from_authors, read_authors_run
+from mmt.model.original_checkpoint import convert_original_run, from_original, read_original_run
 
 KINDS = ("ape", "rpe", "npe")
 
@@ -34,7 +34,7 @@ def run_folder(reference: dict[str, Any], folder: Path) -> Path:
 
 
 def test_logits_are_theirs(reference: dict[str, Any]) -> None:
-    network = from_authors(reference["state_dict"], reference["train_args"]).network
+    network = from_original(reference["state_dict"], reference["train_args"]).network
     with torch.no_grad():
         for ours, theirs in zip(network(reference["seq"][:1]), reference["logits"], strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
@@ -48,7 +48,7 @@ def test_attention_is_theirs(reference: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_logits_of_a_padded_batch_are_theirs_padding_included(reference: dict[str, Any]) -> None:
-    network = from_authors(reference["state_dict"], reference["train_args"]).network
+    network = from_original(reference["state_dict"], reference["train_args"]).network
     with torch.no_grad():
         for ours, theirs in zip(network(reference["seq"], reference["mask"]), reference["logits_masked"], strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
@@ -117,14 +117,14 @@ def test_only_weights_without_a_table_need_arguments(reference: dict[str, Any], 
 def test_arguments_that_contradict_the_weights_are_refused(reference: dict[str, Any]) -> None:
     arguments = reference["train_args"] | {"rel_pos_emb": not reference["train_args"]["rel_pos_emb"]}
     with pytest.raises(ValueError, match=r"inv_freq' is (there|missing), but train-args.json says rel_pos_emb"):
-        from_authors(reference["state_dict"], arguments)
+        from_original(reference["state_dict"], arguments)
 
 
 def test_absolute_and_relative_positions_do_not_go_together() -> None:
     state = random_weights("rpe", dim=8, layers=1, heads=1, positions=16, beats=4)
     state["decoder.net.pos_emb.emb.weight"] = torch.zeros(16, 8)
     with pytest.raises(ValueError, match="do not go together"):
-        from_authors(state, {})
+        from_original(state, {})
 
 
 def random_weights(kind: str, *, dim: int, layers: int, heads: int, positions: int, beats: int) -> dict[str, Tensor]:
@@ -198,7 +198,7 @@ def test_the_plain_form_is_theirs(reference: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_other_size_computes_what_theirs_does(kind: str) -> None:
     state = random_weights(kind, dim=48, layers=3, heads=5, positions=96, beats=32)
-    network = from_authors(state, {"max_seq_len": 96}).network
+    network = from_original(state, {"max_seq_len": 96}).network
     config = network.config
     assert (config.dim, config.layers, config.heads, config.context, config.sizes[1]) == (48, 3, 5, 96, 33)
     codes = torch.stack(
@@ -223,14 +223,14 @@ def test_any_other_size_computes_what_theirs_does(kind: str) -> None:
 def test_what_does_not_fit_is_named(reference: dict[str, Any], tmp_path: Path, change: Any, message: str) -> None:
     change(reference["state_dict"])
     with pytest.raises(ValueError, match=message):
-        read_authors_run(run_folder(reference, tmp_path / "run"))
+        read_original_run(run_folder(reference, tmp_path / "run"))
 
 
 def test_a_corrupt_file_is_refused(reference: dict[str, Any], tmp_path: Path) -> None:
     folder = run_folder(reference, tmp_path / "run")
     (folder / "checkpoints" / "best_model.pt").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="corrupt"):
-        read_authors_run(folder)
+        read_original_run(folder)
 
 
 def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
@@ -254,11 +254,11 @@ def test_what_is_no_file_of_weights_is_named_in_one_line(tmp_path: Path, content
 def test_what_is_no_run_is_told_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("music")
     with pytest.raises(ValueError, match=r"notes.txt is no file of weights \(.pt\), and no run folder"):
-        convert_authors_run(tmp_path / "notes.txt", tmp_path / "ours")
+        convert_original_run(tmp_path / "notes.txt", tmp_path / "ours")
     with pytest.raises(
         FileNotFoundError, match=r"nowhere does not exist; a run folder of the original code has checkpoints"
     ):
-        convert_authors_run(tmp_path / "nowhere", tmp_path / "ours")
+        convert_original_run(tmp_path / "nowhere", tmp_path / "ours")
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@
 Full-size modern instruments in the hands of a good player, harmonics and other special effects left out; a name that
 stands for a family spans it (recorder: bass to soprano), and one that stands for a body spans that (strings, voices,
 brasses). The figures are those on which orchestration textbooks agree (Adler, Piston, Kennan); where they differ, the
-wider. Instruments without a settled compass (synthesisers, sitar, koto, shamisen, shehnai, music box) are not listed:
+wider. Instruments without an agreed range (synthesisers, sitar, koto, shamisen, shehnai, music box) are not listed:
 they may play every pitch.
 """
 
 from __future__ import annotations
 
-COMPASSES: dict[str, tuple[int, int]] = {
+INSTRUMENT_RANGES: dict[str, tuple[int, int]] = {
     "piano": (21, 108),
     "electric-piano": (21, 108),
     "harpsichord": (29, 89),

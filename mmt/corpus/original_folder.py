@@ -32,7 +32,7 @@ class AuthorsPiece:
 
 
 @dataclass(frozen=True)
-class AuthorsFolder:
+class OriginalFolder:
     """All pieces of an original folder, what became of their notes, and why others were skipped, by name."""
 
     representation: Representation
@@ -41,12 +41,12 @@ class AuthorsFolder:
     skipped: dict[str, str]
 
 
-def is_authors_folder(folder: Path) -> bool:
+def is_original_folder(folder: Path) -> bool:
     """Whether a folder was prepared by the original code."""
     return (folder / FOLDER).is_dir() and any((folder / f"{split}-names.txt").exists() for split in SPLITS)
 
 
-def read_authors_folder(folder: Path) -> AuthorsFolder:
+def read_original_folder(folder: Path) -> OriginalFolder:
     """Read the pieces that the lists of names name, each in its split.
 
     Raises
@@ -69,7 +69,7 @@ def read_authors_folder(folder: Path) -> AuthorsFolder:
     if not pieces:
         reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
-    return AuthorsFolder(representation, pieces, report, skipped)
+    return OriginalFolder(representation, pieces, report, skipped)
 
 
 def _representation(folder: Path) -> Representation:

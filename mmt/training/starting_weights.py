@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmt.model.authors import is_authors_run, read_authors_run
 from mmt.model.checkpoint import Checkpoint, read_checkpoint
 from mmt.model.config import Heads
 from mmt.model.network import Network
+from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint
 from mmt.training.recipe import Recipe
 
@@ -38,7 +38,7 @@ def read_base(base: str | os.PathLike[str]) -> Checkpoint:
             f"{base} does not exist; give default (the model that mmt ships), a checkpoint folder, "
             "or a run folder of the original code"
         )
-    return read_authors_run(folder) if is_authors_run(folder) else read_checkpoint(folder)
+    return read_original_run(folder) if is_original_run(folder) else read_checkpoint(folder)
 
 
 def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Recipe) -> dict[str, Tensor]:

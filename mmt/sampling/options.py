@@ -26,7 +26,7 @@ from mmt.representation.codes import (
 from mmt.representation.prompt import Prompt, start, tidy
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import GRAMMARS, WINDOWS
-from mmt.sampling.filters import Filters, PerField, authors_top_k
+from mmt.sampling.filters import Filters, PerField, paper_top_k
 from mmt.sampling.grammar import Bounds, floor_of, moment_of
 from mmt.sampling.window import anchor, places_of
 
@@ -37,7 +37,7 @@ _PAST_LENGTH = 8
 
 
 @dataclass(frozen=True)
-class Wishes:
+class GenerationOptions:
     """The arguments of `Model.generate`, as they were given."""
 
     temperature: PerField = None
@@ -58,7 +58,7 @@ class Wishes:
     context: str = "anchor"
     endless: bool = False
 
-    def settle(
+    def resolve(
         self,
         prompt: npt.ArrayLike | None,
         config: NetworkConfig,
@@ -80,7 +80,7 @@ class Wishes:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
         if self.use_all and grammar != "strict":
             raise ValueError(f"use_all=True goes with grammar='strict' only, not {grammar!r}")
-        filters = self.filters({"top_k": authors_top_k(config.sizes)} if self.sampling == "paper" else defaults)
+        filters = self.filters({"top_k": paper_top_k(config.sizes)} if self.sampling == "paper" else defaults)
         beginning = tidy(start() if prompt is None else prompt, representation)
         self._tell_length(beginning, representation)
         bounds = self._bounds(beginning, config.context, representation)

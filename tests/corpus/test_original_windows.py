@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mmt
-from mmt.corpus.authors_windows import AuthorsTrainingBatches, AuthorsValidationBatches, authors_window
+from mmt.corpus.original_windows import OriginalTrainingBatches, OriginalValidationBatches, original_window
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits
 from mmt.representation.codes import BEAT, END_OF_SONG, NOTE, PAPER, PITCH, TYPE
@@ -26,36 +26,36 @@ def table_of(path: Path) -> NoteTable:
 def test_their_windows_end_where_the_piece_does_not() -> None:
     notes = table_of(TINY)
     beats = int(notes["beat"][-1]) + 1
-    whole = authors_window(notes, Limits(10_000, beats), PAPER)
+    whole = original_window(notes, Limits(10_000, beats), PAPER)
     assert np.array_equal(whole, mmt.encode(mmt.read(TINY)))
     for window in (
-        authors_window(notes, Limits(10_000, 8), PAPER),
-        authors_window(notes, Limits(10_000, 8), PAPER, 0.5),
-        authors_window(notes, Limits(40, 8), PAPER, 0.999),
+        original_window(notes, Limits(10_000, 8), PAPER),
+        original_window(notes, Limits(10_000, 8), PAPER, 0.5),
+        original_window(notes, Limits(40, 8), PAPER, 0.999),
     ):
         assert window[-1, TYPE] == END_OF_SONG
         assert window[:, BEAT].max() <= 8
         assert mmt.is_valid(window)
-    cut = authors_window(notes, Limits(40, beats), PAPER)
+    cut = original_window(notes, Limits(40, beats), PAPER)
     assert np.array_equal(cut[:-1], whole[:39])
 
 
 def test_their_random_start_never_reaches_the_last_window() -> None:
     notes = np.array([(beat, 0, 60 + beat, 12, 1) for beat in range(10)], NOTE_DTYPE)
-    latest = authors_window(notes, Limits(100, 4), PAPER, np.nextafter(1, 0))
+    latest = original_window(notes, Limits(100, 4), PAPER, np.nextafter(1, 0))
     # Beats 5 … 8 of 0 … 9: the last is never seen.
     assert latest[latest[:, TYPE] == NOTE, PITCH].tolist() == [66, 67, 68, 69]
 
 
 def test_their_pitch_shift_clips() -> None:
     notes = np.array([(0, 0, 1, 12, 1), (1, 0, 60, 12, 1)], NOTE_DTYPE)
-    window = authors_window(notes, Limits(100, 4), PAPER, shift=-5)
+    window = original_window(notes, Limits(100, 4), PAPER, shift=-5)
     assert window[window[:, TYPE] == NOTE, PITCH].tolist() == [1, 56]
 
 
 def test_a_window_of_silence_is_not_taken() -> None:
     notes = np.array([(0, 0, 60, 12, 1), (90, 0, 60, 12, 1)], NOTE_DTYPE)
-    assert mmt.is_valid(authors_window(notes, Limits(100, 4), PAPER, 0.5))
+    assert mmt.is_valid(original_window(notes, Limits(100, 4), PAPER, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def test_each_round_sees_every_piece_once_in_an_order_of_its_own(corpus: Corpus) -> None:
     whole = Limits(10_000, 10_000)
-    batches = AuthorsTrainingBatches(corpus, whole, batch_size=3, count=8, pitch_shift=(0, 0), seed=1)
+    batches = OriginalTrainingBatches(corpus, whole, batch_size=3, count=8, pitch_shift=(0, 0), seed=1)
     assert [len(batches[index].codes) for index in range(len(batches))] == [3, 1] * 4
     pieces = [piece.tobytes() for piece in corpus]
     rounds = []
@@ -89,7 +89,7 @@ def test_each_round_sees_every_piece_once_in_an_order_of_its_own(corpus: Corpus)
 def test_a_batch_depends_on_the_seed_and_its_number_alone(corpus: Corpus) -> None:
     def batch(seed: int, index: int) -> torch.Tensor:
         limits = Limits(64, 16)
-        return AuthorsTrainingBatches(corpus, limits, batch_size=3, count=9, pitch_shift=(-5, 6), seed=seed)[
+        return OriginalTrainingBatches(corpus, limits, batch_size=3, count=9, pitch_shift=(-5, 6), seed=seed)[
             index
         ].codes
 
@@ -97,12 +97,12 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone(corpus: Corpus) -> Non
     assert not torch.equal(batch(1, 4)[:, :20], batch(2, 4)[:, :20])
     # One piece alone is the same piece each time, transposed and begun anew.
     one = Corpus(corpus.folder, exclude=["1", "2", "3"])
-    batches = AuthorsTrainingBatches(one, Limits(64, 16), batch_size=1, count=8, pitch_shift=(-5, 6))
+    batches = OriginalTrainingBatches(one, Limits(64, 16), batch_size=1, count=8, pitch_shift=(-5, 6))
     assert len({tuple(batches[index].codes[0, :20].flatten().tolist()) for index in range(8)}) > 4
 
 
 def test_every_window_ends_and_padding_is_zero(corpus: Corpus) -> None:
-    batches = AuthorsTrainingBatches(corpus, Limits(64, 16), batch_size=4, count=5, pitch_shift=(-5, 6))
+    batches = OriginalTrainingBatches(corpus, Limits(64, 16), batch_size=4, count=5, pitch_shift=(-5, 6))
     for index in range(5):
         batch = batches[index]
         for row, length in zip(batch.codes, batch.lengths.tolist(), strict=True):
@@ -111,7 +111,7 @@ def test_every_window_ends_and_padding_is_zero(corpus: Corpus) -> None:
 
 
 def test_validation_is_the_beginning_of_every_piece_in_order(corpus: Corpus) -> None:
-    batches = AuthorsValidationBatches(corpus, Limits(64, 16), batch_size=3)
+    batches = OriginalValidationBatches(corpus, Limits(64, 16), batch_size=3)
     rows = [row[:length] for index in range(len(batches)) for row, length in
             zip(batches[index].codes, batches[index].lengths.tolist(), strict=True)]  # fmt: skip
     assert len(rows) == len(corpus)

@@ -18,7 +18,7 @@ from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NoteTable
 
 
-class AuthorsTrainingBatches(torch.utils.data.Dataset[Batch]):
+class OriginalTrainingBatches(torch.utils.data.Dataset[Batch]):
     """The batches of a whole training: every piece once, in another order each time round, `batch_size` at a time.
 
     As in `TrainingBatches`, what a batch holds follows from `seed` and its number alone.
@@ -51,10 +51,10 @@ class AuthorsTrainingBatches(torch.utils.data.Dataset[Batch]):
         return collate([self._window(*row) for row in zip(pieces, starts, shifts, strict=True)])
 
     def _window(self, piece: int, start: float, shift: int) -> Events:
-        return authors_window(self.corpus.notes(piece), self.limits, self.corpus.representation, start, shift)
+        return original_window(self.corpus.notes(piece), self.limits, self.corpus.representation, start, shift)
 
 
-class AuthorsValidationBatches(torch.utils.data.Dataset[Batch]):
+class OriginalValidationBatches(torch.utils.data.Dataset[Batch]):
     """The beginning of every piece of a split, in the order of the corpus."""
 
     def __init__(self, corpus: Corpus, limits: Limits, *, batch_size: int) -> None:
@@ -66,11 +66,11 @@ class AuthorsValidationBatches(torch.utils.data.Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         pieces = range(index * self.batch_size, min((index + 1) * self.batch_size, len(self.corpus)))
         return collate(
-            [authors_window(self.corpus.notes(piece), self.limits, self.corpus.representation) for piece in pieces]
+            [original_window(self.corpus.notes(piece), self.limits, self.corpus.representation) for piece in pieces]
         )
 
 
-def authors_window(
+def original_window(
     notes: NoteTable, limits: Limits, representation: Representation, start: float | None = None, shift: int = 0
 ) -> Events:
     """A window as the original code cuts it: always closed with an end-of-song, whether the piece ends there or not.
