@@ -9,7 +9,7 @@ import muspy
 import pytest
 
 import mmt
-from mmt.music import abc
+from mmt.music.reading import abc
 from mmt.representation.notes import LeftOutWarning
 
 HEAD = "X:1\nT:Title\nM:4/4\nL:1/4\n"

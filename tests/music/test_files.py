@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import mmt.music
-from mmt.music import files
 from mmt.representation.notes import LeftOutWarning
 
 ABC = "X:1\nT:one\nM:4/4\nL:1/4\nK:G\nGABc|d4|\n\nX:2\nT:two\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
@@ -65,7 +64,7 @@ def test_unknown_suffixes_list_the_known_ones(tmp_path: Path, music: muspy.Music
         mmt.music.write(tmp_path / "song", music)
 
 
-def test_what_cannot_be_opened(tmp_path: Path, music: muspy.Music) -> None:
+def test_missing_files_and_folders_are_refused(tmp_path: Path, music: muspy.Music) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.mid: there is no such file"):
         mmt.music.read(tmp_path / "gone.mid")
     with pytest.raises(IsADirectoryError, match="it is a folder"):
@@ -83,7 +82,7 @@ def test_what_cannot_be_opened(tmp_path: Path, music: muspy.Music) -> None:
     "content",
     [b"", b"\x00\xff" * 99, b"PK\x03\x04 no archive", b"plain words\n", b"[1, 2]", b"<html><body/></html>", b"{\t"],
 )
-def test_what_is_not_what_its_suffix_says(
+def test_wrong_content_is_an_error_that_names_the_file(
     tmp_path: Path, suffix: str, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / f"bad{suffix}"
@@ -104,19 +103,17 @@ def test_broken_muspy_files(tmp_path: Path, music: muspy.Music, change: dict[str
         mmt.music.read(path)
 
 
-def test_a_file_is_replaced_only_if_that_is_wanted(tmp_path: Path, music: muspy.Music) -> None:
+def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path, music: muspy.Music) -> None:
     path = tmp_path / "piece.mid"
     path.write_bytes(b"old")
-    with pytest.raises(FileExistsError, match=r"piece\.mid: the file exists already"):
+    with pytest.raises(FileExistsError, match=r"piece\.mid: the file exists"):
         mmt.music.write(path, music, overwrite=False)
     assert path.read_bytes() == b"old"
     mmt.music.write(path, music)
     assert path.read_bytes()[:4] == b"MThd"
 
 
-def test_a_failed_writing_leaves_what_was_there(
-    tmp_path: Path, music: muspy.Music, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, music: muspy.Music, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "piece.mid"
     path.write_bytes(b"old")
 
@@ -124,14 +121,14 @@ def test_a_failed_writing_leaves_what_was_there(
         path.write_bytes(b"half")
         raise RuntimeError("the lights went out")
 
-    monkeypatch.setitem(files._WRITERS, ".mid", stops_halfway)
+    monkeypatch.setattr("mmt.music.writing.midi.write_midi", stops_halfway)
     with pytest.raises(RuntimeError):
         mmt.music.write(path, music)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_refused_writing_names_the_file(tmp_path: Path, music: muspy.Music) -> None:
+def test_an_error_in_writing_names_the_file(tmp_path: Path, music: muspy.Music) -> None:
     music.tracks[0].program = 128
     with pytest.raises(ValueError, match=r"cannot write .*piece\.mid: track 'Geige' has program 128"):
         mmt.music.write(tmp_path / "piece.mid", music)

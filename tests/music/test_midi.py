@@ -1,4 +1,4 @@
-"""Reading MIDI: both roads give the same notes, and muspy's but for the classes of difference that `mmt.music.midi` names."""
+"""Reading MIDI: both readers give the same notes, and muspy's but for the differences that `mmt.music.reading.midi` lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmt.music.midi import read_midi, read_midi_notes
+from mmt.music.reading.midi import read_midi, read_midi_notes
 from mmt.representation.notes import RawNotes, raw_notes
 
 END = b"\x00\xff\x2f\x00"
@@ -325,7 +325,7 @@ def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path, enabled: bool) 
 def test_preparing_needs_no_muspy() -> None:
     code = """
 import sys
-from mmt.music.midi import read_midi_notes
+from mmt.music.reading.midi import read_midi_notes
 assert "symusic" not in sys.modules
 read_midi_notes(bytes.fromhex("4d546864000000060000000100604d54726b0000000400ff2f00"))
 assert not {"muspy", "music21", "matplotlib"} & set(sys.modules)

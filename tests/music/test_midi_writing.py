@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from strategies import pieces
 
 import mmt
-from mmt.music.channels import DRUM_CHANNEL, Part, assign, deal
-from mmt.music.midi import read_midi
-from mmt.music.midi_writing import midi_bytes, write_midi
+from mmt.music.reading.midi import read_midi
+from mmt.music.writing.channels import DRUM_CHANNEL, Part, assign, deal
+from mmt.music.writing.midi import midi_bytes, write_midi
 
 Row = tuple[int, int, int, int, int, bool]
 """onset, duration, pitch, velocity, program (0 for drums), is_drum"""

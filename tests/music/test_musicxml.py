@@ -9,8 +9,8 @@ from pathlib import Path
 import muspy
 import pytest
 
-from mmt.music.midi import read_midi
-from mmt.music.musicxml import read_musicxml
+from mmt.music.reading.midi import read_midi
+from mmt.music.reading.musicxml import read_musicxml
 
 Row = tuple[int, int, int]
 """onset, pitch, duration"""

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmt
-from mmt.music.midi import read_midi
-from mmt.music.musicxml import read_musicxml
-from mmt.music.musicxml_writing import score, write_musicxml
+from mmt.music.reading.midi import read_midi
+from mmt.music.reading.musicxml import read_musicxml
+from mmt.music.writing.musicxml import score, write_musicxml
 from mmt.representation.codes import NOTE
 from mmt.representation.encode import canonical, frame
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
 
-from mmt.music import notebook
 from mmt.music.files import write
-from mmt.music.notebook import show
+from mmt.music.page import notebook, show
 from mmt.representation.decode import decode
 from mmt.representation.encode import encode
 
@@ -146,5 +145,5 @@ def test_a_prompt_is_marked():
 def test_importing_is_light():
     code = "import sys, mmt.music; print(*sys.modules); mmt.music.show"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "mmt.music.notebook" in modules
+    assert "mmt.music.page.notebook" in modules
     assert not {"muspy", "symusic", "matplotlib", "pretty_midi", "music21", "IPython", "torch"} & set(modules)

@@ -6,8 +6,8 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from mmt.music.part_names import choir_parts, program_of
-from mmt.music.score_parts import read_instruments
+from mmt.music.reading.part_names import choir_parts, program_of
+from mmt.music.reading.score_parts import read_instruments
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import mmt.music
-from mmt.music import colors, pictures
+from mmt.music import pictures
+from mmt.music.pictures import colors
 from mmt.representation.codes import PAPER
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmt.music.repeats import Measure, playing_order
+from mmt.music.reading.repeats import Measure, playing_order
 
 
 def order(text: str) -> str:

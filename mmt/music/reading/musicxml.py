@@ -21,8 +21,8 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from mmt.music.repeats import Measure, playing_order
-from mmt.music.score_parts import GRACES_PER_BEAT, Part, number, read_instruments
+from mmt.music.reading.repeats import Measure, playing_order
+from mmt.music.reading.score_parts import GRACES_PER_BEAT, Part, number, read_instruments
 
 if TYPE_CHECKING:
     import muspy

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree.ElementTree import Element
 
-from mmt.music.part_names import choir_parts, program_of
+from mmt.music.reading.part_names import choir_parts, program_of
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import pytest
 from browser import CHROMIUM, Browser
 
 import mmt.music
-from mmt.music import audio, samples, web_page
-from mmt.music.colors import instrument_color
+from mmt.music import audio
+from mmt.music.page import html_page, recordings
+from mmt.music.pictures.colors import instrument_color
 
 
 def piece(*tracks, title=None, tempos=()):
@@ -60,7 +61,7 @@ def song(page):
 
 
 def test_every_instrument_has_its_colour_its_notes_and_its_buttons():
-    elements = Elements(web_page.page(DUO))
+    elements = Elements(html_page.page(DUO))
     flute, cello = elements.of("path", class_="part")
     assert [path["d"].count("M") for path in (flute, cello)] == [40, 10]
     assert flute["fill"] == "#" + "".join(f"{round(255 * part):02x}" for part in instrument_color("flute"))
@@ -70,7 +71,7 @@ def test_every_instrument_has_its_colour_its_notes_and_its_buttons():
 
 
 def test_a_note_is_drawn_where_it_sounds():
-    page = web_page.page(piece((40, [(12, 60, 24)])))
+    page = html_page.page(piece((40, [(12, 60, 24)])))
     left, top, width, height = map(
         float, re.search(r'd="M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)h[^"]*"><title>', page).groups()
     )
@@ -79,7 +80,7 @@ def test_a_note_is_drawn_where_it_sounds():
 
 
 def test_nothing_comes_from_outside():
-    page = web_page.page(DUO)
+    page = html_page.page(DUO)
     elements = Elements(page)
     (policy,) = (a["content"] for a in elements.of("meta", **{"http-equiv": "Content-Security-Policy"}))
     assert policy.startswith("default-src 'none';")
@@ -92,7 +93,7 @@ def test_nothing_comes_from_outside():
 
 def test_names_cannot_break_out_of_the_page():
     evil = "</title></script><script>alert(1)</script>\x00\" onload=x & 'b'"
-    page = web_page.page(piece((40, [(0, 60, 12)]), title=evil))
+    page = html_page.page(piece((40, [(0, 60, 12)]), title=evil))
     elements = Elements(page)
     assert "alert(1)" not in "".join(re.findall(r"<script[^>]*>(.*?)</script>", page, re.S))
     assert len(elements.of("script")) == 2
@@ -101,7 +102,7 @@ def test_names_cannot_break_out_of_the_page():
 
 
 def test_the_page_knows_the_music():
-    known = song(web_page.page(piece((40, [(0, 60, 12), (12, 64, 30)]), (41, [(6, 50, 6)]))))
+    known = song(html_page.page(piece((40, [(0, 60, 12), (12, 64, 30)]), (41, [(6, 50, 6)]))))
     assert known["resolution"] == 12
     assert known["end"] == 3.5
     assert [part["name"] for part in known["parts"]] == ["violin", "viola"]
@@ -114,7 +115,7 @@ def test_the_page_knows_the_music():
 @pytest.mark.parametrize("tempos", [(), [(0, 60)], [(0, 100), (30, 50), (100, 200)], [(48, 240)], [(0, 0), (24, 90)]])
 def test_beats_become_seconds_as_in_the_rendered_sound(tempos):
     music = piece((40, [(0, 60, 12), (100, 60, 100)]), tempos=tempos)
-    rows = np.array(song(web_page.page(music))["tempos"])
+    rows = np.array(song(html_page.page(music))["tempos"])
     ticks = np.arange(0, 240, 7)
     row = rows[np.searchsorted(rows[:, 0], ticks / 12, side="right") - 1]
     np.testing.assert_allclose(
@@ -123,14 +124,14 @@ def test_beats_become_seconds_as_in_the_rendered_sound(tempos):
 
 
 def test_a_prompt_is_told_from_its_continuation():
-    marked = Elements(web_page.page(DUO, prompt_beats=8))
+    marked = Elements(html_page.page(DUO, prompt_beats=8))
     assert marked.of("path", class_="prompt")[0]["d"].startswith("M0 0h8v")
     assert {"← prompt", "continuation →"} <= set(marked.texts)
-    assert "← prompt, continuation →" in Elements(web_page.page(DUO, prompt_beats=1)).texts
+    assert "← prompt, continuation →" in Elements(html_page.page(DUO, prompt_beats=1)).texts
     for none in (None, 0):
-        assert not Elements(web_page.page(DUO, prompt_beats=none)).of("path", class_="prompt")
+        assert not Elements(html_page.page(DUO, prompt_beats=none)).of("path", class_="prompt")
     with pytest.raises(ValueError, match="prompt_beats is -1"):
-        web_page.page(DUO, prompt_beats=-1)
+        html_page.page(DUO, prompt_beats=-1)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_prompt_is_told_from_its_continuation():
     ids=["empty", "drums alone", "too high to be heard", "far away"],
 )
 def test_odd_music(music):
-    page = web_page.page(music)
+    page = html_page.page(music)
     assert len(page) < 1_000_000
     assert len(song(page)["parts"]) == len(music.tracks)
 
@@ -158,7 +159,7 @@ def test_by_its_suffix(tmp_path):
 def test_real_pieces_are_small_enough_to_be_mailed(shared: Path, name):
     (path,) = (shared / "data/examples/mid").glob(name)
     music = mmt.music.read(path)
-    page = web_page.page(music)
+    page = html_page.page(music)
     assert len(page.encode()) < 3_000_000
     heard = [row[-1] for part in song(page)["parts"] for row in np.reshape(part["notes"], (-1, 5)).tolist()]
     assert len(heard) == sum(len(track.notes) for track in music.tracks)
@@ -171,7 +172,7 @@ def decoded(recording):
 
 
 def recorded(program, pitch, beats=8):
-    (recording,) = samples.record(audio.timed_notes(piece((program, [(0, pitch, 12 * beats)]))))
+    (recording,) = recordings.record(audio.timed_notes(piece((program, [(0, pitch, 12 * beats)]))))
     return recording
 
 
@@ -180,11 +181,11 @@ def test_recordings_are_in_tune_and_a_loop_has_no_seam(program):
     recording = recorded(program, 69)
     sound = decoded(recording)
     power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 18))
-    power[: int(400 * (1 << 18) / samples.RATE)] = 0
-    power[int(480 * (1 << 18) / samples.RATE) :] = 0
-    assert power.argmax() * samples.RATE / (1 << 18) == pytest.approx(440, rel=0.01)
+    power[: int(400 * (1 << 18) / recordings.RATE)] = 0
+    power[int(480 * (1 << 18) / recordings.RATE) :] = 0
+    assert power.argmax() * recordings.RATE / (1 << 18) == pytest.approx(440, rel=0.01)
     if recording.loop is not None:
-        first, last = (round(time * samples.RATE) for time in recording.loop)
+        first, last = (round(time * recordings.RATE) for time in recording.loop)
         # What comes before the jump back passes over into what comes before its goal.
         before_jump, before_goal = sound[last - 200 : last], sound[first - 200 : first]
         assert np.linalg.norm(before_jump - before_goal) < 0.1 * np.linalg.norm(before_goal)
@@ -199,15 +200,15 @@ def test_what_is_held_what_fades_and_what_dies_away():
     assert xylophone.loop is None
     assert np.abs(decoded(xylophone)[-100:]).max() < 0.01
     # A loop of what fades is level, so that it can be repeated: its two halves are about as loud.
-    halves = np.array_split(decoded(piano)[slice(*(round(time * samples.RATE) for time in piano.loop))], 2)
+    halves = np.array_split(decoded(piano)[slice(*(round(time * recordings.RATE) for time in piano.loop))], 2)
     assert 0.7 < np.std(halves[0]) / np.std(halves[1]) < 1.4
 
 
 def test_short_notes_need_short_recordings_and_many_instruments_fewer():
     assert len(recorded(40, 60, beats=1).codes) < 0.8 * len(recorded(40, 60).codes)
     orchestra = piece(*((program, [(0, pitch, 48) for pitch in range(30, 100)]) for program in range(40, 75)))
-    seconds = sum(len(r.codes) for r in samples.record(audio.timed_notes(orchestra))) / samples.RATE
-    assert seconds < 1.2 * samples._MOST_SECONDS
+    seconds = sum(len(r.codes) for r in recordings.record(audio.timed_notes(orchestra))) / recordings.RATE
+    assert seconds < 1.2 * recordings._MOST_SECONDS
 
 
 # What the page sends to the loudspeaker is heard on its way.

@@ -1,8 +1,7 @@
-"""Writing MusicXML: a `muspy.Music` becomes a score with one part a track.
+"""Writing MusicXML: a `muspy.Music` becomes a score with one part per track.
 
-`mmt.music.layout` says where notes stand; here they are split into values that notation has, and tied. Nothing is rounded: what
-is off every grid gets no note shape, only its length. Our own writer: muspy's loses programs, velocities and drums, and both
-its and music21's take ten seconds for a quartet.
+`layout` places the notes; here they are split into note values and tied. Nothing is rounded: a length that no note value has is
+written without one. muspy's writer loses programs, velocities and drums, and both it and music21 take ten seconds for a quartet.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from mmt.music.drum_kit import drum
-from mmt.music.layout import Bars, Chord, bars_of, lay_out
-from mmt.music.midi_writing import sharps
-from mmt.music.notation import Shape, Spelling, accidentals, octave, spelled, values
-from mmt.music.staves import Clef, clefs
+from mmt.music.writing.drum_kit import drum
+from mmt.music.writing.layout import Bars, Chord, bars_of, lay_out
+from mmt.music.writing.midi import sharps
+from mmt.music.writing.notation import Clef, Shape, Spelling, accidentals, clefs, octave, spelled, values
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 from mmt.representation.notes import DEFAULT_VELOCITY
 

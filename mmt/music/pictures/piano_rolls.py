@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.colors import instrument_color, score_order
+from mmt.music.pictures.colors import instrument_color, score_order
 from mmt.representation.codes import PAPER
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
 from mmt.representation.notes import RawNotes, raw_notes

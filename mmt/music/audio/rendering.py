@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music import fluidsynth
-from mmt.music.synthesis import TIMED_NOTE, Sound, TimedNotes, end, render_notes
+from mmt.music.audio import fluidsynth
+from mmt.music.audio.synthesis import TIMED_NOTE, Sound, TimedNotes, end, render_notes
 from mmt.representation.notes import raw_notes
 
 if TYPE_CHECKING:

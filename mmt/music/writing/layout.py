@@ -14,8 +14,7 @@ from fractions import Fraction
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mmt.music.notation import likely_key
-from mmt.music.staves import MIDDLE_C
+from mmt.music.writing.notation import MIDDLE_C, likely_key
 
 if TYPE_CHECKING:
     import muspy

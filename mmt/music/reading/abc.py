@@ -19,9 +19,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmt.music.chunks import decode_text
-from mmt.music.midi import read_midi
-from mmt.music.part_names import choir_parts, program_of
+from mmt.music.reading.midi import read_midi
+from mmt.music.reading.midi_tracks import decode_text
+from mmt.music.reading.part_names import choir_parts, program_of
 from mmt.representation.notes import LeftOutWarning
 
 if TYPE_CHECKING:
@@ -72,15 +72,22 @@ def tunes(content: bytes) -> list[bytes]:
 
 
 def read_abc(path: Path) -> muspy.Music:
-    """The first tune of a file: a track for each voice that plays, on the instrument that the file or its name says.
+    """Read the first tune of an ABC file: one track per voice that plays, on the instrument of its program or its name.
 
-    Other tunes are a `LeftOutWarning`; what abc2midi complains of, and lets go, is an `UnreadWarning`.
+    Further tunes are a `LeftOutWarning`; errors in the tune that abc2midi skips are an `UnreadWarning`.
 
     Raises
     ------
     ValueError
-        If there is no tune with a note; it says why.
+        If there is no tune with a note; the message names the file and says why.
     """
+    try:
+        return _first_tune(path)
+    except ValueError as error:
+        raise ValueError(f"cannot read {path}: this is no ABC ({error})") from error
+
+
+def _first_tune(path: Path) -> muspy.Music:
     found = tunes(path.read_bytes())
     text = "".join(f"{_as_written(line)}\n" for line in decode_text(found[0]).splitlines()) if found else ""
     key = _KEY.search(text)
@@ -91,10 +98,10 @@ def read_abc(path: Path) -> muspy.Music:
     music, lost = _played(text[: key.end()] + settings + _instruments(voices) + text[key.end() :])
     if len(found) > 1:
         message = f"{path} has {len(found):,} tunes, of which the first is read; a corpus takes them all"
-        warnings.warn(LeftOutWarning(message), stacklevel=2)
+        warnings.warn(LeftOutWarning(message), stacklevel=3)
     if lost:
         more = f" (and {len(lost) - 1:,} complaints more)" if len(lost) > 1 else ""
-        warnings.warn(UnreadWarning(f"{path}: something may be missing, abc2midi says: {lost[0]}{more}"), stacklevel=2)
+        warnings.warn(UnreadWarning(f"{path}: something may be missing, abc2midi says: {lost[0]}{more}"), stacklevel=3)
     names = [voice.name for voice in voices.values()]
     if len(voices) < 2:  # all else are overlays of the one voice
         names = (names or [None]) * len(music.tracks)

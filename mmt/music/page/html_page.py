@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.music.audio import seconds_at, timed_notes
-from mmt.music.colors import instrument_color, score_order
-from mmt.music.notebook import describe, in_minutes
-from mmt.music.pictures import DRUM_COLOR, LEAST_BEATS, DrumBand, bar_lines, instrument_names, lanes
-from mmt.music.samples import RATE, Recording, record
-from mmt.music.synthesis import TimedNotes
+from mmt.music.audio.synthesis import TimedNotes
+from mmt.music.page.notebook import describe, in_minutes
+from mmt.music.page.recordings import RATE, Recording, record
+from mmt.music.pictures.colors import instrument_color, score_order
+from mmt.music.pictures.piano_rolls import DRUM_COLOR, LEAST_BEATS, DrumBand, bar_lines, instrument_names, lanes
 from mmt.representation.notes import RawNotes, raw_notes
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def write_html(
 
     Examples
     --------
-    >>> import muspy, tempfile, mmt.music.web_page
+    >>> import muspy, tempfile, mmt.music.page
     >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=73, notes=[muspy.Note(0, 72, 24)])])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     mmt.music.web_page.write_html(f"{folder}/flute.html", music)
+    ...     mmt.music.page.write_html(f"{folder}/flute.html", music)
     """
     Path(path).write_text(page(music, prompt_beats, soundfont), encoding="utf-8")
 
@@ -83,7 +83,7 @@ def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: str |
     shapes = _shapes(notes, names, players, band)
     width = int(min(beats * _PIXELS_PER_BEAT, _MOST_PIXELS))
     title = music.metadata.title if music.metadata and music.metadata.title not in (None, "", "None") else "Untitled"
-    files = resources.files("mmt.music") / "player"
+    files = resources.files("mmt.music.page") / "player"
     return Template((files / "player.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(_printable(title)),
         caption=html.escape(describe(music)),

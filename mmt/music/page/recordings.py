@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.music.audio import play
-from mmt.music.synthesis import TIMED_NOTE, TimedNotes
+from mmt.music.audio.synthesis import TIMED_NOTE, TimedNotes
 
 RATE = 22_050
 """Samples per second."""

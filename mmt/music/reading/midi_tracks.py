@@ -1,8 +1,8 @@
-"""What a MIDI file is made of: its header, its track chunks, and the marks in a track.
+"""Checks and repairs of the bytes of MIDI tracks, which symusic must not read unchecked.
 
-Standard MIDI Files 1.0: a header chunk "MThd" (format, number of tracks, ticks per beat), then chunks; each "MTrk" is a
-track, a row of events, and before each event stand the ticks since the last (a variable-length quantity of 7-bit
-groups). Nothing here builds notes; that is symusic's work.
+A Standard MIDI File 1.0 is a header chunk "MThd" (format, number of tracks, ticks per beat) and track chunks "MTrk". A track
+is a sequence of events, each after a delta time in ticks (a variable-length quantity: groups of 7 bits). symusic builds the
+notes; here each event's form is checked, and the meta events that symusic would change are collected.
 """
 
 from __future__ import annotations
@@ -11,48 +11,46 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# How far into a file the header may begin: a RIFF wrapper (.rmi) and MacBinary put some bytes before it.
+# The header may start this far into a file: a RIFF wrapper (.rmi) or MacBinary puts some bytes before it.
 _LONGEST_PREAMBLE = 4096
 
 Mark = tuple[int, int, bytes]
 """A meta event: (tick, kind, content)"""
 COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x02, 0x03, 0x05, 0x51, 0x58, 0x59
 END_OF_TRACK = b"\xff\x2f\x00"
-_END = 0x2F
 
-
-MARKS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE))
-# System messages have no place in a file, but some have strayed into one. The rest is undefined.
+_MARKS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE))
+_META, _END = 0xFF, 0x2F
+# System messages are not allowed in a file, but some files have them. The other status bytes are undefined.
 _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
 
 @dataclass(frozen=True)
-class Chunks:
-    """The parts of a MIDI file: ticks per beat, and the events of each track as bytes."""
+class MidiTracks:
+    """The ticks per beat of a MIDI file, and the events of each track as bytes."""
 
     resolution: int
     tracks: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
-class Scan:
-    """A track that was looked through: its events in sound form, how many notes it strikes, and its marks."""
+class CheckedTrack:
+    """The repaired events of a track, its number of note-on events, and its marks."""
 
     events: bytes
     notes: int
     marks: tuple[Mark, ...]
 
     def file(self, resolution: int) -> bytes:
-        """A whole MIDI file of this track alone."""
+        """A complete MIDI file with this track only."""
         header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, resolution)
         return header + struct.pack(">4sI", b"MTrk", len(self.events)) + self.events
 
 
-def split(data: bytes) -> Chunks:
-    """Take a MIDI file apart.
+def split_tracks(data: bytes) -> MidiTracks:
+    """Split a MIDI file into its tracks.
 
-    The header may be wrapped (RIFF) or longer than usual, alien chunks may stand between the tracks, and the number of
-    tracks that the header promises is not believed: whatever tracks are there are read.
+    Accepts a RIFF wrapper, a long header, unknown chunks between the tracks, and a wrong number of tracks in the header.
 
     Raises
     ------
@@ -70,11 +68,11 @@ def split(data: bytes) -> Chunks:
     if division & 0x8000:
         raise ValueError("its times are SMPTE film frames, which have no beats; export it with ticks per quarter note")
     if division == 0:
-        raise ValueError("its header says 0 ticks per beat, so its times mean nothing")
-    return Chunks(division, tuple(_tracks(data, start + 8 + length)))
+        raise ValueError("its header says 0 ticks per beat; export it again with at least 1 tick per beat")
+    return MidiTracks(division, tuple(_track_chunks(data, start + 8 + length)))
 
 
-def _tracks(data: bytes, position: int) -> Iterator[bytes]:
+def _track_chunks(data: bytes, position: int) -> Iterator[bytes]:
     count = 0
     while position + 8 <= len(data):
         tag, length = struct.unpack_from(">4sI", data, position)
@@ -88,19 +86,19 @@ def _tracks(data: bytes, position: int) -> Iterator[bytes]:
         position += length
 
 
-def scan(track: bytes) -> Scan:
-    """Go through the events of a track, and put right what a reader may stumble over.
+def check_track(track: bytes) -> CheckedTrack:
+    """Check every event of a track, and repair what symusic would misread.
 
-    Notes that are never released are released at the end; a status byte that is left out after a system exclusive
-    message is put in; what follows the end-of-track event is cut off, and where that event is missing it is added.
+    Notes without a note-off end with the track. A status byte that is missing after a system exclusive message is inserted.
+    Bytes after the end-of-track event are dropped; where that event is missing, it is added.
 
     Raises
     ------
     ValueError
-        If an event is cut off, has an undefined status byte or none, or a data byte above 127. (symusic writes outside
-        its own memory where a pitch is above 127.)
+        If an event is cut off, has no or an undefined status byte, or a data byte above 127 (for a pitch above 127, symusic
+        writes outside its own memory).
     """
-    # One long loop: this sees every byte of a corpus, and a call for each event would double its time.
+    # One long loop: every byte of a corpus passes here, and a call per event would double the time.
     notes, tick, running, after_system = 0, 0, 0, False
     sounding = [0] * (16 * 128)
     marks: list[Mark] = []
@@ -111,7 +109,7 @@ def scan(track: bytes) -> Scan:
             delta = track[position]
             position += 1
             if delta & 0x80:
-                delta, position = quantity(track, position - 1)
+                delta, position = _quantity(track, position - 1)
             tick += delta
             status = track[position]
             if status & 0x80:
@@ -136,36 +134,36 @@ def scan(track: bytes) -> Scan:
                         sounding[key] += 1
                     elif sounding[key]:
                         sounding[key] -= 1
-            elif status == 0xFF and track[position] == _END:
+            elif status == _META and track[position] == _END:
                 end = position - 1
                 break
             else:
                 position, mark = _other_event(track, position, status)
                 if mark:
                     marks.append((tick, *mark))
-                after_system = after_system or status != 0xFF
+                after_system = after_system or status != _META
     except IndexError:
         position = size + 1
     if position > size:
         raise ValueError("the last event is cut off")
     events = _with_status_bytes(track, missing)
     events = events + b"\x00" if end is None else events[: end + len(missing)]
-    return Scan(events + _releases(sounding) + END_OF_TRACK, notes, tuple(marks))
+    return CheckedTrack(events + _note_offs(sounding) + END_OF_TRACK, notes, tuple(marks))
 
 
 def _other_event(track: bytes, position: int, status: int) -> tuple[int, tuple[int, bytes] | None]:
-    """The position behind a meta event or system message whose status byte was just read, and the mark that it sets."""
+    """The position after a meta event or system message whose status byte was just read, and its mark if it is one."""
     if status in _SYSTEM_LENGTHS:
         return position + _SYSTEM_LENGTHS[status], None
-    if status not in (0xF0, 0xF7, 0xFF):
+    if status not in (0xF0, 0xF7, _META):
         what = f"an undefined status byte, 0x{status:02x}," if status else "an event without a status byte"
         raise ValueError(f"{what} at byte {position - 1:,}")
     kind = 0
-    if status == 0xFF:
+    if status == _META:
         kind = track[position]
         position += 1
-    length, position = quantity(track, position)
-    return position + length, (kind, track[position : position + length]) if kind in MARKS else None
+    length, position = _quantity(track, position)
+    return position + length, (kind, track[position : position + length]) if kind in _MARKS else None
 
 
 def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:
@@ -176,8 +174,8 @@ def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:
     return b"".join([*pieces, track[last:]])
 
 
-def _releases(sounding: list[int]) -> bytes:
-    """Note-offs for every note that still sounds; the track's last delta time goes to the first of them."""
+def _note_offs(sounding: list[int]) -> bytes:
+    """Note-off events for every sounding note; the first of them takes the track's last delta time."""
     if not any(sounding):
         return b""
     keys = (key for key, count in enumerate(sounding) for _ in range(count))
@@ -185,15 +183,15 @@ def _releases(sounding: list[int]) -> bytes:
 
 
 def decode_text(text: bytes) -> str:
-    """UTF-8 where that is possible, otherwise Latin-1, in which every byte is a character."""
+    """Decode as UTF-8 if it is valid, else as Latin-1, in which every byte is a character."""
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:
         return text.decode("latin-1")
 
 
-def quantity(track: bytes, position: int) -> tuple[int, int]:
-    """A variable-length quantity, and the position behind it."""
+def _quantity(track: bytes, position: int) -> tuple[int, int]:
+    """A variable-length quantity, and the position after it."""
     value = 0
     while True:
         byte = track[position]

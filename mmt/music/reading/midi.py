@@ -32,8 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music import chunks
-from mmt.music.quick_scan import scan_quickly
+from mmt.music.reading import midi_tracks
 from mmt.representation.notes import RawNotes
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class _Parsed:
 
     resolution: int
     parts: tuple[_Part, ...]
-    marks: tuple[tuple[chunks.Mark, ...], ...]
+    marks: tuple[tuple[midi_tracks.Mark, ...], ...]
 
     def all_marks(self, kind: int) -> list[tuple[int, bytes]]:
         """The marks of a kind in all tracks, (tick, content), in order of time; at one time in the file's order."""
@@ -93,7 +92,7 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
 
     Examples
     --------
-    >>> from mmt.music.midi import read_midi_notes
+    >>> from mmt.music.reading.midi import read_midi_notes
     >>> middle_c = bytes.fromhex("4d546864 00000006 0000 0001 0060 4d54726b 0000000c 00903c40 60803c00 00ff2f00")
     >>> notes = read_midi_notes(middle_c)
     >>> notes.resolution, notes.onset, notes.duration, notes.pitch
@@ -149,8 +148,8 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
 
     parsed = _parse(path)
     names = [_name(marks) for marks in parsed.marks]
-    copyrights = [chunks.decode_text(text) for _, text in parsed.all_marks(chunks.COPYRIGHT)]
-    lyrics = [(tick, chunks.decode_text(text)) for tick, text in parsed.all_marks(chunks.LYRIC)]
+    copyrights = [midi_tracks.decode_text(text) for _, text in parsed.all_marks(midi_tracks.COPYRIGHT)]
+    lyrics = [(tick, midi_tracks.decode_text(text)) for tick, text in parsed.all_marks(midi_tracks.LYRIC)]
     with _without_garbage_collection():
         return muspy.Music(
             metadata=muspy.Metadata(
@@ -177,34 +176,29 @@ def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
     parts: list[_Part] = []
     marks = []
     try:
-        file = chunks.split(data)
-        quick = scan_quickly(file.tracks)
+        file = midi_tracks.split_tracks(data)
         for index, track in enumerate(file.tracks):
             try:
-                scan = quick[index] if quick else chunks.scan(track)
-                found, count = _notes(scan, file.resolution, index)
-                if quick and count != scan.notes:
-                    # Some notes are never released, which the quick scan does not see.
-                    scan = chunks.scan(track)
-                    found, count = _notes(scan, file.resolution, index)
-                if count != scan.notes:
-                    raise ValueError(f"only {count:,} of its {scan.notes:,} notes could be read")
+                checked = midi_tracks.check_track(track)
+                found, count = _notes(checked, file.resolution, index)
+                if count != checked.notes:
+                    raise ValueError(f"only {count:,} of its {checked.notes:,} notes could be read")
             except (ValueError, RuntimeError) as error:
                 # symusic's messages have a prefix, and behind the first mark of exclamation they speak of its cursor.
                 reason = str(error).removeprefix("MiniMidi: ").split("!")[0]
                 raise ValueError(f"track {index + 1} is damaged: {reason}") from None
             parts += found
-            marks.append(scan.marks)
+            marks.append(checked.marks)
     except ValueError as error:
         raise ValueError(f"cannot read {name}: {error}") from None
     return _Parsed(file.resolution, tuple(parts), tuple(marks))
 
 
-def _notes(scan: chunks.Scan, resolution: int, track: int) -> tuple[list[_Part], int]:
+def _notes(checked: midi_tracks.CheckedTrack, resolution: int, track: int) -> tuple[list[_Part], int]:
     """What a track plays, and how many notes that is."""
     import symusic
 
-    score = symusic.Score.from_midi(scan.file(resolution), sanitize_data=True)
+    score = symusic.Score.from_midi(checked.file(resolution), sanitize_data=True)
     parts = [_Part(track, part.program, part.is_drum, part.notes.numpy()) for part in score.tracks if part.notes]
     if score.start() < 0 or any(part.notes["duration"].min() < 0 for part in parts):
         raise ValueError("it is longer than can be counted (2^31 ticks)")
@@ -213,19 +207,19 @@ def _notes(scan: chunks.Scan, resolution: int, track: int) -> tuple[list[_Part],
 
 def _tempos(parsed: _Parsed) -> list[tuple[int, int]]:
     """(tick, microseconds per beat)"""
-    marks = parsed.all_marks(chunks.TEMPO)
+    marks = parsed.all_marks(midi_tracks.TEMPO)
     return [(tick, int.from_bytes(mark, "big")) for tick, mark in marks if len(mark) == 3 and any(mark)]
 
 
 def _time_signatures(parsed: _Parsed) -> list[tuple[int, int, int]]:
     """(tick, numerator, denominator)"""
-    marks = parsed.all_marks(chunks.TIME_SIGNATURE)
+    marks = parsed.all_marks(midi_tracks.TIME_SIGNATURE)
     return [(tick, mark[0], 1 << mark[1]) for tick, mark in marks if len(mark) >= 2 and mark[0] and mark[1] < 8]
 
 
 def _key_signatures(parsed: _Parsed) -> list[tuple[int, int, str, int]]:
     """(tick, pitch class of the root, mode, sharps)"""
-    marks = parsed.all_marks(chunks.KEY_SIGNATURE)
+    marks = parsed.all_marks(midi_tracks.KEY_SIGNATURE)
     keys = [(tick, *struct.unpack("bb", mark[:2])) for tick, mark in marks if len(mark) >= 2]
     return [
         (tick, (sharps * _FIFTH + _RELATIVE_MINOR * minor) % 12, "minor" if minor else "major", sharps)
@@ -242,9 +236,9 @@ def _muspy_notes(notes: Arrays) -> list[muspy.Note]:
     return list(map(muspy.Note, time, pitch, duration, velocity))
 
 
-def _name(marks: tuple[chunks.Mark, ...]) -> str | None:
+def _name(marks: tuple[midi_tracks.Mark, ...]) -> str | None:
     """A track's name without control characters, which names from the wild do contain."""
-    names = (chunks.decode_text(text) for _, kind, text in marks if kind == chunks.TRACK_NAME)
+    names = (midi_tracks.decode_text(text) for _, kind, text in marks if kind == midi_tracks.TRACK_NAME)
     printable = ("".join(sign if sign.isprintable() else " " for sign in name).strip() for name in names)
     return next(filter(None, printable), None)
 

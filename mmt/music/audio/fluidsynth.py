@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmt.music.synthesis import TAIL, Sound, TimedNotes, end
+from mmt.music.audio.synthesis import TAIL, Sound, TimedNotes, end
 
 # It plays much faster than the music; what takes longer than it, and this many seconds more, will never end.
 _GRACE = 60.0
@@ -80,7 +80,7 @@ def _run(arguments: list[str], limit: float, soundfont: Path) -> str:
 def _write_midi(path: Path, notes: TimedNotes) -> None:
     import muspy
 
-    from mmt.music.midi_writing import write_midi
+    from mmt.music.writing.midi import write_midi
 
     tracks = []
     for voice in np.unique(notes[["program", "is_drum"]]):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.soundfont import SoundFont, Zone, read_soundfont
+from mmt.music.audio.soundfont import SoundFont, Zone, read_soundfont
 
 Sound = npt.NDArray[np.float32]
 TimedNotes = npt.NDArray[np.void]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.music.audio import length_in_seconds, render
-from mmt.music.colors import score_order
-from mmt.music.pictures import instrument_names, png
+from mmt.music.pictures.colors import score_order
+from mmt.music.pictures.piano_rolls import instrument_names, png
 from mmt.representation.codes import PAPER, IntArray, Representation
 from mmt.representation.notes import raw_notes
 

@@ -1,7 +1,7 @@
 """Writing MIDI files: `muspy.Music` to a type-1 file that pretty_midi, mido, symusic and muspy read alike.
 
 The first track holds the title, tempos, signatures and lyrics; each instrument has a track of its own, or several
-where it doubles itself (see `mmt.music.channels`, also for more than 15 instruments). Drums are on channel 10. Texts
+where it doubles itself (see `mmt.music.writing.channels`, also for more than 15 instruments). Drums are on channel 10. Texts
 are UTF-8. What MIDI cannot hold is refused rather than changed: a tempo below 3.58 quarter notes per minute, a time
 signature over 3.
 """
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmt.music import chunks
-from mmt.music.channels import DRUM_CHANNEL, Part, assign, deal, program_changes
+from mmt.music.reading import midi_tracks
+from mmt.music.writing.channels import DRUM_CHANNEL, Part, assign, deal, program_changes
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 if TYPE_CHECKING:
@@ -97,25 +97,29 @@ def _part(track: muspy.Track) -> Part:
 def _conductor(music: muspy.Music) -> list[Event]:
     events = list(_name(music.metadata.title))
     if music.metadata.copyright:
-        events.append((0, 0, _meta(chunks.COPYRIGHT, music.metadata.copyright.encode())))
+        events.append((0, 0, _meta(midi_tracks.COPYRIGHT, music.metadata.copyright.encode())))
     for tempo in music.tempos:
         microseconds = round(60e6 / tempo.qpm) if tempo.qpm > 0 else 0
         if not 1 <= microseconds <= _SLOWEST:
             raise ValueError(
                 f"a tempo of {tempo.qpm} quarter notes per minute at time {tempo.time} does not fit in MIDI"
             )
-        events.append((tempo.time, 0, _meta(chunks.TEMPO, microseconds.to_bytes(3, "big"))))
+        events.append((tempo.time, 0, _meta(midi_tracks.TEMPO, microseconds.to_bytes(3, "big"))))
     for signature in music.time_signatures:
         above, below = signature.numerator, signature.denominator
         if not 1 <= above < 256 or below < 1 or below & (below - 1):
             raise ValueError(f"a time signature of {above}/{below} at time {signature.time} does not fit in MIDI")
         # 24 MIDI clocks a click, 8 thirty-seconds a quarter note: the usual.
-        events.append((signature.time, 0, _meta(chunks.TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8)))))
+        events.append(
+            (signature.time, 0, _meta(midi_tracks.TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8))))
+        )
     for key in music.key_signatures:
         if (count := sharps(key)) is not None:
-            events.append((key.time, 0, _meta(chunks.KEY_SIGNATURE, struct.pack("bb", count, key.mode == "minor"))))
+            events.append(
+                (key.time, 0, _meta(midi_tracks.KEY_SIGNATURE, struct.pack("bb", count, key.mode == "minor")))
+            )
     for lyric in [*music.lyrics, *(lyric for track in music.tracks for lyric in track.lyrics)]:
-        events.append((lyric.time, 0, _meta(chunks.LYRIC, lyric.lyric.encode())))
+        events.append((lyric.time, 0, _meta(midi_tracks.LYRIC, lyric.lyric.encode())))
     return events
 
 
@@ -143,7 +147,7 @@ def _instrument(part: Part, channel: int, changes: list[int]) -> list[Event]:
 
 def _name(name: str | None) -> Iterator[Event]:
     if name:
-        yield 0, 0, _meta(chunks.TRACK_NAME, name.encode())
+        yield 0, 0, _meta(midi_tracks.TRACK_NAME, name.encode())
 
 
 def _meta(kind: int, content: bytes) -> bytes:
@@ -158,7 +162,7 @@ def _track_chunk(events: Iterable[Event]) -> bytes:
             raise ValueError(f"a mark or lyric is at time {tick}; times are 0 or more")
         body += _quantity(tick - last) + message
         last = tick
-    body += b"\x00" + chunks.END_OF_TRACK
+    body += b"\x00" + midi_tracks.END_OF_TRACK
     return struct.pack(">4sI", b"MTrk", len(body)) + body
 
 
