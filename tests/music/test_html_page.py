@@ -60,7 +60,7 @@ def song(page):
     return json.loads(re.search(r'<script id="song" type="application/json">(.*?)</script>', page, re.S)[1])
 
 
-def test_every_instrument_has_its_colour_its_notes_and_its_buttons():
+def test_every_instrument_has_a_colour_notes_and_buttons():
     elements = Elements(html_page.page(DUO))
     flute, cello = elements.of("path", class_="part")
     assert [path["d"].count("M") for path in (flute, cello)] == [40, 10]
@@ -79,7 +79,7 @@ def test_a_note_is_drawn_where_it_sounds():
     assert song(page)["top"] - top - height / 2 == pytest.approx(60, abs=1e-3)
 
 
-def test_nothing_comes_from_outside():
+def test_nothing_is_loaded_from_elsewhere():
     page = html_page.page(DUO)
     elements = Elements(page)
     (policy,) = (a["content"] for a in elements.of("meta", **{"http-equiv": "Content-Security-Policy"}))
@@ -91,7 +91,7 @@ def test_nothing_comes_from_outside():
     assert set(re.findall(r"https?://[^\s\"']+", page)) == {"http://www.w3.org/2000/svg"}
 
 
-def test_names_cannot_break_out_of_the_page():
+def test_names_are_escaped():
     evil = "</title></script><script>alert(1)</script>\x00\" onload=x & 'b'"
     page = html_page.page(piece((40, [(0, 60, 12)]), title=evil))
     elements = Elements(page)
@@ -101,7 +101,7 @@ def test_names_cannot_break_out_of_the_page():
     assert any(evil.replace("\x00", " ") in text for text in elements.texts)
 
 
-def test_the_page_knows_the_music():
+def test_the_script_gets_all_notes():
     known = song(html_page.page(piece((40, [(0, 60, 12), (12, 64, 30)]), (41, [(6, 50, 6)]))))
     assert known["resolution"] == 12
     assert known["end"] == 3.5
@@ -123,7 +123,7 @@ def test_beats_become_seconds_as_in_the_rendered_sound(tempos):
     )
 
 
-def test_a_prompt_is_told_from_its_continuation():
+def test_the_prompt_is_marked():
     marked = Elements(html_page.page(DUO, prompt_beats=8))
     assert marked.of("path", class_="prompt")[0]["d"].startswith("M0 0h8v")
     assert {"← prompt", "continuation →"} <= set(marked.texts)
@@ -144,19 +144,19 @@ def test_a_prompt_is_told_from_its_continuation():
     ],
     ids=["empty", "drums alone", "too high to be heard", "far away"],
 )
-def test_odd_music(music):
+def test_odd_music_has_a_page(music):
     page = html_page.page(music)
     assert len(page) < 1_000_000
     assert len(song(page)["parts"]) == len(music.tracks)
 
 
-def test_by_its_suffix(tmp_path):
+def test_write_by_suffix(tmp_path):
     mmt.music.write(tmp_path / "a.html", DUO, prompt_beats=8)
     assert 'class="prompt"' in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["*e4m4*", "*1762*"], ids=["drums", "orchestra"])
-def test_real_pieces_are_small_enough_to_be_mailed(shared: Path, name):
+def test_pages_of_real_pieces_are_below_three_megabytes(shared: Path, name):
     (path,) = (shared / "data/examples/mid").glob(name)
     music = mmt.music.read(path)
     page = html_page.page(music)
@@ -167,8 +167,10 @@ def test_real_pieces_are_small_enough_to_be_mailed(shared: Path, name):
 
 
 def decoded(recording):
-    steps = (np.frombuffer(recording.codes, np.uint8).astype(float) - 128) / 127
-    return np.sign(steps) * (256 ** np.abs(steps) - 1) / 255
+    """The samples of a recording, as ITU-T G.711 defines mu-law."""
+    codes = np.frombuffer(recording.codes, np.uint8)
+    size = ((2 * (~codes & 15).astype(int) + 33) << (~codes >> 4 & 7)) - 33
+    return np.where(codes < 128, -size, size) * 4 / 32767
 
 
 def recorded(program, pitch, beats=8):
@@ -191,7 +193,7 @@ def test_recordings_are_in_tune_and_a_loop_has_no_seam(program):
         assert np.linalg.norm(before_jump - before_goal) < 0.1 * np.linalg.norm(before_goal)
 
 
-def test_what_is_held_what_fades_and_what_dies_away():
+def test_loop_and_decay_of_sustained_slow_and_fast_tones():
     organ, piano, xylophone = recorded(19, 60), recorded(0, 60), recorded(13, 84)
     assert organ.loop is not None
     assert organ.decay is None
@@ -204,11 +206,11 @@ def test_what_is_held_what_fades_and_what_dies_away():
     assert 0.7 < np.std(halves[0]) / np.std(halves[1]) < 1.4
 
 
-def test_short_notes_need_short_recordings_and_many_instruments_fewer():
+def test_recordings_are_short_for_short_notes_and_few_for_many_instruments():
     assert len(recorded(40, 60, beats=1).codes) < 0.8 * len(recorded(40, 60).codes)
     orchestra = piece(*((program, [(0, pitch, 48) for pitch in range(30, 100)]) for program in range(40, 75)))
     seconds = sum(len(r.codes) for r in recordings.record(audio.timed_notes(orchestra))) / recordings.RATE
-    assert seconds < 1.2 * recordings._MOST_SECONDS
+    assert seconds < 1.2 * recordings.MOST_SECONDS
 
 
 # What the page sends to the loudspeaker is heard on its way.
@@ -247,7 +249,7 @@ def opened(browser, tmp_path, music, **options):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_real_clicks_and_keys(browser, tmp_path):
+def test_clicks_and_keys_control_the_player(browser, tmp_path):
     page = opened(browser, tmp_path, DUO, prompt_beats=8)
     assert page.run("beat()") == 0
     page.click("#play")

@@ -1,4 +1,4 @@
-"""Notes in seconds to sound by FluidSynth, where the user has it: the command `fluidsynth`, with a limit of time."""
+"""Synthesis of notes by FluidSynth, if the command `fluidsynth` is installed, with a timeout."""
 
 from __future__ import annotations
 
@@ -11,54 +11,38 @@ import numpy as np
 
 from mmt.music.audio.synthesis import TAIL, Sound, TimedNotes, end
 
-# It plays much faster than the music; what takes longer than it, and this many seconds more, will never end.
+# The timeout is the length of the music and this many seconds; FluidSynth is much faster than that.
 _GRACE = 60.0
 
-# MIDI's ticks: at 120 beats a minute about one a millisecond.
-_TICKS_PER_BEAT, _TICKS_PER_SECOND = 480, 960
+_TICKS_PER_BEAT, _TICKS_PER_SECOND = 480, 960  # about a tick per millisecond
 
 
 def command() -> str | None:
-    """The path of FluidSynth; None where it is not installed."""
+    """The path of FluidSynth, or None if it is not installed."""
     return shutil.which("fluidsynth")
 
 
 def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: bool = True) -> Sound:
-    """Notes as sound of any loudness, (samples, 2), as long as the notes and `TAIL` seconds more.
+    """Synthesise notes by FluidSynth, (samples, 2) with any peak, `TAIL` seconds longer than the notes.
 
-    Parameters
-    ----------
-    notes
-        Of dtype `TIMED_NOTE`.
-    soundfont
-        An .sf2 or .sf3 file.
-    sample_rate
-        Samples per second.
-    room
-        Whether with FluidSynth's reverb and chorus, or bare.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no SoundFont, or FluidSynth does not come to an end.
+    `room` adds FluidSynth's reverb and chorus. A `ValueError` says that the SoundFont (.sf2 or .sf3) cannot be read, or that
+    FluidSynth does not end in time.
     """
     if not soundfont.is_file():
         raise FileNotFoundError(f"there is no SoundFont {soundfont}; name an .sf2 file")
-    around = "1" if room else "0"
+    effects = "1" if room else "0"
     with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
         midi, raw = Path(folder) / "notes.mid", Path(folder) / "sound.raw"
         _write_midi(midi, notes)
         # fmt: off
-        said = _run([
-            command() or "fluidsynth", "-n", "-i", "-q", "-g", "0.2", "-R", around, "-C", around, "-r", str(sample_rate),
+        errors = _run([
+            command() or "fluidsynth", "-n", "-i", "-q", "-g", "0.2", "-R", effects, "-C", effects, "-r", str(sample_rate),
             "-T", "raw", "-O", "float", "-E", "little", "-F", str(raw), str(soundfont), str(midi),
         ], end(notes) + _GRACE, soundfont)
         # fmt: on
-        # Of a file that is no SoundFont it may say so, and play silence.
-        if not raw.exists() or "Failed to load SoundFont" in said or "not a SoundFont" in said:
-            reason = f" (FluidSynth: {said})" if said else ""
+        # If it cannot read the SoundFont, it may report that and play silence.
+        if not raw.exists() or "Failed to load SoundFont" in errors or "not a SoundFont" in errors:
+            reason = f" (FluidSynth: {errors})" if errors else ""
             raise ValueError(f"{soundfont} is not a SoundFont that can be read{reason}; name an .sf2 file")
         samples = np.fromfile(raw, "<f4")
     sound = samples[: len(samples) // 2 * 2].reshape(-1, 2).astype(np.float32, copy=False)
@@ -67,12 +51,12 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
 
 
 def _run(arguments: list[str], limit: float, soundfont: Path) -> str:
-    """Run to the end; what it says of errors, in one line."""
+    """Run a command and return its standard error as one line."""
     try:
         done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", timeout=limit)
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"FluidSynth did not come to an end with {soundfont} within {limit:.0f} s; choose another SoundFont"
+            f"FluidSynth did not end within {limit:.0f} s with {soundfont}; choose another SoundFont"
         ) from None
     return " ".join(done.stderr.split())[-300:]
 
@@ -90,7 +74,7 @@ def _write_midi(path: Path, notes: TimedNotes) -> None:
         columns = (start, of_voice["pitch"], np.maximum(stop - start, 1), of_voice["velocity"])
         written = [muspy.Note(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         tracks.append(muspy.Track(int(voice["program"]), bool(voice["is_drum"]), notes=written))
-    # FluidSynth stops with the last event: a note that is as good as silent holds it open while others die away.
+    # FluidSynth stops at the last event: an inaudible note keeps it running during the release of the others.
     last = round((end(notes) + TAIL) * _TICKS_PER_SECOND)
     tracks[0].notes.append(muspy.Note(last, int(tracks[0].notes[-1].pitch), 1, 1))
     tempo = muspy.Tempo(0, 60 * _TICKS_PER_SECOND / _TICKS_PER_BEAT)

@@ -1,7 +1,7 @@
-"""Music to sound: a `muspy.Music` rendered through a SoundFont, as an array or a WAV file.
+"""Rendering a `muspy.Music` through a SoundFont, to an array or a WAV file.
 
-Sound is float32 (samples, 2), left and right, within -1 … 1; times are in seconds. The samples of a SoundFont are played by
-`synthesis`; one that the user names by FluidSynth, where it is installed.
+Sound is float32, (samples, 2), left and right, in [-1, 1]; times are in seconds. `synthesis` plays the SoundFont; a SoundFont
+of the user's is played by FluidSynth where it is installed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 Seconds = npt.NDArray[np.float64]
 
 DEFAULT_TEMPO = 120.0
-"""Beats per minute until the first tempo mark (as MIDI and muspy have it)."""
+"""Beats per minute before the first tempo mark, as in MIDI."""
 LONGEST = 3600.0
-"""More than this many seconds are refused: a stray event far away would fill the memory with silence."""
+"""Longest music in seconds: a stray event far away would fill the memory with silence."""
 PEAK = 0.9
 
 _INAUDIBLE = 1e-4  # of the peak: -80 dB
 
-# A drum rings, however short its note is written; a cymbal held for long would hiss on.
-_DRUM_RINGS = (0.25, 1.0)
+# Limits of a drum note in seconds: a short one is cut before the drum is heard, and a long cymbal hisses.
+_DRUM_DURATIONS = (0.25, 1.0)
 
 
 def write_wav(
@@ -42,9 +42,7 @@ def write_wav(
     soundfont: str | os.PathLike[str] | None = None,
     sample_rate: int = 44_100,
 ) -> None:
-    """Write music as a WAV file (16 bit, stereo).
-
-    Parameters and errors are those of `render`.
+    """Write music as a WAV file (16 bit, stereo). Parameters and errors are those of `render`.
 
     Examples
     --------
@@ -64,12 +62,12 @@ def write_sound(file: BinaryIO, sound: Sound, sample_rate: int) -> None:
         audio.setnchannels(1 if sound.ndim == 1 else sound.shape[1])
         audio.setsampwidth(2)
         audio.setframerate(sample_rate)
-        for first in range(0, len(sound), 1 << 20):  # an hour at once would be a gigabyte more
+        for first in range(0, len(sound), 1 << 20):  # in pieces: a copy of an hour would take a gigabyte
             audio.writeframes(np.rint(sound[first : first + (1 << 20)] * 32767).astype("<i2").tobytes())
 
 
 def length_in_seconds(music: muspy.Music) -> float:
-    """When the last note ends, by the music's tempos; 0 where there is nothing to be heard."""
+    """The end of the last audible note in seconds; 0 if there is none."""
     return end(timed_notes(music))
 
 
@@ -79,32 +77,30 @@ def render(
     sample_rate: int = 44_100,
     seconds: float | None = None,
 ) -> Sound:
-    """Render music to sound.
-
-    The loudest moment gets 0.9, so that nothing clips and nothing is faint. The sound is as long as the music, and
-    at most two seconds more in which the last notes die away.
+    """Render music to sound, normalised to a peak of 0.9.
 
     Parameters
     ----------
     music
-        With its tempos; 120 beats per minute where it has none. Velocities are heard, every track keeps its program.
+        Its tempos, programs and velocities are used; without tempos it plays at 120 beats per minute.
     soundfont
-        An .sf2 file, which FluidSynth plays where it is installed (the command `fluidsynth`; .sf3 too), else mmt. By
-        default TimGM6mb, which the package pretty_midi carries, always played by mmt: it sounds the same everywhere.
+        An .sf2 file, played by FluidSynth where it is installed (the command `fluidsynth`; also .sf3), else by mmt. The
+        default is TimGM6mb from the package pretty_midi, always played by mmt, so that it sounds the same everywhere.
     sample_rate
         Samples per second, 8,000 to 96,000.
     seconds
-        Render only so much, from the beginning; by default all.
+        Render only this much from the beginning; by default all.
 
     Returns
     -------
-    Sound, (samples, 2)
+    float32 array, (samples, 2)
+        As long as the music, and up to two seconds more for the release of the last notes.
 
     Raises
     ------
     ValueError
-        If the music has no notes or lasts more than an hour, the SoundFont is none or has no sound for it, or FluidSynth
-        never ends.
+        If the music has no notes or lasts more than an hour, the SoundFont cannot be read or has no sound for it, or FluidSynth
+        does not end in time.
     FileNotFoundError
         If there is no such SoundFont.
 
@@ -119,18 +115,18 @@ def render(
     if not 8_000 <= sample_rate <= 96_000:
         raise ValueError(f"sample_rate is {sample_rate}; it must be 8000 to 96000 samples per second")
     if seconds is not None and not seconds > 0:
-        raise ValueError(f"seconds is {seconds}; it must be more than 0, or None for all of the music")
+        raise ValueError(f"seconds is {seconds}; it must be more than 0, or None for all the music")
     notes = timed_notes(music)
     if seconds is not None:
         notes = notes[notes["start"] < seconds]
         notes["duration"] = np.minimum(notes["duration"], seconds - notes["start"])
     if not len(notes):
-        raise ValueError("the music has no notes to be heard; is it empty?")
+        raise ValueError("the music has no audible notes; give music with a note of velocity and duration above 0")
     length = end(notes)
     if length > LONGEST:
         raise ValueError(
-            f"the music lasts {length / 60:,.0f} minutes, more than the {LONGEST / 60:.0f} that are rendered; "
-            "is an event far away by mistake? Cut the music, for example by encode(music, beats=…), or write it as .mid"
+            f"the music lasts {length / 60:,.0f} minutes, but at most {LONGEST / 60:.0f} can be rendered; "
+            "cut it, for example with encode(music, beats=…), or write it as .mid"
         )
     sound = play(notes, soundfont, sample_rate)
     loudest = float(np.abs(sound).max())
@@ -144,20 +140,20 @@ def render(
 
 
 def play(notes: TimedNotes, soundfont: str | os.PathLike[str] | None, sample_rate: int, *, room: bool = True) -> Sound:
-    """Notes as sound of any loudness, (samples, 2); in a small hall, or bare."""
+    """Play notes, (samples, 2), with any peak; with the reverb of a small hall if `room`."""
     if soundfont is not None and fluidsynth.command() is not None:
         return fluidsynth.render_by_fluidsynth(notes, Path(soundfont), sample_rate, room=room)
     return render_notes(notes, carried_soundfont() if soundfont is None else Path(soundfont), sample_rate, room=room)
 
 
 def timed_notes(music: muspy.Music) -> TimedNotes:
-    """The notes that can be heard, in seconds."""
+    """The audible notes of music, of dtype `TIMED_NOTE`."""
     raw = raw_notes(music)
     onset = np.maximum(raw.onset, 0)
     notes = np.empty(len(raw), TIMED_NOTE)
     notes["start"] = seconds_at(onset, music)
     notes["duration"] = seconds_at(onset + np.maximum(raw.duration, 0), music) - notes["start"]
-    notes["duration"][raw.is_drum] = np.clip(notes["duration"][raw.is_drum], *_DRUM_RINGS)
+    notes["duration"][raw.is_drum] = np.clip(notes["duration"][raw.is_drum], *_DRUM_DURATIONS)
     notes["pitch"], notes["is_drum"] = raw.pitch, raw.is_drum
     notes["program"] = raw.program
     notes["velocity"] = 64 if raw.velocity is None else np.minimum(raw.velocity, 127)
@@ -166,7 +162,7 @@ def timed_notes(music: muspy.Music) -> TimedNotes:
 
 
 def seconds_at(ticks: npt.NDArray[Any], music: muspy.Music) -> Seconds:
-    """When these ticks (any shape) sound, by the tempo marks; a tempo of 0 or less is no tempo."""
+    """Convert ticks, of any shape, to seconds by the tempo marks; tempos of 0 or less are ignored."""
     tempo_at = {0: DEFAULT_TEMPO}
     for mark in sorted(music.tempos, key=lambda mark: mark.time):
         if mark.qpm > 0:
@@ -180,9 +176,9 @@ def seconds_at(ticks: npt.NDArray[Any], music: muspy.Music) -> Seconds:
 
 
 def carried_soundfont() -> Path:
-    """The SoundFont that is installed with mmt."""
+    """The path of the default SoundFont, TimGM6mb."""
     # Found without importing pretty_midi, which takes a second.
     package = importlib.util.find_spec("pretty_midi")
     if package is None or not package.submodule_search_locations:
-        raise FileNotFoundError("the package pretty_midi, which carries the SoundFont, is missing; name an .sf2 file")
+        raise FileNotFoundError("the package pretty_midi with the default SoundFont is missing; name an .sf2 file")
     return Path(package.submodule_search_locations[0]) / "TimGM6mb.sf2"

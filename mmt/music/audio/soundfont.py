@@ -1,8 +1,8 @@
-"""Reading a SoundFont (.sf2): which samples play a note, and how.
+"""Reading SoundFonts (.sf2): the samples and generators of each note.
 
-A preset (bank and program) has zones, each an instrument; an instrument has zones, each a sample; a zone is for a range of
-keys and of velocities. A generator, named by its number in the specification (SoundFont 2.04, section 8.1), is absolute in
-an instrument and an offset in a preset; a first zone without a target holds what the others do not say.
+A preset (bank and program) has zones, each with an instrument; an instrument has zones, each with a sample. A zone covers a
+range of keys and of velocities. A generator, named by its number in the specification (SoundFont 2.04, section 8.1), is absolute
+in an instrument and an offset in a preset. A first zone without a target (the global zone) holds defaults of the others.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _INSTRUMENT, _SAMPLE = 41, 53
 _KEYS, _VELOCITIES = 43, 44
 _COMPRESSED = 0x10  # of a sample's type, in .sf3
 
-# What generators are where nobody says anything: cents, or the hundredths and tenths that each has.
+# Defaults of generators, in their own units.
 _DEFAULTS = {8: 13500, 33: -12000, 34: -12000, 35: -12000, 36: -12000, 38: -12000, 56: 100, 58: -1}
-# In a preset these have no meaning: addresses of samples, loop modes, root keys.
+# Generators that presets may not set: addresses of samples, loop modes, root keys.
 _NOT_IN_PRESETS = {0, 1, 2, 3, 4, 12, 45, 46, 47, 50, 54, 57, 58}
 
 Generators = dict[int, int]
@@ -44,7 +44,7 @@ Generators = dict[int, int]
 
 @dataclass(frozen=True)
 class Zone:
-    """A sample and how it is played, for a range of keys and velocities (both ends included)."""
+    """A sample and its generators, for an inclusive range of keys and of velocities."""
 
     keys: tuple[int, int]
     velocities: tuple[int, int]
@@ -53,10 +53,10 @@ class Zone:
     loop: tuple[int, int] | None
     rate: int
     root: float
-    """The key at which the sample has its own pitch; fractions are cents."""
+    """The key of the sample's own pitch; fractions are cents."""
     generators: Generators = field(repr=False)
 
-    def says(self, number: int) -> int:
+    def amount(self, number: int) -> int:
         """The amount of a generator."""
         return self.generators.get(number, _DEFAULTS.get(number, 0))
 
@@ -69,7 +69,7 @@ class SoundFont:
     presets: dict[tuple[int, int], list[Zone]]
 
     def zones(self, program: int, is_drum: bool, pitch: int, velocity: int) -> list[Zone]:
-        """What plays a note. A drum kit that is missing is replaced by the first."""
+        """The zones that play a note; a missing drum kit is replaced by the first."""
         preset = self.presets.get((DRUM_BANK if is_drum else 0, program))
         if preset is None and is_drum:
             preset = self.presets.get((DRUM_BANK, 0))
@@ -98,7 +98,7 @@ def read_soundfont(path: Path) -> SoundFont:
         tables = {name: _table(chunks[name], columns) for name, columns in _CHUNKS.items()}
         samples = np.frombuffer(chunks[b"smpl"], "<i2")
         if (tables[b"shdr"]["type"] & _COMPRESSED).any():
-            raise ValueError("its samples are compressed, which only FluidSynth can play")
+            raise ValueError("its samples are compressed, which needs FluidSynth")
         return SoundFont(samples, _presets(tables, len(samples)))
     except (KeyError, IndexError, struct.error, ValueError) as error:
         reason = f"it has no {error} chunk" if isinstance(error, KeyError) else str(error)
@@ -106,9 +106,9 @@ def read_soundfont(path: Path) -> SoundFont:
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
-    """The chunks of a RIFF file by their names, those within lists too."""
+    """The chunks of a RIFF file by name, also those in lists."""
     if data[:4] != b"RIFF" or data[8:12] != b"sfbk":
-        raise ValueError("it does not begin as one")
+        raise ValueError("it has no SoundFont header")
     found: dict[bytes, bytes] = {}
     place = 12
     while place + 8 <= len(data):
@@ -149,7 +149,7 @@ def _presets(tables: dict[bytes, npt.NDArray[np.void]], length: int) -> dict[tup
 def _bags(
     bags: npt.NDArray[np.void], generators: npt.NDArray[np.void], first: int, last: int, target: int
 ) -> list[Generators]:
-    """The zones from `first` to before `last` that have a target, each with what the common zone says."""
+    """The generators of the zones `first` to `last` - 1 that have a target, with the global zone's as defaults."""
     found: list[Generators] = []
     common: Generators = {}
     for bag in range(int(first), int(last)):

@@ -1,9 +1,10 @@
-"""Notes in seconds to sound, by the samples of a SoundFont.
+"""Synthesis of notes from the samples of a SoundFont.
 
-Sound is float32 (samples, 2), left and right, of any loudness; times are in seconds. Of a SoundFont's possibilities this
-plays what a note's sound is made of: key and velocity ranges, tuning, loops, the volume's envelope, the filter as it stands
-and the place between left and right. It leaves out what moves while a note sounds: vibrato, sweeps of the filter. A key of an
-instrument is played once, as long as its longest note, and each note takes of it what it needs.
+Sound is float32, (samples, 2), left and right, with any peak; times are in seconds. Supported are key and velocity ranges,
+tuning, loops, the volume envelope, a constant low-pass filter and pan; modulation (vibrato, filter sweeps) is not. Each key of an
+instrument is synthesised once, for its longest note, and copied to each note.
+
+tinysoundfont 0.3.7 is 1.5 times as fast, but segfaults on damaged SoundFonts, has no wheel for Python 3.13 and requires pyaudio.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ TIMED_NOTE = np.dtype(
     [("start", "f8"), ("duration", "f8"), ("pitch", "i8"), ("program", "i8"), ("is_drum", "?"), ("velocity", "i8")]
 )
 TAIL = 2.0
-"""Seconds in which the last note may die away."""
+"""Seconds after the last note for its release."""
 
-_BLOCK = 30.0  # seconds that are put in a room at once: bounds the memory beside the sound itself
-# A note dies away in the SoundFont's time, but not at once, and not for longer than the tail.
+_BLOCK = 30.0  # seconds of sound per convolution with the room: bounds the memory
+# Limits of the release in seconds: a shorter one clicks.
 _LEAST_RELEASE, _GREATEST_RELEASE = 0.06, TAIL
-_SILENT = 100.0  # dB: where envelopes end
-_LONGEST = 60.0  # seconds: what lasts longer is struck again
-# Tenths of a decibel of attenuation count for so much: SoundFonts are made for cards that did so, and FluidSynth does.
+_SILENT = 100.0  # dB: the end of envelopes
+_LONGEST = 60.0  # seconds: longer notes are repeated, which bounds the memory of a key
+# SoundFonts are made for cards that applied only this share of the attenuation, as FluidSynth does.
 _ATTENUATION = 0.4
 
 
 def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: bool = True) -> Sound:
-    """Render notes into one sound, in a small hall or bare, as long as they and `TAIL` seconds more.
+    """Synthesise notes, with the reverb of a small hall if `room`; `TAIL` seconds longer than the notes.
 
     Raises
     ------
     FileNotFoundError, ValueError
         If there is no such file, or it is no SoundFont.
     """
-    font, notes = read_soundfont(soundfont), _struck_again(notes)
+    font, notes = read_soundfont(soundfont), _split_long(notes)
     sound = np.zeros((int(np.ceil((end(notes) + TAIL) * sample_rate)), 2), np.float32)
-    # Notes of one velocity layer of one key share what is played.
+    # Notes of one key and velocity layer share the synthesised sound.
     for voice in np.unique(notes[["program", "is_drum", "pitch"]]):
         of_voice = notes[notes[["program", "is_drum", "pitch"]] == voice]
         program, is_drum, pitch = (voice[name].item() for name in ("program", "is_drum", "pitch"))
@@ -55,16 +56,16 @@ def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: 
         for zones, rows in layers.values():
             for zone in zones:
                 _play(sound, font, zone, pitch, of_voice[rows], sample_rate)
-    return _in_hall(sound, sample_rate) if room else sound
+    return _with_reverb(sound, sample_rate) if room else sound
 
 
 def end(notes: TimedNotes) -> float:
-    """When the last note ends, in seconds; 0 if there is none."""
+    """The end of the last note in seconds; 0 if there is none."""
     return float((notes["start"] + notes["duration"]).max(initial=0.0))
 
 
-def _struck_again(notes: TimedNotes) -> TimedNotes:
-    """Notes of any length as notes of a minute at most: bounds the memory of a key."""
+def _split_long(notes: TimedNotes) -> TimedNotes:
+    """Split notes into notes of at most a minute."""
     pieces = []
     while len(notes):
         pieces.append(notes.copy())
@@ -76,11 +77,11 @@ def _struck_again(notes: TimedNotes) -> TimedNotes:
 
 
 def _play(sound: Sound, font: SoundFont, zone: Zone, pitch: int, notes: TimedNotes, sample_rate: int) -> None:
-    """Add notes of one key, all played by one zone, to the sound."""
-    release = float(np.clip(_seconds(zone.says(38)), _LEAST_RELEASE, _GREATEST_RELEASE))
+    """Add notes of one key and one zone to the sound."""
+    release = float(np.clip(_seconds(zone.amount(38)), _LEAST_RELEASE, _GREATEST_RELEASE))
     longest = float(notes["duration"].max()) + release
     key = _key(font, zone, pitch, longest, sample_rate)
-    # The release is a fall of so many decibels, straight in decibels.
+    # The release is linear in decibels.
     count = int(release * sample_rate)
     fall = (10 ** (-_SILENT / 20 * np.arange(count) / count)).astype(np.float32)[:, None]
     loudness = (notes["velocity"] / 127.0) ** 2
@@ -93,27 +94,27 @@ def _play(sound: Sound, font: SoundFont, zone: Zone, pitch: int, notes: TimedNot
 
 
 def _key(font: SoundFont, zone: Zone, pitch: int, seconds: float, sample_rate: int) -> Sound:
-    """One key held for so many seconds, (samples, 2), at full velocity."""
+    """One key held for a time, (samples, 2), at full velocity."""
     count = int(np.ceil(seconds * sample_rate))
-    steps = (pitch - zone.root) * zone.says(56) / 100
-    # Scale tuning is about the root key; whatever else detunes the zone is in its root.
+    steps = (pitch - zone.root) * zone.amount(56) / 100
+    # Scale tuning is relative to the root key; all other tuning is in the root already.
     position = np.arange(count) * (2 ** (steps / 12) * zone.rate / sample_rate)
     mono = _at(font.samples, zone, position)
-    mono *= _envelope(zone, pitch, len(mono), sample_rate)  # one without a loop may end before
+    mono *= _envelope(zone, pitch, len(mono), sample_rate)  # a sample without a loop may be shorter than the note
     mono = _filtered(mono, zone, sample_rate)
-    mono *= 10 ** (-_ATTENUATION * max(zone.says(48), 0) / 200)
-    angle = (np.clip(zone.says(17), -500, 500) / 1000 + 0.5) * np.pi / 2
+    mono *= 10 ** (-_ATTENUATION * max(zone.amount(48), 0) / 200)
+    angle = (np.clip(zone.amount(17), -500, 500) / 1000 + 0.5) * np.pi / 2
     return mono[:, None] * np.array([np.cos(angle), np.sin(angle)], np.float32)
 
 
 def _at(samples: npt.NDArray[np.int16], zone: Zone, position: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """The sample at positions that count from its start, in its own steps, between them by straight lines."""
+    """The sample at fractional positions from its start, linearly interpolated."""
     last = zone.end - zone.start - 1
     if zone.loop is not None:
         first, length = zone.loop[0] - zone.start, zone.loop[1] - zone.loop[0]
         position = np.where(position >= first + length, first + (position - first) % length, position)
         before = position.astype(np.int64)
-        # The step behind the loop's last is its first.
+        # The loop's last sample is followed by its first.
         after = np.where(before + 1 >= first + length, first, before + 1)
     else:
         position = position[: np.searchsorted(position, last)]
@@ -126,26 +127,26 @@ def _at(samples: npt.NDArray[np.int16], zone: Zone, position: npt.NDArray[Any]) 
 
 
 def _envelope(zone: Zone, pitch: int, count: int, sample_rate: int) -> npt.NDArray[np.float32]:
-    """Loudness while a key is held: it rises straight, and falls straight in decibels."""
-    delay, attack = _seconds(zone.says(33)), _seconds(zone.says(34))
-    hold = _seconds(zone.says(35) + zone.says(39) * (60 - pitch))
-    decay = _seconds(zone.says(36) + zone.says(40) * (60 - pitch))
-    sustain = float(np.clip(zone.says(37) / 10, 0, _SILENT))
+    """The gain while a key is held: the attack is linear, the decay linear in decibels."""
+    delay, attack = _seconds(zone.amount(33)), _seconds(zone.amount(34))
+    hold = _seconds(zone.amount(35) + zone.amount(39) * (60 - pitch))
+    decay = _seconds(zone.amount(36) + zone.amount(40) * (60 - pitch))
+    sustain = float(np.clip(zone.amount(37) / 10, 0, _SILENT))
     times = np.arange(count, dtype=np.float32) / sample_rate - delay
     fallen = np.clip((times - attack - hold) / decay * _SILENT, 0, sustain)
     return (np.clip(times / attack, 0, 1) * 10 ** (-fallen / 20)).astype(np.float32)
 
 
 def _filtered(mono: npt.NDArray[np.float32], zone: Zone, sample_rate: int) -> npt.NDArray[np.float32]:
-    """Through the zone's low-pass filter (a biquad), where it lies below what can be heard."""
-    # Between where its envelope begins and where it stays: so the levels are those of FluidSynth.
-    opened = max(zone.says(11), 0) * (1 - min(max(zone.says(29), 0), 1000) / 2000)
-    cutoff = 8.176 * 2 ** ((zone.says(8) + opened) / 1200)
+    """Apply the zone's low-pass filter (a biquad), if its cutoff is in the audible range."""
+    # Halfway between the start and the sustain level of the filter's envelope, which gives FluidSynth's levels.
+    opened = max(zone.amount(11), 0) * (1 - min(max(zone.amount(29), 0), 1000) / 2000)
+    cutoff = 8.176 * 2 ** ((zone.amount(8) + opened) / 1200)
     if cutoff >= min(0.45 * sample_rate, 18_000):
         return mono
     from scipy.signal import lfilter
 
-    resonance = 10 ** (float(np.clip(zone.says(9) / 10, 0, 96)) / 20) / np.sqrt(2)
+    resonance = 10 ** (float(np.clip(zone.amount(9) / 10, 0, 96)) / 20) / np.sqrt(2)
     angle = 2 * np.pi * cutoff / sample_rate
     width, cosine = np.sin(angle) / (2 * resonance), np.cos(angle)
     above = np.array([(1 - cosine) / 2, 1 - cosine, (1 - cosine) / 2])
@@ -154,30 +155,30 @@ def _filtered(mono: npt.NDArray[np.float32], zone: Zone, sample_rate: int) -> np
 
 
 def _seconds(timecents: float) -> float:
-    """The specification's times: 1200 more is twice as long, -12000 (a millisecond) and less is at once."""
+    """Seconds from timecents: 1200 is a factor of 2, and -12000 (a millisecond) the least."""
     return float(2 ** (np.clip(timecents, -12_000, 8_000) / 1200))
 
 
-def _in_hall(sound: Sound, sample_rate: int, wet: float = 0.25) -> Sound:
-    """Sound with a room's answer to it, block after block."""
+def _with_reverb(sound: Sound, sample_rate: int, wet: float = 0.25) -> Sound:
+    """Add the reverb of a small hall, block by block."""
     from scipy.signal import oaconvolve
 
-    room = wet * _room(sample_rate)
+    impulse = wet * _impulse_response(sample_rate)
     mixed = sound.copy()
     size = int(_BLOCK * sample_rate)
     for first in range(0, len(sound), size):
         block = sound[first : first + size].mean(axis=1)
         for side in range(2):
-            answer = oaconvolve(block, room[:, side])[: len(sound) - first]
-            mixed[first : first + len(answer), side] += answer
+            reverb = oaconvolve(block, impulse[:, side])[: len(sound) - first]
+            mixed[first : first + len(reverb), side] += reverb
     return mixed
 
 
-def _room(sample_rate: int) -> Sound:
-    """The answer of a small hall, (samples, 2): noise that dies away, different left and right, always the same."""
+def _impulse_response(sample_rate: int) -> Sound:
+    """The impulse response of a small hall, (samples, 2): decaying noise from a fixed seed."""
     seconds = np.arange(int(1.2 * sample_rate)) / sample_rate
     noise = np.random.default_rng(0).standard_normal((len(seconds), 2))
-    noise = (noise[1:] + noise[:-1]) / 2  # walls swallow the highs
+    noise = (noise[1:] + noise[:-1]) / 2  # walls absorb high frequencies
     fading: Sound = (noise * np.exp(-6.9 * seconds[1:, None] / 1.1) * (seconds[1:, None] > 0.012)).astype(np.float32)
     fading /= np.sqrt(np.square(fading).sum(axis=0))
     return fading

@@ -1,8 +1,7 @@
-"""Music as one HTML file: a piano roll with a moving cursor, and a player. Nothing is loaded from outside.
+"""Writing music as one HTML page with a piano roll and a player, which works offline.
 
-The picture is drawn here, as SVG, and is seen even where scripts are switched off; x counts beats, y pitches from the top
-down. The sound is made in the page, from short recordings of each instrument (`samples`) that it carries, so that each can
-be muted and a minute of music costs no more than three. What the page does is in `player/`.
+The piano roll is SVG, visible even without scripts; x is in beats, y in pitches from the top. The script in `player/` plays each
+instrument from the recordings in the page (`recordings`), so that it can be muted, and long music needs no more space than short.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def write_html(
     prompt_beats: float | None = None,
     soundfont: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write music as a page that can be looked at, played, and mailed to someone.
+    """Write music as a self-contained HTML page with a piano roll and a player.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ def write_html(
     music
         Its title becomes the page's.
     prompt_beats
-        Where a prompt ends, in beats: it is shaded, and what follows is labelled as its continuation. 0 marks nothing.
+        The length of the prompt in beats: it is shaded, and the rest labelled as its continuation. 0 marks nothing.
     soundfont
         As in `mmt.music.audio.render`.
 
@@ -68,7 +67,7 @@ def write_html(
 
 
 def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: str | os.PathLike[str] | None = None) -> str:
-    """The page as text."""
+    """The text of the page; see `write_html`."""
     if prompt_beats is not None and not prompt_beats >= 0:
         raise ValueError(f"prompt_beats is {prompt_beats}; it must be a number of beats from 0 up, or None")
     notes = raw_notes(music)
@@ -116,19 +115,14 @@ def _color(name: str) -> str:
     return "#" + "".join(f"{round(255 * part):02x}" for part in instrument_color(name))
 
 
-def _shapes(
-    notes: RawNotes,
-    names: npt.NDArray[Any],
-    players: list[str],
-    band: DrumBand,
-) -> list[str]:
-    """For each player the outline of all its notes, as the data of an SVG path."""
+def _shapes(notes: RawNotes, names: npt.NDArray[Any], players: list[str], band: DrumBand) -> list[str]:
+    """For each player the data of an SVG path with a box per note."""
     lane, sharing = lanes(notes, names)
     height = 0.86 / sharing
     top = band.high - (notes.pitch + 0.43 - lane * height)
     onset, duration = notes.onset / notes.resolution, notes.duration / notes.resolution
-    width = np.maximum(duration - _GAP, np.minimum(0.05, 0.5 * np.maximum(duration, 0.05)))
-    # A tick for each hit of a drum: how long its note lasts means nothing.
+    width = np.maximum(duration - _GAP, np.clip(0.5 * duration, 0.025, 0.05))
+    # Drum hits are ticks, since the duration of a drum note has no meaning.
     reach = 0.38 * band.row_height
     top = np.where(notes.is_drum, band.high - band.heights(notes.pitch) - reach, top)
     height = np.where(notes.is_drum, 2 * reach, height)
@@ -175,13 +169,13 @@ def _roll(
 
 
 def _labels(bars: Floats, beats: float, width: int, prompt_beats: float | None) -> str:
-    """The numbers of beats below the bars, and what the prompt is, above."""
+    """The beat numbers below the bars, and the labels of prompt and continuation above."""
     apart = width / beats * (bars[1] - bars[0] if len(bars) > 1 else beats)
     step = 1 << max(int(np.ceil(np.log2(60 / apart))), 0)
     labels = [f'<span class="label" style="left: {100 * bar / beats:.4f}%">{bar:.6g}</span>' for bar in bars[::step]]
     if prompt_beats:
         left = f'style="left: {100 * prompt_beats / beats:.4f}%"'
-        # Where the prompt is too short for its name, both stand behind it.
+        # If the prompt is too narrow for its label, both labels are to the right of its end.
         is_short = prompt_beats / beats * width < 70
         labels += [f'<span class="mark before" {left}>← prompt</span>'] * (not is_short)
         labels += [f'<span class="mark after" {left}>{"← prompt, " * is_short}continuation →</span>']
@@ -189,11 +183,11 @@ def _labels(bars: Floats, beats: float, width: int, prompt_beats: float | None) 
 
 
 def _keys(low: float, high: float, bottom: float, has_drums: bool) -> str:
-    """A keyboard beside the roll, each C with its name."""
+    """The keyboard to the left of the roll, with the names of the Cs."""
     tall = high - bottom
     pitches = np.arange(int(np.ceil(low)), int(high) + 1)
     black = "".join(f"M0 {high - p - 0.5:g}h34v1H0z" for p in pitches if p % 12 in (1, 3, 6, 8, 10))
-    # Between white keys: in the middle of the black one, or where two of them touch.
+    # Borders of white keys: in the middle of a black key, or where two white keys touch.
     seams = [p if p % 12 in (1, 3, 6, 8, 10) else p - 0.5 for p in pitches if p % 12 in (0, 1, 3, 5, 6, 8, 10)]
     lines = "".join(f"M0 {high - seam:g}h56" for seam in seams)
     names = "".join(
@@ -215,7 +209,7 @@ def _song(
     extent: tuple[float, float, float],
     soundfont: str | os.PathLike[str] | None,
 ) -> str:
-    """What the page's script reads: JSON that may stand in HTML."""
+    """The data of the page's script, as JSON that is safe in HTML."""
     beats, end, top = extent
     heard = timed_notes(music)
     recordings = record(heard, soundfont)
@@ -239,21 +233,21 @@ def _song(
         ],
         "recordings": [
             {
-                "pitch": recording.pitch,
-                "drum": recording.is_drum,
-                "loop": recording.loop,
-                "decay": recording.decay,
-                "data": base64.b64encode(recording.codes).decode(),
+                "pitch": r.pitch,
+                "drum": r.is_drum,
+                "loop": r.loop,
+                "decay": r.decay,
+                "data": base64.b64encode(r.codes).decode(),
             }
-            for recording in recordings
+            for r in recordings
         ],
     }
-    # So that nothing in a name can end the script element.
+    # A name must not end the script element.
     return json.dumps(song, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _nearest(notes: RawNotes, recordings: list[Recording]) -> npt.NDArray[np.int64]:
-    """For each note, (n,), the recording that plays it; -1 where there is none."""
+    """For each note, (n,), the index of its recording, or -1."""
     if not recordings:
         return np.full(len(notes), -1)
     program, is_drum, pitch = (
@@ -261,7 +255,7 @@ def _nearest(notes: RawNotes, recordings: list[Recording]) -> npt.NDArray[np.int
     )
     distance = np.abs(notes.pitch[:, None] - pitch).astype(np.float64)
     kits = np.isin(notes.program, program[is_drum])
-    # Drum kits that no SoundFont has are played by the first.
+    # The first drum kit replaces missing ones.
     of_note = np.where(notes.is_drum & ~kits, 0, notes.program)
     distance[(notes.is_drum[:, None] != is_drum) | (of_note[:, None] != program)] = np.inf
     distance[notes.is_drum[:, None] & (distance > 0)] = np.inf
@@ -270,7 +264,7 @@ def _nearest(notes: RawNotes, recordings: list[Recording]) -> npt.NDArray[np.int
 
 
 def _level(heard: TimedNotes) -> float:
-    """How loud a note of velocity 127 may be for the loudest moment to be about 0.7: notes add up as noise does."""
+    """The gain of velocity 127 for a peak of about 0.7; the powers of simultaneous notes add up."""
     power = (heard["velocity"] / 127.0) ** 4
     times = np.concatenate([heard["start"], heard["start"] + heard["duration"]])
     order = np.lexsort([np.repeat([1, 0], len(heard)), times])  # ends before beginnings

@@ -1,4 +1,4 @@
-"""Music in a notebook: its piano roll and a player, in one piece of HTML that needs nothing from outside."""
+"""Output of a notebook cell for music: the piano roll and a player, in HTML that works offline."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mmt.music.audio import length_in_seconds, render
+from mmt.music.page.recordings import mu_law
 from mmt.music.pictures.colors import score_order
 from mmt.music.pictures.piano_rolls import instrument_names, png
 from mmt.representation.codes import PAPER, IntArray, Representation
@@ -21,18 +19,17 @@ from mmt.representation.notes import raw_notes
 if TYPE_CHECKING:
     import muspy
 
-# Mono at this rate, a byte a sample, is 22 kB a second: a notebook with a few pieces stays small enough to be mailed.
-_SAMPLE_RATE = 22_050
+_SAMPLE_RATE = 22_050  # mono, a byte per sample: 22 kB per second keep a notebook small
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What `show` returns: a notebook displays it as a picture and a player, elsewhere it is a line of text."""
+    """Result of `show`: a picture and a player in a notebook, a line of text elsewhere."""
 
     picture: bytes
     """The piano roll, a PNG file."""
     sound: bytes
-    """What the player plays, a WAV file (mono, 8 bit, mu-law); empty where there is nothing to hear."""
+    """The sound, a WAV file (mono, 8 bit, mu-law); empty for no player."""
     caption: str
 
     def __repr__(self) -> str:
@@ -50,7 +47,7 @@ class Shown:
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # With the bare picture for viewers that show no HTML, such as a notebook turned into PDF.
+        # The PNG is for viewers without HTML, such as a notebook converted to PDF.
         picture = base64.b64encode(self.picture).decode()
         return {"text/plain": repr(self), "text/html": self._repr_html_(), "image/png": picture}
 
@@ -63,20 +60,20 @@ def show(
     soundfont: str | os.PathLike[str] | None = None,
     representation: Representation = PAPER,
 ) -> Shown:
-    """Show music in a notebook: the piano roll, and a player that works offline.
+    """Show the piano roll of music and a player in a notebook.
 
     Parameters
     ----------
     music
         Music, or events (n, 6), which are decoded.
     prompt_beats
-        Where a prompt ends, in beats: the picture tells it from its continuation.
+        The length of the prompt in beats, marked in the picture.
     seconds
-        At most so much is heard, from the beginning: a notebook carries its sounds with it. 0 for no player.
+        Limit of the sound, which the notebook stores; 0 for no player.
     soundfont
         An .sf2 file for the sound; by default the one that is installed with mmt.
     representation
-        What the codes of events mean; of no interest for music.
+        The representation of the events; not used for music.
 
     Returns
     -------
@@ -97,15 +94,15 @@ def show(
         music = decode(music, representation=representation)
     caption, sound = describe(music), b""
     if seconds and (length := length_in_seconds(music)):
-        sound = _listen(music, seconds, soundfont)
+        sound = _wav(music, seconds, soundfont)
         if length > seconds:
             caption += f" The player has the first {in_minutes(seconds)}."
     return Shown(png(music, prompt_beats), sound, caption)
 
 
-def _listen(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str] | None) -> bytes:
+def _wav(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str] | None) -> bytes:
     samples = mu_law(render(music, soundfont, _SAMPLE_RATE, seconds).mean(axis=1)).tobytes()
-    # Format 7, one channel, one byte a sample; every form but plain PCM has a chunk that counts the samples.
+    # Format 7 is mu-law; one channel, one byte per sample. All formats but PCM need a "fact" chunk.
     form = struct.pack("<HHIIHHH", 7, 1, _SAMPLE_RATE, _SAMPLE_RATE, 1, 8, 0)
     chunks = (
         (b"fmt ", form),
@@ -116,16 +113,8 @@ def _listen(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def mu_law(sound: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Sound within -1 … 1 in a byte a sample (ITU-T G.711): quiet samples are told apart more finely than loud ones."""
-    size = np.minimum(np.rint(np.abs(sound) * 32767).astype(np.int64), 32635) + 132
-    octave = np.floor(np.log2(size)).astype(np.int64) - 7
-    step = (size >> (octave + 3)) & 15
-    codes: npt.NDArray[np.uint8] = (~(np.where(sound < 0, 128, 0) | octave << 4 | step)).astype(np.uint8)
-    return codes
-
-
 def describe(music: muspy.Music) -> str:
+    """A sentence with the number of notes, the instruments and the length."""
     notes = raw_notes(music)
     players = score_order(instrument_names(notes)[~notes.is_drum].tolist()) + ["drums"] * bool(notes.is_drum.any())
     if not players:
@@ -136,6 +125,7 @@ def describe(music: muspy.Music) -> str:
 
 
 def in_minutes(seconds: float) -> str:
+    """Format seconds as m:ss."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 

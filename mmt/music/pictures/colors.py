@@ -1,6 +1,6 @@
-"""The colour of each instrument, and the order in which a score lists them.
+"""Colours of instruments, and their order in a score.
 
-Instruments are named as in the representation ("english-horn"). Colours are sRGB: red, green and blue in 0 … 1.
+Instruments are named as in the representation ("english-horn"). Colours are sRGB: red, green and blue in [0, 1].
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# The instruments in the order of a score, by families: names, the range of their hues (degrees in the OKLCH space), their
-# chroma, their lightnesses. So an instrument looks the same in every picture and relatives look related; those that often
-# play together differ in lightness, which every eye can tell apart.
+# Instrument families in score order: names, range of hues (degrees in the OKLCH space), chroma, lightnesses. Instruments that
+# often play together differ in lightness, which colour-blind readers can see.
 _FAMILIES: tuple[tuple[tuple[str, ...], tuple[float, float], float, tuple[float, ...]], ...] = (
     (("flute", "piccolo", "recorder", "pan-flute", "ocarina"), (190, 205), 0.12, (0.70, 0.86, 0.54, 0.78, 0.62)),
     (("oboe", "clarinet", "bassoon", "english-horn", "bag-pipe", "shehnai"), (158, 130), 0.15, (0.51, 0.83, 0.36, 0.66)),
@@ -35,7 +34,7 @@ _FAMILIES: tuple[tuple[tuple[str, ...], tuple[float, float], float, tuple[float,
 
 
 def score_order(names: Iterable[str]) -> list[str]:
-    """Instruments without doubles in the order of a score, woodwinds first; unknown ones last.
+    """Sort instruments as in a score, woodwinds first, without duplicates; unknown names are last.
 
     >>> score_order(["violin", "piano", "oboe", "violin"])
     ['oboe', 'piano', 'violin']
@@ -45,7 +44,7 @@ def score_order(names: Iterable[str]) -> list[str]:
 
 
 def instrument_color(name: str) -> tuple[float, float, float]:
-    """The colour of an instrument, always the same; grey for what the representation does not know.
+    """The colour of an instrument; grey for names that the representation does not have.
 
     >>> instrument_color("violin") == instrument_color("violin") != instrument_color("viola")
     True
@@ -59,7 +58,7 @@ def instrument_color(name: str) -> tuple[float, float, float]:
 
 
 def _oklch(lightness: float, chroma: float, hue: float) -> tuple[float, float, float]:
-    """A colour of Ottosson's OKLCH space, in which equal lightness looks equally light, as sRGB."""
+    """Convert Ottosson's OKLCH to sRGB."""
     a, b = chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))
     to_cones = np.array(
         [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]

@@ -1,7 +1,7 @@
-"""Music to pictures: a piano roll, one colour an instrument.
+"""Drawing piano rolls of music with matplotlib, one colour per instrument.
 
-The x axis counts beats (quarter notes) from 0, the y axis is the MIDI pitch with its name (C4 is 60). Drums stand in a band
-of their own below the lowest pitch, a row for each drum. Sizes are in inches where nothing else is said.
+The x axis is in beats (quarter notes) from 0, the y axis in MIDI pitches (C4 is 60). Drums have a band of their own below the
+lowest pitch, with a row per drum key. Sizes are in inches.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ Floats = npt.NDArray[np.float64]
 DRUM_COLOR, _INK, _GREY = "#55555f", "#2b2b33", "#9a9aa5"
 
 _INCHES_PER_BEAT, _LEAST_WIDTH, _GREATEST_WIDTH = 0.22, 4.6, 17.0
-LEAST_BEATS = 16  # a shorter piece leaves the rest of this free instead of being stretched
+LEAST_BEATS = 16  # the x axis of shorter pieces
 _INCHES_PER_PITCH, _LEAST_HEIGHT, _GREATEST_HEIGHT = 0.09, 2.4, 6.5
 _DOTS_PER_INCH = 150
 
 
 def write_png(path: str | os.PathLike[str], music: muspy.Music, prompt_beats: float | None = None) -> None:
-    """Write the piano roll of music as a PNG picture.
-
-    Parameters are those of `piano_roll`.
+    """Write the piano roll of music as a PNG picture; parameters are those of `piano_roll`.
 
     Examples
     --------
@@ -58,24 +56,24 @@ def png(music: muspy.Music, prompt_beats: float | None = None) -> bytes:
 
 
 def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float | None = None) -> Figure:
-    """Draw a piano roll: pitch over beats, one colour an instrument.
+    """Draw a piano roll: pitch over beats, one colour per instrument.
 
-    Where instruments double each other on one pitch, they share its row. Time signatures, where the music has them, give
-    the bar lines; otherwise there is a line every four beats.
+    Instruments that begin the same pitch together share its row. Bar lines follow the time signatures; without any, there is
+    one every four beats.
 
     Parameters
     ----------
     music
-        What to draw; its title becomes the picture's.
+        Its title becomes the picture's.
     axes
-        Draw here; by default on a new figure, as wide as the music is long (within limits).
+        Axes to draw on; by default those of a new figure, whose width follows the length of the music, within limits.
     prompt_beats
-        Where a prompt ends, in beats: it is shaded, and what follows is labelled as its continuation. 0 marks nothing.
+        The length of the prompt in beats: it is shaded, and the rest labelled as its continuation. 0 marks nothing.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot: nothing stays open.
+        Not registered with pyplot, so it need not be closed.
 
     Examples
     --------
@@ -110,7 +108,7 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
 
 
 def pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
-    """The lower and upper edge: two octaves at least, with a little air."""
+    """The lower and upper edge of the y axis: at least two octaves, with a margin."""
     if not len(pitches):
         return 47.5, 72.5
     low, high = int(pitches.min()) - 2, int(pitches.max()) + 2
@@ -119,7 +117,7 @@ def pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 class DrumBand:
-    """Where drums stand: in a band below the lowest pitch, a row for each drum key, (n,) pitches and drum flags of notes given.
+    """Position of the drum band below the lowest pitch, from the pitches and drum flags of notes, (n,) each.
 
     >>> band = DrumBand(np.array([36, 38, 60]), np.array([True, True, False]))
     >>> band.heights(np.array([36, 38])).tolist(), band.low
@@ -139,7 +137,7 @@ class DrumBand:
 
 
 def instrument_names(notes: RawNotes) -> npt.NDArray[Any]:
-    """The instrument of each note, (n,): by our name, or General MIDI's where we have none."""
+    """The instrument name of each note, (n,): ours, or General MIDI's for a program without one."""
     codes = PAPER.instrument_codes(np.arange(128))
     named = [PAPER.names[code - 1] if code else GENERAL_MIDI_NAMES[program] for program, code in enumerate(codes)]
     return np.array(named)[np.clip(notes.program, 0, 127)]
@@ -159,16 +157,8 @@ def _new_axes(beats: float, pitches: float, title: str) -> Axes:
     if title:
         longest = int(9 * (width + right))
         title = title if len(title) <= longest else title[: longest - 1] + "…"
-        figure.text(
-            left / whole[0],
-            1 - 0.28 / whole[1],
-            title,
-            fontsize=13,
-            color=_INK,
-            va="center",
-            parse_math=False,
-            font=_font(),
-        )
+        place = (left / whole[0], 1 - 0.28 / whole[1])
+        figure.text(*place, title, fontsize=13, color=_INK, va="center", parse_math=False, font=_font())
     return axes
 
 
@@ -180,7 +170,7 @@ def _figure(axes: Axes) -> Figure:
 
 
 def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: float) -> None:
-    """Rows for the black keys, lines for octaves and bars, and what stands beside them."""
+    """Draw rows for the black keys, lines for octaves, beats and bars, and their labels."""
     axes.set_facecolor("white")
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -209,7 +199,7 @@ def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: f
 
 
 def bar_lines(music: muspy.Music, beats: float) -> Floats:
-    """The beats at which bars begin: as the time signatures say, every four beats where there are none."""
+    """The beats at which bars begin, by the time signatures; every four beats without any."""
     signatures = {0.0: 4.0}
     for signature in sorted(music.time_signatures, key=lambda signature: signature.time):
         if signature.numerator > 0 and signature.denominator > 0:
@@ -224,14 +214,14 @@ def bar_lines(music: muspy.Music, beats: float) -> Floats:
 
 
 def power_of_two(least: float) -> int:
-    """The least power of two that is not below `least`: bars come in twos, fours and eights."""
+    """The smallest power of two that is at least `least` and 1."""
     return 1 << max(int(np.ceil(np.log2(least))), 0)
 
 
 def _mark_prompt(axes: Axes, prompt_beats: float) -> None:
     axes.axvspan(0, prompt_beats, color="#ffd84d", alpha=0.22, linewidth=0, zorder=0.4)
     axes.axvline(prompt_beats, color=_INK, linewidth=1.2, linestyle=(0, (4, 2)), zorder=4)
-    # Both beside the line, so that they do not collide where the prompt is short.
+    # On both sides of the line, so that they do not collide if the prompt is short.
     for text, side, points in (("← prompt", "right", -4), ("continuation →", "left", 4)):
         axes.annotate(
             text, (prompt_beats, 1), (points, 4), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
@@ -247,7 +237,7 @@ def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: flo
     height = 0.86 / sharing
     lower = notes.pitch + 0.43 - (lane + 1) * height
     left = notes.onset / notes.resolution
-    # A hair's breadth between notes that follow each other on one pitch, and no note too short to be seen.
+    # A gap of 0.8 pixels between repeated notes; no note is narrower than a pixel.
     right = left + np.maximum(notes.duration / notes.resolution - 0.8 * pixel, pixel)
     for name in score_order(names[~notes.is_drum]):
         which = (names == name) & ~notes.is_drum
@@ -260,7 +250,7 @@ def _draw_notes(axes: Axes, notes: RawNotes, names: npt.NDArray[Any], beats: flo
 
 
 def lanes(notes: RawNotes, names: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """For each note, (n,): its place among the instruments that begin this pitch together, and how many these are."""
+    """For each note, (n,): its rank among the instruments that begin this pitch together, and their number."""
     order = {name: place for place, name in enumerate(score_order(names))}
     rank = np.array([order[name] for name in names.tolist()], np.int64)
     rows = np.stack([notes.onset, notes.pitch, notes.is_drum, rank], axis=1)
@@ -274,7 +264,7 @@ def lanes(notes: RawNotes, names: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], n
 
 
 def _draw_drums(axes: Axes, notes: RawNotes, band: DrumBand) -> None:
-    """The drums' band: a row for each drum, a tick for each hit, since how long a drum's note lasts means nothing."""
+    """Draw a tick per drum hit, since the duration of a drum note has no meaning."""
     middle = band.heights(notes.pitch[notes.is_drum])
     reach = 0.38 * band.row_height
     beats = notes.onset[notes.is_drum] / notes.resolution
@@ -297,7 +287,7 @@ def _draw_legend(axes: Axes, names: npt.NDArray[Any]) -> None:
 
 
 def readable(title: str | None) -> str:
-    """The title without what matplotlib's font cannot show; muspy names an untitled piece "None"."""
+    """The title without characters that matplotlib's font lacks; muspy names an untitled piece "None"."""
     if not title or title == "None":
         return ""
     from matplotlib.ft2font import FT2Font
@@ -308,7 +298,7 @@ def readable(title: str | None) -> str:
 
 
 def _font() -> Path:
-    """The font file that comes with matplotlib, so that a picture looks the same everywhere."""
+    """matplotlib's own font file, so that pictures look the same everywhere."""
     import matplotlib
 
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"

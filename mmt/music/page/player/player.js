@@ -40,8 +40,9 @@
   function decode(text) {
     const bytes = atob(text), samples = new Float32Array(bytes.length);
     for (let i = 0; i < bytes.length; i++) {
-      const step = (bytes.charCodeAt(i) - 128) / 127;
-      samples[i] = Math.sign(step) * (Math.pow(256, Math.abs(step)) - 1) / 255;
+      // ITU-T G.711 mu-law: sign, exponent, mantissa.
+      const code = ~bytes.charCodeAt(i), size = ((2 * (code & 15) + 33) << (code >> 4 & 7)) - 33;
+      samples[i] = (code & 128 ? -size : size) * 4 / 32767;
     }
     return samples;
   }
