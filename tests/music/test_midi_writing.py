@@ -18,7 +18,7 @@ from strategies import pieces
 
 import mmt
 from mmt.music.reading.midi import read_midi
-from mmt.music.writing.channels import DRUM_CHANNEL, Part, assign, deal
+from mmt.music.writing.channels import DRUM_CHANNEL, MidiTrack, assign_channels, split_overlaps
 from mmt.music.writing.midi import midi_bytes, write_midi
 
 Row = tuple[int, int, int, int, int, bool]
@@ -176,31 +176,31 @@ def test_parts_that_double_each_other_sound_at_their_own_lengths(tmp_path: Path)
     assert heard(tmp_path / "doubles.mid") == wanted(music)
 
 
-def part(program: int, notes: list[tuple[int, int, int]], is_drum: bool = False) -> Part:
+def part(program: int, notes: list[tuple[int, int, int]], is_drum: bool = False) -> MidiTrack:
     onset, end, pitch = np.array(notes, np.int64).T
-    return Part(None, program, is_drum, onset, end, pitch, np.full(len(onset), 64))
+    return MidiTrack(None, program, is_drum, onset, end, pitch, np.full(len(onset), 64))
 
 
-def test_deal() -> None:
-    first, second = deal(part(0, [(0, 12, 60), (0, 24, 60), (12, 24, 60), (24, 30, 60), (0, 24, 64)]))
+def test_overlapping_notes_of_a_pitch_are_split() -> None:
+    first, second = split_overlaps(part(0, [(0, 12, 60), (0, 24, 60), (12, 24, 60), (24, 30, 60), (0, 24, 64)]))
     assert sorted(zip(first.onset.tolist(), first.end.tolist(), first.pitch.tolist(), strict=True)) == [
         (0, 24, 60), (0, 24, 64), (24, 30, 60),
     ]  # fmt: skip
     assert list(zip(second.onset.tolist(), second.end.tolist(), strict=True)) == [(0, 12), (12, 24)]
-    assert (first.doubles, second.doubles) == (False, True)
+    assert (first.is_overlap, second.is_overlap) == (False, True)
 
 
 def test_channels_are_their_own_while_they_last() -> None:
     parts = [part(program, [(0, 10, 60)], is_drum=program == 3) for program in range(16)]
-    channels = assign(parts)
+    channels = assign_channels(parts)
     assert channels[3] == DRUM_CHANNEL
     assert sorted(channels) == list(range(16))
 
 
-def test_a_doubling_gives_way_to_an_instrument() -> None:
+def test_overlaps_share_a_channel_before_instruments_do() -> None:
     parts = [part(0, [(0, 10, 60)]) for _ in range(16)]
-    doubling = Part(**{**vars(part(0, [(0, 10, 60)] * 3)), "doubles": True})
-    channels = assign([doubling, *parts[:15]])
+    doubling = MidiTrack(**{**vars(part(0, [(0, 10, 60)] * 3)), "is_overlap": True})
+    channels = assign_channels([doubling, *parts[:15]])
     assert len(set(channels[1:])) == 15
 
 

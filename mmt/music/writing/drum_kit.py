@@ -1,4 +1,4 @@
-"""The drum keys of General MIDI (level 1): their names, and how a percussion staff shows them."""
+"""Drum keys of General MIDI level 1: their names, and their notation on a percussion staff."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Drum(NamedTuple):
-    """A drum's name, its place on a percussion staff as in the treble clef, and its note head (MusicXML's name)."""
+    """A drum's name, its place on a percussion staff as if in the treble clef, and its note head as in MusicXML."""
 
     name: str
     step: str
@@ -15,7 +15,7 @@ class Drum(NamedTuple):
 
 
 _HEADS = {"": "normal", "x": "x", "o": "circle-x", "d": "diamond", "t": "triangle"}
-# Drums of the kit stand where drummers expect them (Weinberg, Guide to Standardized Drumset Notation), others nearby.
+# Places of the drum set follow Weinberg, Guide to Standardized Drumset Notation; other drums are near them.
 _DRUMS = """
 35 E4 Acoustic Bass Drum
 36 F4 Bass Drum 1
@@ -72,7 +72,7 @@ _KIT = {
 
 
 def drum(key: int) -> Drum:
-    """The drum of a MIDI key (0 … 127); the middle line for keys that General MIDI does not define.
+    """The drum of a MIDI key (0 to 127); on the middle line for keys that General MIDI does not define.
 
     >>> drum(42)
     Drum(name='Closed Hi-Hat', step='G', octave=5, head='x')

@@ -1,7 +1,7 @@
-"""Where the notes of a piece stand in a score: in which bar, on which staff and in which voice, as chords and ties.
+"""Layout of a score: the bar, staff and voice of each note, with chords and ties.
 
-Notes that begin and end together are a chord; what overlaps is dealt into voices; what crosses a bar line is cut there and
-tied. Times are in divisions, so fine that every bar line falls on one.
+Notes that begin and end together are a chord. Overlapping chords are in different voices; chords across a bar line are split and
+tied. Times are in divisions, fine enough for every bar line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_MEASURES = 50_000
 
 @dataclass(frozen=True)
 class Chord:
-    """Notes that begin and end together, in divisions, or the piece of them within a bar."""
+    """Notes that begin and end together, in divisions, or their section within a bar."""
 
     onset: int
     end: int
@@ -36,7 +36,7 @@ class Chord:
 
 @dataclass(frozen=True)
 class Bars:
-    """The bars of a piece: their beginnings in divisions, with one more for the end, and the signatures that change."""
+    """The bars of a piece: their starts in divisions (and the end), and by bar the signatures, keys and tempos that change."""
 
     divisions: int
     scale: int
@@ -45,10 +45,10 @@ class Bars:
     keys: dict[int, muspy.KeySignature]
     tempos: dict[int, list[muspy.Tempo]]
     key: int
-    """Until a key is given: the sharps (flats below 0) of the one by which notes are spelled."""
+    """The number of sharps (flats below 0) by which notes are spelled before the first key signature."""
 
     def at(self, time: int) -> int:
-        """The bar in which a time lies."""
+        """The bar of a time."""
         return min(bisect_right(self.starts, time), len(self.starts) - 1) - 1
 
 
@@ -57,7 +57,7 @@ class PartLayout:
     """A part's notes by bars and voices."""
 
     voices: dict[int, list[int]]
-    """The voices of each bar; each staff's first one is there in every bar."""
+    """The voices of each bar, with the first of each staff in every bar."""
     staff_of: dict[int, int]
     """The staff of each voice, from 0."""
     chords: dict[tuple[int, int], list[Chord]]
@@ -68,7 +68,7 @@ class PartLayout:
         return self.staff_of.get(voice - 1) != self.staff_of[voice]
 
     def sounding(self, bar: int) -> Iterator[tuple[int, int, int, bool]]:
-        """(onset, staff, pitch, whether it is tied to what was before) for the notes of a bar."""
+        """(onset, staff, pitch, is tied to the note before) for the notes of a bar."""
         for voice in self.voices[bar]:
             for chord in self.chords[bar, voice]:
                 for note in chord.notes:
@@ -76,23 +76,20 @@ class PartLayout:
 
 
 def lay_out(track: muspy.Track, bars: Bars, staves: int) -> PartLayout:
-    """Deal the notes of a track into bars and voices; with two staves they part at middle C.
+    """Place the notes of a track into bars and voices; two staves split at middle C.
 
-    Raises
-    ------
-    ValueError
-        If a note's time or pitch is none that a score has.
+    A `ValueError` refuses a negative time and a pitch outside of 0 to 127.
     """
     chords: dict[tuple[int, int], list[Chord]] = defaultdict(list)
     voices: dict[int, list[int]] = {bar: [] for bar in range(len(bars.starts) - 1)}
     staff_of: dict[int, int] = {}
     for staff, of_staff in enumerate(_chords_of_staves(track, bars.scale, staves)):
-        dealt = _dealt(of_staff)
+        with_voices = _voices(of_staff)
         first = max(staff_of, default=-1) + 1
-        staff_of |= dict.fromkeys(range(first, first + 1 + max((voice for _, voice in dealt), default=0)), staff)
-        for chord, voice in dealt:
-            for bar, piece in _cut(chord, bars):
-                chords[bar, first + voice].append(piece)
+        staff_of |= dict.fromkeys(range(first, first + 1 + max((voice for _, voice in with_voices), default=0)), staff)
+        for chord, voice in with_voices:
+            for bar, section in _split_at_bars(chord, bars):
+                chords[bar, first + voice].append(section)
         for bar, of_bar in voices.items():
             of_bar += [
                 voice for voice, on in staff_of.items() if on == staff and (voice == first or chords[bar, voice])
@@ -101,7 +98,7 @@ def lay_out(track: muspy.Track, bars: Bars, staves: int) -> PartLayout:
 
 
 def bars_of(music: muspy.Music) -> Bars:
-    """Bar lines: a bar that a new time signature interrupts is cut short there."""
+    """The bars of a piece; a new time signature ends the bar before it."""
     if not music.resolution or music.resolution < 1:
         raise ValueError(f"the music has resolution {music.resolution}; it must be at least 1 step per beat")
     signatures = {0: (4, 4)} | {s.time: (s.numerator, s.denominator) for s in music.time_signatures if s.time >= 0}
@@ -147,7 +144,7 @@ def _chords_of_staves(track: muspy.Track, scale: int, count: int) -> list[list[C
 
 
 def _chords(track: muspy.Track, scale: int) -> list[Chord]:
-    """Notes that share onset and end, in order of onset, the longest first."""
+    """The chords of a track, in order of onset, the longest first."""
     for note in track.notes:
         if note.time < 0 or not 0 <= note.pitch < 128:
             raise ValueError(
@@ -162,19 +159,19 @@ def _chords(track: muspy.Track, scale: int) -> list[Chord]:
     return chords
 
 
-def _dealt(chords: list[Chord]) -> list[tuple[Chord, int]]:
-    """Each chord with the first voice that is free when it begins."""
+def _voices(chords: list[Chord]) -> list[tuple[Chord, int]]:
+    """Each chord with the first voice that is free at its onset."""
     ends: list[int] = []
-    dealt = []
+    found = []
     for chord in chords:
         voice = next((place for place, end in enumerate(ends) if end <= chord.onset), len(ends))
         ends[voice:] = [chord.end, *ends[voice + 1 :]]
-        dealt.append((chord, voice))
-    return dealt
+        found.append((chord, voice))
+    return found
 
 
-def _cut(chord: Chord, bars: Bars) -> Iterator[tuple[int, Chord]]:
-    """The pieces of a chord, (bar, piece), tied over the bar lines."""
+def _split_at_bars(chord: Chord, bars: Bars) -> Iterator[tuple[int, Chord]]:
+    """The sections of a chord, (bar, section), tied over the bar lines."""
     for bar in range(bars.at(chord.onset), len(bars.starts) - 1):
         start, end = bars.starts[bar], bars.starts[bar + 1]
         if start >= chord.end:

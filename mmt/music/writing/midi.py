@@ -1,9 +1,8 @@
-"""Writing MIDI files: `muspy.Music` to a type-1 file that pretty_midi, mido, symusic and muspy read alike.
+"""Writing MIDI files of type 1, which pretty_midi, mido, symusic and muspy read alike.
 
-The first track holds the title, tempos, signatures and lyrics; each instrument has a track of its own, or several
-where it doubles itself (see `mmt.music.writing.channels`, also for more than 15 instruments). Drums are on channel 10. Texts
-are UTF-8. What MIDI cannot hold is refused rather than changed: a tempo below 3.58 quarter notes per minute, a time
-signature over 3.
+The first track holds the title, tempos, signatures and lyrics. Each instrument has a track, or several if notes of one pitch
+overlap (see `channels`, also for more than 15 instruments). Drums are on channel 10. Texts are UTF-8. Values that MIDI cannot
+represent are refused: a tempo below 3.58 quarter notes per minute, a time signature over 3.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmt.music.reading import midi_tracks
-from mmt.music.writing.channels import DRUM_CHANNEL, Part, assign, deal, program_changes
+from mmt.music.writing.channels import MidiTrack, assign_channels, program_changes, split_overlaps
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
 _SLOWEST = 0xFFFFFF  # microseconds per beat
 
-# At one tick: releases first, so that a repeated note sounds; the program before the notes that it is for.
-_RELEASE, _PROGRAM, _STRIKE = range(3)
+# Order of events of one tick: note-offs first, so that a repeated note sounds.
+_NOTE_OFF, _PROGRAM, _NOTE_ON = range(3)
 
 Event = tuple[int, int, bytes]
 """(tick, order among the events of one tick, message)"""
@@ -37,20 +36,20 @@ def write_midi(path: Path, music: muspy.Music) -> None:
     Parameters
     ----------
     path
-        Where to; an existing file is overwritten.
+        The file; an existing one is overwritten.
     music
-        Notes of no length are given one tick, since many readers drop them.
+        Notes of duration 0 are written with one tick, since many readers drop them.
 
     Raises
     ------
     ValueError
-        If MIDI cannot hold the music; the message says what and where.
+        If MIDI cannot represent the music; the message says what and where.
     """
     path.write_bytes(midi_bytes(music))
 
 
 def midi_bytes(music: muspy.Music) -> bytes:
-    """The bytes of a standard MIDI file of this music.
+    """The bytes of a standard MIDI file.
 
     Examples
     --------
@@ -61,40 +60,35 @@ def midi_bytes(music: muspy.Music) -> bytes:
     """
     if not 1 <= (music.resolution or 0) < 1 << 15:
         raise ValueError(f"the music has resolution {music.resolution}; MIDI holds 1 to 32,767 ticks per beat")
-    parts = [part for track in music.tracks for part in deal(_part(track))]
-    channels = assign(parts)
-    tracks = [_track_chunk(_conductor(music))]
-    for part, channel, changes in zip(parts, channels, program_changes(parts, channels), strict=True):
-        tracks.append(_track_chunk(_instrument(part, channel, changes.tolist())))
-    if len(tracks) >= 1 << 16:
-        raise ValueError(f"the music has {len(tracks):,} parts; a MIDI file holds at most 65,534")
-    return struct.pack(">4sIHHH", b"MThd", 6, 1, len(tracks), music.resolution) + b"".join(tracks)
+    tracks = [split for track in music.tracks for split in split_overlaps(_midi_track(track))]
+    channels = assign_channels(tracks)
+    chunks = [_track_chunk(_meta_events(music))]
+    for track, channel, changes in zip(tracks, channels, program_changes(tracks, channels), strict=True):
+        chunks.append(_track_chunk(_note_events(track, channel, changes.tolist())))
+    if len(chunks) >= 1 << 16:
+        raise ValueError(f"the music has {len(chunks):,} tracks; a MIDI file holds at most 65,534")
+    return struct.pack(">4sIHHH", b"MThd", 6, 1, len(chunks), music.resolution) + b"".join(chunks)
 
 
-def _part(track: muspy.Track) -> Part:
-    """A track's notes as arrays, checked."""
+def _midi_track(track: muspy.Track) -> MidiTrack:
+    """The notes of a track as arrays, checked."""
     whose = f"track {track.name!r}" if track.name else f"the track of program {track.program}"
     if not 0 <= track.program < 128:
         raise ValueError(f"{whose} has program {track.program}; programs are 0 to 127")
     rows = [
-        (
-            note.time,
-            note.time + max(note.duration, 1),
-            note.pitch,
-            DEFAULT_VELOCITY if note.velocity is None else note.velocity,
-        )
-        for note in track.notes
+        (n.time, n.time + max(n.duration, 1), n.pitch, DEFAULT_VELOCITY if n.velocity is None else n.velocity)
+        for n in track.notes
     ]
     onset, end, pitch, velocity = np.array(sorted(rows), np.float64).reshape(-1, 4).round().astype(np.int64).T
     if len(rows) and (onset.min() < 0 or end.max() >= 1 << 31):
         raise ValueError(f"{whose} has a note at time {onset.min()} … {end.max()}; MIDI times are 0 to 2^31 - 1")
     if len(rows) and (pitch.min() < 0 or pitch.max() > 127):
         raise ValueError(f"{whose} has a note of pitch {pitch[(pitch < 0) | (pitch > 127)][0]}; pitches are 0 to 127")
-    # A velocity of 0 would be a release.
-    return Part(track.name, track.program, track.is_drum, onset, end, pitch, velocity.clip(1, 127))
+    # A velocity of 0 would be a note-off.
+    return MidiTrack(track.name, track.program, track.is_drum, onset, end, pitch, velocity.clip(1, 127))
 
 
-def _conductor(music: muspy.Music) -> list[Event]:
+def _meta_events(music: muspy.Music) -> list[Event]:
     events = list(_name(music.metadata.title))
     if music.metadata.copyright:
         events.append((0, 0, _meta(midi_tracks.COPYRIGHT, music.metadata.copyright.encode())))
@@ -109,7 +103,7 @@ def _conductor(music: muspy.Music) -> list[Event]:
         above, below = signature.numerator, signature.denominator
         if not 1 <= above < 256 or below < 1 or below & (below - 1):
             raise ValueError(f"a time signature of {above}/{below} at time {signature.time} does not fit in MIDI")
-        # 24 MIDI clocks a click, 8 thirty-seconds a quarter note: the usual.
+        # As usual: 24 MIDI clocks per metronome click, 8 32nd notes per quarter note.
         events.append(
             (signature.time, 0, _meta(midi_tracks.TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8))))
         )
@@ -124,7 +118,7 @@ def _conductor(music: muspy.Music) -> list[Event]:
 
 
 def sharps(key: muspy.KeySignature) -> int | None:
-    """Sharps (flats below 0) of a `muspy.KeySignature`; None where it says too little, or more than seven."""
+    """The number of sharps (flats below 0) of a key; None if it is incomplete or has more than seven."""
     if key.fifths is not None:
         return int(key.fifths) if -7 <= key.fifths <= 7 else None
     if key.root is None or key.mode not in ("major", "minor"):
@@ -133,15 +127,13 @@ def sharps(key: muspy.KeySignature) -> int | None:
     return int((major * 7 + 5) % 12) - 5  # -5 (five flats) … 6
 
 
-def _instrument(part: Part, channel: int, changes: list[int]) -> list[Event]:
-    channel = DRUM_CHANNEL if part.is_drum else channel
-    events = list(_name(part.name))
-    events += [(tick, _PROGRAM, bytes((0xC0 | channel, part.program))) for tick in changes]
-    strike, release = 0x90 | channel, 0x80 | channel
-    columns = (part.onset, part.end, part.pitch, part.velocity)
+def _note_events(track: MidiTrack, channel: int, changes: list[int]) -> list[Event]:
+    events = list(_name(track.name))
+    events += [(tick, _PROGRAM, bytes((0xC0 | channel, track.program))) for tick in changes]
+    columns = (track.onset, track.end, track.pitch, track.velocity)
     for onset, end, pitch, velocity in zip(*(column.tolist() for column in columns), strict=True):
-        events.append((onset, _STRIKE, bytes((strike, pitch, velocity))))
-        events.append((end, _RELEASE, bytes((release, pitch, 0))))
+        events.append((onset, _NOTE_ON, bytes((0x90 | channel, pitch, velocity))))
+        events.append((end, _NOTE_OFF, bytes((0x80 | channel, pitch, 0))))
     return events
 
 
@@ -159,7 +151,7 @@ def _track_chunk(events: Iterable[Event]) -> bytes:
     last = 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         if tick < 0:
-            raise ValueError(f"a mark or lyric is at time {tick}; times are 0 or more")
+            raise ValueError(f"a tempo, signature or lyric is at time {tick}; times are 0 or more")
         body += _quantity(tick - last) + message
         last = tick
     body += b"\x00" + midi_tracks.END_OF_TRACK
@@ -167,7 +159,7 @@ def _track_chunk(events: Iterable[Event]) -> bytes:
 
 
 def _quantity(value: int) -> bytes:
-    """A number in groups of 7 bits, all but the last marked."""
+    """A variable-length quantity: groups of 7 bits, all but the last with the high bit set."""
     if value >= 1 << 28:
         raise ValueError(f"a rest or note of {value:,} ticks does not fit in MIDI (at most 2^28 - 1)")
     groups = [value & 0x7F]

@@ -28,22 +28,19 @@ _CONTAINER = '<?xml version="1.0"?><container><rootfiles><rootfile full-path="sc
 
 @dataclass(frozen=True)
 class _Place:
-    """Where notes stand: their voice from 0, their staff from 1 (0 where there is but one), whether the voice leads it."""
+    """Voice from 0, staff from 1 (0 for a single staff), and whether the voice is the first of its staff."""
 
     voice: int
     staff: int
     leads: bool
     signs: frozenset[tuple[int, int, int]] = frozenset()
-    """Which notes of the bar need an accidental: (onset, staff, pitch)."""
+    """The notes of the bar that need an accidental: (onset, staff, pitch)."""
 
 
 def write_musicxml(path: Path, music: muspy.Music) -> None:
-    """Write music as a MusicXML score; compressed if the suffix is .mxl.
+    """Write music as a MusicXML score, compressed if the suffix is .mxl.
 
-    Raises
-    ------
-    ValueError
-        If the music is too long for a score, or has a time signature or a pitch that scores do not have.
+    A `ValueError` refuses music that is too long for a score, and time signatures and pitches that MusicXML does not have.
     """
     text = b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(score(music), encoding="utf-8")
     if path.suffix.lower() != ".mxl":
@@ -82,7 +79,7 @@ def score(music: muspy.Music) -> Element:
 
 
 def _list_part(part_list: Element, number: str, index: int, track: muspy.Track) -> None:
-    """A part's entry in the list of parts: its name, and what plays it. Each drum is an instrument of its own."""
+    """Add a part to the part list, with its name and instrument; each drum is an instrument of its own."""
     instrument = "Drums" if track.is_drum else GENERAL_MIDI_NAMES[track.program]
     part = SubElement(part_list, "score-part", id=number)
     _text(part, "part-name", track.name or instrument)
@@ -170,7 +167,7 @@ def _direct_tempo(measure: Element, tempo: muspy.Tempo, offset: int) -> None:
 
 
 def _rest(measure: Element, start: int, end: int, where: _Place, divisions: int) -> None:
-    """Silence: rests in a staff's first voice, nothing visible in the others."""
+    """Write silence: rests in the first voice of a staff, nothing visible in the others."""
     if end > start and not where.leads:
         _text(SubElement(measure, "forward"), "duration", end - start)
         return
@@ -189,7 +186,7 @@ def _write_chord(measure: Element, chord: Chord, where: _Place, divisions: int, 
         ties = (("stop", place > 0 or chord.tied_from), ("start", place < len(pieces) - 1 or chord.tied_to))
         for index, written in enumerate(chord.notes):
             velocity = DEFAULT_VELOCITY if written.velocity is None else written.velocity
-            # Per cent of MusicXML's forte, 90.
+            # In per cent of MusicXML's forte, velocity 90.
             note = SubElement(measure, "note", dynamics=f"{velocity / 0.9:.2f}")
             if index:
                 SubElement(note, "chord")
@@ -226,21 +223,21 @@ def _pitch(note: Element, pitch: int, names: Spelling, is_tied: bool) -> None:
     step, alter = names[pitch % 12]
     element = SubElement(note, "pitch")
     _text(element, "step", step)
-    # To music21 a natural that is written is another pitch than one that is not: what is tied says so throughout.
+    # music21 ties notes only if both or neither have an alter of 0: tied notes always have one.
     if alter or is_tied:
         _text(element, "alter", alter)
     _text(element, "octave", octave(pitch, alter))
 
 
 def _unpitched(note: Element, key: int) -> None:
-    """Where the staff shows a drum; which drum it is, the note's instrument says."""
+    """Write the place of a drum on the staff; the note's instrument identifies the drum."""
     element, shown = SubElement(note, "unpitched"), drum(key)
     _text(element, "display-step", shown.step)
     _text(element, "display-octave", shown.octave)
 
 
 def _shape(note: Element, shape: Shape | None, sign: int | None = None) -> None:
-    """The note's value, and its accidental: 1, -1, 0 for a natural, None for no sign."""
+    """Write the note value and the accidental: 1, -1, 0 for a natural, None for no sign."""
     name, dots, in_triplet = shape or ("", 0, False)
     if name:
         _text(note, "type", name)
@@ -255,6 +252,6 @@ def _shape(note: Element, shape: Shape | None, sign: int | None = None) -> None:
 
 
 def _text(parent: Element, tag: str, text: object, **attributes: str) -> None:
-    # What XML cannot hold, the control characters, would make the whole file unreadable.
+    # XML cannot hold control characters.
     printable = "".join(sign if sign.isprintable() else " " for sign in str(text))
     SubElement(parent, tag, attributes).text = printable

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import muspy
 
-# The line of fifths: F is -1, C 0, G 1, …, B 5; seven steps further stands the same letter with a sharp.
+# Letters on the line of fifths from C = 0; F is -1, and seven steps further is the same letter with a sharp.
 _LETTERS = "CGDAEBF"
 _TYPES = ("breve", "whole", "half", "quarter", "eighth", "16th", "32nd", "64th", "128th")
-# Lengths in beats that one note can have: (type, dots, in a triplet), the plainest name for each, longest first.
+# Lengths in beats of single notes: (type, dots, is in a triplet), the simplest for each length.
 _SHAPES = {
     Fraction(8, 2**power) * factor: (name, dots, factor == Fraction(2, 3))
     for factor, dots in ((Fraction(7, 4), 2), (Fraction(2, 3), 0), (Fraction(3, 2), 1), (Fraction(1), 0))
@@ -23,15 +23,14 @@ _LENGTHS = sorted(_SHAPES, reverse=True)
 Shape = tuple[str, int, bool]
 Spelling = tuple[tuple[str, int], ...]
 """For each pitch class the letter, and 1, 0 or -1 for a sharp, none or a flat."""
-# The steps that a key signature sharpens, in order; it flattens them from the end.
-_SHARPENED = "FCGDAEB"
+_SHARPENED = "FCGDAEB"  # the order of sharps in a key signature; that of flats is the reverse
 
 
 def spelled(fifths: int) -> Spelling:
-    """How pitch classes are written in a key of so many sharps (flats below 0).
+    """The spelling of the pitch classes in a key by its number of sharps (flats below 0).
 
-    As a musician would: from three fifths below the tonic of the major key to eight above, which has the raised notes of the
-    minor key. No double sharps or flats.
+    It runs from three fifths below the tonic of the major key to eight above, which includes the raised notes of the minor key.
+    There are no double sharps or flats.
 
     Examples
     --------
@@ -44,7 +43,7 @@ def spelled(fifths: int) -> Spelling:
 
 
 def likely_key(pitches: Iterable[int]) -> int:
-    """The sharps (flats below 0) of the key in whose scale most pitches lie; of several, that with the fewest signs.
+    """The number of sharps (flats below 0) of the key whose scale has the most pitches; in a tie, the fewest signs.
 
     Examples
     --------
@@ -58,26 +57,25 @@ def likely_key(pitches: Iterable[int]) -> int:
 
 
 def octave(pitch: int, alter: int) -> int:
-    """The octave of the letter: that of C flat is the one above it (C4 is MIDI 60)."""
+    """The octave of the written letter (C4 is MIDI 60)."""
     return (pitch - alter) // 12 - 1
 
 
 def accidentals(
-    sung: Iterable[tuple[int, int, int, bool]], spelling: Spelling, fifths: int
+    notes: Iterable[tuple[int, int, int, bool]], spelling: Spelling, fifths: int
 ) -> frozenset[tuple[int, int, int]]:
-    """Which notes of a bar need a sign, as (onset, staff, pitch).
+    """The notes of a bar that need an accidental, as (onset, staff, pitch).
 
-    A sign holds for its line and octave to the end of the bar; what the key has needs none.
+    An accidental holds for its line and octave to the end of the bar.
 
     Parameters
     ----------
-    sung
-        For each note of the bar: its onset, its staff, its pitch, and whether it is tied from the bar before, which repeats
-        no sign.
+    notes
+        For each note of the bar its onset, staff and pitch, and whether it is tied from the bar before (which needs no sign).
     spelling
-        Of the pitch classes (see `spelled`).
+        The spelling of the pitch classes (see `spelled`).
     fifths
-        The key: so many sharps, or flats where it is negative.
+        The number of sharps of the key, flats below 0.
 
     Examples
     --------
@@ -87,7 +85,7 @@ def accidentals(
     of_key = dict.fromkeys(_SHARPENED[:fifths] if fifths >= 0 else _SHARPENED[fifths:], 1 if fifths >= 0 else -1)
     standing: dict[tuple[int, str, int], int] = {}
     needed = set()
-    for onset, staff, pitch, is_tied in sorted(sung):
+    for onset, staff, pitch, is_tied in sorted(notes):
         step, alter = spelling[pitch % 12]
         line = (staff, step, octave(pitch, alter))
         if not is_tied and standing.get(line, of_key.get(step, 0)) != alter:
@@ -97,7 +95,7 @@ def accidentals(
 
 
 def values(length: int, divisions: int) -> Iterator[tuple[int, Shape | None]]:
-    """A length in divisions as note values, the longest first: (length, shape)."""
+    """Split a length in divisions into note values, the longest first: (length, shape)."""
     left = Fraction(length, divisions)
     while left:
         value = next((v for v in _LENGTHS if v <= left and divisions % v.denominator == 0), left)
@@ -106,11 +104,11 @@ def values(length: int, divisions: int) -> Iterator[tuple[int, Shape | None]]:
 
 
 MIDDLE_C = 60
-"""On two staves, what lies below it stands on the lower one."""
+"""On two staves, lower pitches are on the lower staff."""
 
 
 class Clef(NamedTuple):
-    """A clef's sign, the line on which it stands (none for drums), and by how many octaves it sounds higher."""
+    """A clef's sign, its line (None for drums), and the octaves by which it sounds higher."""
 
     sign: str
     line: int | None = None
@@ -138,7 +136,7 @@ def clefs(track: muspy.Track) -> tuple[Clef, ...]:
         return (DRUMS,)
     pitches = [note.pitch for note in track.notes] or [MIDDLE_C]
     middle = sum(pitches) / len(pitches)
-    # Three ledger lines are easier to read than a second staff.
+    # Up to three ledger lines are easier to read than a second staff.
     if track.program in _ON_TWO_STAVES and min(pitches) < MIDDLE_C - 6 and max(pitches) > MIDDLE_C + 6:
         return TREBLE, BASS
     if track.program == _VIOLA and middle < 72:
