@@ -26,7 +26,7 @@ def music() -> muspy.Music:
 
 
 @pytest.mark.parametrize("suffix", [".mid", ".MIDI", ".musicxml", ".xml", ".mxl", ".json", ".yaml", ".yml"])
-def test_what_is_written_is_read_back(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
+def test_round_trip_keeps_every_note(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
     path = tmp_path / f"piece{suffix}"
     mmt.music.write(path, music)
     copy = mmt.music.read(str(path))
@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, music: muspy.Music, suffix
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".png"])
-def test_sound_and_pictures(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
+def test_sound_and_pictures_are_written(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
     mmt.music.write(tmp_path / f"piece{suffix}", music)
     assert (tmp_path / f"piece{suffix}").read_bytes()[:4] in (b"RIFF", b"\x89PNG")
 
@@ -50,7 +50,7 @@ def test_numpy_numbers_are_written(tmp_path: Path) -> None:
         assert mmt.music.read(tmp_path / f"piece{suffix}").tracks[0].notes == [muspy.Note(0, 60, 12, 64)]
 
 
-def test_the_first_tune_of_an_abc_file(tmp_path: Path) -> None:
+def test_the_first_tune_of_an_abc_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "tunes.abc").write_text(ABC)
     with pytest.warns(LeftOutWarning, match="has 2 tunes, of which the first is read"):
         music = mmt.music.read(tmp_path / "tunes.abc")
@@ -95,7 +95,7 @@ def test_wrong_content_is_an_error_that_names_the_file(
 
 
 @pytest.mark.parametrize("change", [{"tracks": 5}, {"resolution": "x"}, {"tracks": [{"notes": [{"time": "soon"}]}]}])
-def test_broken_muspy_files(tmp_path: Path, music: muspy.Music, change: dict[str, object]) -> None:
+def test_broken_muspy_files_are_refused(tmp_path: Path, music: muspy.Music, change: dict[str, object]) -> None:
     path = tmp_path / "piece.json"
     mmt.music.write(path, music)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))

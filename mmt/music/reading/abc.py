@@ -1,8 +1,8 @@
-"""Reading ABC: files of one tune, or of hundreds.
+"""Reading ABC files of one or several tunes.
 
-abc2midi, which comes with symusic, plays a tune, with its repeats and the order of its parts, into MIDI, and `read_midi`
-reads that. (muspy's reader loses chords, repeats and all instruments, and knows no accidental beyond its note.) What
-abc2midi would add of its own is left out: an accompaniment to chord symbols, played ornaments, broken chords.
+abc2midi, which symusic includes, converts a tune with its repeats and part order to MIDI, and `read_midi` reads that. (muspy's
+reader loses chords, repeats and instruments, and accidentals after their first note.) abc2midi's own additions are switched off:
+accompaniment of chord symbols, ornaments, broken chords.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import muspy
 
 _TUNE = re.compile(rb"(?:\A|(?<=[\r\n]))X:")
-# What stands before the first tune and holds for all of them.
+# Fields before the first tune that apply to all tunes.
 _FOR_ALL = re.compile(rb"(?:\A|(?<=[\r\n]))(?:[ABCDFGHILMmNORrSUZ]:|%%)[^\r\n]*")
 _KEY = re.compile(r"^K:.*\n", re.MULTILINE)
 _COMPOSER = re.compile(r"^C:\s*(.*\S)", re.MULTILINE)
@@ -36,7 +36,7 @@ _VOICE = re.compile(r"(?:^|\[)V:\s*([^\s\]]+)([^\]]*)")
 _PROGRAM = re.compile(r"(?:%%|I:)\s*MIDI\s+program")
 _VOICE_NAME = re.compile(r"""\b(?:name|nm)=(?:"([^"]*)"|(\S+))""")
 
-# In a line of music: what is no music; an octave's mark against its letter; ornaments, by name and by letter.
+# In a line of music: text and fields; octave marks that contradict the letter's case; ornaments, by name and by letter.
 _IN_MUSIC = re.compile(
     r"""(?P<kept>"[^"]*"|\[[A-Za-z]:[^]]*\])
     |(?P<high>[A-G])(?P<up>'+)|(?P<low>[a-g])(?P<down>,+)
@@ -44,21 +44,20 @@ _IN_MUSIC = re.compile(
     |[.~HLMPTuv](?=[\^_=]*[A-Ga-g[({])""",
     re.VERBOSE,
 )
-# A chord of notes that have lengths, and its own: they multiply. Of these, a note and its length.
+# A chord whose notes have lengths, with a length of its own (they multiply); a note in it and its length.
 _CHORD = re.compile(r"""\[([^][:|!"]*[A-Ga-g][,']*[\d/][^][:|!"]*)\](\d+/*\d*|/+\d*)""")
 _NOTE = re.compile(r"([A-Ga-gz][,']*)(\d*/*\d*)")
 _ERROR = re.compile(r"^Error in line-char \d+-\d+ : *(.*)", re.MULTILINE)
-_SECONDS = 30.0
-# abc2midi lets every note begin a tick late.
-_LATE = 1
+_TIMEOUT = 30.0  # seconds
+_DELAY = 1  # ticks: abc2midi starts every note late
 
 
 class UnreadWarning(LeftOutWarning):
-    """Something in a tune could not be read; the rest is there."""
+    """A part of a tune could not be read."""
 
 
 def tunes(content: bytes) -> list[bytes]:
-    """The tunes of a file, each with what the file says of all of them before the first; no tune, no item.
+    """Split a file into its tunes, each with the fields before the first tune that apply to all.
 
     >>> tunes(b"My tunes\\nM:3/4\\nX:1\\nK:C\\nCEG|\\nX:2\\nK:D\\nDFA|\\n")
     [b'X:1\\nM:3/4\\nK:C\\nCEG|\\n', b'X:2\\nM:3/4\\nK:D\\nDFA|\\n']
@@ -97,31 +96,31 @@ def _first_tune(path: Path) -> muspy.Music:
     settings = "%%MIDI chordattack 0\n%%MIDI nobeataccents\n"
     music, lost = _played(text[: key.end()] + settings + _instruments(voices) + text[key.end() :])
     if len(found) > 1:
-        message = f"{path} has {len(found):,} tunes, of which the first is read; a corpus takes them all"
+        message = f"{path} has {len(found):,} tunes, of which the first is read; mmt-prepare reads all"
         warnings.warn(LeftOutWarning(message), stacklevel=3)
     if lost:
-        more = f" (and {len(lost) - 1:,} complaints more)" if len(lost) > 1 else ""
+        more = f" (and {len(lost) - 1:,} more errors)" if len(lost) > 1 else ""
         warnings.warn(UnreadWarning(f"{path}: something may be missing, abc2midi says: {lost[0]}{more}"), stacklevel=3)
     names = [voice.name for voice in voices.values()]
-    if len(voices) < 2:  # all else are overlays of the one voice
+    if len(voices) < 2:  # further tracks are overlays of the one voice
         names = (names or [None]) * len(music.tracks)
         for track in music.tracks:
             track.program = track.program or music.tracks[0].program
     for place, track in enumerate(music.tracks):
         track.name = names[place] if len(names) == len(music.tracks) else None
         for note in track.notes:
-            note.time, note.duration = note.time - _LATE, note.duration + _LATE
+            note.time, note.duration = note.time - _DELAY, note.duration + _DELAY
     for mark in (*music.tempos, *music.key_signatures, *music.time_signatures):
-        mark.time -= _LATE if mark.time % 5 == _LATE else 0  # some are in time already
+        mark.time -= _DELAY if mark.time % 5 == _DELAY else 0  # some marks are not delayed
     music.metadata.creators = _COMPOSER.findall(text)
     music.metadata.source_format = "abc"
     return music
 
 
 def _as_written(line: str) -> str:
-    """A line without ornaments, every octave in the form that abc2midi knows, and no chord with lengths inside and behind it.
+    """Normalise a line for abc2midi: no ornaments, octaves and chord lengths in the form that it reads, no rhythm field.
 
-    It does not learn of a rhythm either: it would let hornpipes swing.
+    (With a rhythm field, it plays hornpipes with a swing.)
     """
     if line.startswith("R:"):
         return "%"
@@ -142,69 +141,68 @@ def _as_written(line: str) -> str:
 
 
 def _length(written: str) -> Fraction:
-    """`3`, `3/2`, `/`, `//` or nothing as the number that it stands for."""
+    """Parse a note length: `3`, `3/2`, `/`, `//` or nothing."""
     over, _, under = written.partition("/")
     return Fraction(int(over or 1), int(under.strip("/") or 2 ** written.count("/")) or 1)
 
 
 @dataclass
 class _Voice:
-    """What a tune says of a voice."""
+    """A voice of a tune."""
 
     name: str | None = None
-    is_told: bool = False
-    """Whether the tune gives it a program."""
+    has_program: bool = False
     is_drum: bool = False
 
 
 def _voices(text: str) -> dict[str, _Voice]:
-    """The voices of a tune in the order in which they come. A program before the first is for all of them."""
+    """The voices of a tune in order of appearance; a program before the first applies to all."""
     voices: dict[str, _Voice] = {}
     current, for_all = _Voice(), False
     for line in text.splitlines():
         for found in _VOICE.finditer(line):
-            current = voices.setdefault(found[1], _Voice(is_told=for_all))
+            current = voices.setdefault(found[1], _Voice(has_program=for_all))
             named = _VOICE_NAME.search(found[2])
             current.name = current.name or (named and (named[1] or named[2]))
             current.is_drum |= "clef=perc" in found[2]
         if _PROGRAM.match(line):
             for_all |= not voices
-            current.is_told = True
+            current.has_program = True
     return voices
 
 
 def _instruments(voices: Mapping[str, _Voice]) -> str:
-    """The lines that give each voice the instrument that its name says, where it has a name and no program."""
+    """Lines that set the program of each voice without one by its name."""
     sung = choir_parts(voice.name or "" for voice in voices.values())
     lines = []
     for (number, voice), sings in zip(voices.items(), sung, strict=True):
         if voice.is_drum:
             lines.append(f"V:{number}\n%%MIDI channel 10\n")
-        elif voice.name and not voice.is_told:
+        elif voice.name and not voice.has_program:
             program = program_of("voice" if sings else "", "", voice.name, None, sung=False)
             lines.append(f"V:{number}\n%%MIDI program {program}\n")
     return "".join((*lines, f"V:{next(iter(voices))}\n")) if lines else ""
 
 
 def _played(text: str) -> tuple[muspy.Music, list[str]]:
-    """The music that abc2midi makes of a tune, and what it complains of."""
-    import symusic  # noqa: F401 (which says where its abc2midi is)
+    """Convert a tune by abc2midi; returns the music and abc2midi's errors."""
+    import symusic  # noqa: F401 (sets SYMUSIC_ABC2MIDI)
 
     with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
         midi = Path(folder) / "tune.mid"
         (Path(folder) / "tune.abc").write_text(text, encoding="utf-8")
         command = [os.environ["SYMUSIC_ABC2MIDI"], "tune.abc", "-NGUI", "-NFER", "-o", midi.name]
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_SECONDS)
+            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_TIMEOUT)
         except subprocess.TimeoutExpired:
-            raise ValueError(f"abc2midi does not come to an end with it in {_SECONDS:.0f} seconds") from None
+            raise ValueError(f"abc2midi does not end within {_TIMEOUT:.0f} seconds") from None
         errors = [found.strip() for found in _ERROR.findall(decode_text(done.stdout))]
         if done.returncode:
             raise ValueError(errors[0] if errors else f"abc2midi stopped (status {done.returncode})")
         try:
             music = read_midi(midi) if midi.exists() else None
         except ValueError:
-            raise ValueError("abc2midi makes no sound MIDI of it; it may have notes beyond MIDI's") from None
+            raise ValueError("abc2midi writes invalid MIDI for it; it may have notes outside of MIDI's range") from None
     if music is None or not music.tracks:
         raise ValueError(errors[0] if errors else "it has no note")
     return music, errors

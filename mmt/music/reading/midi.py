@@ -1,20 +1,17 @@
 """Reading MIDI files: into a `muspy.Music`, or straight into `RawNotes` where thousands of files are prepared.
 
-Both roads start from `_parse`: symusic reads each track, what it would lose is put right, and both get the same notes.
-Against `muspy.read_midi`, which takes eight times as long, notes, programs, drums, tempos, time and key signatures are the
-same but for these classes of difference:
+Each track is checked and repaired (`midi_tracks`), and then read by symusic. Notes, programs, drums, tempos, time and key
+signatures equal those of `muspy.read_midi`, which is several times slower, except for:
 
-- program changes while a note sounds: muspy gives the note the program at its end, we the one at its beginning (as a
-  synthesizer does);
-- hanging notes (never released) last to the end of their track in both; but where the program changed since, see above;
-- signatures and tempos that no music can have (a key of 9 sharps, 0/4, a tempo of 0): muspy refuses the whole file, we
-  leave the mark out;
-- tracks without a note: muspy makes one of controllers alone, we make none;
-- texts: muspy decodes Latin-1, we UTF-8 where it is valid; an untitled piece has the title None instead of "None".
+- program changes while a note sounds: muspy takes the program at the note's end, mmt the one at its onset, as synthesizers do
+  (also for notes without a note-off, which last to the end of their track in both);
+- impossible signatures and tempos (a key of 9 sharps, 0/4, a tempo of 0): muspy refuses the file, mmt leaves them out;
+- tracks without a note: muspy makes one of controllers alone, mmt none;
+- texts: muspy decodes Latin-1, mmt UTF-8 where it is valid; the title of an untitled piece is None instead of "None".
 
-Files that muspy refuses and we read: several tracks in a type-2 file (they sound together), alien chunks between
-tracks, a RIFF wrapper, a header that promises too many tracks, a status byte left out after a system exclusive
-message. Where the header promises too few tracks, we read them all.
+mmt also reads files that muspy refuses: several tracks in a type-2 file (played together), unknown chunks between tracks, a
+RIFF wrapper, a header with too many tracks, a status byte missing after a system exclusive message. If the header has too few
+tracks, all are read.
 """
 
 from __future__ import annotations
@@ -49,7 +46,7 @@ _FIFTH, _RELATIVE_MINOR = 7, 9
 
 @dataclass(frozen=True)
 class _Part:
-    """What a program and channel of a MIDI track plays: arrays by the names in `_NOTE_FIELDS`."""
+    """The notes of a program and channel of a MIDI track: arrays by the names in `_NOTE_FIELDS`."""
 
     track: int
     program: int
@@ -59,19 +56,19 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """A MIDI file: its parts that play a note, in the file's order, and per track the marks that symusic would change."""
+    """A MIDI file: its parts with notes, in the file's order, and the marks of each track."""
 
     resolution: int
     parts: tuple[_Part, ...]
     marks: tuple[tuple[midi_tracks.Mark, ...], ...]
 
     def all_marks(self, kind: int) -> list[tuple[int, bytes]]:
-        """The marks of a kind in all tracks, (tick, content), in order of time; at one time in the file's order."""
+        """The marks of a kind in all tracks, (tick, content), sorted by tick and then in the file's order."""
         return sorted(((tick, c) for marks in self.marks for tick, k, c in marks if k == kind), key=itemgetter(0))
 
 
 def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
-    """Read the notes of a MIDI file as arrays, without building any `muspy` object.
+    """Read the notes of a MIDI file as arrays, without muspy.
 
     Parameters
     ----------
@@ -81,12 +78,12 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
     Returns
     -------
     RawNotes
-        The notes of all tracks, in ticks; the same that `raw_notes(read_midi(source))` gives, but for their order.
+        The notes of all tracks, in ticks; those of `raw_notes(read_midi(source))` in another order.
 
     Raises
     ------
     ValueError
-        If the bytes are no whole and sound MIDI file; the line names the file and what is wrong.
+        If this is no complete and valid MIDI file; the message names the file and what is wrong.
     OSError
         If the file cannot be opened.
 
@@ -118,23 +115,23 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
 def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
     """Read a MIDI file.
 
-    Each program of each channel of each MIDI track becomes a track of its own, in the order in which they appear. Its
-    name is the MIDI track's; the name of the first is also the title.
+    Each program of each channel of each MIDI track becomes a track, in order of appearance, with the MIDI track's name. The
+    name of the first MIDI track is also the title.
 
     Parameters
     ----------
     path
-        The file, standard MIDI of any type; it may be wrapped in RIFF.
+        A standard MIDI file of any type, also in a RIFF wrapper.
 
     Returns
     -------
     muspy.Music
-        With the file's own resolution. Notes are in the order of time, pitch, duration and velocity.
+        With the file's resolution. Notes are sorted by time, pitch, duration and velocity.
 
     Raises
     ------
     ValueError
-        If the file is no whole and sound MIDI file; the line names the file and what is wrong.
+        If this is no complete and valid MIDI file; the message names the file and what is wrong.
     OSError
         If the file cannot be opened.
 
@@ -171,7 +168,7 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
 
 
 def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
-    """Read a file's tracks; any failure is one line that names the file."""
+    """Read the tracks of a file; all errors are one `ValueError` line that names it."""
     data, name = (source, "MIDI data") if isinstance(source, bytes) else (Path(source).read_bytes(), str(source))
     parts: list[_Part] = []
     marks = []
@@ -184,7 +181,7 @@ def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
                 if count != checked.notes:
                     raise ValueError(f"only {count:,} of its {checked.notes:,} notes could be read")
             except (ValueError, RuntimeError) as error:
-                # symusic's messages have a prefix, and behind the first mark of exclamation they speak of its cursor.
+                # symusic's messages have a prefix, and internals after the first exclamation mark.
                 reason = str(error).removeprefix("MiniMidi: ").split("!")[0]
                 raise ValueError(f"track {index + 1} is damaged: {reason}") from None
             parts += found
@@ -195,13 +192,13 @@ def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
 
 
 def _notes(checked: midi_tracks.CheckedTrack, resolution: int, track: int) -> tuple[list[_Part], int]:
-    """What a track plays, and how many notes that is."""
+    """The parts of a track, and their number of notes."""
     import symusic
 
     score = symusic.Score.from_midi(checked.file(resolution), sanitize_data=True)
     parts = [_Part(track, part.program, part.is_drum, part.notes.numpy()) for part in score.tracks if part.notes]
     if score.start() < 0 or any(part.notes["duration"].min() < 0 for part in parts):
-        raise ValueError("it is longer than can be counted (2^31 ticks)")
+        raise ValueError("it is longer than 2^31 ticks")
     return parts, score.note_num()
 
 
@@ -237,7 +234,7 @@ def _muspy_notes(notes: Arrays) -> list[muspy.Note]:
 
 
 def _name(marks: tuple[midi_tracks.Mark, ...]) -> str | None:
-    """A track's name without control characters, which names from the wild do contain."""
+    """A track's name without control characters."""
     names = (midi_tracks.decode_text(text) for _, kind, text in marks if kind == midi_tracks.TRACK_NAME)
     printable = ("".join(sign if sign.isprintable() else " " for sign in name).strip() for name in names)
     return next(filter(None, printable), None)
@@ -245,7 +242,7 @@ def _name(marks: tuple[midi_tracks.Mark, ...]) -> str | None:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Building thousands of objects triggers the collector again and again, which takes two thirds of the time."""
+    """Pause the garbage collector, which takes two thirds of the time of building thousands of objects."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,10 +1,9 @@
-"""Reading MusicXML: a score becomes a `muspy.Music` as it sounds.
+"""Reading MusicXML scores as they sound.
 
-Our own reader, since muspy's stores programs off by one, loses the place after a measure whose last voice ends early,
-and rejects valid scores; music21's takes ten times as long. Repeats and jumps are played out. Transposing instruments
-are at sounding pitch, ties are one note, cues are silent. A measure is as long as its longest part in it, so that
-parts stay together. Grace notes, which have no time of their own, take an eighth of a beat each before the note that
-they adorn.
+Repeats and jumps are unfolded, transposing instruments are at sounding pitch, tied notes are one note, and cues are silent. The
+length of a measure is that of its longest part, so that parts stay aligned. A grace note takes an eighth of a beat before its
+main note. (muspy's reader has programs off by one, misplaces notes after a measure whose last voice ends early, and rejects
+valid scores; music21's takes ten times as long.)
 """
 
 from __future__ import annotations
@@ -21,20 +20,17 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from mmt.music.reading.repeats import Measure, playing_order
-from mmt.music.reading.score_parts import GRACES_PER_BEAT, Part, number, read_instruments
+from mmt.music.reading.repeats import RepeatMarks, playing_order
+from mmt.music.reading.score_parts import GRACES_PER_BEAT, ScorePart, number, read_instruments
 
 if TYPE_CHECKING:
     import muspy
 
 Value = TypeVar("Value")
 
-# A whole symphony is 30 MB; what unpacks to more is no score.
-_LARGEST = 128 << 20
-# Ticks per beat are those that the score's divisions need, up to this.
-_FINEST = 10080
-# Decimals are taken for fractions of at most this denominator.
-_FINEST_PART = 96
+_LARGEST = 128 << 20  # bytes unpacked; a symphony has 30 MB
+_HIGHEST_RESOLUTION = 10080  # ticks per beat
+_LARGEST_DENOMINATOR = 96  # of decimal durations, taken as fractions
 _MODES = {"major": 0, "minor": 9}
 
 
@@ -44,17 +40,17 @@ def read_musicxml(path: str | os.PathLike[str]) -> muspy.Music:
     Parameters
     ----------
     path
-        The file; whether it is compressed is seen from its content.
+        The file; its content, not its suffix, says whether it is compressed.
 
     Returns
     -------
     muspy.Music
-        One track for each program of each part that plays a note. The resolution is what the note values need.
+        With one track per program of each part with notes, and the smallest resolution that holds all note values.
 
     Raises
     ------
     ValueError
-        If this is no MusicXML; the line names the file.
+        If this is no MusicXML; the message names the file.
     OSError
         If the file cannot be opened.
 
@@ -68,7 +64,7 @@ def read_musicxml(path: str | os.PathLike[str]) -> muspy.Music:
     try:
         music = _music(_root(path))
     except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, RuntimeError) as error:
-        # The latter ones are zipfile's: cut short, an unknown method, damaged, encrypted.
+        # zipfile raises all but the first: for files cut short, unknown methods, damage, encryption.
         raise ValueError(f"cannot read {path}: {error or type(error).__name__}") from error
     music.metadata.source_filename = path.name
     return music
@@ -79,7 +75,7 @@ def _root(path: Path) -> Element:
     data = _limited(path.open("rb"))
     if data.startswith(b"PK"):
         data = _unpacked(data)
-    # Entities can make a small file unfold without end; scores have none.
+    # Entities can expand a small file without limit.
     if b"<!ENTITY" in data or b"<\0!\0E\0N\0T" in data:
         raise ValueError("it declares XML entities, which no MusicXML score has")
     try:
@@ -102,7 +98,7 @@ def _limited(file: IO[bytes]) -> bytes:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """The score in an .mxl archive: the one that the container names, else the first XML file."""
+    """The score in an .mxl archive: the root file of the container, else the first XML file."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
         scores = [name for name in names if name.endswith((".xml", ".musicxml")) and not name.startswith("META-INF")]
@@ -116,7 +112,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _partwise(root: Element) -> Element:
-    """score-timewise (measures of parts) turned into score-partwise (parts of measures)."""
+    """Convert score-timewise (measures of parts) to score-partwise (parts of measures)."""
     parts: dict[str, Element] = {}
     for measure in root.findall("measure"):
         for part in measure.findall("part"):
@@ -135,17 +131,17 @@ def _music(root: Element) -> muspy.Music:
     resolution = _resolution(root)
     instruments = read_instruments(root.findall("part-list/score-part"))
     elements = root.findall("part")
-    parts = [Part(element, resolution, instruments.get(element.get("id", ""), {})) for element in elements]
+    parts = [ScorePart(element, resolution, instruments.get(element.get("id", ""), {})) for element in elements]
     count = max((len(part.measures) for part in parts), default=0)
     written = [[part.measures[i] for part in parts if i < len(part.measures)] for i in range(count)]
 
-    order = playing_order(_marks(elements, count))
+    order = playing_order(_repeat_marks(elements, count))
     played, time = [], 0
     for index in order:
         played.append((index, time))
         time += max(measure.length for measure in written[index])
 
-    # Tempos may stand in any part; signatures are the first part's, since transposing parts have others.
+    # Tempos may be in any part; signatures are those of the first part, since transposing parts have others.
     tempos = [{at: qpm for part in reversed(parts) for at, qpm in part.tempos.items()} for parts in written]
     keys = [measures[0].keys for measures in written]
     times = [measures[0].times for measures in written]
@@ -164,20 +160,20 @@ def _music(root: Element) -> muspy.Music:
 
 def _resolution(root: Element) -> int:
     needed = {_fraction(element.text).numerator for element in root.iter("divisions")} - {0} or {1}
-    # Both may be decimals; most scores have none.
+    # Divisions and durations may be decimals.
     finer = {_fraction(element.text).denominator for element in root.iter("duration") if "." in (element.text or "")}
     needed = {math.lcm(*needed) * math.lcm(*finer)}
     if next(root.iter("grace"), None) is not None:
         needed.add(GRACES_PER_BEAT)
-    return min(math.lcm(*needed), _FINEST)
+    return min(math.lcm(*needed), _HIGHEST_RESOLUTION)
 
 
 def _fraction(text: str | None) -> Fraction:
-    return Fraction(max(number(text), 0)).limit_denominator(_FINEST_PART)
+    return Fraction(max(number(text), 0)).limit_denominator(_LARGEST_DENOMINATOR)
 
 
 def _as_played(written: Sequence[dict[int, Value]], played: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Value]]:
-    """(time, value) for every change of a mark; after a jump what was in force where it goes is stated again."""
+    """(time, value) for every change of a mark, also where a jump changes it."""
     before: list[Value | None] = [None]
     for marks in written:
         before.append(marks[max(marks)] if marks else before[-1])
@@ -194,9 +190,9 @@ def _as_played(written: Sequence[dict[int, Value]], played: Iterable[tuple[int, 
 def _metadata(root: Element) -> muspy.Metadata:
     import muspy
 
-    # A song of a cycle has both.
+    # A song of a cycle has both titles.
     titles = [" ".join((root.findtext(name) or "").split()) for name in ("work/work-title", "movement-title")]
-    # The composer before who wrote the words or made the file.
+    # The composer is before lyricists and encoders.
     creators = sorted(root.findall("identification/creator"), key=lambda element: element.get("type") != "composer")
     names = [(element.text or "").strip() for element in creators]
     return muspy.Metadata(
@@ -207,9 +203,9 @@ def _metadata(root: Element) -> muspy.Metadata:
     )
 
 
-def _marks(parts: Sequence[Element], count: int) -> list[Measure]:
-    """What the measures of all parts together say about the order in which they are played."""
-    marks = [Measure() for _ in range(count)]
+def _repeat_marks(parts: Sequence[Element], count: int) -> list[RepeatMarks]:
+    """The repeat marks of each measure, from all parts."""
+    marks = [RepeatMarks() for _ in range(count)]
     for part in parts:
         ending: tuple[int, frozenset[int]] | None = None
         for index, element in enumerate(part.findall("measure")):
@@ -238,16 +234,16 @@ def _marks(parts: Sequence[Element], count: int) -> list[Measure]:
     return marks
 
 
-def _find_movements(parts: Sequence[Element], marks: list[Measure]) -> None:
-    """A movement begins where the numbers of the measures begin again, as they do in a file of a whole work."""
-    beginning, last = 0, -1.0
+def _find_movements(parts: Sequence[Element], marks: list[RepeatMarks]) -> None:
+    """Start a movement where the measure numbers start again."""
+    start, last = 0, -1.0
     for index, element in enumerate(parts[0].findall("measure") if parts else []):
         text = element.get("number", "")
         if text.isdecimal():
             if int(text) <= 1 and int(text) < last:
-                beginning = index
+                start = index
             last = number(text)
-        marks[index].movement = beginning
+        marks[index].movement = start
 
 
 def _numbers(text: str) -> frozenset[int]:

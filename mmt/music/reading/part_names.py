@@ -1,8 +1,7 @@
-"""The MIDI program of a part in a score, from what the score says about it.
+"""The MIDI program of a part in a score, by its names and sounds.
 
-Scores give a program, a standard sound name ("wind.reed.oboe") and names for people ("Oboe 1", "Hautbois"), and any
-of them may be missing or wrong. A singing part is exported as an oboe or a clarinet by some programs: voices go by
-the name.
+Scores have a program, a standard sound name ("wind.reed.oboe") and printed names ("Oboe 1", "Hautbois"), any of which may be
+missing or wrong. Some programs export voices as an oboe or a clarinet; voices are recognised by their names.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from mmt.representation.instruments import GENERAL_MIDI_NAMES
 CHOIR = 52
 _VOICES = (52, 53, 54)
 
-# Words in the languages of scores, and the program that they stand for; the first line that fits counts.
+# Programs and the words for them in several languages; the first match counts.
 _WORDS = r"""
 64 soprano sax
 65 \balto? ?sax
@@ -69,11 +68,11 @@ _SINGING = re.compile(
     r"\b(voice|vocal|voix|voce|singstimme|stimme|gesang|canto|chant|soprano|sopran|mezzo|choir|chor|chorus|coro|"
     r"ch[oœ]?eur|cantus|singer|solo ?voice)"
 )
-# Registers of the voice that are also those of instruments: they are sung where there is a text.
+# Registers of voices and of instruments: they are sung if the part has lyrics.
 _REGISTERS = re.compile(
     r"\b(alt|alto|altus|contralto|tenor\w*|t[eé]nor|bar[iy]ton\w*|bass|basso|bassus|basse|treble)\b"
 )
-# A part that is called by a register alone.
+# A part name that is a register only.
 _REGISTER = re.compile(
     r"(soprano?|alt[ou]?s?|contralto|t[eé]nor[ei]?|bass[eo]?)\.? ?(?:\d|i{1,3}|iv)?\.?", re.IGNORECASE
 )
@@ -81,16 +80,16 @@ _NOT_SUNG = re.compile(r"sax|trombon|posaune|clarin|klarin|viol|recorder|tuba|ob
 
 
 def program_of(sound: str, instrument: str, part: str, midi_program: int | None, sung: bool) -> int:
-    """The MIDI program (0 … 127) that plays a part.
+    """The MIDI program (0 to 127) of a part.
 
     Parameters
     ----------
     sound, instrument, part
-        The standard sound name, the instrument's and the part's name; empty where there is none.
+        The standard sound name, and the names of the instrument and the part; empty if missing.
     midi_program
-        What the score gives, counted from 0; None where it gives none.
+        The program in the score, from 0; None if missing.
     sung
-        Whether the part has a text.
+        Whether the part has lyrics.
 
     Examples
     --------
@@ -111,7 +110,7 @@ def program_of(sound: str, instrument: str, part: str, midi_program: int | None,
 
 
 def choir_parts(names: Iterable[str]) -> list[bool]:
-    """Which parts of a score are a choir's, by its part names: those called by a register, if there are two registers or more.
+    """Which parts of a score belong to a choir: those named by a register, if there are two registers or more.
 
     >>> choir_parts(["Soprano", "Alto", "Tenor", "Bass", "Organ"]), choir_parts(["Alto Sax", "Bass"])
     ([True, True, True, True, False], [False, False])

@@ -1,7 +1,7 @@
-"""The order in which the measures of a score are played: repeats, endings, da capo and dal segno.
+"""Unfolding of repeats, endings, da capo and dal segno of a score.
 
-One file may hold several movements; a da capo goes back to the beginning of its own. After a jump repeats are not taken
-again and the last endings are played.
+A file may have several movements; a da capo goes to the start of its own. After a jump, repeats are not taken again and the last
+endings are played.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# A score that would be longer is played without its repeats.
-_MOST_MEASURES = 20_000
+_MOST_MEASURES = 20_000  # a longer score is played without its repeats
 _MOST_TIMES = 16
 
 
 @dataclass
-class Measure:
-    """What a measure says about the order of playing."""
+class RepeatMarks:
+    """The repeat marks of a measure."""
 
     movement: int = 0
     """Index of the first measure of its movement."""
     repeat_begins: bool = False
     repeat_times: int = 0
-    """How often the passage that ends here is played; 0 where none ends."""
+    """The number of times that the passage that ends here is played; 0 if none ends."""
     endings: frozenset[int] = field(default_factory=frozenset)
     """The passes in which this measure is played; empty for all."""
     segno: bool = False
@@ -33,16 +32,16 @@ class Measure:
     dal_segno: bool = False
 
 
-def playing_order(measures: Sequence[Measure]) -> list[int]:
-    """Indices of the measures as they are played.
+def playing_order(measures: Sequence[RepeatMarks]) -> list[int]:
+    """The indices of the measures in playing order.
 
     Examples
     --------
-    >>> playing_order([Measure(), Measure(repeat_times=2), Measure()])
+    >>> playing_order([RepeatMarks(), RepeatMarks(repeat_times=2), RepeatMarks()])
     [0, 1, 0, 1, 2]
     """
     order: list[int] = []
-    start, turn, jumped_from = 0, 1, None  # where the passage began, which pass this is, where a da capo stood
+    start, turn, jumped_from = 0, 1, None  # start and pass of the passage, the measure of the last jump
     done: set[int] = set()
     index = 0
     while index < len(measures):
@@ -50,7 +49,7 @@ def playing_order(measures: Sequence[Measure]) -> list[int]:
         if len(order) > _MOST_MEASURES:
             return list(range(len(measures)))
         if index and not measure.endings and measures[index - 1].endings and order and order[-1] < index:
-            start, turn = index, 1  # behind the last ending
+            start, turn = index, 1  # after the last ending
         if (measure.repeat_begins or measure.movement == index) and index != start:
             start, turn = index, 1
         if not _is_played(measures, index, turn, jumped_from is not None):
@@ -72,12 +71,12 @@ def playing_order(measures: Sequence[Measure]) -> list[int]:
             if measure.repeat_times and jumped_from is None and not measure.endings:
                 start, turn = index + 1, 1
             if jumped_from == index:
-                jumped_from = None  # played to the da capo's place again without a fine
+                jumped_from = None  # back at the jump without a fine
             index += 1
     return order
 
 
-def _is_played(measures: Sequence[Measure], index: int, turn: int, after_jump: bool) -> bool:
+def _is_played(measures: Sequence[RepeatMarks], index: int, turn: int, after_jump: bool) -> bool:
     endings = measures[index].endings
     if not endings:
         return True
@@ -86,7 +85,7 @@ def _is_played(measures: Sequence[Measure], index: int, turn: int, after_jump: b
     return turn in endings or (turn > max(_endings_around(measures, index)))
 
 
-def _goes_back(measures: Sequence[Measure], start: int, index: int, turn: int) -> bool:
+def _goes_back(measures: Sequence[RepeatMarks], start: int, index: int, turn: int) -> bool:
     measure = measures[index]
     if not measure.repeat_times:
         return False
@@ -95,8 +94,8 @@ def _goes_back(measures: Sequence[Measure], start: int, index: int, turn: int) -
     return turn < min(measure.repeat_times, _MOST_TIMES)
 
 
-def _endings_around(measures: Sequence[Measure], index: int) -> set[int]:
-    """The numbers of all endings of the passage to which a measure belongs."""
+def _endings_around(measures: Sequence[RepeatMarks], index: int) -> set[int]:
+    """The numbers of all endings of a measure's passage."""
     first = last = index
     while first and measures[first - 1].endings:
         first -= 1
@@ -105,7 +104,7 @@ def _endings_around(measures: Sequence[Measure], index: int) -> set[int]:
     return set().union(*(measure.endings for measure in measures[first : last + 1]))
 
 
-def _find(measures: Sequence[Measure], index: int, sign: str) -> int | None:
-    """The place of a sign in the movement of the measure `index`."""
+def _find(measures: Sequence[RepeatMarks], index: int, sign: str) -> int | None:
+    """The measure with a sign in the movement of the measure `index`."""
     movement = measures[index].movement
     return next((i for i, m in enumerate(measures) if m.movement == movement and getattr(m, sign)), None)

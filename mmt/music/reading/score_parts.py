@@ -1,7 +1,7 @@
-"""One part of a MusicXML score: its measures as written, and the tracks that they sound as.
+"""Parts of a MusicXML score: their measures as written, and the tracks as they sound.
 
-Positions are ticks from the beginning of the measure. Within a measure MusicXML has a cursor: notes and rests move it on,
-and `backup` puts it back for the next voice.
+Positions are ticks from the start of the measure. MusicXML has a cursor in a measure: notes and rests advance it, and `backup`
+moves it back for the next voice.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from mmt.representation.notes import DEFAULT_VELOCITY
 if TYPE_CHECKING:
     import muspy
 
-_LONGEST_LEAP = 4  # beats that a tie may leap over
+_LONGEST_TIE_GAP = 4  # beats
 GRACES_PER_BEAT = 8  # a grace note lasts an eighth of a beat
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _BEATS = {"breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": 0.5, "16th": 0.25, "32nd": 0.125}
-# MusicXML gives dynamics in per cent of this velocity.
-_FORTE = 90
+_FORTE = 90  # velocity: MusicXML's dynamics are in per cent of it
 _DRUM_CHANNEL = 10
 _DRUMS, _DRUM_TRACK = "drums", -1
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """What the part list says about an instrument; `program` and `drum` counted from 0, None where it says nothing."""
+    """An instrument of the part list; `program` and `drum` count from 0, and are None if missing."""
 
     part_name: str = ""
     name: str = ""
@@ -44,7 +43,7 @@ class Instrument:
 
 
 class Note(NamedTuple):
-    """A written note; `tied_from` and `tied_to` say that it continues a note, and is continued."""
+    """A written note; `tied_from` and `tied_to` mean a tie from the note before, and to the next."""
 
     position: int
     duration: int
@@ -58,7 +57,7 @@ class Note(NamedTuple):
 
 @dataclass
 class Measure:
-    """What is written in a measure of one part; marks by position."""
+    """A written measure of one part; tempos and signatures by position."""
 
     length: int = 0
     notes: list[Note] = field(default_factory=list)
@@ -68,8 +67,8 @@ class Measure:
     times: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
-class Part:
-    """A part: `measures` as they are written, in the order of the file."""
+class ScorePart:
+    """A part of a score, with its written `measures` in the order of the file."""
 
     def __init__(self, element: Element, resolution: int, instruments: dict[str, Instrument]) -> None:
         self.instruments = instruments or {"": Instrument()}
@@ -77,18 +76,18 @@ class Part:
         self._resolution = resolution
         self._divisions = 1.0
         self._velocity = DEFAULT_VELOCITY
-        self._transpositions: dict[str | None, int] = {}  # by staff; None is all the others
+        self._transpositions: dict[str | None, int] = {}  # by staff; None for all others
         for measure in element.findall("measure"):
             self._read_measure(measure)
 
     def tracks(self, played: Sequence[tuple[int, int]]) -> list[muspy.Track]:
-        """The part as it sounds, a track for each program in it; `played` is (index of a measure, its time)."""
+        """The sounding part, a track per program; `played` has (index of the measure, time)."""
         import muspy
 
         notes: dict[str, list[list[int]]] = {}
         lyrics: dict[str, list[muspy.Lyric]] = defaultdict(list)
         open_ties: dict[tuple[str, int], list[tuple[list[int], str]]] = defaultdict(list)
-        gap = _LONGEST_LEAP * self._resolution
+        gap = _LONGEST_TIE_GAP * self._resolution
         for index, start in played:
             measure = self.measures[index] if index < len(self.measures) else Measure()
             for note in measure.notes:
@@ -103,7 +102,7 @@ class Part:
                 lyrics[instrument].append(muspy.Lyric(start + position, text))
         tracks: dict[int, muspy.Track] = {}
         for key, rows in notes.items():
-            # Some programs write a new instrument at every instruction to the player: those that sound alike are one.
+            # Some programs write a new instrument for every playing instruction: those with one program are one track.
             program = _DRUM_TRACK if key == _DRUMS else _program(self.instruments[key], sung=bool(lyrics[key]))
             track = tracks.setdefault(program, muspy.Track(max(program, 0), program == _DRUM_TRACK, self._name(key)))
             track.notes += [muspy.Note(*row) for row in rows]
@@ -116,7 +115,7 @@ class Part:
         return list(tracks.values())
 
     def _name(self, key: str) -> str | None:
-        """The name of an instrument of several, or of the whole part (drums)."""
+        """The name of one instrument of the part, or of the whole part for drums."""
         instrument = self.instruments.get(key, next(iter(self.instruments.values())))
         whole, own = (" ".join(name.split()) for name in (instrument.part_name, instrument.name))
         return (whole or own if key == _DRUMS else own or whole) or None
@@ -124,8 +123,8 @@ class Part:
     def _read_measure(self, element: Element) -> None:
         measure = Measure()
         self.measures.append(measure)
-        cursor = onset = 0  # onset: of the last note, which the rest of its chord shares
-        graces: list[list[Note]] = []  # chords that wait for the note they adorn
+        cursor = onset = 0  # onset: of the last note, also for the rest of its chord
+        graces: list[list[Note]] = []  # chords of grace notes before their main note
         for child in element:
             if child.tag == "note":
                 is_chord, is_grace = child.find("chord") is not None, child.find("grace") is not None
@@ -155,7 +154,7 @@ class Part:
         self._place_graces(measure, graces, cursor)
 
     def _note(self, element: Element, onset: int, duration: int) -> Note | None:
-        """A sounding note; None for rests and cues, and for what has no pitch."""
+        """The sounding note; None for rests, cues, and notes without a pitch."""
         if element.find("rest") is not None or element.find("cue") is not None:
             return None
         number = _attribute(element.find("instrument"), "id")
@@ -196,7 +195,7 @@ class Part:
         graces.clear()
 
     def _read_lyrics(self, element: Element, measure: Measure, note: Note) -> None:
-        # The first verse only: others would be sung at the same time.
+        # The first verse only: the others would be simultaneous.
         text = "".join(element.findtext("lyric/text") or "").strip()
         if text:
             measure.lyrics.append((note.position, text, note.instrument))
@@ -237,7 +236,7 @@ class Part:
 
 
 def number(text: str | None) -> float:
-    """A number in a score; 0 where there is none, or none that can be counted with."""
+    """A number in a score; 0 if it is missing, invalid, or 1e9 or more."""
     try:
         value = float(text or 0)
     except ValueError:
@@ -246,9 +245,9 @@ def number(text: str | None) -> float:
 
 
 def _tied(note: Note, time: int, open_ties: list[tuple[list[int], str]], gap: int) -> list[int] | None:
-    """Lengthen the note that this one continues, and return it; of several, one that ends here in the same voice.
+    """Extend the note to which this one is tied, and return it; of several, one that ends here in the same voice.
 
-    Ties may leap over up to `gap` ticks: so are spread chords written, whose notes are all held until the last.
+    Ties may span gaps of up to `gap` ticks, as in arpeggios whose notes are all held to the end.
     """
     if not note.tied_from:
         return None
@@ -270,7 +269,7 @@ def _program(instrument: Instrument, sung: bool) -> int:
 
 
 def _concert_key(fifths: int, transposition: int) -> int:
-    """The sounding key of a transposing part: the written one moved along the circle of fifths, within seven marks."""
+    """The sounding key of a transposing part, with at most seven sharps or flats."""
     shift = (7 * transposition + 6) % 12 - 6
     sounding = fifths + shift
     return sounding - 12 if sounding > 7 else sounding + 12 if sounding < -7 else sounding
@@ -285,7 +284,7 @@ def _attribute(element: Element | None, name: str) -> str:
 
 
 def read_instruments(score_parts: Iterable[Element]) -> dict[str, dict[str, Instrument]]:
-    """What the part list says: the instruments of each part by their ids."""
+    """Read the part list: the instruments of each part, by their ids."""
     parts, score_parts = {}, list(score_parts)
     choir = choir_parts(part.findtext("part-name") or "" for part in score_parts)
     for part, sings in zip(score_parts, choir, strict=True):
@@ -311,6 +310,6 @@ def read_instruments(score_parts: Iterable[Element]) -> dict[str, dict[str, Inst
 
 
 def _from_one(text: str | None) -> int | None:
-    """MusicXML counts programs and drums from 1."""
+    """Convert a program or drum key, which MusicXML counts from 1."""
     value = round(number(text)) - 1
     return value if 0 <= value < 128 else None
