@@ -32,13 +32,13 @@ def notes(music: muspy.Music, track: int = 0) -> list[tuple[float, int, float]]:
     ("body", "pitches"),
     [
         ("K:G\n_B B c ^c | B c =f f | F F' ^F, F |\n", [70, 70, 72, 73, 71, 72, 77, 77, 66, 78, 54, 66]),
-        ("K:C\nc, C' c,, C''|\n", [60, 72, 48, 84]),  # the marks may go against the letter
+        ("K:C\nc, C' c,, C''|\n", [60, 72, 48, 84]),  # marks that contradict the letter's case
         ("K:C clef=treble-8\nCDEF|\n", [48, 50, 52, 53]),
         ("K:C\n|:C D:|E F|\n", [60, 62, 60, 62, 64, 65]),
         ("K:C\n|:C D|1 E2:|2 F2|]\n", [60, 62, 64, 60, 62, 65]),
         ("P:AAB\nK:C\nP:A\nC D|\nP:B\nE|\n", [60, 62, 60, 62, 64]),
-        ('K:C\n"Am"C "^loud"D "F,"E F|\n', [60, 62, 64, 65]),  # no accompaniment that nobody wrote
-        ("K:C\n~C TD !trill!E .F|!mordent!C uD vE HF|\n", [60, 62, 64, 65, 60, 62, 64, 65]),  # as written
+        ('K:C\n"Am"C "^loud"D "F,"E F|\n', [60, 62, 64, 65]),  # no accompaniment of chord symbols
+        ("K:C\n~C TD !trill!E .F|!mordent!C uD vE HF|\n", [60, 62, 64, 65, 60, 62, 64, 65]),  # no ornaments are played
     ],
 )
 def test_accidentals_keys_and_octaves_give_the_pitch(tmp_path: Path, body: str, pitches: list[int]) -> None:
@@ -56,7 +56,7 @@ def test_times_are_exact(tmp_path: Path) -> None:
         (3.5, 67, 0.5),
         *[(4, pitch, 2) for pitch in (60, 64, 67, 72)],
         (7, 69, 5),
-        (12, 71, 0.25),  # a grace note takes its time of the note that it adorns
+        (12, 71, 0.25),  # a grace note shortens its main note
         (12.25, 72, 3.75),
     ]
     assert [(mark.time, mark.qpm) for mark in music.tempos] == [(0, pytest.approx(90, rel=1e-5))]
@@ -131,7 +131,7 @@ def test_encodings_and_line_ends_are_read(tmp_path: Path, encoding: str, line_en
         ),
         ("I:MIDI program 73\nV:1 name=Violin\nK:C\nC4|\n", [("Violin", 73)]),
         ("V:1 name=Violin\nK:C\nC4 & E4|\n", [("Violin", 40), ("Violin", 40)]),
-        ("V:1 name=Oboe\nK:C\n%%MIDI program 56\nC4|\n", [("Oboe", 56)]),  # what the file says goes before a name
+        ("V:1 name=Oboe\nK:C\n%%MIDI program 56\nC4|\n", [("Oboe", 56)]),  # a program overrides a name
         ("K:C\nC4|\n", [(None, 0)]),
     ],
 )

@@ -1,4 +1,4 @@
-"""Sound is checked by numbers: length, level, spectra."""
+"""Rendering: length, level, pitch and spectra of the sound."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rms(sound):
 
 
 def spectrum(sound):
-    """Unit length, smoothed so that a spectrum is about the instrument and not about its phase."""
+    """The magnitude spectrum of half a second, normalised."""
     power = np.abs(np.fft.rfft(sound[: RATE // 2].mean(axis=1)))
     return power / np.linalg.norm(power)
 
@@ -66,7 +66,7 @@ def test_a_mix_is_the_sum_of_its_instruments(monkeypatch):
     mix = audio.render(piece(*tracks))
     alone = [audio.render(piece(track)) for track in tracks]
     samples = min(len(mix), *map(len, alone))
-    # Each is scaled to the same peak: the scales are what a least-squares fit finds, and nothing may be left over.
+    # All have the same peak, so a least-squares fit finds the scales; the residual must be 0.
     parts = np.stack([sound[:samples, 0] for sound in alone], axis=1)
     scales, *_ = np.linalg.lstsq(parts, mix[:samples, 0], rcond=None)
     assert scales.min() > 0
@@ -137,7 +137,7 @@ def pitch_of(sound, rate=RATE):
     size = 1 << 18
     likeness = np.fft.irfft(np.abs(np.fft.rfft(wave_form - wave_form.mean(), size)) ** 2)[: rate // 40]
     falls = np.flatnonzero(likeness < 0)[0]
-    # Of the multiples of the period, which are nearly as good, the first.
+    # The first of the multiples of the period, whose peaks are nearly as high.
     best = falls + np.flatnonzero(likeness[falls:] > 0.9 * likeness[falls:].max())[0]
     while likeness[best + 1] > likeness[best]:
         best += 1
@@ -149,7 +149,7 @@ def test_every_instrument_is_in_tune(program):
     for pitch in (48, 60, 67):
         notes = audio.timed_notes(piece((program, [(0, pitch, 48)])))
         heard = pitch_of(audio.play(notes, None, RATE, room=False))
-        # A SoundFont may have an instrument sound in another octave, as a bass and a recorder of four feet do.
+        # SoundFonts have some instruments in another octave.
         assert abs((heard - pitch + 6) % 12 - 6) < 0.4, (pitch, heard)
 
 
@@ -288,7 +288,7 @@ def test_a_soundfont_with_wrong_numbers_is_refused_or_played(tmp_path, seed):
     first = font.index(name, font.index(b"pdta")) + 8
     size = int.from_bytes(font[first - 4 : first], "little")
     for place in random.integers(0, size, max(size // 2000, 3)):
-        if name != b"shdr" or place % 46 < 44:  # not whether it is compressed
+        if name != b"shdr" or place % 46 < 44:  # except for the flag of compression
             font[first + place] = random.integers(256)
     (tmp_path / "wrong.sf2").write_bytes(font)
     notes = audio.timed_notes(piece(*((program, [(0, 60, 12), (12, 90, 12)]) for program in (0, 40, 73, 46))))

@@ -1,4 +1,4 @@
-"""The page is read as a text always, and played with a real mouse where there is a Chromium."""
+"""The HTML page: its text, and its behaviour in Chromium where that is installed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DUO = piece(
 
 
 class Elements(HTMLParser):
-    """Every element of a page with its attributes, and its texts."""
+    """The elements of a page with their attributes, and its texts."""
 
     def __init__(self, page):
         super().__init__()
@@ -87,7 +87,7 @@ def test_nothing_is_loaded_from_elsewhere():
     for tag, attributes in elements.found:
         assert tag not in ("link", "img", "audio", "iframe", "a"), tag
         assert not {"src", "href", "srcset"} & attributes.keys()
-    # The one address is SVG's name, which nobody visits.
+    # The only address is the SVG namespace.
     assert set(re.findall(r"https?://[^\s\"']+", page)) == {"http://www.w3.org/2000/svg"}
 
 
@@ -188,7 +188,7 @@ def test_recordings_are_in_tune_and_a_loop_has_no_seam(program):
     assert power.argmax() * recordings.RATE / (1 << 18) == pytest.approx(440, rel=0.01)
     if recording.loop is not None:
         first, last = (round(time * recordings.RATE) for time in recording.loop)
-        # What comes before the jump back passes over into what comes before its goal.
+        # The end of the loop is crossfaded into the sound before its start.
         before_jump, before_goal = sound[last - 200 : last], sound[first - 200 : first]
         assert np.linalg.norm(before_jump - before_goal) < 0.1 * np.linalg.norm(before_goal)
 
@@ -201,7 +201,7 @@ def test_loop_and_decay_of_sustained_slow_and_fast_tones():
     assert 0.3 < piano.decay < 5
     assert xylophone.loop is None
     assert np.abs(decoded(xylophone)[-100:]).max() < 0.01
-    # A loop of what fades is level, so that it can be repeated: its two halves are about as loud.
+    # The loop of a fading tone is level: its halves are about as loud.
     halves = np.array_split(decoded(piano)[slice(*(round(time * recordings.RATE) for time in piano.loop))], 2)
     assert 0.7 < np.std(halves[0]) / np.std(halves[1]) < 1.4
 
@@ -213,7 +213,7 @@ def test_recordings_are_short_for_short_notes_and_few_for_many_instruments():
     assert seconds < 1.2 * recordings.MOST_SECONDS
 
 
-# What the page sends to the loudspeaker is heard on its way.
+# Taps the page's audio output.
 TAP = """
 window.connectAsBefore ??= AudioNode.prototype.connect;
 AudioNode.prototype.connect = function (to, ...rest) {
@@ -284,7 +284,7 @@ def test_clicks_and_keys_control_the_player(browser, tmp_path):
     assert page.run("document.querySelector('#roll').clientWidth") > 1200
     page.screenshot(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 20_000
-    assert page.complaints() == []
+    assert page.problems() == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -296,7 +296,7 @@ def test_every_control_is_reached_by_the_keyboard(browser, tmp_path):
         reached.append(page.run("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
     names = {"Play", "Back to the beginning", "volume", "Mute flute", "Solo flute", "Mute cello", "Solo cello"}
     assert names | {"Position in the piano roll"} <= set(reached)
-    # On a button, the space bar presses that button.
+    # The space bar presses a focused button.
     page.run("document.querySelector('.mute').focus()")
     page.press(" ")
     assert page.run("document.querySelector('.mute').getAttribute('aria-pressed')") == "true"
@@ -312,4 +312,4 @@ def test_loud_music_does_not_clip(browser, tmp_path):
     page.run("window.heard = new Float32Array(tap.fftSize)")
     peak = "(tap.getFloatTimeDomainData(heard), Math.max(...heard.map(Math.abs)))"
     assert max(page.run(peak) for _ in range(10)) < 1
-    assert page.complaints() == []
+    assert page.problems() == []

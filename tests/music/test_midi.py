@@ -60,7 +60,7 @@ def train_files(train_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     return [folder / name for name in names]
 
 
-# --- the two roads, and muspy ---
+# --- the two readers, and muspy ---
 
 
 def assert_same_roads(path: Path) -> None:
@@ -273,7 +273,7 @@ def test_damaged_bytes_are_read_or_refused(seed: int, count: int) -> None:
         assert not len(raw) or (raw.onset.min() >= 0 and raw.duration.min() >= 0 and 0 <= raw.pitch.min() <= 127)
 
 
-# --- what stands beside the notes ---
+# --- texts, tempos and signatures ---
 
 
 def _text(kind: int, text: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Every track is repaired or refused: what is passed on to symusic has sound events only."""
+"""Every track is repaired or refused, so that symusic gets valid events only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_checked_track_passes_the_check_unchanged(track: bytes) -> None:
         ("00f4", "an undefined status byte, 0xf4, at byte 1"),
     ],
 )
-def test_unsound_events_are_refused(track: str, message: str) -> None:
+def test_invalid_events_are_refused(track: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_track(bytes.fromhex(track))
 
@@ -48,13 +48,13 @@ def test_unsound_events_are_refused(track: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("track", "repaired"),
     [
-        pytest.param("00903c40 60803c40 00ff2f00", "00903c40 60803c40 00ff2f00", id="sound"),
+        pytest.param("00903c40 60803c40 00ff2f00", "00903c40 60803c40 00ff2f00", id="valid"),
         pytest.param("00903c40 60803c40", "00903c40 60803c40 00ff2f00", id="no end of track"),
         pytest.param("00903c40 60ff2f00 903c40", "00903c40 60803c00 00ff2f00", id="bytes after the end, no note-off"),
         pytest.param("00903c40 00f0017f 603c00", "00903c40 00f0017f 60903c00 00ff2f00", id="no status after a system message"),
     ],
 )  # fmt: skip
-def test_unsound_tracks_are_repaired(track: str, repaired: str) -> None:
+def test_incomplete_tracks_are_repaired(track: str, repaired: str) -> None:
     assert check_track(bytes.fromhex(track)) == CheckedTrack(bytes.fromhex(repaired), 1, ())
 
 

@@ -61,7 +61,7 @@ READERS = {
 
 
 def heard(path: Path) -> Counter[tuple[int, int, int, int]]:
-    """(onset, end, pitch, program) as a synthesizer plays them: by channel alone, the tracks merged by time.
+    """(onset, end, pitch, program) by channels alone, with the tracks merged, as synthesizers play them.
 
     A release ends every note of its pitch in the channel.
     """
@@ -159,7 +159,7 @@ def test_instruments_without_overlap_share_a_channel(tmp_path: Path) -> None:
 
 
 def test_the_channel_with_the_fewest_overlaps_is_shared(tmp_path: Path) -> None:
-    """Fourteen drones and one short note leave room in one channel only, for five more."""
+    """After fourteen long notes and a short one, only one channel is free for five more."""
     drones = [line(program, *((beat, 60, 1) for beat in range(99))) for program in range(14)]
     music = piece(*drones, *(line(20 + k, (12 * k, 60, 10)) for k in range(6)))
     write_midi(tmp_path / "drones.mid", music)

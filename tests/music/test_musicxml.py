@@ -1,4 +1,4 @@
-"""Reading MusicXML: small scores whose music is known, and real ones."""
+"""Reading MusicXML: small scores with known notes, and real scores."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_voices_chords_and_rests_are_placed(tmp_path: Path) -> None:
 
 
 def test_a_measure_is_as_long_as_its_longest_voice(tmp_path: Path) -> None:
-    """muspy goes on where the last voice ends, so that parts drift away from each other."""
+    """muspy continues at the end of the last voice, so that parts lose their alignment."""
     short = note("C", 4) + "<backup><duration>4</duration></backup>" + note("E", 1)
     list_of_two = '<score-part id="P1"/><score-part id="P2"/>'
     music = read(

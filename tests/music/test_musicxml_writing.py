@@ -48,7 +48,7 @@ pieces = st.builds(
 
 
 def rows(music: muspy.Music) -> Counter[tuple[object, ...]]:
-    """Notes in beats, so that pieces of different resolution compare."""
+    """Notes in beats, to compare pieces of different resolution."""
     beat = music.resolution
     return Counter(
         (Fraction(n.time, beat), Fraction(n.duration, beat), n.pitch, n.velocity, track.program, track.is_drum)
@@ -116,7 +116,7 @@ def test_music21_and_muspy_read_the_same_notes(tmp_path: Path, music: muspy.Musi
         (n.time, n.pitch, n.duration) for n in music.tracks[0].notes
     )
     assert parsed.parts[0].getInstrument().midiProgram == 40
-    music.tracks.pop()  # muspy looks for the instruments of drums in the wrong place
+    music.tracks.pop()  # muspy misreads the instruments of drums
     write_musicxml(path, music)
     assert [len(track) for track in muspy.read_musicxml(path).tracks] == [4]
 
@@ -187,7 +187,7 @@ def test_keyboards_with_a_wide_range_have_two_staves(tmp_path: Path) -> None:
         if note.find("pitch") is not None:
             assert (note.findtext("staff") == "1") == (int(note.findtext("pitch/octave") or 0) >= 4)
     for measure in root.iter("measure"):
-        # What a staff's first voice holds fills the bar.
+        # The first voice of a staff fills the bar.
         for staff in ("1", "2"):
             of_staff = [note for note in measure.findall("note") if note.findtext("staff") == staff]
             first = [
@@ -204,7 +204,7 @@ def test_keyboards_with_a_wide_range_have_two_staves(tmp_path: Path) -> None:
 
 
 def test_accidentals_are_written_once_per_bar_and_line() -> None:
-    # In B flat major: B flat is the key's, E natural is not, a sign holds to the bar line, a tie repeats none.
+    # In B flat major: no sign for B flat, one for E natural; signs hold to the bar line, and tied notes have none.
     pitches = [70, 64, 64, 63, 66, 66, 65, 71]
     notes = [muspy.Note(12 * beat, pitch, 12) for beat, pitch in enumerate(pitches)] + [muspy.Note(84, 61, 24)]
     key = muspy.KeySignature(0, fifths=-2)
@@ -233,7 +233,7 @@ def test_every_pitch_is_read_back_in_every_key(fifths: int) -> None:
     text = ElementTree.tostring(root, encoding="unicode")
     parsed = music21.converter.parse(text, format="musicxml").flatten()
     assert [note.pitch.midi for note in parsed.notes] == list(range(48, 86))
-    # What is in the key is written without a sign, a raised note of the minor key with a sharp (or a natural).
+    # Notes of the key have no sign; raised notes of the minor key have a sharp or a natural.
     scale = {pitch.name for pitch in music21.key.KeySignature(fifths).getScale().pitches}
     names = {note.pitch.name for note in parsed.notes}
     assert scale <= names

@@ -18,19 +18,19 @@ from mmt.representation.encode import encode
 
 
 def violin(seconds):
-    """Music of so many notes of a second each."""
+    """Music with one note per second."""
     notes = [muspy.Note(24 * i, 60 + i % 12, 24) for i in range(seconds)]
     return muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=notes)])
 
 
 def parts(shown):
-    """The files in the HTML, by their kind."""
+    """The files in the HTML, by media type."""
     found = re.findall(r"data:(\w+/\w+);base64,([A-Za-z0-9+/=]+)", shown._repr_html_())
     return {kind: base64.b64decode(content) for kind, content in found}
 
 
 def player(shown):
-    """The samples that are heard, how many seconds they are, and the channels."""
+    """The samples of the player, their seconds, and the number of channels."""
     content = parts(shown)["audio/wav"]
     assert content[:4] + content[8:16] == b"RIFFWAVEfmt "
     assert int.from_bytes(content[4:8], "little") == len(content) - 8
@@ -42,7 +42,7 @@ def player(shown):
 
 
 def heard(codes):
-    """G.711's own words for mu-law: a sign, an octave, and 16 steps in it."""
+    """Decode mu-law as G.711 defines it: sign, exponent, mantissa."""
     sign, octave, step = codes < 128, ~codes >> 4 & 7, ~codes & 15
     size = ((2 * step.astype(int) + 33) << octave) - 33
     return np.where(sign, -size, size) * 4 / 32767
@@ -71,7 +71,7 @@ def test_a_browser_plays_the_sound(tmp_path):
         browser.open(tmp_path / "cell.html")
         browser.wait_until("document.querySelector('audio').readyState >= 1")
         assert 3 <= browser.run("document.querySelector('audio').duration") <= 5
-        browser.click("audio", across=0.07)  # the player's own button
+        browser.click("audio", across=0.07)  # the play button
         browser.wait_until("document.querySelector('audio').currentTime > 0.2")
 
 

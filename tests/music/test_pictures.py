@@ -1,4 +1,4 @@
-"""Pictures are checked by what is drawn where; how they look was judged by eye."""
+"""Piano rolls: positions and colours of what is drawn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ QUARTET = piece((40, [(0, 76, 12)]), (40, [(0, 67, 12)]), (41, [(12, 60, 24)]), 
 
 
 def boxes(figure):
-    """The notes as drawn, by their colour: rows of left, right, bottom, top."""
+    """The drawn notes by colour: rows of left, right, bottom, top."""
     found = {}
     for collection in figure.axes[0].collections:
         if isinstance(collection, PolyCollection):
@@ -205,7 +205,7 @@ def test_the_global_state_of_matplotlib_is_unchanged():
     settings = dict(matplotlib.rcParams)
     pictures.png(QUARTET)
     assert dict(matplotlib.rcParams) == settings
-    assert not Gcf.get_all_fig_managers()  # what pyplot would show
+    assert not Gcf.get_all_fig_managers()  # no figure is registered with pyplot
 
 
 def test_twenty_thousand_notes_are_drawn():
@@ -234,7 +234,7 @@ def test_colours_of_an_orchestra_are_far_apart():
     rgb = np.array([colors.instrument_color(name) for name in orchestra.split()])
     apart = np.linalg.norm(rgb[:, None] - rgb, axis=2) + 10 * np.eye(len(rgb))
     assert apart.min() > 0.25
-    # Against white: the contrast of each with the page.
+    # Contrast with white.
     assert (rgb @ (0.2126, 0.7152, 0.0722)).max() < 0.9
 
 

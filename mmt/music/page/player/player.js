@@ -1,15 +1,15 @@
 "use strict";
-// Times: beats as in the picture, seconds of the music, and the audio's clock, which runs while the page is open.
+// Times are in beats (picture), in seconds of the music, or in seconds of the audio clock, which runs while the page is open.
 (() => {
   const song = JSON.parse(document.getElementById("song").textContent);
   const element = (id) => document.getElementById(id);
   const [play, clock, view, roll, cursor, volume] = ["play", "clock", "view", "roll", "cursor", "volume"].map(element);
   const SVG = "http://www.w3.org/2000/svg";
-  const AHEAD = 0.4, AHEAD_WHEN_HIDDEN = 2.5; // seconds for which notes are given to the audio in advance
-  const RELEASE = 0.07; // seconds in which a note dies away to 1/e
+  const AHEAD = 0.4, AHEAD_WHEN_HIDDEN = 2.5; // seconds by which notes are scheduled in advance
+  const RELEASE = 0.07; // time constant of the release in seconds
 
   // ---- time ----
-  // song.tempos: rows of beat, second, seconds per beat, from there on.
+  // song.tempos: rows of (beat, second, seconds per beat from there on).
   const rowBefore = (value, column) => {
     let found = song.tempos[0];
     for (const row of song.tempos) if (row[column] <= value) found = row;
@@ -23,7 +23,7 @@
     return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
   };
 
-  // ---- notes: one row each, in order of their beginning ----
+  // ---- notes: one row each, in order of onset ----
   const notes = [];
   song.parts.forEach((part, index) => {
     for (let i = 0; i < part.notes.length; i += 5) {
@@ -81,7 +81,7 @@
   }
 
   function sound(note, second, at) {
-    // Plays a note from this second of the music on, at this time of the audio's clock.
+    // Schedules a note from a second of the music on, at a time of the audio clock.
     const recording = song.recordings[note.recording];
     if (!recording) return;
     const source = audio.createBufferSource(), envelope = audio.createGain();
@@ -148,7 +148,7 @@
   const current = () => (playing ? Math.min(Math.max(from + now() - fromClock, from), end) : position);
 
   function begin(second) {
-    // (Re)starts the clock and what sounds in this second.
+    // (Re)starts the clock and the notes that sound now.
     silence();
     clockOfAudio = Boolean(audio && audio.state === "running");
     from = second;
@@ -160,7 +160,7 @@
   }
 
   function feed() {
-    // The audio may have been opened, or been refused, only after the start.
+    // Audio may start, or be refused, only after the start of playing.
     if (clockOfAudio !== Boolean(audio && audio.state === "running")) { begin(position); return; }
     position = current();
     const until = position + (document.hidden ? AHEAD_WHEN_HIDDEN : AHEAD);
@@ -174,7 +174,7 @@
     if (position >= end) position = 0;
     playing = true;
     show();
-    // A browser that refuses sound lets this wait for ever: the cursor moves all the same.
+    // Never resolves if the browser refuses sound; the cursor moves nevertheless.
     if (audio && audio.state !== "running") await Promise.race([audio.resume(), new Promise((done) => setTimeout(done, 300))]);
     if (!playing || timer) return;
     begin(position);
@@ -197,7 +197,7 @@
     show();
   }
 
-  // ---- what is seen ----
+  // ---- display ----
   const sounding = document.createElementNS(SVG, "path");
   sounding.setAttribute("class", "sounding");
   roll.querySelector("svg").append(sounding);
@@ -220,7 +220,7 @@
   function draw() {
     if (!playing) return;
     show();
-    // The page is turned when the cursor comes near its edge.
+    // Scroll by a page when the cursor is near the edge.
     const keys = element("keys").offsetWidth, room = view.clientWidth - keys;
     const x = roll.clientWidth * Math.min(toBeats(current()) / song.beats, 1) - view.scrollLeft;
     if (x > 0.92 * room || x < 0) view.scrollLeft += x - 0.08 * room;
@@ -234,7 +234,7 @@
     view.scrollLeft = middle * roll.clientWidth - room / 2;
   }
 
-  // ---- hands ----
+  // ---- mouse and keyboard ----
   const toggle = () => (playing ? stop() : start());
   const seekTo = (event) => {
     const box = roll.getBoundingClientRect();
@@ -254,7 +254,7 @@
     const beat = toBeats(timer ? current() : position), step = event.shiftKey ? 4 : 1;
     const moves = { ArrowLeft: beat - step, ArrowRight: beat + step, Home: 0, End: song.end };
     if (event.key === " ") {
-      if (event.target.matches("button")) return; // it presses that button
+      if (event.target.matches("button")) return; // the button handles it
       toggle();
     } else if (event.key in moves) {
       seek(toSeconds(Math.max(moves[event.key], 0)));
