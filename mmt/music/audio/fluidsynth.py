@@ -11,8 +11,8 @@ import numpy as np
 
 from mmt.music.audio.synthesis import TAIL, Sound, TimedNotes, end
 
-# The timeout is the length of the music and this many seconds; FluidSynth is much faster than that.
-_GRACE = 60.0
+GRACE = 60.0
+"""The timeout is the length of the music and this many seconds; FluidSynth is much faster than that."""
 
 _TICKS_PER_BEAT, _TICKS_PER_SECOND = 480, 960  # about a tick per millisecond
 
@@ -38,7 +38,7 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
         errors = _run([
             command() or "fluidsynth", "-n", "-i", "-q", "-g", "0.2", "-R", effects, "-C", effects, "-r", str(sample_rate),
             "-T", "raw", "-O", "float", "-E", "little", "-F", str(raw), str(soundfont), str(midi),
-        ], end(notes) + _GRACE, soundfont)
+        ], end(notes) + GRACE, soundfont)
         # fmt: on
         # If it cannot read the SoundFont, it may report that and play silence.
         if not raw.exists() or "Failed to load SoundFont" in errors or "not a SoundFont" in errors:

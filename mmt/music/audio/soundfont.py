@@ -30,12 +30,19 @@ _CHUNKS = {
         ("key", "u1"), ("correction", "i1"), ("_", "V2"), ("type", "<u2"),
     ],
 }  # fmt: skip
-_INSTRUMENT, _SAMPLE = 41, 53
-_KEYS, _VELOCITIES = 43, 44
-_COMPRESSED = 0x10  # of a sample's type, in .sf3
+_COMPRESSED = 0x10  # flag of a sample's type, in .sf3
 
-# Defaults of generators, in their own units.
-_DEFAULTS = {8: 13500, 33: -12000, 34: -12000, 35: -12000, 36: -12000, 38: -12000, 56: 100, 58: -1}
+# The generators in use, by their numbers.
+_START, _END, _LOOP_START, _LOOP_END, _START_COARSE = range(5)
+CUTOFF, RESONANCE, ENVELOPE_TO_CUTOFF, _END_COARSE, PAN, CUTOFF_SUSTAIN = 8, 9, 11, 12, 17, 29
+DELAY, ATTACK, HOLD, DECAY, SUSTAIN, RELEASE, KEY_TO_HOLD, KEY_TO_DECAY = range(33, 41)
+_INSTRUMENT, _KEYS, _VELOCITIES, _LOOP_START_COARSE, ATTENUATION, _LOOP_END_COARSE = 41, 43, 44, 45, 48, 50
+_COARSE_TUNE, _FINE_TUNE, _SAMPLE, _LOOPS, SCALE_TUNING, _ROOT = 51, 52, 53, 54, 56, 58
+
+# Defaults in the generators' own units; 0 for the others.
+_DEFAULTS = {CUTOFF: 13_500, SCALE_TUNING: 100, _ROOT: -1} | dict.fromkeys(
+    (DELAY, ATTACK, HOLD, DECAY, RELEASE), -12_000
+)
 # Generators that presets may not set: addresses of samples, loop modes, root keys.
 _NOT_IN_PRESETS = {0, 1, 2, 3, 4, 12, 45, 46, 47, 50, 54, 57, 58}
 
@@ -176,13 +183,16 @@ def _zone(over: Generators, under: Generators, sample: npt.NDArray[np.void], len
         moved = int(sample[name]) + generators.get(fine, 0) + 32_768 * generators.get(coarse, 0)
         return min(max(moved, 0), length)
 
-    start, end = address("start", 0, 4), address("end", 1, 12)
-    loop = (address("loop_start", 2, 45), address("loop_end", 3, 50))
+    start, end = address("start", _START, _START_COARSE), address("end", _END, _END_COARSE)
+    loop = (
+        address("loop_start", _LOOP_START, _LOOP_START_COARSE),
+        address("loop_end", _LOOP_END, _LOOP_END_COARSE),
+    )
     if end <= start or not sample["rate"]:
         return None
-    loops = generators.get(54, 0) in (1, 3) and start <= loop[0] < loop[1] <= end
-    root = generators.get(58, -1)
+    loops = generators.get(_LOOPS, 0) in (1, 3) and start <= loop[0] < loop[1] <= end
+    root = generators.get(_ROOT, -1)
     key = float(root if root >= 0 else sample["key"] if sample["key"] <= 127 else 60)
-    key -= int(sample["correction"]) / 100 + generators.get(51, 0) + generators.get(52, 0) / 100
+    key -= int(sample["correction"]) / 100 + generators.get(_COARSE_TUNE, 0) + generators.get(_FINE_TUNE, 0) / 100
     ranges = span(_KEYS), span(_VELOCITIES)
     return Zone(*ranges, start, end, loop if loops else None, int(sample["rate"]), key, generators)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmt.music.audio import soundfont as sf
 from mmt.music.audio.soundfont import SoundFont, Zone, read_soundfont
 
 Sound = npt.NDArray[np.float32]
@@ -26,7 +27,6 @@ TIMED_NOTE = np.dtype(
 TAIL = 2.0
 """Seconds after the last note for its release."""
 
-_BLOCK = 30.0  # seconds of sound per convolution with the room: bounds the memory
 # Limits of the release in seconds: a shorter one clicks.
 _LEAST_RELEASE, _GREATEST_RELEASE = 0.06, TAIL
 _SILENT = 100.0  # dB: the end of envelopes
@@ -56,7 +56,7 @@ def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: 
         for zones, rows in layers.values():
             for zone in zones:
                 _play(sound, font, zone, pitch, of_voice[rows], sample_rate)
-    return _with_reverb(sound, sample_rate) if room else sound
+    return with_reverb(sound, sample_rate) if room else sound
 
 
 def end(notes: TimedNotes) -> float:
@@ -78,7 +78,7 @@ def _split_long(notes: TimedNotes) -> TimedNotes:
 
 def _play(sound: Sound, font: SoundFont, zone: Zone, pitch: int, notes: TimedNotes, sample_rate: int) -> None:
     """Add notes of one key and one zone to the sound."""
-    release = float(np.clip(_seconds(zone.amount(38)), _LEAST_RELEASE, _GREATEST_RELEASE))
+    release = float(np.clip(_seconds(zone.amount(sf.RELEASE)), _LEAST_RELEASE, _GREATEST_RELEASE))
     longest = float(notes["duration"].max()) + release
     key = _key(font, zone, pitch, longest, sample_rate)
     # The release is linear in decibels.
@@ -96,14 +96,14 @@ def _play(sound: Sound, font: SoundFont, zone: Zone, pitch: int, notes: TimedNot
 def _key(font: SoundFont, zone: Zone, pitch: int, seconds: float, sample_rate: int) -> Sound:
     """One key held for a time, (samples, 2), at full velocity."""
     count = int(np.ceil(seconds * sample_rate))
-    steps = (pitch - zone.root) * zone.amount(56) / 100
+    steps = (pitch - zone.root) * zone.amount(sf.SCALE_TUNING) / 100
     # Scale tuning is relative to the root key; all other tuning is in the root already.
     position = np.arange(count) * (2 ** (steps / 12) * zone.rate / sample_rate)
     mono = _at(font.samples, zone, position)
     mono *= _envelope(zone, pitch, len(mono), sample_rate)  # a sample without a loop may be shorter than the note
     mono = _filtered(mono, zone, sample_rate)
-    mono *= 10 ** (-_ATTENUATION * max(zone.amount(48), 0) / 200)
-    angle = (np.clip(zone.amount(17), -500, 500) / 1000 + 0.5) * np.pi / 2
+    mono *= 10 ** (-_ATTENUATION * max(zone.amount(sf.ATTENUATION), 0) / 200)
+    angle = (np.clip(zone.amount(sf.PAN), -500, 500) / 1000 + 0.5) * np.pi / 2
     return mono[:, None] * np.array([np.cos(angle), np.sin(angle)], np.float32)
 
 
@@ -128,10 +128,10 @@ def _at(samples: npt.NDArray[np.int16], zone: Zone, position: npt.NDArray[Any]) 
 
 def _envelope(zone: Zone, pitch: int, count: int, sample_rate: int) -> npt.NDArray[np.float32]:
     """The gain while a key is held: the attack is linear, the decay linear in decibels."""
-    delay, attack = _seconds(zone.amount(33)), _seconds(zone.amount(34))
-    hold = _seconds(zone.amount(35) + zone.amount(39) * (60 - pitch))
-    decay = _seconds(zone.amount(36) + zone.amount(40) * (60 - pitch))
-    sustain = float(np.clip(zone.amount(37) / 10, 0, _SILENT))
+    delay, attack = _seconds(zone.amount(sf.DELAY)), _seconds(zone.amount(sf.ATTACK))
+    hold = _seconds(zone.amount(sf.HOLD) + zone.amount(sf.KEY_TO_HOLD) * (60 - pitch))
+    decay = _seconds(zone.amount(sf.DECAY) + zone.amount(sf.KEY_TO_DECAY) * (60 - pitch))
+    sustain = float(np.clip(zone.amount(sf.SUSTAIN) / 10, 0, _SILENT))
     times = np.arange(count, dtype=np.float32) / sample_rate - delay
     fallen = np.clip((times - attack - hold) / decay * _SILENT, 0, sustain)
     return (np.clip(times / attack, 0, 1) * 10 ** (-fallen / 20)).astype(np.float32)
@@ -140,17 +140,17 @@ def _envelope(zone: Zone, pitch: int, count: int, sample_rate: int) -> npt.NDArr
 def _filtered(mono: npt.NDArray[np.float32], zone: Zone, sample_rate: int) -> npt.NDArray[np.float32]:
     """Apply the zone's low-pass filter (a biquad), if its cutoff is in the audible range."""
     # Halfway between the start and the sustain level of the filter's envelope, which gives FluidSynth's levels.
-    opened = max(zone.amount(11), 0) * (1 - min(max(zone.amount(29), 0), 1000) / 2000)
-    cutoff = 8.176 * 2 ** ((zone.amount(8) + opened) / 1200)
+    opened = max(zone.amount(sf.ENVELOPE_TO_CUTOFF), 0) * (1 - min(max(zone.amount(sf.CUTOFF_SUSTAIN), 0), 1000) / 2000)
+    cutoff = 8.176 * 2 ** ((zone.amount(sf.CUTOFF) + opened) / 1200)
     if cutoff >= min(0.45 * sample_rate, 18_000):
         return mono
     from scipy.signal import lfilter
 
-    resonance = 10 ** (float(np.clip(zone.amount(9) / 10, 0, 96)) / 20) / np.sqrt(2)
+    resonance = 10 ** (float(np.clip(zone.amount(sf.RESONANCE) / 10, 0, 96)) / 20) / np.sqrt(2)
     angle = 2 * np.pi * cutoff / sample_rate
     width, cosine = np.sin(angle) / (2 * resonance), np.cos(angle)
-    above = np.array([(1 - cosine) / 2, 1 - cosine, (1 - cosine) / 2])
-    filtered: npt.NDArray[np.float32] = lfilter(above, [1 + width, -2 * cosine, 1 - width], mono).astype(np.float32)
+    numerator = np.array([(1 - cosine) / 2, 1 - cosine, (1 - cosine) / 2])
+    filtered: npt.NDArray[np.float32] = lfilter(numerator, [1 + width, -2 * cosine, 1 - width], mono).astype(np.float32)
     return filtered
 
 
@@ -159,17 +159,17 @@ def _seconds(timecents: float) -> float:
     return float(2 ** (np.clip(timecents, -12_000, 8_000) / 1200))
 
 
-def _with_reverb(sound: Sound, sample_rate: int, wet: float = 0.25) -> Sound:
-    """Add the reverb of a small hall, block by block."""
+def with_reverb(sound: Sound, sample_rate: int, wet: float = 0.25, block: float = 30.0) -> Sound:
+    """Add the reverb of a small hall, with the gain `wet`, in blocks of `block` seconds, which bounds the memory."""
     from scipy.signal import oaconvolve
 
     impulse = wet * _impulse_response(sample_rate)
     mixed = sound.copy()
-    size = int(_BLOCK * sample_rate)
+    size = int(block * sample_rate)
     for first in range(0, len(sound), size):
-        block = sound[first : first + size].mean(axis=1)
+        dry = sound[first : first + size].mean(axis=1)
         for side in range(2):
-            reverb = oaconvolve(block, impulse[:, side])[: len(sound) - first]
+            reverb = oaconvolve(dry, impulse[:, side])[: len(sound) - first]
             mixed[first : first + len(reverb), side] += reverb
     return mixed
 
