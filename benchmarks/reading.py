@@ -16,7 +16,7 @@ from typing import Any
 
 import muspy
 
-from mmt.music.midi import read_midi, read_midi_notes
+from mmt.music.reading.midi import read_midi, read_midi_notes
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "muspy.read_midi": muspy.read_midi,

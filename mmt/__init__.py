@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mmt.model import inside as inside
     from mmt.music.files import read as read
     from mmt.music.files import write as write
-    from mmt.music.notebook import show as show
+    from mmt.music.page.notebook import show as show
     from mmt.representation import prompt as prompt
     from mmt.representation.codes import Representation as Representation
     from mmt.representation.decode import decode as decode
@@ -47,7 +47,7 @@ __version__ = "0.1.0"
 _HOME = {
     "read": "mmt.music.files",
     "write": "mmt.music.files",
-    "show": "mmt.music.notebook",
+    "show": "mmt.music.page.notebook",
     "Representation": "mmt.representation.codes",
     "encode": "mmt.representation.encode",
     "decode": "mmt.representation.decode",

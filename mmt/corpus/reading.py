@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mmt.corpus.splits import fingerprint
-from mmt.music.abc import UnreadWarning
 from mmt.music.files import MIDI_SUFFIXES, read
-from mmt.music.midi import read_midi_notes
+from mmt.music.reading.abc import UnreadWarning
+from mmt.music.reading.midi import read_midi_notes
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, Report, note_table, raw_notes
 

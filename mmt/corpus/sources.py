@@ -23,8 +23,8 @@ from itertools import groupby
 from os import PathLike
 from pathlib import Path
 
-from mmt.music.abc import tunes
 from mmt.music.files import READABLE
+from mmt.music.reading.abc import tunes
 
 MANIFEST, WORK_COLUMN = "manifest.csv", "work"
 

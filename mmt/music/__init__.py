@@ -1,6 +1,6 @@
-"""Files to `muspy.Music` and back, audio, piano-roll pictures."""
+"""Reading and writing of files by suffix; sound, pictures and pages of music."""
 
 from mmt.music.files import read, write
-from mmt.music.notebook import show
+from mmt.music.page.notebook import show
 
 __all__ = ["read", "write", "show"]

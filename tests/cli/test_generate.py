@@ -14,8 +14,8 @@ from small_corpora import model_of
 
 import mmt
 from mmt.cli.generate import _silent, main
-from mmt.music import files, fluidsynth
-from mmt.music.audio import carried_soundfont
+from mmt.music import files
+from mmt.music.audio import carried_soundfont, fluidsynth
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 QUARTET = TINY / "mayer_quartet_in_g_minor.mid"

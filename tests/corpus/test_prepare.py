@@ -18,7 +18,7 @@ import mmt
 import mmt.corpus.assembly as assembly
 import mmt.corpus.prepare as preparation
 from mmt.corpus.storage import Corpus
-from mmt.music.midi import read_midi_notes
+from mmt.music.reading.midi import read_midi_notes
 from mmt.representation.notes import note_table, raw_notes
 
 prepare = preparation.prepare

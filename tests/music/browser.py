@@ -1,4 +1,4 @@
-"""Chromium without a window, driven by its DevTools protocol through a pipe: no driver and no package is needed."""
+"""Headless Chromium, controlled by the DevTools protocol through a pipe, without further packages."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KEYS = {" ": "Space", "Home": "Home", "ArrowRight": "ArrowRight", "ArrowLeft": "
 
 
 class Browser:
-    """One page of a Chromium of its own; to be used by `with`."""
+    """A page in a Chromium of its own; a context manager."""
 
     def __init__(self, profile: Path, width: int = 1280, height: int = 800, time_limit: float = 60) -> None:
         self.time_limit = time_limit
         to_read, self._into = os.pipe()
         self._out_of, to_write = os.pipe()
-        # Chromium reads descriptor 3 and writes to 4: ours are moved out of the way of both.
+        # Chromium reads descriptor 3 and writes to 4, so ours must have other numbers.
         high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 20) for descriptor in (to_read, to_write)]
 
         def place() -> None:
@@ -83,7 +83,7 @@ class Browser:
             time.sleep(0.05)
 
     def click(self, selector: str, across: float = 0.5, down: float = 0.5) -> None:
-        """A real click of the mouse, at this share of the element's width and height."""
+        """Click at a fraction of an element's width and height."""
         box = self.run(
             f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
             " return [b.left, b.top, b.width, b.height]; })()"
@@ -94,7 +94,7 @@ class Browser:
             self._call("Input.dispatchMouseEvent", type=kind, **at, **held)
 
     def press(self, key: str) -> None:
-        """A real press of a key."""
+        """Press a key."""
         text = {"text": key} if len(key) == 1 else {}
         number = {" ": 32, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, "Tab": 9}[key]
         for kind in ("keyDown", "keyUp"):
@@ -106,8 +106,8 @@ class Browser:
     def screenshot(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
 
-    def complaints(self) -> list[str]:
-        """What the page threw, logged as an error, or tried to load beside itself."""
+    def problems(self) -> list[str]:
+        """Exceptions, logged errors and requests of the page."""
         self.run("0")
         found = []
         for event in self.events:

@@ -1,4 +1,4 @@
-"""ABC: what a tune says is what is read, in time and pitch, for each voice on its instrument."""
+"""Reading ABC: onsets, pitches and programs are those of the tune."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import muspy
 import pytest
 
 import mmt
-from mmt.music import abc
+from mmt.music.reading import abc
 from mmt.representation.notes import LeftOutWarning
 
 HEAD = "X:1\nT:Title\nM:4/4\nL:1/4\n"
@@ -32,16 +32,16 @@ def notes(music: muspy.Music, track: int = 0) -> list[tuple[float, int, float]]:
     ("body", "pitches"),
     [
         ("K:G\n_B B c ^c | B c =f f | F F' ^F, F |\n", [70, 70, 72, 73, 71, 72, 77, 77, 66, 78, 54, 66]),
-        ("K:C\nc, C' c,, C''|\n", [60, 72, 48, 84]),  # the marks may go against the letter
+        ("K:C\nc, C' c,, C''|\n", [60, 72, 48, 84]),  # marks that contradict the letter's case
         ("K:C clef=treble-8\nCDEF|\n", [48, 50, 52, 53]),
         ("K:C\n|:C D:|E F|\n", [60, 62, 60, 62, 64, 65]),
         ("K:C\n|:C D|1 E2:|2 F2|]\n", [60, 62, 64, 60, 62, 65]),
         ("P:AAB\nK:C\nP:A\nC D|\nP:B\nE|\n", [60, 62, 60, 62, 64]),
-        ('K:C\n"Am"C "^loud"D "F,"E F|\n', [60, 62, 64, 65]),  # no accompaniment that nobody wrote
-        ("K:C\n~C TD !trill!E .F|!mordent!C uD vE HF|\n", [60, 62, 64, 65, 60, 62, 64, 65]),  # as written
+        ('K:C\n"Am"C "^loud"D "F,"E F|\n', [60, 62, 64, 65]),  # no accompaniment of chord symbols
+        ("K:C\n~C TD !trill!E .F|!mordent!C uD vE HF|\n", [60, 62, 64, 65, 60, 62, 64, 65]),  # no ornaments are played
     ],
 )
-def test_pitches_as_they_sound(tmp_path: Path, body: str, pitches: list[int]) -> None:
+def test_accidentals_keys_and_octaves_give_the_pitch(tmp_path: Path, body: str, pitches: list[int]) -> None:
     assert [pitch for _, pitch, _ in notes(read(tmp_path, HEAD + body))] == pitches
 
 
@@ -56,7 +56,7 @@ def test_times_are_exact(tmp_path: Path) -> None:
         (3.5, 67, 0.5),
         *[(4, pitch, 2) for pitch in (60, 64, 67, 72)],
         (7, 69, 5),
-        (12, 71, 0.25),  # a grace note takes its time of the note that it adorns
+        (12, 71, 0.25),  # a grace note shortens its main note
         (12.25, 72, 3.75),
     ]
     assert [(mark.time, mark.qpm) for mark in music.tempos] == [(0, pytest.approx(90, rel=1e-5))]
@@ -68,26 +68,26 @@ def test_times_are_exact(tmp_path: Path) -> None:
     ("chord", "beats"),
     [("[C2E2]3", 6), ("[CE]3", 3), ("[C/E/]3", 1.5), ("[C,//E//]/", 0.125), ("[C3/2E3/2]2/3", 1), ("[C2E2]", 2)],
 )
-def test_a_chords_length_multiplies_those_in_it(tmp_path: Path, chord: str, beats: float) -> None:
+def test_the_length_of_a_chord_multiplies_those_of_its_notes(tmp_path: Path, chord: str, beats: float) -> None:
     *both, after = notes(read(tmp_path, HEAD + f"K:C\n{chord} c|\n"))
     assert [(beat, length) for beat, _, length in both] == [(0, beats)] * 2
     assert after == (beats, 72, 1)
 
 
-def test_an_ending_is_no_chord(tmp_path: Path) -> None:
+def test_an_ending_is_not_a_chord(tmp_path: Path) -> None:
     music = read(tmp_path, HEAD + "K:C\n|:C4|[1 D2 [CE]2:|[2 F3 z/ [CE]/|]\n")
     assert [(pitch, beats) for _, pitch, beats in notes(music)] == [
         (60, 4), (62, 2), (60, 2), (64, 2), (60, 4), (65, 3), (60, 0.5), (64, 0.5),
     ]  # fmt: skip
 
 
-def test_a_hornpipe_is_as_long_as_it_is_written(tmp_path: Path) -> None:
+def test_hornpipes_have_no_swing(tmp_path: Path) -> None:
     for name in ("hornpipe", "reel"):
         music = read(tmp_path, f"X:1\nR:{name}\nM:4/4\nL:1/8\nK:C\nCDE>F|\n")
         assert notes(music) == [(0, 60, 0.5), (0.5, 62, 0.5), (1, 64, 0.75), (1.75, 65, 0.25)]
 
 
-def test_changes_lie_where_they_are_written(tmp_path: Path) -> None:
+def test_changes_of_tempo_key_and_meter_are_in_time(tmp_path: Path) -> None:
     music = read(tmp_path, HEAD + "Q:1/4=120\nK:C\nCDEF|[Q:1/4=60]GABc|[M:3/4]CDE|\nK:D\nCDE|\n")
     beats = [
         [mark.time / music.resolution for mark in marks]
@@ -97,7 +97,7 @@ def test_changes_lie_where_they_are_written(tmp_path: Path) -> None:
     assert [pitch for beat, pitch, _ in notes(music) if beat >= 11] == [61, 62, 64]
 
 
-def test_what_stands_before_the_first_tune_holds_for_all(tmp_path: Path) -> None:
+def test_fields_before_the_first_tune_apply_to_all(tmp_path: Path) -> None:
     book = "%abc-2.1\nMy tunes: a book.\nM:3/4\nL:1/4\n%%MIDI program 73\n\nX:1\nK:C\nCDE|\n\nX:2\nK:G\nGAB|\n"
     first, second = abc.tunes(book.encode())
     for tune, pitches in ((first, [60, 62, 64]), (second, [67, 69, 71])):
@@ -108,7 +108,7 @@ def test_what_stands_before_the_first_tune_holds_for_all(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_texts_of_all_machines(tmp_path: Path, encoding: str, line_end: str) -> None:
+def test_encodings_and_line_ends_are_read(tmp_path: Path, encoding: str, line_end: str) -> None:
     text = f"{HEAD}C:Müller\nK:C\nCDEF|\n\nX:2\nT:two\nK:C\nc|\n".replace("\n", line_end)
     (tmp_path / "tune.abc").write_bytes(text.encode(encoding))
     assert len(abc.tunes(text.encode(encoding))) == 2
@@ -131,7 +131,7 @@ def test_texts_of_all_machines(tmp_path: Path, encoding: str, line_end: str) -> 
         ),
         ("I:MIDI program 73\nV:1 name=Violin\nK:C\nC4|\n", [("Violin", 73)]),
         ("V:1 name=Violin\nK:C\nC4 & E4|\n", [("Violin", 40), ("Violin", 40)]),
-        ("V:1 name=Oboe\nK:C\n%%MIDI program 56\nC4|\n", [("Oboe", 56)]),  # what the file says goes before a name
+        ("V:1 name=Oboe\nK:C\n%%MIDI program 56\nC4|\n", [("Oboe", 56)]),  # a program overrides a name
         ("K:C\nC4|\n", [(None, 0)]),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_percussion_clef_is_drums(tmp_path: Path) -> None:
     assert [(track.name, track.is_drum) for track in music.tracks] == [("Flute", False), ("Drums", True)]
 
 
-def test_what_cannot_be_read_is_told_and_counted(tmp_path: Path) -> None:
+def test_errors_of_abc2midi_are_a_warning(tmp_path: Path) -> None:
     text = HEAD + "K:C\nCDEF|[CE|GABc|\n"
     with pytest.warns(abc.UnreadWarning, match="something may be missing, abc2midi says: "):
         read(tmp_path, text)
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_told_and_counted(tmp_path: Path) -> None:
     assert "1 ABC tunes of which abc2midi complains" in str(outcome)
 
 
-def test_who_made_it(tmp_path: Path) -> None:
+def test_the_composer_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, "X:1\nT:été\nC:Anna\nC: Ben\nK:C\nC|\n").metadata.creators == ["Anna", "Ben"]
 
 
@@ -167,16 +167,16 @@ def test_who_made_it(tmp_path: Path) -> None:
         ("X:1\nK:C\nz4|\n", "it has no note"),
         ("X:1\nK:C\n[[[\n", "nest chords"),
         ("X:1\n%%MIDI drumon\nK:C\nC|\n", "drumon must occur after"),
-        ("X:1\nK:C\nc'''''''''''|\n", "notes beyond MIDI's"),
+        ("X:1\nK:C\nc'''''''''''|\n", "notes outside of MIDI's range"),
     ],
 )
-def test_what_is_no_tune(tmp_path: Path, text: str, said: str) -> None:
+def test_files_without_a_tune_are_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said) as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
 
 
-def test_a_tune_that_abc2midi_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crashes_and_timeouts_of_abc2midi_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import symusic  # noqa: F401 (which sets it when it is first imported)
 
     monkeypatch.setenv("SYMUSIC_ABC2MIDI", "false")
@@ -187,5 +187,5 @@ def test_a_tune_that_abc2midi_cannot_read(tmp_path: Path, monkeypatch: pytest.Mo
         raise subprocess.TimeoutExpired(command, timeout)
 
     monkeypatch.setattr(abc.subprocess, "run", never_ends)
-    with pytest.raises(ValueError, match="does not come to an end with it in 30 seconds"):
+    with pytest.raises(ValueError, match="does not end within 30 seconds"):
         read(tmp_path, HEAD + "K:C\nC|\n")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import mmt.music
-from mmt.music import files
 from mmt.representation.notes import LeftOutWarning
 
 ABC = "X:1\nT:one\nM:4/4\nL:1/4\nK:G\nGABc|d4|\n\nX:2\nT:two\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
@@ -27,7 +26,7 @@ def music() -> muspy.Music:
 
 
 @pytest.mark.parametrize("suffix", [".mid", ".MIDI", ".musicxml", ".xml", ".mxl", ".json", ".yaml", ".yml"])
-def test_what_is_written_is_read_back(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
+def test_round_trip_keeps_every_note(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
     path = tmp_path / f"piece{suffix}"
     mmt.music.write(path, music)
     copy = mmt.music.read(str(path))
@@ -38,7 +37,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, music: muspy.Music, suffix
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".png"])
-def test_sound_and_pictures(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
+def test_sound_and_pictures_are_written(tmp_path: Path, music: muspy.Music, suffix: str) -> None:
     mmt.music.write(tmp_path / f"piece{suffix}", music)
     assert (tmp_path / f"piece{suffix}").read_bytes()[:4] in (b"RIFF", b"\x89PNG")
 
@@ -51,7 +50,7 @@ def test_numpy_numbers_are_written(tmp_path: Path) -> None:
         assert mmt.music.read(tmp_path / f"piece{suffix}").tracks[0].notes == [muspy.Note(0, 60, 12, 64)]
 
 
-def test_the_first_tune_of_an_abc_file(tmp_path: Path) -> None:
+def test_the_first_tune_of_an_abc_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "tunes.abc").write_text(ABC)
     with pytest.warns(LeftOutWarning, match="has 2 tunes, of which the first is read"):
         music = mmt.music.read(tmp_path / "tunes.abc")
@@ -65,7 +64,7 @@ def test_unknown_suffixes_list_the_known_ones(tmp_path: Path, music: muspy.Music
         mmt.music.write(tmp_path / "song", music)
 
 
-def test_what_cannot_be_opened(tmp_path: Path, music: muspy.Music) -> None:
+def test_missing_files_and_folders_are_refused(tmp_path: Path, music: muspy.Music) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.mid: there is no such file"):
         mmt.music.read(tmp_path / "gone.mid")
     with pytest.raises(IsADirectoryError, match="it is a folder"):
@@ -83,7 +82,7 @@ def test_what_cannot_be_opened(tmp_path: Path, music: muspy.Music) -> None:
     "content",
     [b"", b"\x00\xff" * 99, b"PK\x03\x04 no archive", b"plain words\n", b"[1, 2]", b"<html><body/></html>", b"{\t"],
 )
-def test_what_is_not_what_its_suffix_says(
+def test_wrong_content_is_an_error_that_names_the_file(
     tmp_path: Path, suffix: str, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / f"bad{suffix}"
@@ -96,7 +95,7 @@ def test_what_is_not_what_its_suffix_says(
 
 
 @pytest.mark.parametrize("change", [{"tracks": 5}, {"resolution": "x"}, {"tracks": [{"notes": [{"time": "soon"}]}]}])
-def test_broken_muspy_files(tmp_path: Path, music: muspy.Music, change: dict[str, object]) -> None:
+def test_broken_muspy_files_are_refused(tmp_path: Path, music: muspy.Music, change: dict[str, object]) -> None:
     path = tmp_path / "piece.json"
     mmt.music.write(path, music)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -104,19 +103,17 @@ def test_broken_muspy_files(tmp_path: Path, music: muspy.Music, change: dict[str
         mmt.music.read(path)
 
 
-def test_a_file_is_replaced_only_if_that_is_wanted(tmp_path: Path, music: muspy.Music) -> None:
+def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path, music: muspy.Music) -> None:
     path = tmp_path / "piece.mid"
     path.write_bytes(b"old")
-    with pytest.raises(FileExistsError, match=r"piece\.mid: the file exists already"):
+    with pytest.raises(FileExistsError, match=r"piece\.mid: the file exists"):
         mmt.music.write(path, music, overwrite=False)
     assert path.read_bytes() == b"old"
     mmt.music.write(path, music)
     assert path.read_bytes()[:4] == b"MThd"
 
 
-def test_a_failed_writing_leaves_what_was_there(
-    tmp_path: Path, music: muspy.Music, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, music: muspy.Music, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "piece.mid"
     path.write_bytes(b"old")
 
@@ -124,14 +121,14 @@ def test_a_failed_writing_leaves_what_was_there(
         path.write_bytes(b"half")
         raise RuntimeError("the lights went out")
 
-    monkeypatch.setitem(files._WRITERS, ".mid", stops_halfway)
+    monkeypatch.setattr("mmt.music.writing.midi.write_midi", stops_halfway)
     with pytest.raises(RuntimeError):
         mmt.music.write(path, music)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_refused_writing_names_the_file(tmp_path: Path, music: muspy.Music) -> None:
+def test_an_error_in_writing_names_the_file(tmp_path: Path, music: muspy.Music) -> None:
     music.tracks[0].program = 128
     with pytest.raises(ValueError, match=r"cannot write .*piece\.mid: track 'Geige' has program 128"):
         mmt.music.write(tmp_path / "piece.mid", music)

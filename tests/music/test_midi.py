@@ -1,4 +1,4 @@
-"""Reading MIDI: both roads give the same notes, and muspy's but for the classes of difference that `mmt.music.midi` names."""
+"""Reading MIDI: both readers give the same notes, and muspy's but for the differences that `mmt.music.reading.midi` lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmt.music.midi import read_midi, read_midi_notes
+from mmt.music.reading.midi import read_midi, read_midi_notes
 from mmt.representation.notes import RawNotes, raw_notes
 
 END = b"\x00\xff\x2f\x00"
@@ -60,7 +60,7 @@ def train_files(train_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     return [folder / name for name in names]
 
 
-# --- the two roads, and muspy ---
+# --- the two readers, and muspy ---
 
 
 def assert_same_roads(path: Path) -> None:
@@ -69,19 +69,19 @@ def assert_same_roads(path: Path) -> None:
     assert (raw.resolution, raw.tempos) == (music.resolution, len(music.tempos))
 
 
-def test_both_roads_give_the_same_notes(train_files: list[Path]) -> None:
+def test_both_readers_give_the_same_notes(train_files: list[Path]) -> None:
     for path in train_files[::40]:
         assert_same_roads(path)
 
 
 @pytest.mark.slow
-def test_both_roads_give_the_same_notes_in_every_file(train_files: list[Path]) -> None:
+def test_both_readers_give_the_same_notes_in_every_file(train_files: list[Path]) -> None:
     for path in train_files:
         assert_same_roads(path)
 
 
 def differences(path: Path) -> set[str]:
-    """In what our reading differs from muspy's."""
+    """The kinds of differences from muspy."""
     theirs, ours = muspy.read_midi(path), read_midi(path)
     found = set()
     if theirs.resolution != ours.resolution or _notes(theirs, False) != _notes(ours, False):
@@ -112,14 +112,14 @@ def _marks(marks: list[Any], *names: str) -> list[tuple[Any, ...]]:
     return sorted(values, key=lambda value: value[0])
 
 
-def test_reads_what_muspy_reads(shared: Path, train_files: list[Path]) -> None:
+def test_notes_equal_those_of_muspy(shared: Path, train_files: list[Path]) -> None:
     examples = sorted((shared / "data" / "examples" / "mid").glob("*.mid"))
     assert len(examples) == 26
     assert {path.name: found for path in [*examples, *train_files[::150]] if (found := differences(path))} == {}
 
 
 @pytest.mark.slow
-def test_reads_what_muspy_reads_in_every_file(train_files: list[Path]) -> None:
+def test_notes_equal_those_of_muspy_in_every_file(train_files: list[Path]) -> None:
     assert {path.name: found for path in train_files if (found := differences(path))} == KNOWN_DIFFERENCES
 
 
@@ -131,7 +131,7 @@ KNOWN_DIFFERENCES = {
 }
 
 
-def test_a_note_has_the_program_at_its_beginning(tmp_path: Path) -> None:
+def test_a_note_has_the_program_at_its_onset(tmp_path: Path) -> None:
     data = midi(on(60) + b"\x00\xc0\x05" + off(60, 10) + on(62) + off(62, 10) + END)
     assert notes_of(data) == [(0, 10, 60, 0), (10, 10, 62, 5)]
 
@@ -139,7 +139,7 @@ def test_a_note_has_the_program_at_its_beginning(tmp_path: Path) -> None:
 # --- odd and broken files ---
 
 
-def test_every_nasty_file_is_read_or_refused_in_a_line(shared: Path) -> None:
+def test_every_damaged_file_is_read_or_refused_in_one_line(shared: Path) -> None:
     folder = shared / "data" / "nasty"
     with (folder / "manifest.csv").open(newline="") as manifest:
         names = [row["path"] for row in csv.DictReader(manifest) if row["path"].endswith(".mid")]
@@ -191,7 +191,7 @@ REFUSED = {
         ("synth_time_signatures_odd", 1, 4),
     ],
 )
-def test_nothing_of_an_odd_file_is_lost(shared: Path, name: str, tracks: int, notes: int) -> None:
+def test_odd_files_are_read_completely(shared: Path, name: str, tracks: int, notes: int) -> None:
     music = read_midi(shared / "data" / "nasty" / "files" / f"{name}.mid")
     assert (len(music.tracks), sum(len(track) for track in music.tracks)) == (tracks, notes)
 
@@ -212,11 +212,11 @@ def test_hanging_notes_last_until_the_end_of_their_track() -> None:
 
 
 @pytest.mark.parametrize("ending", [b"", END, END + on(50)], ids=["missing", "there", "followed by more"])
-def test_the_end_of_a_track(ending: bytes) -> None:
+def test_any_end_of_a_track_is_read(ending: bytes) -> None:
     assert notes_of(midi(on(60) + off(60, 9) + on(61, 1) + ending)) == [(0, 9, 60, 0), (10, 0, 61, 0)]
 
 
-def test_a_thousand_hanging_notes_of_one_pitch_are_all_there() -> None:
+def test_a_thousand_hanging_notes_of_one_pitch_are_kept() -> None:
     assert len(read_midi_notes(midi(on(60) * 1000 + END))) == 1000
 
 
@@ -238,20 +238,20 @@ def test_drums_are_the_tenth_channel(tmp_path: Path) -> None:
         (midi(on(60) + b"\x00\xf4" + END), "undefined status byte, 0xf4"),
         (midi(b"\x00\x3c\x40" + END), "without a status byte"),
         (midi(on(60) + b"\x00\x90\x3c"), "cut off"),
-        (midi((b"\xff\xff\xff\x7f\x90\x3c\x40\xff\xff\xff\x7f\x80\x3c\x40") * 9 + END), "longer than can be counted"),
+        (midi((b"\xff\xff\xff\x7f\x90\x3c\x40\xff\xff\xff\x7f\x80\x3c\x40") * 9 + END), r"longer than 2\^31 ticks"),
     ],
 )
-def test_what_is_refused(data: bytes, message: str, tmp_path: Path) -> None:
+def test_invalid_files_are_refused(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.mid"
     path.write_bytes(data)
-    for road in (read_midi, read_midi_notes):
+    for reader in (read_midi, read_midi_notes):
         with pytest.raises(ValueError, match=message) as caught:
-            road(path)
+            reader(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_a_longer_header_and_a_wrapper(tmp_path: Path) -> None:
+def test_a_longer_header_and_a_riff_wrapper_are_read(tmp_path: Path) -> None:
     plain = midi(on(60) + off(60, 9) + END)
     longer = midi(on(60) + off(60, 9) + END, header=b"more")
     wrapped = b"RIFF\x00\x00\x00\x00RMIDdata\x00\x00\x00\x00" + plain + b"LIST"
@@ -273,14 +273,14 @@ def test_damaged_bytes_are_read_or_refused(seed: int, count: int) -> None:
         assert not len(raw) or (raw.onset.min() >= 0 and raw.duration.min() >= 0 and 0 <= raw.pitch.min() <= 127)
 
 
-# --- what stands beside the notes ---
+# --- texts, tempos and signatures ---
 
 
 def _text(kind: int, text: bytes) -> bytes:
     return bytes((0, 0xFF, kind, len(text))) + text
 
 
-def test_texts(tmp_path: Path) -> None:
+def test_texts_are_decoded(tmp_path: Path) -> None:
     path = tmp_path / "texts.mid"
     head = _text(3, "Lied für zwei".encode()) + _text(2, b"1827") + END
     voice = (
@@ -294,8 +294,8 @@ def test_texts(tmp_path: Path) -> None:
     assert (music.metadata.source_filename, music.metadata.source_format) == ("texts.mid", "midi")
 
 
-def test_marks_of_one_time_stay_in_order(tmp_path: Path) -> None:
-    """The last tempo is the one in force; symusic may turn them round."""
+def test_marks_of_one_tick_keep_their_order(tmp_path: Path) -> None:
+    """The last tempo of a tick applies; symusic may swap them."""
     path = tmp_path / "tempos.mid"
     tempos = [500_000 + 1000 * step for step in (3, 1, 2, 5, 4, 0) * 5]
     track = b"".join(b"\x00\xff\x51\x03" + tempo.to_bytes(3, "big") for tempo in tempos)
@@ -310,7 +310,7 @@ def test_an_untitled_piece_has_no_title(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path, enabled: bool) -> None:
+def test_the_garbage_collector_is_restored(tmp_path: Path, enabled: bool) -> None:
     path = tmp_path / "one.mid"
     path.write_bytes(midi(on(60) + off(60, 9) + END))
     before = gc.isenabled()
@@ -322,10 +322,10 @@ def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path, enabled: bool) 
         gc.enable() if before else gc.disable()
 
 
-def test_preparing_needs_no_muspy() -> None:
+def test_reading_notes_does_not_import_muspy() -> None:
     code = """
 import sys
-from mmt.music.midi import read_midi_notes
+from mmt.music.reading.midi import read_midi_notes
 assert "symusic" not in sys.modules
 read_midi_notes(bytes.fromhex("4d546864000000060000000100604d54726b0000000400ff2f00"))
 assert not {"muspy", "music21", "matplotlib"} & set(sys.modules)

@@ -1,4 +1,4 @@
-"""Writing MIDI: four readers read back what was written, and a synthesizer hears every note with its own program."""
+"""Writing MIDI: four readers give the written notes, and by channels alone every note has its program."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from strategies import pieces
 
 import mmt
-from mmt.music.channels import DRUM_CHANNEL, Part, assign, deal
-from mmt.music.midi import read_midi
-from mmt.music.midi_writing import midi_bytes, write_midi
+from mmt.music.reading.midi import read_midi
+from mmt.music.writing.channels import DRUM_CHANNEL, MidiTrack, assign_channels, split_overlaps
+from mmt.music.writing.midi import midi_bytes, write_midi
 
 Row = tuple[int, int, int, int, int, bool]
 """onset, duration, pitch, velocity, program (0 for drums), is_drum"""
@@ -61,7 +61,7 @@ READERS = {
 
 
 def heard(path: Path) -> Counter[tuple[int, int, int, int]]:
-    """(onset, end, pitch, program) as a synthesizer plays them: by channel alone, the tracks merged by time.
+    """(onset, end, pitch, program) by channels alone, with the tracks merged, as synthesizers play them.
 
     A release ends every note of its pitch in the channel.
     """
@@ -113,7 +113,7 @@ tracks = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(tracks, min_size=1, max_size=24))
-def test_four_readers_read_what_was_written(
+def test_four_readers_give_the_written_notes(
     tmp_path_factory: pytest.TempPathFactory, tracks: list[muspy.Track]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.mid"
@@ -142,8 +142,8 @@ def by_program(notes: Counter[tuple[int, int, int, int]]) -> Counter[int]:
     return total
 
 
-def test_a_synthesizer_hears_more_than_15_instruments(tmp_path: Path) -> None:
-    """40 programs at once, none at the pitch of another: 15 channels must do."""
+def test_more_than_15_instruments_keep_their_programs(tmp_path: Path) -> None:
+    """40 programs at once, each at a pitch of its own, on 15 channels."""
     music = piece(*(line(program, *((12 * beat, 40 + program, 12) for beat in range(8))) for program in range(40)))
     write_midi(tmp_path / "40.mid", music)
     for name, reader in READERS.items():
@@ -151,15 +151,15 @@ def test_a_synthesizer_hears_more_than_15_instruments(tmp_path: Path) -> None:
     assert heard(tmp_path / "40.mid") == wanted(music)
 
 
-def test_instruments_that_never_meet_share_a_channel(tmp_path: Path) -> None:
+def test_instruments_without_overlap_share_a_channel(tmp_path: Path) -> None:
     """All at one pitch, two at a time."""
     music = piece(*(line(program, (12 * (program // 2) * 2, 60, 12)) for program in range(60)))
     write_midi(tmp_path / "60.mid", music)
     assert heard(tmp_path / "60.mid") == wanted(music)
 
 
-def test_the_channel_with_the_fewest_meetings_is_shared(tmp_path: Path) -> None:
-    """Fourteen drones and one short note leave room in one channel only, for five more."""
+def test_the_channel_with_the_fewest_overlaps_is_shared(tmp_path: Path) -> None:
+    """After fourteen long notes and a short one, only one channel is free for five more."""
     drones = [line(program, *((beat, 60, 1) for beat in range(99))) for program in range(14)]
     music = piece(*drones, *(line(20 + k, (12 * k, 60, 10)) for k in range(6)))
     write_midi(tmp_path / "drones.mid", music)
@@ -168,7 +168,7 @@ def test_the_channel_with_the_fewest_meetings_is_shared(tmp_path: Path) -> None:
     assert lengths == dict.fromkeys(late, 10)
 
 
-def test_parts_that_double_each_other_sound_at_their_own_lengths(tmp_path: Path) -> None:
+def test_doubled_notes_keep_their_durations(tmp_path: Path) -> None:
     music = piece(line(40, (0, 60, 24), (0, 60, 12), (6, 60, 3), (24, 60, 12)), line(48, (0, 60, 36), (12, 60, 6)))
     write_midi(tmp_path / "doubles.mid", music)
     for name, reader in READERS.items():
@@ -176,31 +176,31 @@ def test_parts_that_double_each_other_sound_at_their_own_lengths(tmp_path: Path)
     assert heard(tmp_path / "doubles.mid") == wanted(music)
 
 
-def part(program: int, notes: list[tuple[int, int, int]], is_drum: bool = False) -> Part:
+def part(program: int, notes: list[tuple[int, int, int]], is_drum: bool = False) -> MidiTrack:
     onset, end, pitch = np.array(notes, np.int64).T
-    return Part(None, program, is_drum, onset, end, pitch, np.full(len(onset), 64))
+    return MidiTrack(None, program, is_drum, onset, end, pitch, np.full(len(onset), 64))
 
 
-def test_deal() -> None:
-    first, second = deal(part(0, [(0, 12, 60), (0, 24, 60), (12, 24, 60), (24, 30, 60), (0, 24, 64)]))
+def test_overlapping_notes_of_a_pitch_are_split() -> None:
+    first, second = split_overlaps(part(0, [(0, 12, 60), (0, 24, 60), (12, 24, 60), (24, 30, 60), (0, 24, 64)]))
     assert sorted(zip(first.onset.tolist(), first.end.tolist(), first.pitch.tolist(), strict=True)) == [
         (0, 24, 60), (0, 24, 64), (24, 30, 60),
     ]  # fmt: skip
     assert list(zip(second.onset.tolist(), second.end.tolist(), strict=True)) == [(0, 12), (12, 24)]
-    assert (first.doubles, second.doubles) == (False, True)
+    assert (first.is_overlap, second.is_overlap) == (False, True)
 
 
-def test_channels_are_their_own_while_they_last() -> None:
+def test_up_to_16_tracks_have_a_channel_each() -> None:
     parts = [part(program, [(0, 10, 60)], is_drum=program == 3) for program in range(16)]
-    channels = assign(parts)
+    channels = assign_channels(parts)
     assert channels[3] == DRUM_CHANNEL
     assert sorted(channels) == list(range(16))
 
 
-def test_a_doubling_gives_way_to_an_instrument() -> None:
+def test_overlaps_share_a_channel_before_instruments_do() -> None:
     parts = [part(0, [(0, 10, 60)]) for _ in range(16)]
-    doubling = Part(**{**vars(part(0, [(0, 10, 60)] * 3)), "doubles": True})
-    channels = assign([doubling, *parts[:15]])
+    doubling = MidiTrack(**{**vars(part(0, [(0, 10, 60)] * 3)), "is_overlap": True})
+    channels = assign_channels([doubling, *parts[:15]])
     assert len(set(channels[1:])) == 15
 
 
@@ -241,7 +241,7 @@ def test_all_keys_are_read_back(tmp_path: Path) -> None:
             assert (copy.root, copy.mode) == (key.root, key.mode)
 
 
-def test_what_is_too_short_or_too_soft_sounds_all_the_same(tmp_path: Path) -> None:
+def test_notes_of_duration_or_velocity_0_are_written(tmp_path: Path) -> None:
     music = piece(muspy.Track(0, notes=[muspy.Note(0, 60, 0, 0), muspy.Note(12, 60, 12)]))
     music.tracks[0].notes[1].velocity = None
     write_midi(tmp_path / "soft.mid", music)
@@ -266,7 +266,7 @@ def test_thousands_of_equal_notes_are_kept() -> None:
         ({"tracks": [line(0, (1 << 29, 60, 12))]}, "2\\^28"),
     ],
 )
-def test_what_midi_cannot_hold_is_refused(change: dict[str, object], message: str) -> None:
+def test_music_that_midi_cannot_represent_is_refused(change: dict[str, object], message: str) -> None:
     music = piece(line(0, (0, 60, 12)))
     for name, value in change.items():
         setattr(music, name, value)

@@ -1,4 +1,4 @@
-"""Reading MusicXML: small scores whose music is known, and real ones."""
+"""Reading MusicXML: small scores with known notes, and real scores."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import muspy
 import pytest
 
-from mmt.music.midi import read_midi
-from mmt.music.musicxml import read_musicxml
+from mmt.music.reading.midi import read_midi
+from mmt.music.reading.musicxml import read_musicxml
 
 Row = tuple[int, int, int]
 """onset, pitch, duration"""
@@ -59,7 +59,7 @@ def score_part(name: str = "", instrument: str = "", sound: str = "", midi: str 
         (1.5, ["1.5", "0.75", "3"]),
     ],
 )
-def test_decimal_durations_are_as_long_as_they_say(tmp_path: Path, divisions: float, durations: list[str]) -> None:
+def test_decimal_durations_are_exact(tmp_path: Path, divisions: float, durations: list[str]) -> None:
     music = read(tmp_path, part(attributes(divisions) + "".join(note("C", duration) for duration in durations)))
     beats = [float(duration) / divisions for duration in durations]
     found = [(time / music.resolution, length / music.resolution) for time, _, length in rows(music.tracks[0])]
@@ -68,7 +68,7 @@ def test_decimal_durations_are_as_long_as_they_say(tmp_path: Path, divisions: fl
     ]
 
 
-def test_voices_chords_and_rests(tmp_path: Path) -> None:
+def test_voices_chords_and_rests_are_placed(tmp_path: Path) -> None:
     measure = (
         attributes()
         + note("C", 2)
@@ -83,7 +83,7 @@ def test_voices_chords_and_rests(tmp_path: Path) -> None:
 
 
 def test_a_measure_is_as_long_as_its_longest_voice(tmp_path: Path) -> None:
-    """muspy goes on where the last voice ends, so that parts drift away from each other."""
+    """muspy continues at the end of the last voice, so that parts lose their alignment."""
     short = note("C", 4) + "<backup><duration>4</duration></backup>" + note("E", 1)
     list_of_two = '<score-part id="P1"/><score-part id="P2"/>'
     music = read(
@@ -104,7 +104,7 @@ def test_ties_are_one_note(tmp_path: Path) -> None:
     assert rows(music.tracks[0]) == [(0, 60, 10), (10, 60, 2)]
 
 
-def test_a_tie_keeps_to_its_voice(tmp_path: Path) -> None:
+def test_a_tie_stays_in_its_voice(tmp_path: Path) -> None:
     first = note("C", 4, '<tie type="start"/><voice>1</voice>') + "<backup><duration>4</duration></backup>"
     first += "<forward><duration>2</duration></forward>" + note("C", 2, '<tie type="start"/><voice>2</voice>')
     second = note("C", 2, '<tie type="stop"/><voice>2</voice>') + "<backup><duration>2</duration></backup>"
@@ -126,7 +126,7 @@ def test_grace_notes_come_before_the_beat(tmp_path: Path) -> None:
     assert rows(music.tracks[0]) == [(0, 65, 8), (0, 74, 1)]
 
 
-def test_cues_are_silent_but_take_their_time(tmp_path: Path) -> None:
+def test_cues_are_silent_rests(tmp_path: Path) -> None:
     assert rows(read(tmp_path, part(attributes() + note("C", 2, before="<cue/>") + note("D", 2))).tracks[0]) == [
         (2, 62, 2)
     ]
@@ -142,14 +142,14 @@ def test_transposing_instruments_are_at_sounding_pitch(tmp_path: Path) -> None:
     assert [(key.fifths, key.root) for key in music.key_signatures] == [(0, 0)]
 
 
-def test_keys_and_times(tmp_path: Path) -> None:
+def test_keys_and_time_signatures_are_read(tmp_path: Path) -> None:
     more = "<key><fifths>-3</fifths><mode>minor</mode></key><time><beats>3+2</beats><beat-type>8</beat-type></time>"
     music = read(tmp_path, part(attributes(more=more) + note("C", 5), note("D", 5)))
     assert [(key.time, key.root, key.mode, key.fifths) for key in music.key_signatures] == [(0, 0, "minor", -3)]
     assert [(time.time, time.numerator, time.denominator) for time in music.time_signatures] == [(0, 5, 8)]
 
 
-def test_titles_and_the_composer_first(tmp_path: Path) -> None:
+def test_titles_are_joined_and_the_composer_is_first(tmp_path: Path) -> None:
     head = (
         "<work><work-title>A cycle</work-title></work><movement-title>Its\n song</movement-title><identification>"
         '<creator type="lyricist">Words</creator><creator type="composer">Notes</creator></identification>'
@@ -159,7 +159,7 @@ def test_titles_and_the_composer_first(tmp_path: Path) -> None:
     assert music.metadata.creators == ["Notes", "Words"]
 
 
-def test_tempos_and_dynamics(tmp_path: Path) -> None:
+def test_tempos_and_dynamics_are_read(tmp_path: Path) -> None:
     metronome = "<direction><direction-type><metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>60</per-minute>"
     metronome += "</metronome></direction-type></direction>"
     loud = '<direction><sound dynamics="100" tempo="72"/></direction>'
@@ -168,7 +168,7 @@ def test_tempos_and_dynamics(tmp_path: Path) -> None:
     assert [n.velocity for n in music.tracks[0].notes] == [64, 90]
 
 
-def test_signatures_are_stated_again_after_a_jump(tmp_path: Path) -> None:
+def test_signatures_are_repeated_after_a_jump(tmp_path: Path) -> None:
     four = "<time><beats>4</beats><beat-type>4</beat-type></time>"
     two = "<attributes><time><beats>2</beats><beat-type>4</beat-type></time></attributes>"
     begin, end = (
@@ -180,7 +180,7 @@ def test_signatures_are_stated_again_after_a_jump(tmp_path: Path) -> None:
     assert rows(music.tracks[0]) == [(0, 60, 8), (8, 64, 8), (16, 62, 4), (20, 64, 8), (28, 62, 4)]
 
 
-def test_programs_count_from_one_and_voices_go_by_name(tmp_path: Path) -> None:
+def test_programs_count_from_one_and_voices_are_named(tmp_path: Path) -> None:
     midi = "<midi-channel>1</midi-channel><midi-program>{}</midi-program>"
     lyric = "<lyric><text>la</text></lyric>"
     parts = [
@@ -200,7 +200,7 @@ def test_programs_count_from_one_and_voices_go_by_name(tmp_path: Path) -> None:
     assert [lyric.lyric for lyric in music.tracks[1].lyrics] == ["la"]
 
 
-def test_drums(tmp_path: Path) -> None:
+def test_drums_are_read(tmp_path: Path) -> None:
     midi = "<midi-channel>10</midi-channel><midi-program>1</midi-program><midi-unpitched>37</midi-unpitched>"
     hit = "<note><unpitched><display-step>E</display-step><display-octave>4</display-octave></unpitched>"
     hit += "<duration>2</duration></note>"
@@ -215,7 +215,7 @@ def test_quarter_tones_and_odd_numbers_are_read(tmp_path: Path) -> None:
     assert [row[0] for row in rows(read(tmp_path, part(measure + note("C", 2))).tracks[0])] == [0, 2]
 
 
-def test_timewise_scores(tmp_path: Path) -> None:
+def test_timewise_scores_are_read(tmp_path: Path) -> None:
     path = tmp_path / "timewise.xml"
     measures = [f'<measure number="{k}"><part id="P1">{attributes()}{note("C", 4)}</part></measure>' for k in (1, 2)]
     path.write_text(f'<score-timewise><part-list><score-part id="P1"/></part-list>{"".join(measures)}</score-timewise>')
@@ -231,7 +231,7 @@ def test_timewise_scores(tmp_path: Path) -> None:
         (b"PK\x03\x04 cut short", "cannot read"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_scores_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.musicxml"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
@@ -260,7 +260,7 @@ NASTY = {  # notes, end in beats, programs
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_scores_that_muspy_rejects(shared: Path, name: str) -> None:
+def test_scores_that_muspy_rejects_are_read(shared: Path, name: str) -> None:
     music = read_musicxml(shared / "data" / "nasty" / "musicxml" / f"{name}.mxl")
     count = sum(len(track) for track in music.tracks)
     programs = {track.program for track in music.tracks}

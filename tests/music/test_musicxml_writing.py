@@ -1,4 +1,4 @@
-"""Writing MusicXML: what is written is read back, by us, by music21 and by muspy."""
+"""Writing MusicXML: mmt, music21 and muspy read the written notes back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmt
-from mmt.music.midi import read_midi
-from mmt.music.musicxml import read_musicxml
-from mmt.music.musicxml_writing import score, write_musicxml
+from mmt.music.reading.midi import read_midi
+from mmt.music.reading.musicxml import read_musicxml
+from mmt.music.writing.musicxml import score, write_musicxml
 from mmt.representation.codes import NOTE
 from mmt.representation.encode import canonical, frame
 
@@ -48,7 +48,7 @@ pieces = st.builds(
 
 
 def rows(music: muspy.Music) -> Counter[tuple[object, ...]]:
-    """Notes in beats, so that pieces of different resolution compare."""
+    """Notes in beats, to compare pieces of different resolution."""
     beat = music.resolution
     return Counter(
         (Fraction(n.time, beat), Fraction(n.duration, beat), n.pitch, n.velocity, track.program, track.is_drum)
@@ -59,7 +59,7 @@ def rows(music: muspy.Music) -> Counter[tuple[object, ...]]:
 
 @settings(max_examples=80, deadline=None)
 @given(pieces)
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, music: muspy.Music) -> None:
+def test_round_trip_keeps_every_note(tmp_path_factory: pytest.TempPathFactory, music: muspy.Music) -> None:
     path = tmp_path_factory.getbasetemp() / "any.musicxml"
     write_musicxml(path, music)
     assert rows(read_musicxml(path)) == rows(music)
@@ -107,7 +107,7 @@ def test_marks_and_names_are_read_back(tmp_path: Path, music: muspy.Music) -> No
     assert copy.tracks[0].lyrics == [muspy.Lyric(34, "früh")]
 
 
-def test_other_readers_read_the_same(tmp_path: Path, music: muspy.Music) -> None:
+def test_music21_and_muspy_read_the_same_notes(tmp_path: Path, music: muspy.Music) -> None:
     path = tmp_path / "piece.musicxml"
     write_musicxml(path, music)
     parsed = music21.converter.parse(path.read_text(encoding="utf-8"), format="musicxml")
@@ -116,12 +116,12 @@ def test_other_readers_read_the_same(tmp_path: Path, music: muspy.Music) -> None
         (n.time, n.pitch, n.duration) for n in music.tracks[0].notes
     )
     assert parsed.parts[0].getInstrument().midiProgram == 40
-    music.tracks.pop()  # muspy looks for the instruments of drums in the wrong place
+    music.tracks.pop()  # muspy misreads the instruments of drums
     write_musicxml(path, music)
     assert [len(track) for track in muspy.read_musicxml(path).tracks] == [4]
 
 
-def test_notes_are_cut_at_bar_lines_into_values_that_exist(music: muspy.Music) -> None:
+def test_notes_are_split_at_bar_lines_into_note_values(music: muspy.Music) -> None:
     first = score(music).find("part")
     assert first is not None
     for measure in first.findall("measure"):
@@ -130,7 +130,7 @@ def test_notes_are_cut_at_bar_lines_into_values_that_exist(music: muspy.Music) -
     assert beginnings == ["half", "half", "eighth", "eighth", "eighth", "16th"]
 
 
-def test_flats_where_the_key_has_flats(music: muspy.Music) -> None:
+def test_keys_with_flats_are_spelled_with_flats(music: muspy.Music) -> None:
     assert [a.text for a in score(music).iter("alter") if a.text != "0"] == ["-1"]
 
 
@@ -143,14 +143,16 @@ def test_flats_where_the_key_has_flats(music: muspy.Music) -> None:
         ({"resolution": 0}, "resolution 0"),
     ],
 )
-def test_what_a_score_cannot_hold_is_refused(music: muspy.Music, change: dict[str, object], message: str) -> None:
+def test_music_that_a_score_cannot_represent_is_refused(
+    music: muspy.Music, change: dict[str, object], message: str
+) -> None:
     for name, value in change.items():
         setattr(music, name, value)
     with pytest.raises(ValueError, match=message):
         score(music)
 
 
-def test_control_characters_do_not_spoil_the_file(tmp_path: Path, music: muspy.Music) -> None:
+def test_control_characters_are_replaced(tmp_path: Path, music: muspy.Music) -> None:
     music.tracks[0].name = "Vio\x00lin\x1b[31m"
     write_musicxml(tmp_path / "piece.musicxml", music)
     assert read_musicxml(tmp_path / "piece.musicxml").tracks[0].name == "Vio lin [31m"
@@ -172,7 +174,7 @@ def test_clefs_fit_the_instrument_and_its_notes() -> None:
     assert clefs_of(0, 36, is_drum=True) == [("percussion", None, None)]
 
 
-def test_keyboards_that_need_it_stand_on_two_staves(tmp_path: Path) -> None:
+def test_keyboards_with_a_wide_range_have_two_staves(tmp_path: Path) -> None:
     assert clefs_of(0, 40, 76) == [("G", "2", None), ("F", "4", None)]
     assert clefs_of(0, 60, 76) == [("G", "2", None)]
     notes = [muspy.Note(0, pitch, 36, 70) for pitch in (36, 48, 64, 72)] + [
@@ -185,7 +187,7 @@ def test_keyboards_that_need_it_stand_on_two_staves(tmp_path: Path) -> None:
         if note.find("pitch") is not None:
             assert (note.findtext("staff") == "1") == (int(note.findtext("pitch/octave") or 0) >= 4)
     for measure in root.iter("measure"):
-        # What a staff's first voice holds fills the bar.
+        # The first voice of a staff fills the bar.
         for staff in ("1", "2"):
             of_staff = [note for note in measure.findall("note") if note.findtext("staff") == staff]
             first = [
@@ -201,8 +203,8 @@ def test_keyboards_that_need_it_stand_on_two_staves(tmp_path: Path) -> None:
     assert sorted(heard) == sorted((note.time, note.pitch, note.duration) for note in notes)
 
 
-def test_accidentals_stand_where_the_line_has_not_this_pitch_already() -> None:
-    # In B flat major: B flat is the key's, E natural is not, a sign holds to the bar line, a tie repeats none.
+def test_accidentals_are_written_once_per_bar_and_line() -> None:
+    # In B flat major: no sign for B flat, one for E natural; signs hold to the bar line, and tied notes have none.
     pitches = [70, 64, 64, 63, 66, 66, 65, 71]
     notes = [muspy.Note(12 * beat, pitch, 12) for beat, pitch in enumerate(pitches)] + [muspy.Note(84, 61, 24)]
     key = muspy.KeySignature(0, fifths=-2)
@@ -224,14 +226,14 @@ def test_accidentals_stand_where_the_line_has_not_this_pitch_already() -> None:
 
 
 @pytest.mark.parametrize("fifths", range(-7, 8))
-def test_every_pitch_in_every_key(fifths: int) -> None:
+def test_every_pitch_is_read_back_in_every_key(fifths: int) -> None:
     notes = [muspy.Note(12 * beat, pitch, 12) for beat, pitch in enumerate(range(48, 86))]
     key = muspy.KeySignature(0, fifths=fifths)
     root = score(muspy.Music(resolution=12, key_signatures=[key], tracks=[muspy.Track(40, notes=notes)]))
     text = ElementTree.tostring(root, encoding="unicode")
     parsed = music21.converter.parse(text, format="musicxml").flatten()
     assert [note.pitch.midi for note in parsed.notes] == list(range(48, 86))
-    # What is in the key is written without a sign, a raised note of the minor key with a sharp (or a natural).
+    # Notes of the key have no sign; raised notes of the minor key have a sharp or a natural.
     scale = {pitch.name for pitch in music21.key.KeySignature(fifths).getScale().pitches}
     names = {note.pitch.name for note in parsed.notes}
     assert scale <= names
@@ -240,7 +242,7 @@ def test_every_pitch_in_every_key(fifths: int) -> None:
         assert music21.key.KeySignature(fifths).asKey("minor").getLeadingTone().name in names
 
 
-def test_without_a_key_notes_are_spelled_as_in_the_likely_one() -> None:
+def test_without_a_key_notes_are_spelled_in_the_likely_key() -> None:
     for pitches, names in (([67, 70, 74, 75, 66, 67], "G B- D E- F# G"), ([64, 68, 71, 63, 64], "E G# B D# E")):
         notes = [muspy.Note(12 * beat, pitch, 12) for beat, pitch in enumerate(pitches)]
         text = ElementTree.tostring(
@@ -252,7 +254,7 @@ def test_without_a_key_notes_are_spelled_as_in_the_likely_one() -> None:
         assert "work-title" not in text
 
 
-def test_every_drum_key_is_read_back_as_its_own(tmp_path: Path) -> None:
+def test_every_drum_key_is_read_back(tmp_path: Path) -> None:
     """Unpitched notes, each drum an instrument of its own on MIDI channel 10; also keys that share a place on the staff."""
     representation = mmt.Representation(drums=True)
     rows = [(NOTE, 1 + key // 8, 1 + key % 2, 1 + key, 1 + key % 20, representation.drums_code) for key in range(128)]
@@ -272,7 +274,7 @@ def test_every_drum_key_is_read_back_as_its_own(tmp_path: Path) -> None:
     assert all(0 <= int(text.text or -1) <= 9 for text in root.iter("display-octave"))
 
 
-def test_drums_stand_where_drummers_expect_them() -> None:
+def test_drums_have_their_usual_places_on_the_staff() -> None:
     track = muspy.Track(0, True, notes=[muspy.Note(12 * place, key, 12) for place, key in enumerate((36, 38, 42))])
     root = score(muspy.Music(resolution=12, tracks=[track]))
     places = [(u.findtext("display-step"), u.findtext("display-octave")) for u in root.iter("unpitched")]

@@ -1,4 +1,4 @@
-"""Programs of parts by what a score says about them."""
+"""Programs of parts by the names and sounds in a score."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from mmt.music.part_names import choir_parts, program_of
-from mmt.music.score_parts import read_instruments
+from mmt.music.reading.part_names import choir_parts, program_of
+from mmt.music.reading.score_parts import read_instruments
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from mmt.music.score_parts import read_instruments
         ("Singstimme", 52), ("Soprano", 52), ("Canto", 52), ("Chor", 52), ("Gesang", 52), ("", 0), ("Staff 3", 0),
     ],
 )  # fmt: skip
-def test_names(name: str, program: int) -> None:
+def test_names_in_many_languages_give_the_program(name: str, program: int) -> None:
     assert program_of("", "", name, None, sung=False) == program
     assert program_of("", name, "", None, sung=False) == program
 
 
-def test_voices() -> None:
+def test_sung_parts_are_voices() -> None:
     assert program_of("voice.vocals", "Voice", "Mignon", 73, sung=True) == 52
     assert program_of("voice.vocals", "Voice", "Mignon", 53, sung=True) == 53
     assert program_of("", "", "Tenor", None, sung=True) == 52
@@ -36,11 +36,11 @@ def test_voices() -> None:
     assert program_of("", "", "Otto", None, sung=True) == 52
 
 
-def test_a_name_of_general_midi_with_its_own_program_is_believed() -> None:
+def test_a_general_midi_name_with_its_program_is_kept() -> None:
     assert program_of("", "Lead 6 (voice)", "", 85, sung=False) == 85
 
 
-def test_sounds() -> None:
+def test_standard_sounds_give_the_program() -> None:
     assert program_of("wind.flutes.flute", "", "", None, sung=False) == 73
     assert program_of("strings.cello", "", "", None, sung=False) == 42
 
@@ -56,11 +56,11 @@ def test_sounds() -> None:
         ("Soprano,Soprano 2", [False, False]),
     ],
 )
-def test_a_choir_is_told_by_two_registers(names: str, sung: list[bool]) -> None:
+def test_two_registers_make_a_choir(names: str, sung: list[bool]) -> None:
     assert choir_parts(names.split("," if "," in names else " ")) == sung
 
 
-def test_the_parts_of_a_choir_sing_unless_the_score_says_who_plays_them() -> None:
+def test_parts_of_a_choir_are_sung_unless_the_score_names_an_instrument() -> None:
     parts = "".join(
         f"<score-part id='{name}'><part-name>{name}</part-name>{more}</score-part>"
         for name, more in (

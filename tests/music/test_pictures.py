@@ -1,4 +1,4 @@
-"""Pictures are checked by what is drawn where; how they look was judged by eye."""
+"""Piano rolls: positions and colours of what is drawn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import mmt.music
-from mmt.music import colors, pictures
+from mmt.music import pictures
+from mmt.music.pictures import colors
 from mmt.representation.codes import PAPER
 
 
@@ -38,7 +39,7 @@ QUARTET = piece((40, [(0, 76, 12)]), (40, [(0, 67, 12)]), (41, [(12, 60, 24)]), 
 
 
 def boxes(figure):
-    """The notes as drawn, by their colour: rows of left, right, bottom, top."""
+    """The drawn notes by colour: rows of left, right, bottom, top."""
     found = {}
     for collection in figure.axes[0].collections:
         if isinstance(collection, PolyCollection):
@@ -73,7 +74,7 @@ def test_every_note_is_a_box_in_its_place_and_colour():
     assert top == pytest.approx(60.43)
 
 
-def test_legend_is_in_the_order_of_a_score():
+def test_the_legend_is_in_score_order():
     music = piece(*((program, [(0, 60, 12)]) for program in (43, 0, 40, 52, 56, 71, 73, 60, 122)))
     names = ["flute", "clarinet", "horn", "trumpet", "piano", "voices", "violin", "contrabass", "Seashore"]
     assert legend(pictures.piano_roll(music)) == names
@@ -92,7 +93,7 @@ def test_doubling_instruments_share_the_row():
     assert second_violin_note[3] - second_violin_note[2] == pytest.approx(0.86)
 
 
-def test_pitches_are_named_c4_is_60():
+def test_c4_is_pitch_60():
     axes = pictures.piano_roll(QUARTET).axes[0]
     labels = dict(zip([text.get_text() for text in axes.get_yticklabels()], axes.get_yticks(), strict=True))
     assert labels["C4"] == 60
@@ -127,7 +128,7 @@ def test_drums_have_a_band_of_their_own():
     assert places[0, 1] == places[2, 1] < places[1, 1] < 60
 
 
-def test_a_prompt_is_told_from_its_continuation():
+def test_the_prompt_is_marked():
     figure = pictures.piano_roll(QUARTET, prompt_beats=1.5)
     assert {"← prompt", "continuation →"} <= set(texts(figure))
     marks = [line for line in figure.axes[0].lines if list(line.get_xdata()) == [1.5, 1.5]]
@@ -137,7 +138,7 @@ def test_a_prompt_is_told_from_its_continuation():
 
 
 @pytest.mark.parametrize("prompt_beats", [-1, float("nan")])
-def test_a_wrong_prompt(prompt_beats):
+def test_a_negative_prompt_is_refused(prompt_beats):
     with pytest.raises(ValueError, match="prompt_beats is"):
         pictures.piano_roll(QUARTET, prompt_beats=prompt_beats)
 
@@ -165,7 +166,7 @@ def test_width_grows_with_the_music_within_limits():
         (None, None),
     ],
 )
-def test_titles_with_what_the_font_lacks(title, shown):
+def test_characters_without_a_glyph_are_left_out_of_titles(title, shown):
     figure = pictures.piano_roll(piece((40, [(0, 60, 12)]), title=title))
     assert [text.get_text() for text in figure.texts] == [shown] * (shown is not None)
     assert not any(text.get_parse_math() for text in figure.texts)
@@ -179,14 +180,14 @@ def test_a_long_title_is_shortened():
 
 
 @pytest.mark.parametrize("music", [piece(), piece((0, [(0, 36, 1)], True))], ids=["empty", "drums alone"])
-def test_music_without_pitches(music):
+def test_music_without_pitches_is_drawn(music):
     figure = pictures.piano_roll(music)
     assert legend(figure) == []
     assert ("no notes" in texts(figure)) == (not music.tracks)
     figure.savefig(io.BytesIO())
 
 
-def test_axes_of_the_caller():
+def test_given_axes_are_used():
     figure = Figure()
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2)
@@ -195,32 +196,32 @@ def test_axes_of_the_caller():
     assert [text.get_text() for text in below.get_legend().get_texts()] == ["violin", "viola", "cello"]
 
 
-def test_write_png(tmp_path):
+def test_write_png_writes_a_png(tmp_path):
     pictures.write_png(tmp_path / "a.png", QUARTET)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_global_state_of_matplotlib_is_left_alone():
+def test_the_global_state_of_matplotlib_is_unchanged():
     settings = dict(matplotlib.rcParams)
     pictures.png(QUARTET)
     assert dict(matplotlib.rcParams) == settings
-    assert not Gcf.get_all_fig_managers()  # what pyplot would show
+    assert not Gcf.get_all_fig_managers()  # no figure is registered with pyplot
 
 
-def test_twenty_thousand_notes():
+def test_twenty_thousand_notes_are_drawn():
     notes = [(3 * i, 40 + i % 40, 3) for i in range(10_000)]
     drawn = boxes(pictures.piano_roll(piece((40, notes), (73, notes))))
     assert sum(len(rows) for rows in drawn.values()) == 20_000
 
 
 @pytest.mark.parametrize("name", ["*e2m4*", "*BWV.232_11*", "*1762*"], ids=["drums", "Bach", "orchestra"])
-def test_real_pieces(shared: Path, name, tmp_path):
+def test_real_pieces_are_drawn(shared: Path, name, tmp_path):
     (path,) = (shared / "data/examples/mid").glob(name)
     pictures.write_png(tmp_path / "a.png", mmt.music.read(path))
     assert 10_000 < (tmp_path / "a.png").stat().st_size < 1_000_000
 
 
-def test_every_instrument_has_a_place_and_a_colour():
+def test_every_instrument_has_a_place_in_score_order_and_a_colour():
     grey = colors.instrument_color("Seashore")
     assert colors.score_order(PAPER.names)[-1] != "Seashore"
     assert sorted(colors.score_order([*PAPER.names, *PAPER.names])) == sorted(PAPER.names)
@@ -233,11 +234,11 @@ def test_colours_of_an_orchestra_are_far_apart():
     rgb = np.array([colors.instrument_color(name) for name in orchestra.split()])
     apart = np.linalg.norm(rgb[:, None] - rgb, axis=2) + 10 * np.eye(len(rgb))
     assert apart.min() > 0.25
-    # Against white: the contrast of each with the page.
+    # Contrast with white.
     assert (rgb @ (0.2126, 0.7152, 0.0722)).max() < 0.9
 
 
-def test_a_real_piece_with_drums_has_a_lane_for_them_below_all_pitches(shared: Path):
+def test_drums_of_a_real_piece_are_below_all_pitches(shared: Path):
     (path,) = (shared / "data/examples/mid").glob("*e2m4*")
     representation = mmt.Representation(drums=True)
     music = mmt.decode(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmt.music.repeats import Measure, playing_order
+from mmt.music.reading.repeats import RepeatMarks, playing_order
 
 
 def order(text: str) -> str:
@@ -10,7 +10,7 @@ def order(text: str) -> str:
     measures, movement = [], 0
     for place, word in enumerate(text.split()):
         _, *signs = word.split(",")
-        measure = Measure(movement=movement)
+        measure = RepeatMarks(movement=movement)
         for sign in signs:
             if sign == "new":
                 movement = measure.movement = place
@@ -27,7 +27,7 @@ def order(text: str) -> str:
     return "".join(names[index] for index in playing_order(measures))
 
 
-def test_plain_repeats() -> None:
+def test_repeats_are_played_twice() -> None:
     assert order("a b c") == "abc"
     assert order("a b,:| c") == "ababc"
     assert order("a b,|: c,:| d") == "abcbcd"
@@ -35,7 +35,7 @@ def test_plain_repeats() -> None:
     assert order("a,|:,:| b,|:,:|") == "aabb"
 
 
-def test_endings() -> None:
+def test_endings_are_played_in_their_pass() -> None:
     assert order("a b,1,:| c,2 d") == "abacd"
     assert order("a b,1 c,1,:| d,2 e,|: f,:|") == "abcadefef"
     assert order("a b,1,2,:| c,3 d") == "ababacd"
@@ -43,7 +43,7 @@ def test_endings() -> None:
     assert order("a b,1,:| c,2,:| d,|: e,:|") == "abacdede"
 
 
-def test_jumps() -> None:
+def test_jumps_are_followed() -> None:
     assert order("a b,fine c,da_capo") == "abcab"
     assert order("a b,:|,fine c d,:|,da_capo") == "abab" + "cdcd" + "ab"
     assert order("a b,segno c,fine d,dal_segno") == "abcdbc"
@@ -55,7 +55,7 @@ def test_a_da_capo_goes_back_to_its_own_movement() -> None:
     assert order("a b c,new d,fine e,da_capo f,new g,fine h,da_capo i,new") == "ab" + "cdecd" + "fghfg" + "i"
 
 
-def test_what_makes_no_sense_ends_all_the_same() -> None:
+def test_contradictory_signs_end() -> None:
     assert order("a,da_capo b,da_capo").startswith("a")
     assert order("a,1 b,1") == "ab"
     assert order("a,dal_segno b") == "aab"

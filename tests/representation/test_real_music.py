@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mmt
-from mmt.music.midi import read_midi_notes
+from mmt.music.reading.midi import read_midi_notes
 from mmt.representation.codes import Representation
 from mmt.representation.decode import notes_of_events
 from mmt.representation.encode import events_of_notes

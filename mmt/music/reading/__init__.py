@@ -1,0 +1,1 @@
+"""Files to `muspy.Music`: MIDI, MusicXML, ABC."""

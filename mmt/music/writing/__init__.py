@@ -1,0 +1,1 @@
+"""`muspy.Music` to files: MIDI, MusicXML."""

@@ -1,0 +1,315 @@
+"""The HTML page: its text, and its behaviour in Chromium where that is installed."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import muspy
+import numpy as np
+import pytest
+from browser import CHROMIUM, Browser
+
+import mmt.music
+from mmt.music import audio
+from mmt.music.page import html_page, recordings
+from mmt.music.pictures.colors import instrument_color
+
+
+def piece(*tracks, title=None, tempos=()):
+    """Music of resolution 12 from (program, notes) or (program, notes, is_drum); a note is (time, pitch, duration)."""
+    return muspy.Music(
+        metadata=muspy.Metadata(title=title),
+        resolution=12,
+        tempos=[muspy.Tempo(time, qpm) for time, qpm in tempos],
+        tracks=[
+            muspy.Track(program=program, is_drum=bool(drum), notes=[muspy.Note(*note) for note in notes])
+            for program, notes, *drum in tracks
+        ],
+    )
+
+
+DUO = piece(
+    (73, [(12 * beat, 72 + beat % 5, 12) for beat in range(40)]),
+    (42, [(48 * bar, 48 - bar, 48) for bar in range(10)]),
+    title="Duo",
+)
+
+
+class Elements(HTMLParser):
+    """The elements of a page with their attributes, and its texts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.texts = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def of(self, tag, **attributes):
+        return [a for t, a in self.found if t == tag and all(a.get(k.strip("_")) == v for k, v in attributes.items())]
+
+
+def song(page):
+    return json.loads(re.search(r'<script id="song" type="application/json">(.*?)</script>', page, re.S)[1])
+
+
+def test_every_instrument_has_a_colour_notes_and_buttons():
+    elements = Elements(html_page.page(DUO))
+    flute, cello = elements.of("path", class_="part")
+    assert [path["d"].count("M") for path in (flute, cello)] == [40, 10]
+    assert flute["fill"] == "#" + "".join(f"{round(255 * part):02x}" for part in instrument_color("flute"))
+    labels = [button["aria-label"] for button in elements.of("button") if "aria-pressed" in button]
+    assert labels == ["Mute flute", "Solo flute", "Mute cello", "Solo cello"]
+    assert "50 notes for flute and cello, 0:20." in elements.texts
+
+
+def test_a_note_is_drawn_where_it_sounds():
+    page = html_page.page(piece((40, [(12, 60, 24)])))
+    left, top, width, height = map(
+        float, re.search(r'd="M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)h[^"]*"><title>', page).groups()
+    )
+    assert (left, width, height) == (1, 1.96, 0.86)
+    assert song(page)["top"] - top - height / 2 == pytest.approx(60, abs=1e-3)
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    page = html_page.page(DUO)
+    elements = Elements(page)
+    (policy,) = (a["content"] for a in elements.of("meta", **{"http-equiv": "Content-Security-Policy"}))
+    assert policy.startswith("default-src 'none';")
+    for tag, attributes in elements.found:
+        assert tag not in ("link", "img", "audio", "iframe", "a"), tag
+        assert not {"src", "href", "srcset"} & attributes.keys()
+    # The only address is the SVG namespace.
+    assert set(re.findall(r"https?://[^\s\"']+", page)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_names_are_escaped():
+    evil = "</title></script><script>alert(1)</script>\x00\" onload=x & 'b'"
+    page = html_page.page(piece((40, [(0, 60, 12)]), title=evil))
+    elements = Elements(page)
+    assert "alert(1)" not in "".join(re.findall(r"<script[^>]*>(.*?)</script>", page, re.S))
+    assert len(elements.of("script")) == 2
+    assert "\x00" not in page
+    assert any(evil.replace("\x00", " ") in text for text in elements.texts)
+
+
+def test_the_script_gets_all_notes():
+    known = song(html_page.page(piece((40, [(0, 60, 12), (12, 64, 30)]), (41, [(6, 50, 6)]))))
+    assert known["resolution"] == 12
+    assert known["end"] == 3.5
+    assert [part["name"] for part in known["parts"]] == ["violin", "viola"]
+    violin = np.reshape(known["parts"][0]["notes"], (-1, 5))
+    np.testing.assert_array_equal(violin[:, :4], [(0, 12, 60, 64), (12, 30, 64, 64)])
+    for onset, *_, pitch, _, recording in (*violin, *np.reshape(known["parts"][1]["notes"], (-1, 5))):
+        assert abs(known["recordings"][recording]["pitch"] - pitch) <= 4, onset
+
+
+@pytest.mark.parametrize("tempos", [(), [(0, 60)], [(0, 100), (30, 50), (100, 200)], [(48, 240)], [(0, 0), (24, 90)]])
+def test_beats_become_seconds_as_in_the_rendered_sound(tempos):
+    music = piece((40, [(0, 60, 12), (100, 60, 100)]), tempos=tempos)
+    rows = np.array(song(html_page.page(music))["tempos"])
+    ticks = np.arange(0, 240, 7)
+    row = rows[np.searchsorted(rows[:, 0], ticks / 12, side="right") - 1]
+    np.testing.assert_allclose(
+        row[:, 1] + (ticks / 12 - row[:, 0]) * row[:, 2], audio.seconds_at(ticks, music), atol=1e-5
+    )
+
+
+def test_the_prompt_is_marked():
+    marked = Elements(html_page.page(DUO, prompt_beats=8))
+    assert marked.of("path", class_="prompt")[0]["d"].startswith("M0 0h8v")
+    assert {"← prompt", "continuation →"} <= set(marked.texts)
+    assert "← prompt, continuation →" in Elements(html_page.page(DUO, prompt_beats=1)).texts
+    for none in (None, 0):
+        assert not Elements(html_page.page(DUO, prompt_beats=none)).of("path", class_="prompt")
+    with pytest.raises(ValueError, match="prompt_beats is -1"):
+        html_page.page(DUO, prompt_beats=-1)
+
+
+@pytest.mark.parametrize(
+    "music",
+    [
+        piece(),
+        piece((0, [(0, 36, 1), (6, 42, 1)], True)),
+        piece((99, [(0, 127, 1)])),
+        piece((0, [(12 * 500_000, 60, 12)])),
+    ],
+    ids=["empty", "drums alone", "too high to be heard", "far away"],
+)
+def test_odd_music_has_a_page(music):
+    page = html_page.page(music)
+    assert len(page) < 1_000_000
+    assert len(song(page)["parts"]) == len(music.tracks)
+
+
+def test_write_by_suffix(tmp_path):
+    mmt.music.write(tmp_path / "a.html", DUO, prompt_beats=8)
+    assert 'class="prompt"' in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["*e4m4*", "*1762*"], ids=["drums", "orchestra"])
+def test_pages_of_real_pieces_are_below_three_megabytes(shared: Path, name):
+    (path,) = (shared / "data/examples/mid").glob(name)
+    music = mmt.music.read(path)
+    page = html_page.page(music)
+    assert len(page.encode()) < 3_000_000
+    heard = [row[-1] for part in song(page)["parts"] for row in np.reshape(part["notes"], (-1, 5)).tolist()]
+    assert len(heard) == sum(len(track.notes) for track in music.tracks)
+    assert np.mean(np.array(heard) >= 0) == 1
+
+
+def decoded(recording):
+    """The samples of a recording, as ITU-T G.711 defines mu-law."""
+    codes = np.frombuffer(recording.codes, np.uint8)
+    size = ((2 * (~codes & 15).astype(int) + 33) << (~codes >> 4 & 7)) - 33
+    return np.where(codes < 128, -size, size) * 4 / 32767
+
+
+def recorded(program, pitch, beats=8):
+    (recording,) = recordings.record(audio.timed_notes(piece((program, [(0, pitch, 12 * beats)]))))
+    return recording
+
+
+@pytest.mark.parametrize("program", [40, 19, 73, 0, 46])
+def test_recordings_are_in_tune_and_a_loop_has_no_seam(program):
+    recording = recorded(program, 69)
+    sound = decoded(recording)
+    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 18))
+    power[: int(400 * (1 << 18) / recordings.RATE)] = 0
+    power[int(480 * (1 << 18) / recordings.RATE) :] = 0
+    assert power.argmax() * recordings.RATE / (1 << 18) == pytest.approx(440, rel=0.01)
+    if recording.loop is not None:
+        first, last = (round(time * recordings.RATE) for time in recording.loop)
+        # The end of the loop is crossfaded into the sound before its start.
+        before_jump, before_goal = sound[last - 200 : last], sound[first - 200 : first]
+        assert np.linalg.norm(before_jump - before_goal) < 0.1 * np.linalg.norm(before_goal)
+
+
+def test_loop_and_decay_of_sustained_slow_and_fast_tones():
+    organ, piano, xylophone = recorded(19, 60), recorded(0, 60), recorded(13, 84)
+    assert organ.loop is not None
+    assert organ.decay is None
+    assert piano.loop is not None
+    assert 0.3 < piano.decay < 5
+    assert xylophone.loop is None
+    assert np.abs(decoded(xylophone)[-100:]).max() < 0.01
+    # The loop of a fading tone is level: its halves are about as loud.
+    halves = np.array_split(decoded(piano)[slice(*(round(time * recordings.RATE) for time in piano.loop))], 2)
+    assert 0.7 < np.std(halves[0]) / np.std(halves[1]) < 1.4
+
+
+def test_recordings_are_short_for_short_notes_and_few_for_many_instruments():
+    assert len(recorded(40, 60, beats=1).codes) < 0.8 * len(recorded(40, 60).codes)
+    orchestra = piece(*((program, [(0, pitch, 48) for pitch in range(30, 100)]) for program in range(40, 75)))
+    seconds = sum(len(r.codes) for r in recordings.record(audio.timed_notes(orchestra))) / recordings.RATE
+    assert seconds < 1.2 * recordings.MOST_SECONDS
+
+
+# Taps the page's audio output.
+TAP = """
+window.connectAsBefore ??= AudioNode.prototype.connect;
+AudioNode.prototype.connect = function (to, ...rest) {
+  if (to instanceof AudioDestinationNode) {
+    window.tap = this.context.createAnalyser();
+    window.tap.fftSize = 4096;
+    connectAsBefore.call(this, window.tap);
+  }
+  return connectAsBefore.call(this, to, ...rest);
+};
+window.loudness = () => {
+  if (!window.tap) return 0;
+  const samples = new Float32Array(tap.fftSize);
+  tap.getFloatTimeDomainData(samples);
+  return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
+};
+window.beat = () => Number(document.querySelector("#roll").getAttribute("aria-valuenow"));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium (the command chromium, chromium-browser or google-chrome)")
+    with Browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def opened(browser, tmp_path, music, **options):
+    mmt.music.write(tmp_path / "page.html", music, **options)
+    browser.open(tmp_path / "page.html", TAP)
+    return browser
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_clicks_and_keys_control_the_player(browser, tmp_path):
+    page = opened(browser, tmp_path, DUO, prompt_beats=8)
+    assert page.run("beat()") == 0
+    page.click("#play")
+    page.wait_until("beat() > 0.5 && loudness() > 0.01 && document.querySelector('li.sounding')")
+    assert page.run("document.querySelector('#play').getAttribute('aria-label')") == "Pause"
+
+    page.click("#parts li:nth-child(1) .mute")
+    page.click("#parts li:nth-child(2) .mute")
+    page.wait_until("loudness() < 0.0005")
+    assert page.run("document.querySelectorAll('.part.silent').length") == 2
+    page.click("#parts li:nth-child(2) .solo")
+    page.wait_until("loudness() > 0.01")
+    assert page.run("document.querySelectorAll('.part.silent').length") == 1
+
+    page.click("#roll", across=30.5 / 40)
+    page.wait_until("beat() >= 30.5")
+    page.press(" ")
+    page.wait_until("!document.body.classList.contains('playing') && loudness() < 0.0005")
+    stands = page.run("beat()")
+    page.press("ArrowLeft")
+    assert page.run("beat()") == pytest.approx(stands - 1, abs=0.02)
+    page.press("Home")
+    assert page.run("beat()") == 0
+    page.press("ArrowRight")
+    assert page.run("document.querySelector('#cursor').style.left") == "2.5%"
+    assert page.run("document.querySelector('#roll').getAttribute('aria-valuetext')") == "beat 1, 0:01"
+
+    page.click("#roll", across=39.5 / 40)
+    page.press(" ")
+    page.wait_until("!document.body.classList.contains('playing') && beat() === 40")
+    page.click("#wider")
+    assert page.run("document.querySelector('#roll').clientWidth") > 1200
+    page.screenshot(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 20_000
+    assert page.problems() == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_every_control_is_reached_by_the_keyboard(browser, tmp_path):
+    page = opened(browser, tmp_path, DUO)
+    reached = []
+    for _ in range(10):
+        page.press("Tab")
+        reached.append(page.run("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
+    names = {"Play", "Back to the beginning", "volume", "Mute flute", "Solo flute", "Mute cello", "Solo cello"}
+    assert names | {"Position in the piano roll"} <= set(reached)
+    # The space bar presses a focused button.
+    page.run("document.querySelector('.mute').focus()")
+    page.press(" ")
+    assert page.run("document.querySelector('.mute').getAttribute('aria-pressed')") == "true"
+    assert not page.run("document.body.classList.contains('playing')")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_loud_music_does_not_clip(browser, tmp_path):
+    notes = [(0, pitch, 480, 127) for pitch in range(40, 90, 3)]
+    page = opened(browser, tmp_path, piece(*((program, notes) for program in (40, 48, 56, 19))))
+    page.click("#play")
+    page.wait_until("loudness() > 0.02 && beat() > 1")
+    page.run("window.heard = new Float32Array(tap.fftSize)")
+    peak = "(tap.getFloatTimeDomainData(heard), Math.max(...heard.map(Math.abs)))"
+    assert max(page.run(peak) for _ in range(10)) < 1
+    assert page.problems() == []
