@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -66,6 +67,12 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     reference = (tmp_path / "reference.html").read_text(encoding="utf-8")
     assert "mmt.sampling.model.Model.generate" in reference
+
+
+def test_the_list_of_modules_is_that_of_their_docstrings() -> None:
+    """`python docs/modules.py` writes the page anew."""
+    script = runpy.run_path(str(ROOT / "docs" / "modules.py"))
+    assert (ROOT / "docs" / "modules.md").read_text(encoding="utf-8") == script["page"]()
 
 
 def test_the_citation_is_of_this_version() -> None:
