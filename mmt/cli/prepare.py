@@ -117,8 +117,8 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--backend",
-        choices=("threading", "loky", "dask", "ray"),
-        help="who does the work, of joblib's backends: dask and ray are clusters (default: this machine)",
+        choices=("threading", "loky", "dask"),
+        help="the joblib backend that reads the files; dask is a cluster (default: threads of this machine)",
     )
     group.add_argument("--scheduler", metavar="ADDRESS", help="where the cluster is")
 

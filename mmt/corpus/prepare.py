@@ -138,7 +138,7 @@ def prepare(
     jobs : int
         Processes; -1 for one a core.
     backend, scheduler : str, optional
-        "dask" or "ray" and the address of its scheduler let a cluster do the work; see `mmt.corpus.backends`.
+        "dask" and the address of its scheduler use a cluster; see `mmt.corpus.backends.workers`.
     time_limit : float
         Seconds after which a file is given up.
     overwrite : bool

@@ -1,28 +1,29 @@
-"""The folder beside a corpus in which it grows, `.NAME-parts`: one preparation at a time has it, and a stopped one leaves it."""
+"""The working folder of a preparation, `.NAME-parts` beside its output: locked while in use, kept if the work stops."""
 
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # not a Unix: there two preparations are not kept apart
-    fcntl = None  # type: ignore[assignment]
+from filelock import BaseFileLock, FileLock, Timeout
+
+_LOCK = "lock"
 
 
 @contextmanager
 def working_folder(output: Path) -> Iterator[Path]:
-    """The folder of finished shards: it stays if the work is stopped, not if the user has to ask for something else.
+    """Create and lock the folder of finished shards.
+
+    The folder is removed after success and after a `ValueError` (the user has to change the call), and kept after any other
+    error, so that the next call can continue.
 
     Raises
     ------
     BlockingIOError
-        If another preparation of the same output is at work.
+        If another preparation of the same output is running.
     OSError
         If the disk is full.
     """
@@ -32,7 +33,7 @@ def working_folder(output: Path) -> Iterator[Path]:
     try:
         yield parts
     except (ValueError, FileNotFoundError) as error:
-        # A source that is misspelt must not cost what an earlier call has finished.
+        # A misspelt source must not discard the shards of an earlier call.
         if isinstance(error, ValueError) or not any(parts.glob("*.shard")):
             shutil.rmtree(parts, ignore_errors=True)
         for folder in made:
@@ -49,32 +50,26 @@ def working_folder(output: Path) -> Iterator[Path]:
     else:
         shutil.rmtree(parts, ignore_errors=True)
     finally:
+        # Delete the file while it is locked: a process that waits for it notices, and opens a new one.
+        with suppress(OSError):
+            (parts / _LOCK).unlink(missing_ok=True)
         if lock is not None:
-            os.close(lock)
+            lock.release()
 
 
-def _locked(parts: Path, output: Path) -> int | None:
-    """Make the folder and lock it; the operating system takes the lock off when this process ends, in whatever way."""
+def _locked(parts: Path, output: Path) -> BaseFileLock | None:
+    """Create the folder and lock it; the operating system releases the lock when this process ends, however it ends."""
     while True:
         parts.mkdir(parents=True, exist_ok=True)
-        if fcntl is None:
-            return None
-        lock = -1
+        lock = FileLock(parts / _LOCK)
         try:
-            lock = os.open(parts, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), parts.stat()):
-                return lock
+            lock.acquire(timeout=0.2, poll_interval=0.05)
         except FileNotFoundError:
-            pass  # another preparation has just ended, and taken the folder away
-        except BlockingIOError:
-            os.close(lock)
+            continue  # another preparation has just finished and removed the folder
+        except Timeout:
             raise BlockingIOError(
                 f"another preparation of {output} is at work; wait until it has ended, or give another folder"
             ) from None
-        except OSError:  # some file systems of networks know no such locks
-            if lock >= 0:
-                os.close(lock)
+        except OSError:  # some network file systems do not support locks
             return None
-        if lock >= 0:
-            os.close(lock)
+        return lock

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import joblib
 import pytest
-from joblib._parallel_backends import ThreadingBackend
 
 from mmt.corpus.prepare import prepare
 
@@ -80,27 +79,12 @@ def test_a_client_that_is_there_serves_as_joblib_knows_it(music: Path, tmp_path:
         assert content(tmp_path / name) == content(tmp_path / "alone")
 
 
-class Lists(ThreadingBackend):
-    """Results come back by the list only, as from Ray's backend."""
-
-    supports_return_generator = False
-
-
-def test_a_backend_that_knows_lists_only_makes_the_same_corpus(music: Path, tmp_path: Path) -> None:
-    joblib.register_parallel_backend("lists", Lists)
-    prepare([music], tmp_path / "alone")
-    with joblib.parallel_config(backend="lists"):
-        prepare([music], tmp_path / "lists", jobs=2)
-    assert content(tmp_path / "lists") == content(tmp_path / "alone")
-
-
 def test_no_cluster_is_one_line(music: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="backend 'dask' has no cluster; give the address of its scheduler"):
         prepare([music], tmp_path / "corpus", backend="dask")
 
 
-def test_a_package_that_is_missing_is_named(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for backend, package, said in (("dask", "distributed", r"former\[cluster\]'"), ("ray", "ray", "pip install 'ray'")):
-        monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(ValueError, match=f"backend '{backend}' needs a package: .*{said}"):
-            prepare([music], tmp_path / "corpus", backend=backend, scheduler="tcp://127.0.0.1:1")
+def test_a_missing_package_is_named(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"backend 'dask' needs a package: .*former\[cluster\]'"):
+        prepare([music], tmp_path / "corpus", backend="dask", scheduler="tcp://127.0.0.1:1")

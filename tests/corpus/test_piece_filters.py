@@ -161,11 +161,8 @@ def test_reasons_of_one_kind_are_counted_together(music: Path, tmp_path: Path) -
         ({"exclude": ["nobody"]}, r"'nobody' excludes nothing: no name, .* in the 6 files is like it"),
         ({"time_limit": 0}, "time_limit is 0; give seconds"),
         ({"jobs": 0}, "jobs is 0"),
-        ({"backend": "mpi"}, "backend 'mpi' is unknown; choose of threading, loky, dask, ray"),
-        (
-            {"scheduler": "tcp://here"},
-            "scheduler tcp://here is of no use to this machine; choose a backend of dask, ray",
-        ),
+        ({"backend": "mpi"}, "backend 'mpi' is unknown; choose one of threading, loky, dask"),
+        ({"scheduler": "tcp://here"}, "scheduler tcp://here needs backend 'dask', and the backend is None"),
     ],
 )
 def test_what_cannot_be_asked_for(music: Path, tmp_path: Path, arguments: dict[str, object], said: str) -> None:

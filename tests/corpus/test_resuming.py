@@ -100,7 +100,7 @@ def test_a_folder_that_the_one_before_takes_away_is_locked_anew(
 
     def lose_the_first(file: int, kind: int) -> None:
         monkeypatch.setattr(fcntl, "flock", lock)
-        parts.rmdir()
+        shutil.rmtree(parts)
         lock(file, kind)
 
     monkeypatch.setattr(fcntl, "flock", lose_the_first)
