@@ -55,8 +55,7 @@ def listed_pieces(folder: Path, names: list[str]) -> Corpus:
     corpus = Corpus(folder, split="valid")
     if missing := set(names) - {piece.name for piece in corpus.pieces}:
         raise ValueError(f"{folder} has no validation piece {min(missing)!r}; prepare it as data/README.md says")
-    corpus.pieces = [piece for piece in corpus.pieces if piece.name in names]
-    return corpus
+    return corpus.subset(place for place, piece in enumerate(corpus.pieces) if piece.name in names)
 
 
 def rows_of(evaluation: Path, name: str) -> list[list[str]]:

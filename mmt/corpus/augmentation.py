@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmt.corpus.patterns import Patterns
-from mmt.corpus.storage import Corpus
+from mmt.corpus.storage import Corpus, Patterns
 from mmt.representation.codes import PITCHES, Representation
 from mmt.representation.notes import NoteTable
 

@@ -30,12 +30,11 @@ from tqdm import tqdm
 from mmt.corpus.assembly import DUPLICATES, Choice, Tally, assemble
 from mmt.corpus.backends import Work, workers
 from mmt.corpus.isolated import Lost, call_each
-from mmt.corpus.patterns import Patterns
 from mmt.corpus.reading import Filters, Outcome, read_piece
 from mmt.corpus.shards import Shard, list_sources, shards, suffix, write_shard
 from mmt.corpus.sources import WORK_COLUMN, Source, find_sources, read_sources
 from mmt.corpus.splits import check_shares, named_splits
-from mmt.corpus.storage import CORPUS, REPORT
+from mmt.corpus.storage import CORPUS, REPORT, Patterns
 from mmt.corpus.working_folder import working_folder
 from mmt.music.files import READABLE
 from mmt.representation.codes import PAPER, Representation

@@ -1,16 +1,20 @@
 """A prepared corpus on disk: `notes.npy` (memory-mapped), `pieces.csv`, `report.json`, `corpus.json`.
 
-`notes.npy` holds the note tables (dtype `NOTE_DTYPE`) of all pieces one behind the other; a row of `pieces.csv` says
-where a piece begins, how long it is, and where it comes from.
+`notes.npy` holds the note tables (dtype `NOTE_DTYPE`) of all pieces, concatenated. Each row of `pieces.csv` gives the
+offset, the length and the origin of a piece.
 """
 
 from __future__ import annotations
 
 import csv
+import glob
 import json
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
+from fnmatch import translate
 from os import PathLike
 from pathlib import Path
 from typing import Any, overload
@@ -18,7 +22,6 @@ from typing import Any, overload
 import numpy as np
 
 from mmt.corpus.original_folder import is_original_folder, read_original_folder
-from mmt.corpus.patterns import Patterns
 from mmt.corpus.splits import SPLITS
 from mmt.representation.codes import Events, Representation
 from mmt.representation.encode import events_of_notes
@@ -30,10 +33,12 @@ NOTES, PIECES, REPORT, CORPUS = "notes.npy", "pieces.csv", "report.json", "corpu
 
 @dataclass(frozen=True)
 class Piece:
-    """A row of `pieces.csv`: where a piece's notes lie, and where it comes from."""
+    """A row of `pieces.csv`: the place of a piece's notes in `notes.npy`, and its origin."""
 
     name: str
+    """Path below the source that was given."""
     offset: int
+    """Index of its first note in `notes.npy`."""
     length: int
     """Number of notes."""
     beats: int
@@ -44,7 +49,7 @@ class Piece:
     source: str
     licence: str
     sha256: str
-    """Of the file that it was read from."""
+    """SHA-256 of the file that it was read from, in hexadecimal."""
     composer: str = ""
 
 
@@ -55,21 +60,21 @@ class Corpus:
     """
 
     def __init__(self, folder: str | PathLike[str], *, split: str | None = None, exclude: Sequence[str] = ()) -> None:
-        """Open a folder that `mmt-prepare` made, or one that the original code prepared (which is read into memory).
+        """Open a folder written by `mmt-prepare`, or one prepared by the original code (which is read into memory).
 
         Parameters
         ----------
         folder : path
         split : str, optional
-            Only the pieces of "train", "valid" or "test".
+            "train", "valid" or "test". Default: all pieces.
         exclude : sequence of str
-            Patterns (`*` for anything, capitals or not); a piece whose name, source, licence or composer matches one is
-            left out. Each must match a piece of the corpus, in whatever split.
+            Patterns (`*` matches anything, case is ignored). Pieces whose name, source, licence or composer matches one
+            are left out. Each pattern must match at least one piece of the corpus, of any split.
 
         Raises
         ------
         ValueError
-            If the folder is no corpus, of another format version, or has no piece left; if a pattern matches nothing.
+            If the folder is not a corpus, has another format version or no pieces left, or if a pattern matches nothing.
         """
         self.folder = Path(folder)
         if not (self.folder / CORPUS).exists() and is_original_folder(self.folder):
@@ -112,10 +117,57 @@ class Corpus:
         return (self[index] for index in range(len(self)))
 
     def notes(self, index: int) -> NoteTable:
-        """The note table of piece `index`."""
+        """The note table of piece `index`, a view of the memory map."""
         piece = self.pieces[index]
         notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]
         return notes
+
+    def subset(self, indices: Iterable[int]) -> Corpus:
+        """The corpus of some pieces, in the given order; it shares the notes with this one.
+
+        Parameters
+        ----------
+        indices : iterable of int
+            Indices of pieces, as in `corpus[i]`; an index may be given more than once.
+
+        Examples
+        --------
+        >>> short = corpus.subset(i for i, piece in enumerate(corpus.pieces) if piece.beats < 64)  # doctest: +SKIP
+        """
+        chosen = copy(self)
+        chosen.pieces = [self.pieces[index] for index in indices]
+        return chosen
+
+
+class Patterns:
+    """Patterns that select pieces (`*` matches anything, case is ignored); each must match at least one piece.
+
+    >>> patterns = Patterns(["*chopin*"])
+    >>> patterns.match("mazurka.mid", "Chopin, Frédéric"), patterns.match("mazurka.mid", "")
+    (True, False)
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._matchers = {pattern: re.compile(translate(pattern), re.IGNORECASE).match for pattern in patterns}
+        self._unused = dict.fromkeys(patterns)
+
+    def match(self, *texts: str) -> bool:
+        """Whether a pattern matches one of the texts: the name, source, licence and composer of a piece."""
+        used = [pattern for pattern, matches in self._matchers.items() if any(map(matches, texts))]
+        for pattern in used:
+            self._unused.pop(pattern, None)
+        return bool(used)
+
+    def check(self, where: str, verb: str = "excludes", hint: str = "") -> None:
+        """Raise a `ValueError` if a pattern has matched nothing so far.
+
+        The message says what the patterns do (`verb`), where they were searched, and what else to try (`hint`).
+        """
+        for pattern in self._unused:
+            near = "" if "*" in pattern else f"; a part of one is matched by {f'*{glob.escape(pattern)}*'!r}"
+            raise ValueError(
+                f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} is like it{near}{hint}"
+            )
 
 
 def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
@@ -128,13 +180,13 @@ def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
 
 def _open_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
     found = read_original_folder(folder)
-    said = [str(found.report)] if found.report.dropped.total() else []
+    messages = [str(found.report)] if found.report.dropped.total() else []
     if found.skipped:
         name, reason = next(iter(found.skipped.items()))
         total = len(found.skipped) + len(found.pieces)
-        said.insert(0, f"{len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}")
-    if said:
-        warnings.warn(f"{folder}: {'; '.join(said)}", LeftOutWarning, stacklevel=3)
+        messages.insert(0, f"{len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}")
+    if messages:
+        warnings.warn(f"{folder}: {'; '.join(messages)}", LeftOutWarning, stacklevel=3)
     ends = np.cumsum([len(piece.notes) for piece in found.pieces])
     rows = [
         Piece(
@@ -154,7 +206,7 @@ def _open_original_folder(folder: Path) -> tuple[Representation, NoteTable, list
 
 
 def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
-    """Write `pieces.csv`, piece by piece."""
+    """Write `pieces.csv`; the pieces are consumed one by one."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Piece)], lineterminator="\n")
         writer.writeheader()

@@ -1,9 +1,9 @@
-"""Windows of pieces, and batches of them: what a network is trained and validated on.
+"""Windows of pieces, and the batches of windows that a network is trained and validated on.
 
-A window begins at a beat of its piece, which becomes its beat 0, and holds as many of the following notes as fit into
-the network's context and beats. It has an end-of-song only where the piece has its end. (Paper, section 4.1, put
-right: every part of a piece can be reached, and a window that is cut off has no end.) Windows with given notes are cut by
-`cut_augmented_window`.
+A window begins at a beat of its piece, which becomes beat 0, and holds as many of the following notes as fit into the
+network's context and beats. It ends with an end-of-song only if it reaches the end of the piece. This corrects the paper
+(section 4.1): every part of a piece can be reached, and a truncated window has no end-of-song. Windows with given notes
+are cut by `cut_augmented_window`.
 """
 
 from __future__ import annotations
@@ -37,42 +37,42 @@ from mmt.representation.notes import NoteTable
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a window may hold."""
+    """The largest size of a window."""
 
     events: int
-    """At most this many events: the network's context."""
+    """Number of events: the network's context."""
     beats: int
-    """Notes begin in the first so many beats: the network's beat codes, less one."""
+    """Number of beats in which notes may begin: the network's beat codes, less one."""
 
 
 @dataclass
 class Batch:
-    """Windows of several pieces: codes (batch, length, 6), 0 behind each window's end, and their lengths (batch,)."""
+    """A batch of windows: codes (batch, length, 6), padded with 0, and the length of each window (batch,)."""
 
     codes: Tensor
     lengths: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """The batch on another device."""
         return Batch(self.codes.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory, from which a GPU copies faster."""
+        """The batch in page-locked memory, from which copies to a GPU are faster."""
         return Batch(self.codes.pin_memory(), self.lengths.pin_memory())
 
 
 def cut_window(
     notes: NoteTable, start: int, limits: Limits, representation: Representation, shift: int = 0
 ) -> tuple[Events, int]:
-    """The window of a piece that begins with the beat of its note `start`.
+    """The window of a piece that begins at the beat of note `start`.
 
     Parameters
     ----------
     notes : note table of the whole piece
     start : int
-        Index of a note; the window begins with the first note of its beat.
+        Index of a note; the window begins with the first note of the same beat.
     shift : int
-        Transposition in semitones; the caller keeps it within the range. Drums stay.
+        Transposition in semitones, which the caller keeps within the range of pitches. Drums are not transposed.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def cut_window(
     """
     first_beat = notes["beat"][start]
     first = int(np.searchsorted(notes["beat"], first_beat))
-    # Start-of-song and start-of-notes always, and at least one instrument, take their places.
+    # Start-of-song, start-of-notes and at least one instrument take three events.
     stop = int(np.searchsorted(notes["beat"], first_beat + limits.beats))
     stop = min(stop, first + limits.events - 3)
     instruments = len(np.unique(notes["instrument"][first:stop]))
@@ -103,21 +103,21 @@ def cut_augmented_window(
     region: Region = NOTHING_GIVEN,
     substitutes: Callable[[NoteTable], npt.NDArray[np.uint8]] | None = None,
 ) -> Events:
-    """The window of a piece that begins with the beat of its note `start`, with given notes and substituted instruments.
+    """The window of a piece that begins at the beat of note `start`, with given notes and substituted instruments.
 
-    Written and given notes stand in canonical order, and as many of them as fit are kept, until `TAIL` beats after the
-    region. The last event is only predicted, never read. So it is the next written event after those that are kept, even if
-    given notes stand between: a note, or end-of-song, which says here that nothing more is written. It is left out if that
-    note is beyond the network's beats.
+    Written and given notes are in canonical order; as many as fit are kept, until `TAIL` beats after the region. The last
+    event is only a target, never an input. It is therefore the next written event after the kept ones, even if given notes
+    lie between: a note, or end-of-song, which here means that nothing more is written. It is omitted if that note is beyond
+    the network's beats.
 
     Parameters
     ----------
     notes, start, limits, shift
         As for `cut_window`.
     region : Region
-        What is to be written, in beats of the piece, not before the window's first beat. Default: everything.
+        The notes to be written, in beats of the piece, from the window's first beat on. Default: all notes.
     substitutes : callable, optional
-        From the notes of the window, transposed, to the instrument that plays for each code, (256,).
+        Maps the transposed notes of the window to the substitute of each instrument code, (256,).
 
     Returns
     -------
@@ -129,7 +129,7 @@ def cut_augmented_window(
         window["instrument"] = substitutes(window)[window["instrument"]]
     merged = events_of_notes(window, representation, end=False, given=region.given(notes[rows]))
     opening = int(np.argmax(merged[:, TYPE] == START_OF_NOTES)) + 1
-    # The opening, and a place for the last event, which may be of an instrument that does not play before.
+    # Room for the events before the notes, and for a last event, whose instrument may be a new one.
     room = max(limits.events - opening - 1, 0)
     kept, left = merged[opening : opening + room], merged[opening + room :]
     following = left[left[:, TYPE] == NOTE][:1]
@@ -139,10 +139,10 @@ def cut_augmented_window(
 def _rows_of_region(
     notes: NoteTable, start: int, limits: Limits, reach: int, region: Region
 ) -> tuple[npt.NDArray[np.int64], bool]:
-    """Indices of the notes among which a window with a region is cut, and whether written notes come after them."""
+    """Indices of the notes of a window with a region, and whether written notes follow them."""
     beats = np.ascontiguousarray(notes["beat"])
     first, inside = np.searchsorted(beats, (beats[start], beats[start] + limits.beats)).tolist()
-    # A given note stands `reach` beats before its onset.
+    # Given notes are sorted `reach` beats before their onset.
     last = int(beats[min(first + limits.events, len(beats)) - 1])
     stop = int(np.searchsorted(beats, min(last + 1, region.stop + TAIL) + reach))
     stop = min(stop, inside)
@@ -153,7 +153,7 @@ def _rows_of_region(
 
 
 def _moved(notes: NoteTable, first_beat: int, shift: int, representation: Representation) -> NoteTable:
-    """A copy of notes whose beats count from the window's first beat, transposed but for the drums."""
+    """A copy of notes with beats relative to `first_beat`, transposed except for the drums."""
     moved = notes.copy()
     moved["beat"] -= first_beat
     shifts = np.where(moved["instrument"] == representation.drums_code, 0, shift)
@@ -162,12 +162,12 @@ def _moved(notes: NoteTable, first_beat: int, shift: int, representation: Repres
 
 
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
-    """The batches of a whole training: those of step i are drawn from its own random stream (seed, i).
+    """All batches of a training, as a function of the seed and the step.
 
-    So the order of the data is the same wherever and however often a training is stopped, and whoever loads it. Windows of
-    like length share a step: the windows of `pool` steps are drawn together and sorted by length. A step may be dealt out
-    to `parts` batches (several devices, accumulated gradients): batches i * parts … i * parts + parts - 1 are step i, and
-    what a step sees depends on the number of its windows alone.
+    Batches therefore do not depend on when a training is stopped and resumed, nor on the process that loads them. Windows
+    of similar length share a step: the windows of `pool` steps are drawn together and sorted by length. A step can be split
+    into `parts` batches (devices, accumulated gradients): batches i * parts … i * parts + parts - 1 form step i. The windows
+    of a step depend only on their total number, not on how they are split.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         parts: int = 1,
         pool: int = 32,
     ) -> None:
-        """`weights`: factors by which pieces are drawn more often, see `piece_weights`; `representation`: default the corpus'."""
+        """`weights` are the factors of `piece_weights`; `representation` is by default that of the corpus."""
         self.corpus, self.limits, self.augmentation = corpus, limits, augmentation
         self.representation = representation or corpus.representation
         augmentation.check_fits(self.representation)
@@ -205,18 +205,18 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         pool, place = divmod(step, self.pool)
         if pool != self._pool_index:
             self._pool_order, self._pool_index = self._draw_pool(pool), pool
-        # Every n-th of n parts: they stay alike in length, and no device waits for another.
+        # Each part takes every n-th window: parts are of similar length, so that devices do not wait for each other.
         return collate([self._window(*row) for row in self._pool_order[place][part :: self.parts].tolist()])
 
     def shares_by_source(self) -> dict[str, float]:
-        """The share of windows that come from each source of the corpus; they add up to 1."""
+        """The share of windows from each source of the corpus; the shares sum to 1."""
         shares: dict[str, float] = {}
         for piece, share in zip(self.corpus.pieces, np.diff(self._shares, prepend=0.0).tolist(), strict=True):
             shares[piece.source] = shares.get(piece.source, 0.0) + share
         return shares
 
     def _draw_pool(self, pool: int) -> list[npt.NDArray[np.int64]]:
-        """The arguments of `_window` for each window of the pool's steps: one array (parts * batch_size, 7) a step."""
+        """The arguments of `_window` for all windows of a pool: one array (parts * batch_size, 7) per step."""
         random = np.random.default_rng((self.seed, pool))
         count = self.pool * self.parts * self.batch_size
         pieces = np.searchsorted(self._shares, random.random(count), side="right").clip(max=len(self._shares) - 1)
@@ -225,10 +225,10 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         starts[random.random(count) < self.augmentation.start_share] = 0
         shifts = random.integers(self.augmentation.pitch_shift[0], self.augmentation.pitch_shift[1] + 1, count)
         remaining = np.minimum(lengths - starts, self.limits.events)
-        # A stream of its own: what is drawn above stays the same with and without regions.
+        # A separate stream, so that the draws above are the same with and without regions.
         plan = plan_windows(np.random.default_rng((self.seed, pool, 1)), self.augmentation, remaining)
         expected = expected_notes(plan, remaining, self._density[pieces], self.representation.reach)
-        # Like lengths together; the steps themselves in random order again.
+        # Group windows of similar length, then shuffle the steps.
         order = np.argsort(expected, kind="stable").reshape(self.pool, self.parts * self.batch_size)
         rows = np.stack([pieces, starts, shifts, plan.seeds, plan.kinds, plan.places, plan.beats], axis=1)
         return [rows[order[place]] for place in random.permutation(self.pool)]
@@ -239,12 +239,12 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         notes = np.asarray(self.corpus.notes(piece))
         shift = fitting_shift(notes, shift, augmentation.pitch_shift, representation.drums_code)
         random = np.random.default_rng(seed)
-        told, substituted = random.random(2) < (augmentation.length_share, augmentation.substitution_share)
+        with_length, substituted = random.random(2) < (augmentation.length_share, augmentation.substitution_share)
         region = NOTHING_GIVEN
         if kind:
-            stretch = notes[start : start + self.limits.events]
-            stretch = stretch[stretch["beat"] < notes["beat"][start] + self.limits.beats]
-            region = draw_region(random, stretch, kind, place, beats)
+            inside = notes[start : start + self.limits.events]
+            inside = inside[inside["beat"] < notes["beat"][start] + self.limits.beats]
+            region = draw_region(random, inside, kind, place, beats)
         substitutes = partial(self._substitution.draw, random) if substituted else None
         if kind or substituted:
             events = cut_augmented_window(
@@ -252,17 +252,33 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
             )
         else:
             events = cut_window(notes, start, self.limits, representation, shift)[0]
-        if told:
+        if with_length:
             length = 1 + int(notes["beat"][-1]) - int(notes["beat"][start])
             events[events[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
         return events
 
 
-class ValidationBatches(torch.utils.data.Dataset[Batch]):
-    """Consecutive windows that cover every piece of a split, in batches of like length; the same each time.
+class PhasedBatches(torch.utils.data.Dataset[Batch]):
+    """Training in two phases: the batches of `first` for the first `steps` steps, then those of `later`.
 
-    A beat that was cut in two begins the next window, so a few notes are seen twice; where a beat alone is more than a
-    window, what does not fit is left out.
+    Short windows come first, since attention costs less. Each batch is the one that `first` or `later` has at its index.
+    """
+
+    def __init__(self, first: TrainingBatches, later: TrainingBatches, *, steps: int) -> None:
+        self.first, self.later, self._count = first, later, steps * later.parts
+
+    def __len__(self) -> int:
+        return len(self.later)
+
+    def __getitem__(self, index: int) -> Batch:
+        return (self.first if index < self._count else self.later)[index]
+
+
+class ValidationBatches(torch.utils.data.Dataset[Batch]):
+    """Consecutive windows that cover every piece of a split, in batches of similar length; always the same.
+
+    A beat that was cut in two is repeated at the start of the next window, so a few notes are seen twice. If one beat alone
+    exceeds a window, the notes that do not fit are left out.
     """
 
     def __init__(
@@ -274,7 +290,7 @@ class ValidationBatches(torch.utils.data.Dataset[Batch]):
         windows: int | None = None,
         representation: Representation | None = None,
     ) -> None:
-        """At most `windows` windows, spread evenly over the split; default all. `representation`: default the corpus'."""
+        """At most `windows` windows, spread evenly over the split (default all); `representation` as for `TrainingBatches`."""
         tables = map(corpus.notes, range(len(corpus)))
         known = representation or corpus.representation
         events = [window for notes in tables for window in cover(notes, limits, known)]
@@ -291,21 +307,21 @@ class ValidationBatches(torch.utils.data.Dataset[Batch]):
 
 
 def cover(notes: NoteTable, limits: Limits, representation: Representation) -> Iterator[Events]:
-    """Windows, one behind the other, that cover a piece, as `ValidationBatches` has them."""
+    """Consecutive windows that cover a piece, see `ValidationBatches`."""
     start = 0
     while start < len(notes):
         events, stop = cut_window(notes, start, limits, representation)
         yield events
         if stop == len(notes):
             return
-        # A beat that was cut in two begins the next window, unless it alone fills more than one.
+        # Repeat a beat that was cut in two, unless it fills a whole window.
         beat = notes["beat"][stop]
         again = int(np.searchsorted(notes["beat"], beat))
         start = again if again > start else int(np.searchsorted(notes["beat"], beat, side="right"))
 
 
 def collate(windows: Sequence[Events]) -> Batch:
-    """Windows of any lengths as one batch, 0 behind each window's end."""
+    """Combine windows of any lengths into one batch, padded with 0."""
     lengths = [len(window) for window in windows]
     codes = np.zeros((len(windows), max(lengths), 6), np.int64)
     for row, window in enumerate(windows):

@@ -1,4 +1,4 @@
-"""Where the figures of a training go: csv always, TensorBoard where its package is, Weights & Biases if asked."""
+"""Logs of a training: csv always, TensorBoard if it is installed, Weights & Biases on request; and the progress bar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import lightning
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from tqdm import tqdm
 
 from mmt.training.recipe import Recipe
 
@@ -20,7 +23,7 @@ _WANDB_HOST = "api.wandb.ai"
 
 
 def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
-    """The loggers of a training that begins or goes on behind step `done`; nothing is written before it logs.
+    """The loggers of a training that starts or resumes after step `done`; they write nothing before the first value.
 
     Raises
     ------
@@ -39,37 +42,86 @@ def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
 
 
 def log_folder(output: Path, done: int) -> Path:
-    """Where the figures of a training that begins or goes on behind step `done` are."""
+    """The log folder of a training that starts or resumes after step `done`."""
     return output / "log" / f"from-step-{done}"
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """What Lightning and torch have to tell of devices, tips and each other is not told meanwhile, unless one debugs."""
-    talkers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [talker.level for talker in talkers]
+def quiet_lightning() -> Iterator[None]:
+    """Hide the hints of Lightning and PyTorch about devices, data loaders and each other, unless they log at DEBUG level."""
+    sources = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [source.level for source in sources]
     with warnings.catch_warnings():
-        # Lightning asks PyTorch a question that PyTorch wants asked otherwise; and reading notes needs no other processes.
+        # Lightning calls a deprecated function of PyTorch; and cutting windows needs no worker processes.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
         warnings.filterwarnings("ignore", r"The '(train|val)_dataloader' does not have many workers")
-        for talker in talkers:
-            if not talker.isEnabledFor(logging.DEBUG):
-                talker.setLevel(logging.ERROR)
+        for source in sources:
+            if not source.isEnabledFor(logging.DEBUG):
+                source.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for talker, level in zip(talkers, levels, strict=True):
-                talker.setLevel(level)
+            for source, level in zip(sources, levels, strict=True):
+                source.setLevel(level)
+
+
+class TrainingBar(Callback):
+    """A progress bar on stderr, of the first process only: steps, and the latest training and validation loss per note.
+
+    (Lightning's own bar counts epochs, and opens another bar for each validation.)
+    """
+
+    def __init__(self) -> None:
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.bar = tqdm(total=trainer.max_steps, initial=trainer.global_step, desc="Training", unit=" steps")
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, place: int
+    ) -> None:
+        if self.bar is not None:
+            self._show(trainer)
+            self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_validation_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if self.bar is not None:
+            self.bar.set_description("Validating")
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if self.bar is not None:
+            self.bar.set_description("Training", refresh=False)
+            self._show(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _show(self, trainer: lightning.Trainer) -> None:
+        assert self.bar is not None
+        losses = {name: trainer.callback_metrics.get(f"{name}/loss") for name in ("train", "valid")}
+        text = ", ".join(f"{name} {float(loss):.3f}" for name, loss in losses.items() if loss is not None)
+        self.bar.set_postfix_str(f"loss a note: {text}" if text else "", refresh=False)
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
 
 
 def _wandb(recipe: Recipe, output: Path) -> Logger:
-    # It asks for soundfile to log a sound.
+    # Weights & Biases needs soundfile to log sound.
     if find_spec("wandb") is None or find_spec("soundfile") is None:
         raise ValueError(
             "trainer.wandb needs the packages wandb and soundfile: pip install wandb soundfile, or leave the entry false"
         )
     settings: dict[str, Any] = {"project": "mmt", "name": output.name, "save_dir": output, "config": recipe.to_dict()}
-    # A machine that is not logged in would be asked for a key, and wait: what is logged stays in the folder of the run.
+    # Without a login, wandb would ask for a key and wait. Offline, it logs to the run folder.
     return WandbLogger(**settings, offline="WANDB_MODE" not in os.environ and not _logged_in())
 
 

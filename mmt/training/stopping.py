@@ -1,37 +1,49 @@
-"""A training that is stopped from outside: Ctrl-C and the signal that ends processes let it finish its step and keep it."""
+"""Stopping and resuming a training: signals let it finish its step and save its state, from which a later call resumes."""
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 import lightning
+import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 
+from mmt.model.checkpoint import CONFIG
+from mmt.training.recipe import Recipe, load_recipe
+
+RESUME = "resume.ckpt"
+
+# Entries that are part of the optimizer's state: a resumed training would ignore a change of them.
+_FIXED = ("name", "learning_rate", "betas", "weight_decay", "lora_rank")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _REQUEUE = signal.SIGUSR1
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """A training was stopped by a signal, `signal`; the message says what was kept."""
+    """A training was stopped by the signal `signal`; the message says what was kept."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.signal = number
 
 
-class StopHere(Exception):  # noqa: N818 (no error, but Lightning lets an exception alone end a training at once)
-    """The step is done and its state is saved: leave Lightning's loops now."""
+class StopHere(Exception):  # noqa: N818 (not an error, but Lightning ends a training at once only for an exception)
+    """Leave Lightning's loops now: the step is finished and its state is saved."""
 
 
 class StopSignals(Callback):
-    """Notes a signal that asks to stop, or SLURM's to queue the job anew; a second Ctrl-C is not waited for.
+    """Records a signal that asks to stop, or SLURM's signal to requeue the job; a second Ctrl-C stops at once.
 
-    Lightning's own handlers act at once, in the middle of a step: one ends the process, the other saves a state that counts
-    a batch too many, and all later validations come one step early. A context: behind it the signals are what they were.
+    Lightning's own handlers act in the middle of a step: one ends the process, the other saves a state that counts one batch
+    too many, which shifts all later validations by a step. A context manager; the signal handlers are restored on exit.
     """
 
     def __init__(self) -> None:
@@ -41,7 +53,7 @@ class StopSignals(Callback):
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        # Only the main thread of a program may say what a signal does.
+        # Only the main thread of a program may set signal handlers.
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.getsignal(number) for number in (*_SIGNALS, _REQUEUE)}
         return self
@@ -55,12 +67,12 @@ class StopSignals(Callback):
             return
         for number in _SIGNALS:
             signal.signal(number, self._note)
-        # Where SLURM runs the job, Lightning has set this one before.
+        # In a SLURM job, Lightning has set a handler for this signal before.
         if isinstance(trainer._accelerator_connector.cluster_environment, SLURMEnvironment):
             self._requeue = signal.signal(_REQUEUE, self._note_requeue)
 
     def requeue(self) -> None:
-        """What Lightning does at that signal: save the state, and have SLURM queue the job anew."""
+        """Call Lightning's handler: save the state and ask SLURM to requeue the job."""
         self.asked_to_requeue = False
         if callable(self._requeue):
             self._requeue(_REQUEUE, None)
@@ -72,3 +84,69 @@ class StopSignals(Callback):
         self.received = number
         if number == signal.SIGINT:
             signal.signal(number, signal.default_int_handler)
+
+
+def state_file(output: Path) -> Path:
+    """The file from which a run would resume; a file that Lightning wrote for SLURM is always the newer one."""
+    requeued = sorted(output.glob("hpc_ckpt_*.ckpt"), key=lambda path: int(path.stem.split("_")[-1]))
+    return requeued[-1] if requeued else output / RESUME
+
+
+def steps_done(state: Path) -> int:
+    """The number of steps of a saved state.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a saved state, or contains anything but numbers and tensors.
+    """
+    try:
+        return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
+    except OSError:
+        raise
+    except Exception as error:  # the unpickler raises many types for files of other formats
+        raise ValueError(
+            f"{state} is no saved state of a training, or holds code, which is not run; "
+            "begin a new run from its best checkpoint (--from)"
+        ) from error
+
+
+def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, checkpoint: Path) -> None:
+    """Raise a `ValueError` if the recipe or the corpus of a run changed in a way that its state does not allow.
+
+    The length, the schedule and the devices of a training may change; the network, the data and the optimizer may not.
+
+    Parameters
+    ----------
+    data : mapping
+        The training data, see `mmt.training.card.describe`.
+    former : path
+        The recipe file of the run.
+    checkpoint : path
+        The last checkpoint of the run. If there is none yet, the data are not compared.
+    """
+    earlier = load_recipe(former)
+    before, now = earlier.to_dict(), recipe.to_dict()
+    # `to_dict` omits options that are off.
+    before["representation"], now["representation"] = asdict(earlier.representation), asdict(recipe.representation)
+    for section, names in (
+        ("representation", now["representation"]),
+        ("network", [name for name in now["network"] if name != "dropout"]),
+        ("optimizer", _FIXED),
+        ("data", ("exclude",)),
+    ):
+        for name in names:
+            if before[section][name] != now[section][name]:
+                raise ValueError(
+                    f"{section}.{name} is {now[section][name]}, and was {before[section][name]} when {former.parent} began; "
+                    "a training goes on as it was: leave it out, or begin a new run from its best (--from)"
+                )
+    if before["seed"] != now["seed"]:
+        raise ValueError(f"seed is {now['seed']}, and was {before['seed']} when {former.parent} began; leave it out")
+    if (checkpoint / CONFIG).exists():
+        known = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8"))["training"]["data"]
+        if any(known[name] != data[name] for name in ("pieces", "notes")):
+            raise ValueError(
+                f"{former.parent} has learned from {known['pieces']:,} pieces of {known['notes']:,} notes, and this corpus "
+                f"has {data['pieces']:,} of {data['notes']:,}; go on with the same, or begin a new run from its best (--from)"
+            )

@@ -1,4 +1,4 @@
-"""Train a network on a prepared corpus, by a recipe: one call, on one core or many hosts."""
+"""Train a network on a prepared corpus with a recipe: one call, for a single core or several hosts."""
 
 from __future__ import annotations
 
@@ -19,23 +19,28 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Sampler
 
 from mmt.corpus.original_windows import OriginalTrainingBatches, OriginalValidationBatches
-from mmt.corpus.phases import PhasedBatches
 from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
+from mmt.corpus.windows import Batch, Limits, PhasedBatches, TrainingBatches, ValidationBatches
 from mmt.training.average import AverageWeights
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
-from mmt.training.logs import hushed, log_folder, loggers
+from mmt.training.logs import TrainingBar, log_folder, loggers, quiet_lightning
 from mmt.training.module import TrainingModule
 from mmt.training.optimizers import multiplies_bfloat16
-from mmt.training.progress import TrainingBar
 from mmt.training.recipe import Recipe, load_recipe
-from mmt.training.resuming import check_goes_on
 from mmt.training.samples import WriteSamples
 from mmt.training.starting_weights import fitting_weights, read_base
-from mmt.training.stopping import StopHere, StopSignals, TrainingStopped
+from mmt.training.stopping import (
+    RESUME,
+    StopHere,
+    StopSignals,
+    TrainingStopped,
+    check_resumable,
+    state_file,
+    steps_done,
+)
 
-RECIPE, RESUME, CORPUS = "recipe.yaml", "resume.ckpt", "corpus"
+RECIPE, CORPUS = "recipe.yaml", "corpus"
 
 
 def train(
@@ -48,22 +53,25 @@ def train(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Train; write checkpoint folders `best` and `last`, `samples/`, `log/` (csv, TensorBoard) and `recipe.yaml` to a folder.
+    """Train a network; write `best` and `last` checkpoints, `samples/`, `log/` (csv, TensorBoard) and `recipe.yaml` to a folder.
 
     Parameters
     ----------
     recipe : Recipe, str or path
-        See `load_recipe`; the name or the file of one is taken as it is.
+        A recipe, or the name or file of one, see `load_recipe`.
     corpus : path
-        A folder that `mmt-prepare` made.
+        A folder written by `mmt-prepare`.
     output : path
-        A new folder for the run; with `resume`, that of a run which was stopped, and goes on; with `overwrite`, that of a
-        run which is thrown away.
+        The folder of the run. It must be new, unless `resume` or `overwrite` is true.
     start_from : path or str, optional
-        A model whose weights to begin with: a checkpoint folder, a run folder of the original code, or "default". It is
-        the first checkpoint: `best` is this model for as long as training has not made it better.
+        A model whose weights initialise the network: a checkpoint folder, a run folder of the original code, or "default".
+        It is the first checkpoint: `best` is this model until training has improved on it.
+    resume : bool
+        Continue the run in `output` from its saved state.
+    overwrite : bool
+        Delete the run in `output` first.
     progress : bool
-        Whether to show a bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -73,45 +81,47 @@ def train(
     Raises
     ------
     FileExistsError
-        If `output` exists and neither `resume` nor `overwrite` is true, or it is no run.
+        If `output` exists and neither `resume` nor `overwrite` is true, or if it is not a run folder.
     ValueError
         If the corpus was prepared for another representation or a split is empty, if `start_from` does not fit the recipe,
         or if there is nothing to resume.
     TrainingStopped
-        If it was stopped by Ctrl-C or a signal (a kind of KeyboardInterrupt): what was done is kept.
+        If Ctrl-C or a signal stopped the training (a subclass of KeyboardInterrupt); its state is saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     output = Path(output)
     training = Corpus(corpus, split="train", exclude=recipe.data.exclude)
     validation = Corpus(corpus, split="valid", exclude=recipe.data.exclude)
     _check_representation(recipe, training)
-    # A job that SLURM queued anew is the same command again.
-    resume = resume or (int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 and _state(output).exists())
-    if resume and not _state(output).exists():
+    # SLURM requeues a job with the same command.
+    resume = resume or (int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 and state_file(output).exists())
+    if resume and not state_file(output).exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
-    module, data = _beginning(recipe, training, start_from, anew=not resume)
+    module, data = _initial_module(recipe, training, start_from, new=not resume)
     if resume:
-        check_goes_on(recipe, data, output / RECIPE, output / "last")
-    # Where several processes train together, each comes through here: the first makes the folder.
+        check_resumable(recipe, data, output / RECIPE, output / "last")
+    # If several processes train together, each of them runs this code, and the first makes the folder.
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it on its function
     if first and not resume:
         check_room(output, overwrite)
-    done = _steps_done(_state(output)) if resume else 0
-    with isolate_rng(), warnings.catch_warnings(), hushed(), StopSignals() as signals:
-        # Batch i is the same whoever draws it and when (see TrainingBatches): the loader needs no state to go on.
+    done = steps_done(state_file(output)) if resume else 0
+    with isolate_rng(), warnings.catch_warnings(), quiet_lightning(), StopSignals() as signals:
+        # Batch i depends on the seed and i only (see TrainingBatches): the loader needs no state to resume.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer = _trainer(recipe, output, data, signals, progress, done)
         loaders = _loaders(recipe, training, validation, trainer)
-        # Nothing is written, nor thrown away, for a device or a strategy that is not there.
+        # From here on the device and the strategy are known to exist: only now write and delete files.
         if first:
             if not resume:
                 _clear(output)
-            # A training that was killed and goes on from the same state does those steps again.
+            # A training that was killed repeats the steps since its saved state.
             shutil.rmtree(log_folder(output, done), ignore_errors=True)
             output.mkdir(parents=True, exist_ok=True)
             (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
         try:
-            _fit(trainer, module, loaders, _state(output) if resume else None, validate_first=start_from is not None)
+            _fit(
+                trainer, module, loaders, state_file(output) if resume else None, validate_first=start_from is not None
+            )
         except (StopHere, KeyboardInterrupt, SystemExit) as error:
             _end_early(error, trainer, output, signals)
     return output / "best"
@@ -126,48 +136,48 @@ def _fit(
     validate_first: bool,
 ) -> None:
     if validate_first and state is None:
-        # A model that was trained before is a checkpoint like those that follow.
+        # The initial model is a checkpoint like the later ones.
         trainer.validate(module, loaders[1], verbose=False)
-    # weights_only: nothing in the file can run code.
+    # weights_only: loading the file cannot run code.
     trainer.fit(module, *loaders, ckpt_path=state, weights_only=True)
     if trainer.global_step % module.recipe.trainer.validate_every:
-        # The last steps are validated too: no training ends without a checkpoint of its end.
+        # Validate after the last step too, so that the final weights have a checkpoint.
         trainer.validate(module, loaders[1], verbose=False)
 
 
 def _end_early(error: BaseException, trainer: lightning.Trainer, output: Path, signals: StopSignals) -> None:
-    """Say what is kept of a training that was stopped, by the exception of the first of its processes."""
-    # Lightning turns a second Ctrl-C, which is not waited for, into an exit of the program.
+    """Raise `TrainingStopped` with a message that says what is kept; processes other than the first exit."""
+    # Lightning turns a second Ctrl-C, which stops at once, into a SystemExit.
     if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
         raise error
     if not trainer.is_global_zero:
         raise SystemExit(0) from error
-    state = _state(output)
-    kept = f"the state of step {_steps_done(state)} is kept in {output}" if state.exists() else "nothing had been saved"
+    state = state_file(output)
+    kept = f"the state of step {steps_done(state)} is kept in {output}" if state.exists() else "nothing had been saved"
     how = ", go on with it by --resume (resume=True)" if state.exists() else ""
     raise TrainingStopped(f"{kept}{how}", signals.received or signal.SIGINT) from error
 
 
-def _beginning(
-    recipe: Recipe, training: Corpus, start_from: str | os.PathLike[str] | None, *, anew: bool
+def _initial_module(
+    recipe: Recipe, training: Corpus, start_from: str | os.PathLike[str] | None, *, new: bool
 ) -> tuple[TrainingModule, dict[str, Any]]:
-    """The network as it is before the first step, and what the model will have learned from."""
+    """The network before the first step, and the description of its training data."""
     data, weights = describe(training, recipe.data.exclude), None
     if start_from is not None:
         base = read_base(start_from)
         data["base"] = {"name": Path(start_from).name, "data": base.training.get("data")}
     with isolate_rng():
         torch.manual_seed(recipe.seed)
-        if start_from is not None and anew:
+        if start_from is not None and new:
             weights = fitting_weights(base, start_from, recipe)
         return TrainingModule(recipe, weights), data
 
 
 def check_room(output: Path, overwrite: bool) -> None:
-    """Raise a `FileExistsError` unless a run may be written to a folder. A corpus that lies in it is not in the way."""
+    """Raise a `FileExistsError` unless a run may be written to a folder; the folder may contain a corpus."""
     if not output.exists():
         return
-    # A preparation that was stopped leaves a hidden folder beside the corpus.
+    # A preparation that was stopped leaves a hidden working folder beside the corpus.
     inside = [path.name for path in output.iterdir()] if output.is_dir() else []
     if inside and all(name == CORPUS or name.startswith(".") for name in inside):
         return
@@ -187,12 +197,6 @@ def _clear(output: Path) -> None:
             shutil.rmtree(path)
         elif not path.is_dir():
             path.unlink()
-
-
-def _state(output: Path) -> Path:
-    """The file from which a run would go on; one that Lightning wrote for SLURM is always the newer one."""
-    requeued = sorted(output.glob("hpc_ckpt_*.ckpt"), key=lambda path: int(path.stem.split("_")[-1]))
-    return requeued[-1] if requeued else output / RESUME
 
 
 def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
@@ -215,7 +219,7 @@ def _trainer(
     if chosen.samples:
         callbacks.append(WriteSamples(output / "samples", recipe.seed))
     if recipe.optimizer.average is not None:
-        # After those that read the weights when a validation ends, and before the state is saved.
+        # After the callbacks that read the weights at the end of a validation, and before the state is saved.
         callbacks.append(AverageWeights(recipe.optimizer.average))
     callbacks.append(SaveState(output / RESUME, chosen.save_every, signals))
     if progress:
@@ -243,7 +247,7 @@ def _trainer(
 
 
 def fast_precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
-    """bf16-mixed on a GPU or a CPU that has units for it; others only imitate it, and take nearly twice as long."""
+    """bf16-mixed on a GPU or CPU with bfloat16 units; others emulate it, which takes nearly twice as long as 32-true."""
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     device = "cuda" if on_gpu else "cpu" if accelerator == "auto" else accelerator
     return "bf16-mixed" if multiplies_bfloat16(device) else "32-true"
@@ -256,8 +260,8 @@ def _loaders(
     batches, checks = _batches(recipe, training, validation, parts)
     options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
     return (
-        DataLoader(batches, sampler=_Turns(len(batches), trainer, each_step=parts), **options),
-        DataLoader(checks, sampler=_Turns(len(checks), trainer), **options),
+        DataLoader(batches, sampler=_DeviceSampler(len(batches), trainer, each_step=parts), **options),
+        DataLoader(checks, sampler=_DeviceSampler(len(checks), trainer), **options),
     )
 
 
@@ -289,10 +293,10 @@ def _batches(
 
 
 def _windows(recipe: Recipe, training: Corpus, parts: int, events: int) -> TrainingBatches:
-    """Batches of windows of at most so many events: of as many events as those that fill the context."""
+    """Batches of windows of at most `events` events; shorter windows make larger batches, with the same number of events."""
     return TrainingBatches(
         training,
-        # The last event of a window is only predicted.
+        # The last event of a window is only a target.
         Limits(events + 1, recipe.representation.beats),
         batch_size=recipe.data.batch_size * recipe.network.context // events,
         steps=recipe.trainer.max_steps,
@@ -304,34 +308,21 @@ def _windows(recipe: Recipe, training: Corpus, parts: int, events: int) -> Train
     )
 
 
-class _Turns(Sampler[int]):
-    """Which batches a device takes: every n-th of n devices'. Lightning's own sampler would shuffle them, and repeat some.
+class _DeviceSampler(Sampler[int]):
+    """The indices of a device's batches: every n-th for n devices. (Lightning's sampler would shuffle and repeat batches.)
 
-    With `each_step` batches a step, those of the steps that are done are not taken again. How many are done is asked when
-    the batches are: by then Lightning has read the state from which it goes on, whichever that is.
+    With `each_step` batches per step, the batches of finished steps are skipped. The number of finished steps is read when
+    iteration begins, after Lightning has loaded the state that it resumes from.
     """
 
     def __init__(self, count: int, trainer: lightning.Trainer, *, each_step: int = 0) -> None:
         self.count, self.trainer, self.each_step = count, trainer, each_step
 
     def __iter__(self) -> Iterator[int]:
-        # A device must not go without, or the others wait for it: where there are fewer batches, it repeats one.
+        # Every device needs a batch, or the others wait for it: with fewer batches than devices, some repeat one.
         first = self.trainer.global_rank % self.count + self.each_step * self.trainer.global_step
         return iter(range(first, self.count, self.trainer.world_size))
 
     def __len__(self) -> int:
-        """Of the whole training: Lightning counts the batches that were taken before, too."""
+        """The number of batches of the whole training, since Lightning counts finished batches too."""
         return len(range(self.trainer.global_rank % self.count, self.count, self.trainer.world_size))
-
-
-def _steps_done(state: Path) -> int:
-    """The steps of a saved state. Raises a `ValueError` if the file is no state, or holds more than numbers and tensors."""
-    try:
-        return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
-    except OSError:
-        raise
-    except Exception as error:  # the unpickler raises many kinds for files that are none of its own
-        raise ValueError(
-            f"{state} is no saved state of a training, or holds code, which is not run; "
-            "begin a new run from its best checkpoint (--from)"
-        ) from error

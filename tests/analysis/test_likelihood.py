@@ -39,7 +39,7 @@ def model() -> Model:
 def test_every_target_is_counted_once_for_any_stride(model: Model, corpus: mmt.Corpus, stride: int | None) -> None:
     """Targets: the type of all events but the first, the instrument of instrument events and notes, the rest of notes."""
     if stride == 5:  # the longest piece would take long
-        corpus = _part(corpus, [int(np.argmin([piece.length for piece in corpus.pieces]))])
+        corpus = corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))])
     found = measure(model, corpus, stride=stride)
     for row, events in enumerate(corpus):
         notes = (events[:, TYPE] == NOTE).sum()
@@ -50,7 +50,7 @@ def test_every_target_is_counted_once_for_any_stride(model: Model, corpus: mmt.C
 
 def test_loss_of_a_piece_that_fits_the_context_is_the_training_loss(corpus: mmt.Corpus) -> None:
     """If the piece fits the context, there is one window, as in training."""
-    short = _part(corpus, [int(np.argmin([piece.length for piece in corpus.pieces]))])
+    short = corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))])
     model = mmt.new_model("paper", seed=0)
     events = events_of_notes(short.notes(0), model.representation)
     assert len(events) <= model.network.config.context + 1
@@ -161,7 +161,7 @@ def test_comparison_of_two_models_is_antisymmetric(model: Model, corpus: mmt.Cor
     same = compare(first, first)
     assert (same.per_note, same.low, same.high, same.better) == (0, 0, 0, 0)
     with pytest.raises(ValueError, match="different pieces"):
-        compare(first, measure(other, _part(corpus, [0])))
+        compare(first, measure(other, corpus.subset([0])))
 
 
 def test_paired_interval_is_narrower_than_the_unpaired_one() -> None:
@@ -188,7 +188,7 @@ def test_stopped_measurement_continues_from_its_ledger(
     from mmt.analysis import likelihood
 
     path, whole = tmp_path / "a" / "ledger.jsonl", measure(model, corpus)
-    measure(model, _part(corpus, [0, 1]), ledger=path)
+    measure(model, corpus.subset([0, 1]), ledger=path)
     # An incomplete line is measured again.
     path.write_text(path.read_text()[:-20])
     measured: list[int] = []
@@ -243,9 +243,3 @@ def test_invalid_strides_and_corpora_raise(model: Model, corpus: mmt.Corpus, tmp
         measure(model, "data/mine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"the resolution of .*slides is not the model.s"):
         measure(model, mmt.Corpus(folder))
-
-
-def _part(corpus: mmt.Corpus, places: list[int]) -> mmt.Corpus:
-    part = mmt.Corpus(corpus.folder)
-    part.pieces = [corpus.pieces[place] for place in places]
-    return part

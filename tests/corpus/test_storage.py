@@ -31,6 +31,15 @@ def test_a_slice_is_a_list_of_pieces(corpus: Corpus) -> None:
         np.testing.assert_array_equal(found, corpus[place])
 
 
+def test_a_subset_holds_the_chosen_pieces_in_order_and_leaves_the_corpus_as_it_was(corpus: Corpus) -> None:
+    before = list(corpus.pieces)
+    chosen = corpus.subset([2, 0, 2])
+    assert [piece.name for piece in chosen.pieces] == [before[2].name, before[0].name, before[2].name]
+    for events, place in zip(chosen, (2, 0, 2), strict=True):
+        np.testing.assert_array_equal(events, corpus[place])
+    assert corpus.pieces == before
+
+
 def test_notes_are_mapped_not_read(corpus: Corpus) -> None:
     assert isinstance(corpus.notes(0).base, np.memmap) or isinstance(corpus.notes(0), np.memmap)
     with pytest.raises(ValueError, match="read-only"):

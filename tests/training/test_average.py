@@ -16,7 +16,8 @@ from mmt.corpus.windows import Limits, ValidationBatches
 from mmt.training.fine_tune import fine_tune
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
-from mmt.training.train import RESUME, train
+from mmt.training.stopping import RESUME
+from mmt.training.train import train
 from runs import assert_same_weights, interrupted_at, quiet_lightning, tiny, validation_losses, weights
 
 pytestmark = quiet_lightning

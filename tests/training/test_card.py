@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 import mmt
 from mmt.cli import train as command
-from mmt.corpus.storage import Corpus
+from mmt.corpus.storage import Corpus, write_pieces
 from mmt.training.card import describe
 from mmt.training.train import train
 from runs import quiet_lightning, tiny
@@ -22,9 +23,6 @@ ONE = ["trainer.max_steps=1", "trainer.validate_every=1"]
 @pytest.fixture(scope="module")
 def named(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The canons, with composers, sources and licences."""
-    import shutil
-
-    from mmt.corpus.storage import write_pieces
 
     folder = tmp_path_factory.mktemp("named") / "canons"
     shutil.copytree(corpus, folder)
@@ -80,11 +78,12 @@ def test_a_card_says_what_the_model_before_had_learned_from(named: Path, corpus:
     assert "No licence is stated" in card
 
 
-def test_of_very_many_sources_the_largest_are_kept_and_the_rest_counted(corpus: Path) -> None:
-    found = Corpus(corpus, split="train")
-    found.pieces = [replace(found.pieces[0], source=f"site {place}") for place in range(1500)]
-    found.pieces += [replace(found.pieces[0], source="site 7")]
-    sources = describe(found)["sources"]
+def test_of_very_many_sources_the_largest_are_kept_and_the_rest_counted(corpus: Path, tmp_path: Path) -> None:
+    piece = Corpus(corpus, split="train").pieces[0]
+    shutil.copytree(corpus, tmp_path / "corpus")
+    numbers = [*range(1500), 7]
+    write_pieces(tmp_path / "corpus" / "pieces.csv", [replace(piece, source=f"site {number}") for number in numbers])
+    sources = describe(Corpus(tmp_path / "corpus"))["sources"]
     assert next(iter(sources.items())) == ("site 7", 2)
     assert sum(sources.values()) == 1501
     assert len(sources) == 1001

@@ -175,13 +175,13 @@ def test_a_bar_tells_steps_and_losses_and_nothing_else_is_told(
     assert shown == pytest.approx(validation_losses(tmp_path / "run")[-1], abs=1e-3)
 
 
-def test_lightning_is_hushed_for_a_while_unless_one_debugs() -> None:
+def test_lightning_is_quiet_inside_the_context_unless_it_logs_at_debug_level() -> None:
     talker = logging.getLogger("lightning.pytorch")
     before = talker.level
     try:
         for level, during in ((logging.INFO, logging.ERROR), (logging.DEBUG, logging.DEBUG)):
             talker.setLevel(level)
-            with logs.hushed():
+            with logs.quiet_lightning():
                 assert talker.level == during
             assert talker.level == level
     finally:

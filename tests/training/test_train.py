@@ -24,7 +24,7 @@ from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import load_recipe
-from mmt.training.train import _loaders, _Turns, fast_precision, train
+from mmt.training.train import _DeviceSampler, _loaders, fast_precision, train
 from runs import (
     assert_same_weights,
     free_port,
@@ -303,7 +303,7 @@ def test_short_windows_come_first_and_hold_as_many_events_a_step(corpus: Path) -
 @pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
 def test_devices_take_turns_and_none_goes_without(count: int, devices: int) -> None:
     turns = [
-        list(_Turns(count, SimpleNamespace(global_rank=rank, world_size=devices, global_step=3)))  # type: ignore[arg-type]
+        list(_DeviceSampler(count, SimpleNamespace(global_rank=rank, world_size=devices, global_step=3)))  # type: ignore[arg-type]
         for rank in range(devices)
     ]
     assert all(turns)

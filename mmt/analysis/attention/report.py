@@ -62,7 +62,7 @@ def study_corpus(
         if n < 1:
             raise ValueError(f"n is {n}; it must be at least one piece")
         chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
-        pieces.pieces = [pieces.pieces[place] for place in sorted(chosen.tolist())]
+        pieces = pieces.subset(sorted(chosen.tolist()))
     statistics = measure(model, pieces, progress=progress)
     return write_report(
         output, statistics, level=level, format=format, representation=model.representation, overwrite=overwrite
