@@ -1,8 +1,10 @@
-"""Calls that may hang or crash: a function is called on one item after the other in a process of its own, which may die.
+"""Call a function on each item in a separate process, with a time limit, so that a crash or a hang loses one item only.
 
-A native reader that meets a broken file can write outside its memory, eat all of it, or never come back. Here that
-costs the one item: its process is ended, and a new one goes on with the next. In the good case a process serves for
-thousands of items, and waits a while for more.
+A native reader can corrupt memory, exhaust it or hang on a broken file. Then its process is killed, and a new one
+continues with the next item. Otherwise a process is reused for thousands of items.
+
+multiprocessing, concurrent.futures and pebble do not fit: they cannot start a process inside Dask's daemonic workers, and
+they import the user's main module again.
 """
 
 from __future__ import annotations
@@ -24,51 +26,52 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# The parent's path comes first, so that both import the same modules.
+# The child first receives the parent's sys.path, so that both import the same modules.
 _BOOT = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from mmt.corpus.isolated import serve; serve()"
 )
 _READY = "ready"
-# The status with which Python's timer ends a process.
-_LATE = 1
-# Seconds after which a process that is given nothing to do ends by itself.
+# The exit status of a process that faulthandler's timer ended.
+_TIMED_OUT = 1
+# An idle process ends by itself after this many seconds.
 _IDLE = 60
-# Seconds that a process whose answers have ended may take to end as well.
-_LAST_BREATH = 1.0
-# The share of the time limit for which the timer of one item serves for the next ones as well.
+# Seconds that a process may take to exit after its last answer.
+_EXIT_TIME = 1.0
+# The timer is restarted after this fraction of the time limit only, since that takes longer than reading a short file.
 _SLACK = 0.1
-# Bytes that a pipe holds, so that neither side waits for the other at every item.
-_PIPE = 2**20
+# Capacity of the pipes in bytes, so that neither side waits for the other at every item.
+_PIPE_SIZE = 2**20
 
 
 @dataclass(frozen=True)
 class Lost:
-    """In place of an answer: why there is none."""
+    """The reason why an item has no answer."""
 
     reason: str
 
 
 def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time_limit: float) -> list[Answer | Lost]:
-    """`function` of each item, called in another process.
+    """Call `function` on each item in another process; return the answers in order.
 
     Parameters
     ----------
     function : callable
-        Importable, or a `functools.partial` of what is; items and answers can be pickled.
+        An importable function, or a `functools.partial` of one.
     items : sequence
+        Items and answers must be picklable.
     time_limit : float
-        Seconds for each item, or up to a tenth more.
+        Seconds for each item, exceeded by up to 10 %.
 
     Returns
     -------
     list
-        An answer for each item; `Lost` for one that took too long, or with which the process died twice (once may be
-        another's fault, as where memory is short).
+        The answer for each item; `Lost` if the item took too long, or if the process died twice (a single death may have
+        another cause, such as a lack of memory).
 
     Raises
     ------
     RuntimeError
-        If no such process can be started.
+        If the process cannot be started.
 
     Examples
     --------
@@ -79,19 +82,19 @@ def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time
     answers: list[Answer | Lost] = []
     deaths = 0
     while len(answers) < len(items):
-        process = _waiting() or _Process()
+        process = _idle_process() or _Process()
         begun = time.monotonic()
         try:
             process.send((function, items[len(answers) :], time_limit))
-            process.receive()  # that they have come; importing what the function needs is not counted
+            process.receive()  # confirms the items; the time limit excludes the imports that the function needs
             begun = time.monotonic()
             while len(answers) < len(items):
                 answers.append(process.receive())
                 begun, deaths = time.monotonic(), 0
         except (EOFError, OSError, pickle.UnpicklingError):
             elapsed = time.monotonic() - begun
-            status = process.end(_LAST_BREATH)
-            late = status == _LATE and elapsed >= time_limit
+            status = process.end(_EXIT_TIME)
+            late = status == _TIMED_OUT and elapsed >= time_limit
             deaths += 1
             if late or deaths == 2:
                 answers.append(Lost(f"took longer than {time_limit:g} s" if late else f"its reader {_death(status)}"))
@@ -105,21 +108,21 @@ def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time
 
 
 def end_idle() -> None:
-    """End the processes that wait for more items, as they would by themselves after a minute."""
+    """End the idle processes, which would end by themselves after a minute."""
     while _idle:
         _idle.pop().end()
 
 
 def serve() -> None:
-    """What the other process does: call functions until there is nothing more to come."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is ours
-    # Readers may print; answers have a way of their own.
+    """The main loop of the other process: receive items and send answers until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, and then this process
+    # Readers may print: keep the pipe for answers, and redirect stdout.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 (open as long as the process lives)
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
     os.dup2(nowhere.fileno(), sys.stdout.fileno())
     _answer(answers, _READY)
     while True:
-        # This timer of Python's is a thread in C: it works where a native reader holds the interpreter's lock.
+        # faulthandler's timer is a C thread, so it works while a native reader holds the GIL.
         faulthandler.dump_traceback_later(_IDLE, exit=True, file=nowhere)
         try:
             function, items, time_limit = pickle.load(sys.stdin.buffer)
@@ -128,14 +131,13 @@ def serve() -> None:
         _answer(answers, _READY)
         started = -math.inf
         for item in items:
-            # Starting the timer takes longer than some items do, so a little of the limit may have gone already.
             if (now := time.monotonic()) - started > _SLACK * time_limit:
                 faulthandler.dump_traceback_later((1 + _SLACK) * time_limit, exit=True, file=nowhere)
                 started = now
             _answer(answers, function(item))
 
 
-def _waiting() -> _Process | None:
+def _idle_process() -> _Process | None:
     while _idle:
         process = _idle.pop()
         if process.is_alive():
@@ -150,7 +152,7 @@ def _answer(answers: Any, answer: object) -> None:
 
 
 class _Process:
-    """Another process, and the way there and back."""
+    """A process that runs `serve`, with pipes in both directions."""
 
     def __init__(self) -> None:
         atexit.unregister(end_idle)
@@ -160,13 +162,13 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pipesize=_PIPE,
+            pipesize=_PIPE_SIZE,
         )
         try:
             self.send(sys.path)
             assert self.receive() == _READY
         except (EOFError, OSError) as error:
-            status = self.end(_LAST_BREATH)
+            status = self.end(_EXIT_TIME)
             raise RuntimeError(
                 f"the process that reads files {_death(status)} at once; "
                 f"see whether '{sys.executable} -c \"import mmt.corpus.isolated\"' works"
@@ -183,15 +185,15 @@ class _Process:
     def receive(self) -> Any:
         return pickle.load(self._process.stdout)  # type: ignore[arg-type]  # it is a pipe
 
-    def end(self, patience: float = 0.0) -> int:
-        """End it, if it has not ended within `patience` seconds; returns its status, negative for a signal."""
+    def end(self, timeout: float = 0.0) -> int:
+        """Kill the process if it does not exit within `timeout` seconds; return its status, negative for a signal."""
         try:
-            status = self._process.wait(patience)
+            status = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # what could not be sent is of no use any more
+            with suppress(OSError):  # unsent data are discarded
                 pipe.close()  # type: ignore[union-attr]  # both are pipes
         return status
 

@@ -1,7 +1,7 @@
-"""What the original code prepared, read as a corpus.
+"""Read a data folder that was prepared by the original code.
 
-Its folder holds `notes/NAME.npy` or `notes/NAME.csv`, each (n, 5): beat, position, pitch, duration in steps, MIDI program;
-`notes/encoding.json`, of which the resolution counts; and `train-names.txt`, `valid-names.txt`, `test-names.txt`.
+It contains `notes/NAME.npy` or `notes/NAME.csv`, each (n, 5): beat, position, pitch, duration in steps, MIDI program;
+`notes/encoding.json`, of which only the resolution is read; and `train-names.txt`, `valid-names.txt`, `test-names.txt`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _COLUMNS = ("beat", "position", "pitch", "duration", "program")
 
 
 @dataclass(frozen=True)
-class AuthorsPiece:
-    """A piece of an original folder: its name, split, note table, and the sha256 of its file."""
+class OriginalPiece:
+    """A piece of an original folder: name, split, note table, and the SHA-256 of its file."""
 
     name: str
     split: str
@@ -33,10 +33,10 @@ class AuthorsPiece:
 
 @dataclass(frozen=True)
 class OriginalFolder:
-    """All pieces of an original folder, what became of their notes, and why others were skipped, by name."""
+    """The pieces of an original folder, the report of their notes, and the reason for each skipped piece, by name."""
 
     representation: Representation
-    pieces: list[AuthorsPiece]
+    pieces: list[OriginalPiece]
     report: Report
     skipped: dict[str, str]
 
@@ -47,7 +47,7 @@ def is_original_folder(folder: Path) -> bool:
 
 
 def read_original_folder(folder: Path) -> OriginalFolder:
-    """Read the pieces that the lists of names name, each in its split.
+    """Read the pieces listed in the `*-names.txt` files.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_original_folder(folder: Path) -> OriginalFolder:
                 skipped[name] = str(error)
                 continue
             report += account
-            pieces.append(AuthorsPiece(name, split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
+            pieces.append(OriginalPiece(name, split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
     if not pieces:
         reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
@@ -73,7 +73,7 @@ def read_original_folder(folder: Path) -> OriginalFolder:
 
 
 def _representation(folder: Path) -> Representation:
-    """The paper's representation, of the resolution that the folder was prepared with."""
+    """The paper's representation with the resolution of the folder."""
     path = folder / FOLDER / ENCODING
     if not path.exists():
         return Representation()
@@ -92,7 +92,7 @@ def _names(listed: Path) -> list[str]:
 
 def _find(folder: Path, name: str) -> Path:
     for suffix in (".npy", ".csv"):
-        # with_suffix would take the end of a name with a dot in it for a suffix.
+        # Not `with_suffix`, which would cut a name that contains a dot.
         if (path := folder / f"{name}{suffix}").exists():
             return path
     raise FileNotFoundError("neither .npy nor .csv")

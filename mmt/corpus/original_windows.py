@@ -1,7 +1,7 @@
-"""Windows and batches as the original code makes them, its traps included, so that its losses can be compared with.
+"""Windows and batches of the original code, with its known errors, so that losses can be compared with it.
 
-Each window ends with an end-of-song, whether its piece ends there or not; a training window never reaches the last beat of
-a piece that is longer than it; a transposition that leaves the range is clipped; and validation looks at beginnings alone.
+Every window ends with an end-of-song, also in the middle of a piece; a training window never reaches the last beat of a
+longer piece; pitches are clipped when transposed out of range; and validation uses the beginnings of pieces only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mmt.representation.notes import NoteTable
 
 
 class OriginalTrainingBatches(torch.utils.data.Dataset[Batch]):
-    """The batches of a whole training: every piece once, in another order each time round, `batch_size` at a time.
+    """All batches of a training: each epoch shows every piece once, in a new order.
 
-    As in `TrainingBatches`, what a batch holds follows from `seed` and its number alone.
+    As in `TrainingBatches`, a batch depends on `seed` and its index only.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class OriginalTrainingBatches(torch.utils.data.Dataset[Batch]):
         return self.count
 
     def __getitem__(self, index: int) -> Batch:
-        # The last batch of a round is what is left.
-        around, place = divmod(index, math.ceil(len(self.corpus) / self.batch_size))
-        order = np.random.default_rng((self.seed, 0, around)).permutation(len(self.corpus))
+        # The last batch of an epoch may be smaller.
+        epoch, place = divmod(index, math.ceil(len(self.corpus) / self.batch_size))
+        order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.corpus))
         pieces = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
         random = np.random.default_rng((self.seed, 1, index))
         shifts = random.integers(self.pitch_shift[0], self.pitch_shift[1] + 1, len(pieces)).tolist()
@@ -73,18 +73,18 @@ class OriginalValidationBatches(torch.utils.data.Dataset[Batch]):
 def original_window(
     notes: NoteTable, limits: Limits, representation: Representation, start: float | None = None, shift: int = 0
 ) -> Events:
-    """A window as the original code cuts it: always closed with an end-of-song, whether the piece ends there or not.
+    """A window as the original code cuts it: it always ends with an end-of-song.
 
     Parameters
     ----------
     notes : note table of the whole piece
     limits : Limits
-        At most so many events, the end included, and so many beats.
+        The largest number of events, end-of-song included, and of beats.
     start : float, optional
-        From [0, 1): where a window of a longer piece begins, as a share of the beats that the original code can draw, which
-        leave the last one out. Default: at the beginning.
+        In [0, 1): the start of the window in a longer piece, as a fraction of the possible start beats of the original code,
+        which exclude the last one. Default: the beginning of the piece.
     shift : int
-        Transposition in semitones; what would leave the range of pitches is put on its border.
+        Transposition in semitones; pitches are clipped to the MIDI range.
     """
     count, beats = int(notes["beat"][-1]) + 1, limits.beats
     first = int((start or 0.0) * (count - beats)) if count > beats else 0

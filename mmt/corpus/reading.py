@@ -1,4 +1,4 @@
-"""One file of a corpus: its content becomes a note table, or the reason why it is left out."""
+"""Read one file of a corpus: the result is a note table, or the reason why the file is left out."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, Report, no
 
 @dataclass(frozen=True)
 class Filters:
-    """Which pieces are left out; by default only those without a usable note."""
+    """Limits outside of which pieces are left out; by default only pieces without usable notes are."""
 
     min_notes: int = 1
-    """Fewer usable notes than this."""
+    """Smallest number of usable notes."""
     min_beats: int = 1
-    """Shorter than this, in beats."""
+    """Smallest length in beats."""
     max_beats: int | None = None
-    """Longer than this, in beats."""
+    """Largest length in beats; None for no limit."""
     min_instruments: int = 1
-    """Fewer instruments than this: 2 leaves out what only one instrument plays."""
+    """Smallest number of instruments; 2 leaves out pieces for a single instrument."""
     max_drums: float = 1.0
-    """More than this share of its notes are drums: 0 leaves out every piece with drums."""
+    """Largest share of drum notes, 0 to 1; 0 leaves out every piece with drums."""
 
     def __post_init__(self) -> None:
         for name in ("min_notes", "min_beats", "min_instruments"):
@@ -43,12 +43,12 @@ class Filters:
             raise ValueError(f"max_drums is {self.max_drums}; give a share of the notes, 0 to 1")
 
     def reason_against(self, table: NoteTable, drum_share: float) -> str:
-        """Why a piece is left out; "" if it is not.
+        """The reason why a piece is left out; "" if it is kept.
 
         Parameters
         ----------
         table : note table
-            Its usable notes.
+            The usable notes of the piece.
         drum_share : float
             The share of drum notes among all notes of its file, 0 to 1.
         """
@@ -70,10 +70,10 @@ class Filters:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: its notes, or why it is left out."""
+    """The result of reading one file: its notes, or the reason why it is left out."""
 
     reason: str = ""
-    """Why it is left out; "" if it is kept."""
+    """The reason why the file is left out; "" if it is kept."""
     table: NoteTable = field(default_factory=lambda: np.empty(0, NOTE_DTYPE))
     report: Report = field(default_factory=Report)
     sha256: str = ""
@@ -83,24 +83,24 @@ class Outcome:
 def read_piece(
     named: tuple[str, bytes | Exception], *, representation: Representation = PAPER, filters: Filters = Filters()
 ) -> Outcome:
-    """A file's notes, or the reason why there are none.
+    """Read the notes of a file; return the reason if it is unreadable or filtered out.
 
     Parameters
     ----------
     named : (str, bytes or Exception)
-        The file's suffix, by which it is read, and its content, or why there is none.
+        The suffix of the file, which selects the reader; and its content, or the error that occurred when it was loaded.
     """
     suffix, content = named
     try:
         if isinstance(content, Exception):
             raise content
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UnreadWarning)
             raw = _raw_notes(suffix, content)
             table, report = note_table(raw, representation)
-    except Exception as error:  # whatever a broken file makes a reader raise, the others go on
+    except Exception as error:  # a broken file can make a reader raise anything
         return Outcome(_one_line(error))
-    if any(issubclass(one.category, UnreadWarning) for one in said):
+    if any(issubclass(one.category, UnreadWarning) for one in caught):
         report.changed["ABC tunes of which abc2midi complains"] += 1
     digest = hashlib.sha256(content).hexdigest()
     if reason := filters.reason_against(table, raw.is_drum.sum() / max(len(raw), 1)):
@@ -117,7 +117,7 @@ def _raw_notes(suffix: str, content: bytes) -> RawNotes:
         try:
             return raw_notes(read(path))
         except Exception as error:
-            # The same words wherever the file lay for a moment.
+            # Remove the temporary path, so that the message is always the same.
             text = _one_line(error).replace(f"cannot read {path}: ", "").replace(folder, "")
             raise ValueError(text) from error
 
