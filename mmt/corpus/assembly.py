@@ -1,7 +1,7 @@
-"""The last step of a preparation: finished shards become a corpus. They are read one after the other, twice over.
+"""The last step of a preparation: assemble the corpus from the finished shards, in two passes.
 
-First what concerns all pieces is decided, by a few numbers a piece: doubles and splits. Then table, notes and the list of
-what is left out are written as they come.
+The first pass collects a few numbers per file, which decide on duplicates and splits. The second pass writes the table, the
+notes and the list of skipped files.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from mmt.representation.codes import Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, Report
 
 DUPLICATES = ("keep", "files", "notes")
-_DOUBLES = ("", "the same file as an earlier one", "the same notes as an earlier one, transposed or not")
+_DUPLICATE_REASONS = ("", "the same file as an earlier one", "the same notes as an earlier one, transposed or not")
 
 Shards = Callable[[], Iterator[Shard]]
 Hashes = npt.NDArray[np.uint64]
-Doubles = npt.NDArray[np.uint8]
+Repeats = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What decides which of the pieces that were read are kept, and in which split."""
+    """Options that decide which pieces are kept, and in which split."""
 
     duplicates: str
-    """One of `DUPLICATES`: keep them, or only the first of the same files, or of the same notes as well."""
+    """One of `DUPLICATES`: keep all, or only the first of equal files, or also only the first of equal notes."""
     work_pattern: str | None
     shares: Mapping[str, float]
     seed: int
     listed: Mapping[str, str] | None
-    """The split of each name instead of a draw; of "" for all other names. If that is "", they are drawn."""
+    """The split of each name; the key "" is for all other names, and the value "" means a random split."""
     works: Mapping[str, str]
-    """A work of each name, besides the one that its file tells."""
+    """An additional work of each name."""
 
     @property
     def draws(self) -> bool:
-        """Whether the splits are drawn, for all names or all that are not listed."""
+        """Whether random splits are drawn, for all names or for those that are not listed."""
         return self.listed is None or self.listed.get("") == ""
 
 
 @dataclass
 class Tally:
-    """What is counted while a corpus is written."""
+    """Counts of a corpus while it is written."""
 
     kept: int = 0
     splits: Counter[str] = field(default_factory=Counter)
@@ -66,10 +66,10 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    """Files left out, by reason, without what is true of one file alone."""
+    """Number of skipped files for each reason, without details of the single file."""
 
     def keep(self, piece: Piece, row: Row) -> None:
-        """Count a piece that is kept."""
+        """Count a kept piece."""
         self.kept += 1
         self.splits[piece.split] += 1
         self.licences[piece.licence] += 1
@@ -80,12 +80,12 @@ class Tally:
                 counts[reason] += count
 
     def notes(self) -> Report:
-        """What became of the notes of the pieces that are kept."""
+        """The report of the notes of all kept pieces."""
         return Report(self.read_notes, self.kept_notes, self.dropped, self.changed)
 
 
 def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, representation: Representation) -> Tally:
-    """Write the corpus that the finished shards of the working folder `parts` make; returns what was counted.
+    """Write the corpus from the finished shards in the working folder `parts`; return its counts.
 
     Raises
     ------
@@ -93,26 +93,26 @@ def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, represen
         If no piece is kept.
     """
     survey = _survey(shards, choice)
-    doubles = _doubles(survey, choice.duplicates)
-    kept = survey.usable & (doubles == 0)
+    repeats = _find_duplicates(survey, choice.duplicates)
+    kept = survey.usable & (repeats == 0)
     tally, skipped = Tally(), parts / "skipped.jsonl"
     with (folder / NOTES).open("wb") as notes, skipped.open("w", encoding="utf-8") as left_out:
         notes.write(_header(int(survey.lengths[kept].sum())))
         for reason, source in listed_sources(parts):
             if reason:
-                _leave_out(source, reason, left_out, tally)
-        outcomes = _outcomes(shards, doubles, left_out, tally)
+                _skip(source, reason, left_out, tally)
+        outcomes = _outcomes(shards, repeats, left_out, tally)
         write_pieces(folder / PIECES, _pieces(outcomes, _splits(survey, kept, choice), notes, tally))
     if not tally.kept:
-        name, reason = next(_lines(skipped))
+        name, reason = next(_read_skipped(skipped))
         raise ValueError(f"none of {tally.reasons.total():,} files is usable; the first, {name}: {reason}")
     write_description(folder / CORPUS, representation)
-    _write_report(folder / REPORT, tally, _lines(skipped))
+    _write_report(folder / REPORT, tally, _read_skipped(skipped))
     return tally
 
 
 def _header(length: int) -> bytes:
-    """The beginning of `notes.npy`, so that the notes can follow one after the other."""
+    """The header of `notes.npy`; the notes are appended piece by piece."""
     header = io.BytesIO()
     facts = {"descr": NOTE_DTYPE.descr, "fortran_order": False, "shape": (length,)}
     np.lib.format.write_array_header_1_0(header, facts)  # type: ignore[no-untyped-call]
@@ -121,7 +121,7 @@ def _header(length: int) -> bytes:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What must be known of all files that were read before the first can be written: arrays, a number a file."""
+    """Facts about all files that were read, which are needed before the first is written: arrays, one number per file."""
 
     usable: npt.NDArray[np.bool_]
     lengths: npt.NDArray[np.int64]
@@ -129,11 +129,11 @@ class _Survey:
     fingerprints: Hashes
     works: Hashes
     also: Hashes
-    """A second work, or the same."""
+    """A second work, or the same as in `works`."""
     listed: npt.NDArray[np.uint8]
-    """The place of its split in `SPLITS`, where nothing is drawn."""
+    """Index of its split in `SPLITS`, if no splits are drawn."""
     fixed: Mapping[int, tuple[str, str]]
-    """Where the others are drawn, the name and split of each that is listed, by its place among all files."""
+    """If the other splits are drawn: the name and split of each listed file, by the index of the file."""
 
 
 def _survey(shards: Shards, choice: Choice) -> _Survey:
@@ -166,20 +166,20 @@ def _survey(shards: Shards, choice: Choice) -> _Survey:
     )
 
 
-def _doubles(survey: _Survey, duplicates: str) -> Doubles:
-    """For each file that was read whether it is left out as a double, and of what kind: an index of `_DOUBLES`."""
-    doubles = np.zeros(len(survey.usable), np.uint8)
+def _find_duplicates(survey: _Survey, duplicates: str) -> Repeats:
+    """For each file that was read, the index of a reason in `_DUPLICATE_REASONS`; 0 if it is no duplicate."""
+    repeats = np.zeros(len(survey.usable), np.uint8)
     left = np.flatnonzero(survey.usable)
     for kind, facts in ((1, survey.contents), (2, survey.fingerprints))[: DUPLICATES.index(duplicates)]:
         again = np.ones(len(left), bool)
         again[np.unique(facts[left], return_index=True)[1]] = False
-        doubles[left[again]] = kind
+        repeats[left[again]] = kind
         left = left[~again]
-    return doubles
+    return repeats
 
 
 def _splits(survey: _Survey, kept: npt.NDArray[np.bool_], choice: Choice) -> Iterator[str]:
-    """The split of each piece that is kept."""
+    """The split of each kept piece."""
     if not kept.any():
         return iter(())
     if not choice.draws:
@@ -191,17 +191,17 @@ def _splits(survey: _Survey, kept: npt.NDArray[np.bool_], choice: Choice) -> Ite
 
 
 def _outcomes(
-    shards: Shards, doubles: Doubles, left_out: TextIO, tally: Tally
+    shards: Shards, repeats: Repeats, skipped: TextIO, tally: Tally
 ) -> Iterator[tuple[Source, Row, NoteTable]]:
-    """The files that are kept, with their notes; the others are written to `left_out` on the way."""
-    kinds = iter(doubles)
+    """The kept files with their notes; files that are left out are written to `skipped`."""
+    kinds = iter(repeats)
     for shard in shards():
         table, end = read_notes(shard.file), 0
         for source, row in zip(shard.sources, read_rows(shard.file), strict=True):
             end += row.length
-            reason = _DOUBLES[next(kinds)] or row.reason
+            reason = _DUPLICATE_REASONS[next(kinds)] or row.reason
             if reason:
-                _leave_out(source, reason, left_out, tally)
+                _skip(source, reason, skipped, tally)
             else:
                 yield source, row, table[end - row.length : end]
 
@@ -209,7 +209,7 @@ def _outcomes(
 def _pieces(
     outcomes: Iterator[tuple[Source, Row, NoteTable]], splits: Iterator[str], notes: BinaryIO, tally: Tally
 ) -> Iterator[Piece]:
-    """The rows of the pieces that are kept; their notes are written on the way."""
+    """The rows of the kept pieces; also writes their notes."""
     for source, row, table in outcomes:
         piece = _piece(source, row, tally.kept_notes, next(splits))
         notes.write(table.data)
@@ -217,9 +217,9 @@ def _pieces(
         yield piece
 
 
-def _leave_out(source: Source, reason: str, left_out: TextIO, tally: Tally) -> None:
+def _skip(source: Source, reason: str, skipped: TextIO, tally: Tally) -> None:
     tally.reasons[_kind(reason)] += 1
-    left_out.write(json.dumps([source.name, reason]) + "\n")
+    skipped.write(json.dumps([source.name, reason]) + "\n")
 
 
 def _piece(source: Source, row: Row, offset: int, split: str) -> Piece:
@@ -237,19 +237,19 @@ def _piece(source: Source, row: Row, offset: int, split: str) -> Piece:
     )
 
 
-def _lines(skipped: Path) -> Iterator[tuple[str, str]]:
-    """(name, reason) of each file that is left out."""
+def _read_skipped(skipped: Path) -> Iterator[tuple[str, str]]:
+    """(name, reason) of each skipped file."""
     with skipped.open(encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 
 
 def _kind(reason: str) -> str:
-    """What files may have in common in the reason why they are left out: a reader's last words, without numbers."""
+    """The part of a reason that files may share: the last clause of a reader's message, without numbers."""
     last = re.split(r": (?![^(]*\))", reason)[-1]  # not within parentheses
     return re.sub(r"\d[\d,]*", "…", last)[:100] if last != reason else reason
 
 
-def _write_report(path: Path, tally: Tally, left_out: Iterator[tuple[str, str]]) -> None:
+def _write_report(path: Path, tally: Tally, skipped: Iterator[tuple[str, str]]) -> None:
     report = {
         "files": {"kept": tally.kept, "reasons": dict(tally.reasons.most_common()), "skipped": {}},
         "pieces": dict(tally.splits),
@@ -261,12 +261,12 @@ def _write_report(path: Path, tally: Tally, left_out: Iterator[tuple[str, str]])
         },
         "licences": dict(tally.licences),
     }
-    # The files left out may be many: their names and reasons go in one by one.
+    # There may be many skipped files: write their names and reasons one by one.
     head, tail = json.dumps(report, indent=1, ensure_ascii=False).split('"skipped": {}')
     with path.open("w", encoding="utf-8") as file:
         file.write(head + '"skipped": {')
         separator = "\n"
-        for name, reason in left_out:
+        for name, reason in skipped:
             file.write(f"{separator}   {_text(name)}: {_text(reason)}")
             separator = ",\n"
         file.write(("}" if separator == "\n" else "\n  }") + tail + "\n")

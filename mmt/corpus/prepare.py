@@ -1,12 +1,12 @@
-"""Prepare a corpus once: read every file, put its notes on the grid, and write them all into one folder.
+"""Prepare a corpus: read music files, quantize their notes to the grid, and write all of them into one folder.
 
-The way is file → notes → note table, without muspy objects for MIDI. A file that cannot be read, that takes too long or
-with which its reader crashes is counted with its reason, and the rest go on.
+MIDI files are read into note tables directly, without muspy objects. A file that cannot be read, takes too long or crashes
+its reader is left out and counted with the reason.
 
-This process finds the files, reads their bytes and writes to the disk; joblib's workers, of this machine or a cluster,
-get bytes and give back notes, so that they need no disk in common. Shards of the work that are finished lie in
-`.NAME-parts` beside the output until it is whole (see `mmt.corpus.shards`): a preparation that was stopped, in whatever
-way, goes on with the next call. What is held in memory is a few dozen bytes a file.
+This process finds the files, loads their bytes and writes the results; joblib workers, local or on a cluster, receive
+bytes and return notes, so that they need no shared disk. Finished shards are kept in `.NAME-parts` beside the output until
+the corpus is complete (see `mmt.corpus.shards`), so that the next call continues a preparation that was stopped. Memory
+use is a few dozen bytes per file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Reader = Callable[[Item], Outcome]
 
 @dataclass(frozen=True)
 class Preparation:
-    """What `prepare` did: how many files were kept, why how many others were not, and the report of all notes."""
+    """The result of `prepare`: the number of files kept, the number left out for each reason, and the report of the notes."""
 
     folder: Path
     kept: int
@@ -57,7 +57,7 @@ class Preparation:
 
     @property
     def skipped(self) -> dict[str, str]:
-        """Why each file that is not in the corpus was left out, by its name; read from the corpus's report."""
+        """The reason for each file that was left out, by name; read from `report.json` of the corpus."""
         skipped: dict[str, str] = json.loads((self.folder / REPORT).read_text(encoding="utf-8"))["files"]["skipped"]
         return skipped
 
@@ -97,64 +97,64 @@ def prepare(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Preparation:
-    """Make a corpus of music files.
+    """Prepare a corpus from music files.
 
-    The corpus is the same, byte for byte, however many jobs there are, and wherever the work was stopped in between.
+    The corpus is the same, byte for byte, for any number of jobs, and whether or not the preparation was stopped and resumed.
 
     Parameters
     ----------
     sources : path or sequence of paths
-        Files, folders (with all below them), zip and tar archives of MIDI, MusicXML, ABC or muspy's JSON and YAML.
+        Files, folders (searched recursively), zip and tar archives of MIDI, MusicXML, ABC or muspy's JSON and YAML.
     output : path
-        The folder to make. It appears whole or not at all.
+        The folder of the new corpus. It appears when it is complete.
     representation : Representation
-        Whose grid and instruments the notes are put on; drum notes are kept if it has drums.
+        Gives the grid and the instruments; drum notes are kept if it has drums.
     min_notes, min_beats, max_beats, min_instruments, max_drums
-        Which pieces are left out; see `Filters`.
+        Limits outside of which pieces are left out; see `Filters`.
     duplicates : "keep", "files" or "notes"
-        With "files", of files with the same content only the first is kept; with "notes", also of those with the same
-        notes, transposed, on other instruments or later.
+        "files" keeps only the first of files with the same content; "notes" keeps only the first of pieces with the same
+        notes, up to transposition, instruments and initial silence.
     exclude : sequence of str
-        Patterns (`*` for anything, capitals or not); a file whose name, source, licence or composer matches one is not
-        read. (Source, licence and composer are known where a manifest names them.)
+        Patterns (`*` matches anything, case is ignored). Files whose name, source, licence or composer matches one are not
+        read. (Source, licence and composer come from a manifest.)
     work_column : str
-        The column of a manifest that tells the work of a file. Where there is none, each file is a work of its own.
+        The column of the manifest that holds the work of a file. Without it, each file is a separate work.
     work_pattern : str, optional
-        A regular expression that is matched with what the manifest tells of the work, or with the file's name without
-        suffix. The first of its groups that matches is the work.
+        A regular expression that is matched against the work in the manifest, or else against the file name without suffix.
+        The first group that matches is the work.
     works : mapping, optional
-        From the names of files (as in `pieces.csv`) to a work that they belong to as well. All files that share a work
-        go into the same split, and so do all files that share their works with them.
+        Additional works, by file name (as in `pieces.csv`). Files that share a work, directly or through other files, go
+        into the same split.
     shares : mapping
-        The shares of the works in "valid" and "test".
+        The shares of works in "valid" and "test".
     splits : mapping, optional
-        Instead of a draw: the names of the files (as in `pieces.csv`) of "valid" and "test". All others are "train"; if
-        "train" is listed too, files in no list are skipped.
+        File names (as in `pieces.csv`) for "valid" and "test", instead of random splits. All other files are "train"; if
+        "train" is given too, files in no list are left out.
     draw_rest : bool
-        Draw the splits of all files that share no work with one that `splits` names. Those that do go with it.
+        Draw splits for the files that share no work with a file in `splits`. Files that do share one join its split.
     seed : int
-        Of the draw of the splits.
+        Seed of the random splits.
     jobs : int
-        Processes; -1 for one a core.
+        Number of processes; -1 for one per core.
     backend, scheduler : str, optional
         "dask" and the address of its scheduler use a cluster; see `mmt.corpus.backends.workers`.
     time_limit : float
-        Seconds after which a file is given up.
+        Seconds after which reading a file is aborted.
     overwrite : bool
-        Whether an existing corpus `output` is replaced.
+        Whether to replace an existing corpus.
     progress : bool
-        Whether to show a bar.
+        Whether to show a progress bar.
 
     Raises
     ------
     FileExistsError
-        If `output` exists and `overwrite` is false, or it is no corpus.
+        If `output` exists and `overwrite` is false, or if it is not a corpus.
     ValueError
-        If there is no music in the sources, or none of it is usable; if a split names a file that is not there, `works`
-        none that is there, or a pattern excludes nothing; if two files of one work are listed in different splits, and
-        the rest is drawn; if a manifest lacks the column of the work.
+        If the sources hold no usable music; if `splits` names an unknown file, `works` names no known file, or a pattern
+        excludes nothing; if `draw_rest` is set and two files of one work are listed in different splits; or if a manifest
+        lacks the work column.
     OSError
-        If the disk is full: the next call goes on. If another call with the same output is at work (`BlockingIOError`).
+        If the disk is full (the next call continues), or another call is writing the same output (`BlockingIOError`).
 
     Examples
     --------
@@ -172,11 +172,11 @@ def prepare(
     choice = Choice(duplicates, work_pattern, shares, seed, listed, works or {})
     settings = [representation.to_dict(), asdict(filters), time_limit]
     with working_folder(output) as parts:
-        count = _list(parts, find_sources(sources, work_column), sources, exclude, choice)
+        count = _list_files(parts, find_sources(sources, work_column), sources, exclude, choice)
         planned = partial(shards, parts, settings)
         read = partial(read_piece, representation=representation, filters=filters)
         with workers(jobs, backend, scheduler) as parallel:
-            _finish(planned, read, parallel, representation, time_limit, count if progress else 0)
+            _read_missing_shards(planned, read, parallel, representation, time_limit, count if progress else 0)
         tally = _publish(output, parts, planned, choice, representation)
     return Preparation(output, tally.kept, tally.reasons, tally.notes())
 
@@ -214,19 +214,19 @@ def _check_pattern(pattern: str) -> None:
         raise ValueError(f"work_pattern {pattern!r} has no group; put the part that names the work in parentheses")
 
 
-def _list(
+def _list_files(
     parts: Path, sources: Iterator[Source], paths: Sequence[str | PathLike[str]], exclude: Sequence[str], choice: Choice
 ) -> int:
-    """List all sources in the working folder; returns how many are to be read."""
+    """Write the list of all sources to the working folder; return the number of files to read."""
     patterns = Patterns(exclude)
     listed = choice.listed
     unseen = dict.fromkeys(name for name in listed or () if name)
-    strangers = bool(choice.works)
+    works_unknown = bool(choice.works)
 
     def reason_against(source: Source) -> str:
-        nonlocal strangers
+        nonlocal works_unknown
         unseen.pop(source.name, None)
-        strangers = strangers and source.name not in choice.works
+        works_unknown = works_unknown and source.name not in choice.works
         if patterns.match(source.name, source.source, source.licence, source.composer):
             return "excluded"
         return "in no split" if listed is not None and source.name not in listed and "" not in listed else ""
@@ -239,7 +239,7 @@ def _list(
         )
     for name in unseen:
         raise ValueError(f"{name!r} in the list of {(listed or {})[name]!r} is not among the {found:,} files")
-    if strangers:
+    if works_unknown:
         raise ValueError(
             f"works names none of the {found:,} files, but {next(iter(choice.works))!r}; give names as in pieces.csv"
         )
@@ -247,7 +247,7 @@ def _list(
     return read
 
 
-def _finish(
+def _read_missing_shards(
     planned: Callable[[], Iterator[Shard]],
     read: Reader,
     parallel: Work,
@@ -255,7 +255,7 @@ def _finish(
     time_limit: float,
     total: int,
 ) -> None:
-    """Make all shards that are not there yet."""
+    """Read the files of all unfinished shards and write the shards."""
     with tqdm(total=total, unit=" files", desc="Preparing", disable=not total, delay=2) as bar:
         if total:
             bar.update(sum(len(shard.sources) for shard in planned() if shard.is_finished))
@@ -266,7 +266,7 @@ def _finish(
 
 
 def _tasks(planned: Callable[[], Iterator[Shard]], read: Reader, time_limit: float) -> Iterator[object]:
-    """What joblib's workers are to do for each missing shard, with the bytes to do it with."""
+    """A joblib task for each missing shard, with the bytes of its files."""
     missing, wanted = tee(shard for shard in planned() if not shard.is_finished)
     contents = read_sources(source for shard in wanted for source in shard.sources)
     for shard in missing:
@@ -282,12 +282,12 @@ def _read_shard(file: Path, items: Sequence[Item], read: Reader, time_limit: flo
 def _publish(
     output: Path, parts: Path, planned: Callable[[], Iterator[Shard]], choice: Choice, representation: Representation
 ) -> Tally:
-    """Assemble the corpus in the working folder, and put it in its place."""
-    folder, former = parts / "corpus", parts / "former"
-    if former.exists() and not output.exists():  # stopped between the last two steps
-        os.replace(former, output)
-    for left in (folder, former):
-        shutil.rmtree(left, ignore_errors=True)
+    """Assemble the corpus in the working folder and move it to the output."""
+    folder, previous = parts / "corpus", parts / "former"
+    if previous.exists() and not output.exists():  # an earlier call stopped between the last two steps
+        os.replace(previous, output)
+    for remnant in (folder, previous):
+        shutil.rmtree(remnant, ignore_errors=True)
     folder.mkdir()
     try:
         tally = assemble(folder, parts, planned, choice, representation)
@@ -295,11 +295,11 @@ def _publish(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     if output.exists():
-        os.replace(output, former)
+        os.replace(output, previous)
     try:
         os.replace(folder, output)
     except BaseException:
-        if former.exists():
-            os.replace(former, output)
+        if previous.exists():
+            os.replace(previous, output)
         raise
     return tally

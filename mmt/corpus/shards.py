@@ -1,8 +1,8 @@
-"""The working folder of a preparation, `.NAME-parts` beside its output: what was found, and what is finished of it.
+"""Files in the working folder of a preparation, `.NAME-parts` beside its output: the list of sources and finished shards.
 
-`sources.jsonl` lists every source, a line each. The sources are dealt, in order, into shards of about a megabyte; a
-finished shard is one file, which appears whole. Its name is a hash of what it depends on (settings; each source's place,
-size and time), so that a preparation that goes on later takes it if, and only if, it would come out the same.
+`sources.jsonl` lists every source, one per line. Consecutive sources form shards of about one megabyte; a finished shard is
+one file, which appears when it is complete. Its name is a hash of its inputs (settings; path, size and time of each
+source), so that a later call reuses a shard only if it would be the same.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
 LISTING = "sources.jsonl"
 
-# A shard is this many files, or this many bytes of MIDI: about a tenth of a second. Other forms take longer.
-_FILES, _BYTES, _OTHERS_TAKE = 64, 2**20, 8
-# Raised where a shard's content would change for the same settings and sources.
+# Limits of a shard in files and bytes of MIDI: about 0.1 s of reading. Other formats take longer per byte, by a factor.
+_FILES, _BYTES, _OTHER_FORMATS = 64, 2**20, 8
+# Increase this when the shards of the same settings and sources would change.
 _SHARD_VERSION = 2
-# What a shard begins with: the bytes of its rows, as JSON, and the number of its notes. Both follow.
+# Header of a shard: number of bytes of its rows (JSON), and number of notes. Rows and notes follow.
 _SIZES = struct.Struct("<QQ")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of the sources, and the file that holds what was made of them."""
+    """Some of the sources, and the file for the results of reading them."""
 
     file: Path
     sources: tuple[Source, ...]
 
     @property
     def is_finished(self) -> bool:
-        """Whether its file is there, and was not cut off (as by a power failure)."""
+        """Whether the file exists and is not truncated, as after a power failure."""
         try:
             with self.file.open("rb") as file:
                 rows, notes = _SIZES.unpack(file.read(_SIZES.size))
@@ -55,7 +55,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one file, without its notes."""
+    """The result of reading one file, without its notes."""
 
     reason: str
     sha256: str
@@ -69,9 +69,9 @@ class Row:
 
 
 def list_sources(folder: Path, found: Iterator[Source], reason_against: Callable[[Source], str]) -> tuple[int, int]:
-    """Write the list of sources, each with the reason why it is left out unread, "" for none.
+    """Write the list of sources with the reason why each is left out ("" if it is read).
 
-    Of sources with the same name each is called by its full name. Returns how many there are, and how many are read.
+    Sources that share a name are listed by their full name. Returns the number of sources, and of those to read.
     """
     raw = folder / "found.jsonl"
     hashes = array("Q")
@@ -97,7 +97,7 @@ def list_sources(folder: Path, found: Iterator[Source], reason_against: Callable
 
 
 def listed_sources(folder: Path) -> Iterator[tuple[str, Source]]:
-    """(why it is left out unread, source) for every source."""
+    """Pairs of (reason for leaving it out or "", source) for every source."""
     with (folder / LISTING).open(encoding="utf-8") as lines:
         for line in lines:
             reason, *values = json.loads(line)
@@ -105,14 +105,14 @@ def listed_sources(folder: Path) -> Iterator[tuple[str, Source]]:
 
 
 def shards(folder: Path, settings: object) -> Iterator[Shard]:
-    """The shards of the sources that are read; `settings` are JSON, and what their content depends on."""
+    """The shards of the sources to read; `settings` (JSON values) are all settings that their content depends on."""
     chosen: list[Source] = []
     weight = 0
     for reason, source in listed_sources(folder):
         if reason:
             continue
         chosen.append(source)
-        weight += source.size * (1 if suffix(source) in MIDI_SUFFIXES else _OTHERS_TAKE)
+        weight += source.size * (1 if suffix(source) in MIDI_SUFFIXES else _OTHER_FORMATS)
         if len(chosen) == _FILES or weight >= _BYTES:
             yield _shard(folder, chosen, settings)
             chosen, weight = [], 0
@@ -121,7 +121,7 @@ def shards(folder: Path, settings: object) -> Iterator[Shard]:
 
 
 def write_shard(file: Path, outcomes: Sequence[Outcome], representation: Representation) -> None:
-    """Write what became of a shard's files; the file appears whole."""
+    """Write the results of a shard's files; the file appears when it is complete."""
     rows = json.dumps([list(vars(_row(outcome, representation)).values()) for outcome in outcomes]).encode()
     notes = sum(len(outcome.table) for outcome in outcomes)
     unfinished = file.with_suffix(".tmp")
@@ -135,14 +135,14 @@ def write_shard(file: Path, outcomes: Sequence[Outcome], representation: Represe
 
 
 def read_rows(file: Path) -> list[Row]:
-    """What became of a shard's files."""
+    """The results of a shard's files, without notes."""
     with file.open("rb") as shard:
         size, _ = _SIZES.unpack(shard.read(_SIZES.size))
         return [Row(*values) for values in json.loads(shard.read(size))]
 
 
 def read_notes(file: Path) -> NoteTable:
-    """The notes of a shard's kept pieces, one behind the other."""
+    """The notes of a shard's kept pieces, concatenated."""
     with file.open("rb") as shard:
         size, count = _SIZES.unpack(shard.read(_SIZES.size))
         shard.seek(size, os.SEEK_CUR)
@@ -150,12 +150,12 @@ def read_notes(file: Path) -> NoteTable:
 
 
 def suffix(source: Source) -> str:
-    """The suffix of its file, by which it is read."""
+    """The lower-case suffix of a source's file, which selects its reader."""
     return os.path.splitext(source.path or source.root)[1].lower()
 
 
 def short_hash(text: str) -> int:
-    """64 bits that stand for a text."""
+    """A 64-bit hash of a text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 

@@ -1,10 +1,10 @@
-"""Where a corpus comes from: folders, single files, zip and tar archives, each a row of pieces to read.
+"""Find and load the sources of a corpus: files, folders, zip and tar archives.
 
-A folder or archive may hold a `manifest.csv` with a `path` column; its `work`, `source`, `licence` and `composer` columns
-(any of them) then go into the corpus. Another column can be named to tell the work. Archives below a folder are read as
-well, archives in archives are not. Members of an archive are read where they lie: nothing is ever unpacked to the disk, so
-a member's path can do no harm. An ABC file of several tunes is a piece for each. What is found and read comes one by one;
-only an archive's own list of members (zip) and the manifest are held in memory.
+A folder or archive may contain a `manifest.csv` with a `path` column and any of `work`, `source`, `licence` and `composer`,
+whose values go into the corpus. (Another column can hold the work.) Archives inside a folder are read, archives inside
+archives are not. Members of an archive are read without unpacking them to the disk, so a malicious path is harmless. An ABC
+file with several tunes is one piece per tune. Sources are found and loaded one by one; only the manifest and the member
+list of a zip archive are held in memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mmt.music.reading.abc import tunes
 
 MANIFEST, WORK_COLUMN = "manifest.csv", "work"
 
-# No piece of music is larger; what is would only fill the memory.
+# Largest file to read, in bytes. No piece of music is larger.
 LARGEST = 256 * 2**20
 
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -42,44 +42,44 @@ class Source:
     """One piece of music: a file in a folder, a member of an archive, or a tune of such a file."""
 
     name: str
-    """Its path below what the user named; where two have the same, what the user named is put before it. A tune's name
-    ends with its place in its file, as of a file in a folder: `reels.abc/2`."""
+    """The path below `root`, or the full path if two sources share a name. The name of a tune ends with its number:
+    `reels.abc/2`."""
     root: str
-    """What the user named."""
+    """The path that the user gave."""
     path: str
-    """Below a folder; in an archive; "" for a file that was named itself."""
+    """The path below a folder or in an archive; "" if the user gave the file itself."""
     member: int = -1
-    """Its place among an archive's members; -1 outside one."""
+    """Index among the members of an archive; -1 outside an archive."""
     tune: int = 0
-    """Its place, from 1, among the tunes of its file; 0 where it is the whole file."""
+    """Number among the tunes of the file, from 1; 0 for the whole file."""
     size: int = 0
-    """In bytes."""
+    """Size in bytes."""
     modified: int = 0
-    """When it, or its archive, was last written, in nanoseconds."""
+    """Modification time of the file or its archive, in nanoseconds."""
     work: str = ""
-    """What the manifest's column for the work says."""
+    """The work, from the manifest."""
     source: str = ""
     licence: str = ""
     composer: str = ""
 
 
 def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_COLUMN) -> Iterator[Source]:
-    """Every readable piece of music in files, folders (with all below) and archives.
+    """Find every readable piece of music in files, folders (recursively) and archives.
 
-    In a folder or zip archive they come sorted by name, in a tar archive as they lie in it.
+    Sources of a folder or zip archive are sorted by name; those of a tar archive are in the order of the archive.
 
     Parameters
     ----------
     paths : sequence of paths
     work_column : str
-        The column of a manifest that tells the work of a file. A manifest may lack it only where it is "work".
+        The column of a manifest that holds the work of a file. Only the column "work" may be missing.
 
     Raises
     ------
     FileNotFoundError
         If a path does not exist.
     ValueError
-        If a path that was named alone is no music and no archive, an archive is damaged, or a manifest lacks a column.
+        If a given file is neither music nor an archive, an archive is damaged, or a manifest lacks a column.
     """
     for path in dict.fromkeys(map(Path, paths)):
         if path.is_dir():
@@ -99,7 +99,7 @@ def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_C
 
 
 def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
-    """The content of each source, or why it cannot be read; they must be in the order in which they were found."""
+    """The content of each source, or the error of reading it; sources must be in the order of `find_sources`."""
     for root, below in groupby(sources, key=lambda source: source.root):
         with _reader(Path(root)) as read:
             for _, group in groupby(below, key=lambda source: (source.path, source.member)):
@@ -111,12 +111,12 @@ def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether this is a zip archive, or a tar archive by its name."""
+    """Whether a file is a zip archive, or has the name of a tar archive."""
     return zipfile.is_zipfile(path) or path.name.lower().endswith(_TAR_SUFFIXES)
 
 
 def stem(name: str) -> str:
-    """A file's name without the suffix by which we know it.
+    """A file name without its suffix, if the suffix is a known one.
 
     >>> stem("songs.tar.gz"), stem("K. 464.mid"), stem("K. 464")
     ('songs', 'K. 464', 'K. 464')
@@ -126,7 +126,7 @@ def stem(name: str) -> str:
 
 
 def writable(name: str) -> str:
-    """A file's name for a table in UTF-8: a byte that is none is shown by its number.
+    """A file name that can be written as UTF-8: invalid bytes are escaped.
 
     >>> writable("caf\\udce9.mid")
     'caf\\\\udce9.mid'
@@ -135,14 +135,14 @@ def writable(name: str) -> str:
 
 
 def full_name(source: Source) -> str:
-    """Its name with what the user named before it."""
+    """The name of a source, preceded by the path that the user gave."""
     parts = (Path(source.root).as_posix(), source.path, str(source.tune or ""))
     return writable("/".join(filter(None, parts)))
 
 
 @contextmanager
 def _reader(root: Path) -> Generator[Callable[[Source], bytes]]:
-    """What reads sources that were found where the user named `root`, each once and in order."""
+    """A function that reads the sources found in `root`, each once and in order."""
     if root.is_dir() or root.suffix.lower() in READABLE:
         yield lambda source: (root / source.path).read_bytes()
     elif zipfile.is_zipfile(root):
@@ -151,13 +151,13 @@ def _reader(root: Path) -> Generator[Callable[[Source], bytes]]:
             yield lambda source: archive.read(members[source.member])
     else:
         with tarfile.open(root, "r|*") as tar:
-            passed = -1
+            position = -1
 
             def read(source: Source) -> bytes:
-                nonlocal passed
+                nonlocal position
                 member = None
-                while passed < source.member:
-                    passed, member = passed + 1, _next(tar)
+                while position < source.member:
+                    position, member = position + 1, _next(tar)
                 return _whole_member(tar, member)
 
             yield read
@@ -174,7 +174,7 @@ def _in_folder(folder: Path, work_column: str) -> Iterator[Source]:
                     yield replace(member, name=writable(f"{path}/{member.name}"))
                 continue
             except ValueError:
-                # Members before the damage stay; the archive itself is listed, to be counted as one that cannot be read.
+                # Keep the members before the damage, and list the archive itself, so that it is counted as unreadable.
                 pass
         origin = rows.of(path, writable(os.path.basename(file)))
         whole = Source(writable(path), str(folder), path, -1, 0, found.st_size, found.st_mtime_ns, *origin)
@@ -182,10 +182,10 @@ def _in_folder(folder: Path, work_column: str) -> Iterator[Source]:
 
 
 def _by_tune(whole: Source, read: Callable[[], bytes]) -> Iterator[Source]:
-    """The file, or each of its tunes where it is an ABC file of several."""
+    """The file, or each of its tunes if it is an ABC file with several."""
     content = b""
     if whole.name.lower().endswith(".abc") and whole.size <= LARGEST:
-        with suppress(*_UNREADABLE):  # whatever it is, reading the piece will say it
+        with suppress(*_UNREADABLE):  # reading the piece later reports the error
             content = read()
     if len(found := tunes(content)) < 2:
         yield whole
@@ -199,7 +199,7 @@ def _part(source: Source, parts: Sequence[bytes]) -> bytes | Exception:
 
 
 def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """All music below a folder, by name; folders that are links are not entered, so that none can go in a circle."""
+    """All music below a folder, sorted by name; links to folders are not followed, so that there are no cycles."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
@@ -210,7 +210,7 @@ def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _names_music(name: str) -> bool:
-    # What begins so is a Mac's note on the file whose name follows.
+    # macOS stores metadata of a file NAME in `._NAME`.
     return os.path.splitext(name)[1].lower() in READABLE and not os.path.basename(name).startswith("._")
 
 
@@ -234,7 +234,7 @@ def _in_archive(path: Path, work_column: str) -> Iterator[Source]:
 
 
 def _members(path: Path) -> Iterator[tuple[int, str, int, Callable[[], bytes]]]:
-    """(place, name, size, what reads it while it is the last one given) of every file in an archive."""
+    """(index, name, size, reader) of every file in an archive; call the reader before the next file is requested."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -263,7 +263,7 @@ def _manifest_in(path: Path) -> bytes:
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     member = archive.next()
-    archive.members = []  # type: ignore[attr-defined]  # it would remember all of them
+    archive.members = []  # type: ignore[attr-defined]  # else the archive keeps all members in memory
     return member
 
 
@@ -295,7 +295,7 @@ def _origin(path: Path) -> str:
 
 
 class _Manifest:
-    """What a `manifest.csv` says of each path: work, source, licence, composer."""
+    """The entries of a `manifest.csv` by path: work, source, licence, composer."""
 
     def __init__(self, content: bytes, place: Path, work_column: str) -> None:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
@@ -304,10 +304,10 @@ class _Manifest:
                 raise ValueError(
                     f"{MANIFEST} in {place} has no column {column!r}; its columns are {', '.join(rows.fieldnames or ())}"
                 )
-        same: dict[str, str] = {}  # licences and sources repeat, and are kept once
+        shared: dict[str, str] = {}  # equal licences and sources share one string
         self._rows = {
             row["path"]: tuple(
-                same.setdefault(value, value)
+                shared.setdefault(value, value)
                 for value in (
                     row.get(work_column) or "",
                     row.get("source") or row.get("source_repo") or "",
@@ -319,6 +319,6 @@ class _Manifest:
         }
 
     def of(self, path: str, origin: str) -> tuple[str, ...]:
-        """(work, source, licence, composer); the source is `origin` where the manifest names none."""
+        """(work, source, licence, composer) of a path; the source is `origin` if the manifest has none."""
         work, source, licence, composer = self._rows.get(path, ("", "", "", ""))
         return work, source or origin, licence, composer

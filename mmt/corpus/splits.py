@@ -1,7 +1,7 @@
-"""Which pieces are trained on, validated on and tested on: drawn by a hash of the work, so that a draw never changes.
+"""Training, validation and test splits, drawn from a hash of the notes, so that they are reproducible.
 
-Two versions of one work never sit on both sides: they share the work's name, a table says that they belong together, or
-they are the same notes, transposed or not.
+Versions of one work never end up in different splits: pieces are grouped if they share a work (by name, or by a table of
+works) or the same notes up to transposition.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from mmt.representation.notes import NoteTable
 SPLITS = ("train", "valid", "test")
 
 
-def work_of(name: str, pattern: str | None = None, told: str = "") -> str:
-    """The work that a file is a version of.
+def work_of(name: str, pattern: str | None = None, listed: str = "") -> str:
+    """The name of the work of a file.
 
     Parameters
     ----------
     name : str
-        The name of the file. Without its suffix it is the work of a file for which `told` is empty.
+        The name of the file. Without its suffix, it is the work if `listed` is empty.
     pattern : str, optional
-        A regular expression that is matched with the work so far. The first of its groups that matches is the work.
-    told : str
-        What a manifest says of the work.
+        A regular expression that is matched against `listed`, or else against the name. The first group that matches is
+        the work.
+    listed : str
+        The work in the manifest.
 
     Examples
     --------
     >>> work_of("freedoom/d_dm04_07041f44.mid", r"(.*)_[0-9a-f]{8}")
     'freedoom/d_dm04'
-    >>> work_of("a.mid", r"ftp/(.+?)/|scores/(.+?)/", told="scores/Winterreise/1_Gute_Nacht.mxl")
+    >>> work_of("a.mid", r"ftp/(.+?)/|scores/(.+?)/", listed="scores/Winterreise/1_Gute_Nacht.mxl")
     'Winterreise'
     """
-    text = told or str(PurePosixPath(name).with_suffix(""))
+    text = listed or str(PurePosixPath(name).with_suffix(""))
     found = re.match(pattern, text) if pattern else None
     return next(filter(None, found.groups()), text) if found else text
 
 
 def fingerprint(table: NoteTable, drums_code: int = 0) -> str:
-    """A hash of the notes that no transposition, change of instruments or silence at the beginning changes.
+    """A hash of the notes that is invariant to transposition, instruments and initial silence; 16 hexadecimal digits.
 
-    Notes of the instrument code `drums_code` count only where there are no others, so that a piece has the same
+    Drums (instrument code `drums_code`) are ignored unless there are no other notes, so that a piece has the same
     fingerprint with and without its drums.
     """
     pitched = table["instrument"] != drums_code
@@ -62,7 +63,7 @@ def fingerprint(table: NoteTable, drums_code: int = 0) -> str:
     columns[1] = table["position"]
     columns[2] = table["pitch"] - table["pitch"].min()
     columns[3] = table["duration"]
-    # The table is in the order of these columns, so that notes that differ in their instrument alone are neighbours.
+    # The table is sorted by these columns, so that notes that differ in the instrument only are adjacent.
     new = np.ones(len(table), bool)
     new[1:] = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
     return hashlib.sha256(columns[:, new].tobytes()).hexdigest()[:16]
@@ -77,28 +78,27 @@ def draw_splits(
     also: Sequence[str] | IntArray | None = None,
     fixed: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[str]:
-    """The split of each piece.
+    """Draw the split of each piece.
 
     Parameters
     ----------
-    works, fingerprints : one a piece
-        Pieces that share either belong together. Instead of texts, 64-bit integers: any for the works, and for the
-        fingerprints their hexadecimal digits.
+    works, fingerprints : sequences of str or arrays of int, (pieces,)
+        Pieces that share a work or a fingerprint are in the same split. Both may be given as 64-bit integers: hashes of the
+        works, and the fingerprints read as hexadecimal numbers.
     shares : mapping
-        The share of the works that go to "valid" and to "test", each 0 … 1; the rest go to "train". A small corpus gives
-        each split whose share is not 0 at least one work, "valid" before "test", as long as one is left for "train".
+        The shares of works in "valid" and "test", each 0 to 1; the rest is "train". In a small corpus, each split with a
+        share above 0 gets at least one work, first "valid", then "test", as long as one remains for "train".
     seed : int
-        Another seed, another draw.
-    also : one a piece, optional
-        A second work of each piece, of the kind of `works`; the same as in `works` for a piece that has none.
+        Seed of the draw.
+    also : like `works`, optional
+        A second work of each piece; equal to `works` for pieces that have none.
     fixed : mapping, optional
-        From the index of a piece to its name and its split, which is that of all pieces that belong together with it.
-        The others are drawn.
+        From the index of a piece to its name and its split. Pieces in the same group follow; the others are drawn.
 
     Raises
     ------
     ValueError
-        If a share is missing, or they are no shares of a whole; if pieces that belong together are fixed in two splits.
+        If the shares are invalid, or if pieces of one group are fixed in different splits.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def draw_splits(
     known, notes = np.unique(np.asarray(fingerprints), return_inverse=True)
     both = np.unique(np.stack([works, works if also is None else also]), return_inverse=True)[1].reshape(2, -1)
     group = _groups(both[0], both[1], notes)
-    # A group is known by the least of its fingerprints, so that neither order nor other groups matter.
+    # A group is identified by its smallest fingerprint, so that neither order nor other groups matter.
     least = np.full(group.max(initial=-1) + 1, len(known))
     np.minimum.at(least, group, notes)
     names = (f"{known[place]:016x}" if known.dtype.kind == "u" else str(known[place]) for place in least)
@@ -119,16 +119,16 @@ def draw_splits(
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
-    """Raise a `ValueError` unless "valid" and "test" have shares of a whole."""
+    """Raise a `ValueError` unless the shares of "valid" and "test" are at least 0 and sum to at most 1."""
     if set(shares) != {"valid", "test"} or min(shares.values()) < 0 or sum(shares.values()) > 1:
         raise ValueError(f"shares are {dict(shares)}; give 'valid' and 'test', each 0 to 1, together at most 1")
 
 
 def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -> dict[str, str]:
-    """The split of each listed name.
+    """The split of each listed name, and of all other names, under the key "".
 
-    The name "" stands for all others. They are "train", unless "train" is a list as well; with `draw_rest` their split
-    is "", which means drawn.
+    Other names are "train"; there is no key "" if "train" is listed too. With `draw_rest`, the split of other names is "",
+    which means that it is drawn.
 
     >>> named_splits({"valid": ["b.mid"]})
     {'b.mid': 'valid', '': 'train'}
@@ -136,7 +136,7 @@ def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -
     Raises
     ------
     ValueError
-        If a split is unknown, or a name stands in two lists.
+        If a split is unknown, or a name is in two lists.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
         raise ValueError(f"split {unknown[0]!r} is unknown; choose of {', '.join(SPLITS)}")
@@ -151,21 +151,21 @@ def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -
 
 
 def read_names(file: Path) -> list[str]:
-    """The names in a list, one a line; empty lines count for nothing."""
+    """Read a list of names, one per line; empty lines are ignored."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no list of names {file}")
     return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
 def read_works(file: Path) -> dict[str, str]:
-    """A table with the columns `name` (of a piece) and `work`: the work of each name.
+    """Read a CSV table with the columns `name` (of a piece) and `work`; return the work of each name.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no such table, a column is missing, a row has no work, or a name stands in two rows.
+        If it is not a CSV table, a column is missing, a row has no work, or a name has two works.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no table of works {file}")
@@ -188,7 +188,7 @@ def read_works(file: Path) -> dict[str, str]:
 
 
 def _groups(works: IntArray, also: IntArray, notes: IntArray) -> IntArray:
-    """The group of each piece: pieces that share a work or their notes, directly or through others, are of one."""
+    """The group of each piece: pieces that share a work or notes, directly or through other pieces, form a group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -196,13 +196,13 @@ def _groups(works: IntArray, also: IntArray, notes: IntArray) -> IntArray:
     every = of_works + notes.max(initial=-1) + 1
     ends = np.concatenate([works, works]), np.concatenate([also, of_works + notes])
     joined = coo_array((np.ones(len(ends[0]), bool), ends), shape=(every, every))
-    # A work that no piece has as its first is a group of no piece; groups count up from 0 without a gap.
+    # Renumber without gaps: a work that is no piece's first one forms an empty group.
     group: IntArray = np.unique(connected_components(joined, directed=False)[1][works], return_inverse=True)[1]
     return group
 
 
 def _fixed_groups(group: IntArray, fixed: Mapping[int, tuple[str, str]]) -> dict[int, str]:
-    """The split of each group that holds a piece whose split is fixed."""
+    """The split of each group that contains a fixed piece."""
     splits: dict[int, tuple[str, str]] = {}
     for place, (name, split) in fixed.items():
         other, its = splits.setdefault(int(group[place]), (name, split))
@@ -215,9 +215,9 @@ def _fixed_groups(group: IntArray, fixed: Mapping[int, tuple[str, str]]) -> dict
 
 
 def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float], fixed: Mapping[int, str]) -> list[str]:
-    """The split of each group, by its number in [0, 1): "valid" below its share, then "test", then "train".
+    """The split of each group: "valid" if its number in [0, 1) is below the share, then "test", then "train".
 
-    The split of a group whose place is in `fixed` is the one that stands there.
+    Groups in `fixed` keep their split.
     """
     border = shares["valid"], shares["valid"] + shares["test"]
     drawn = ["valid" if n < border[0] else "test" if n < border[1] else "train" for n in numbers]
@@ -226,7 +226,7 @@ def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float], fixed: 
     wanted = [split for split in SPLITS if split == "train" or shares[split] > 0]
     if sum(shares.values()) == 1:
         wanted.remove("train")
-    # A small corpus: the first of the splits that nothing fell to takes a work from one that can spare it.
+    # Small corpora: the first empty split takes a group from a split that can spare one.
     for place, split in enumerate(wanted):
         if split in drawn:
             continue
@@ -234,7 +234,7 @@ def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float], fixed: 
         loose = (key for key in range(len(drawn)) if key not in fixed)
         spare = [key for key in loose if sizes[drawn[key]] > 1 or drawn[key] in wanted[place + 1 :]]
         if spare:
-            # Training gives and takes first; the lowest numbers are nearest to validation, the highest to training.
+            # Take from training first: the lowest number for validation and test, the highest for training.
             ascending = sorted(spare, key=lambda key: (drawn[key] != "train", numbers[key]))
             drawn[ascending[-1 if split == "train" else 0]] = split
     return drawn

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: checkpoint folders are written, and the state to go on from is saved."""
+"""Callbacks that write checkpoint folders and save the state from which a training resumes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mmt.training.stopping import StopHere, StopSignals
 
 
 class WriteCheckpoints(Callback):
-    """After each validation: `last`, and `best` where the loss per note on the validation split is the lowest so far.
+    """Writes checkpoint `last` after each validation, and `best` if its validation loss per note is the lowest so far.
 
-    `before` is that loss of the model that the training began with, where it was trained before; else none.
+    `before` is the validation loss of the initial model if it was trained before, else None.
     """
 
     def __init__(self, folder: Path, data: Mapping[str, Any]) -> None:
@@ -64,10 +64,10 @@ class WriteCheckpoints(Callback):
 
 
 class SaveState(StateSaver):
-    """Every `every` steps, after each validation and when a signal asks to stop: the state from which to go on.
+    """Saves the training state every `every` steps, after each validation, and when a signal asks to stop.
 
-    Lightning calls this kind of callback last, so what validation changed in the others (the best loss, the patience that
-    is left) is in it. Lightning's own ModelCheckpoint saves by steps before validation, or warns of a folder in use.
+    Lightning calls this type of callback last, so the state includes what validation changed in the others (the best loss,
+    the remaining patience). Lightning's own ModelCheckpoint saves before a validation, or warns that the folder is in use.
     """
 
     def __init__(self, path: Path, every: int, signals: StopSignals) -> None:
@@ -78,17 +78,17 @@ class SaveState(StateSaver):
     ) -> None:
         assert isinstance(module, TrainingModule)
         chosen, step = module.recipe.trainer, trainer.global_step
-        # A batch whose step goes on with the next one is nothing to stop at; a validation that follows belongs to the step.
+        # Stop only after the last batch of a step; if a validation follows, after the validation.
         if (place + 1) % chosen.accumulate or step % chosen.validate_every == 0:
             return
-        self._heed(trainer, due=step % self.every == 0 or step == chosen.max_steps)
+        self._save_or_stop(trainer, due=step % self.every == 0 or step == chosen.max_steps)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._heed(trainer, due=True)
+            self._save_or_stop(trainer, due=True)
 
-    def _heed(self, trainer: lightning.Trainer, *, due: bool) -> None:
-        """Save the state if it is due or a signal asks for it; processes that train together do it together."""
+    def _save_or_stop(self, trainer: lightning.Trainer, *, due: bool) -> None:
+        """Save the state if it is due or a signal asks to stop; all processes of a training agree on this."""
         agree = trainer.strategy.reduce_boolean_decision
         stop = agree(bool(self.signals.received), all=False)
         if due or stop:
@@ -104,7 +104,7 @@ class SaveState(StateSaver):
             trainer.save_checkpoint(partial, weights_only=False)
             if trainer.is_global_zero:
                 os.replace(partial, self.path)
-                # What Lightning saved when SLURM queued the job anew is older now, and it would prefer it.
+                # Delete states that Lightning saved for SLURM: they are older now, and would be preferred.
                 for older in self.path.parent.glob("hpc_ckpt_*.ckpt"):
                     older.unlink()
         finally:

@@ -1,4 +1,4 @@
-"""The model card of a checkpoint, made of what is known when it is written: size, losses, and whose music it has learned from."""
+"""The model card of a checkpoint: size, losses, and the sources, composers and licences of its training data."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import Checkpoint
 from mmt.representation.codes import FIELDS
 
-# A card lists so many composers and sources, and config.json so many; the others are counted.
+# Largest number of composers and sources in a card, and in config.json; the others are summed up.
 _LISTED, _KEPT = 30, 1000
 _OTHERS = "(others)"
 
 
 def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
-    """What a model learns from, for its `config.json`: counts of pieces and notes, whose they are, under which licences.
+    """Describe training data for `config.json`: numbers of pieces and notes, composers, sources and licences.
 
     Parameters
     ----------
     corpus : Corpus
-        The training split, without what was left out.
-    exclude : strings
-        The patterns by which it was left out.
+        The training split, without excluded pieces.
+    exclude : iterable of str
+        The patterns of the excluded pieces.
     """
     counts = {
         name: _most(Counter(getattr(piece, name) for piece in corpus.pieces), _KEPT)
@@ -51,7 +51,7 @@ def model_card(checkpoint: Checkpoint) -> str:
         f"A Multitrack Music Transformer of {size:,} parameters, trained for {training['steps']:,} steps.",
         *_origin(data.get("base")),
         "",
-        _measure(training["recipe"]).format(loss=validation["loss"]),
+        _loss_line(training["recipe"]).format(loss=validation["loss"]),
         "",
         "| " + " | ".join(FIELDS) + " |",
         "|" + "---|" * len(FIELDS),
@@ -64,7 +64,7 @@ def model_card(checkpoint: Checkpoint) -> str:
     return "\n".join(lines)
 
 
-def _measure(recipe: Mapping[str, Any]) -> str:
+def _loss_line(recipe: Mapping[str, Any]) -> str:
     if recipe.get("compat") == "authors":
         return (
             "Validation loss as the original code takes it, over beginnings of pieces with padding and zeros counted: "
@@ -103,7 +103,7 @@ def _counts(counts: Mapping[str, int]) -> list[str]:
 
 
 def _most(counts: Mapping[str, int], limit: int) -> dict[str, int]:
-    """The largest counts, then one of all others together."""
+    """The `limit` largest counts, and the sum of the others."""
     ranked = sorted(counts.items(), key=lambda item: (item[0] == _OTHERS, -item[1], item[0]))
     kept, rest = dict(ranked[:limit]), ranked[limit:]
     return kept | ({_OTHERS: sum(count for _, count in rest) + kept.pop(_OTHERS, 0)} if rest else {})

@@ -1,4 +1,4 @@
-"""One's own files: from a folder of music and a trained model to one that has learned from the folder."""
+"""Fine-tune a trained model on your own music files: prepare them, choose a recipe, and train."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mmt.training.recipe import Recipe, load_recipe, recipe_of
 from mmt.training.starting_weights import read_base
 from mmt.training.train import CORPUS, RECIPE, check_room, train
 
-# The share of the works that is kept aside to see when it helps: some two of ten.
+# Share of works in the validation split.
 _VALID = 0.2
-# What to expect of so many notes or more.
+# What to expect from a number of notes or more.
 _EXPECTED = (
     (500_000, "enough to learn a style from"),
     (50_000, "what the pieces have in common can be learned, and it may repeat passages of them"),
@@ -31,26 +31,26 @@ _EXPECTED = (
     ),
 )
 _BATCH = 4
-# Passes over the corpus at most, and how many validations they hold; the best of them is kept.
-_ROUNDS, _VALIDATIONS = 20, 10
-_LEAST_STEPS, _MOST_STEPS = 100, 5000
-# Chosen by a trial with the shipped model and ten files each, 40 steps (benchmarks/training.md): a higher rate gains more
-# where the music is new to the model and loses more where it is not; dropout gained nothing.
+# Largest number of epochs, and number of validations; the best checkpoint is kept.
+_EPOCHS, _VALIDATIONS = 20, 10
+_MIN_STEPS, _MAX_STEPS = 100, 5000
+# Chosen by a trial with the shipped model, ten files and 40 steps (benchmarks/training.md): a higher rate gains more if the
+# music is new to the model, and loses more if it is not; dropout did not help.
 _RATE, _LORA_RATE = 3e-4, 3e-3
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """What fine-tuning did."""
+    """The result of fine-tuning."""
 
     checkpoint: Path
     """The folder of the best checkpoint."""
     before: float
-    """Loss per note on the validation split, of the model that it began with."""
+    """Validation loss per note of the initial model."""
     after: float
-    """The same of the best checkpoint."""
+    """Validation loss per note of the best checkpoint."""
     steps: int
-    """Steps after which that was; 0: no step made it better."""
+    """Number of steps of the best checkpoint; 0 if no step improved on the initial model."""
 
     def __str__(self) -> str:
         if not self.steps:
@@ -79,37 +79,37 @@ def fine_tune(
     progress: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> FineTuning:
-    """Go on training a model with one's own music, for as long as that helps on pieces of it that are kept aside.
+    """Fine-tune a model on your own music, until the loss on held-out pieces stops falling.
 
     Parameters
     ----------
     base : str or path
-        The model to begin with: "default", a checkpoint folder, or a run folder of the original code.
+        The initial model: "default", a checkpoint folder, or a run folder of the original code.
     sources : path or sequence of paths
-        Music files, folders and archives, as `mmt.prepare` takes them; or one corpus that was prepared.
+        Music files, folders and archives, as for `mmt.prepare`; or a single prepared corpus.
     output : path, optional
-        The folder of the run. Default: `runs/`, and the name of the first source.
+        The folder of the run. Default: `runs/` and the name of the first source.
     lora_rank : int, optional
-        Learn additions of this rank to the linear maps alone (LoRA). Default: all weights.
+        Train only low-rank additions of this rank to the linear maps (LoRA). Default: train all weights.
     overrides : sequence of str
-        Entries of the recipe to change, `section.entry=value`; the rest is chosen by the size of the corpus.
+        Entries of the recipe to change, `section.entry=value`; the recipe is otherwise chosen by the size of the corpus.
     exclude : sequence of str
         Patterns; pieces whose name, source, licence or composer matches one are left out.
     seed : int
-        Of the splits, the order of the data and the samples.
+        Seed of the splits, the order of the data and the samples.
     jobs : int
-        Processes that read files; -1 for one a core.
+        Number of processes that read files; -1 for one per core.
     resume, overwrite, progress
         As for `mmt.train`.
     say : function of str, optional
-        Is told, before the training begins, what was kept of the files, how much there is to learn from and what to expect.
+        Called before the training with lines about the files that were kept, the size of the corpus and what to expect.
 
     Raises
     ------
     FileExistsError
         If `output` exists and neither `resume` nor `overwrite` is true.
     ValueError
-        If the sources hold no music, or too little to keep a piece aside.
+        If the sources hold no music, or too little for a validation split.
     """
     named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not named:
@@ -119,13 +119,13 @@ def fine_tune(
     if not resume:
         check_room(output, overwrite)
     corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress, say=say)
-    goes_on = resume and (output / RECIPE).exists()
-    if goes_on:
+    continues = resume and (output / RECIPE).exists()
+    if continues:
         recipe = load_recipe(output / RECIPE, overrides)
-        _check_flags_stay(output, recipe, exclude, lora_rank)
+        _check_same_flags(output, recipe, exclude, lora_rank)
         exclude = recipe.data.exclude
-    _check_something_is_kept_aside(corpus, output, exclude)
-    if not goes_on:
+    _check_validation_split(corpus, output, exclude)
+    if not continues:
         pieces = Corpus(corpus, split="train", exclude=exclude)
         recipe = choose_recipe(started, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides)
     if say is not None:
@@ -134,8 +134,8 @@ def fine_tune(
     return _outcome(best)
 
 
-def _check_flags_stay(output: Path, recipe: Recipe, exclude: Sequence[str], lora_rank: int | None) -> None:
-    """Raise a `ValueError` if a run that goes on is asked for what it did not begin with."""
+def _check_same_flags(output: Path, recipe: Recipe, exclude: Sequence[str], lora_rank: int | None) -> None:
+    """Raise a `ValueError` if the flags of a resumed run differ from those that it began with."""
     given = {"--exclude": (list(exclude), list(recipe.data.exclude)), "--lora": (lora_rank, recipe.optimizer.lora_rank)}
     for flag, (now, before) in given.items():
         if now and now != before:
@@ -151,16 +151,16 @@ def choose_recipe(
     seed: int = 0,
     overrides: Sequence[str] = (),
 ) -> Recipe:
-    """The recipe by which a model goes on with a corpus (its training split): its length follows from the corpus' size."""
+    """The recipe for fine-tuning on a corpus (its training split); the number of steps grows with the size of the corpus."""
     windows = sum(math.ceil(piece.length / base.network.config.context) for piece in corpus.pieces)
-    steps = min(max(_ROUNDS * windows // _BATCH, _LEAST_STEPS), _MOST_STEPS)
+    steps = min(max(_EPOCHS * windows // _BATCH, _MIN_STEPS), _MAX_STEPS)
     every = max(steps // _VALIDATIONS, 1)
     values = {
         "representation": base.representation.to_dict(),
         "network": base.network.config.to_dict() | {"dropout": 0.0},
         "data": {
             "batch_size": _BATCH,
-            # Few and short pieces would teach their endings more than anything else: half of the windows begin as they do.
+            # With few and short pieces, endings would dominate: half of the windows start where their piece does.
             "augmentation": {"pitch_shift": [-5, 6], "start_share": 0.5, "length_exponent": 0.5} | _shares(base),
             "validation_windows": 64,
             "exclude": list(exclude),
@@ -191,7 +191,7 @@ def choose_recipe(
 
 
 def _shares(base: Checkpoint) -> dict[str, float]:
-    """How often windows hold given notes and a told length, as the base has learned it, so that it is not forgotten."""
+    """The shares of windows with given notes and with a length, as in the training of the base, so that it does not forget."""
     options = {"given_share": base.representation.given, "length_share": base.representation.length}
     recipe = base.training.get("recipe") or {}
     before = (recipe.get("data") or {}).get("augmentation") or {}
@@ -199,13 +199,13 @@ def _shares(base: Checkpoint) -> dict[str, float]:
 
 
 def default_output(sources: Sequence[str | os.PathLike[str]]) -> Path:
-    """Where a run goes that has been given no folder: `runs/` and the name of the first source, without a file's suffix."""
+    """The default run folder: `runs/` and the name of the first source, without the suffix of a file."""
     first = Path(sources[0]).resolve()
     return Path("runs") / (first.name if first.is_dir() else stem(first.name))
 
 
 def expectation(corpus: Corpus, recipe: Recipe) -> str:
-    """How much there is to learn from (the training split), and what may be expected of that: one line."""
+    """The size of the training split, and what can be expected from it, in one line."""
     pieces, notes = len(corpus), sum(piece.length for piece in corpus.pieces)
     what = next(words for least, words in _EXPECTED if notes >= least)
     return f"{pieces:,} pieces of {notes:,} notes to learn from, at most {recipe.trainer.max_steps:,} steps: {what}"
@@ -222,7 +222,7 @@ def _corpus(
     progress: bool,
     say: Callable[[str], None] | None,
 ) -> Path:
-    """The prepared corpus: the one that was given, or one in the run's folder that is made of the sources."""
+    """The folder of the prepared corpus: the given one, or one prepared from the sources in the run folder."""
     if len(sources) == 1 and (Path(sources[0]) / DESCRIPTION).exists():
         return Path(sources[0])
     if resume and (output / CORPUS).exists():
@@ -243,12 +243,12 @@ def _corpus(
     return output / CORPUS
 
 
-def _check_something_is_kept_aside(corpus: Path, output: Path, exclude: Sequence[str]) -> None:
+def _check_validation_split(corpus: Path, output: Path, exclude: Sequence[str]) -> None:
     pieces = Corpus(corpus, exclude=exclude).pieces
     if any(piece.split == "valid" for piece in pieces):
         return
     if corpus == output / CORPUS and not (output / RECIPE).exists():
-        # Made for this alone, and of no use: the next call has other files.
+        # This corpus is of no use: the next call has other files.
         shutil.rmtree(corpus)
         with suppress(OSError):
             output.rmdir()

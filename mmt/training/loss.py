@@ -1,10 +1,10 @@
-"""The loss: nats of every code that carries information, and of nothing else.
+"""The training loss: cross-entropy in nats over the codes that carry information.
 
-A target counts where it says something: the type at every event but the first, the instrument at instrument events
-and notes, the other four fields at notes; never padding. Nothing is known of the grammar here. Loss per note is all
-counted nats over the number of targets that are notes: models are compared by it.
+A target counts if it carries information: the type for every event but the first, the instrument for instrument events and
+notes, the other four fields for notes; padding never counts. The grammar is not used. The loss per note is the sum of all
+counted nats divided by the number of target notes; models are compared by it.
 
-Given notes are read, never a target: at every place the target is the next written event (`next_written`).
+Given notes are inputs, never targets: the target at every position is the next written event (`next_written`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNCOUNTED = -100
 
 @dataclass(frozen=True)
 class Losses:
-    """Summed losses of some events: nats and counted targets per field, each (6,), and the targets that are notes, ()."""
+    """Summed losses: nats and number of counted targets per field, each (6,), and number of target notes, ()."""
 
     nats: Tensor
     targets: Tensor
@@ -37,7 +37,7 @@ class Losses:
 
     @property
     def per_note(self) -> Tensor:
-        """All counted nats over the number of notes, ()."""
+        """All counted nats divided by the number of notes, ()."""
         return self.nats.sum() / self.notes.clamp(min=1)
 
     def __add__(self, other: Losses) -> Losses:
@@ -45,17 +45,17 @@ class Losses:
 
 
 def counted_targets(codes: Tensor, lengths: Tensor) -> Tensor:
-    """What each event but the last is to predict: (batch, length - 1, 6), -100 where a target does not count.
+    """The target of each event but the last, (batch, length - 1, 6); -100 for codes that do not count.
 
-    Targets are those of `next_written`. A place after which a row has no written event has no target. The last event of a
-    row is only predicted, never read, so `mmt.corpus.windows.cut_augmented_window` puts the next written event there,
+    Targets are those of `next_written`; positions that no written event follows have no target. The last event of a row is
+    only a target, never an input, so `mmt.corpus.windows.cut_augmented_window` puts the next written event there, or
     end-of-song if nothing more is written.
 
     Parameters
     ----------
     codes : Tensor of int64, (batch, length, 6)
     lengths : Tensor of int64, (batch,)
-        Events of each row; what is behind is padding.
+        Number of events of each row; the rest is padding.
     """
     targets = next_written(codes)
     types = targets[..., TYPE]
@@ -73,7 +73,7 @@ def losses(logits: Sequence[Tensor], codes: Tensor, lengths: Tensor) -> Losses:
     Parameters
     ----------
     logits : six Tensor, (batch, length - 1, size)
-        Of the events before each target: the network's answer to `codes[:, :-1]`.
+        The network's output for `codes[:, :-1]`.
     codes, lengths
         As for `counted_targets`.
     """
@@ -90,11 +90,11 @@ def losses(logits: Sequence[Tensor], codes: Tensor, lengths: Tensor) -> Losses:
 
 
 def original_losses(logits: Sequence[Tensor], codes: Tensor) -> Losses:
-    """The loss of a batch as the original code takes it: each field's mean over all places, padding and zeros included.
+    """The loss of the original code: the mean of each field over all positions, including padding and zeros.
 
-    Their loss is the sum of the six means, and a split's is the mean over its batches; so a batch counts here as one
-    target of each field and as one note, and `per_note` is their figure. The network must have been given the mask, since
-    what it says at padding is counted.
+    Their loss is the sum of the six means, averaged over the batches of a split. Here, a batch counts as one target of each
+    field and as one note, so that `per_note` is their figure. The network needs the mask, since its output at padding
+    counts.
 
     Parameters
     ----------

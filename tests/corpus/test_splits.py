@@ -176,9 +176,9 @@ def test_the_work_of_a_file() -> None:
 
 
 def test_what_a_manifest_tells_of_the_work_comes_before_the_name() -> None:
-    assert work_of("a.mid", told="Symphony No.5") == "Symphony No.5"
-    assert work_of("a.mid", r"(.*), mov", told="Symphony No.5, mov. 1") == "Symphony No.5"
-    assert work_of("a.mid", r"a|(b)", told="a") == "a"
+    assert work_of("a.mid", listed="Symphony No.5") == "Symphony No.5"
+    assert work_of("a.mid", r"(.*), mov", listed="Symphony No.5, mov. 1") == "Symphony No.5"
+    assert work_of("a.mid", r"a|(b)", listed="a") == "a"
 
 
 def test_the_first_group_that_matches_is_the_work() -> None:
