@@ -1,7 +1,7 @@
-"""An exponential moving average of the weights, kept in float32 beside the training.
+"""An exponential moving average (EMA) of the weights, kept in float32.
 
-Validation, checkpoints and samples see the average, the training itself does not: the average is as good as weights whose
-learning rate has fallen, at any moment. (Polyak and Juditsky 1992; Izmailov et al. 2018.) Lightning's `WeightAveraging`
+Validation, checkpoints and samples use the average, the training steps do not. At any time, the average is as good as
+weights after a decay of the learning rate. (Polyak and Juditsky 1992; Izmailov et al. 2018.) Lightning's `WeightAveraging`
 puts the training's weights back before checkpoints are written, and keeps the average in the precision of the weights.
 """
 
@@ -35,7 +35,7 @@ class AverageWeights(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         weights = _learned(module)
-        # What was read from a saved state lies on the CPU.
+        # An average loaded from a saved state is on the CPU.
         found = weights if self.average is None else self.average
         self.average = {
             name: found[name].detach().to(tensor.device, torch.float32, copy=True) for name, tensor in weights.items()

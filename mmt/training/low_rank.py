@@ -1,6 +1,7 @@
-"""Low-rank adaptation (LoRA): a trained linear map stays, and a product of two thin matrices that is added to it learns.
+"""Low-rank adaptation (LoRA): freeze linear maps, and train a product of two thin matrices that is added to each.
 
-A map (out, in) of rank r learns r * (out + in) numbers in place of out * in. (Hu et al., LoRA, ICLR 2022, section 4.1.)
+With rank r, a map (out, in) has r * (out + in) trainable numbers instead of out * in. (Hu et al., LoRA, ICLR 2022,
+section 4.1.)
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-# The paper's alpha / r, which it leaves at a constant: how much faster than the whole map the product learns.
+# The paper's alpha / r, a constant scale of the product.
 _SCALE = 2.0
 
 
 class LowRank(nn.Module):
-    """A weight (out, in) plus `up` (out, rank) times `down` (rank, in). It begins as the weight alone: `up` is zero."""
+    """A weight (out, in) plus `up` (out, rank) times `down` (rank, in); `up` is initialised to zero."""
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
@@ -27,9 +28,9 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(network: nn.Module, rank: int) -> None:
-    """Let low-rank additions to a network's linear maps learn, and nothing else; the network computes what it did.
+    """Freeze a network and add trainable low-rank additions to its linear maps; its output does not change.
 
-    A rank of more than a map's smaller side would add nothing: that side is its rank then.
+    The rank of a map is at most its smaller dimension.
     """
     network.requires_grad_(False)
     for module in [module for module in network.modules() if isinstance(module, nn.Linear)]:

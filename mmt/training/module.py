@@ -1,4 +1,4 @@
-"""The network as Lightning trains it: steps, validation, optimizer and schedule."""
+"""The Lightning module: training steps, validation, optimizer and schedule."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from mmt.training.recipe import Recipe
 
 
 class TrainingModule(lightning.LightningModule):
-    """Trains a network by the loss per note.
+    """Trains a network on the loss per note.
 
-    A step's loss is all nats of its windows over all their notes, however many devices and batches share them: each batch
-    adds up nats, and the step's gradient is divided by the notes of them all.
+    The loss of a step is the sum of the nats of all its windows divided by their number of notes, for any number of devices
+    and accumulated batches: each batch sums nats, and the gradient of the step is divided by the notes of all batches.
 
-    Logged: `train/loss` (per note, of the step), `train/rate` (the learning rate), and at validation `valid/loss` (per note)
-    and `valid/FIELD` (mean over the field's counted targets), each over all events of the split.
+    Logs `train/loss` (per note, of the step), `train/rate` (the learning rate), and at validation `valid/loss` (per note)
+    and `valid/FIELD` (mean over the counted targets of the field), each over all events of the split.
     """
 
     def __init__(self, recipe: Recipe, weights: Mapping[str, Tensor] | None = None) -> None:
-        """With `weights`, a state dict of the network, the training begins there; else anew."""
+        """`weights` is a state dict that initialises the network. Default: random weights."""
         super().__init__()
         self.recipe = recipe
         self.network = Network(recipe.network)
@@ -40,15 +40,15 @@ class TrainingModule(lightning.LightningModule):
         if recipe.optimizer.lora_rank is not None:
             add_low_rank(self.network, recipe.optimizer.lora_rank)
         if recipe.trainer.compile:
-            # In place: every tensor keeps its name.
+            # Compiling in place keeps the names of the tensors.
             self.network.compile()
-        # Any constant would do; this one keeps gradients about as large as those of the mean over notes.
-        self._usual_notes = float(recipe.data.batch_size * recipe.network.context)
+        # An arbitrary constant that keeps gradients about as large as those of the mean over notes.
+        self._loss_scale = float(recipe.data.batch_size * recipe.network.context)
         self._trained: Losses | None = None
         self._validated: Losses | None = None
 
     def trained_network(self) -> Network:
-        """A plain network with the weights as they are now, for all but training: in eval mode, low ranks added up."""
+        """A plain network with the current weights, in eval mode; low-rank additions are merged into the weights."""
         network = network_without_weights(self.recipe.network)
         network.load_state_dict(
             {name: _tensor(self.network, name).detach() for name in network.state_dict()}, assign=True
@@ -57,7 +57,7 @@ class TrainingModule(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         if self.recipe.network.dropout:
-            # Each step drops by a stream of its own, so that a training that was stopped goes on as it would have.
+            # Dropout has a random stream for each step, so that a resumed training is the same as an uninterrupted one.
             place = self.trainer.global_step, step % self.recipe.trainer.accumulate, self.global_rank
             torch.manual_seed(int(np.random.SeedSequence((self.recipe.seed, *place)).generate_state(1)[0]))
 
@@ -65,13 +65,13 @@ class TrainingModule(lightning.LightningModule):
         found = self._losses(batch)
         seen = Losses(*(part.detach() for part in _parts(found)))
         self._trained = seen if self._trained is None else self._trained + seen
-        return found.nats.sum() / self._usual_notes
+        return found.nats.sum() / self._loss_scale
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         total, self._trained = self._over_devices(self._trained), None
-        # Lightning has taken the mean over the step's batches, and over devices where there are several.
+        # Lightning has averaged over the batches of the step, and over devices.
         batches = self.recipe.trainer.accumulate * self.trainer.world_size
-        scale = self._usual_notes * batches / total.notes.clamp(min=1)
+        scale = self._loss_scale * batches / total.notes.clamp(min=1)
         for parameter in self.network.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(scale)
@@ -91,7 +91,7 @@ class TrainingModule(lightning.LightningModule):
             self.log(f"valid/{name}", loss, sync_dist=True)
 
     def _over_devices(self, found: Losses | None) -> Losses:
-        """Sums, not means, go between devices: every event weighs the same wherever it was seen."""
+        """Sum over devices, so that every event has the same weight."""
         assert found is not None
         return Losses(*(self.trainer.strategy.reduce(part.float(), reduce_op="sum") for part in _parts(found)))
 
@@ -100,7 +100,7 @@ class TrainingModule(lightning.LightningModule):
             places = torch.arange(batch.codes.shape[1] - 1, device=batch.codes.device)
             logits = self.network(batch.codes[:, :-1], places < batch.lengths[:, None], targets=batch.codes[:, 1:])
             return original_losses(logits, batch.codes)
-        # No mask: padding stands behind the events, where nothing causal can see it, and its targets do not count.
+        # No mask is needed: padding follows the events, so causal attention never reads it, and its targets do not count.
         logits = self.network(batch.codes[:, :-1], targets=next_written(batch.codes))
         return losses(logits, batch.codes, batch.lengths)
 
@@ -108,7 +108,7 @@ class TrainingModule(lightning.LightningModule):
         return batch.to(device)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        # Lightning refuses to clip for a fused optimizer, for fear of scaled gradients; only 16-mixed scales them.
+        # Lightning refuses to clip for fused optimizers, since gradients may be scaled; only 16-mixed scales them.
         if self.trainer.precision == "16-mixed":
             self.clip_gradients(optimizer, self.recipe.optimizer.clip, "norm")
         else:
@@ -122,7 +122,7 @@ class TrainingModule(lightning.LightningModule):
 
 
 def _tensor(network: Network, name: str) -> Tensor:
-    """A network's tensor by its name in a plain network; a low rank that was added to it is part of it."""
+    """A tensor of the network by its name in a plain network, including its low-rank addition."""
     owner, _, own_name = name.rpartition(".")
     tensor = getattr(network.get_submodule(owner), own_name)
     assert isinstance(tensor, Tensor)

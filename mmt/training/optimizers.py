@@ -1,4 +1,4 @@
-"""Which optimizer changes which of a network's weights."""
+"""Optimizers, and the groups of weights that each of them updates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mmt.training.recipe import Optimizer
 
 
 def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) -> torch.optim.Optimizer:
-    """A recipe's optimizer over the weights that learn.
+    """The optimizer of a recipe for the trainable weights.
 
-    Weight decay falls on matrices, those by which heads know earlier fields included: not on norms, biases, and what the network
-    reads (embeddings, positions).
+    Weight decay applies to matrices, including the embeddings of earlier fields in the heads, but not to norms, biases, input
+    embeddings and positions.
     """
     learned = [(name, weights) for name, weights in network.named_parameters() if weights.requires_grad]
     matrices = [
@@ -36,10 +36,11 @@ def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) 
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, made orthogonal and scaled to the size of AdamW's steps (Jordan et al. 2024; Liu et al. 2025); matrices only.
+    """Muon: orthogonalized momentum, scaled to the size of AdamW's steps (Jordan et al. 2024; Liu et al. 2025); matrices only.
 
-    Steps and state are those of `torch.optim.Muon(…, adjust_lr_fn="match_rms_adamw")`, which takes one matrix at a time, in
-    bfloat16 on any processor: without units for that, it takes twice as long as all else of a step (`benchmarks/muon.md`).
+    Steps and state are those of `torch.optim.Muon(…, adjust_lr_fn="match_rms_adamw")`, which handles one matrix at a time,
+    in bfloat16 on any processor. On a processor without bfloat16 units, that takes twice as long as the rest of a training
+    step (`benchmarks/muon.md`).
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
@@ -71,7 +72,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices, (number, rows, columns), with all their singular values brought to about 1, by five Newton-Schulz steps."""
+    """Orthogonalize matrices (n, rows, columns) by five Newton-Schulz steps: all singular values become about 1."""
     wide = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
     if wide.dtype == torch.float32 and multiplies_bfloat16(wide.device.type):
         wide = wide.bfloat16()
@@ -83,16 +84,16 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether a kind of device has units that multiply bfloat16, and so does it faster than float32."""
+    """Whether a type of device multiplies bfloat16 in hardware, and thus faster than float32."""
     if device == "cuda":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    # Not in every version of torch: what is not known is not there.
+    # Older versions of torch lack this function: assume no units there.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return device == "cpu" and any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 class Together(torch.optim.Optimizer):
-    """Several optimizers, each with weights of its own, as one: one schedule, one state to save."""
+    """Several optimizers with separate weights, combined into one optimizer with one schedule and one state."""
 
     def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
         self.optimizers = optimizers
@@ -113,7 +114,7 @@ class Together(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Each works on its part of the groups and on the state of them all; a state that is read replaces both."""
+        """Give each optimizer its parameter groups and the shared state; loading a state dict replaces both."""
         groups = iter(self.param_groups)
         for one in self.optimizers:
             one.state = self.state

@@ -1,4 +1,4 @@
-"""What a training is: every number of a recipe, documented under its name, and how a YAML file becomes one.
+"""Training recipes: dataclasses that document and check every entry, and functions that read them from YAML.
 
 Sections: `representation` and `network` (the model), `data`, `optimizer`, `trainer`, `sampling` (defaults of the
 trained model), `seed`, `compat`.
@@ -32,23 +32,23 @@ Section = TypeVar("Section")
 
 @dataclass(frozen=True)
 class Data:
-    """What the network is shown."""
+    """The training data."""
 
     batch_size: int = 8
-    """Windows in a batch, on each device."""
+    """Number of windows per batch and device."""
     augmentation: Augmentation = field(default_factory=Augmentation)
-    """How windows are drawn and transposed; null: begun anywhere, and not transposed."""
+    """How windows are drawn and transposed; null: windows start anywhere and are not transposed."""
     validation_windows: int | None = None
-    """At most so many windows of the validation split, spread evenly; none: all."""
+    """Largest number of validation windows, spread evenly over the split; null: all."""
     workers: int = 0
-    """Processes that cut windows beside the one that trains."""
+    """Number of worker processes that cut windows; 0: the training process does."""
     exclude: tuple[str, ...] = ()
-    """Pieces whose name, source, licence or composer matches one of these patterns (`*Chopin*`) are left out."""
+    """Patterns; pieces whose name, source, licence or composer matches one (`*Chopin*`) are left out."""
     weights: Mapping[str, float] = field(default_factory=dict)
-    """Patterns like those of `exclude`, each with a factor by which the pieces that it matches are drawn more often."""
+    """Patterns as in `exclude`, each with the factor by which matching pieces are drawn more often."""
     short_windows: tuple[int, int] | None = None
-    """For a cheaper first phase: at most so many events in a window, and for how many steps; a batch holds more windows then, of
-    as many events together. None: no such phase."""
+    """A cheaper first phase: (events per window, number of steps). Batches then hold more windows, with the same number of events
+    in total. null: no such phase."""
 
     def __post_init__(self) -> None:
         for pattern, factor in self.weights.items():
@@ -70,31 +70,31 @@ class Data:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How the network learns. The rate rises, stays, and falls: linearly, by step."""
+    """The optimizer and its learning rate schedule: linear warmup, constant, linear decay, by step."""
 
     name: OptimizerName = "adam"
-    """adam (the paper's), adamw (decoupled weight decay), or muon (for matrices of the blocks; adamw for all else)."""
+    """adam (as in the paper), adamw (decoupled weight decay), or muon (for the matrices of the blocks, adamw for the rest)."""
     learning_rate: float = 5e-4
-    """The highest rate."""
+    """The highest learning rate."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Memories of the gradient's mean and square."""
+    """Decay rates of the running averages of the gradient and its square."""
     weight_decay: float = 0.0
-    """On matrices only: not on norms, biases, and what the network reads (embeddings, positions)."""
+    """Weight decay of matrices; norms, biases, embeddings and positions have none."""
     clip: float = 1.0
-    """The gradient's norm is cut to this."""
+    """Largest norm of the gradient; longer gradients are scaled down."""
     warmup_steps: int = 5_000
-    """Steps over which the rate rises from 0."""
+    """Number of steps over which the learning rate rises from 0."""
     decay_start: int = 5_000
-    """The step at which the rate begins to fall."""
+    """Step at which the learning rate starts to fall."""
     decay_end: int = 100_000
-    """The step at which it has fallen."""
+    """Step at which the learning rate reaches its final value."""
     final_share: float = 0.1
-    """What is left of the rate then."""
+    """Final learning rate, as a fraction of the highest."""
     lora_rank: int | None = None
-    """Only additions of this rank to the linear maps learn (LoRA); none: all weights."""
+    """Train only low-rank additions of this rank to the linear maps (LoRA); null: train all weights."""
     average: float | None = None
-    """Decay, by step, of an exponential moving average of the weights (EMA), such as 0.999, which validation, checkpoints and
-    samples use in place of the weights; none: no average."""
+    """Decay per step of an exponential moving average (EMA) of the weights, such as 0.999, which validation, checkpoints and
+    samples use instead of the weights; null: no average."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(OptimizerName):
@@ -118,7 +118,7 @@ class Optimizer:
             )
 
     def share(self, step: int) -> float:
-        """The share of the highest rate at a step, 0 … 1.
+        """The learning rate at a step, as a fraction of the highest, 0 to 1.
 
         >>> Optimizer(warmup_steps=10, decay_start=20, decay_end=30, final_share=0.0).share(25)
         0.5
@@ -133,36 +133,36 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Trainer:
-    """How long, where, and how exactly: what Lightning's trainer is told."""
+    """Length, devices and precision of the training: the settings of Lightning's trainer."""
 
     max_steps: int = 200_000
-    """Optimizer steps."""
+    """Number of optimizer steps."""
     validate_every: int = 1_000
-    """Steps between validations; checkpoints are written then."""
+    """Steps between validations, which also write checkpoints."""
     save_every: int = 250
-    """Steps between savings of the whole state, from which a training that was killed goes on; a validation saves it too."""
+    """Steps between saves of the full state, from which a stopped training resumes; validations save it too."""
     log_every: int = 10
     """Steps between rows of the log."""
     patience: int | None = 20
-    """Stop after so many validations without gain; none: never."""
+    """Number of validations without improvement after which training stops; null: never."""
     accumulate: int = 1
-    """Batches whose gradients make a step."""
+    """Number of batches whose gradients are accumulated for a step."""
     precision: Precision = "32-true"
-    """Lightning's name of the arithmetic: 32-true, bf16-mixed, …; auto: bf16-mixed where the device multiplies faster in it."""
+    """Lightning's name of the precision: 32-true, bf16-mixed, …; auto: bf16-mixed if the device has bfloat16 units."""
     accelerator: str = "auto"
     """auto, cpu, gpu, …"""
     devices: int | str = "auto"
-    """How many devices on each host."""
+    """Number of devices per host."""
     strategy: str = "auto"
-    """Lightning's name of how devices work together: auto, ddp, …"""
+    """Lightning's name of the strategy for several devices: auto, ddp, …"""
     num_nodes: int = 1
-    """How many hosts."""
+    """Number of hosts."""
     compile: bool = False
-    """Whether the network goes through torch.compile (needs a C++ compiler)."""
+    """Whether to use torch.compile (needs a C++ compiler)."""
     samples: bool = True
-    """Whether a piece is written at every validation, from the same seed each time: picture, MIDI and sound."""
+    """Whether each validation generates a piece, always with the same seed, and writes it as picture, MIDI and sound."""
     wandb: bool = False
-    """Whether Weights & Biases logs too (needs its package; offline unless this machine is logged in)."""
+    """Whether to log to Weights & Biases too (needs its package; offline unless this machine is logged in)."""
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "validate_every", "save_every", "log_every", "accumulate", "num_nodes"):
@@ -178,7 +178,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training."""
+    """All settings of a training."""
 
     representation: Representation
     network: NetworkConfig
@@ -188,7 +188,7 @@ class Recipe:
     sampling: Mapping[str, Any]
     seed: int
     compat: Compat = None
-    """authors: windows and loss of the original code, traps included, to compare with its losses; none: those put right."""
+    """authors: windows and loss of the original code with its known errors, to compare losses; null: the corrected ones."""
 
     def __post_init__(self) -> None:
         if self.compat not in (None, "authors"):
@@ -216,17 +216,17 @@ class Recipe:
             raise ValueError(f"sampling: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for YAML and JSON."""
+        """The recipe as plain values, for YAML and JSON."""
         return asdict(self) | {"representation": self.representation.to_dict(), "network": self.network.to_dict()}
 
 
 def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, by name or path, and change single entries of it.
+    """Read a recipe by name or path, and change single entries.
 
     Parameters
     ----------
     overrides : sequence of str
-        `section.entry=value`, the value as YAML has it: `trainer.max_steps=100`.
+        `section.entry=value` with a YAML value: `trainer.max_steps=100`.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
 
 def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of plain values, as `Recipe.to_dict` gives them, with single entries changed; errors as `load_recipe`."""
+    """Build a recipe from plain values, as in `Recipe.to_dict`, and change single entries; errors as for `load_recipe`."""
     changed: dict[str, Any] = deepcopy(dict(values))
     for override in overrides:
         _apply(changed, override)
@@ -254,7 +254,7 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recip
     check_entries(values, [entry.name for entry in fields(Recipe)], "")
     representation, network = parts_of(values)
     data = _mapping(values.get("data"), "data")
-    # Who writes null there wants none.
+    # null means no augmentation.
     augmentation = data.pop("augmentation", {})
     augmentation = {"pitch_shift": (0, 0)} if augmentation is None else augmentation
     augmentation = _section(Augmentation, augmentation, "data.augmentation")
@@ -301,7 +301,7 @@ def _mapping(values: Any, name: str) -> dict[str, Any]:
 
 
 def _typed(value: Any, hint: Any, name: str) -> Any:
-    """A YAML value as the type of its field; YAML has lists where the dataclasses have tuples."""
+    """Check a YAML value and convert it to the type of its field; lists become tuples."""
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     for kind in kinds:
         if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
@@ -311,10 +311,10 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
                 return tuple(_typed(part, one, name) for part, one in zip(value, inner, strict=True))
         if get_origin(kind) is Mapping and isinstance(value, Mapping):
             return {str(key): _typed(part, get_args(kind)[1], f"{name}: {key}") for key, part in value.items()}
-        # A choice of words is checked where it is documented; True is no number.
+        # The dataclasses check literals. Types must match exactly, since True is an int.
         if get_origin(kind) is Literal or (type(value) is kind):
             return value
-        # YAML 1.1 takes 5e-4, without a point, for a word.
+        # YAML 1.1 reads 5e-4 as a string.
         if kind is float and type(value) in (int, str):
             with contextlib.suppress(ValueError):
                 return float(value)

@@ -1,6 +1,6 @@
-"""A piece at every validation, from the same seed each time, so that progress can be seen and heard.
+"""Generate a piece at every validation, always with the same seed, so that progress can be seen and heard.
 
-`samples/step-N.mid`, `.png` and `.wav` in the folder of the run; the picture and the sound in TensorBoard too, and all three in
+Writes `samples/step-N.mid`, `.png` and `.wav` to the run folder, logs picture and sound to TensorBoard, and all three to
 Weights & Biases.
 """
 
@@ -21,13 +21,13 @@ from mmt.representation.decode import decode
 from mmt.sampling.model import Model
 from mmt.training.module import TrainingModule
 
-# Long enough to hear what it does, short enough to wait for.
+# Size of a sample: long enough to judge, short enough to wait for.
 _EVENTS, _BEATS = 384, 48
 _RATE = 22_050
 
 
 class WriteSamples(Callback):
-    """What cannot be written or rendered is said in the log of the program, and the training goes on."""
+    """Writes a sample after each validation; an error is logged as a warning and does not stop the training."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
@@ -69,7 +69,7 @@ class WriteSamples(Callback):
             elif isinstance(logger, WandbLogger):
                 logger.log_image("sample/picture", [str(path.with_suffix(".png"))], step)
                 logger.log_audio("sample/sound", [str(path.with_suffix(".wav"))], step)
-                # It takes no MIDI as a medium: the file lies with the run's others.
+                # wandb has no media type for MIDI: save the file with the files of the run.
                 logger.experiment.save(str(path.with_suffix(".mid")), base_path=str(self.folder.parent), policy="now")
 
 

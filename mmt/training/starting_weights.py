@@ -1,4 +1,4 @@
-"""A trained model to begin with: found by name or folder, and held against the recipe that would go on from it."""
+"""Read a trained model as the start of a training, and check that it fits the recipe."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint
 from mmt.training.recipe import Recipe
 
-# These may differ: no weight depends on them.
+# Entries that may differ, since the shapes of weights do not depend on them.
 _FREE = ("dropout", "output", "zero_init")
-# Heads, each of which can begin as one before it.
+# Heads in order: each can start from the weights of any earlier one.
 _KINDS: tuple[Heads, ...] = ("independent", "chain", "mixed")
 
 
 def read_base(base: str | os.PathLike[str]) -> Checkpoint:
-    """Read a model to begin with: the name of one that mmt ships ("default"), a checkpoint folder, or an authors' run folder.
+    """Read a model: the name of one that mmt ships ("default"), a checkpoint folder, or a run folder of the original code.
 
     Raises
     ------
     FileNotFoundError
-        If there is none of that name, and no such folder.
+        If there is no model or folder of that name.
     ValueError
         If it is corrupt.
     """
@@ -42,15 +42,15 @@ def read_base(base: str | os.PathLike[str]) -> Checkpoint:
 
 
 def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Recipe) -> dict[str, Tensor]:
-    """The weights of a model for the network of a recipe.
+    """The weights of a model, for the network of a recipe.
 
-    Every one must fit, with one exception: heads that know each other begin as those that do not (see `ChainHeads`), and
-    those that mix as those that do not, so a network with them may begin with the weights of one without.
+    All weights must fit, with one exception: "chain" heads can start from "independent" heads, and "mixed" heads from either
+    (see `ChainHeads`), since their additional weights initially have no effect.
 
     Raises
     ------
     ValueError
-        If the recipe's network or representation is another; the first misfit is named.
+        If the network or representation of the recipe differs; the message names the first difference.
     """
     reach = ("reach",) if recipe.representation.given else ()
     for entry in ("resolution", "durations", "instruments", "drums", "given", *reach):
@@ -60,7 +60,7 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
         raise _misfit(name, "representation.beats", base.representation.beats, recipe.representation.beats)
     theirs, ours = base.network.config.to_dict(), recipe.network.to_dict()
     for entry in ours:
-        # Only a table of positions is as long as the context.
+        # Only a table of absolute positions depends on the context.
         free = entry in _FREE or (entry == "context" and ours["positions"] != "absolute")
         if not free and ours[entry] != theirs[entry]:
             raise _misfit(name, f"network.{entry}", theirs[entry], ours[entry])
