@@ -1,4 +1,4 @@
-"""What training windows are changed by: given notes, the length, weights; against plain definitions."""
+"""Augmentation of training windows (given notes, length, weights) against plain definitions."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def plain_order(table: NoteTable, first_beat: int, region: Region, shift: int) -
 @given(
     note_tables(ALL), st.data(), st.builds(Limits, st.integers(12, 70), st.sampled_from([9, 63])), st.integers(-5, 5)
 )
-def test_a_window_with_a_region_is_a_stretch_of_the_piece_and_the_next_written_event(
+def test_a_window_with_a_region_is_consecutive_notes_and_the_next_written_event(
     table: NoteTable, data: st.DataObject, limits: Limits, shift: int
 ) -> None:
     start = data.draw(st.integers(0, len(table) - 1))
@@ -155,7 +155,7 @@ def test_shares_of_windows_are_kept() -> None:
     assert np.mean([(events[:, TYPE] == NOTE).sum() for events in rows]) > 15
 
 
-def test_start_of_notes_tells_the_beats_to_the_end_of_the_piece() -> None:
+def test_start_of_notes_holds_the_beats_to_the_end_of_the_piece() -> None:
     corpus = Tables(melody(200), representation=ALL)
     batches = training(corpus, augmentation=Augmentation((0, 0), length_share=1.0), steps=100)
     told: Counter[bool] = Counter()
@@ -184,7 +184,7 @@ def test_drums_are_not_transposed_and_do_not_limit_the_shift() -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 3])
-def test_batches_of_all_augmentations_depend_on_seed_and_step_alone(corpus: Corpus, parts: int) -> None:
+def test_augmented_batches_depend_only_on_seed_and_step(corpus: Corpus, parts: int) -> None:
     options = {"augmentation": Augmentation(**SHARES), "representation": ALL, "parts": parts}
     batches = training(corpus, **options)
     in_order = [batches[step] for step in range(9 * parts)]
@@ -205,7 +205,7 @@ def test_validation_has_neither_given_notes_nor_lengths(corpus: Corpus) -> None:
         torch.testing.assert_close(plain[step].codes, ours[step].codes, rtol=0, atol=0)
 
 
-def test_without_the_newer_entries_batches_stay_the_same(long_table: NoteTable) -> None:
+def test_batches_without_given_notes_are_the_frozen_ones(long_table: NoteTable) -> None:
     corpus = Tables(long_table, melody(90), melody(10, instrument=2))
     batches = training(corpus, augmentation=Augmentation((-5, 6), 0.2, 0.5), batch_size=4, parts=2, steps=8)
     found = hashlib.sha256(b"".join(batches[index].codes.numpy().tobytes() for index in range(len(batches))))
@@ -225,6 +225,6 @@ def test_weights_multiply_the_share_of_draws() -> None:
 
 
 @pytest.mark.parametrize("name", ["given", "length"])
-def test_shares_that_the_representation_has_no_option_for_are_refused(corpus: Corpus, name: str) -> None:
+def test_shares_need_the_option_of_the_representation(corpus: Corpus, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}_share is 0.5, and the representation has no {name}"):
         training(corpus, augmentation=Augmentation(**{f"{name}_share": 0.5}))

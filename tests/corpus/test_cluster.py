@@ -1,4 +1,4 @@
-"""A real dask scheduler and two workers on loopback prepare the corpus that one process prepares."""
+"""A Dask scheduler with two workers on this machine prepares the same corpus as a single process."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_cluster_makes_the_same_corpus(music: Path, tmp_path: Path, scheduler:
     assert all(count > 0 for count in worked.values())
 
 
-def test_a_client_that_is_there_serves_as_joblib_knows_it(music: Path, tmp_path: Path, scheduler: str) -> None:
+def test_an_existing_client_is_used(music: Path, tmp_path: Path, scheduler: str) -> None:
     prepare([music], tmp_path / "alone")
     with distributed.Client(scheduler):
         prepare([music], tmp_path / "named", backend="dask")
@@ -79,7 +79,7 @@ def test_a_client_that_is_there_serves_as_joblib_knows_it(music: Path, tmp_path:
         assert content(tmp_path / name) == content(tmp_path / "alone")
 
 
-def test_no_cluster_is_one_line(music: Path, tmp_path: Path) -> None:
+def test_a_missing_cluster_is_a_one_line_error(music: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="backend 'dask' has no cluster; give the address of its scheduler"):
         prepare([music], tmp_path / "corpus", backend="dask")
 

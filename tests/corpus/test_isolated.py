@@ -1,4 +1,4 @@
-"""A call that hangs, or with which its process dies, costs one item."""
+"""A call that hangs, or that crashes its process, loses one item only."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mmt.corpus import isolated
 from mmt.corpus.isolated import Lost, call_each, end_idle
 
 
-def test_what_ends_or_stops_its_process_is_lost_and_nothing_else() -> None:
+def test_only_items_that_crash_or_hang_are_lost() -> None:
     answers = call_each(planted.double, [0, 1, 2, 3, 4, 2, 5], time_limit=3)
     aborted = Lost("its reader was killed by SIGABRT")
     assert answers == [0, 2, aborted, Lost("took longer than 3 s"), 8, aborted, 10]
 
 
-def test_a_process_that_died_through_no_fault_of_the_item_is_no_loss(tmp_path: Path) -> None:
+def test_an_item_is_tried_again_after_a_crash(tmp_path: Path) -> None:
     assert call_each(planted.die_once, [str(tmp_path / "a")], time_limit=60) == ["alive"]
 
 
-def test_one_process_serves_many_calls_and_one_that_has_ended_is_replaced() -> None:
+def test_a_process_is_reused_until_it_ends() -> None:
     end_idle()
     first, again = (call_each(planted.process, [None], time_limit=60)[0] for _ in range(2))
     assert first == again != os.getpid()
@@ -34,7 +34,7 @@ def test_one_process_serves_many_calls_and_one_that_has_ended_is_replaced() -> N
     assert isolated._idle == []
 
 
-def test_a_process_that_cannot_start_blames_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_start_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     end_idle()
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="the process that reads files ended with status 1 at once; see whether"):

@@ -1,4 +1,4 @@
-"""A folder that the original code prepared is a corpus."""
+"""A data folder of the original code opens as a corpus."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ messy = pytest.mark.filterwarnings("ignore::mmt.representation.notes.LeftOutWarn
 
 
 @messy
-def test_their_folder_is_a_corpus(folder: Path) -> None:
+def test_an_original_folder_opens_as_a_corpus(folder: Path) -> None:
     corpus = Corpus(folder)
     assert [(piece.name, piece.split) for piece in corpus.pieces] == [
         ("No. 1", "train"), ("songs/two", "train"), ("three", "valid"),
@@ -63,7 +63,7 @@ def test_their_folder_is_a_corpus(folder: Path) -> None:
 
 
 @messy
-def test_a_length_of_nothing_becomes_one_step(folder: Path) -> None:
+def test_a_duration_of_zero_becomes_one_step(folder: Path) -> None:
     rows = np.load(folder / "notes" / "three.npy")
     rows[:, 3] = 0
     np.save(folder / "notes" / "three.npy", rows)
@@ -71,20 +71,20 @@ def test_a_length_of_nothing_becomes_one_step(folder: Path) -> None:
 
 
 @messy
-def test_the_resolution_is_that_of_their_encoding(folder: Path) -> None:
+def test_the_resolution_is_read_from_the_encoding(folder: Path) -> None:
     (folder / "notes" / "encoding.json").write_text('{"resolution": 24}')
     corpus = Corpus(folder)
     assert corpus.representation == mmt.Representation.slides()
     assert np.array_equal(corpus.notes(0)["position"], table_of(TINY[0])["position"])
 
 
-def test_notes_that_are_left_out_are_told(folder: Path) -> None:
+def test_dropped_notes_raise_a_warning(folder: Path) -> None:
     said = "3,124 of 3,132 notes kept; left out: 5 notes of programs without an instrument, 3 doubled notes"
     with pytest.warns(LeftOutWarning, match=f"processed: {said}"):
         Corpus(folder)
 
 
-def test_what_is_missing_or_broken_is_told_and_the_rest_goes_on(folder: Path) -> None:
+def test_missing_and_broken_pieces_are_skipped_with_a_warning(folder: Path) -> None:
     (folder / "notes" / "No. 1.npy").write_bytes(b"no array")
     (folder / "notes" / "three.npy").unlink()
     with pytest.warns(LeftOutWarning, match=r"2 of 3 pieces skipped; the first, No\. 1: "):

@@ -1,4 +1,4 @@
-"""Windows and batches as the original code makes them, traps included."""
+"""Windows and batches of the original code, with its known errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def table_of(path: Path) -> NoteTable:
     return note_table(raw_notes(mmt.read(path)))[0]
 
 
-def test_their_windows_end_where_the_piece_does_not() -> None:
+def test_original_windows_end_with_end_of_song_inside_a_piece() -> None:
     notes = table_of(TINY)
     beats = int(notes["beat"][-1]) + 1
     whole = original_window(notes, Limits(10_000, beats), PAPER)
@@ -40,20 +40,20 @@ def test_their_windows_end_where_the_piece_does_not() -> None:
     assert np.array_equal(cut[:-1], whole[:39])
 
 
-def test_their_random_start_never_reaches_the_last_window() -> None:
+def test_original_random_starts_never_reach_the_last_window() -> None:
     notes = np.array([(beat, 0, 60 + beat, 12, 1) for beat in range(10)], NOTE_DTYPE)
     latest = original_window(notes, Limits(100, 4), PAPER, np.nextafter(1, 0))
     # Beats 5 … 8 of 0 … 9: the last is never seen.
     assert latest[latest[:, TYPE] == NOTE, PITCH].tolist() == [66, 67, 68, 69]
 
 
-def test_their_pitch_shift_clips() -> None:
+def test_original_pitch_shift_clips() -> None:
     notes = np.array([(0, 0, 1, 12, 1), (1, 0, 60, 12, 1)], NOTE_DTYPE)
     window = original_window(notes, Limits(100, 4), PAPER, shift=-5)
     assert window[window[:, TYPE] == NOTE, PITCH].tolist() == [1, 56]
 
 
-def test_a_window_of_silence_is_not_taken() -> None:
+def test_a_window_without_notes_is_replaced_by_the_beginning() -> None:
     notes = np.array([(0, 0, 60, 12, 1), (90, 0, 60, 12, 1)], NOTE_DTYPE)
     assert mmt.is_valid(original_window(notes, Limits(100, 4), PAPER, 0.5))
 
@@ -72,7 +72,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return Corpus(folder)
 
 
-def test_each_round_sees_every_piece_once_in_an_order_of_its_own(corpus: Corpus) -> None:
+def test_each_epoch_shows_every_piece_once_in_a_new_order(corpus: Corpus) -> None:
     whole = Limits(10_000, 10_000)
     batches = OriginalTrainingBatches(corpus, whole, batch_size=3, count=8, pitch_shift=(0, 0), seed=1)
     assert [len(batches[index].codes) for index in range(len(batches))] == [3, 1] * 4
@@ -86,7 +86,7 @@ def test_each_round_sees_every_piece_once_in_an_order_of_its_own(corpus: Corpus)
     assert len({tuple(order) for order in rounds}) > 1
 
 
-def test_a_batch_depends_on_the_seed_and_its_number_alone(corpus: Corpus) -> None:
+def test_a_batch_depends_only_on_the_seed_and_its_index(corpus: Corpus) -> None:
     def batch(seed: int, index: int) -> torch.Tensor:
         limits = Limits(64, 16)
         return OriginalTrainingBatches(corpus, limits, batch_size=3, count=9, pitch_shift=(-5, 6), seed=seed)[

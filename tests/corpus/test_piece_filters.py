@@ -1,4 +1,4 @@
-"""What is left out of a corpus, and that each reason is counted."""
+"""Filters and duplicates: which pieces are left out of a corpus, and the counts of the reasons."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"exclude": ["*DRUMS*", "?_up.mid"]}, {"d": "excluded", "e": "excluded"}),
     ],
 )
-def test_each_filter_leaves_out_what_it_says_and_is_counted(
+def test_each_filter_leaves_out_pieces_beyond_its_limit_and_counts_them(
     music: Path, tmp_path: Path, filters: dict[str, object], left_out: dict[str, str]
 ) -> None:
     outcome = prepare([music], tmp_path / "corpus", **filters)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def test_drums_are_kept_where_the_representation_has_them(music: Path, tmp_path:
 @pytest.mark.parametrize(
     ("share", "reason"), [(0.5, "more than 50% of its notes are drums"), (0.6, ""), (0, "with drums")]
 )
-def test_the_share_of_drums_is_the_same_where_they_are_kept(
+def test_the_drum_share_does_not_depend_on_keeping_drums(
     music: Path, tmp_path: Path, share: float, reason: str
 ) -> None:
     representation = mmt.Representation(drums=True)
@@ -113,7 +113,7 @@ def test_the_share_of_drums_is_the_same_where_they_are_kept(
     assert outcome.skipped == ({"d_drums.mid": reason} if reason else {})
 
 
-def test_pieces_that_differ_in_their_drums_alone_are_doubles(tmp_path: Path) -> None:
+def test_pieces_that_differ_only_in_drums_are_duplicates(tmp_path: Path) -> None:
     mmt.write(tmp_path / "a.mid", piece(20, drums=10))
     mmt.write(tmp_path / "b.mid", piece(20, drums=15, shift=2))
     files = [tmp_path / "a.mid", tmp_path / "b.mid"]
@@ -121,7 +121,7 @@ def test_pieces_that_differ_in_their_drums_alone_are_doubles(tmp_path: Path) -> 
     assert outcome.skipped == {"b.mid": "the same notes as an earlier one, transposed or not"}
 
 
-def test_a_double_of_what_is_left_out_is_none(music: Path, tmp_path: Path) -> None:
+def test_a_duplicate_of_a_skipped_piece_is_kept(music: Path, tmp_path: Path) -> None:
     outcome = prepare([music], tmp_path / "corpus", duplicates="notes", exclude=["b_*"])
     assert {name[0] for name in outcome.skipped} == {"b", "f"}
 
@@ -137,11 +137,11 @@ def test_a_double_of_what_is_left_out_is_none(music: Path, tmp_path: Path) -> No
         ("the file is cut short: the end of track 2 is missing (122 bytes)", "the end of track … is missing (… bytes)"),
     ],
 )
-def test_a_kind_of_reason_is_whole_words(reason: str, kind: str) -> None:
+def test_a_shortened_reason_consists_of_whole_words(reason: str, kind: str) -> None:
     assert _kind(reason) == kind
 
 
-def test_reasons_of_one_kind_are_counted_together(music: Path, tmp_path: Path) -> None:
+def test_reasons_that_differ_in_numbers_are_counted_together(music: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(music, tmp_path / "music"))
     whole = (folder / "c_long.mid").read_bytes()
     for size in (300, 400, 500):
@@ -165,7 +165,7 @@ def test_reasons_of_one_kind_are_counted_together(music: Path, tmp_path: Path) -
         ({"scheduler": "tcp://here"}, "scheduler tcp://here needs backend 'dask', and the backend is None"),
     ],
 )
-def test_what_cannot_be_asked_for(music: Path, tmp_path: Path, arguments: dict[str, object], said: str) -> None:
+def test_invalid_arguments_are_refused(music: Path, tmp_path: Path, arguments: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         prepare([music], tmp_path / "corpus", **arguments)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

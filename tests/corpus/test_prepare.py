@@ -1,4 +1,4 @@
-"""From files to a corpus on disk: folders, files, archives, broken ones, and a folder that appears whole or not at all."""
+"""Preparation: from folders, files and archives, some of them broken, to a corpus that appears only when complete."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def music(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     return folder
 
 
-def test_what_a_corpus_holds(music: Path, tmp_path: Path) -> None:
+def test_contents_of_a_prepared_corpus(music: Path, tmp_path: Path) -> None:
     outcome = prepare([music], tmp_path / "corpus")
     assert sorted(path.name for path in (tmp_path / "corpus").iterdir()) == [
         "corpus.json",
@@ -64,7 +64,7 @@ def test_what_a_corpus_holds(music: Path, tmp_path: Path) -> None:
     assert str(outcome).splitlines()[0].startswith("4 of 7 files kept; ")
 
 
-def test_one_source_may_be_named_alone(music: Path, tmp_path: Path) -> None:
+def test_a_single_source_can_be_given_without_a_list(music: Path, tmp_path: Path) -> None:
     for name, sources in (("path", music), ("str", str(music)), ("list", [music])):
         prepare(sources, tmp_path / name)
     assert content(tmp_path / "path") == content(tmp_path / "str") == content(tmp_path / "list")
@@ -82,7 +82,7 @@ def test_a_corpus_holds_what_reading_and_encoding_gives(corpus: Corpus, tiny: Pa
     assert [len(events) for events in corpus] == [len(corpus[place]) for place in range(len(corpus))]
 
 
-def test_the_road_from_file_to_table_is_the_road_through_muspy(shared: Path) -> None:
+def test_reading_midi_directly_equals_reading_with_muspy(shared: Path) -> None:
     files = sorted((shared / "data" / "examples" / "mid").glob("*.mid"))
     for file in files:
         short, report = note_table(read_midi_notes(file))
@@ -92,7 +92,7 @@ def test_the_road_from_file_to_table_is_the_road_through_muspy(shared: Path) -> 
 
 
 @pytest.mark.slow
-def test_and_for_the_whole_archive(train_zip: Path, tmp_path: Path) -> None:
+def test_reading_midi_directly_equals_reading_with_muspy_for_all_files(train_zip: Path, tmp_path: Path) -> None:
     file = tmp_path / "piece.mid"
     with zipfile.ZipFile(train_zip) as archive:
         for name in archive.namelist():
@@ -172,7 +172,7 @@ def test_files_of_the_same_name_in_two_folders_are_two(tiny: Path, tmp_path: Pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there may a file's name be any bytes")
-def test_a_name_that_is_no_utf8_does_not_spoil_a_preparation(tiny: Path, tmp_path: Path) -> None:
+def test_a_file_name_with_invalid_utf8_is_escaped(tiny: Path, tmp_path: Path) -> None:
     music = tmp_path / "music"
     music.mkdir()
     shutil.copy(next(tiny.glob("*.mid")), os.fsencode(music) + b"/caf\xe9.mid")
@@ -182,7 +182,7 @@ def test_a_name_that_is_no_utf8_does_not_spoil_a_preparation(tiny: Path, tmp_pat
     assert list(outcome.skipped) == [r"\udcff.mid"]
 
 
-def test_names_per_split_instead_of_a_draw(tiny: Path, tmp_path: Path) -> None:
+def test_splits_can_be_given_as_lists_of_names(tiny: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in tiny.iterdir() if path.suffix in (".mid", ".mxl"))
     prepare([tiny], tmp_path / "rest", splits={"valid": names[:1], "test": names[1:2]})
     assert [piece.split for piece in Corpus(tmp_path / "rest").pieces] == ["valid", "test", "train", "train"]
@@ -213,7 +213,7 @@ def test_the_work_pattern_reads_the_column_that_is_named(tiny: Path, tmp_path: P
         prepare([music], tmp_path / "wrong", work_column="cycle")
 
 
-def test_a_table_of_works_joins_works(tiny: Path, tmp_path: Path) -> None:
+def test_a_table_of_works_keeps_files_in_one_split(tiny: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in tiny.iterdir() if path.suffix in (".mid", ".mxl"))
     prepare([tiny], tmp_path / "corpus", works=dict.fromkeys(names, "one"))
     assert {piece.split for piece in Corpus(tmp_path / "corpus").pieces} == {"train"}
@@ -221,7 +221,7 @@ def test_a_table_of_works_joins_works(tiny: Path, tmp_path: Path) -> None:
         prepare([tiny], tmp_path / "wrong", works={"nothing.mid": "one"})
 
 
-def test_listed_names_take_their_work_along_and_the_rest_is_drawn(tiny: Path, tmp_path: Path) -> None:
+def test_listed_names_fix_the_split_of_their_work_and_the_rest_is_drawn(tiny: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in tiny.iterdir() if path.suffix in (".mid", ".mxl"))
     joined = dict.fromkeys(names[:2], "one")
     outcome = prepare(
@@ -254,7 +254,7 @@ def test_another_representation_travels_with_the_corpus(tiny: Path, tmp_path: Pa
     np.testing.assert_array_equal(corpus[0], mmt.encode(mmt.read(tiny / corpus.pieces[0].name), representation=slides))
 
 
-def test_an_output_appears_whole_or_not_at_all(
+def test_an_output_appears_only_when_complete(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus
 ) -> None:
     shutil.copytree(corpus.folder, tmp_path / "corpus")
@@ -271,7 +271,7 @@ def test_an_output_appears_whole_or_not_at_all(
     assert content(tmp_path / "corpus") == before
 
 
-def test_what_exists_is_overwritten_only_if_asked_and_only_a_corpus(tiny: Path, tmp_path: Path) -> None:
+def test_only_a_corpus_is_overwritten_and_only_on_request(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     prepare([tiny], folder, seed=1)
     with pytest.raises(FileExistsError, match="exists; give another folder, or overwrite it"):
@@ -309,7 +309,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_nothing_is_usable_the_first_reason_is_told(tmp_path: Path) -> None:
+def test_without_usable_files_the_error_gives_the_first_reason(tmp_path: Path) -> None:
     (tmp_path / "a.mid").write_bytes(b"")
     with pytest.raises(ValueError, match=r"none of 1 files is usable; the first, a.mid: .+"):
         prepare([tmp_path / "a.mid"], tmp_path / "corpus")
@@ -323,7 +323,7 @@ def test_where_nothing_is_usable_the_first_reason_is_told(tmp_path: Path) -> Non
         prepare([tmp_path / "folder"], tmp_path / "corpus")
 
 
-def test_broken_members_of_an_archive_are_counted_too(music: Path, tmp_path: Path) -> None:
+def test_broken_members_of_an_archive_are_counted(music: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         for file in sorted(music.rglob("*.*")):
             archive.write(file, file.relative_to(music))
@@ -339,7 +339,7 @@ def test_odd_and_broken_files_never_stop_a_preparation(shared: Path, tmp_path: P
     assert outcome.kept + len(outcome.skipped) >= len(shuffled)
 
 
-def test_a_source_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_missing_source_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none does not exist"):
         prepare([tmp_path / "none"], tmp_path / "runs" / "none" / "corpus")
     assert not list(tmp_path.iterdir())

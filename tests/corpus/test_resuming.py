@@ -1,4 +1,4 @@
-"""Stopped anywhere, or met by files that end their reader: the corpus is the one of an undisturbed preparation."""
+"""A preparation that was stopped, or whose files crash their reader, gives the corpus of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -48,14 +48,18 @@ def undisturbed(many: Path) -> dict[str, bytes]:
     return content(output)
 
 
-def test_the_number_of_jobs_does_not_show(many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_the_corpus_does_not_depend_on_the_number_of_jobs(
+    many: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
     for backend in (None, "loky"):
         prepare([many], tmp_path / "corpus", jobs=2, backend=backend, overwrite=True)
         assert content(tmp_path / "corpus") == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
-def test_killed_and_called_again(many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_a_killed_preparation_resumes_with_its_finished_shards(
+    many: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
     output, parts = tmp_path / "corpus", tmp_path / ".corpus-parts"
     command = [sys.executable, "-c", "import sys, mmt; mmt.prepare([sys.argv[1]], sys.argv[2])", str(many), str(output)]
     killed = 0
@@ -81,7 +85,9 @@ def test_killed_and_called_again(many: Path, tmp_path: Path, undisturbed: dict[s
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
-def test_two_at_once_do_not_disturb_each_other(many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_a_second_preparation_of_the_same_output_is_refused(
+    many: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
     output = tmp_path / "corpus"
     with working_folder(output) as parts:
         (parts / "its.shard").touch()
@@ -93,7 +99,7 @@ def test_two_at_once_do_not_disturb_each_other(many: Path, tmp_path: Path, undis
     assert content(output) == undisturbed
 
 
-def test_a_folder_that_the_one_before_takes_away_is_locked_anew(
+def test_a_working_folder_removed_by_its_last_user_is_created_and_locked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts, lock = tmp_path / ".corpus-parts", fcntl.flock
@@ -112,7 +118,7 @@ def test_a_folder_that_the_one_before_takes_away_is_locked_anew(
         pass
 
 
-def test_stopped_while_it_is_put_together(
+def test_a_preparation_stopped_during_assembly_resumes(
     many: Path, tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(many.parent / "undisturbed", tmp_path / "corpus")
@@ -139,7 +145,7 @@ def test_stopped_while_it_is_put_together(
     assert content(tmp_path / "corpus") == undisturbed
 
 
-def test_what_was_finished_counts_only_while_it_would_come_out_the_same(
+def test_a_shard_is_reused_only_if_its_inputs_are_the_same(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     music = Path(shutil.copytree(many, tmp_path / "music"))
@@ -161,7 +167,7 @@ def test_what_was_finished_counts_only_while_it_would_come_out_the_same(
         assert content(tmp_path / "corpus") == content(tmp_path / "fresh")
 
 
-def test_files_that_end_or_stop_their_reader_cost_themselves(
+def test_files_that_crash_or_hang_their_reader_are_skipped(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     music = tmp_path / "music"
@@ -189,7 +195,7 @@ def test_files_that_end_or_stop_their_reader_cost_themselves(
 
 
 @pytest.mark.parametrize("where", ["shards", "assembly"])
-def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
+def test_a_full_disk_is_a_one_line_error_and_the_next_call_resumes(
     many: Path, tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def full(*_: object, **__: object) -> None:
@@ -209,7 +215,9 @@ def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
     assert content(tmp_path / "corpus") == undisturbed
 
 
-def test_memory_does_not_grow_with_the_files(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_number_of_files(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Never more than a few dozen shards at a time, of however many (`itertools.tee` lets go of 57 at once)."""
     held = 0
     most = 0

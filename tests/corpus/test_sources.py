@@ -1,4 +1,4 @@
-"""Folders, files and archives: all music in them is found, in an order that stays, and read where it lies."""
+"""Folders, files and archives: all music in them is found in a fixed order, and read without unpacking."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def music(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_is_walked_by_name_and_never_in_a_circle(music: Path) -> None:
+def test_a_folder_is_read_in_order_of_names_without_following_links(music: Path) -> None:
     names = ["b/a.KAR", "b/link.mid", "b/z.mid", "b.mid", "c/d/x.abc", "j.json", "m.mxl", "x.musicxml", "y.yaml"]
     found = found_in(music)
     assert list(found) == names
@@ -56,7 +56,7 @@ def test_a_folder_is_walked_by_name_and_never_in_a_circle(music: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".zip", *MODES])
-def test_an_archive_holds_what_the_folder_holds(music: Path, tmp_path: Path, suffix: str) -> None:
+def test_an_archive_gives_the_sources_of_its_folder(music: Path, tmp_path: Path, suffix: str) -> None:
     members = [(str(path.relative_to(music)), path.read_bytes()) for path in music.rglob("*") if path.is_file()]
     path = tmp_path / f"all{suffix}"
     if suffix == ".zip":
@@ -69,7 +69,7 @@ def test_an_archive_holds_what_the_folder_holds(music: Path, tmp_path: Path, suf
     assert found_in(path) == found_in(music)
 
 
-def test_archives_below_a_folder_are_read_and_none_is_lost_in_silence(tiny: Path, tmp_path: Path) -> None:
+def test_archives_in_a_folder_are_read_and_nested_ones_are_reported(tiny: Path, tmp_path: Path) -> None:
     files, music = sorted(tiny.glob("*.mid")), tmp_path / "music"
     (music / "deep").mkdir(parents=True)
     shutil.copy(files[0], music)
@@ -94,7 +94,7 @@ def test_archives_below_a_folder_are_read_and_none_is_lost_in_silence(tiny: Path
     assert prepare([alone], tmp_path / "other").kept == 1
 
 
-def test_of_a_damaged_archive_below_a_folder_what_is_whole_is_kept(tiny: Path, tmp_path: Path) -> None:
+def test_intact_members_of_a_damaged_archive_in_a_folder_are_kept(tiny: Path, tmp_path: Path) -> None:
     one, other = sorted(tiny.glob("*.mid"))[:2]
     music = tmp_path / "music"
     music.mkdir()
@@ -137,14 +137,14 @@ def test_each_tune_of_an_abc_file_is_a_piece(tmp_path: Path, form: str) -> None:
     assert [name.removeprefix("all.zip/") for name in outcome.skipped] == ["three.abc/2"]
 
 
-def test_an_abc_file_is_left_out_whole_by_its_name(tmp_path: Path) -> None:
+def test_excluding_an_abc_file_excludes_all_its_tunes(tmp_path: Path) -> None:
     for name in ("a.abc", "b.abc"):
         (tmp_path / name).write_bytes(TUNES)
     assert prepare(tmp_path, tmp_path / "corpus", exclude=["a.abc"]).reasons["excluded"] == 3
     assert {piece.name for piece in Corpus(tmp_path / "corpus").pieces} == {"b.abc/1", "b.abc/3"}
 
 
-def test_mixed_sources_are_one_corpus(tiny: Path, tmp_path: Path) -> None:
+def test_files_folders_and_archives_can_be_mixed(tiny: Path, tmp_path: Path) -> None:
     files = sorted(tiny.glob("*.mid"))
     (tmp_path / "one").mkdir()
     shutil.copy(files[0], tmp_path / "one")
@@ -168,7 +168,7 @@ def test_mixed_sources_are_one_corpus(tiny: Path, tmp_path: Path) -> None:
     assert [piece.licence for piece in pieces] == ["", "", "CC0-1.0", ""]
 
 
-def test_nothing_is_unpacked_whatever_a_member_is_called(tiny: Path, tmp_path: Path) -> None:
+def test_member_paths_never_write_to_the_disk(tiny: Path, tmp_path: Path) -> None:
     content = next(tiny.glob("*.mid")).read_bytes()
     names = ["../../outside.mid", "/absolute.mid", "a\\b.mid"]
     (tmp_path / "in").mkdir()
@@ -190,7 +190,7 @@ def test_nothing_is_unpacked_whatever_a_member_is_called(tiny: Path, tmp_path: P
     assert not (tmp_path / "outside.mid").exists()
 
 
-def test_two_members_of_one_name_are_told_apart(tiny: Path, tmp_path: Path) -> None:
+def test_members_with_the_same_name_are_separate_pieces(tiny: Path, tmp_path: Path) -> None:
     files = sorted(tiny.glob("*.mid"))
     path = write_tar(tmp_path / "two.tar", [("a.mid", file.read_bytes()) for file in files[:2]])
     outcome = prepare([path], tmp_path / "corpus")
@@ -199,7 +199,7 @@ def test_two_members_of_one_name_are_told_apart(tiny: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tar", ".tar.xz"])
-def test_an_archive_that_is_cut_off_is_named(tiny: Path, tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_archive_is_named_in_the_error(tiny: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     members = [(file.name, file.read_bytes()) for file in sorted(tiny.glob("*.mid"))]
     if suffix == ".zip":
@@ -216,7 +216,7 @@ def test_an_archive_that_is_cut_off_is_named(tiny: Path, tmp_path: Path, suffix:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_damaged_or_encrypted_member_costs_itself(tiny: Path, tmp_path: Path) -> None:
+def test_a_damaged_or_encrypted_member_is_skipped(tiny: Path, tmp_path: Path) -> None:
     files = sorted(tiny.glob("*.mid"))
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -231,20 +231,20 @@ def test_a_damaged_or_encrypted_member_costs_itself(tiny: Path, tmp_path: Path) 
     assert "Bad CRC-32" in outcome.skipped[files[1].name]
 
 
-def test_what_is_too_large_to_be_music_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_above_the_size_limit_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "large.mid").write_bytes(b"MThd" * 100)
     monkeypatch.setattr(sources, "LARGEST", 399)
     content = found_in(tmp_path)["large.mid"]
     assert isinstance(content, ValueError)
 
 
-def test_a_file_that_may_not_be_read_or_has_gone_costs_itself(tmp_path: Path) -> None:
+def test_an_unreadable_or_deleted_file_is_skipped(tmp_path: Path) -> None:
     gone = Source("a.mid", str(tmp_path), "a.mid")
     (content,) = read_sources([gone])
     assert isinstance(content, FileNotFoundError)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such links")
-def test_the_folder_that_is_named_may_be_a_link(music: Path, tmp_path: Path) -> None:
+def test_the_given_folder_may_be_a_link(music: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(music)
     assert found_in(tmp_path / "link") == found_in(music)

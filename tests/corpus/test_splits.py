@@ -1,4 +1,4 @@
-"""Versions of a work stay on one side; a draw depends on nothing but works, notes and seed."""
+"""Versions of a work are in one split; splits depend only on works, notes and seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRIPLES = st.lists(
 
 
 @given(CORPUS, st.integers(0, 5))
-def test_what_shares_a_work_or_its_notes_is_never_separated(corpus: list[tuple[str, str]], seed: int) -> None:
+def test_pieces_that_share_a_work_or_notes_are_in_one_split(corpus: list[tuple[str, str]], seed: int) -> None:
     drawn = draw_splits([work for work, _ in corpus], [notes for _, notes in corpus], SHARES, seed)
     for column in (0, 1):
         sides: dict[str, set[str]] = {}
@@ -33,7 +33,7 @@ def test_what_shares_a_work_or_its_notes_is_never_separated(corpus: list[tuple[s
 
 
 @given(TRIPLES, st.integers(0, 5))
-def test_pieces_that_share_a_second_work_are_never_separated(corpus: list[tuple[str, str, str]], seed: int) -> None:
+def test_pieces_that_share_a_second_work_are_in_one_split(corpus: list[tuple[str, str, str]], seed: int) -> None:
     works, notes, also = map(list, zip(*corpus, strict=True))
     sides: dict[str, set[str]] = {}
     for work, other, split in zip(works, also, draw_splits(works, notes, SHARES, seed, also=also), strict=True):
@@ -43,19 +43,19 @@ def test_pieces_that_share_a_second_work_are_never_separated(corpus: list[tuple[
 
 
 @given(CORPUS, st.integers(0, 5))
-def test_a_second_work_that_is_the_first_changes_nothing(corpus: list[tuple[str, str]], seed: int) -> None:
+def test_a_second_work_equal_to_the_first_changes_nothing(corpus: list[tuple[str, str]], seed: int) -> None:
     works, notes = map(list, zip(*corpus, strict=True))
     assert draw_splits(works, notes, SHARES, seed, also=works) == draw_splits(works, notes, SHARES, seed)
 
 
 @given(CORPUS, st.integers(0, 5), st.sampled_from(["train", "valid", "test"]))
-def test_a_fixed_piece_takes_its_work_along(corpus: list[tuple[str, str]], seed: int, split: str) -> None:
+def test_a_fixed_piece_fixes_the_split_of_its_work(corpus: list[tuple[str, str]], seed: int, split: str) -> None:
     works, notes = map(list, zip(*corpus, strict=True))
     drawn = draw_splits(works, notes, SHARES, seed, fixed={0: ("first", split)})
     assert {its for work, its in zip(works, drawn, strict=True) if work == works[0]} == {split}
 
 
-def test_a_fixed_piece_leaves_the_draw_of_others_as_it_was() -> None:
+def test_a_fixed_piece_does_not_change_the_split_of_others() -> None:
     works = [str(work) for work in range(300)]
     drawn = draw_splits(works, works, SHARES)
     place = drawn.index("train")
@@ -64,7 +64,7 @@ def test_a_fixed_piece_leaves_the_draw_of_others_as_it_was() -> None:
     assert rest[:place] + rest[place + 1 :] == drawn[:place] + drawn[place + 1 :]
 
 
-def test_a_small_corpus_takes_no_fixed_work_to_fill_a_split() -> None:
+def test_an_empty_split_is_not_filled_with_a_fixed_work() -> None:
     fixed = {0: ("a", "train"), 1: ("b", "train")}
     assert draw_splits(["a", "b", "c"], ["1", "2", "3"], {"valid": 0.01, "test": 0.0}, fixed=fixed) == [
         "train",
@@ -91,7 +91,7 @@ def test_the_order_of_files_does_not_matter(corpus: list[tuple[str, str]], shuff
 
 
 @given(CORPUS, st.integers(0, 5))
-def test_numbers_for_texts_give_the_same_draw(corpus: list[tuple[str, str]], seed: int) -> None:
+def test_hashes_and_texts_give_the_same_splits(corpus: list[tuple[str, str]], seed: int) -> None:
     works, notes = [work for work, _ in corpus], [f"{int(digit):016x}" for _, digit in corpus]
     numbers = (
         np.array([hash(work) % 2**64 for work in works], np.uint64),
@@ -101,7 +101,7 @@ def test_numbers_for_texts_give_the_same_draw(corpus: list[tuple[str, str]], see
 
 
 @given(st.integers(1, 12), st.integers(0, 100), st.sampled_from([0.05, 0.3, 0.5]))
-def test_each_split_gets_a_work_where_there_are_enough(count: int, seed: int, share: float) -> None:
+def test_each_split_gets_a_work_if_there_are_enough(count: int, seed: int, share: float) -> None:
     works = [str(work) for work in range(count)]
     drawn = draw_splits(works, works, {"valid": share, "test": share / 2}, seed)
     assert set(drawn) == set(("train", "valid", "test")[:count])
@@ -114,7 +114,7 @@ def test_a_split_without_a_share_gets_nothing(count: int, seed: int) -> None:
     assert set(draw_splits(works, works, {"valid": 0.0, "test": 1.0}, seed)) == {"test"}
 
 
-def test_shares_are_met_in_a_large_corpus_and_another_seed_draws_anew() -> None:
+def test_a_large_corpus_meets_the_shares_and_depends_on_the_seed() -> None:
     works = [str(work) for work in range(4000)]
     drawn = draw_splits(works, works, {"valid": 0.1, "test": 0.2})
     counts = Counter(drawn)
@@ -123,18 +123,18 @@ def test_shares_are_met_in_a_large_corpus_and_another_seed_draws_anew() -> None:
     assert draw_splits(works, works, {"valid": 0.1, "test": 0.2}, seed=1) != drawn
 
 
-def test_a_draw_stays_when_other_works_join() -> None:
+def test_adding_works_does_not_change_the_splits_of_others() -> None:
     works = [str(work) for work in range(300)]
     assert draw_splits([*works, "new"], [*works, "new"], SHARES)[:-1] == draw_splits(works, works, SHARES)
 
 
 @pytest.mark.parametrize("shares", [{"valid": 0.1}, {"valid": 0.6, "test": 0.6}, {"valid": -0.1, "test": 0.1}])
-def test_shares_must_be_shares(shares: dict[str, float]) -> None:
+def test_invalid_shares_are_refused(shares: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="give 'valid' and 'test', each 0 to 1, together at most 1"):
         draw_splits(["a"], ["1"], shares)
 
 
-def test_a_fingerprint_knows_a_piece_transposed_later_and_for_other_instruments(long_table: NoteTable) -> None:
+def test_a_fingerprint_ignores_transposition_offset_and_instruments(long_table: NoteTable) -> None:
     other = long_table.copy()
     other["pitch"] += 5
     other["beat"] += 7
@@ -144,7 +144,7 @@ def test_a_fingerprint_knows_a_piece_transposed_later_and_for_other_instruments(
 
 
 @pytest.mark.parametrize("field", ["beat", "position", "pitch", "duration"])
-def test_a_fingerprint_knows_another_piece(long_table: NoteTable, field: str) -> None:
+def test_different_pieces_have_different_fingerprints(long_table: NoteTable, field: str) -> None:
     other = long_table.copy()
     other[field][500] = (other[field][500] + 1) % 12
     assert fingerprint(np.unique(other)) != fingerprint(long_table)
@@ -158,14 +158,14 @@ def test_a_fingerprint_is_the_same_with_and_without_drums(long_table: NoteTable)
     assert fingerprint(both) != fingerprint(long_table)
 
 
-def test_drums_alone_have_a_fingerprint_of_their_own(long_table: NoteTable) -> None:
+def test_different_drum_pieces_have_different_fingerprints(long_table: NoteTable) -> None:
     drums = long_table.copy()
     drums["instrument"] = 65
     other = drums[1:]
     assert fingerprint(np.unique(drums), drums_code=65) != fingerprint(np.unique(other), drums_code=65)
 
 
-def test_a_fingerprint_of_nothing_is_one() -> None:
+def test_an_empty_table_has_a_fingerprint() -> None:
     assert fingerprint(np.zeros(0, NOTE_DTYPE)) == fingerprint(np.zeros(0, NOTE_DTYPE))
 
 
@@ -175,7 +175,7 @@ def test_the_work_of_a_file() -> None:
     assert work_of("a/other.mid", r"(.*)_[0-9a-f]{8}") == "a/other"
 
 
-def test_what_a_manifest_tells_of_the_work_comes_before_the_name() -> None:
+def test_the_work_in_the_manifest_precedes_the_name() -> None:
     assert work_of("a.mid", listed="Symphony No.5") == "Symphony No.5"
     assert work_of("a.mid", r"(.*), mov", listed="Symphony No.5, mov. 1") == "Symphony No.5"
     assert work_of("a.mid", r"a|(b)", listed="a") == "a"

@@ -1,4 +1,4 @@
-"""Opening a corpus: its splits, and what is wrong with a folder that is none."""
+"""Opening a corpus and its splits, and errors for folders that are not a corpus."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def copy(corpus: Corpus, tmp_path: Path) -> Path:
     return Path(shutil.copytree(corpus.folder, tmp_path / "copy"))
 
 
-def test_no_corpus_is_no_corpus(tmp_path: Path) -> None:
+def test_a_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is no prepared corpus \(it has no corpus.json\); make one with mmt-prepare"):
         Corpus(tmp_path)
 
@@ -75,7 +75,7 @@ def test_an_empty_split_and_an_unknown_one_are_refused(copy: Path) -> None:
         Corpus(copy)
 
 
-def test_notes_that_are_cut_off_or_of_another_kind_are_refused(copy: Path) -> None:
+def test_truncated_notes_and_other_dtypes_are_refused(copy: Path) -> None:
     notes = np.load(copy / "notes.npy")
     np.save(copy / "notes.npy", notes[:-1])
     with pytest.raises(ValueError, match=f"has {len(notes) - 1} notes, its pieces need {len(notes)}"):
@@ -124,7 +124,7 @@ def test_a_name_source_licence_or_composer_can_be_left_out(labelled: Path, exclu
         np.testing.assert_array_equal(corpus[place], whole[whole.pieces.index(piece)])
 
 
-def test_what_is_excluded_may_lie_in_another_split_but_must_be_somewhere(labelled: Path) -> None:
+def test_a_pattern_must_match_a_piece_of_any_split(labelled: Path) -> None:
     assert len(Corpus(labelled, split="valid", exclude=["there"])) == 1
     with pytest.raises(ValueError, match=r"'lied' excludes nothing: no name, .* is like it; .* matched by '\*lied\*'"):
         Corpus(labelled, exclude=["here", "lied"])

@@ -1,4 +1,4 @@
-"""Substituted instruments can play their parts, and nothing else of a window changes."""
+"""Substituted instruments can play their parts, and nothing else in a window changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows are honest parts of pieces, every part can be reached, and batches depend on seed and step alone."""
+"""Windows are consecutive notes of pieces, every note can be reached, and batches depend only on seed and step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from mmt.representation.notes import NOTE_DTYPE, NoteTable
     st.builds(Limits, st.integers(4, 70), st.integers(1, 31)),
     st.integers(-5, 5),
 )
-def test_a_window_is_an_honest_part_of_its_piece(
+def test_a_window_holds_consecutive_notes_of_its_piece(
     piece: Events, data: st.DataObject, limits: Limits, shift: int
 ) -> None:
     table = notes_of_events(piece)
@@ -76,7 +76,7 @@ def test_a_window_is_an_honest_part_of_its_piece(
         assert len(table[first:stop]) + 3 + len(np.unique(table["instrument"][first:stop])) > limits.events
 
 
-def test_the_end_stands_where_the_piece_ends() -> None:
+def test_end_of_song_is_where_the_piece_ends() -> None:
     table = melody(10)
     for start in range(10):
         events, stop = cut_window(table, start, Limits(40, 16), PAPER)
@@ -152,7 +152,7 @@ def test_start_share_and_length_exponent() -> None:
     assert count(start_share=0.5)[1] == pytest.approx(0.5 + 0.5 * 3 / 90, abs=0.08)
 
 
-def test_a_batch_depends_on_seed_and_step_alone(corpus: Corpus) -> None:
+def test_a_batch_depends_only_on_seed_and_step(corpus: Corpus) -> None:
     batches = training(corpus)
     in_order = [batches[step] for step in range(12)]
     fresh = training(corpus)
@@ -167,7 +167,7 @@ def test_a_batch_depends_on_seed_and_step_alone(corpus: Corpus) -> None:
     assert (np.random.get_state()[1].sum(), torch.get_rng_state().sum()) == state  # noqa: NPY002
 
 
-def test_what_a_step_sees_depends_on_the_number_of_its_windows_alone(corpus: Corpus) -> None:
+def test_the_windows_of_a_step_do_not_depend_on_how_it_is_split(corpus: Corpus) -> None:
     whole = training(corpus, batch_size=6, steps=9)
     dealt = training(corpus, batch_size=2, steps=9, parts=3)
     assert (len(whole), len(dealt)) == (9, 27)
@@ -199,7 +199,7 @@ def test_where_windows_are_cut_between_beats_validation_has_each_note_once() -> 
 
 
 @pytest.mark.parametrize("chord", [36, 37, 38, 90])
-def test_validation_goes_on_behind_a_chord_larger_than_a_window(chord: int) -> None:
+def test_validation_continues_after_a_chord_larger_than_a_window(chord: int) -> None:
     table = np.zeros(chord + 2, NOTE_DTYPE)
     table["duration"], table["instrument"], table["pitch"] = 1, 1, 20
     table["beat"][0], table["beat"][-1] = 0, 2

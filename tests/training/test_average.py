@@ -1,4 +1,4 @@
-"""The moving average of the weights: what it is, who sees it, and that it outlives a stop."""
+"""The moving average of the weights: its definition, its users, and resuming."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def test_validation_measures_the_average(whole: Path, corpus: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [4, 6, 11])
-def test_a_training_that_was_stopped_goes_on_to_the_same_average(
-    whole: Path, corpus: Path, tmp_path: Path, stop: int
-) -> None:
+def test_a_resumed_training_reaches_the_same_average(whole: Path, corpus: Path, tmp_path: Path, stop: int) -> None:
     recipe = tiny(*AVERAGED, "trainer.save_every=3")
     with interrupted_at(stop):
         train(recipe, corpus, tmp_path / "run")
@@ -105,7 +103,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_average(
     assert validation_losses(tmp_path / "run") == validation_losses(whole)
 
 
-def test_a_training_may_go_on_with_an_average_that_begins_there(corpus: Path, tmp_path: Path) -> None:
+def test_a_resumed_training_can_start_an_average(corpus: Path, tmp_path: Path) -> None:
     train(tiny("network.dropout=0.2", "trainer.max_steps=4"), corpus, tmp_path / "run")
     with weights_of_every_step() as steps:
         steps += [{}] * 4

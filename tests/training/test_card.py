@@ -1,4 +1,4 @@
-"""A checkpoint says whose music it has learned from, and whose was left out."""
+"""A checkpoint lists the composers and sources of its training data, and the excluded ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_card_lists_composers_sources_and_licences(named: Path, tmp_path: Pa
     assert "Left out" not in card
 
 
-def test_who_is_excluded_is_in_neither_split_and_in_the_card(named: Path, tmp_path: Path) -> None:
+def test_excluded_composers_are_in_no_split_and_listed_in_the_card(named: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert command.main(["tiny", *ONE, "--corpus", str(named), "-o", str(run), "--exclude", "byrd", "--quiet"]) == 0
     data, card = mmt.load_model(run / "best").training["data"], (run / "best" / "MODEL_CARD.md").read_text()
@@ -67,7 +67,7 @@ def test_who_is_excluded_is_in_neither_split_and_in_the_card(named: Path, tmp_pa
     assert config["training"]["recipe"]["data"]["exclude"] == ["byrd"]
 
 
-def test_a_card_says_what_the_model_before_had_learned_from(named: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_card_includes_the_data_of_the_initial_model(named: Path, corpus: Path, tmp_path: Path) -> None:
     first = train(tiny(*ONE), named, tmp_path / "first")
     second = train(tiny(*ONE), corpus, tmp_path / "second", start_from=first)
     third = train(tiny(*ONE), corpus, tmp_path / "third", start_from=second)
@@ -78,7 +78,7 @@ def test_a_card_says_what_the_model_before_had_learned_from(named: Path, corpus:
     assert "No licence is stated" in card
 
 
-def test_of_very_many_sources_the_largest_are_kept_and_the_rest_counted(corpus: Path, tmp_path: Path) -> None:
+def test_the_largest_sources_are_kept_and_the_rest_summed(corpus: Path, tmp_path: Path) -> None:
     piece = Corpus(corpus, split="train").pieces[0]
     shutil.copytree(corpus, tmp_path / "corpus")
     numbers = [*range(1500), 7]
@@ -90,7 +90,9 @@ def test_of_very_many_sources_the_largest_are_kept_and_the_rest_counted(corpus: 
 
 
 @pytest.mark.parametrize(("pattern", "said"), [("Josquin", "'Josquin' excludes nothing"), ("*", "no piece left")])
-def test_a_pattern_that_fits_nothing_or_all_is_refused(named: Path, tmp_path: Path, pattern: str, said: str) -> None:
+def test_a_pattern_that_matches_nothing_or_everything_is_refused(
+    named: Path, tmp_path: Path, pattern: str, said: str
+) -> None:
     with pytest.raises(ValueError, match=said.replace("*", r"\*")):
         train(tiny(*ONE, f"data.exclude=['{pattern}']"), named, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""A training with the original code's windows and loss: its figures, on a folder that it prepared."""
+"""Training with the windows and the loss of the original code, on a folder that it prepared."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_validation_loss_is_the_original_codes(folder: Path, tmp_path: Path)
     assert logged[-1] == pytest.approx(np.mean(losses), abs=1e-4)
 
 
-def test_compat_is_asked_for_by_name_and_alone() -> None:
+def test_compat_must_be_named_and_excludes_other_augmentation() -> None:
     assert load_recipe("paper").compat is None
     assert load_recipe("paper", ["compat=authors"]).compat == "authors"
     with pytest.raises(ValueError, match="compat is 'author'; it must be authors, or null"):

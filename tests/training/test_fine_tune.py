@@ -1,4 +1,4 @@
-"""One's own files: from a folder of music and a trained model to a checkpoint that is at least as good."""
+"""Fine-tuning: from a folder of music and a trained model to a checkpoint that is at least as good."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def loss_of(folder: Path) -> float:
     return float(mmt.load_model(folder).training["validation"]["loss"])
 
 
-def test_from_files_to_a_better_model(base: Path, music: Path, tmp_path: Path) -> None:
+def test_fine_tuning_lowers_the_validation_loss(base: Path, music: Path, tmp_path: Path) -> None:
     said: list[str] = []
     done = fine_tune(base, music, tmp_path / "run", overrides=FAST, say=said.append)
     assert done.checkpoint == tmp_path / "run" / "best"
@@ -59,9 +59,7 @@ def test_from_files_to_a_better_model(base: Path, music: Path, tmp_path: Path) -
     assert mmt.is_valid(model.generate(seed=0, max_events=40)[0])
 
 
-def test_where_nothing_is_gained_the_best_is_the_model_that_it_began_with(
-    base: Path, music: Path, tmp_path: Path
-) -> None:
+def test_without_improvement_the_best_checkpoint_is_the_initial_model(base: Path, music: Path, tmp_path: Path) -> None:
     # A rate at which every step makes it worse.
     done = fine_tune(base, music, tmp_path / "run", overrides=[*FAST, "optimizer.learning_rate=3"])
     assert (done.steps, done.after) == (0, done.before)
@@ -94,7 +92,7 @@ def test_low_rank_additions_alone_learn_and_are_added_up(
             assert not difference.any(), name
 
 
-def test_a_low_rank_changes_nothing_before_it_has_learned(base: Path) -> None:
+def test_a_new_low_rank_addition_does_not_change_the_output(base: Path) -> None:
     network = read_base(base).network
     codes = torch.randint(0, 4, (2, 9, 6), generator=torch.Generator().manual_seed(0))
     before = network(codes)
@@ -106,13 +104,13 @@ def test_a_low_rank_changes_nothing_before_it_has_learned(base: Path) -> None:
     assert all(name.endswith((".up", ".down")) for name in learned)
 
 
-def test_a_prepared_corpus_is_taken_as_it_is(base: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_prepared_corpus_is_used_without_a_copy(base: Path, corpus: Path, tmp_path: Path) -> None:
     done = fine_tune(base, corpus, tmp_path / "run", overrides=[*FAST, "trainer.max_steps=1"])
     assert not (tmp_path / "run" / "corpus").exists()
     assert mmt.load_model(done.checkpoint).training["data"]["name"] == "corpus"
 
 
-def test_a_run_is_begun_anew_with_other_files(base: Path, music: Path, tmp_path: Path) -> None:
+def test_overwriting_a_run_prepares_the_new_files(base: Path, music: Path, tmp_path: Path) -> None:
     quick = [*FAST, "trainer.max_steps=1"]
     files = sorted(music.glob("*.mid"))
     fine_tune(base, files[:4], tmp_path / "run", overrides=quick, seed=1)
@@ -123,7 +121,9 @@ def test_a_run_is_begun_anew_with_other_files(base: Path, music: Path, tmp_path:
     assert len(Corpus(tmp_path / "run" / "corpus")) == 8
 
 
-def test_it_is_as_long_as_the_corpus_is_large(base: Path, corpus: Path, canon_times: Callable[[int], Corpus]) -> None:
+def test_the_number_of_steps_grows_with_the_corpus(
+    base: Path, corpus: Path, canon_times: Callable[[int], Corpus]
+) -> None:
     started = read_base(base)
     steps = [choose_recipe(started, canon_times(times)).trainer.max_steps for times in (1, 4, 40, 4000)]
     assert steps == sorted(steps)
@@ -141,14 +141,14 @@ def canon_times(corpus: Path) -> Callable[[int], Corpus]:
     return times
 
 
-def test_what_to_expect_depends_on_how_much_there_is(canon_times: Callable[[int], Corpus], base: Path) -> None:
+def test_the_expectation_depends_on_the_size_of_the_corpus(canon_times: Callable[[int], Corpus], base: Path) -> None:
     recipe = choose_recipe(read_base(base), canon_times(1))
     lines = [expectation(canon_times(times), recipe) for times in (1, 200, 2000)]
     assert len({line.split(": ")[-1] for line in lines}) == 3
     assert all("\n" not in line for line in lines)
 
 
-def test_the_run_has_the_name_of_what_it_learned_from(tmp_path: Path) -> None:
+def test_the_default_run_folder_has_the_name_of_the_source(tmp_path: Path) -> None:
     assert default_output(["music/my_midis/"]) == Path("runs/my_midis")
     assert default_output(["a/songs.tar.gz", "b"]) == Path("runs/songs")
     assert default_output(["Mozart K. 464.mid"]) == Path("runs/Mozart K. 464")
@@ -188,7 +188,7 @@ def test_the_command_ends_with_the_command_to_generate(
         (["tiny", "--corpus", "CORPUS"], 2, "--output is needed"),
     ],
 )
-def test_one_line_for_what_is_wrong(
+def test_errors_are_one_line(
     base: Path,
     music: Path,
     corpus: Path,
@@ -224,7 +224,7 @@ def test_one_line_for_what_is_wrong(
         ("representation.beats=32", "it has beats .*, the recipe 32; .* or set representation.beats="),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused_and_the_first_misfit_named(
+def test_a_model_that_does_not_fit_is_refused_with_the_first_difference(
     base: Path, corpus: Path, tmp_path: Path, change: str, said: str
 ) -> None:
     still = tiny("trainer.max_steps=1", "optimizer.learning_rate=1e-30", change)
@@ -239,7 +239,9 @@ def test_a_model_that_does_not_fit_is_refused_and_the_first_misfit_named(
         assert all(torch.equal(tensor, ours[name]) for name, tensor in weights(base).items())
 
 
-def test_what_is_new_in_better_heads_is_the_seeds(base: Path, corpus: Path, tmp_path: Path) -> None:
+def test_additional_weights_of_heads_do_not_depend_on_the_global_random_state(
+    base: Path, corpus: Path, tmp_path: Path
+) -> None:
     before = torch.get_rng_state()
     recipe = tiny("network.output=mixed", "trainer.max_steps=2")
     for name in ("one", "other"):
@@ -253,7 +255,7 @@ def test_what_is_new_in_better_heads_is_the_seeds(base: Path, corpus: Path, tmp_
     assert torch.equal(torch.rand(3), drawn)
 
 
-def test_chained_heads_go_on_as_mixed_ones_and_not_the_other_way() -> None:
+def test_mixed_heads_can_start_from_chained_ones_but_not_the_reverse() -> None:
     recipes = (["network.output=chain", "network.zero_init=true"], ["network.output=mixed"])  # how it began is the past
     chain, mixed = (load_recipe("tiny", changes) for changes in recipes)
     theirs = Network(chain.network)
@@ -277,7 +279,7 @@ def test_given_notes_of_another_reach_do_not_fit() -> None:
         fitting_weights(base, "old", other)
 
 
-def test_a_run_of_the_original_code_can_be_gone_on_with(shared: Path, music: Path, tmp_path: Path) -> None:
+def test_a_run_of_the_original_code_can_be_fine_tuned(shared: Path, music: Path, tmp_path: Path) -> None:
     reference = torch.load(shared / "reference" / "ref_tiny_rpe.pt", weights_only=True)
     theirs = tmp_path / "theirs"
     (theirs / "checkpoints").mkdir(parents=True)

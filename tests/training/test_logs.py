@@ -1,4 +1,4 @@
-"""What can be seen and heard of a training: the logs, and a piece at every validation."""
+"""Logs of a training, and the samples of each validation."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_tensorboard_has_figures_picture_and_sound(heard: Path) -> None:
     assert logged(heard, "train/rate") == pytest.approx([3e-3 * share / 5 for share in (1, 2, 3, 4)])
 
 
-def test_a_piece_changes_nothing_of_the_training(heard: Path, corpus: Path, tmp_path: Path) -> None:
+def test_samples_do_not_change_the_training(heard: Path, corpus: Path, tmp_path: Path) -> None:
     train(tiny(*SHORT), corpus, tmp_path / "run")
     assert_same_weights(heard / "last", tmp_path / "run" / "last")
     assert not (tmp_path / "run" / "samples").exists()
 
 
-def test_what_cannot_be_rendered_ends_no_training(
+def test_a_sample_that_fails_does_not_stop_the_training(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -133,7 +133,7 @@ class Recorder(WandbLogger):
         return SimpleNamespace(save=lambda path, base_path, policy: self.saved.append(Path(path).name))
 
 
-def test_wandb_is_shown_the_picture_the_sound_and_the_file(
+def test_wandb_logs_the_picture_the_sound_and_the_file(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
@@ -150,7 +150,7 @@ def test_wandb_is_shown_the_picture_the_sound_and_the_file(
 # PyTorch's compiler imports parts of PyTorch, and asks of tensors, what PyTorch warns of.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-def test_a_compiled_training_is_read_and_gone_on_with_as_any_other(corpus: Path, tmp_path: Path) -> None:
+def test_a_compiled_training_can_be_loaded_and_resumed(corpus: Path, tmp_path: Path) -> None:
     small = ["network.layers=1", "data.batch_size=1", "trainer.validate_every=2", "data.validation_windows=1"]
     train(tiny(*small, "trainer.max_steps=4"), corpus, tmp_path / "plain")
     train(tiny(*small, "trainer.max_steps=2", "trainer.compile=true"), corpus, tmp_path / "run")
@@ -160,7 +160,7 @@ def test_a_compiled_training_is_read_and_gone_on_with_as_any_other(corpus: Path,
     assert validation_losses(tmp_path / "run") == pytest.approx(validation_losses(tmp_path / "plain"), rel=1e-4)
 
 
-def test_a_bar_tells_steps_and_losses_and_nothing_else_is_told(
+def test_the_bar_shows_steps_and_losses_and_nothing_else_is_printed(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(tiny(*SHORT), corpus, tmp_path / "silent")

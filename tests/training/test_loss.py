@@ -1,4 +1,4 @@
-"""The loss against plain Python: what counts, and that nothing else does."""
+"""The loss against a plain Python definition of which targets count."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_padding_changes_nothing(piece: Events, more: int) -> None:
     assert torch.equal(alone.notes, beside.notes)
 
 
-def test_an_end_that_is_not_there_does_not_count() -> None:
+def test_a_missing_end_of_song_does_not_count() -> None:
     opening = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]]
     cut, whole = np.array(opening), np.array([*opening, [4, 0, 0, 0, 0, 0]])
     targets = counted_targets(*(getattr(collate([whole, cut]), name) for name in ("codes", "lengths")))
@@ -151,7 +151,7 @@ def test_half_precision_logits_are_summed_in_single_precision() -> None:
     assert found.nats.dtype == torch.float32
 
 
-def test_a_network_that_knows_everything_loses_nothing() -> None:
+def test_perfect_logits_have_zero_loss() -> None:
     batch = collate([np.array([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]])])
     logits = [
         1e4 * torch.nn.functional.one_hot(batch.codes[:, 1:, field], size).float() for field, size in enumerate(SIZES)
@@ -160,7 +160,7 @@ def test_a_network_that_knows_everything_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ape", "rpe", "npe"])
-def test_the_original_codes_loss_is_had_by_asking(shared: Path, kind: str) -> None:
+def test_original_losses_equal_those_of_the_original_code(shared: Path, kind: str) -> None:
     reference = torch.load(shared / "reference" / f"ref_tiny_{kind}.pt", weights_only=True)
     network = from_original(reference["state_dict"], reference["train_args"]).network
     with torch.no_grad():

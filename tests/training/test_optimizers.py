@@ -1,4 +1,4 @@
-"""Which weights an optimizer changes, and how."""
+"""The weights that each optimizer updates, and the size of its updates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_decay_falls_on_matrices_only(name: str) -> None:
             assert group["weight_decay"] == (0.1 if matrix else 0.0)
 
 
-def test_muon_turns_the_blocks_matrices_by_as_much_as_adamw_would() -> None:
+def test_muon_updates_have_the_size_of_adamw_updates() -> None:
     """Nearly all directions of a matrix move about alike, by 0.2 times the rate in the mean; all else moves as with AdamW."""
     (before, turned), (_, plain) = stepped("muon"), stepped("adamw")
     for (name, old), new, usual in zip(before.named_parameters(), turned.parameters(), plain.parameters(), strict=True):

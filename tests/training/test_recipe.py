@@ -1,4 +1,4 @@
-"""Recipes: the three that ship, the paper's numbers, changes of single entries, and what is refused."""
+"""Recipes: the shipped ones, the numbers of the paper, overrides, and errors."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_single_entries_are_changed() -> None:
         ("network.positions=sine", "positions is 'sine'"),
     ],
 )
-def test_what_cannot_be_is_refused_and_named(override: str, said: str) -> None:
+def test_invalid_entries_are_refused_by_name(override: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         load_recipe("tiny", [override])
 
@@ -173,7 +173,7 @@ def test_no_augmentation_is_none() -> None:
     assert load_recipe("tiny", ["data.augmentation={}"]).data.augmentation.pitch_shift == (-5, 6)
 
 
-def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
+def test_an_unknown_recipe_error_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no recipe is named 'mine'; there are default, .*tiny"):
         load_recipe("mine")
     with pytest.raises(FileNotFoundError):
@@ -181,14 +181,14 @@ def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("content", ["- a\n- list\n", "a: [", "\0"])
-def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_without_a_recipe_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "r.yaml").write_text(content)
     with pytest.raises(ValueError, match=r"r\.yaml is no"):
         load_recipe(tmp_path / "r.yaml")
 
 
 @pytest.mark.parametrize("name", ["paper", "default", "tiny"])
-def test_a_recipe_survives_its_dictionary(tmp_path: Path, name: str) -> None:
+def test_a_recipe_round_trips_through_its_dictionary(tmp_path: Path, name: str) -> None:
     options = ["representation.given=true", "data.augmentation.given_share=0.3", "data.weights={'*songs*': 0.5}"]
     recipe = load_recipe(name, ["data.augmentation.pitch_shift=[-1, 1]", *(options if name != "paper" else [])])
     written: dict[str, Any] = recipe.to_dict()

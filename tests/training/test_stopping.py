@@ -1,4 +1,4 @@
-"""A training that is stopped anywhere, by whatever means, goes on to the weights of one that was not, bit for bit."""
+"""A training that is stopped at any point resumes to the same weights, bit for bit."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def goes_on(recipe: Recipe, corpus: Path, run: Path, whole: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 # In the first step, in the middle of a round, in the step that validation follows, and in the last one.
 @pytest.mark.parametrize("step", [0, 5, 7, 11])
-def test_a_signal_ends_a_training_when_its_step_is_done(
+def test_a_signal_stops_a_training_after_its_step(
     whole: Path, corpus: Path, tmp_path: Path, number: signal.Signals, step: int
 ) -> None:
     before = signal.getsignal(number)
@@ -77,7 +77,7 @@ def test_a_signal_ends_a_training_when_its_step_is_done(
     assert signal.getsignal(number) == before
 
 
-def test_a_step_of_several_batches_is_not_cut_in_two(corpus: Path, tmp_path: Path) -> None:
+def test_a_step_of_accumulated_batches_is_finished_before_a_stop(corpus: Path, tmp_path: Path) -> None:
     recipe = tiny("trainer.accumulate=3", DROPOUT)
     train(recipe, corpus, tmp_path / "whole")
     with signalled_at(5, signal.SIGTERM), pytest.raises(TrainingStopped, match="the state of step 6 is kept"):
@@ -106,7 +106,7 @@ def test_the_state_is_saved_between_validations_too(
     goes_on(recipe, corpus, tmp_path / "run", whole)
 
 
-def test_a_training_that_was_killed_goes_on(whole: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_training_resumes(whole: Path, corpus: Path, tmp_path: Path) -> None:
     code = f"""
 import os, signal, mmt
 from mmt.training.module import TrainingModule
@@ -125,7 +125,7 @@ mmt.train(mmt.load_recipe("tiny", changes), {str(corpus)!r}, {str(tmp_path / "ru
     assert_same_weights(whole / "last", tmp_path / "run" / "last")
 
 
-def test_a_job_that_slurm_queues_anew_goes_on(
+def test_a_requeued_slurm_job_resumes(
     whole: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "1", "PROCID": "0", "LOCALID": "0", "NODELIST": "here"}
@@ -160,7 +160,7 @@ def disk_with_room_for(size: int) -> Iterator[None]:
 
 # Too little for the weights; enough for them, but not for the state.
 @pytest.mark.parametrize("size", [60_000, 400_000])
-def test_a_full_disk_leaves_nothing_half_written(whole: Path, corpus: Path, tmp_path: Path, size: int) -> None:
+def test_a_full_disk_leaves_no_partial_file(whole: Path, corpus: Path, tmp_path: Path, size: int) -> None:
     with signalled_at(6, signal.SIGTERM), pytest.raises(TrainingStopped):
         train(tiny(DROPOUT), corpus, tmp_path / "run")
     kept = sorted(path.name for path in (tmp_path / "run").iterdir())

@@ -1,4 +1,4 @@
-"""A training from corpus to checkpoint: what it writes, that it learns, that it goes on where it was."""
+"""A training from corpus to checkpoint: its files, what it learns, and resuming."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_what_a_run_holds(run: Path, corpus: Path) -> None:
+def test_contents_of_a_run_folder(run: Path, corpus: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == ["best", "last", "log", "recipe.yaml", "resume.ckpt"]
     assert load_recipe(run / "recipe.yaml") == tiny("network.dropout=0.2")
     found = validation_losses(run)
@@ -78,9 +78,7 @@ def test_the_same_recipe_gives_the_same_weights(run: Path, corpus: Path, tmp_pat
 
 
 @pytest.mark.parametrize("stop", [4, 6, 11])
-def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
-    run: Path, corpus: Path, tmp_path: Path, stop: int
-) -> None:
+def test_a_resumed_training_reaches_the_same_weights(run: Path, corpus: Path, tmp_path: Path, stop: int) -> None:
     recipe = tiny("network.dropout=0.2")
     with interrupted_at(stop):
         train(recipe, corpus, tmp_path / "run")
@@ -91,7 +89,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     assert validation_losses(tmp_path / "run") == validation_losses(run)
 
 
-def test_a_training_that_was_done_goes_on_for_longer(run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_finished_training_can_be_continued_with_more_steps(run: Path, corpus: Path, tmp_path: Path) -> None:
     train(tiny("network.dropout=0.2", "trainer.max_steps=8"), corpus, tmp_path / "run")
     train(tiny("network.dropout=0.2"), corpus, tmp_path / "run", resume=True)
     assert_same_weights(run / "last", tmp_path / "run" / "last")
@@ -106,7 +104,7 @@ def test_a_training_that_was_done_goes_on_for_longer(run: Path, corpus: Path, tm
         ("seed=9", "seed is 9, and was 0"),
     ],
 )
-def test_what_a_state_was_made_of_does_not_change_on_the_way(
+def test_resuming_refuses_entries_that_the_state_depends_on(
     run: Path, corpus: Path, tmp_path: Path, change: str, said: str
 ) -> None:
     shutil.copytree(run, tmp_path / "run")
@@ -115,7 +113,7 @@ def test_what_a_state_was_made_of_does_not_change_on_the_way(
     assert (tmp_path / "run" / "recipe.yaml").read_bytes() == (run / "recipe.yaml").read_bytes()
 
 
-def test_a_training_goes_on_with_what_it_has_learned_from(run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_resuming_refuses_another_corpus(run: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     tables = {
         piece.name: (piece.split, Corpus(corpus).notes(index)) for index, piece in enumerate(Corpus(corpus).pieces)
@@ -136,7 +134,7 @@ def test_other_ways_to_step_resume_too(corpus: Path, tmp_path: Path, change: str
     assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
 
 
-def test_augmented_trainings_go_on_too_and_take_a_corpus_without_options(corpus: Path, tmp_path: Path) -> None:
+def test_augmented_trainings_resume_and_accept_a_corpus_without_options(corpus: Path, tmp_path: Path) -> None:
     shares = [f"data.augmentation.{name}_share=0.5" for name in ("given", "length", "substitution")]
     options = ["representation.given=true", "representation.length=true", "trainer.samples=false", *shares]
     recipe = tiny(*options, "data.weights={'*1*': 3}")
@@ -172,7 +170,7 @@ def test_other_precisions_train(corpus: Path, tmp_path: Path, precision: str) ->
     assert len(model.generate(seed=0, max_events=12)[0]) > 4
 
 
-def test_what_was_best_before_a_stop_stays_best(corpus: Path, tmp_path: Path) -> None:
+def test_the_best_checkpoint_is_kept_when_resuming(corpus: Path, tmp_path: Path) -> None:
     # A rate so high that it only gets worse after the first validation.
     recipe = tiny("optimizer.learning_rate=5", "optimizer.warmup_steps=12", "optimizer.decay_start=12")
     train(recipe, corpus, tmp_path / "whole")
@@ -186,20 +184,20 @@ def test_what_was_best_before_a_stop_stays_best(corpus: Path, tmp_path: Path) ->
     assert best["steps"] == 4
 
 
-def test_the_last_steps_are_validated_though_they_fill_no_round(corpus: Path, tmp_path: Path) -> None:
+def test_the_last_step_is_always_validated(corpus: Path, tmp_path: Path) -> None:
     train(tiny("trainer.max_steps=6"), corpus, tmp_path / "six")
     assert mmt.load_model(tmp_path / "six" / "last").training["steps"] == 6
     train(tiny("trainer.max_steps=2"), corpus, tmp_path / "two")
     assert mmt.load_model(tmp_path / "two" / "best").training["steps"] == 2
 
 
-def test_patience_ends_a_training_that_gains_nothing(corpus: Path, tmp_path: Path) -> None:
+def test_patience_stops_a_training_without_improvement(corpus: Path, tmp_path: Path) -> None:
     recipe = tiny("optimizer.learning_rate=1e-30", "trainer.patience=2", "trainer.max_steps=40")
     train(recipe, corpus, tmp_path / "run")
     assert mmt.load_model(tmp_path / "run" / "last").training["steps"] == 12
 
 
-def test_training_leaves_the_users_random_state_alone(corpus: Path, tmp_path: Path) -> None:
+def test_training_does_not_change_the_global_random_state(corpus: Path, tmp_path: Path) -> None:
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 (the user's)
     train(tiny("trainer.max_steps=1", "network.dropout=0.2"), corpus, tmp_path / "run")
     assert torch.equal(torch.get_rng_state(), before[0])
@@ -207,7 +205,7 @@ def test_training_leaves_the_users_random_state_alone(corpus: Path, tmp_path: Pa
     assert random.getstate() == before[2]
 
 
-def test_it_learns_a_small_corpus_by_heart(corpus: Path, tmp_path: Path) -> None:
+def test_training_overfits_a_small_corpus(corpus: Path, tmp_path: Path) -> None:
     changes = [
         "trainer.max_steps=120",
         "trainer.validate_every=120",
@@ -240,7 +238,7 @@ def test_validation_weighs_events_not_batches(run: Path, corpus: Path) -> None:
         assert validation[name] == pytest.approx(loss, rel=1e-3, abs=1e-4)
 
 
-def test_it_can_begin_with_the_weights_of_a_checkpoint(run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_training_can_start_from_a_checkpoint(run: Path, corpus: Path, tmp_path: Path) -> None:
     still = tiny("optimizer.learning_rate=1e-30", "trainer.max_steps=1")
     train(still, corpus, tmp_path / "run", start_from=run / "last")
     assert_same_weights(run / "last", tmp_path / "run" / "last")
@@ -249,7 +247,7 @@ def test_it_can_begin_with_the_weights_of_a_checkpoint(run: Path, corpus: Path, 
     assert not (tmp_path / "new").exists()
 
 
-def test_the_gradient_is_cut(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gradient_is_clipped(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms = []
     step = torch.optim.AdamW.step
 
@@ -301,7 +299,7 @@ def test_short_windows_come_first_and_hold_as_many_events_a_step(corpus: Path) -
 
 
 @pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
-def test_devices_take_turns_and_none_goes_without(count: int, devices: int) -> None:
+def test_batches_alternate_between_devices_and_each_gets_one(count: int, devices: int) -> None:
     turns = [
         list(_DeviceSampler(count, SimpleNamespace(global_rank=rank, world_size=devices, global_step=3)))  # type: ignore[arg-type]
         for rank in range(devices)
@@ -352,7 +350,7 @@ def test_two_processes_train_as_one_with_the_same_windows(corpus: Path, tmp_path
         torch.testing.assert_close(tensor, weights(tmp_path / "two" / "last")[name], rtol=1e-3, atol=1e-4)
 
 
-def test_a_step_weighs_every_note_alike_however_it_is_dealt_out(corpus: Path, tmp_path: Path) -> None:
+def test_every_note_of_a_step_has_the_same_weight_however_it_is_split(corpus: Path, tmp_path: Path) -> None:
     # One window a batch, of 1 to 60 notes: a mean of the batches' means would be another number.
     both = ["optimizer.clip=1e9", "optimizer.learning_rate=3e-2", "optimizer.warmup_steps=0"]
     both += ["trainer.max_steps=6", "trainer.validate_every=6"]
@@ -379,7 +377,7 @@ def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
         ({"corpus": "mine", "output": "new"}, ValueError, "is no prepared corpus"),
     ],
 )
-def test_what_cannot_begin_is_refused(
+def test_a_training_that_cannot_start_is_refused(
     run: Path, corpus: Path, tmp_path: Path, arguments: dict[str, object], error: type[Exception], said: str
 ) -> None:
     (tmp_path / "mine").mkdir()
@@ -397,7 +395,7 @@ def test_what_cannot_begin_is_refused(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_device_that_is_not_there_leaves_everything_as_it_was(run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_missing_device_leaves_the_run_folder_unchanged(run: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     files = sorted(path for path in (tmp_path / "run").rglob("*"))
     for output, overwrite in (("run", True), ("new", False)):
@@ -407,7 +405,7 @@ def test_a_device_that_is_not_there_leaves_everything_as_it_was(run: Path, corpu
     assert not (tmp_path / "new").exists()
 
 
-def test_a_run_is_overwritten_if_asked(run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_is_overwritten_on_request(run: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     train(tiny("trainer.max_steps=4"), corpus, tmp_path / "run", overwrite=True)
     assert mmt.load_model(tmp_path / "run" / "last").training["steps"] == 4
@@ -441,7 +439,9 @@ def test_half_precision_is_chosen_where_the_processor_has_units_for_it(
 
 
 @pytest.mark.parametrize("content", ["code", "text", "empty"])
-def test_a_state_that_holds_code_or_is_none_is_refused_and_not_run(corpus: Path, tmp_path: Path, content: str) -> None:
+def test_a_state_that_contains_code_or_is_invalid_is_refused_without_running_it(
+    corpus: Path, tmp_path: Path, content: str
+) -> None:
     class Harmful:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.mkdir, (str(tmp_path / "harmed"),)
