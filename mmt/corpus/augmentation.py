@@ -1,7 +1,7 @@
-"""Augmentation: how the pieces, places and changes of training windows are drawn. Functions over note tables.
+"""Augmentation: random choice of the pieces, starts and changes of training windows. Functions over note tables.
 
-Each entry of `Augmentation` is off by default. The windows of a pool of steps are planned together (`plan_windows`); each
-has a random stream of its own for what depends on its notes.
+The windows of a pool of steps are planned together (`plan_windows`); each window then has its own random stream for
+choices that depend on its notes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Augmentation:
     """How the windows of a training step are drawn. The defaults are the paper's."""
 
     pitch_shift: tuple[int, int] = (-5, 6)
-    """Lowest and highest transposition in semitones, drawn evenly; never beyond the range of MIDI pitches. Drums stay."""
+    """Lowest and highest transposition in semitones, drawn uniformly within the range of MIDI pitches; drums stay."""
     start_share: float = 0.0
-    """The share of windows that begin where their piece begins; the others begin at any beat."""
+    """The share of windows that begin at the beginning of their piece; the others begin at any beat."""
     length_exponent: float = 0.0
-    """A piece is drawn in proportion to its number of notes to this power: 0 evenly, 1 as long as it is."""
+    """Pieces are drawn in proportion to (number of notes) ** this exponent: 0 uniformly, 1 in proportion to length."""
     given_share: float = 0.0
     """The share of windows with a region to be written, beside and after which all notes are given (`representation.given`)."""
     length_share: float = 0.0
@@ -57,7 +57,7 @@ class Augmentation:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
 
     def check_fits(self, representation: Representation) -> None:
-        """Raise a `ValueError` if windows would need an option that the representation has not."""
+        """Raise a `ValueError` if windows would need an option that the representation does not have."""
         for name in ("given", "length"):
             if getattr(self, f"{name}_share") > 0 and not getattr(representation, name):
                 raise ValueError(
@@ -88,23 +88,23 @@ NOTHING_GIVEN = Region(_FOREVER, _FOREVER, np.ones(256, bool))
 
 @dataclass(frozen=True)
 class Plan:
-    """What is drawn for windows before their notes are looked at; each array is (windows,)."""
+    """Random choices for windows that do not depend on their notes; each array is (windows,)."""
 
     seeds: Codes
     """Of the random stream of each window."""
     kinds: Codes
     """Of the regions: `NO_REGION`, `PARTS_IN_SPAN`, `WHOLE_PARTS` or `SPAN`."""
     places: Codes
-    """A region begins with the beat of the note that comes so many notes after the window's first."""
+    """Index, from the window's first note, of the note at whose beat the region begins."""
     beats: Codes
     """Length of the region's span."""
 
 
 def plan_windows(random: np.random.Generator, augmentation: Augmentation, notes: Codes) -> Plan:
-    """Draw the regions of windows with so many notes, (windows,).
+    """Draw the regions of windows, given their numbers of notes, (windows,).
 
-    Regions begin in the later part of a window more often than in the earlier (mean two thirds), since what is read before
-    a region is usually as much as the context holds.
+    Regions begin in the later part of a window more often than in the earlier (at two thirds on average), since at
+    generation the notes before a region usually fill the context.
     """
     count = len(notes)
     seeds = random.integers(2**63, size=count)
@@ -155,10 +155,7 @@ def draw_region(random: np.random.Generator, notes: NoteTable, kind: int, place:
 
 
 def fitting_shift(notes: NoteTable, shift: int, allowed: tuple[int, int], drums: int) -> int:
-    """The transposition of a piece, within the range of MIDI pitches; drums have no part in it.
-
-    A shift that would leave the range is taken the other way round the circle of allowed ones.
-    """
+    """The transposition of a piece, wrapped into the shifts that keep its pitches, except drums, in the MIDI range."""
     pitches = notes["pitch"]
     if drums:
         pitches = pitches[notes["instrument"] != drums]
@@ -168,13 +165,13 @@ def fitting_shift(notes: NoteTable, shift: int, allowed: tuple[int, int], drums:
 
 
 def piece_weights(corpus: Corpus, length_exponent: float, factors: Mapping[str, float]) -> Floats:
-    """How often each piece of a corpus is drawn, relative to the others, (pieces,): length ** exponent times its factors.
+    """The relative frequency of each piece of a corpus, (pieces,): length ** exponent times its factors.
 
     Parameters
     ----------
     factors : mapping of str to float
-        Patterns (`*` for anything, capitals or not) to factors; one counts for a piece whose name, source, licence or
-        composer matches.
+        From patterns (`*` matches anything, case is ignored) to factors, which apply to the pieces whose name, source,
+        licence or composer matches.
 
     Raises
     ------

@@ -118,12 +118,12 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, and then this process
     # Readers may print: keep the pipe for answers, and redirect stdout.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
-    os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    devnull = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
+    os.dup2(devnull.fileno(), sys.stdout.fileno())
     _answer(answers, _READY)
     while True:
         # faulthandler's timer is a C thread, so it works while a native reader holds the GIL.
-        faulthandler.dump_traceback_later(_IDLE, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(_IDLE, exit=True, file=devnull)
         try:
             function, items, time_limit = pickle.load(sys.stdin.buffer)
         except EOFError:
@@ -132,7 +132,7 @@ def serve() -> None:
         started = -math.inf
         for item in items:
             if (now := time.monotonic()) - started > _SLACK * time_limit:
-                faulthandler.dump_traceback_later((1 + _SLACK) * time_limit, exit=True, file=nowhere)
+                faulthandler.dump_traceback_later((1 + _SLACK) * time_limit, exit=True, file=devnull)
                 started = now
             _answer(answers, function(item))
 

@@ -197,7 +197,7 @@ def _check(
                 f"{output} is no corpus (it has no {CORPUS}), and so is not overwritten; give another"
             )
     if duplicates not in DUPLICATES:
-        raise ValueError(f"duplicates is {duplicates!r}; choose of {', '.join(DUPLICATES)}")
+        raise ValueError(f"duplicates is {duplicates!r}; choose one of {', '.join(DUPLICATES)}")
     if not 0 < time_limit < float("inf"):
         raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
     check_shares(shares)

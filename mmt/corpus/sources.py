@@ -228,9 +228,7 @@ def _in_archive(path: Path, work_column: str) -> Iterator[Source]:
                 origin = rows.of(name, _origin(path))
                 yield from _by_tune(Source(writable(name), str(path), name, place, 0, size, modified, *origin), read)
     except _DAMAGED as error:
-        raise ValueError(
-            f"{path} is damaged or cut off behind its member {place + 1:,} ({error}); get it again"
-        ) from error
+        raise ValueError(f"{path} is damaged or cut off after member {place + 1:,} ({error}); get it again") from error
 
 
 def _members(path: Path) -> Iterator[tuple[int, str, int, Callable[[], bytes]]]:

@@ -139,7 +139,7 @@ def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -
         If a split is unknown, or a name is in two lists.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
-        raise ValueError(f"split {unknown[0]!r} is unknown; choose of {', '.join(SPLITS)}")
+        raise ValueError(f"split {unknown[0]!r} is unknown; choose one of {', '.join(SPLITS)}")
     listed: dict[str, str] = {}
     for split, wanted in splits.items():
         for name in wanted:

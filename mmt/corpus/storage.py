@@ -98,7 +98,7 @@ class Corpus:
             raise ValueError(f"{self.folder} has no piece{' left' if exclude else ''}{where}")
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
             raise ValueError(
-                f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it anew"
+                f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it again"
             )
 
     def __len__(self) -> int:
@@ -174,7 +174,7 @@ def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
     representation = Representation.from_dict(_description(folder)["representation"])
     notes = np.load(folder / NOTES, mmap_mode="r")
     if notes.dtype != NOTE_DTYPE:
-        raise ValueError(f"{folder / NOTES} holds no notes of this format; prepare the corpus anew")
+        raise ValueError(f"{folder / NOTES} holds no notes of this format; prepare the corpus again")
     return representation, notes, _read_pieces(folder / PIECES)
 
 
@@ -235,6 +235,6 @@ def _description(folder: Path) -> dict[str, Any]:
     if description.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"{folder} is a corpus of format version {description.get('format_version')}; "
-            f"this mmt reads {FORMAT_VERSION}: prepare it anew"
+            f"this mmt reads {FORMAT_VERSION}: prepare it again"
         )
     return description

@@ -74,7 +74,7 @@ def test_the_representation_of_a_recipe(music: Path, tmp_path: Path) -> None:
         (["--max-drums", "2"], "max_drums is 2.0"),
         (["--time-limit", "0"], "time_limit is 0.0"),
         (["--backend", "dask"], "give the address of its scheduler"),
-        (["--scheduler", "here"], "is of no use to this machine"),
+        (["--scheduler", "here"], "needs backend 'dask'"),
         (["--valid-names", "nowhere.txt"], "nowhere.txt"),
         (["--works", "nowhere.csv"], "there is no table of works nowhere.csv"),
         (["--draw-rest"], "draw_rest is set"),

@@ -157,7 +157,7 @@ def test_reasons_that_differ_in_numbers_are_counted_together(music: Path, tmp_pa
         ({"min_beats": 0}, "min_beats is 0; give at least 1"),
         ({"max_beats": 3, "min_beats": 4}, "max_beats is 3; give at least 4"),
         ({"max_drums": 1.5}, "max_drums is 1.5; give a share"),
-        ({"duplicates": "drop"}, "duplicates is 'drop'; choose of keep, files, notes"),
+        ({"duplicates": "drop"}, "duplicates is 'drop'; choose one of keep, files, notes"),
         ({"exclude": ["nobody"]}, r"'nobody' excludes nothing: no name, .* in the 6 files is like it"),
         ({"time_limit": 0}, "time_limit is 0; give seconds"),
         ({"jobs": 0}, "jobs is 0"),

@@ -215,7 +215,7 @@ def test_lists_of_names_instead_of_a_draw() -> None:
 @pytest.mark.parametrize(
     ("splits", "said"),
     [
-        ({"validation": ["a"]}, "split 'validation' is unknown; choose of train, valid, test"),
+        ({"validation": ["a"]}, "split 'validation' is unknown; choose one of train, valid, test"),
         ({"valid": ["a"], "test": ["a"]}, "'a' is in two lists, 'valid' and 'test'"),
     ],
 )

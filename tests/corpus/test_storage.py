@@ -59,7 +59,7 @@ def test_a_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
 def test_another_version_is_refused(copy: Path) -> None:
     description = json.loads((copy / "corpus.json").read_text())
     (copy / "corpus.json").write_text(json.dumps(description | {"format_version": 2}))
-    with pytest.raises(ValueError, match="format version 2; this mmt reads 1: prepare it anew"):
+    with pytest.raises(ValueError, match="format version 2; this mmt reads 1: prepare it again"):
         Corpus(copy)
 
 
