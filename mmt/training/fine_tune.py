@@ -24,10 +24,10 @@ _VALID = 0.2
 # What to expect from a number of notes or more.
 _EXPECTED = (
     (500_000, "enough to learn a style from"),
-    (50_000, "what the pieces have in common can be learned, and it may repeat passages of them"),
+    (50_000, "the model can learn what the pieces have in common, and may repeat passages of them"),
     (
         0,
-        "few: much is gained if the model does not know such music yet, little if it does; it may repeat whole passages",
+        "few: this helps much if such music is new to the model, else little; it may repeat whole passages",
     ),
 )
 _BATCH = 4
@@ -56,7 +56,7 @@ class FineTuning:
         if not self.steps:
             return (
                 f"loss per note on pieces that it did not learn from: {self.before:.3f}, and no step made it better; "
-                f"{self.checkpoint} is the model that it began with"
+                f"{self.checkpoint} is the initial model"
             )
         return (
             f"loss per note on pieces that it did not learn from: {self.before:.3f} before, "
@@ -139,7 +139,7 @@ def _check_same_flags(output: Path, recipe: Recipe, exclude: Sequence[str], lora
     given = {"--exclude": (list(exclude), list(recipe.data.exclude)), "--lora": (lora_rank, recipe.optimizer.lora_rank)}
     for flag, (now, before) in given.items():
         if now and now != before:
-            raise ValueError(f"{flag} is {now}, and was {before or 'none'} when {output} began; leave it out to go on")
+            raise ValueError(f"{flag} is {now}, and was {before or 'none'} when {output} began; leave it out to resume")
 
 
 def choose_recipe(
@@ -253,8 +253,8 @@ def _check_validation_split(corpus: Path, output: Path, exclude: Sequence[str]) 
         with suppress(OSError):
             output.rmdir()
     raise ValueError(
-        f"{len(pieces):,} piece{'s' if len(pieces) > 1 else ''} and none in the valid split: some music must be kept aside "
-        "to see what helps; add another work, the more the better"
+        f"{len(pieces):,} piece{'s' if len(pieces) > 1 else ''} and none in the valid split: training needs "
+        "pieces to validate on; add another work"
     )
 
 

@@ -139,7 +139,7 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
             if before[section][name] != now[section][name]:
                 raise ValueError(
                     f"{section}.{name} is {now[section][name]}, and was {before[section][name]} when {former.parent} began; "
-                    "a training goes on as it was: leave it out, or begin a new run from its best (--from)"
+                    "it cannot change when resuming: leave it out, or begin a new run from its best (--from)"
                 )
     if before["seed"] != now["seed"]:
         raise ValueError(f"seed is {now['seed']}, and was {before['seed']} when {former.parent} began; leave it out")
@@ -148,5 +148,6 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
         if any(known[name] != data[name] for name in ("pieces", "notes")):
             raise ValueError(
                 f"{former.parent} has learned from {known['pieces']:,} pieces of {known['notes']:,} notes, and this corpus "
-                f"has {data['pieces']:,} of {data['notes']:,}; go on with the same, or begin a new run from its best (--from)"
+                f"has {data['pieces']:,} of {data['notes']:,}; resume with the same corpus, "
+                "or begin a new run from its best (--from)"
             )

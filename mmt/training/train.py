@@ -153,8 +153,8 @@ def _end_early(error: BaseException, trainer: lightning.Trainer, output: Path, s
     if not trainer.is_global_zero:
         raise SystemExit(0) from error
     state = state_file(output)
-    kept = f"the state of step {steps_done(state)} is kept in {output}" if state.exists() else "nothing had been saved"
-    how = ", go on with it by --resume (resume=True)" if state.exists() else ""
+    kept = f"the state of step {steps_done(state)} is kept in {output}" if state.exists() else "nothing was saved"
+    how = "; continue with --resume (resume=True)" if state.exists() else ""
     raise TrainingStopped(f"{kept}{how}", signals.received or signal.SIGINT) from error
 
 
@@ -182,9 +182,7 @@ def check_room(output: Path, overwrite: bool) -> None:
     if inside and all(name == CORPUS or name.startswith(".") for name in inside):
         return
     if not overwrite:
-        raise FileExistsError(
-            f"{output} exists; give another folder, go on with its training (resume), or overwrite it"
-        )
+        raise FileExistsError(f"{output} exists; give another folder, continue its training (resume), or overwrite it")
     if not (output / RECIPE).exists():
         raise FileExistsError(
             f"{output} is no training run (it has no {RECIPE}), and so is not overwritten; give another"

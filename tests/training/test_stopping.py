@@ -89,7 +89,7 @@ def test_a_second_ctrl_c_does_not_wait(corpus: Path, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     with signalled_at(6, signal.SIGINT, times=2), pytest.raises(TrainingStopped, match="the state of step 4 is kept"):
         train(tiny(), corpus, tmp_path / "run")
-    with signalled_at(2, signal.SIGINT, times=2), pytest.raises(TrainingStopped, match="nothing had been saved"):
+    with signalled_at(2, signal.SIGINT, times=2), pytest.raises(TrainingStopped, match="nothing was saved"):
         train(tiny(), corpus, tmp_path / "other")
     assert signal.getsignal(signal.SIGINT) == before
 
@@ -181,7 +181,7 @@ def test_the_command_says_in_one_line_what_was_kept(
         assert command.main(arguments) == 130
     said = capsys.readouterr().err.strip().splitlines()
     assert said == [
-        f"mmt-train: stopped: the state of step 3 is kept in {tmp_path / 'run'}, go on with it by --resume (resume=True)"
+        f"mmt-train: stopped: the state of step 3 is kept in {tmp_path / 'run'}; continue with --resume (resume=True)"
     ]
     with signalled_at(4, signal.SIGTERM):
         assert command.main([*arguments, "--resume"]) == 143

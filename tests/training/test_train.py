@@ -120,7 +120,7 @@ def test_resuming_refuses_another_corpus(run: Path, corpus: Path, tmp_path: Path
     }
     first = next(name for name, (split, _) in tables.items() if split == "train")
     other = write_corpus(tmp_path / "other", tables | {first: ("train", tables[first][1][:-9])})
-    with pytest.raises(ValueError, match=r"has learned from .* go on with the same, or begin a new run"):
+    with pytest.raises(ValueError, match=r"has learned from .* resume with the same corpus, or begin a new run"):
         train(tiny("network.dropout=0.2"), other, tmp_path / "run", resume=True)
 
 
@@ -371,7 +371,7 @@ def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ({}, FileExistsError, "exists; give another folder, go on with its training"),
+        ({}, FileExistsError, "exists; give another folder, continue its training"),
         ({"resume": True, "output": "new"}, ValueError, "there is no training to go on with"),
         ({"overwrite": True, "output": "mine"}, FileExistsError, "is no training run"),
         ({"corpus": "mine", "output": "new"}, ValueError, "is no prepared corpus"),
