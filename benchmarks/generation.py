@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,12 +24,11 @@ from torch import Tensor, nn
 
 import mmt
 from mmt.corpus.windows import Batch, Limits, ValidationBatches
-from mmt.model.config import Heads
-from mmt.model.heads import next_written
-from mmt.model.kernels import linear as apply_map
+from mmt.model.cpu.kernels import linear as apply_map
+from mmt.model.cpu.packing import pack
+from mmt.model.cpu.weights import LinearWeights
+from mmt.model.heads import HEADS, next_written
 from mmt.model.network import Network
-from mmt.model.packing import pack
-from mmt.model.weights import Map
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
@@ -159,7 +158,7 @@ def by_length(model: mmt.Model, events: int = 4096, part: int = 512) -> list[tup
 
 def by_heads(events: int = 512) -> list[str]:
     """An event of the default recipe's model with each kind of heads, in turns."""
-    models = {kind: lively_model("default", output=kind) for kind in get_args(Heads)}
+    models = {kind: lively_model("default", output=kind) for kind in HEADS}
     rounds = [{kind: generation(model, 1, events) for kind, model in models.items()} for _ in range(4)]
     least = {kind: min(times[kind] for times in rounds) for kind in models}
     return [
@@ -177,7 +176,7 @@ def linear_maps() -> list[str]:
         "float32, as PyTorch has it": list(maps),
         "bfloat16, as PyTorch has it": [_half(linear) for linear in maps],
         "float32, as `generate` has it": [_ours(linear) for linear in maps],
-        'int8, as `generate` has it with `weights="int8"`': [_ours(linear, narrow=True) for linear in maps],
+        'int8, as `generate` has it with `weights="int8"`': [_ours(linear, int8=True) for linear in maps],
     }
     lines = []
     for name, kind in kinds.items():
@@ -194,8 +193,8 @@ def _half(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
     return lambda rows: F.linear(rows.bfloat16(), weight)
 
 
-def _ours(linear: nn.Linear, *, narrow: bool = False) -> Callable[[Tensor], object]:
-    of = Map.of(linear.weight, linear.bias, narrow=narrow)
+def _ours(linear: nn.Linear, *, int8: bool = False) -> Callable[[Tensor], object]:
+    of = LinearWeights.of(linear.weight, linear.bias, int8=int8)
     return lambda rows: apply_map(rows.numpy(), of)
 
 

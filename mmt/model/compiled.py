@@ -1,4 +1,4 @@
-"""Functions that Numba compiles at their first call, in seconds, and keeps on disk where that can be written."""
+"""The decorator `compiled`: Numba compiles a function at its first call, which takes seconds, and caches it on disk if it can."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from typing import Any
 import numba
 from numba.core.event import Listener, install_listener
 
-# Numba looks whether the file of a function has changed, but not at what else goes into it.
+# Numba recompiles when the file of a function changes, but not when a function that it inlines from another file does.
 SOURCES = (
-    *("model/bfloat16.py", "model/compiled.py", "model/elementwise.py", "model/tiles.py", "model/weights.py"),
+    *("model/compiled.py", "model/cpu/scalars.py", "model/cpu/tiles.py", "model/cpu/weights.py"),
     *("representation/codes.py", "sampling/lookahead.py", "sampling/state.py"),
 )
 
 
 def compiled(*, parallel: bool = False, fast: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a function; `parallel` its `prange` loops over threads, `fast` its sums in whatever order is fastest."""
+    """Compile a function; `parallel` runs its `prange` loops on threads, `fast` allows sums in any order."""
     options = {"parallel": parallel, "fastmath": fast, "error_model": "numpy"}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            function.__qualname__ += _made_of()  # of which the name on disk is made
+            function.__qualname__ += _hash_of_sources()  # the cache file is named after it
             return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
-        except (OSError, RuntimeError):  # there is nowhere to keep it, or there are no sources
+        except (OSError, RuntimeError):  # no writable cache folder, or no source files
             return numba.njit(**options)(function)  # type: ignore[no-any-return]
 
     return decorate
 
 
 @cache
-def _made_of() -> str:
+def _hash_of_sources() -> str:
     package = Path(__file__).parent.parent
     return f"_{zlib.crc32(b''.join((package / name).read_bytes() for name in SOURCES)):08x}"
 
 
 @contextmanager
 def telling_of_compiling(tell: Callable[[str], object], otherwise: str) -> Iterator[None]:
-    """Within, tell what is going on when something is compiled, which may take half a minute, and `otherwise` after that."""
-    with install_listener("numba:compile", _Teller(tell, otherwise)):
+    """Call `tell` with a message while something is compiled, which may take half a minute, and with `otherwise` afterwards."""
+    with install_listener("numba:compile", _CompilationListener(tell, otherwise)):
         yield
 
 
-class _Teller(Listener):  # type: ignore[misc]
+class _CompilationListener(Listener):  # type: ignore[misc]
     def __init__(self, tell: Callable[[str], object], otherwise: str) -> None:
         self.tell, self.otherwise = tell, otherwise
 

@@ -1,7 +1,7 @@
-"""From the residual stream to logits: how the six fields of the next event are predicted.
+"""Output heads: from hidden states to the logits of the six fields of the next event. `HEADS` lists them.
 
-Hidden states are (..., dim): the residual stream after the last norm. Events are (..., 6) codes, of which a head may read
-only the fields before its own. Logits are (..., size).
+Hidden states (..., dim) are the residual stream after the last norm. Events are (..., 6) codes; the head of a field may read
+only the fields before it. Logits are (..., size).
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 
-from mmt.model.config import Heads
 from mmt.representation.codes import GIVEN_NOTE, TYPE
 
 
 def next_written(codes: Tensor) -> Tensor:
-    """The target of each event but the last: the next event that is no given note.
+    """The targets of all events but the last: for each, the next event that is not a given note.
 
-    Sampling draws the next written event at every place, also where a given note comes next: if the drawn note sorts after
-    that given note, it inserts the given note and draws again. So the target before a given note is the written event after
-    it. Left out there, a network would learn only from places where a written note came first.
+    Sampling draws the next written event at every place, also before a given note: if the drawn note sorts after the given
+    note, sampling inserts the given note and draws again. So the target before a given note is the written event after it.
+    Without these targets, a network would learn only from places where a written note came first.
 
     Parameters
     ----------
@@ -31,8 +30,8 @@ def next_written(codes: Tensor) -> Tensor:
     Returns
     -------
     Tensor of int64, (batch, length - 1, 6)
-        `codes[:, 1:]` where there are no given notes. Where no written event follows, the last event of the row; it does not
-        count (see `counted_targets`).
+        `codes[:, 1:]` if there are no given notes. If no written event follows, the last event of the row, which the loss
+        ignores (see `counted_targets`).
 
     Examples
     --------
@@ -44,7 +43,7 @@ def next_written(codes: Tensor) -> Tensor:
 
 
 def next_written_places(codes: Tensor) -> Tensor:
-    """Where the target of each event but the last stands in its row, (batch, length - 1); the length if there is none."""
+    """The indices of the targets in their rows, (batch, length - 1); the row's length if there is no target."""
     length = codes.shape[1]
     if length < 2:
         return codes.new_empty((len(codes), 0))
@@ -63,7 +62,7 @@ class IndependentHeads(nn.Module):
         self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields; `events` are of no interest here."""
+        """The logits of all six fields; `events` are not read."""
         return [self.field(index, hidden, events) for index in range(len(self.fields))]
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
@@ -72,12 +71,12 @@ class IndependentHeads(nn.Module):
 
 
 class ChainHeads(nn.Module):
-    """Each head reads the earlier fields of the event that it predicts, in the order of the codes.
+    """Heads that each read the earlier fields of the event that they predict, in the order of the codes.
 
-    What is known is embedded, added to the hidden state and goes through one layer back onto it. That layer begins at zero:
-    the heads are independent until training makes them know each other. Where they are `mixed`, it is a projection of the
-    hidden state that what is known is added to. (The paper names their independence as its weak point, 4.2; Nested Music
-    Transformer, ISMIR 2024, compares ways to lift it; `benchmarks/heads.md` is our comparison.)
+    The earlier fields are embedded, added to the hidden state, and passed through one layer back onto it. That layer is
+    initialised to zero, so the heads start independent. With `mixed`, the embeddings are added to a projection of the hidden
+    state. (The paper names independent heads as its weak point, 4.2; Nested Music Transformer, ISMIR 2024, compares
+    alternatives; `benchmarks/heads.md` is our comparison.)
     """
 
     reads_earlier_fields = True
@@ -95,10 +94,10 @@ class ChainHeads(nn.Module):
             nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields, each for the event whose earlier fields are those of `events`."""
+        """The logits of all six fields, each given the earlier fields of `events`."""
         logits, known = [self.fields[0](hidden)], self.state(hidden)
         for index, mix in enumerate(self.mix, start=1):
-            # In the precision of the state, which autocast may have lowered.
+            # Autocast may have lowered the precision of the state.
             known = known + self.known[index - 1](events[..., index - 1]).to(known.dtype)
             logits.append(self.fields[index](hidden + mix(F.gelu(known))))
         return logits
@@ -112,8 +111,9 @@ class ChainHeads(nn.Module):
         return self.fields[index](hidden + self.mix[index - 1](F.gelu(known)))  # type: ignore[no-any-return]
 
 
-HEADS: dict[Heads, Callable[[int, Sequence[int]], IndependentHeads | ChainHeads]] = {
+HEADS: dict[str, Callable[[int, Sequence[int]], IndependentHeads | ChainHeads]] = {
     "independent": IndependentHeads,
     "chain": ChainHeads,
     "mixed": partial(ChainHeads, mixed=True),
 }
+"""The values of `NetworkConfig.output`. Add an entry to add heads, see `docs/extend.md`."""

@@ -2,8 +2,8 @@
 
 Six embeddings are summed, pre-norm blocks of causal attention and feed-forward follow, and one head per field
 predicts the next event. Shapes: codes (batch, length, 6); residual stream (batch, length, dim); queries, keys and
-values (batch, head, length, head_dim); logits (batch, length, size), one per field. The logits at place t are those
-of event t + 1.
+values (batch, head, length, head_dim); logits (batch, length, size), one per field. The logits at place t predict
+event t + 1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
 from mmt.model.dropout import Dropout, is_on_plain_cpu
 from mmt.model.heads import HEADS, next_written
-from mmt.model.rotation import Rotation, rotate, rotate_to_train, rotation_of
+from mmt.model.positions import POSITIONS, Rotation, rotate, rotate_to_train, rotation_of
 
 
 class Network(nn.Module):
@@ -36,13 +36,14 @@ class Network(nn.Module):
     """
 
     decodes_with: Literal["float32", "int8"] = "float32"
-    """The weights that it writes with, see `mmt.model.packing`. Its own are float32 all the same."""
+    """The precision of the weights in compiled decoding, see `mmt.model.cpu.packing`. The parameters stay float32."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in config.sizes)
-        self.positions = nn.Embedding(config.context, config.dim) if config.positions == "absolute" else None
+        table = POSITIONS[config.positions].table
+        self.positions = None if table is None else table(config)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
@@ -63,23 +64,22 @@ class Network(nn.Module):
         ----------
         codes : Tensor of int64, (batch, length, 6)
         mask : Tensor of bool, (batch, length), optional
-            True where there is an event, false at padding. Padding behind the events needs no mask: nothing that is
-            causal can see it.
+            True at events, false at padding. Padding after the events needs no mask, because attention is causal.
         targets : Tensor of int64, (batch, length, 6), optional
-            The event after each event, whose earlier fields heads that model fields jointly read. Default: the next event that
-            is no given note, and zeros at the last place and where the next is padding.
+            The event after each event; chained heads read its earlier fields. Default: the next event that is not a given note,
+            and zeros at the last place and before padding.
         cache : Cache, optional
-            The events before these; theirs are added. Not together with `mask`.
+            The keys and values of earlier events; those of `codes` are added. Not together with `mask`.
 
         Returns
         -------
         list of six Tensor, (batch, length, size)
-            Where `mask` is false they mean nothing.
+            Undefined where `mask` is false.
 
         Raises
         ------
         ValueError
-            If there are more events than the context, or the cache, holds, or both a mask and a cache are given.
+            If there are more events than the context or the cache holds, or both a mask and a cache are given.
         """
         hidden = self.hidden(codes, mask, cache=cache)
         if targets is None:
@@ -91,13 +91,15 @@ class Network(nn.Module):
         """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""
         if codes.dim() != 3:
             raise ValueError(
-                f"codes must be (batch, length, 6), not {tuple(codes.shape)}; of one piece give codes[None]"
+                f"codes must be (batch, length, 6), not {tuple(codes.shape)}; for one piece give codes[None]"
             )
         seen = cache.length if cache is not None else 0
         length = codes.shape[1]
         limit = self.config.context if cache is None else min(self.config.context, cache.capacity)
         if cache is not None and mask is not None:
-            raise ValueError("a mask or a cache, not both: a cache holds pieces without padding")
+            raise ValueError(
+                "both a mask and a cache were given; give one of them, a cache holds pieces without padding"
+            )
         if seen + length > limit:
             raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
         places = torch.arange(length, device=codes.device) if cache is None else cache.places(length)
@@ -110,9 +112,9 @@ class Network(nn.Module):
         return self.norm(stream)  # type: ignore[no-any-return]
 
     def attention_weights(self, codes: Tensor) -> Iterator[Tensor]:
-        """What each event of codes (batch, length, 6) attends to: one (batch, head, query, key) per layer, first to last.
+        """Yield the attention weights of each layer, (batch, head, query, key), for codes (batch, length, 6).
 
-        A row sums to 1 over the query's own event and those before it. One layer at a time is held in memory.
+        Each row sums to 1 over the query's own event and the earlier ones. Only one layer is in memory at a time.
         """
         if codes.shape[1] > self.config.context:
             raise ValueError(
@@ -125,10 +127,10 @@ class Network(nn.Module):
             stream = block(stream, rotation=rotation, visible=None, cache=None, layer=layer)
 
     def _embed(self, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
-        """The residual stream before the first block, and the rotation, of events at places (length,) or (batch, length)."""
+        """Embed events at places (length,) or (batch, length): the residual stream before the first block, and the rotation."""
         stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
         if self.positions is not None:
-            # The factor keeps a table drawn from N(0, 1) in proportion to the token embeddings.
+            # The factor scales a table initialised from N(0, 1) to the token embeddings.
             stream = stream + self.positions(places) * self.config.dim**-0.5
         rotation = rotation_of(places, codes, self.config, stream.dtype)
         return self.dropout(stream), rotation
@@ -148,7 +150,7 @@ class Network(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each behind a norm and added to the residual stream."""
+    """A pre-norm transformer block: attention and feed-forward, each applied to the normalised stream and added to it."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -167,7 +169,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention of several heads; no bias on queries, keys and values."""
+    """Causal multi-head self-attention, without bias on queries, keys and values."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -178,7 +180,7 @@ class Attention(nn.Module):
         self.query_norm, self.key_norm = (
             nn.LayerNorm(config.head_dim, bias=False) if config.qk_norm else nn.Identity() for _ in range(2)
         )
-        self.by_head = nn.Identity()  # a place to look at and to change, see mmt.model.inside
+        self.by_head = nn.Identity()  # for hooks, see mmt.model.inside
         self.out = nn.Linear(width, config.dim)
 
     def forward(
@@ -203,7 +205,7 @@ class Attention(nn.Module):
         return self.out(by_head.reshape(batch, length, -1))  # type: ignore[no-any-return]
 
     def weights(self, inputs: Tensor, rotation: Rotation | None) -> Tensor:
-        """The weights with which `forward` adds up the values, (batch, head, query, key); 0 where a key comes later."""
+        """The attention weights, (batch, head, query, key); 0 for keys after the query."""
         queries, keys, _ = self._queries_keys_values(inputs, rotation)
         scores = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
         later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
@@ -219,18 +221,18 @@ class Attention(nn.Module):
     def placed(
         self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What is compared and added up, (batch, head, length, head_dim): normalised, and turned to its place."""
+        """Normalise and rotate queries, keys and values (batch, head, length, head_dim)."""
         queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:
-            whole = rotation[0].shape[-1] == self.head_dim
-            turn = rotate_to_train if self.training and whole and is_on_plain_cpu(queries) else rotate
-            queries, keys = turn(queries, rotation), turn(keys, rotation)
-            values = turn(values, rotation) if self.rotary_values else values
+            all_rotary = rotation[0].shape[-1] == self.head_dim
+            apply = rotate_to_train if self.training and all_rotary and is_on_plain_cpu(queries) else rotate
+            queries, keys = apply(queries, rotation), apply(keys, rotation)
+            values = apply(values, rotation) if self.rotary_values else values
         return queries, keys, values
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with a GELU between, four times as wide as the residual stream."""
+    """A feed-forward layer with a GELU, four times as wide as the residual stream."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -241,7 +243,7 @@ class FeedForward(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         wide = self.expand(inputs)
         if self.training and self.dropout.share and is_on_plain_cpu(wide):
-            # What is wide is most of what a step holds; all but this is soon computed again, with the same dropped.
+            # Wide activations take most of the memory of a step. The backward pass recomputes them, with the same dropout.
             return checkpoint(self._contracted, wide, use_reentrant=False)  # type: ignore[no-any-return]
         return self._contracted(wide)
 
@@ -249,8 +251,8 @@ class FeedForward(nn.Module):
         return self.contract(self.dropout(F.gelu(wide)))  # type: ignore[no-any-return]
 
 
-class _NotDrawn(TorchFunctionMode):
-    """Leaves out what `torch.nn.init` does, which on the meta device would load PyTorch's compiler: a second."""
+class _WithoutInit(TorchFunctionMode):
+    """Skips `torch.nn.init`: on the meta device it would import PyTorch's compiler, which takes a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -260,21 +262,22 @@ class _NotDrawn(TorchFunctionMode):
 
 
 def network_without_weights(config: NetworkConfig) -> Network:
-    """A network on the meta device, whose weights are still to be assigned; the random state stays as it was."""
-    with torch.device("meta"), _NotDrawn():
+    """A network on the meta device, for weights that are assigned later; the random state is unchanged."""
+    with torch.device("meta"), _WithoutInit():
         return Network(config)
 
 
 def _visible(mask: Tensor) -> Tensor:
-    """Which keys each query may see, (batch, 1, query, key): earlier events and itself; padding sees nothing."""
+    """The keys that each query may see, (batch, 1, query, key): its own event and earlier ones, without padding."""
     length = mask.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
     return (causal & mask[:, None, :] & mask[:, :, None])[:, None]
 
 
 def _hidden_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """What to add to scores: 0, or the lowest number. Not minus infinity: a query that sees nothing attends evenly to all.
+    """The bias of attention scores: 0 for visible keys, else the lowest finite number.
 
-    So padding computes something finite, and just what it does in the original code, whose loss counts it.
+    Not minus infinity, so that a query without visible keys attends evenly to all. Padding then gives the same finite numbers as
+    in the original code, whose loss counts it.
     """
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mmt.model.cpu.packing import pack
 from mmt.model.network import Network
-from mmt.model.packing import pack
 from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, PITCH, TYPE, Events
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mmt.model.cpu.modules import PackedChain, PackedHeads
+from mmt.model.cpu.packing import pack
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
-from mmt.model.packing import PackedChain, PackedHeads, pack
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE, Events, is_note
 from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.given import GivenNotes

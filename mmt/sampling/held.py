@@ -17,8 +17,8 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 from tqdm import tqdm
 
+from mmt.model.cpu.packing import pack
 from mmt.model.network import Network
-from mmt.model.packing import pack
 from mmt.representation.codes import (
     BEAT,
     DURATION,

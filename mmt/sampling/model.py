@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.compiled import telling_of_compiling
+from mmt.model.cpu.packing import check_int8
 from mmt.model.inside import Edit, edited
 from mmt.model.network import Network
 from mmt.model.original_checkpoint import is_original_run, read_original_run
-from mmt.model.packing import check_int8
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale

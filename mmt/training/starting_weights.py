@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mmt.model.checkpoint import Checkpoint, read_checkpoint
-from mmt.model.config import Heads
 from mmt.model.network import Network
 from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint
@@ -19,7 +18,7 @@ from mmt.training.recipe import Recipe
 # Entries that may differ, since the shapes of weights do not depend on them.
 _FREE = ("dropout", "output", "zero_init")
 # Heads in order: each can start from the weights of any earlier one.
-_KINDS: tuple[Heads, ...] = ("independent", "chain", "mixed")
+_KINDS: tuple[str, ...] = ("independent", "chain", "mixed")
 
 
 def read_base(base: str | os.PathLike[str]) -> Checkpoint:

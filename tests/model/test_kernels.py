@@ -18,23 +18,22 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mmt
-from mmt.model.bfloat16 import array_of, narrowed, widened
 from mmt.model.compiled import SOURCES, telling_of_compiling
-from mmt.model.elementwise import exp, gelu
-from mmt.model.kernels import linear, normalise, take_threads
-from mmt.model.tiles import LANES
-from mmt.model.weights import BlockWeights, Map, Norm
+from mmt.model.cpu.kernels import linear, match_threads, normalise
+from mmt.model.cpu.scalars import array_of, exp, gelu, narrowed, widened
+from mmt.model.cpu.tiles import LANES
+from mmt.model.cpu.weights import BlockWeights, LinearWeights, NormWeights
 from mmt.sampling.lookahead import Lookahead
 from mmt.sampling.state import Rules
 
-take_threads()
+match_threads()
 
 
-def make_map(outputs: int, inputs: int, *, narrow: bool = False) -> tuple[nn.Linear, Map]:
+def make_map(outputs: int, inputs: int, *, int8: bool = False) -> tuple[nn.Linear, LinearWeights]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(outputs)
         of = nn.Linear(inputs, outputs).requires_grad_(False)
-    return of, Map.of(of.weight, of.bias, narrow=narrow)
+    return of, LinearWeights.of(of.weight, of.bias, int8=int8)
 
 
 def make_rows(count: int, width: int) -> np.ndarray:
@@ -43,12 +42,12 @@ def make_rows(count: int, width: int) -> np.ndarray:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 150), st.booleans())
-def test_a_map_of_any_size_takes_any_number_of_rows(count: int, inputs: int, outputs: int, narrow: bool) -> None:
-    of, ours = make_map(outputs, inputs, narrow=narrow)
+def test_a_map_of_any_size_takes_any_number_of_rows(count: int, inputs: int, outputs: int, int8: bool) -> None:
+    of, ours = make_map(outputs, inputs, int8=int8)
     rows = make_rows(count, inputs)
     mapped = linear(rows, ours)
     assert mapped.shape == (count, outputs)
-    if narrow:
+    if int8:
         of.weight.data = torch.from_numpy(np.rint(of.weight.numpy() / ours.scale[:, None]) * ours.scale[:, None])
     np.testing.assert_allclose(mapped, of(torch.from_numpy(rows)).numpy(), rtol=0, atol=2e-5)
     for row in (0, count // 2, count - 1):
@@ -59,7 +58,7 @@ def test_rows_may_lie_apart_but_not_be_of_another_width() -> None:
     _, ours = make_map(20, 8)
     rows = make_rows(6, 8)
     assert np.array_equal(linear(rows.repeat(2, axis=1)[:, ::2], ours), linear(rows, ours))
-    with pytest.raises(ValueError, match="rows of 7 for a map of 8 inputs"):
+    with pytest.raises(ValueError, match="rows have 7 numbers; the linear map takes 8"):
         linear(rows[:, :7], ours)
 
 
@@ -74,7 +73,7 @@ def test_weights_lie_in_blocks_of_outputs() -> None:
 def test_narrow_maps_take_zeros_and_are_exact_where_nothing_is_rounded() -> None:
     of = nn.Linear(4, 2).requires_grad_(False)
     of.weight[:] = torch.tensor([[127.0, -3, 0, 5], [0, 0, 0, 0]])
-    ours = Map.of(of.weight, of.bias, narrow=True)
+    ours = LinearWeights.of(of.weight, of.bias, int8=True)
     assert ours.weight.dtype == np.int8
     rows = torch.tensor([[1.0, 0.5, -1, 1], [0, 0, 0, 0], [-8, 8, 0, 0]])
     np.testing.assert_allclose(linear(rows.numpy(), ours), of(rows).numpy(), rtol=1e-6, atol=1e-6)
@@ -85,8 +84,10 @@ def test_a_norm_is_that_of_torch(bias: bool) -> None:
     norm = nn.LayerNorm(48, bias=bias).requires_grad_(False)
     norm.weight.uniform_(0.5, 2.0)
     rows = 3 * make_rows(5, 48) + 1
-    np.testing.assert_allclose(normalise(rows, Norm.of(norm)), norm(torch.from_numpy(rows)).numpy(), rtol=0, atol=5e-6)
-    assert not len(Norm.of(nn.Identity()).weight)
+    np.testing.assert_allclose(
+        normalise(rows, NormWeights.of(norm)), norm(torch.from_numpy(rows)).numpy(), rtol=0, atol=5e-6
+    )
+    assert not len(NormWeights.of(nn.Identity()).weight)
 
 
 def test_single_numbers_are_those_of_torch() -> None:
@@ -143,7 +144,7 @@ def test_what_is_compiled_needs_no_place_on_disk(tmp_path: Path) -> None:
     code = (
         "from numba.core.caching import CacheImpl\n"
         "CacheImpl._locator_classes = []\n"
-        "from mmt.model.elementwise import exp; import numpy as np; print(exp(np.float32(0)))"
+        "from mmt.model.cpu.scalars import exp; import numpy as np; print(exp(np.float32(0)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=False

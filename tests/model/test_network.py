@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from mmt.model.cache import Cache
-from mmt.model.config import Heads, NetworkConfig, Positions
+from mmt.model.config import NetworkConfig
+from mmt.model.heads import HEADS
 from mmt.model.network import Network
-from mmt.model.rotation import rotate, rotate_to_train
+from mmt.model.positions import POSITIONS, rotate, rotate_to_train
 from mmt.representation.codes import BEAT, POSITION
 
 SIZES = (5, 17, 5, 21, 7, 9)
-POSITIONS: tuple[Positions, ...] = ("absolute", "rotary", "time", "none")
-HEADS: tuple[Heads, ...] = get_args(Heads)
 
 every_kind = pytest.mark.parametrize(
     ("positions", "output"), [(positions, output) for positions in POSITIONS for output in HEADS]
@@ -24,7 +23,7 @@ every_kind = pytest.mark.parametrize(
 
 
 def make_network(
-    positions: Positions = "absolute", output: Heads = "independent", *, context: int = 24, dropout: float = 0.3
+    positions: str = "absolute", output: str = "independent", *, context: int = 24, dropout: float = 0.3
 ) -> Network:
     """A small network in eval mode; what its heads know of each other begins at zero, so it is drawn here.
 
@@ -64,7 +63,7 @@ def at(logits: list[Tensor], *places: slice | int | Tensor) -> list[Tensor]:
     ("positions", "parameters"),
     [("absolute", 19_944_950), ("rotary", 19_420_662), ("time", 19_420_662), ("none", 19_420_662)],
 )
-def test_the_papers_size(positions: Positions, parameters: int) -> None:
+def test_the_papers_size(positions: str, parameters: int) -> None:
     with torch.device("meta"):
         network = Network(NetworkConfig(positions=positions))
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
@@ -108,7 +107,7 @@ def test_blocks_that_begin_at_zero_add_nothing_and_learn() -> None:
 
 
 @every_kind
-def test_shapes_and_no_dropout_in_eval_mode(positions: Positions, output: Heads) -> None:
+def test_shapes_and_no_dropout_in_eval_mode(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes()
     logits = network(codes)
     assert [tuple(field.shape) for field in logits] == [(2, 12, size) for size in SIZES]
@@ -121,7 +120,7 @@ def test_dropout_in_training() -> None:
 
 
 @every_kind
-def test_what_comes_later_changes_nothing_before(positions: Positions, output: Heads) -> None:
+def test_what_comes_later_changes_nothing_before(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes()
     targets = make_codes(seed=1)
     before = network(codes, targets=targets)
@@ -146,7 +145,7 @@ def test_each_event_and_field_is_seen() -> None:
 
 
 @pytest.mark.parametrize("output", ["chain", "mixed"])
-def test_chained_heads_read_the_earlier_fields_of_the_next_event_only(output: Heads) -> None:
+def test_chained_heads_read_the_earlier_fields_of_the_next_event_only(output: str) -> None:
     network, codes, targets = make_network(output=output), make_codes(), make_codes(seed=1)
     before = network(codes, targets=targets)
     for field, size in enumerate(SIZES):
@@ -161,7 +160,7 @@ def test_chained_heads_read_the_earlier_fields_of_the_next_event_only(output: He
 
 
 @pytest.mark.parametrize("output", HEADS)
-def test_heads_field_by_field_are_the_heads_at_once(output: Heads) -> None:
+def test_heads_field_by_field_are_the_heads_at_once(output: str) -> None:
     network, codes = make_network(output=output), make_codes()
     hidden, events = network.hidden(codes), make_codes(seed=1)
     assert_close([network.heads.field(field, hidden, events) for field in range(6)], network.heads(hidden, events))
@@ -175,7 +174,7 @@ def test_targets_are_the_codes_shifted_unless_given() -> None:
 
 @every_kind
 @pytest.mark.parametrize("side", ["left", "right", "middle"])
-def test_a_mask_keeps_padding_out(positions: Positions, output: Heads, side: str) -> None:
+def test_a_mask_keeps_padding_out(positions: str, output: str, side: str) -> None:
     network, codes = make_network(positions, output), make_codes(batch=3)
     mask = torch.ones(3, 12, dtype=torch.bool)
     hidden = {"left": slice(0, 4), "right": slice(8, 12), "middle": slice(4, 8)}[side]
@@ -190,7 +189,7 @@ def test_a_mask_keeps_padding_out(positions: Positions, output: Heads, side: str
 
 
 @every_kind
-def test_a_padded_piece_is_the_piece_alone(positions: Positions, output: Heads) -> None:
+def test_a_padded_piece_is_the_piece_alone(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(batch=3)
     lengths = (12, 7, 1)
     mask = torch.arange(12) < torch.tensor(lengths)[:, None]
@@ -206,7 +205,7 @@ def test_without_a_mask_nothing_is_padding() -> None:
 
 
 @every_kind
-def test_rows_are_independent(positions: Positions, output: Heads) -> None:
+def test_rows_are_independent(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(batch=17)
     logits = network(codes)
     for row in (0, 5, 16):
@@ -217,7 +216,7 @@ def test_rows_are_independent(positions: Positions, output: Heads) -> None:
 
 @every_kind
 @pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 7], [4, 1, 1, 3, 1, 2]])
-def test_cached_decoding_gives_the_logits_of_the_whole(positions: Positions, output: Heads, pieces: list[int]) -> None:
+def test_cached_decoding_gives_the_logits_of_the_whole(positions: str, output: str, pieces: list[int]) -> None:
     network, codes, targets = make_network(positions, output), make_codes(), make_codes(seed=1)
     whole = network(codes, targets=targets)
     cache, seen = Cache(network.config, 2, capacity=12), 0
@@ -230,7 +229,7 @@ def test_cached_decoding_gives_the_logits_of_the_whole(positions: Positions, out
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_a_cache_of_fewer_bits_gives_nearly_the_same(positions: Positions) -> None:
+def test_a_cache_of_fewer_bits_gives_nearly_the_same(positions: str) -> None:
     network, codes = make_network(positions), make_codes()
     cache = Cache(network.config, len(codes), dtype=torch.bfloat16)
     parts = [network.hidden(part, cache=cache) for part in (codes[:, :5], codes[:, 5:8], codes[:, 8:9], codes[:, 9:])]
@@ -240,7 +239,7 @@ def test_a_cache_of_fewer_bits_gives_nearly_the_same(positions: Positions) -> No
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_a_cache_keeps_the_rows_it_is_told_to(positions: Positions) -> None:
+def test_a_cache_keeps_the_rows_it_is_told_to(positions: str) -> None:
     network, codes = make_network(positions), make_codes(batch=4)
     cache = Cache(network.config, 4)
     network(codes[:, :6], cache=cache)
@@ -257,7 +256,7 @@ def test_a_cache_is_of_the_type_and_device_that_it_is_told() -> None:
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_more_events_than_the_context_are_refused(positions: Positions) -> None:
+def test_more_events_than_the_context_are_refused(positions: str) -> None:
     network = make_network(positions, context=8)
     assert network(make_codes(length=8))[0].shape[1] == 8
     with pytest.raises(ValueError, match="9 events are more than the 8"):
@@ -275,7 +274,7 @@ def test_a_mask_and_a_cache_do_not_go_together() -> None:
         network(make_codes(), torch.ones(2, 12, dtype=torch.bool), cache=Cache(network.config, 2))
 
 
-def logits_here_and_far_behind_padding(positions: Positions) -> tuple[Tensor, Tensor]:
+def logits_here_and_far_behind_padding(positions: str) -> tuple[Tensor, Tensor]:
     """Logits of the last 6 events at the places 0 … 5, and at 100 … 105 behind padding."""
     network, codes = make_network(positions, context=128), make_codes(length=6)
     padded = torch.cat([make_codes(length=100, seed=1), codes], dim=1)
@@ -321,7 +320,7 @@ def test_positions_by_time_know_the_distance_in_time_only() -> None:
 
 
 @every_kind
-def test_gradients_reach_every_parameter(positions: Positions, output: Heads) -> None:
+def test_gradients_reach_every_parameter(positions: str, output: str) -> None:
     network = make_network(positions, output).requires_grad_(True)
     sum(field.square().sum() for field in network(make_codes(batch=40, length=24))).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
@@ -375,7 +374,7 @@ def _renamed(weights: dict[str, Tensor], config: NetworkConfig) -> dict[str, Ten
 
 
 @every_kind
-def test_the_weights_are_those_by_which_attention_adds_up(positions: Positions, output: Heads) -> None:
+def test_the_weights_are_those_by_which_attention_adds_up(positions: str, output: str) -> None:
     network = make_network(positions, output)
     seen: list[tuple[Tensor, ...]] = []
     for block in network.blocks:

@@ -8,18 +8,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmt.model.cache import Cache
-from mmt.model.config import Heads, NetworkConfig
+from mmt.model.config import NetworkConfig
+from mmt.model.cpu.modules import PackedBlock, PackedChain, PackedHeads, PackedNetwork
+from mmt.model.cpu.packing import check_int8, pack
+from mmt.model.heads import HEADS, ChainHeads
 from mmt.model.inside import edited
-from mmt.model.network import Attention, Network
-from mmt.model.packing import PackedBlock, PackedChain, PackedHeads, PackedNetwork, check_int8, pack
+from mmt.model.network import Attention, Block, FeedForward, Network
+from mmt.model.positions import POSITIONS, Positions, Rotation
 from mmt.training.low_rank import add_low_rank
 
 SIZES = (5, 65, 13, 129, 33, 65)
@@ -35,9 +38,9 @@ def make_network(positions: str = "rotary", output: str = "mixed", **others: Any
         network = Network(config).eval().requires_grad_(False)
         for name, parameter in network.named_parameters():
             if "mix" in name:  # begins at zero, as if no field knew another
-                torch.nn.init.normal_(parameter, std=0.2)
+                nn.init.normal_(parameter, std=0.2)
             if name.endswith(("query_norm.weight", "key_norm.weight")):
-                torch.nn.init.uniform_(parameter, 0.5, 2.0)
+                nn.init.uniform_(parameter, 0.5, 2.0)
         return network
 
 
@@ -52,8 +55,8 @@ def make_codes(batch: int, length: int = 24) -> Tensor:
     return torch.stack([torch.randint(size, (batch, length), generator=generator) for size in SIZES], dim=-1)
 
 
-@pytest.mark.parametrize("positions", ["absolute", "rotary", "time", "none"])
-@pytest.mark.parametrize("output", get_args(Heads))
+@pytest.mark.parametrize("positions", list(POSITIONS))
+@pytest.mark.parametrize("output", list(HEADS))
 def test_packed_or_not_the_logits_are_the_same(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(3)
     packed = pack(network)
@@ -109,12 +112,12 @@ def test_a_part_that_somebody_made_is_used_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("norm", ["norm", "attention_norm", "query_norm"])
-@pytest.mark.parametrize("other", [torch.nn.Identity(), torch.nn.LayerNorm(48, elementwise_affine=False)])
+@pytest.mark.parametrize("other", [nn.Identity(), nn.LayerNorm(48, elementwise_affine=False)])
 @torch.inference_mode()
-def test_a_norm_may_be_left_out_or_have_no_weights(norm: str, other: torch.nn.Module) -> None:
+def test_a_norm_may_be_left_out_or_have_no_weights(norm: str, other: nn.Module) -> None:
     network, codes = make_network(output="chain"), make_codes(2)
     if norm == "query_norm":
-        other = other if isinstance(other, torch.nn.Identity) else torch.nn.LayerNorm(16, elementwise_affine=False)
+        other = other if isinstance(other, nn.Identity) else nn.LayerNorm(16, elementwise_affine=False)
     block = network.blocks[0]
     setattr({"norm": network, "attention_norm": block, "query_norm": block.attention}[norm], norm, other)
     packed, cache = pack(network), Cache(network.config, 2)
@@ -137,14 +140,209 @@ def test_pieces_begin_alike_alone_and_among_many(place: Any) -> None:
 def test_what_would_be_read_from_beyond_is_refused() -> None:
     network, codes = pack(make_network(output="chain")), make_codes(2)[:, :1]
     for several in (codes, make_codes(2)):
-        with pytest.raises(ValueError, match="2 pieces, but a cache of 4"):
+        with pytest.raises(ValueError, match="2 pieces were given, but the cache holds 4"):
             network.hidden(several, cache=Cache(network.config, 4))
     for code in (-1, 65, 1000):
         codes[1, 0, 1] = code
-        with pytest.raises(IndexError, match="a code that its field has not"):
+        with pytest.raises(IndexError, match="a code that is out of range for its field"):
             network.hidden(codes, cache=Cache(network.config, 2))
-        with pytest.raises(IndexError, match="a code that its field has not"):
+        with pytest.raises(IndexError, match="a code that is out of range for its field"):
             network.heads(torch.zeros(2, 48), codes[:, 0])
+
+
+class Sinusoids(nn.Module):
+    """Sinusoidal positions (Vaswani et al. 2017), (…, 48)."""
+
+    def forward(self, places: Tensor) -> Tensor:
+        angles = places[..., None] / 100 ** (torch.arange(24) / 24)
+        return 3 * torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class SinusoidalNetwork(Network):
+    def _embed(self, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
+        stream, rotation = super()._embed(codes, places)
+        return stream + Sinusoids()(places), rotation
+
+
+class Biased(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + 0.5
+
+
+class SharpHeads(ChainHeads):
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        return [2 * logits for logits in super().forward(hidden, events)]
+
+    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        return 2 * super().field(index, hidden, events)
+
+
+@torch.inference_mode()
+def assert_decodes_like_pytorch(network: Network) -> None:
+    codes, packed = make_codes(3), pack(network)
+    cache = packed.new_cache(3, codes.shape[1])
+    hidden, expected = one_by_one(packed, codes, cache), network.hidden(codes)
+    torch.testing.assert_close(hidden, expected, rtol=0, atol=1e-4)
+    plain = network.heads(expected, codes)
+    for field, (one, other) in enumerate(zip(packed.heads(hidden, codes), plain, strict=True)):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+        torch.testing.assert_close(packed.heads.field(field, hidden, codes), other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("positions", list(POSITIONS))
+def test_a_position_encoding_in_a_subclass_is_computed(positions: str) -> None:
+    network = make_network(positions)
+    network.__class__ = SinusoidalNetwork
+    assert_decodes_like_pytorch(network)
+
+
+@pytest.mark.parametrize("where", ["class", "module"])
+def test_a_position_encoding_in_a_replaced_method_is_computed(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = make_network()
+    if where == "class":
+        monkeypatch.setattr(Network, "_embed", with_sinusoids(ORIGINAL_EMBED))
+    else:
+        network._embed = partial(with_sinusoids(ORIGINAL_EMBED), network)  # type: ignore[method-assign]
+    assert_decodes_like_pytorch(network)
+
+
+ORIGINAL_EMBED = Network._embed
+
+
+def with_sinusoids(embed: Any) -> Any:
+    def changed(network: Network, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
+        stream, rotation = embed(network, codes, places)
+        return stream + Sinusoids()(places), rotation
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        Positions(table=lambda config: Sinusoids()),
+        Positions(frequencies=lambda config, device: (torch.linspace(2, 0.1, 8), torch.empty(0))),
+        Positions(frequencies=lambda config, device: (torch.empty(0), torch.linspace(1, 0.1, 4).double())),
+        Positions(lambda config: nn.Embedding(config.context, config.dim), POSITIONS["rotary"].frequencies),
+    ],
+    ids=["table", "per event", "per beat", "both"],
+)
+def test_a_new_position_encoding_is_computed(encoding: Positions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POSITIONS, "new", encoding)
+    assert_decodes_like_pytorch(make_network("new"))
+
+
+def test_a_change_that_pack_cannot_see_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if somebody had edited the network's source: pack compares a few events with PyTorch."""
+    monkeypatch.setattr("mmt.model.network.rotation_of", lambda *_: None)
+    with pytest.warns(UserWarning, match="the compiled decoder does not compute what this network computes"):
+        assert_decodes_like_pytorch(make_network())
+
+
+SLOTS = (
+    *("embeddings.1", "positions", "dropout", "blocks.0", "blocks.1.attention_norm", "blocks.1.attention"),
+    *("blocks.0.attention.queries_keys_values", "blocks.0.attention.query_norm", "blocks.0.attention.by_head"),
+    *("blocks.0.attention.out", "blocks.1.feed_forward", "blocks.1.feed_forward.dropout", "norm"),
+    *("heads.fields.2", "heads.known.1", "heads.mix.3", "heads.state"),
+)
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_a_forward_hook_is_called_everywhere(slot: str) -> None:
+    network = make_network("absolute", "chain")
+    network.get_submodule(slot).register_forward_hook(lambda module, inputs, output: output + 0.5)
+    assert_decodes_like_pytorch(network)
+
+
+@pytest.mark.parametrize("slot", [slot for slot in SLOTS if slot[-1] not in "01" and slot != "positions"])
+def test_a_forward_pre_hook_is_called_everywhere(slot: str) -> None:
+    network = make_network("absolute", "chain")
+
+    def change(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        return (inputs[0] + 0.5, *inputs[1:]) if inputs and inputs[0].is_floating_point() else None
+
+    network.get_submodule(slot).register_forward_pre_hook(change)
+    assert_decodes_like_pytorch(network)
+
+
+def test_a_global_hook_is_called() -> None:
+    with nn.modules.module.register_module_forward_hook(
+        lambda module, inputs, output: output + 0.5 if isinstance(module, nn.LayerNorm) else None
+    ):
+        assert_decodes_like_pytorch(make_network())
+
+
+@pytest.mark.parametrize(
+    "slot", [slot for slot in SLOTS if slot.split(".")[-1] not in ("attention", "feed_forward") and slot != "blocks.0"]
+)
+def test_another_module_in_a_slot_is_computed(slot: str) -> None:
+    network = make_network("absolute", "chain")
+    parent, _, name = slot.rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Sequential(network.get_submodule(slot), Biased()))
+    assert_decodes_like_pytorch(network)
+
+
+@pytest.mark.parametrize("norm", ["norm", "blocks.1.attention_norm", "blocks.0.attention.query_norm"])
+def test_another_norm_is_computed(norm: str) -> None:
+    network = make_network(output="chain")
+    parent, _, name = norm.rpartition(".")
+    (width,) = network.get_submodule(norm).normalized_shape
+    for other in (nn.RMSNorm(width), nn.Linear(width, width)):
+        setattr(network.get_submodule(parent), name, other.requires_grad_(False))
+        assert_decodes_like_pytorch(network)
+
+
+@pytest.mark.parametrize(("slot", "width"), [("dropout", 48), ("blocks.0.attention.by_head", 16), ("heads.state", 48)])
+@pytest.mark.parametrize("kind", [nn.LayerNorm, nn.Linear])
+def test_a_known_kind_of_module_in_another_slot_is_computed(slot: str, width: int, kind: Any) -> None:
+    network = make_network(output="chain")
+    parent, _, name = slot.rpartition(".")
+    widths = (width,) if kind is nn.LayerNorm else (width, width)
+    setattr(network.get_submodule(parent), name, kind(*widths).requires_grad_(False))
+    assert_decodes_like_pytorch(network)
+
+
+@pytest.mark.parametrize(
+    "slot", ["embeddings.3", "positions", "norm", "blocks.0.attention.out", "blocks.1.attention_norm", "heads.fields.4"]
+)
+def test_a_parametrisation_is_computed(slot: str) -> None:
+    network = make_network("absolute", "chain")
+    nn.utils.parametrize.register_parametrization(network.get_submodule(slot), "weight", Biased())
+    assert_decodes_like_pytorch(network)
+
+
+def test_an_embedding_with_limited_norms_is_computed() -> None:
+    network = make_network()
+    network.embeddings[2].max_norm = 0.1
+    assert_decodes_like_pytorch(network)
+
+
+def test_heads_of_a_subclass_are_computed() -> None:
+    network = make_network(output="mixed")
+    network.heads.__class__ = SharpHeads
+    assert_decodes_like_pytorch(network)
+
+
+@pytest.mark.parametrize("kind", [Block, Attention, FeedForward, nn.LayerNorm, nn.Linear])
+def test_a_replaced_forward_is_called(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = kind.forward
+    network = make_network(output="independent")
+    module = next(module for module in network.blocks.modules() if type(module) is kind)
+    module.forward = lambda *inputs, **named: forward(module, *inputs, **named) + 0.5
+    assert_decodes_like_pytorch(network)
+    monkeypatch.setattr(kind, "forward", lambda module, *inputs, **named: forward(module, *inputs, **named) + 0.5)
+    assert_decodes_like_pytorch(make_network(output="independent"))
+
+
+def test_a_block_that_reads_a_linear_map_directly_finds_its_weights() -> None:
+    class Direct(FeedForward):
+        def forward(self, inputs: Tensor) -> Tensor:
+            wide = nn.functional.linear(inputs, self.expand.weight, self.expand.bias)
+            return self.contract(wide.relu())  # type: ignore[no-any-return]
+
+    network = make_network()
+    network.blocks[1].feed_forward.__class__ = Direct
+    assert_decodes_like_pytorch(network)
 
 
 def test_hooks_are_kept() -> None:
@@ -156,7 +354,7 @@ def test_hooks_are_kept() -> None:
     torch.testing.assert_close(packed(codes)[3], network(codes)[3], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("positions", ["absolute", "rotary", "time", "none"])
+@pytest.mark.parametrize("positions", list(POSITIONS))
 @pytest.mark.parametrize("turned", [{}, {"rotary_dims": 8, "rotary_values": True}])
 @torch.inference_mode()
 def test_event_by_event_a_packed_network_computes_what_the_network_does(positions: str, turned: dict[str, Any]) -> None:
@@ -223,8 +421,8 @@ def make_narrow(positions: str = "rotary", output: str = "mixed") -> Network:
     return network
 
 
-@pytest.mark.parametrize("positions", ["absolute", "rotary", "time", "none"])
-@pytest.mark.parametrize("output", get_args(Heads))
+@pytest.mark.parametrize("positions", list(POSITIONS))
+@pytest.mark.parametrize("output", list(HEADS))
 @torch.inference_mode()
 def test_with_int8_the_logits_are_nearly_the_same(positions: str, output: str) -> None:
     network, codes = make_narrow(positions, output), make_codes(3)
@@ -276,7 +474,7 @@ def test_a_process_forked_too_late_is_told_so() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["3"]
-    assert "this process was forked from one that has already written music" in done.stderr.splitlines()[-1]
+    assert "this process was forked after music had been generated" in done.stderr.splitlines()[-1]
 
 
 def test_without_compiling_the_network_stays_as_it_is() -> None:
@@ -297,7 +495,7 @@ def test_hooks_are_kept_with_int8() -> None:
 def test_int8_is_refused_where_it_cannot_be_had() -> None:
     with pytest.raises(ValueError, match="int8 weights are for the CPU, and the model is on meta; use device='cpu'"):
         check_int8(torch.zeros(1, device="meta"))
-    with pytest.raises(ValueError, match=r"made of float32 ones, and these are torch\.float64"):
+    with pytest.raises(ValueError, match=r"made from float32, and these are torch\.float64"):
         check_int8(torch.zeros(1, dtype=torch.float64))
 
 

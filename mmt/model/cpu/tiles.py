@@ -1,7 +1,7 @@
-"""Products of rows with weights that lie in blocks, a tile of a few rows by a few blocks at a time.
+"""Matrix product of rows and blocked weights, one tile (a few rows by a few blocks) at a time.
 
-The sums of a tile stay in the processor's registers, which Numba alone does not achieve; so a tile is written in LLVM's terms.
-Each sum is added up from the first input to the last, whatever the tile.
+The sums of a tile stay in registers. Numba alone does not achieve this, so a tile is written as LLVM instructions. Every sum
+runs from the first input to the last, whatever the tile: results do not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from mmt.model.compiled import compiled
 
 Array = npt.NDArray[Any]
 
-LANES, TOGETHER = 16, 4
-"""Outputs of a block of weights, and blocks that are multiplied together."""
+LANES, GROUP = 16, 4
+"""Outputs of a block of weights, and blocks of a group."""
 
-# Asked once, at import: the shapes of tiles are part of the functions below.
+# Asked once, at import: the tile shapes are constants of the compiled functions.
 _WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 
 
 def _tile(rows: int, blocks: int) -> Callable[..., Any]:
-    """The products of `rows` rows and `blocks` blocks of weights.
+    """Make the function that multiplies `rows` rows by `blocks` blocks of weights.
 
-    Takes pointers to the first row, the first weight and the first sum, the number of inputs, and how far sums of rows are apart.
+    The function takes pointers to the first row, weight and sum, the number of inputs, and the distance between rows of sums.
     """
     number, index = ir.FloatType(), ir.IntType(64)
     vector = ir.VectorType(number, LANES)
@@ -87,7 +87,7 @@ def _tile(rows: int, blocks: int) -> Callable[..., Any]:
 
 @intrinsic
 def use_wide_vectors(_):  # type: ignore[no-untyped-def]
-    """Within the function that calls it, use whole registers; of those of AVX-512 LLVM would use the half."""
+    """Let the calling function use 512-bit vectors with AVX-512; by default LLVM uses 256 bits."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         _widen_registers(builder)
@@ -108,7 +108,7 @@ def _at(builder: Any, start: Any, place: Any, kind: Any) -> Any:
 
 @intrinsic
 def _pointer(_, array, place):  # type: ignore[no-untyped-def]
-    """To the element of a contiguous array that has so many before it."""
+    """A pointer to element `place` of a contiguous array, counted from 0."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         start = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -117,22 +117,22 @@ def _pointer(_, array, place):  # type: ignore[no-untyped-def]
     return types.CPointer(array.dtype)(array, types.intp), generate
 
 
-# Rows and blocks of as many sums as there are registers for.
+# The largest tile whose sums fit the registers.
 _ROWS, _BLOCKS = (8, 2) if _WIDE else (4, 1)
-_many, _two, _one = _tile(_ROWS, _BLOCKS), _tile(2, TOGETHER), _tile(1, TOGETHER)
+_many, _two, _one = _tile(_ROWS, _BLOCKS), _tile(2, GROUP), _tile(1, GROUP)
 
 
 @compiled()
 def add_products(rows, weight, sums, row, block):  # type: ignore[no-untyped-def]
-    """Fill the sums of a few rows (row, input) from `row` on, and of the group of blocks from `block` on.
+    """Compute the sums of the next few rows (row, input), from `row`, for the group of blocks that starts at `block`.
 
-    Weights are (block, input, 16), sums (row, output); returns how many rows.
+    Weights are (block, input, 16), sums (row, output). Returns the number of rows that were computed.
     """
     inputs, lanes, left, apart = weight.shape[1], weight.shape[2], len(rows) - row, sums.shape[1]
     here, of = _pointer(rows, row * inputs), _pointer(weight, block * inputs * lanes)
     to = _pointer(sums, row * apart + block * lanes)
     if left >= _ROWS:
-        for more in range(0, TOGETHER, _BLOCKS):
+        for more in range(0, GROUP, _BLOCKS):
             of = _pointer(weight, (block + more) * inputs * lanes)
             _many(here, of, _pointer(sums, row * apart + (block + more) * lanes), inputs, apart)
         return _ROWS

@@ -1,0 +1,246 @@
+"""The modules of a packed network: they take one new event of each piece through the kernels of `mmt.model.cpu.kernels`.
+
+With them a row is bit-identical alone and in any batch, with float32 and with int8 weights. Several events at once (prompts, or a
+window that is read again) go through PyTorch with float32 weights, one piece at a time, because PyTorch's sums depend on the
+batch. Shapes as in `mmt.model.network`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmt.model.cache import Cache
+from mmt.model.cpu.kernels import block_step, chain_logits, embed, linear, normalise
+from mmt.model.cpu.scalars import array_of
+from mmt.model.cpu.tiles import Array
+from mmt.model.cpu.weights import BlockWeights, ChainWeights, EmbeddingWeights, LinearWeights, NormWeights
+from mmt.model.heads import ChainHeads, IndependentHeads
+from mmt.model.network import Block, Network
+from mmt.model.positions import Rotation
+from mmt.model.sharing import share
+
+
+class PackedNetwork(Network):
+    """A network that takes single events through the kernels, if the kernels know all of its parts."""
+
+    compiled: tuple[EmbeddingWeights, NormWeights] | None = None
+    """The embedding and the last norm; None if PyTorch must compute them, or one of the blocks."""
+
+    def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
+        """The residual stream after the last norm, as `Network.hidden`."""
+        one_event = codes.dim() == 3 and codes.shape[1] == 1
+        if self.compiled is None or not one_event or mask is not None or not self._has_room(codes, cache):
+            return super().hidden(codes, mask, cache=cache)
+        assert cache is not None
+        embedding, norm = self.compiled
+        seen, keys, values = np.array(cache.lengths), array_of(cache.keys), array_of(cache.values)
+        rows, rotation = embed(_rows(codes), seen, embedding)
+        for layer, block in enumerate(self.blocks):
+            rows = block.step(rows, keys[layer], values[layer], seen, rotation)  # type: ignore[operator]
+        cache.advance(1)
+        return torch.from_numpy(normalise(rows, norm))[:, None]
+
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """An empty cache; with int8 weights its keys and values are bfloat16, half the bytes."""
+        dtype = torch.bfloat16 if self.decodes_with == "int8" and self.compiled is not None else None
+        return Cache(self.config, batch, capacity=capacity, like=next(self.parameters()), dtype=dtype)
+
+    def _has_room(self, codes: Tensor, cache: Cache | None) -> bool:
+        if type(cache) is not Cache or len(codes) != len(cache.lengths):
+            return False
+        return cache.length < min(self.config.context, cache.capacity)
+
+
+class PackedLinear(nn.Linear):
+    """A linear map inside a block that is not packed as a whole."""
+
+    packed: LinearWeights
+
+    @classmethod
+    def of(cls, plain: nn.Linear, *, int8: bool) -> PackedLinear:
+        """A linear map with the parameters of another one."""
+        shared = share(plain)
+        shared.__class__ = cls
+        assert isinstance(shared, cls)
+        shared.packed = LinearWeights.of(plain.weight, plain.bias, int8=int8)
+        return shared
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dim() == 3 and inputs.shape[1] > 1:
+            return torch.cat([super(PackedLinear, self).forward(piece[None]) for piece in inputs])
+        return torch.from_numpy(linear(_rows(inputs), self.packed)).view(*inputs.shape[:-1], -1)
+
+
+class PackedBlock(nn.Module):
+    """A block that takes one new event of each piece through a kernel, and several events through PyTorch, piece by piece."""
+
+    def __init__(self, block: Block, *, int8: bool = False) -> None:
+        super().__init__()
+        self.block = block
+        attention, feed_forward = block.attention, block.feed_forward
+
+        def of(linear: nn.Linear) -> LinearWeights:
+            return LinearWeights.of(linear.weight, linear.bias, int8=int8)
+
+        self.weights = BlockWeights(
+            NormWeights.of(block.attention_norm),
+            of(attention.queries_keys_values),
+            NormWeights.of(attention.query_norm),
+            NormWeights.of(attention.key_norm),
+            of(attention.out),
+            NormWeights.of(block.feed_forward_norm),
+            of(feed_forward.expand),
+            of(feed_forward.contract),
+        )
+        self.rotary_values = attention.rotary_values
+
+    def forward(
+        self, stream: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        if cache is not None and len(stream) != len(cache.lengths):
+            raise ValueError(f"{len(stream)} pieces were given, but the cache holds {len(cache.lengths)}")
+        if visible is not None:
+            return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
+        if cache is None or stream.shape[1] > 1:
+            if cache is not None and cache.length:
+                return self.block(stream, rotation=rotation, visible=None, cache=cache, layer=layer)  # type: ignore[no-any-return]
+            return torch.cat([self._prefill(stream, rotation, cache, layer, row) for row in range(len(stream))])
+        angles = self._angles(rotation, len(stream))
+        if type(cache) is not Cache or angles is None:
+            return self.block(stream, rotation=rotation, visible=None, cache=cache, layer=layer)  # type: ignore[no-any-return]
+        keys, values = array_of(cache.keys[layer]), array_of(cache.values[layer])
+        return torch.from_numpy(self.step(_rows(stream), keys, values, np.array(cache.lengths), angles))[:, None]
+
+    def step(self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]) -> Array:
+        """Take rows (batch, dim) through the block, see `mmt.model.cpu.kernels.block_step`."""
+        return block_step(rows, self.weights, keys, values, seen, rotation, self.rotary_values)
+
+    def _angles(self, rotation: Rotation | None, batch: int) -> tuple[Array, Array] | None:
+        """Cosine and sine as the kernel reads them, (batch or 1, rotary dims); None if the rotation has another form."""
+        if rotation is None:
+            return np.zeros((1, 0), np.float32), np.zeros((1, 0), np.float32)
+        size = self.block.attention.head_dim
+        for part in rotation:
+            dims = part.shape[-1]
+            if part.dtype != torch.float32 or part.numel() not in (dims, batch * dims) or dims > size or dims % 2:
+                return None
+            if tuple(part.shape[:-1]) not in ((1,), (1, 1, 1), (batch, 1, 1)):
+                return None
+        cosine, sine = (_rows(part) for part in rotation)
+        return cosine, sine
+
+    def _prefill(self, stream: Tensor, rotation: Rotation | None, cache: Cache | None, layer: int, row: int) -> Tensor:
+        """Take the first events of one piece through the PyTorch block."""
+        if rotation is not None and rotation[0].dim() > 2:
+            rotation = rotation[0][row : row + 1], rotation[1][row : row + 1]
+        own = None if cache is None else cache.row(row)
+        piece = stream[row : row + 1]
+        return self.block(piece, rotation=rotation, visible=None, cache=own, layer=layer)  # type: ignore[no-any-return]
+
+
+class PackedHeads(nn.Module):
+    """Independent heads as one linear map, which is applied once for all fields of an event."""
+
+    reads_earlier_fields = False
+
+    def __init__(self, heads: IndependentHeads) -> None:
+        super().__init__()
+        fields = cast("list[nn.Linear]", list(heads.fields))
+        self.sizes, self.ends = _sizes_of(fields)
+        self.weights = _joined([field.weight for field in fields], [_bias(field) for field in fields])
+        # The latest hidden state and its logits. (In a list, because setting an attribute of a module is slow.)
+        self._last = [(torch.empty(0), torch.empty(0))]
+
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        """The logits of all six fields."""
+        return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
+
+    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of one field; `events` are not read."""
+        return self.joined(hidden, events)[..., self.ends[index] : self.ends[index + 1]]
+
+    def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of all six fields, concatenated."""
+        if self._last[0][0] is not hidden:
+            logits = torch.from_numpy(linear(_rows(hidden), self.weights))
+            self._last[0] = hidden, logits.view(*hidden.shape[:-1], -1)
+        return self._last[0][1]
+
+
+class PackedChain(nn.Module):
+    """Chained heads with their linear parts merged.
+
+    The part of the logits that depends only on the hidden state is one linear map, applied once an event. The earlier fields add
+    one small linear map a field; their embeddings are one table.
+    """
+
+    reads_earlier_fields = True
+
+    def __init__(self, heads: ChainHeads) -> None:
+        super().__init__()
+        fields, mixes = cast("list[nn.Linear]", list(heads.fields)), cast("list[nn.Linear]", list(heads.mix))
+        self.sizes, self.ends = _sizes_of(fields)
+        later = list(zip(fields[1:], mixes, strict=True))
+        weights = [field.weight for field in fields]
+        biases = [_bias(fields[0]), *(field(_bias(mix)) for field, mix in later)]
+        # The state is the hidden state itself, or the first `width` outputs of the map.
+        self.width = 0
+        if isinstance(heads.state, nn.Linear):
+            self.width = heads.state.out_features
+            weights, biases = [heads.state.weight, *weights], [heads.state.weight.new_zeros(self.width), *biases]
+        self.weights = _joined(weights, biases)
+        self.known = ChainWeights.of(heads.known, [field.weight @ mix.weight for field, mix in later])
+        # The latest hidden state, its state, and the part of its logits that does not depend on earlier fields.
+        self._last = [(torch.empty(0), np.empty(0), np.empty(0))]
+
+    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
+        """The logits of all six fields, each given the earlier fields of `events`."""
+        return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
+
+    def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of all six fields, concatenated."""
+        logits = torch.from_numpy(self._given_earlier_fields(hidden, events, 1, len(self.sizes)))
+        return logits.view(*hidden.shape[:-1], -1)
+
+    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
+        """The logits of one field, given the earlier fields of `events`."""
+        logits = self._given_earlier_fields(hidden, events, index, index + 1) if index else self._independent(hidden)[1]
+        one = logits[:, self.ends[index] : self.ends[index + 1]]
+        return torch.from_numpy(one).view(*hidden.shape[:-1], -1)
+
+    def _independent(self, hidden: Tensor) -> tuple[Array, Array]:
+        if self._last[0][0] is not hidden:
+            rows = _rows(hidden)
+            outputs = linear(rows, self.weights)
+            state = np.ascontiguousarray(outputs[:, : self.width]) if self.width else rows
+            self._last[0] = hidden, state, np.ascontiguousarray(outputs[:, self.width :])
+        return self._last[0][1:]
+
+    def _given_earlier_fields(self, hidden: Tensor, events: Tensor, first: int, stop: int) -> Array:
+        state, independent = self._independent(hidden)
+        return chain_logits(state, _rows(events), self.known, independent, self.ends, first, stop)
+
+
+def _sizes_of(fields: list[nn.Linear]) -> tuple[list[int], Array]:
+    """The number of codes of each field, and the offsets of the fields in the concatenated logits, (7,)."""
+    sizes = [field.out_features for field in fields]
+    return sizes, np.cumsum([0, *sizes])
+
+
+def _bias(linear: nn.Linear) -> Tensor:
+    bias: Tensor | None = linear.bias
+    return linear.weight.new_zeros(linear.out_features) if bias is None else bias
+
+
+def _joined(weights: list[Tensor], biases: list[Tensor]) -> LinearWeights:
+    """Several linear maps of one input as one map."""
+    return LinearWeights.of(torch.cat(weights), torch.cat(biases))
+
+
+def _rows(inputs: Any) -> Array:
+    """A tensor (..., width) as a contiguous array (row, width)."""
+    return np.ascontiguousarray(inputs.detach().numpy().reshape(-1, inputs.shape[-1]))
