@@ -1,1 +1,1 @@
-"""The network: configuration, layers, heads, cache, and reading and writing of checkpoint folders."""
+"""The network: configuration, layers, heads, cache, compiled decoder, and checkpoints."""

@@ -1,4 +1,4 @@
-"""Keys and values of the events that a network has seen, so that each new event costs one step (decoding)."""
+"""The key/value cache: keys and values of earlier events, so that decoding an event takes one step."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from torch import Tensor
 
 from mmt.model.config import NetworkConfig
 
-# Keys are attended to in whole blocks of so many, and the first lies at a multiple of so many bytes.
+# Attention reads keys in whole blocks of this many events; the memory is aligned to this many bytes.
 _BLOCK, _ALIGNMENT = 16, 64
 
 
 class Cache:
     """The keys and values of every layer, for a batch of pieces.
 
-    `keys` and `values` are (layer, batch, head, room, head_dim), the room being whole blocks of the capacity; of row i the
-    first `lengths[i]` are filled. Rows may differ in length; PyTorch attends the faster the more neighbours are alike.
+    `keys` and `values` are (layer, batch, head, room, head_dim), where the room is the capacity rounded up to whole blocks. Of
+    row i, the first `lengths[i]` events are filled. Rows may differ in length; attention takes neighbours of equal length
+    together, which is faster.
     """
 
     def __init__(
@@ -34,11 +35,12 @@ class Cache:
         like: Tensor | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Room for `batch` pieces of up to `capacity` events (default: the context), of the device of `like`, and of its type
-        unless `dtype` is another: what is attended to is converted.
+        """Allocate a cache for `batch` pieces of up to `capacity` events (default: the context).
+
+        It has the device and type of `like`. With another `dtype`, keys and values are converted when they are read.
         """
         self.capacity = capacity or config.context
-        """How many events there is room for."""
+        """The largest number of events of a piece."""
         room = -(-self.capacity // _BLOCK) * _BLOCK
         shape = (config.layers, batch, config.heads, room, config.head_dim)
         like = torch.empty(0, dtype=torch.float32, device="cpu") if like is None else like
@@ -48,27 +50,26 @@ class Cache:
 
     @property
     def length(self) -> int:
-        """How many events the longest row has."""
+        """The number of events of the longest row."""
         return max(self.lengths)
 
     def places(self, new: int) -> Tensor:
-        """Where the next `new` events stand, (new,), or (batch, new) where rows differ in length."""
+        """The indices of the next `new` events, (new,), or (batch, new) if rows differ in length."""
         lengths = torch.tensor(self.lengths, device=self.keys.device)
         if min(self.lengths) == self.length:
             lengths = lengths[0]
         return lengths[..., None] + torch.arange(new, device=self.keys.device)
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Add keys and values (batch, head, new, head_dim) to a layer, and let the queries of the same events see all up to
-        their own; returns what they make of the values, of the same shape.
+        """Add keys and values (batch, head, new, head_dim) to a layer, and return causal attention of the queries, same shape.
 
-        The lengths stay: `advance` moves them on when every layer has its part.
+        `lengths` does not change; call `advance` after the last layer.
         """
         if self.lengths.count(self.lengths[0]) == len(self.lengths):
             return self._attend(layer, slice(None), self.lengths[0], queries, keys, values)
         attended = [
             self._attend(layer, rows, self.lengths[rows.start], queries[rows], keys[rows], values[rows])
-            for rows in self._alike()
+            for rows in self._equal_lengths()
         ]
         return torch.cat(attended)
 
@@ -91,27 +92,27 @@ class Cache:
         )
 
     def advance(self, events: int) -> None:
-        """Count `events` more events as seen, in each row."""
+        """Add `events` to the length of each row."""
         self.lengths = [length + events for length in self.lengths]
 
     def row(self, row: int) -> Cache:
-        """A cache of one row that is still empty and lies in the place of row `row` of this one."""
+        """An empty cache of one piece that shares the memory of row `row`."""
         alone = copy.copy(self)
         alone.keys, alone.values = self.keys[:, row : row + 1], self.values[:, row : row + 1]
         alone.lengths = [0]
         return alone
 
     def copy(self, row: int, to: int) -> None:
-        """Make row `to` what row `row` is."""
+        """Copy row `row` to row `to`."""
         filled = slice(self.lengths[row])
         self.keys[:, to, :, filled] = self.keys[:, row, :, filled]
         self.values[:, to, :, filled] = self.values[:, row, :, filled]
         self.lengths[to] = self.lengths[row]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep only these pieces of the batch, in this order.
+        """Keep only these rows, in this order.
 
-        Fast where pieces only take the places of those that are given up: then no others are copied.
+        Fast if rows only move to the places of removed rows; then the others are not copied.
         """
         if any(row < place for place, row in enumerate(rows)):
             self.keys, self.values = self.keys[:, rows], self.values[:, rows]
@@ -123,8 +124,8 @@ class Cache:
         self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
         self.lengths = self.lengths[: len(rows)]
 
-    def _alike(self) -> Iterator[slice]:
-        """Neighbouring rows of one length."""
+    def _equal_lengths(self) -> Iterator[slice]:
+        """Slices of neighbouring rows of equal length."""
         first = 0
         for _, rows in groupby(self.lengths):
             last = first + len(list(rows))
@@ -133,9 +134,10 @@ class Cache:
 
 
 def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) -> Tensor:
-    """One query (batch, head, 1, head_dim) a row, over the first `seen` of keys and values (batch, head, capacity, head_dim).
+    """Attention of one query (batch, head, 1, head_dim) a row to the first `seen` keys and values (batch, head, room, head_dim).
 
-    In whole blocks, whose last keys have no weight: so every row lies alike in memory, and is added up alike in any batch.
+    Keys are read in whole blocks, with weight 0 for those after `seen`. All rows then have the same alignment and order of
+    summation, so a row is bit-identical in any batch.
     """
     batch, heads, _, head_dim = queries.shape
     blocks = slice(-(-seen // _BLOCK) * _BLOCK)
@@ -149,7 +151,7 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) 
 def _room(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    # NumPy asks for huge pages, and what lies in them is read a fifth faster. It does not begin at a block of its own.
+    # NumPy asks for huge pages, which are read a fifth faster, but does not align the memory.
     size = math.prod(shape) * dtype.itemsize
     bytes_ = np.zeros(size + _ALIGNMENT, np.uint8)
     first = -bytes_.ctypes.data % _ALIGNMENT
@@ -157,5 +159,5 @@ def _room(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 
 
 def _visible_with_past(new: int, total: int, device: torch.device) -> Tensor:
-    """Which keys each of `new` queries behind a cached past may see, (query, key): earlier events and its own."""
+    """The keys that each of `new` queries after a cached past may see, (query, key): its own event and earlier ones."""
     return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)

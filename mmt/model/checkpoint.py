@@ -1,7 +1,7 @@
 """A model on disk: a folder with `config.json`, `model.safetensors` and `MODEL_CARD.md`.
 
-`config.json` holds the format version, the representation, the network's configuration, sampling defaults, and how
-the model was trained, on what and under which licences. Nothing in the folder can run code when it is loaded.
+`config.json` holds the format version, the representation, the network's configuration, the sampling defaults, and how the
+model was trained, on which data and under which licences. Loading a folder cannot run code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network with all that is needed to use it."""
+    """A network with everything that is needed to use it."""
 
     network: Network
     representation: Representation
@@ -42,19 +42,19 @@ class Checkpoint:
 def write_checkpoint(
     folder: str | os.PathLike[str], checkpoint: Checkpoint, *, card: str = "", dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write a checkpoint folder; it appears whole or not at all, and replaces one of the same name.
+    """Write a checkpoint folder atomically; an existing checkpoint of this name is replaced.
 
     Parameters
     ----------
     card : str
         The text of `MODEL_CARD.md`.
     dtype : torch.dtype
-        Of the weights on disk; half precision halves the file.
+        The type of the weights on disk; half precision halves the file.
     """
     target = Path(folder).resolve()
     if target.exists() and not (target / CONFIG).exists():
-        raise FileExistsError(f"{folder} exists and is no checkpoint folder; give another")
-    # A folder of tempfile's making would be its owner's alone, whatever the umask says.
+        raise FileExistsError(f"{folder} exists and is not a checkpoint folder; give another path")
+    # Not with tempfile, which makes folders that only the owner can read, whatever the umask is.
     partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}-new")
     partial.mkdir(parents=True)
     try:
@@ -69,7 +69,7 @@ def write_checkpoint(
         weights = {
             name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.network.state_dict().items()
         }
-        # save_file would make a file that only its owner can read.
+        # Not with save_file, which makes a file that only the owner can read.
         (partial / WEIGHTS).write_bytes(safetensors.torch.save(weights))
         (partial / CARD).write_text(card, encoding="utf-8")
         _put_in_place(partial, target)
@@ -78,7 +78,7 @@ def write_checkpoint(
 
 
 def _put_in_place(partial: Path, target: Path) -> None:
-    """Rename a folder to `target`; one of that name goes only when the new one stands."""
+    """Rename a folder to `target`; an existing folder is removed only after that."""
     if not target.exists():
         os.replace(partial, target)
         return
@@ -100,7 +100,7 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     FileNotFoundError
         If the folder or one of its files is missing.
     ValueError
-        If it is of another format version, or a file is corrupt or does not fit; the first misfit is named.
+        If it has another format version, or a file is corrupt or does not fit; the message names the first mismatch.
     """
     folder = Path(folder)
     for path in (folder, folder / CONFIG, folder / WEIGHTS):
@@ -129,7 +129,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
         version = config["format_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is corrupt: no JSON with a format_version; get the checkpoint again") from error
+        raise ValueError(
+            f"{path} is corrupt: JSON with a format_version was expected; get the checkpoint again"
+        ) from error
     if version != FORMAT_VERSION:
         raise ValueError(
             f"{path} is of format version {version}; "
@@ -153,7 +155,7 @@ def _read_weights(path: Path, network: Network) -> dict[str, torch.Tensor]:
                 f"{path}: {name!r} has the shape {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
             )
         if not weights[name].isfinite().all():
-            raise ValueError(f"{path}: {name!r} holds numbers that are not finite; get another checkpoint")
+            raise ValueError(f"{path}: {name!r} has numbers that are not finite; get another checkpoint")
     if extra := sorted(set(weights) - set(expected)):
         raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not know")
     return {name: tensor.float() for name, tensor in weights.items()}

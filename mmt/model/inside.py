@@ -1,17 +1,17 @@
-"""The places inside a network at which one can look and change what passes: the residual stream, attention, feed-forward.
+"""Interventions: named places inside a network, and edits that change the activations there during a forward pass.
 
-| place | what passes there |
+| place | activations |
 |---|---|
 | `embedding` | the residual stream that enters the first layer |
-| `layers.I.heads` | what the heads of layer I have attended to, (batch, length, head, head_dim), before they are joined |
-| `layers.I.attention` | what attention adds to the residual stream |
-| `layers.I.feed_forward` | what the feed-forward adds to it |
+| `layers.I.heads` | the outputs of the attention heads of layer I, (batch, length, head, head_dim), before they are joined |
+| `layers.I.attention` | the output of attention, which is added to the residual stream |
+| `layers.I.feed_forward` | the output of the feed-forward layer, which is added to it |
 | `layers.I.stream` | the residual stream after layer I |
 | `final` | the residual stream after the last norm, from which the heads predict |
 
-Layers and heads count from 0. All but `heads` are (batch, length, dim). An edit maps places to functions: each takes what passes
-there and returns what shall pass instead, of the same shape. While a piece is written, a function sees the prompt first and
-then one event at a time (length 1), so it should treat every event by itself.
+Layers and heads count from 0. All but `heads` are (batch, length, dim). An edit maps places to functions; each takes the
+activations and returns new ones of the same shape. During generation, a function sees the prompt first and then one event at a
+time (length 1), so it should treat each event independently.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Edit = Mapping[str, Callable[[Tensor], Tensor]]
 
 
 def places(network: Network | Any) -> list[str]:
-    """The names of all places of a network (or of a model's), in the order in which they are passed.
+    """The names of all places of a network, or of a model's network, in the order of the forward pass.
 
     Examples
     --------
@@ -42,18 +42,18 @@ def places(network: Network | Any) -> list[str]:
 
 
 def edited(network: Network, edit: Edit) -> Network:
-    """A network that shares the weights of another one, with changes at some places.
+    """A network that shares the weights of another one, but changes activations at some places.
 
     Parameters
     ----------
     network : Network
-        It stays as it is.
+        It is not changed.
     edit : mapping from places to functions
 
     Raises
     ------
     ValueError
-        If there is no such place; later, if a function changes the shape of what passes.
+        If a place does not exist; in the forward pass, if a function changes the shape.
 
     Examples
     --------
@@ -68,13 +68,13 @@ def edited(network: Network, edit: Edit) -> Network:
     modules = _modules(changed)
     for place, function in edit.items():
         if place not in modules:
-            raise ValueError(f"there is no place {place!r} in this network; there are {', '.join(modules)}")
+            raise ValueError(f"unknown place {place!r}; this network has {', '.join(modules)}")
         modules[place].register_forward_hook(_hook(place, function))
     return changed
 
 
 def ablate(*heads: tuple[int, int]) -> Edit:
-    """The edit that silences heads, each a (layer, head): what they attended to becomes 0.
+    """An edit that sets the outputs of attention heads to 0; each head is a (layer, head).
 
     Examples
     --------
@@ -82,7 +82,7 @@ def ablate(*heads: tuple[int, int]) -> Edit:
     ['layers.2.heads', 'layers.3.heads']
     """
     if not heads:
-        raise ValueError("no head to silence was given; name each by (layer, head)")
+        raise ValueError("no head was given; give each as (layer, head)")
     by_layer: dict[int, list[int]] = {}
     for layer, head in heads:
         by_layer.setdefault(layer, []).append(head)
@@ -90,9 +90,9 @@ def ablate(*heads: tuple[int, int]) -> Edit:
 
 
 def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edit:
-    """The edit that adds a direction, times a strength, to every event at a place.
+    """An edit that adds `strength * direction` to the activations of every event at a place.
 
-    The direction is as long as what passes there: (dim,), or (head_dim,) at `heads`, where it is added to every head.
+    The direction is (dim,), or (head_dim,) at `heads`, where it is added to every head.
 
     Examples
     --------
@@ -101,18 +101,18 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
     """
     vector = torch.as_tensor(direction)
 
-    def shift(passing: Tensor) -> Tensor:
-        if vector.shape != passing.shape[-1:]:
+    def shift(activations: Tensor) -> Tensor:
+        if vector.shape != activations.shape[-1:]:
             raise ValueError(
-                f"the direction at {place} has the shape {tuple(vector.shape)}; what passes there has {passing.shape[-1]} numbers"
+                f"the direction at {place} has the shape {tuple(vector.shape)}; expected ({activations.shape[-1]},)"
             )
-        return passing + strength * vector.to(passing)
+        return activations + strength * vector.to(activations)
 
     return {place: shift}
 
 
 def _modules(network: Network) -> dict[str, nn.Module]:
-    """The module of each place: what it puts out passes there."""
+    """The module of each place, whose output are the activations."""
     modules: dict[str, Any] = {"embedding": network.dropout}
     for layer, block in enumerate(network.blocks):
         parts = {"heads": "attention.by_head", "attention": "attention", "feed_forward": "feed_forward", "stream": ""}
@@ -121,12 +121,12 @@ def _modules(network: Network) -> dict[str, nn.Module]:
 
 
 def _hook(place: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    def change(module: nn.Module, inputs: Any, passing: Tensor) -> Tensor:
-        changed = function(passing)
-        if not isinstance(changed, Tensor) or changed.shape != passing.shape:
+    def change(module: nn.Module, inputs: Any, activations: Tensor) -> Tensor:
+        changed = function(activations)
+        if not isinstance(changed, Tensor) or changed.shape != activations.shape:
             given = f"a tensor {tuple(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
             raise ValueError(
-                f"the edit at {place} made {given} of a tensor {tuple(passing.shape)}; it must keep the shape"
+                f"the edit at {place} returned {given} for a tensor {tuple(activations.shape)}; it must keep the shape"
             )
         return changed
 
@@ -134,12 +134,12 @@ def _hook(place: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Modu
 
 
 def _silence(layer: int, heads: list[int]) -> Callable[[Tensor], Tensor]:
-    def silence(passing: Tensor) -> Tensor:
+    def silence(activations: Tensor) -> Tensor:
         for head in heads:
-            if not 0 <= head < passing.shape[2]:
-                raise ValueError(f"layer {layer} has no head {head}; it has {passing.shape[2]}, counted from 0")
-        kept = torch.ones(passing.shape[2], 1, dtype=passing.dtype, device=passing.device)
+            if not 0 <= head < activations.shape[2]:
+                raise ValueError(f"layer {layer} has no head {head}; it has {activations.shape[2]}, counted from 0")
+        kept = torch.ones(activations.shape[2], 1, dtype=activations.dtype, device=activations.device)
         kept[heads] = 0
-        return passing * kept
+        return activations * kept
 
     return silence

@@ -1,8 +1,7 @@
-"""Checkpoints of the original code: a run folder of theirs, or a bare file of weights, becomes a network of ours that computes
-the same.
+"""Read checkpoints of the original code: a run folder or a file of weights becomes a network that computes the same.
 
-A run folder holds `checkpoints/best_model.pt`, a plain state dict, and `train-args.json`. Sizes are taken from the weights;
-only the number of positions of a network without a table of them stands in the arguments.
+A run folder holds `checkpoints/best_model.pt`, a state dict, and `train-args.json`. Sizes are taken from the weights. Only the
+context of a network without a table of positions is taken from the arguments.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
 ARGUMENTS, WEIGHTS = "train-args.json", Path("checkpoints", "best_model.pt")
 _PREFIX = "decoder.net."
-# A learned table of absolute positions; the frequencies of relative ones, which are computed.
+# The learned table of absolute positions; the frequencies of rotary positions, which we compute.
 _TABLE, _ROTARY = f"{_PREFIX}pos_emb.emb.weight", f"{_PREFIX}attn_layers.rotary_pos_emb.inv_freq"
 _HEAD_DIM, _ROTARY_DIMS = 64, 32
-# What torch.nn.DataParallel puts before all names.
+# The prefix that torch.nn.DataParallel adds to all names.
 _PARALLEL = "module."
 
 
 def is_original_run(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a run folder of the original code, its folder of weights, or a file of them."""
+    """Whether a path is a run folder of the original code, its folder of weights, or a file of weights."""
     return (_run_of(Path(path)) / ARGUMENTS).exists() or Path(path).suffix == ".pt"
 
 
 def _run_of(path: Path) -> Path:
-    """The run folder of its folder of weights; any other path as it is."""
+    """The run folder, if the path is its folder of weights; any other path unchanged."""
     within = path.resolve().name == WEIGHTS.parent.name and (path / WEIGHTS.name).exists()
     return path.parent if within and (path.parent / ARGUMENTS).exists() else path
 
@@ -51,20 +50,20 @@ def read_original_run(
     path : path
         The folder, or a `.pt` file.
     arguments : mapping or path, optional
-        In place of the folder's `train-args.json`: what stands in it, such a file, or a run folder that has it. Weights with a
-        table of positions need none.
+        Replaces the folder's `train-args.json`: its contents, such a file, or a run folder with one. Not needed for weights with
+        a table of positions.
 
     Raises
     ------
     FileNotFoundError
         If a file is missing.
     ValueError
-        If a file is corrupt; if a key or a shape does not fit, the first of which is named; or if arguments are needed.
+        If a file is corrupt, if a key or shape does not fit (the message names the first), or if arguments are needed.
     """
     path = _run_of(Path(path))
     file = path if path.suffix == ".pt" else path / WEIGHTS
     if path.is_file() and file != path:
-        raise ValueError(f"{path} is no file of weights (.pt), and no run folder of the original code")
+        raise ValueError(f"{path} is neither a file of weights (.pt) nor a run folder of the original code")
     if not file.exists():
         missing = file if path.exists() else path
         raise FileNotFoundError(f"{missing} does not exist; a run folder of the original code has {WEIGHTS}")
@@ -72,20 +71,20 @@ def read_original_run(
         arguments = path / ARGUMENTS
     given = _read_arguments(Path(arguments)) if isinstance(arguments, str | os.PathLike) else arguments
     try:
-        # weights_only: nothing in the file can run code.
+        # With weights_only, the file cannot run code.
         weights = torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # what is no file of weights makes the unpickler raise anything
+    except Exception as error:  # the unpickler raises any exception for other files
         reason = " ".join(str(error).split())[:200]
-        # Of what was never one it often says a single number.
-        said = reason if " " in reason else "torch.save does not write such"
-        raise ValueError(f"{file} is no file of weights, or a corrupt one ({said})") from error
+        # For other kinds of files, the reason is often a single number.
+        said = reason if " " in reason else "it was not written by torch.save"
+        raise ValueError(f"{file} is not a file of weights, or is corrupt ({said})") from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(f"{file} is no state dict: a mapping from names to tensors was expected")
-    if given is None and _TABLE not in _alone(weights):
+        raise ValueError(f"{file} is not a state dict: a mapping from names to tensors was expected")
+    if given is None and _TABLE not in _without_prefix(weights):
         raise ValueError(
-            f"{file} has no table of positions, so it does not say how long a piece may be; give its {ARGUMENTS} too"
+            f"{file} has no table of positions, so the length of the context is unknown; give its {ARGUMENTS} too"
         )
     try:
         return from_original(weights, given or {})
@@ -100,7 +99,7 @@ def convert_original_run(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write a run of the original code as a checkpoint folder of ours, which computes the same; returns the folder.
+    """Convert a run of the original code to a checkpoint folder that computes the same; returns the folder.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ def convert_original_run(
     Raises
     ------
     FileExistsError
-        If `output` exists and `overwrite` is false, or it is no checkpoint folder.
+        If `output` exists and `overwrite` is false, or it is not a checkpoint folder.
     """
     output = Path(output)
     if output.exists() and not overwrite:
@@ -127,7 +126,7 @@ def convert_original_run(
 def _read_arguments(path: Path) -> Mapping[str, Any]:
     path = path / ARGUMENTS if path.is_dir() else path
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; the original code writes it beside its checkpoints")
+        raise FileNotFoundError(f"{path} does not exist; the original code writes it next to its checkpoints")
     try:
         arguments = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -145,7 +144,7 @@ def _card(checkpoint: Checkpoint) -> str:
         "",
         f"A Multitrack Music Transformer of {size:,} parameters, trained by the original code (Dong et al., ICASSP 2023) and "
         "converted from its file of weights.",
-        "On what music, and under which licences, does not stand in that file: ask whoever trained it.",
+        "The file does not say on which music it was trained, or under which licences: ask whoever trained it.",
         *(["", "It was trained with these arguments:", "", *arguments] if arguments else []),
         "",
     ]
@@ -153,7 +152,7 @@ def _card(checkpoint: Checkpoint) -> str:
 
 
 def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
-    """A state dict of the original code and its arguments as a network of ours.
+    """Convert a state dict and the arguments of the original code to a network that computes the same.
 
     Parameters
     ----------
@@ -165,16 +164,16 @@ def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -
     Raises
     ------
     ValueError
-        If a key is missing, unknown or has a shape that does not fit; if the arguments contradict the weights.
+        If a key is missing, unknown or of the wrong shape, or the arguments contradict the weights.
     """
-    theirs = _alone(weights)
+    theirs = _without_prefix(weights)
     network = network_without_weights(_config(theirs, arguments))
     theirs.pop(_ROTARY, None)
     state = {name: _take(theirs, names) for name, names in _names(network).items()}
     for name, tensor in network.state_dict().items():
         if state[name].shape != tensor.shape:
             raise ValueError(
-                f"{' and '.join(_names(network)[name])} make the shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+                f"{' and '.join(_names(network)[name])} have the shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
             )
     if theirs:
         raise ValueError(f"unknown key {min(theirs)!r}")
@@ -182,8 +181,8 @@ def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -
     return Checkpoint(network.eval(), _representation(network.config), {}, {"original": dict(arguments)})
 
 
-def _alone(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights under their own names, if they were saved by a module that trains on several GPUs."""
+def _without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without the prefix of torch.nn.DataParallel."""
     parallel = all(name.startswith(_PARALLEL) for name in weights)
     return {name.removeprefix(_PARALLEL) if parallel else name: tensor for name, tensor in weights.items()}
 
@@ -198,10 +197,10 @@ def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Netw
     absolute, rotary = _TABLE in weights, _ROTARY in weights
     if absolute and rotary:
         raise ValueError(
-            f"keys {_TABLE!r} and {_ROTARY!r} do not go together: relative positions turn absolute ones off"
+            f"keys {_TABLE!r} and {_ROTARY!r} exclude each other: relative positions replace absolute ones"
         )
     if bool(arguments.get("rel_pos_emb", rotary)) != rotary:
-        found = "there" if rotary else "missing"
+        found = "present" if rotary else "missing"
         raise ValueError(f"key {_ROTARY!r} is {found}, but {ARGUMENTS} says rel_pos_emb: {arguments['rel_pos_emb']}")
     return NetworkConfig(
         sizes=tuple(shape(f"token_emb.{field}.emb.weight")[0] for field in range(6)),
@@ -218,15 +217,15 @@ def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Netw
 
 
 def _representation(config: NetworkConfig) -> Representation:
-    """The preset whose sizes the network has, with the network's beats."""
+    """The preset with the network's sizes, and with the network's number of beats."""
     for preset in (Representation(), Representation.slides()):
         if all(preset.sizes[field] == config.sizes[field] for field in (POSITION, DURATION)):
             return Representation.from_dict(preset.to_dict() | {"beats": config.sizes[BEAT] - 1})
-    raise ValueError(f"code sizes {config.sizes} are those of no preset")
+    raise ValueError(f"no preset has the code sizes {config.sizes}")
 
 
 def _names(network: Network) -> dict[str, tuple[str, ...]]:
-    """For each of our tensors the names of theirs; several are joined along the first dimension."""
+    """The original names of each tensor; several tensors are concatenated along the first dimension."""
     names: dict[str, tuple[str, ...]] = {
         f"embeddings.{field}.weight": (f"token_emb.{field}.emb.weight",) for field in range(6)
     }

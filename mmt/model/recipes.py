@@ -1,6 +1,6 @@
-"""Recipes: YAML files that say what a model is and how it is trained. Here, their reading, and the part that is the model.
+"""Read recipes, YAML files that describe a model and its training, and make the model's configuration from them.
 
-A recipe is given by the name of one that mmt ships ("paper", "default", "tiny") or as a path.
+A recipe is given by the name of a shipped one ("paper", "default", "tiny") or as a path.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
 
 
-class _TwiceError(ValueError):
-    """An entry stands twice."""
+class _DuplicateError(ValueError):
+    """An entry occurs twice."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Of an entry that stands twice YAML would drop the first without a word."""
+    """A YAML loader that refuses duplicate entries, of which YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [self.construct_object(key) for key, _ in node.value]
         for place, name in enumerate(names):
             if name in names[:place]:
                 line = node.value[place][0].start_mark.line + 1
-                raise _TwiceError(f"{name} stands twice, again in line {line}; leave one of them out")
+                raise _DuplicateError(f"{name} occurs twice, the second time in line {line}; remove one")
         return super().construct_mapping(node, deep)
 
 
 def shipped(*parts: str) -> Path:
-    """A file or folder that comes with mmt: inside an installed package, or beside it in a checkout."""
+    """The path of a file or folder that ships with mmt: inside an installed package, or next to it in a checkout."""
     inside = _PACKAGE.joinpath("shipped", *parts)
     return inside if inside.exists() else _PACKAGE.parent.joinpath(*parts)
 
 
 def find_checkpoint(name: str | os.PathLike[str]) -> Path:
-    """The folder of a checkpoint: a path or, where there is none, the name of one that comes with mmt ("default")."""
+    """The folder of a checkpoint, given as a path or as the name of a shipped one ("default"); a path comes first."""
     path, inside = Path(name), shipped("checkpoints", str(name))
     return inside if inside.is_dir() and not path.exists() else path
 
@@ -55,7 +55,7 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If no such recipe ships, or the file is not a YAML mapping.
+        If no shipped recipe has this name, or the file is not a YAML mapping.
     FileNotFoundError
         If a path does not exist.
 
@@ -73,17 +73,17 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
             raise ValueError(f"no recipe is named {str(recipe)!r}; there are {known}, or give the path of a .yaml file")
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except _TwiceError as error:
+    except _DuplicateError as error:
         raise ValueError(f"{path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} is no recipe: a mapping of sections (representation, network, …) was expected")
+        raise ValueError(f"{path} is not a recipe: a mapping of sections (representation, network, …) was expected")
     return values
 
 
 def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
-    """The representation and network that a recipe describes; the network's sizes follow from the representation."""
+    """The representation and network configuration of a recipe; the network's sizes follow from the representation."""
     values = _section(recipe, "representation")
     check_entries(values, ["preset", *(field.name for field in fields(Representation))], "representation")
     preset = values.pop("preset", "paper")
@@ -100,7 +100,7 @@ def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
 
 
 def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> None:
-    """Raise a `ValueError` for the first entry of a section that is not known, with the nearest that is.
+    """Raise a `ValueError` for the first unknown entry of a section; the message offers the nearest known one.
 
     >>> check_entries(["max_step"], ["max_steps", "patience"], "trainer")
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""Copies of a network that share all but its structure."""
+"""Copy the module tree of a network without copying its weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import nn
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
-# What torch keeps in every module: its parameters, buffers, children and hooks, by name or number.
+# The dictionaries of every module: parameters, buffers, children and hooks.
 _TABLES = [name for name, value in vars(nn.Module()).items() if isinstance(value, dict)]
 
 
 def share(module: AnyModule) -> AnyModule:
-    """A copy in which parts can be replaced and hooks added; weights, hooks so far and everything else are the module's own.
+    """A copy in which modules can be replaced and hooks added; weights and all other attributes are shared with the original.
 
     >>> linear = nn.Linear(2, 2)
     >>> share(linear).weight is linear.weight
@@ -23,11 +23,11 @@ def share(module: AnyModule) -> AnyModule:
 
 
 def _share(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
-    # A module may stand in several places.
+    # A module may occur more than once.
     if module not in copies:
         copy = copies[module] = type(module).__new__(type(module))
         copy.__dict__.update(vars(module))
-        # What is compiled would still be the module itself.
+        # The compiled call would still call the original.
         copy.__dict__.pop("_compiled_call_impl", None)
         for table in _TABLES:
             copy.__dict__[table] = copy.__dict__[table].copy()

@@ -1,4 +1,4 @@
-"""What music is to the model: fields and code tables, instruments, the note table, encode, decode, text, prompts, grammar."""
+"""The representation of music: fields and codes, instruments, note table, encode, decode, text, prompts, grammar."""
 
 from mmt.representation.codes import Representation
 from mmt.representation.decode import decode

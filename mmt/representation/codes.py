@@ -1,4 +1,4 @@
-"""The six fields of an event, and the tables that turn musical values into codes and back.
+"""The six fields of an event, and `Representation`: the tables that map musical values to codes and back.
 
 An event is six integer codes, indexed by `TYPE` … `INSTRUMENT`. Code 0 means "none" in every field but the type. A
 beat is a quarter note; a step is 1 / resolution of a beat; pitches are MIDI numbers. (Paper, section 3.1.)
@@ -41,9 +41,9 @@ _SLIDES_DURATIONS = (
 
 @dataclass(frozen=True)
 class Representation:
-    """What music is to a model: every number that encoding and decoding need.
+    """A representation of music as codes: all numbers that encoding and decoding need.
 
-    `Representation()` is the paper's, `Representation.slides()` the one of the authors' talk.
+    `Representation()` is the paper's, `Representation.slides()` that of the authors' talk.
 
     >>> Representation().sizes
     (5, 1026, 13, 129, 33, 65)
@@ -52,20 +52,20 @@ class Representation:
     resolution: int = 12
     """Time steps per beat (a quarter note), 1 … 960."""
     beats: int = 1025
-    """Beat codes that a network with this representation has: beats 0 … beats - 1. Event arrays have no such limit."""
+    """The number of beat codes of a network: beats 0 … beats - 1. Event arrays have no such limit."""
     durations: tuple[int, ...] = _PAPER_DURATIONS
-    """The known durations in steps, ascending. Others become the nearest, the smaller in a tie."""
+    """The known durations in steps, ascending. Other durations are rounded to the nearest, the smaller in a tie."""
     instruments: tuple[Instrument, ...] = PAPER_INSTRUMENTS
     """The instruments, in the order of their codes."""
     drums: bool = False
-    """Whether the notes of drum tracks are kept, as one more instrument, `drums`, after all others. The pitch of a drum note is
-    its General MIDI drum key."""
+    """Whether the notes of drum tracks are kept, as a last instrument named `drums`. The pitch of a drum note is its General MIDI
+    drum key."""
     given: bool = False
-    """Whether events may hold given notes: notes that are fixed in advance, which a network reads but never draws."""
+    """Whether events may have given notes, which are fixed in advance: a network reads them, but never samples them."""
     length: bool = False
-    """Whether start-of-notes may tell the number of beats of the piece, in its beat code (0: not told)."""
+    """Whether start-of-notes may have the number of beats of the piece, in its beat code (0: not given)."""
     reach: int = 8
-    """A given note stands this many beats before its onset among the written notes, at least 1."""
+    """How many beats before its onset a given note is placed among the written notes, at least 1."""
 
     def __post_init__(self) -> None:
         for name in ("drums", "given", "length"):
@@ -82,23 +82,23 @@ class Representation:
         programs = [program for instrument in self.instruments for program in instrument.programs]
         if not names or len(set(names)) < len(names) or len(set(programs)) < len(programs):
             raise ValueError(
-                "each instrument needs a name of its own, and each MIDI program belongs to one instrument at most"
+                "instruments must have different names, and a MIDI program may belong to one instrument only"
             )
         if len(names) + self.drums > 255:
-            raise ValueError(f"{len(names) + self.drums} instruments; a note table holds at most 255")
+            raise ValueError(f"{len(names) + self.drums} instruments were given; a note table holds at most 255")
         if self.drums and DRUMS in names:
-            raise ValueError(f"an instrument is named {DRUMS!r}, and drums=True adds another; rename it")
+            raise ValueError(f"an instrument is named {DRUMS!r}, which drums=True adds; rename it")
         if self.reach < 1 or (self.given and 2 * self.reach > self.beats):
             raise ValueError(f"reach is {self.reach} beats; it must be 1 to half of the {self.beats} beats")
 
     @classmethod
     def slides(cls) -> Representation:
-        """The representation that the authors' talk shows: resolution 24, 24 durations."""
+        """The representation of the authors' talk: resolution 24, 24 durations."""
         return cls(resolution=24, durations=_SLIDES_DURATIONS)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of codes of each field, (6,): what a network needs."""
+        """The number of codes of each field, (6,), as in `NetworkConfig.sizes`."""
         return (
             len(TYPES) - (not self.given),
             self.beats + 1,
@@ -110,12 +110,12 @@ class Representation:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The instruments' names, in the order of their codes (code = 1 + place); with `drums`, they are the last."""
+        """The names of the instruments, in the order of their codes (code = 1 + index); `drums`, if any, is the last."""
         return (*(instrument.name for instrument in self.instruments), *([DRUMS] if self.drums else []))
 
     @property
     def drums_code(self) -> int:
-        """The instrument code of the drums; 0 where they are left out."""
+        """The instrument code of drums; 0 without drums."""
         return len(self.instruments) + 1 if self.drums else 0
 
     @cached_property
@@ -131,23 +131,23 @@ class Representation:
         return (known[1:] + known[:-1]) / 2
 
     def duration_codes(self, steps: IntArray) -> Events:
-        """Codes of the known durations nearest to `steps` (any shape), the smaller in a tie."""
+        """The codes of the known durations nearest to `steps` (any shape), the smaller in a tie."""
         return 1 + np.searchsorted(self._duration_borders, steps, side="left").astype(np.int64)
 
     def instrument_codes(self, programs: IntArray) -> Events:
-        """Codes of the instruments to which MIDI programs (0 … 127) map; 0 where there is none."""
+        """The instrument codes of MIDI programs (0 … 127); 0 for programs without an instrument."""
         return self._code_of_program[programs]
 
     def codes_of_tracks(self, programs: IntArray, is_drum: npt.NDArray[np.bool_]) -> Events:
-        """Instrument codes of tracks with these MIDI programs (0 … 127) and drum flags; 0 where there is none."""
+        """The instrument codes of tracks, by MIDI program (0 … 127) and drum flag; 0 for tracks without an instrument."""
         return np.where(is_drum, self.drums_code, self._code_of_program[programs])
 
     def program(self, code: int) -> int:
-        """The MIDI program that plays the instrument of this code; 0 for the drums, which need none."""
+        """The MIDI program that plays an instrument code; 0 for drums, which need none."""
         return 0 if code == self.drums_code else self.instruments[code - 1].program
 
     def length_code(self, beats: int) -> int:
-        """The beat code by which start-of-notes tells that the piece has `beats` beats from there: 1 + beats, at most the last.
+        """The beat code of start-of-notes for a length of `beats` beats: 1 + beats, at most the largest code.
 
         >>> Representation(beats=256).length_code(32), Representation(beats=256).length_code(1000)
         (33, 256)
@@ -155,13 +155,13 @@ class Representation:
         return min(1 + beats, self.beats)
 
     def has_music_of(self, other: Representation) -> bool:
-        """Whether a note table or corpus of `other` is one of this representation too: same grid, same instruments."""
+        """Whether note tables of `other` are valid here too: the same resolution, instruments and drums."""
         return (self.resolution, self.instruments, self.drums) == (other.resolution, other.instruments, other.drums)
 
     def find_instrument(self, name: str | int) -> int:
-        """The code of an instrument, given by our name, its General MIDI name or a program number.
+        """The code of an instrument, given by its name, General MIDI name or program number.
 
-        Case, spaces, hyphens and underscores do not matter.
+        Case, spaces, hyphens and underscores are ignored.
 
         >>> Representation().find_instrument("violin"), Representation().find_instrument("French Horn")
         (25, 38)
@@ -169,7 +169,7 @@ class Representation:
         Raises
         ------
         ValueError
-            If no such instrument is known; the nearest names are offered.
+            If the instrument is unknown; the message offers the nearest names.
         """
         if (isinstance(name, (int, np.integer)) and not isinstance(name, bool)) or str(name).strip().isdecimal():
             program = int(name)
@@ -204,7 +204,7 @@ class Representation:
         return f"; did you mean {' or '.join(offers)}?" if offers else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain numbers, strings, lists and dicts, for JSON and YAML. Options are named where they are not the default."""
+        """Convert to numbers, strings, lists and dicts, for JSON and YAML. Options at their defaults are left out."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         options = {name: values.pop(name) for name in ("drums", "given", "length", "reach")}
         return (
@@ -218,7 +218,7 @@ class Representation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Representation:
-        """The inverse of `to_dict`; a missing entry takes its default, an unknown one is a `ValueError`."""
+        """The inverse of `to_dict`: missing entries take their defaults, an unknown entry raises a `ValueError`."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(
@@ -238,7 +238,7 @@ PAPER = Representation()
 
 
 def is_note(events: IntArray) -> npt.NDArray[np.bool_]:
-    """Which events (…, 6) are notes, written or given, (…)."""
+    """Whether events (…, 6) are notes, written or given: (…)."""
     notes: npt.NDArray[np.bool_] = (events[..., TYPE] == NOTE) | (events[..., TYPE] == GIVEN_NOTE)
     return notes
 
@@ -248,23 +248,23 @@ def _plain(name: str) -> str:
 
 
 def as_events(events: npt.ArrayLike) -> IntArray:
-    """What a user gives for events, as an (n, 6) array of integers; their codes are not looked at.
+    """Convert to an (n, 6) array of integers; codes are not checked.
 
     Raises
     ------
     ValueError
-        If it is something else; it says what, and how events are had of it.
+        If `events` is something else; the message says how to get events from it.
     """
     if hasattr(events, "tracks"):
-        raise ValueError("events are needed, and this is a muspy.Music; give mmt.encode(music)")
+        raise ValueError("events were expected, not a muspy.Music; give mmt.encode(music)")
     items = events if isinstance(events, list | tuple) else [events]
     if any(isinstance(item, str | PathLike) for item in items):
         raise ValueError(
-            f"events are needed, and this is {events!r}; for instruments give mmt.prompt.instruments('violin', …), "
+            f"events were expected, not {events!r}; for instruments give mmt.prompt.instruments('violin', …), "
             "for a file mmt.encode(mmt.read(path))"
         )
     if getattr(events, "ndim", 2) == 3 or any(getattr(item, "ndim", 1) == 2 for item in items if item is not events):
-        raise ValueError("the events of one piece are needed, and these are several; take one of them, pieces[0]")
+        raise ValueError("the events of one piece were expected, not of several; give one of them, pieces[0]")
     array = np.asarray(events)
     if array.ndim != 2 or array.shape[1] != len(FIELDS):
         raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")

@@ -1,6 +1,6 @@
-"""Events to music: an (n, 6) array of codes becomes a `muspy.Music`, one track an instrument.
+"""Decode events, an (n, 6) array of codes, to a `muspy.Music` with one track for each instrument.
 
-Any beginning of a piece is decoded, with or without its end, so that prompts and half-written pieces can be heard.
+A piece may be incomplete, so that prompts and unfinished pieces can be played.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def decode(
     events : array_like of int, (n, 6)
         A piece or any beginning of one.
     like : muspy.Music, optional
-        Take tempo, time and key signatures and title from this piece (that the events continue, say).
+        Take tempo, time and key signatures and title from this piece, for example the one that the events continue.
     tempo : float, optional
-        Quarter notes per minute, above 0. Default: that of `like`, else 100, as the authors have it.
+        Quarter notes per minute, above 0. Default: that of `like`, else 100, as in the original code.
     velocity : int
-        Of every note, 1 … 127.
+        Velocity of every note, 1 … 127.
     representation : Representation
-        Default: the paper's. It gives the resolution of the music too.
+        Default: the paper's. The music has its resolution.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def decode(
     Raises
     ------
     ValueError
-        If the array has not the form of events, or a note has code 0 or one out of range; the row is named.
+        If the array is not (n, 6), or a note has code 0 or a code out of range; the message has the row.
 
     Examples
     --------
@@ -99,17 +99,17 @@ def decode(
             muspy.Track(program=program, is_drum=int(code) == representation.drums_code, name=name, notes=notes)
         )
     music = muspy.Music(resolution=representation.resolution, tracks=tracks)
-    _take_frame(music, like, tempo)
+    _set_tempo_and_signatures(music, like, tempo)
     return music
 
 
 def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -> Events:
-    """`events` as an (n, 6) int64 array whose types are known and whose notes and instruments have codes in range.
+    """Check that types, notes and instruments have codes in range, and return the events as an (n, 6) int64 array.
 
     Raises
     ------
     ValueError
-        If not; the row is named. Beats have no limit but that of the note table's 32 bits.
+        If a code is out of range; the message has the row. Beats are limited only by the 32 bits of the note table.
     """
     array = as_events(events).astype(np.int64)
     types = representation.sizes[TYPE]
@@ -120,7 +120,7 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
     starts, beats = array[:, TYPE] == START_OF_NOTES, array[:, BEAT]
     if (row := _first(starts & representation.length & ((beats < 0) | (beats > representation.beats)))) is not None:
         raise ValueError(
-            f"row {row}: start-of-notes with beat code {beats[row]}; it tells the length by a code of 0 to {representation.beats}"
+            f"row {row}: start-of-notes has beat code {beats[row]}; the length is a code of 0 to {representation.beats}"
         )
     for field, size in enumerate(representation.sizes):
         if field == TYPE:
@@ -134,7 +134,7 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
 
 
 def notes_of_events(events: Events, representation: Representation = PAPER) -> NoteTable:
-    """The note table of events that `check_codes` has passed, given notes included; the inverse of `events_of_notes`."""
+    """The note table of events that passed `check_codes`, with given notes; the inverse of `events_of_notes`."""
     notes = events[is_note(events)]
     table = np.empty(len(notes), NOTE_DTYPE)
     table["beat"] = notes[:, BEAT] - 1
@@ -142,11 +142,11 @@ def notes_of_events(events: Events, representation: Representation = PAPER) -> N
     table["pitch"] = notes[:, PITCH] - 1
     table["duration"] = np.asarray(representation.durations)[notes[:, DURATION] - 1]
     table["instrument"] = notes[:, INSTRUMENT]
-    # Given notes stand before their time.
+    # Given notes are placed before their onset, so the table must be sorted.
     return np.unique(table) if (notes[:, TYPE] == GIVEN_NOTE).any() else table
 
 
-def _take_frame(music: muspy.Music, like: muspy.Music | None, tempo: float | None) -> None:
+def _set_tempo_and_signatures(music: muspy.Music, like: muspy.Music | None, tempo: float | None) -> None:
     import muspy
 
     def moved(time: int) -> int:

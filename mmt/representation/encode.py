@@ -1,4 +1,4 @@
-"""Music to events: `muspy.Music` or a note table becomes an (n, 6) array of codes (paper, section 3.1).
+"""Encode a `muspy.Music` or a note table as events, an (n, 6) array of codes (paper, section 3.1).
 
 A piece is: start-of-song, its sounding instruments in ascending order, start-of-notes, its notes in ascending (beat,
 position, pitch, duration, instrument) order without doubles, end-of-song.
@@ -55,14 +55,14 @@ def encode(
     Parameters
     ----------
     music : muspy.Music
-        Any resolution. Programs without an instrument are left out, and so are drums if the representation has none; `report`
-        says how many.
+        Any resolution. Notes of programs without an instrument are left out, and drums unless the representation has them;
+        `report` counts them.
     beats : int, optional
-        Keep only notes that begin in the first `beats` beats (at least 1). Default: all notes.
+        Keep only notes with an onset in the first `beats` beats (at least 1). Default: all notes.
     representation : Representation
         Default: the paper's.
     report : bool
-        Also return a `Report` of all that was left out or simplified.
+        Also return a `Report` of what was left out or simplified.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def encode(
     if not report:
         return events
     notes = int((events[:, TYPE] == NOTE).sum())
-    # Notes that differ only in a length that is not known have become doubles since.
+    # Notes whose durations were rounded to the same known duration are now duplicates.
     account.dropped["doubled notes"] += len(table) - notes
     account.changed["durations rounded to a known one"] += _rounded_durations(table, representation)
     return events, Report(account.notes, notes, +account.dropped, +account.changed)
@@ -105,12 +105,12 @@ def events_of_notes(
     end: bool = True,
     given: npt.NDArray[np.bool_] | None = None,
 ) -> Events:
-    """The events of a note table: a piece, without its end-of-song if `end` is false (a window that is cut off).
+    """The events of a note table: a piece, or with `end` false a piece without end-of-song (a truncated window).
 
     Parameters
     ----------
     given : ndarray of bool, (n,), optional
-        Which notes are given notes. Default: none.
+        Whether each note is a given note. Default: none is.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def events_of_notes(
 
 
 def frame(notes: Events, *, end: bool) -> Events:
-    """Put notes (n, 6) between the events that a piece opens and closes with."""
+    """Add the start, instrument and end events of a piece to its notes (n, 6)."""
     instruments = np.unique(notes[:, INSTRUMENT])
     first = 2 + len(instruments)
     events = np.zeros((first + len(notes) + end, 6), np.int64)
@@ -145,13 +145,13 @@ def frame(notes: Events, *, end: bool) -> Events:
 
 
 def canonical(notes: Events, representation: Representation = PAPER) -> Events:
-    """Notes (n, 6) in canonical order without doubles.
+    """Sort notes (n, 6) in canonical order and remove duplicates.
 
-    Written notes ascend by (beat, position, pitch, duration, instrument) codes, and so do given notes. A given note stands
-    before the first written note that is at most `representation.reach` beats earlier than it, or later. A note that is
-    both written and given is given.
+    Written notes ascend by (beat, position, pitch, duration, instrument) codes, and so do given notes. A given note comes before
+    the first written note whose onset is no more than `representation.reach` beats earlier. A note that is both written and given
+    becomes given.
     """
-    # Sorting one integer a note is ten times faster than sorting five columns.
+    # Sorting one integer per note is ten times faster than sorting five columns.
     keys = note_keys(notes, representation)
     given = notes[:, TYPE] == GIVEN_NOTE
     if not given.any():
@@ -166,14 +166,14 @@ def canonical(notes: Events, representation: Representation = PAPER) -> Events:
 
 
 def note_keys(notes: Events, representation: Representation) -> IntArray:
-    """One integer for each note (n, 6) that has the order of its (beat, position, pitch, duration, instrument) codes, (n,)."""
+    """Integers (n,) that sort notes (n, 6) by their (beat, position, pitch, duration, instrument) codes."""
     shape = (int(notes[:, BEAT].max(initial=0)) + 1, *representation.sizes[POSITION:])
     keys: IntArray = np.ravel_multi_index(tuple(notes[:, BEAT:].T), shape)
     return keys
 
 
 def moments(notes: IntArray, representation: Representation) -> IntArray:
-    """The time at which each note (…, 6) stands in the order of events, in steps: its onset, `reach` beats earlier if given."""
+    """The times by which notes (…, 6) are ordered, in steps: the onset, or `reach` beats before it for given notes."""
     given = notes[..., TYPE] == GIVEN_NOTE
     times: IntArray = (notes[..., BEAT] - given * representation.reach) * representation.resolution + notes[
         ..., POSITION

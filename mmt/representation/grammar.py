@@ -1,8 +1,8 @@
-"""The strict grammar: which arrays of codes are pieces (paper, section 3.1, made exact).
+"""Check events against the strict grammar, which defines what a piece is (paper, section 3.1, made exact).
 
-At least one instrument and one note; instruments ascending; start-of-notes once; notes in ascending order without
-doubles and only of declared instruments; an end. Given notes ascend among themselves, and each stands where
-`mmt.representation.encode.canonical` puts it. `mmt.sampling.grammar` has the same rules as masks for sampling.
+A piece has at least one instrument and one note, ascending instruments, one start-of-notes, ascending notes of declared
+instruments without duplicates, and an end. Given notes ascend among themselves, in the places where
+`mmt.representation.encode.canonical` puts them. `mmt.sampling.grammar` has the same rules as masks for sampling.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from mmt.representation.encode import moments, note_keys
 
 
 def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation: Representation = PAPER) -> Events:
-    """Hold events to the strict grammar, and return them as an (n, 6) int64 array.
+    """Check events against the strict grammar, and return them as an (n, 6) int64 array.
 
     Parameters
     ----------
     events : array_like of int, (n, 6)
     complete : bool
-        If false, any beginning of a piece passes, start-of-song alone included.
+        If false, the beginning of a piece is valid too, even start-of-song alone.
 
     Raises
     ------
     ValueError
-        With the row of the first event that breaks a rule, and the rule.
+        If an event breaks a rule; the message has the first row and the rule.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation:
 
 
 def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -> bool:
-    """Whether events are a whole piece under the strict grammar.
+    """Whether events are a complete piece under the strict grammar.
 
     >>> is_valid([[0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0]])
     False
@@ -75,7 +75,7 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
     Raises
     ------
     ValueError
-        If it is no array at all, but a muspy.Music or the name of a file.
+        If `events` is a muspy.Music or the name of a file.
     """
     if hasattr(events, "tracks") or isinstance(events, str | PathLike):
         as_events(events)
@@ -86,7 +86,7 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
     return True
 
 
-# What may follow each type.
+# The types that may follow each type.
 _NEXT = {
     START_OF_SONG: {INSTRUMENT_EVENT},
     INSTRUMENT_EVENT: {INSTRUMENT_EVENT, START_OF_NOTES},
@@ -115,7 +115,7 @@ def _check_unused_fields(array: Events, representation: Representation) -> None:
         unused[array[:, TYPE] == START_OF_NOTES, BEAT] = False
     if unused.any():
         row = int(unused.any(axis=1).argmax())
-        raise ValueError(f"row {row}: {TYPES[array[row, TYPE]]} must have code 0 in the fields that it does not use")
+        raise ValueError(f"row {row}: {TYPES[array[row, TYPE]]} must have code 0 in its unused fields")
 
 
 def _check_instruments(codes: npt.NDArray[np.int64]) -> None:
@@ -143,16 +143,16 @@ def _check_notes(array: Events, representation: Representation) -> None:
         wrong = np.diff(keys[rows]) <= 0
         if wrong.any():
             row = first + int(rows[1:][wrong.argmax()])
-            raise ValueError(f"row {row}: the {name} is not greater than the one before it; notes must ascend")
+            raise ValueError(f"row {row}: the {name} is not greater than the previous one; notes must ascend")
     if not given.any():
         return
     if len(doubled := np.flatnonzero(~given & np.isin(keys, keys[given]))):
-        raise ValueError(f"row {first + int(doubled[0])}: the note is given as well; leave out one of the two")
-    # At one moment, given notes come first.
+        raise ValueError(f"row {first + int(doubled[0])}: the note is also a given note; remove one of the two")
+    # At equal times, given notes come first.
     wrong = np.diff(2 * moments(notes, representation) + ~given) < 0
     if wrong.any():
         row = first + 1 + int(wrong.argmax())
         raise ValueError(
-            f"row {row}: the note is out of place; a given note stands {representation.reach} beats before its onset "
+            f"row {row}: the note is out of order; a given note belongs {representation.reach} beats before its onset "
             "among the written notes"
         )

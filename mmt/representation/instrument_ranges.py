@@ -1,10 +1,9 @@
-"""What real instruments can play: the lowest and highest sounding pitch of each, as MIDI numbers (60 is middle C).
+"""The ranges of real instruments: the lowest and highest sounding pitch of each, as MIDI numbers (60 is middle C).
 
-Full-size modern instruments in the hands of a good player, harmonics and other special effects left out; a name that
-stands for a family spans it (recorder: bass to soprano), and one that stands for a body spans that (strings, voices,
-brasses). The figures are those on which orchestration textbooks agree (Adler, Piston, Kennan); where they differ, the
-wider. Instruments without an agreed range (synthesisers, sitar, koto, shamisen, shehnai, music box) are not listed:
-they may play every pitch.
+For full-size modern instruments and good players, without harmonics and special effects. A name of a family (recorder: bass to
+soprano) or of a section (strings, voices, brasses) covers all of it. The ranges are those on which orchestration textbooks
+(Adler, Piston, Kennan) agree, or the wider one. Instruments without an agreed range (synthesisers, sitar, koto, shamisen,
+shehnai, music box) are not listed: they may play every pitch.
 """
 
 from __future__ import annotations

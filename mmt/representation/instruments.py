@@ -1,7 +1,7 @@
-"""The instruments that the model knows, and the MIDI programs that each one stands for.
+"""The paper's 64 instruments, and the MIDI programs that map to each.
 
-An instrument is named in lower case with hyphens ("english-horn"). Its code in an event is 1 + its place in the
-tuple. A MIDI program is an integer 0 … 127 (General MIDI's numbers 1 … 128, less one). 104 of the 128 programs belong to
+Names are in lower case with hyphens ("english-horn"). The code of an instrument in an event is 1 + its index in the tuple. A MIDI
+program is an integer 0 … 127 (General MIDI's numbers 1 … 128, minus one). 104 of the 128 programs belong to
 one of the paper's 64 instruments; the rest (sound effects, most drums) belong to none.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Instrument:
-    """An instrument: its name, the MIDI program that plays it, and all programs that are read as it."""
+    """An instrument: its name, the MIDI program that plays it, and all programs that map to it."""
 
     name: str
     program: int

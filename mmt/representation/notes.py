@@ -1,7 +1,7 @@
-"""The note table: one row a note, where all roads meet. Files and `muspy.Music` become one, events and corpora are made of it.
+"""The note table, one row for each note: files and `muspy.Music` are converted to it, events and corpora are made from it.
 
-`RawNotes` holds the notes of a piece as a file has them: in ticks, with MIDI programs. `note_table` puts them on a
-representation's grid. A note table is a structured array of dtype `NOTE_DTYPE`: beat (from 0), position within the
+`RawNotes` has the notes of a piece as in its file: in ticks, with MIDI programs. `note_table` quantises them to the grid of a
+representation. A note table is a structured array of dtype `NOTE_DTYPE`: beat (from 0), position within the
 beat (0 … resolution - 1), MIDI pitch, duration in steps (at least 1), instrument code (1 …); in ascending order of
 its columns, without doubles.
 """
@@ -32,15 +32,15 @@ DEFAULT_VELOCITY = 64
 
 
 class LeftOutWarning(UserWarning):
-    """Something that was asked for is not there; the rest goes on."""
+    """Something that was asked for is missing and was left out."""
 
 
 @dataclass(frozen=True)
 class RawNotes:
-    """The notes of a piece as its file has them: arrays (n,), all of one length, in any order.
+    """The notes of a piece as in its file: arrays (n,) in any order.
 
-    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` may be None where it is of no
-    interest.
+    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` may be None if it is
+    unknown.
     """
 
     resolution: int
@@ -51,7 +51,7 @@ class RawNotes:
     is_drum: npt.NDArray[np.bool_]
     velocity: IntArray | None = None
     tempos: int = 0
-    """How many tempo marks the piece has; only reported."""
+    """The number of tempo marks, for the report."""
 
     def __len__(self) -> int:
         return len(self.onset)
@@ -59,10 +59,10 @@ class RawNotes:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the notes of a piece, or of many: `notes` came in, `kept` are in the events.
+    """How many notes of a piece, or of several, were kept, left out and changed.
 
-    `dropped` counts the notes that are not, by reason; `changed` what was kept but not as it was, by reason. Reports
-    add up. `print(report)` says it in a line.
+    Of `notes` notes, `kept` are in the events. `dropped` counts the others by reason; `changed` counts changes of kept notes by
+    reason. Reports can be added; `print(report)` prints one line.
     """
 
     notes: int = 0
@@ -89,7 +89,7 @@ class Report:
 def raw_notes(music: muspy.Music) -> RawNotes:
     """The notes of a `muspy.Music`, as arrays."""
     if not music.resolution or music.resolution < 1:
-        raise ValueError(f"the music has resolution {music.resolution}; it must be at least 1 step per beat")
+        raise ValueError(f"the resolution of the music is {music.resolution}; it must be at least 1 step per beat")
     rows = [
         (note.time, note.duration, note.pitch, note.velocity, track.program, track.is_drum)
         for track in music.tracks
@@ -104,12 +104,12 @@ def raw_notes(music: muspy.Music) -> RawNotes:
 def note_table(
     raw: RawNotes, representation: Representation = PAPER, *, beats: int | None = None
 ) -> tuple[NoteTable, Report]:
-    """Put notes on the representation's grid: a note table, and the report of what was left out.
+    """Quantise notes to the grid of a representation; returns the note table, and a report of what was left out.
 
     Onset and end are each rounded to the nearest step, half to even; the duration is their difference, at least 1.
-    With `beats`, only notes that begin in the first so many beats are kept.
+    With `beats`, only notes with an onset in the first `beats` beats are kept.
     """
-    # Drum notes that the representation has no instrument for.
+    # Drum notes, if the representation has no drums.
     drums = raw.is_drum & (not representation.drums)
     in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.is_drum | ((raw.program >= 0) & (raw.program < 128)))
     instrument = representation.codes_of_tracks(np.clip(raw.program, 0, 127), raw.is_drum)
@@ -150,7 +150,7 @@ def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
         for name, column in zip(NOTE_DTYPE.names or (), columns, strict=True):
             table[name] = column
         return np.unique(table)
-    # The columns of a note side by side in one number, which is much faster to sort.
+    # The columns of a note packed into one integer, which is much faster to sort.
     key = np.zeros(len(columns[0]), np.int64)
     for column, width in zip(columns, widths, strict=True):
         key = key << width | column

@@ -1,7 +1,7 @@
-"""The three ways to generate are three beginnings of a piece (paper, section 3.3).
+"""Prompts for the three ways to generate: from nothing, from instruments, from a beginning (paper, section 3.3).
 
-`start()`, `instruments(...)` and `beats(piece, n)` each give a `Prompt`: an (n, 6) array of events that also knows
-the beat before which nothing may be added.
+`start()`, `instruments(...)` and `beats(piece, n)` each return a `Prompt`: an (n, 6) array of events with the first beat at which
+notes may be added.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mmt.representation.grammar import check_piece
 
 
 class Prompt(np.ndarray[Any, np.dtype[np.int64]]):
-    """Events (n, 6) that open a piece, and `first_beat`: no note is added before this beat (the first is 0)."""
+    """The first events (n, 6) of a piece; no note is added before beat `first_beat`, counted from 0."""
 
     first_beat: int
 
@@ -43,12 +43,12 @@ class Prompt(np.ndarray[Any, np.dtype[np.int64]]):
         return prompt
 
     def __array_finalize__(self, other: Any) -> None:
-        # A part of a prompt, or a result of arithmetic on it, is no prompt any more: it binds nothing.
+        # A slice of a prompt, or a result of arithmetic, is not a prompt any more.
         self.first_beat = 0
 
 
 def start() -> Prompt:
-    """Start-of-song alone: write whatever you like, for any instruments.
+    """Start-of-song alone: generate any piece, for any instruments.
 
     >>> start().tolist()
     [[0, 0, 0, 0, 0, 0]]
@@ -57,17 +57,17 @@ def start() -> Prompt:
 
 
 def instruments(*names: str | int | Sequence[str | int], representation: Representation = PAPER) -> Prompt:
-    """Start-of-song, an instrument list and start-of-notes: write for these instruments.
+    """Start-of-song, instruments and start-of-notes: generate for these instruments.
 
     Parameters
     ----------
     *names : str or int
-        At least one; our names, General MIDI names or MIDI program numbers, in any order. A list of them will do.
+        At least one; names, General MIDI names or MIDI program numbers, in any order. Or a list of them.
 
     Raises
     ------
     ValueError
-        If a name is unknown (the nearest are offered) or an instrument is given twice.
+        If a name is unknown (the message offers the nearest) or an instrument is given twice.
 
     Examples
     --------
@@ -88,20 +88,20 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
 
 
 def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Representation = PAPER) -> Prompt:
-    """The beginning of a piece, to be continued: its instruments and every note of its first `beats` beats.
+    """The beginning of a piece, to continue it: its instruments and every note of its first `beats` beats.
 
     Parameters
     ----------
     events : array_like of int, (n, 6)
-        A piece. Notes out of order are sorted and doubles removed.
+        A piece. Notes are sorted, and duplicates removed.
     beats : int, optional
-        At least 1, at most what the piece has (1 + its last onset's beat). Default: the whole piece without its end.
+        At least 1, at most the length of the piece (1 + the beat of its last onset). Default: the whole piece without its end.
 
     Returns
     -------
     Prompt
-        Where the first `beats` beats are empty: the instruments alone. Nothing is added before beat `beats`. Given notes become
-        written ones, and a length that the piece tells is left out: the continuation may be shorter or longer.
+        If the first `beats` beats are empty: only the instruments. Nothing is added before beat `beats`. Given notes become
+        written notes, and the piece's length is removed, because the continuation may be shorter or longer.
 
     Raises
     ------
@@ -118,27 +118,25 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     piece = plain(events, representation)
     notes = piece[piece[:, TYPE] == NOTE]
     if not len(notes):
-        raise ValueError("the piece has no notes to go on from; give a piece with notes, or use instruments(...)")
+        raise ValueError("the piece has no notes to continue; give a piece with notes, or use instruments(...)")
     length = int(notes[-1, BEAT])
     if beats is None:
         return Prompt(piece[piece[:, TYPE] != END_OF_SONG])
     if beats < 1:
-        raise ValueError(f"beats is {beats}; give at least 1, or use instruments(...) to begin from nothing")
+        raise ValueError(f"beats is {beats}; give at least 1, or use instruments(...) to start without notes")
     if beats > length:
-        raise ValueError(
-            f"the piece has {length} beats, fewer than the {beats} that were asked for; ask for at most {length}"
-        )
+        raise ValueError(f"beats is {beats}, but the piece has {length} beats; give at most {length}")
     kept = (piece[:, TYPE] < NOTE) | ((piece[:, TYPE] == NOTE) & (piece[:, BEAT] <= beats))
     return Prompt(piece[kept], first_beat=beats)
 
 
 def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Prompt:
-    """A prompt in canonical order: instruments and notes sorted, doubles removed, all else held to the grammar.
+    """Sort the instruments and notes of a prompt, remove duplicates, and check the result against the grammar.
 
     Raises
     ------
     ValueError
-        If the events break a rule other than the order, as `check_piece` words it.
+        If the events break another rule, see `check_piece`.
 
     Examples
     --------
@@ -147,7 +145,7 @@ def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Promp
     """
     array = check_codes(prompt, representation)
     types = array[:, TYPE]
-    # Sort within the stretches that the grammar orders; where the types themselves are out of order nothing is moved.
+    # Sort within each type. If the types themselves are out of order, nothing is moved.
     if (np.diff(np.where(types == GIVEN_NOTE, NOTE, types)) >= 0).all():
         codes = np.unique(array[types == INSTRUMENT_EVENT], axis=0)
         notes = canonical(array[is_note(array)], representation)
@@ -158,7 +156,7 @@ def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Promp
 
 
 def plain(piece: npt.ArrayLike, representation: Representation = PAPER) -> Events:
-    """A piece in canonical order whose notes are all written and whose length is not told, (n, 6); errors as for `tidy`."""
+    """A piece (n, 6) in canonical order, with given notes as written notes and without length; errors as for `tidy`."""
     events = np.array(tidy(piece, representation))
     events[events[:, TYPE] == GIVEN_NOTE, TYPE] = NOTE
     events[events[:, TYPE] == START_OF_NOTES, BEAT] = 0

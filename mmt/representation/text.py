@@ -1,4 +1,4 @@
-"""Events as text, in the form of the authors' talk: a line an event, the raw codes and then what they mean."""
+"""Print events as text, as in the authors' talk: one line for each event, with its codes and their meaning."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B
 
 
 def to_text(events: npt.ArrayLike, *, representation: Representation = PAPER) -> str:
-    """Write events as text: beat and position as codes, pitch by name (C4 is MIDI 60), duration in time steps.
+    """Convert events to text: beat and position as codes, pitch by name (C4 is MIDI 60), duration in time steps.
 
     Raises
     ------
     ValueError
-        If a note has code 0 or one out of range; the row is named.
+        If a note has code 0 or a code out of range; the message has the row.
 
     Examples
     --------

@@ -139,7 +139,7 @@ def test_unknown_places_and_long_pieces_raise(model: Model, piece: np.ndarray) -
         mmt.activations(model, piece, ["stream"])
     with pytest.raises(ValueError, match="more than the model's context"):
         mmt.activations(model, np.repeat(piece, 100, axis=0))
-    with pytest.raises(ValueError, match="no head to silence"):
+    with pytest.raises(ValueError, match="no head was given"):
         mmt.inside.ablate()
 
 

@@ -144,7 +144,7 @@ def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "music" / "mine.mid").write_bytes(b"mine")
     (tmp_path / "file").write_bytes(b"mine")
     for name in ("music", "file"):
-        with pytest.raises(FileExistsError, match=f"{name} exists and is no checkpoint folder; give another"):
+        with pytest.raises(FileExistsError, match=f"{name} exists and is not a checkpoint folder; give another path"):
             write_checkpoint(tmp_path / name, make_checkpoint())
     assert (tmp_path / "music" / "mine.mid").read_bytes() == (tmp_path / "file").read_bytes() == b"mine"
 
@@ -200,7 +200,7 @@ def set_entry(*keys: str, to: object) -> Callable[[dict[str, Any]], None]:
 def test_a_corrupt_config_is_named(folder: Path, content: str) -> None:
     (folder / "config.json").write_bytes(content.encode("latin-1"))
     assert error_of(folder) == (
-        f"{folder / 'config.json'} is corrupt: no JSON with a format_version; get the checkpoint again"
+        f"{folder / 'config.json'} is corrupt: JSON with a format_version was expected; get the checkpoint again"
     )
 
 
@@ -279,4 +279,4 @@ def test_weights_of_a_training_that_diverged_are_named(folder: Path, value: floa
     weights = safetensors.torch.load_file(path)
     weights["norm.weight"][3] = value
     safetensors.torch.save_file(weights, path)
-    assert error_of(folder) == f"{path}: 'norm.weight' holds numbers that are not finite; get another checkpoint"
+    assert error_of(folder) == f"{path}: 'norm.weight' has numbers that are not finite; get another checkpoint"

@@ -15,7 +15,7 @@ def test_json_round_trip() -> None:
     assert NetworkConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_a_missing_entry_is_the_papers() -> None:
+def test_missing_entries_are_the_papers() -> None:
     assert NetworkConfig.from_dict({}) == NetworkConfig()
     assert NetworkConfig.from_dict({"dim": 64}) == NetworkConfig(dim=64)
 
@@ -37,7 +37,7 @@ def test_a_missing_entry_is_the_papers() -> None:
         ({"context": None}, "context is None; the shortest piece has 5 events"),
         ({"positions": "relative"}, "positions is 'relative'; choose one of absolute, rotary, time, none"),
         ({"output": "parallel"}, "output is 'parallel'; choose one of independent, chain, mixed"),
-        ({"positions": "rotary", "head_dim": 15}, "15 dimensions of a head of 15 cannot turn"),
+        ({"positions": "rotary", "head_dim": 15}, "15 rotary dimensions in a head of 15"),
         ({"positions": "time", "head_dim": 18}, "time positions need a multiple of 4"),
         ({"qk_norm": "yes"}, "qk_norm is 'yes'; it must be true or false"),
         ({"zero_init": 0}, "zero_init is 0; it must be true or false"),
@@ -47,11 +47,11 @@ def test_a_missing_entry_is_the_papers() -> None:
         ({"width": 3}, "unknown entry 'width' in the network; known are sizes, dim, layers"),
     ],
 )
-def test_what_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NetworkConfig.from_dict(values)
 
 
 @pytest.mark.parametrize("values", [{"head_dim": 15}, {"context": 5}, {"dropout": 0}, {"dropout": 0.999}])
-def test_what_is_at_the_border_may_be(values: dict[str, Any]) -> None:
+def test_limits_are_valid(values: dict[str, Any]) -> None:
     NetworkConfig(**values)

@@ -1,4 +1,4 @@
-"""The compiled steps compute what PyTorch does, and each row the same to the last bit whatever stands beside it."""
+"""The kernels compute what PyTorch computes, and each row is bit-identical in any batch."""
 
 from __future__ import annotations
 
@@ -132,14 +132,14 @@ def test_several_threads_may_compute_at_once() -> None:
         assert all(np.array_equal(one, expected) for one in pool.map(lambda _: linear(rows, ours), range(200)))
 
 
-def test_it_is_told_that_something_is_compiled() -> None:
+def test_compilation_is_reported() -> None:
     told = list[str]()
     with telling_of_compiling(told.append, "Writing"):
         numba.njit(lambda: 1)()
     assert told == ["Compiling, once", "Writing"]
 
 
-def test_what_is_compiled_needs_no_place_on_disk(tmp_path: Path) -> None:
+def test_compilation_works_without_a_cache_folder(tmp_path: Path) -> None:
     """Numba keeps what it compiles beside the code, or in the user's cache, or else nowhere."""
     code = (
         "from numba.core.caching import CacheImpl\n"
@@ -153,7 +153,7 @@ def test_what_is_compiled_needs_no_place_on_disk(tmp_path: Path) -> None:
     assert float(done.stdout) == 1
 
 
-def test_what_is_kept_on_disk_is_named_after_all_that_goes_into_it() -> None:
+def test_cached_code_is_named_after_all_its_sources() -> None:
     """What compiled functions take from other modules, to call, as constants, or as classes of what they are given."""
     taken = {BlockWeights.__module__, Rules.__module__, Lookahead.__module__}
     for module in Path(mmt.__file__).parent.rglob("*.py"):

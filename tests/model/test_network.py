@@ -89,12 +89,12 @@ def test_normalised_queries_and_keys_have_one_length() -> None:
 def test_one_piece_alone_is_a_batch_of_one() -> None:
     network, codes = make_network(), make_codes()
     with pytest.raises(
-        ValueError, match=r"codes must be \(batch, length, 6\), not \(12, 6\); of one piece give codes\[None\]"
+        ValueError, match=r"codes must be \(batch, length, 6\), not \(12, 6\); for one piece give codes\[None\]"
     ):
         network(codes[0])
 
 
-def test_blocks_that_begin_at_zero_add_nothing_and_learn() -> None:
+def test_zero_initialised_blocks_are_the_identity_and_learn() -> None:
     network = Network(NetworkConfig(SIZES, dim=32, layers=2, heads=2, head_dim=16, positions="none", zero_init=True))
     codes = make_codes()
     stream = torch.zeros(2, 12, 32)
@@ -120,7 +120,7 @@ def test_dropout_in_training() -> None:
 
 
 @every_kind
-def test_what_comes_later_changes_nothing_before(positions: str, output: str) -> None:
+def test_attention_is_causal(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes()
     targets = make_codes(seed=1)
     before = network(codes, targets=targets)
@@ -160,7 +160,7 @@ def test_chained_heads_read_the_earlier_fields_of_the_next_event_only(output: st
 
 
 @pytest.mark.parametrize("output", HEADS)
-def test_heads_field_by_field_are_the_heads_at_once(output: str) -> None:
+def test_heads_by_field_equal_heads_at_once(output: str) -> None:
     network, codes = make_network(output=output), make_codes()
     hidden, events = network.hidden(codes), make_codes(seed=1)
     assert_close([network.heads.field(field, hidden, events) for field in range(6)], network.heads(hidden, events))
@@ -239,7 +239,7 @@ def test_a_cache_of_fewer_bits_gives_nearly_the_same(positions: str) -> None:
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_a_cache_keeps_the_rows_it_is_told_to(positions: str) -> None:
+def test_keep_selects_rows_of_a_cache(positions: str) -> None:
     network, codes = make_network(positions), make_codes(batch=4)
     cache = Cache(network.config, 4)
     network(codes[:, :6], cache=cache)
@@ -248,7 +248,7 @@ def test_a_cache_keeps_the_rows_it_is_told_to(positions: str) -> None:
     assert_close(network(codes[rows, 6:7], cache=cache), at(network(codes[:, :7]), rows, slice(6, 7)))
 
 
-def test_a_cache_is_of_the_type_and_device_that_it_is_told() -> None:
+def test_a_cache_has_the_given_type_and_device() -> None:
     config = NetworkConfig(SIZES, context=9)
     assert Cache(config, 1, like=torch.zeros(1, dtype=torch.bfloat16)).keys.dtype == torch.bfloat16
     assert Cache(config, 1).keys.dtype == torch.float32
@@ -270,12 +270,12 @@ def test_more_events_than_the_context_are_refused(positions: str) -> None:
 
 def test_a_mask_and_a_cache_do_not_go_together() -> None:
     network = make_network()
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="both a mask and a cache were given"):
         network(make_codes(), torch.ones(2, 12, dtype=torch.bool), cache=Cache(network.config, 2))
 
 
-def logits_here_and_far_behind_padding(positions: str) -> tuple[Tensor, Tensor]:
-    """Logits of the last 6 events at the places 0 … 5, and at 100 … 105 behind padding."""
+def logits_here_and_after_padding(positions: str) -> tuple[Tensor, Tensor]:
+    """Logits of the last 6 events at the places 0 … 5, and at 100 … 105 after padding."""
     network, codes = make_network(positions, context=128), make_codes(length=6)
     padded = torch.cat([make_codes(length=100, seed=1), codes], dim=1)
     mask = torch.arange(106).expand(2, -1) >= 100
@@ -283,12 +283,12 @@ def logits_here_and_far_behind_padding(positions: str) -> tuple[Tensor, Tensor]:
 
 
 def test_rotary_positions_know_distance_only() -> None:
-    here, far = logits_here_and_far_behind_padding("rotary")
+    here, far = logits_here_and_after_padding("rotary")
     torch.testing.assert_close(here, far, rtol=0, atol=1e-5)
 
 
 def test_absolute_positions_know_the_place() -> None:
-    here, far = logits_here_and_far_behind_padding("absolute")
+    here, far = logits_here_and_after_padding("absolute")
     assert not torch.allclose(here, far, atol=1e-3)
 
 
@@ -374,7 +374,7 @@ def _renamed(weights: dict[str, Tensor], config: NetworkConfig) -> dict[str, Ten
 
 
 @every_kind
-def test_the_weights_are_those_by_which_attention_adds_up(positions: str, output: str) -> None:
+def test_attention_weights_times_values_are_attention(positions: str, output: str) -> None:
     network = make_network(positions, output)
     seen: list[tuple[Tensor, ...]] = []
     for block in network.blocks:
@@ -394,7 +394,7 @@ def test_the_weights_are_those_by_which_attention_adds_up(positions: str, output
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_training_turns_as_inference_does(dtype: torch.dtype) -> None:
+def test_training_rotates_like_inference(dtype: torch.dtype) -> None:
     random = torch.Generator().manual_seed(0)
     angles = torch.randn(2, 1, 5, 4, generator=random).repeat(1, 1, 1, 2)
     rotation = angles.cos(), angles.sin()

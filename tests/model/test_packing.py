@@ -1,4 +1,4 @@
-"""A packed network computes what the network computes, and each row the same to the last bit whatever stands beside it."""
+"""A packed network computes what the network computes, and each row is bit-identical in any batch."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def make_codes(batch: int, length: int = 24) -> Tensor:
 
 @pytest.mark.parametrize("positions", list(POSITIONS))
 @pytest.mark.parametrize("output", list(HEADS))
-def test_packed_or_not_the_logits_are_the_same(positions: str, output: str) -> None:
+def test_packed_logits_equal_plain_logits(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(3)
     packed = pack(network)
     assert isinstance(packed, PackedNetwork)
@@ -67,7 +67,7 @@ def test_packed_or_not_the_logits_are_the_same(positions: str, output: str) -> N
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
-def test_the_network_itself_is_left_as_it_was() -> None:
+def test_packing_leaves_the_network_unchanged() -> None:
     network = make_network()
     packed = pack(network)
     assert type(network) is Network
@@ -75,12 +75,12 @@ def test_the_network_itself_is_left_as_it_was() -> None:
     assert packed.embeddings[0].weight is network.embeddings[0].weight
 
 
-def test_what_cannot_be_packed_is_taken_as_it_is() -> None:
+def test_a_network_in_float64_is_returned_unchanged() -> None:
     network = make_network().double()
     assert pack(network) is network
 
 
-def test_what_hooks_keep_is_kept_where_they_keep_it() -> None:
+def test_hooks_keep_their_state() -> None:
     """Bound methods, partial functions, and what cannot be copied: a hook is the user's, not ours."""
 
     class Log:
@@ -98,7 +98,7 @@ def test_what_hooks_keep_is_kept_where_they_keep_it() -> None:
     assert log.seen == len(seen) == 2
 
 
-def test_a_part_that_somebody_made_is_used_as_it_is() -> None:
+def test_a_subclass_of_attention_is_computed() -> None:
     class Silent(Attention):
         def forward(self, inputs: Tensor, **others: Any) -> Tensor:
             return torch.zeros_like(super().forward(inputs, **others))
@@ -127,7 +127,7 @@ def test_a_norm_may_be_left_out_or_have_no_weights(norm: str, other: nn.Module) 
 @pytest.mark.parametrize("place", [None, "final", "embedding", "layers.0.stream", "layers.1.heads"])
 @pytest.mark.usefixtures("threads")
 @torch.inference_mode()
-def test_pieces_begin_alike_alone_and_among_many(place: Any) -> None:
+def test_a_prefill_is_bit_identical_alone_and_in_a_batch(place: Any) -> None:
     network, codes = make_network("time"), make_codes(9)
     network = pack(network if place is None else edited(network, {place: lambda values: 1.01 * values}))
     together, alone = Cache(network.config, 9), Cache(network.config, 1)
@@ -137,7 +137,7 @@ def test_pieces_begin_alike_alone_and_among_many(place: Any) -> None:
 
 
 @torch.inference_mode()
-def test_what_would_be_read_from_beyond_is_refused() -> None:
+def test_reads_out_of_bounds_are_refused() -> None:
     network, codes = pack(make_network(output="chain")), make_codes(2)[:, :1]
     for several in (codes, make_codes(2)):
         with pytest.raises(ValueError, match="2 pieces were given, but the cache holds 4"):
@@ -158,15 +158,29 @@ class Sinusoids(nn.Module):
         return 3 * torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-class SinusoidalNetwork(Network):
-    def _embed(self, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
-        stream, rotation = super()._embed(codes, places)
+ORIGINAL_EMBED = Network._embed
+
+
+def with_sinusoids(embed: Any) -> Any:
+    def with_positions(network: Network, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
+        stream, rotation = embed(network, codes, places)
         return stream + Sinusoids()(places), rotation
+
+    return with_positions
+
+
+class SinusoidalNetwork(Network):
+    _embed = with_sinusoids(ORIGINAL_EMBED)
+
+
+def changed(values: Tensor) -> Tensor:
+    """Not by a constant, which the next norm would remove."""
+    return values + torch.linspace(-0.5, 1, values.shape[-1])
 
 
 class Biased(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
-        return inputs + 0.5
+        return changed(inputs)
 
 
 class SharpHeads(ChainHeads):
@@ -206,17 +220,6 @@ def test_a_position_encoding_in_a_replaced_method_is_computed(where: str, monkey
     assert_decodes_like_pytorch(network)
 
 
-ORIGINAL_EMBED = Network._embed
-
-
-def with_sinusoids(embed: Any) -> Any:
-    def changed(network: Network, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
-        stream, rotation = embed(network, codes, places)
-        return stream + Sinusoids()(places), rotation
-
-    return changed
-
-
 @pytest.mark.parametrize(
     "encoding",
     [
@@ -250,7 +253,7 @@ SLOTS = (
 @pytest.mark.parametrize("slot", SLOTS)
 def test_a_forward_hook_is_called_everywhere(slot: str) -> None:
     network = make_network("absolute", "chain")
-    network.get_submodule(slot).register_forward_hook(lambda module, inputs, output: output + 0.5)
+    network.get_submodule(slot).register_forward_hook(lambda module, inputs, output: changed(output))
     assert_decodes_like_pytorch(network)
 
 
@@ -259,7 +262,7 @@ def test_a_forward_pre_hook_is_called_everywhere(slot: str) -> None:
     network = make_network("absolute", "chain")
 
     def change(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        return (inputs[0] + 0.5, *inputs[1:]) if inputs and inputs[0].is_floating_point() else None
+        return (changed(inputs[0]), *inputs[1:]) if inputs and inputs[0].is_floating_point() else None
 
     network.get_submodule(slot).register_forward_pre_hook(change)
     assert_decodes_like_pytorch(network)
@@ -267,7 +270,7 @@ def test_a_forward_pre_hook_is_called_everywhere(slot: str) -> None:
 
 def test_a_global_hook_is_called() -> None:
     with nn.modules.module.register_module_forward_hook(
-        lambda module, inputs, output: output + 0.5 if isinstance(module, nn.LayerNorm) else None
+        lambda module, inputs, output: changed(output) if isinstance(module, nn.LayerNorm) else None
     ):
         assert_decodes_like_pytorch(make_network())
 
@@ -328,9 +331,9 @@ def test_a_replaced_forward_is_called(kind: Any, monkeypatch: pytest.MonkeyPatch
     forward = kind.forward
     network = make_network(output="independent")
     module = next(module for module in network.blocks.modules() if type(module) is kind)
-    module.forward = lambda *inputs, **named: forward(module, *inputs, **named) + 0.5
+    module.forward = lambda *inputs, **named: changed(forward(module, *inputs, **named))
     assert_decodes_like_pytorch(network)
-    monkeypatch.setattr(kind, "forward", lambda module, *inputs, **named: forward(module, *inputs, **named) + 0.5)
+    monkeypatch.setattr(kind, "forward", lambda module, *inputs, **named: changed(forward(module, *inputs, **named)))
     assert_decodes_like_pytorch(make_network(output="independent"))
 
 
@@ -357,7 +360,7 @@ def test_hooks_are_kept() -> None:
 @pytest.mark.parametrize("positions", list(POSITIONS))
 @pytest.mark.parametrize("turned", [{}, {"rotary_dims": 8, "rotary_values": True}])
 @torch.inference_mode()
-def test_event_by_event_a_packed_network_computes_what_the_network_does(positions: str, turned: dict[str, Any]) -> None:
+def test_packed_decoding_equals_plain_hidden_states(positions: str, turned: dict[str, Any]) -> None:
     network, codes = make_network(positions, "chain", **turned), make_codes(3)
     packed, cache = pack(network), Cache(network.config, 3)
     assert all(isinstance(block, PackedBlock) for block in packed.blocks)
@@ -374,7 +377,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads")
 @torch.inference_mode()
-def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
+def test_a_row_is_bit_identical_in_any_batch() -> None:
     network, codes = pack(make_network()), make_codes(33)
     together, alone = Cache(network.config, 33), Cache(network.config, 1)
     for place in range(codes.shape[1]):
@@ -388,7 +391,7 @@ def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
 
 
 @torch.inference_mode()
-def test_a_row_is_the_same_to_the_last_bit_where_somebody_looks_on() -> None:
+def test_a_row_is_bit_identical_in_any_batch_with_hooks() -> None:
     network, codes = make_network(), make_codes(33)
     network.blocks[0].attention.register_forward_hook(lambda _, inputs, out: 0.5 * out)
     packed, together, alone = pack(network), Cache(network.config, 33), Cache(network.config, 1)
@@ -399,7 +402,7 @@ def test_a_row_is_the_same_to_the_last_bit_where_somebody_looks_on() -> None:
 
 
 @torch.inference_mode()
-def test_rows_of_several_lengths_are_the_rows_alone() -> None:
+def test_rows_of_different_lengths_equal_rows_alone() -> None:
     network, codes = pack(make_network()), make_codes(4)
     lengths = (5, 5, 9, 1)
     cache = Cache(network.config, 4)
@@ -424,7 +427,7 @@ def make_narrow(positions: str = "rotary", output: str = "mixed") -> Network:
 @pytest.mark.parametrize("positions", list(POSITIONS))
 @pytest.mark.parametrize("output", list(HEADS))
 @torch.inference_mode()
-def test_with_int8_the_logits_are_nearly_the_same(positions: str, output: str) -> None:
+def test_int8_logits_are_close(positions: str, output: str) -> None:
     network, codes = make_narrow(positions, output), make_codes(3)
     packed = pack(network)
     cache = packed.new_cache(3, codes.shape[1])
@@ -439,7 +442,7 @@ def test_with_int8_the_logits_are_nearly_the_same(positions: str, output: str) -
 
 
 @torch.inference_mode()
-def test_with_int8_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it() -> None:
+def test_a_row_is_bit_identical_in_any_batch_with_int8() -> None:
     network, codes = pack(make_narrow()), make_codes(33)
     together, alone = (network.new_cache(batch, codes.shape[1]) for batch in (33, 1))
     # The beginning is read at once, and kept in bfloat16 all the same.
@@ -462,7 +465,7 @@ def test_the_defaults_of_torch_do_not_matter(change: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
-def test_a_process_forked_too_late_is_told_so() -> None:
+def test_a_process_forked_after_generation_raises() -> None:
     """Its threads are gone: it would be ended without a word, or wait for ever."""
     code = (
         "import mmt, multiprocessing; model = mmt.new_model('tiny', seed=0)\n"
@@ -477,7 +480,7 @@ def test_a_process_forked_too_late_is_told_so() -> None:
     assert "this process was forked after music had been generated" in done.stderr.splitlines()[-1]
 
 
-def test_without_compiling_the_network_stays_as_it_is() -> None:
+def test_generation_works_without_numba_compilation() -> None:
     code = "import mmt; print(len(mmt.new_model('tiny', seed=0).generate(seed=1, max_events=16)))"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
 
@@ -492,14 +495,14 @@ def test_hooks_are_kept_with_int8() -> None:
     assert (ours - theirs).norm() < 0.02 * theirs.norm()
 
 
-def test_int8_is_refused_where_it_cannot_be_had() -> None:
+def test_int8_is_refused_for_other_devices_and_types() -> None:
     with pytest.raises(ValueError, match="int8 weights are for the CPU, and the model is on meta; use device='cpu'"):
         check_int8(torch.zeros(1, device="meta"))
     with pytest.raises(ValueError, match=r"made from float32, and these are torch\.float64"):
         check_int8(torch.zeros(1, dtype=torch.float64))
 
 
-def test_maps_that_learn_low_rank_additions_stay_what_they_are() -> None:
+def test_low_rank_additions_are_computed() -> None:
     network, codes = make_network(), make_codes(2)
     add_low_rank(network, 2)
     packed = pack(network.eval())

@@ -53,12 +53,15 @@ def test_a_path_that_does_not_exist() -> None:
     ("content", "message"),
     [
         (b"a: [1", "is not YAML: "),
-        (b"trainer:\n  max_steps: 1\nseed: 1\ntrainer:\n  patience: 1\n", "trainer stands twice, again in line 4"),
+        (
+            b"trainer:\n  max_steps: 1\nseed: 1\ntrainer:\n  patience: 1\n",
+            "trainer occurs twice, the second time in line 4",
+        ),
         (b"a: b: c", "is not YAML: "),
         (b"\xff\xfe\xff", "is not YAML: "),
-        (b"", "is no recipe: a mapping of sections"),
-        (b"- a\n- b\n", "is no recipe: a mapping of sections"),
-        (b"word", "is no recipe: a mapping of sections"),
+        (b"", "is not a recipe: a mapping of sections"),
+        (b"- a\n- b\n", "is not a recipe: a mapping of sections"),
+        (b"word", "is not a recipe: a mapping of sections"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:

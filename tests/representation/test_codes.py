@@ -35,7 +35,7 @@ def test_fields_types_and_instruments_are_the_authors(facts: dict[str, Any]) -> 
     assert sum(code > 0 for code in codes) == 104
 
 
-def test_without_the_shared_folder_too_the_sizes_stand() -> None:
+def test_sizes_of_the_presets() -> None:
     assert PAPER.sizes == (5, 1026, 13, 129, 33, 65)
     assert Representation.slides().sizes == (5, 1026, 25, 129, 25, 65)
 
@@ -89,12 +89,15 @@ def test_an_unknown_instrument_is_named_and_near_ones_offered(name: str | int, s
         ({"durations": (2, 1)}, "durations must be ascending"),
         ({"durations": (0, 1)}, "durations must be ascending"),
         ({"durations": (1, 1)}, "durations must be ascending"),
-        ({"instruments": ()}, "each instrument needs a name of its own"),
-        ({"instruments": (Instrument("a", 1, (1,)), Instrument("a", 2, (2,)))}, "each instrument needs a name"),
-        ({"instruments": (Instrument("a", 1, (1,)), Instrument("b", 1, (1,)))}, "belongs to one instrument"),
+        ({"instruments": ()}, "instruments must have different names"),
+        (
+            {"instruments": (Instrument("a", 1, (1,)), Instrument("a", 2, (2,)))},
+            "instruments must have different names",
+        ),
+        ({"instruments": (Instrument("a", 1, (1,)), Instrument("b", 1, (1,)))}, "may belong to one instrument only"),
     ],
 )
-def test_impossible_representations_are_refused(change: dict[str, Any], said: str) -> None:
+def test_invalid_representations_are_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Representation(**change)
 

@@ -126,12 +126,12 @@ def test_what_is_wrong_is_named_by_its_row(events: Events, said: str) -> None:
             function(events)
 
 
-def test_music_for_events_and_events_for_music_are_told_apart(tmp_path: Path) -> None:
+def test_events_and_music_are_not_interchangeable(tmp_path: Path) -> None:
     piece = np.array(
         [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [4, 0, 0, 0, 0, 0]]
     )
     for function in (mmt.to_text, mmt.decode, mmt.prompt.beats, check_codes):
-        with pytest.raises(ValueError, match=r"this is a muspy\.Music; give mmt\.encode\(music\)"):
+        with pytest.raises(ValueError, match=r"events were expected, not a muspy\.Music; give mmt\.encode\(music\)"):
             function(mmt.decode(piece))
     with pytest.raises(ValueError, match=r"a muspy\.Music is needed, not ndarray; make one of events by mmt\.decode"):
         mmt.write(tmp_path / "a.mid", piece)
@@ -148,7 +148,7 @@ def test_music_for_events_and_events_for_music_are_told_apart(tmp_path: Path) ->
         ({"velocity": 128}, "velocity is 128"),
     ],
 )
-def test_impossible_tempo_and_velocity_are_refused(arguments: dict[str, int], said: str) -> None:
+def test_invalid_tempo_and_velocity_are_refused(arguments: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         mmt.decode(PIECE, **arguments)
 

@@ -98,7 +98,7 @@ def test_decode_then_encode_is_a_fixed_point(piece: Events) -> None:
 
 
 @given(pieces(Representation.slides()))
-def test_and_so_it_is_in_the_talks_preset(piece: Events) -> None:
+def test_decode_then_encode_is_a_fixed_point_in_the_talks_preset(piece: Events) -> None:
     slides = Representation.slides()
     np.testing.assert_array_equal(mmt.encode(mmt.decode(piece, representation=slides), representation=slides), piece)
 
@@ -176,7 +176,7 @@ def test_the_report_counts_all_that_is_left_out() -> None:
     assert str(report).startswith("2 of 4 notes kept; left out: 1 drum notes, 1 notes of programs")
 
 
-def test_what_is_simplified_is_counted_among_the_kept_notes_only() -> None:
+def test_simplifications_are_counted_for_kept_notes_only() -> None:
     rows = [(0, 480, 60, 1, False), (7 + 480, 480, 60, 1, False)]
     _, report = mmt.encode(music_of(rows, velocity=90), beats=1, report=True)
     assert report.changed == {"programs merged": 1, "velocities": 1}
@@ -199,7 +199,7 @@ def test_reports_add_up() -> None:
 
 
 def test_music_without_a_resolution_is_refused() -> None:
-    with pytest.raises(ValueError, match="resolution 0"):
+    with pytest.raises(ValueError, match="resolution of the music is 0"):
         mmt.encode(muspy.Music(resolution=0))
 
 

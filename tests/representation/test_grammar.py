@@ -47,7 +47,7 @@ def test_every_piece_passes_and_comes_back_as_it_was(piece: Events) -> None:
 
 
 @given(pieces(), st.data())
-def test_every_beginning_passes_as_one_and_none_as_a_whole(piece: Events, data: st.DataObject) -> None:
+def test_every_beginning_is_valid_only_as_a_beginning(piece: Events, data: st.DataObject) -> None:
     beginning = piece[: data.draw(st.integers(1, len(piece) - 1))]
     check_piece(beginning, complete=False)
     with pytest.raises(ValueError, match=f"row {len(beginning)}: the piece has no end-of-song"):
@@ -55,14 +55,14 @@ def test_every_beginning_passes_as_one_and_none_as_a_whole(piece: Events, data: 
 
 
 @given(pieces(max_notes=6), st.data())
-def test_a_change_of_one_code_passes_just_where_the_definition_says(piece: Events, data: st.DataObject) -> None:
+def test_a_change_of_one_code_is_valid_only_if_the_definition_says_so(piece: Events, data: st.DataObject) -> None:
     row, field = data.draw(st.integers(0, len(piece) - 1)), data.draw(st.integers(0, 5))
     piece[row, field] = data.draw(st.one_of(st.integers(0, 5), st.integers(-1, PAPER.sizes[field] + 1)))
     assert is_valid(piece) == by_definition(piece)
 
 
-def test_what_are_no_events_at_all_is_told() -> None:
-    with pytest.raises(ValueError, match=r"this is a muspy\.Music; give mmt\.encode\(music\)"):
+def test_music_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"events were expected, not a muspy\.Music; give mmt\.encode\(music\)"):
         is_valid(muspy.Music())  # type: ignore[arg-type]
 
 
@@ -87,9 +87,9 @@ def test_rows_in_another_order_never_pass(piece: Events, data: st.DataObject) ->
         ([S, C, V, N, A, E], "row 2: instruments must ascend without repeats, but 25 follows 27"),
         ([S, V, V, N, A, E], "row 2: instruments must ascend without repeats, but 25 follows 25"),
         ([S, C, N, A, E], "row 3: a note of instrument code 25, which is not declared"),
-        ([S, V, N, B, A, E], "row 4: the note is not greater than the one before it"),
-        ([S, V, N, A, A, E], "row 4: the note is not greater than the one before it"),
-        ([S, [1, 2, 0, 0, 0, 25], N, A, E], "row 1: instrument must have code 0 in the fields that it does not use"),
+        ([S, V, N, B, A, E], "row 4: the note is not greater than the previous one"),
+        ([S, V, N, A, A, E], "row 4: the note is not greater than the previous one"),
+        ([S, [1, 2, 0, 0, 0, 25], N, A, E], "row 1: instrument must have code 0 in its unused fields"),
         ([S, V, N, A, [4, 0, 0, 0, 0, 1]], "row 4: end-of-song must have code 0"),
         ([S, V, N, A], "row 4: the piece has no end-of-song"),
     ],

@@ -104,7 +104,7 @@ def test_only_the_canonical_order_is_valid(piece: Events, data: st.DataObject) -
 
 def test_a_note_that_is_written_and_given_is_refused_and_given_by_canonical() -> None:
     note, gift = [3, 1, 1, 61, 12, 25], [5, 1, 1, 61, 12, 25]
-    with pytest.raises(ValueError, match="row 5: the note is given as well"):
+    with pytest.raises(ValueError, match="row 5: the note is also a given note"):
         check_piece([*HEAD, gift, note], complete=False, representation=ALL)
     assert canonical(np.array([note, gift]), ALL).tolist() == [gift]
 
@@ -114,7 +114,7 @@ def test_without_the_option_a_given_note_is_an_unknown_type() -> None:
         check_codes([*HEAD, [5, 1, 1, 61, 12, 25]], PAPER)
 
 
-def test_start_of_notes_tells_the_length_where_the_option_is_on() -> None:
+def test_start_of_notes_has_the_length_with_the_option() -> None:
     told = np.array([*HEAD, [3, 1, 1, 61, 12, 25], [4, 0, 0, 0, 0, 0]])
     told[3, BEAT] = ALL.length_code(32)
     check_piece(told, representation=ALL)
@@ -123,7 +123,7 @@ def test_start_of_notes_tells_the_length_where_the_option_is_on() -> None:
     with pytest.raises(ValueError, match="row 3: start-of-notes must have code 0"):
         check_piece(told, representation=PAPER)
     told[3, BEAT] = ALL.beats + 1
-    with pytest.raises(ValueError, match="row 3: start-of-notes with beat code 1026"):
+    with pytest.raises(ValueError, match="row 3: start-of-notes has beat code 1026"):
         check_piece(told, representation=ALL)
 
 

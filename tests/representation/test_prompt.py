@@ -64,7 +64,7 @@ def test_beats_keeps_every_note_of_the_first_beats_and_all_instruments(piece: Ev
     kept = [row for row in piece.tolist() if row[TYPE] < NOTE or (row[TYPE] == NOTE and row[BEAT] <= beats)]
     assert prompt.tolist() == kept
     assert prompt.first_beat == beats
-    with pytest.raises(ValueError, match=f"the piece has {length} beats, fewer than the {length + 1}"):
+    with pytest.raises(ValueError, match=f"beats is {length + 1}, but the piece has {length} beats"):
         mmt.prompt.beats(piece, length + 1)
 
 
@@ -91,7 +91,7 @@ def test_fewer_than_one_beat_is_refused(beats: int) -> None:
 
 @pytest.mark.parametrize("rows", [[S], [S, V], [S, V, N]])
 def test_a_piece_without_notes_cannot_be_continued(rows: list[list[int]]) -> None:
-    with pytest.raises(ValueError, match="no notes to go on from"):
+    with pytest.raises(ValueError, match="no notes to continue"):
         mmt.prompt.beats(rows, 1)
 
 
