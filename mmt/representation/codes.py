@@ -264,7 +264,7 @@ def as_events(events: npt.ArrayLike) -> IntArray:
             "for a file mmt.encode(mmt.read(path))"
         )
     if getattr(events, "ndim", 2) == 3 or any(getattr(item, "ndim", 1) == 2 for item in items if item is not events):
-        raise ValueError("the events of one piece were expected, not of several; give one of them, pieces[0]")
+        raise ValueError("the events of one piece are needed, and these are several; take one of them, pieces[0]")
     array = np.asarray(events)
     if array.ndim != 2 or array.shape[1] != len(FIELDS):
         raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")

@@ -86,7 +86,7 @@ def encode(
     if beats is not None and beats < 1:
         raise ValueError(f"beats is {beats}; keep at least 1 beat, or leave it out to keep all")
     if not hasattr(music, "tracks"):
-        raise ValueError(f"a muspy.Music is needed, not {type(music).__name__}; read one from a file by mmt.read(path)")
+        raise ValueError(f"got {type(music).__name__}, expected a muspy.Music; mmt.read(path) reads one from a file")
     table, account = note_table(raw_notes(music), representation, beats=beats)
     events = events_of_notes(table, representation)
     if not report:

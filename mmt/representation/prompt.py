@@ -125,7 +125,7 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     if beats < 1:
         raise ValueError(f"beats is {beats}; give at least 1, or use instruments(...) to start without notes")
     if beats > length:
-        raise ValueError(f"beats is {beats}, but the piece has {length} beats; give at most {length}")
+        raise ValueError(f"beats is {beats}, but the piece has {length} beats; ask for at most {length}")
     kept = (piece[:, TYPE] < NOTE) | ((piece[:, TYPE] == NOTE) & (piece[:, BEAT] <= beats))
     return Prompt(piece[kept], first_beat=beats)
 

@@ -133,9 +133,9 @@ def test_events_and_music_are_not_interchangeable(tmp_path: Path) -> None:
     for function in (mmt.to_text, mmt.decode, mmt.prompt.beats, check_codes):
         with pytest.raises(ValueError, match=r"events were expected, not a muspy\.Music; give mmt\.encode\(music\)"):
             function(mmt.decode(piece))
-    with pytest.raises(ValueError, match=r"a muspy\.Music is needed, not ndarray; make one of events by mmt\.decode"):
+    with pytest.raises(ValueError, match=r"got ndarray, expected a muspy\.Music; mmt\.decode makes one from events"):
         mmt.write(tmp_path / "a.mid", piece)
-    with pytest.raises(ValueError, match=r"a muspy\.Music is needed, not str; read one from a file by mmt\.read"):
+    with pytest.raises(ValueError, match=r"got str, expected a muspy\.Music; mmt\.read\(path\) reads one"):
         mmt.encode("a.mid")
 
 
