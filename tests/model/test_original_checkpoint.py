@@ -116,7 +116,7 @@ def test_only_weights_without_a_table_need_arguments(reference: dict[str, Any], 
 
 def test_arguments_that_contradict_the_weights_are_refused(reference: dict[str, Any]) -> None:
     arguments = reference["train_args"] | {"rel_pos_emb": not reference["train_args"]["rel_pos_emb"]}
-    with pytest.raises(ValueError, match=r"inv_freq' is (there|missing), but train-args.json says rel_pos_emb"):
+    with pytest.raises(ValueError, match=r"inv_freq' is (present|missing), but train-args.json says rel_pos_emb"):
         from_original(reference["state_dict"], arguments)
 
 
