@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 import mmt
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, TYPE, Events
-from mmt.sampling.filling import following_likelihood
+from mmt.sampling.editing.filling import following_likelihood
 from mmt.sampling.model import Model
 
 BEATS, GAP, CANDIDATES = 24, (8, 12), 16

@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from mmt.representation.encode import encode as encode
     from mmt.representation.grammar import is_valid as is_valid
     from mmt.representation.text import to_text as to_text
-    from mmt.sampling import edit as edit
+    from mmt.sampling import editing
     from mmt.sampling.model import Model as Model
     from mmt.sampling.model import load_model as load_model
     from mmt.sampling.model import new_model as new_model
     from mmt.training.fine_tune import fine_tune as fine_tune
     from mmt.training.recipe import load_recipe as load_recipe
     from mmt.training.train import train as train
+
+    edit = editing
 
 __version__ = "0.1.0"
 
@@ -57,7 +59,7 @@ _HOME = {
     "Model": "mmt.sampling.model",
     "load_model": "mmt.sampling.model",
     "new_model": "mmt.sampling.model",
-    "edit": "mmt.sampling.edit",
+    "edit": "mmt.sampling.editing",
     "Corpus": "mmt.corpus.storage",
     "prepare": "mmt.corpus.prepare",
     "load_recipe": "mmt.training.recipe",
@@ -81,7 +83,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'mmt' has no attribute {name!r}; it has {', '.join(_HOME)}")
     module = importlib.import_module(_HOME[name])
-    value = module if _HOME[name].endswith(f".{name}") and not hasattr(module, name) else getattr(module, name)
+    value = getattr(module, name, module)
     globals()[name] = value
     return value
 

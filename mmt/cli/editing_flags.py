@@ -102,7 +102,7 @@ def edit_piece(
 ) -> list[Events]:
     """Call what was asked for; `drawing` are filters, n and seed, `controls` what may be played."""
     from mmt.representation.codes import BEAT
-    from mmt.sampling import edit
+    from mmt.sampling import editing
 
     names = [name.strip() for name in (chosen.instruments or "").split(",") if name.strip()]
     drawing = drawing | {"progress": wants_progress(chosen)}
@@ -110,18 +110,18 @@ def edit_piece(
     if mode == "rewrite":
         first, stop = chosen.from_beat or 0, chosen.to_beat
         stop = int(events[:, BEAT].max()) if stop is None else stop
-        return edit.rewrite(model, events, (first, stop), names or None, **drawing, **controls)
+        return editing.rewrite(model, events, (first, stop), names or None, **drawing, **controls)
     if mode == "reorchestrate":
-        pieces, report = edit.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **drawing)
+        pieces, report = editing.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **drawing)
         if not chosen.quiet:
             print(report)
         return pieces
     if mode == "reharmonise":
-        return edit.reharmonise(model, events, chosen.part, **drawing, **controls)
+        return editing.reharmonise(model, events, chosen.part, **drawing, **controls)
     if mode == "accompany":
         hold = [name.strip() for name in chosen.hold.split(",") if name.strip()]
-        return edit.accompany(model, events, hold, names or None, **drawing, **controls, **candidates)
-    return edit.fill(model, events, chosen.from_beat, chosen.to_beat, **drawing, **controls, **candidates)
+        return editing.accompany(model, events, hold, names or None, **drawing, **controls, **candidates)
+    return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **drawing, **controls, **candidates)
 
 
 def _flag(name: str) -> str:

@@ -22,7 +22,7 @@ from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.given import GivenNotes
 from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
 from mmt.sampling.paper_grammar import PaperGrammar
-from mmt.sampling.streams import Stream
+from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow, SlidingWindow, Window
 
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
@@ -67,7 +67,7 @@ def decode_events(
         What each of them goes on with.
     """
     network = pack(network)
-    random = [np.random.Generator(np.random.Philox(np.random.SeedSequence(stream))) for stream in streams]
+    random = [generator_of(stream) for stream in streams]
     rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds)
     window: Window = WINDOWS[context](network, len(streams), bounds)
     fixed = GivenNotes(prompt, given, held, len(streams), network.config.sizes, bounds)

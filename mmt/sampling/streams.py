@@ -1,4 +1,4 @@
-"""Random streams: a piece draws from the one that is named by a seed and the number of the piece."""
+"""Random streams: each piece draws from its own, which a seed and the number of the piece name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Stream = tuple[int, int]
 
 
 def streams_of(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
-    """One stream a piece: (seed, i) for each i below n, or (seed, 0) of each of several seeds.
+    """The stream of each piece: (seed, i) for i in range(n), or (seed, 0) for each of several seeds.
 
     Raises
     ------
@@ -35,8 +35,13 @@ def streams_of(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
     return [(chosen, number) for number in range(n)]
 
 
+def generator_of(stream: Stream) -> np.random.Generator:
+    """The random generator of a stream, at its start."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(stream)))
+
+
 def seed_of(seed: int) -> int:
-    """A seed, checked to be a whole number from 0 to 2**63 - 1, which every generator takes."""
+    """The seed as an int; a `ValueError` unless it is a whole number from 0 to 2**63 - 1, the range of every generator."""
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"seed is {seed}; it must be a whole number from 0 to 2**63 - 1")
     return int(seed)

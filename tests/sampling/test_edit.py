@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from small_corpora import model_of
 
 import mmt
+from mmt import edit
 from mmt.model.checkpoint import Checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network
@@ -21,10 +22,10 @@ from mmt.representation.encode import canonical, frame
 from mmt.representation.grammar import check_piece
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.instruments import PAPER_INSTRUMENTS
-from mmt.sampling import edit
-from mmt.sampling.filling import following_likelihood
+from mmt.sampling.editing.constrained_decoding import log_likelihood
+from mmt.sampling.editing.filling import following_likelihood
+from mmt.sampling.editing.reharmonisation import Harmoniser, Moment
 from mmt.sampling.filters import Filters
-from mmt.sampling.held import Harmoniser, Moment, log_likelihood
 from mmt.sampling.model import Model
 
 SMALL = Representation(resolution=2, beats=8, durations=(1, 2, 4), instruments=PAPER_INSTRUMENTS[24:29])
@@ -166,7 +167,7 @@ def test_pitches_are_drawn_as_the_network_has_them_weighed_by_what_is_held(outpu
             drawn = Harmoniser((seed, 0), moments, CELLO, allowed, Filters()).next(heads, hidden)
             assert drawn is not None
             counts[drawn[PITCH:]] += 1
-        # Above the held note cello's (64, 2, cello) comes behind (64, 2, violin): the codes ascend.
+        # The cello's (64, 2, cello) sorts after the held (64, 2, violin), so it is no candidate.
         candidates = [(61, 2, CELLO), held]
         rows = torch.tensor([[NOTE, 1, 1, *note] for note in candidates])
         weights = sum(log_likelihood(heads, hidden, rows, field) for field in (PITCH, DURATION, INSTRUMENT))
@@ -280,7 +281,7 @@ def test_drums_accompany_and_are_accompanied() -> None:
     model, drums = model_of(representation), representation.drums_code
     rows = [[3, 1 + beat, 1, 37, 12, drums] for beat in range(3)] + [[3, 1, 1, 61, 12, 25]]
     piece = frame(canonical(np.array(rows), representation), end=True)
-    held = mmt.edit.accompany(model, piece, hold="drums", seed=0, candidates=2)[0]
+    held = edit.accompany(model, piece, hold="drums", seed=0, candidates=2)[0]
     assert held[held[:, INSTRUMENT] == drums].tolist() == piece[piece[:, INSTRUMENT] == drums].tolist()
-    around = mmt.edit.accompany(model, piece, hold="violin", instruments=["drums"], seed=0, candidates=2)[0]
+    around = edit.accompany(model, piece, hold="violin", instruments=["drums"], seed=0, candidates=2)[0]
     assert around[around[:, TYPE] == 1, INSTRUMENT].tolist() == [25, drums]

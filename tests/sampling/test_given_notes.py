@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmt import edit
 from mmt.model.checkpoint import Checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network
@@ -29,7 +30,6 @@ from mmt.representation.encode import canonical, frame
 from mmt.representation.grammar import check_piece
 from mmt.representation.instruments import PAPER_INSTRUMENTS
 from mmt.representation.prompt import Prompt, instruments, start
-from mmt.sampling import edit
 from mmt.sampling.model import Model, write_pieces
 from mmt.sampling.options import GenerationOptions
 from mmt.sampling.streams import streams_of

@@ -1,4 +1,4 @@
-"""Writing a gap of a piece anew: several candidates go on from its beginning, and its end says which fits best."""
+"""Fill a gap in a piece: write several candidates for it, and keep the one that the following notes fit best."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 
-from mmt.representation.codes import BEAT, END_OF_SONG, Events
+from mmt.representation.codes import BEAT, Events
 from mmt.representation.prompt import Prompt
 from mmt.sampling.controls import Pitches, Ranges, Scale
+from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, check_candidates, header_of, notes_of
 from mmt.sampling.filters import PerField
 from mmt.sampling.model import Model
-from mmt.sampling.parts import MOST_IN_A_BEAT, check_candidates, frame_of, notes_of
 from mmt.sampling.streams import streams_of
 from mmt.sampling.window import anchor
 
@@ -36,17 +36,17 @@ def fill(
     ranges: Ranges = False,
     progress: bool = False,
 ) -> list[Events]:
-    """Write a stretch of beats anew, between a beginning and an end that stay.
+    """Write a range of beats anew; the beats before and after it stay.
 
-    Several candidates go on from the beginning; the one is taken after which the 8 beats that follow are likeliest.
+    Several candidates continue the beats before the gap. The one is kept after which the next 8 beats are likeliest.
 
     Parameters
     ----------
     piece : array_like of int, (n, 6)
     from_beat, to_beat : int
-        The beats from_beat … to_beat - 1 are written anew (the first beat is 0).
+        Beats from_beat … to_beat - 1 are written anew (the first beat of the piece is 0).
     candidates : int
-        How many are written for each piece. The more, the better the join, and the longer it takes.
+        The number of candidates for each piece. More candidates join better and take longer.
     n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
         As for `Model.generate`.
 
@@ -66,7 +66,7 @@ def fill(
     (True, True)
     """
     representation = model.representation
-    notes, opening = notes_of(piece, representation), frame_of(piece, representation)
+    notes, header = notes_of(piece, representation), header_of(piece, representation)
     length = int(notes[-1, BEAT])
     if not 0 <= from_beat < to_beat <= length:
         raise ValueError(
@@ -74,8 +74,8 @@ def fill(
         )
     check_candidates(candidates)
     before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
-    prompt = Prompt(np.concatenate([opening, before]), first_beat=from_beat)
-    most = len(prompt) + MOST_IN_A_BEAT * (to_beat - from_beat)
+    prompt = Prompt(np.concatenate([header, before]), first_beat=from_beat)
+    most = len(prompt) + MAX_NOTES_PER_BEAT * (to_beat - from_beat)
     chosen = []
     for base, number in streams_of(n, seed):
         seeds = np.random.SeedSequence((base, number)).generate_state(candidates).tolist()
@@ -86,13 +86,12 @@ def fill(
         joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
         scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]
         chosen.append(joined[int(np.argmax(scores))])
-    end = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
-    return [np.concatenate([one, end]) for one in chosen]
+    return [np.concatenate([one, END]) for one in chosen]
 
 
 @torch.inference_mode()
 def following_likelihood(model: Model, piece: Events, start: int, *, beats: int = 8) -> float:
-    """The log-likelihood, in nats, of the notes from event `start` on, for so many beats, given all before them."""
+    """Log-likelihood in nats of the first `beats` beats of a piece from event `start` on, given all earlier events."""
     config = model.network.config
     stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + beats)) + start
     stop = min(stop, start + config.context // 4)

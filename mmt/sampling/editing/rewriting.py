@@ -1,6 +1,6 @@
-"""Writing parts and beats of a piece anew with all else held, by a model that knows given notes.
+"""Rewrite some parts of a piece in some beats, by a model that was trained with given notes; all other notes stay.
 
-The beats before are the prompt. All held notes from the first new beat on are given notes, which the model reads `reach` beats
+The earlier beats are the prompt. All held notes from the first new beat on are given notes, which the model reads `reach` beats
 before they sound.
 """
 
@@ -14,10 +14,8 @@ import numpy.typing as npt
 
 from mmt.representation.codes import (
     BEAT,
-    END_OF_SONG,
     GIVEN_NOTE,
     INSTRUMENT,
-    INSTRUMENT_EVENT,
     NOTE,
     START_OF_NOTES,
     TYPE,
@@ -27,10 +25,18 @@ from mmt.representation.codes import (
 from mmt.representation.encode import canonical, moments
 from mmt.representation.prompt import Prompt
 from mmt.sampling.controls import Pitches, Ranges, Scale
+from mmt.sampling.editing.parts import (
+    MAX_NOTES_PER_BEAT,
+    Names,
+    assemble,
+    codes_of,
+    header_for,
+    header_of,
+    notes_of,
+)
 from mmt.sampling.filters import PerField
 from mmt.sampling.model import Model, write_pieces
 from mmt.sampling.options import GenerationOptions
-from mmt.sampling.parts import MOST_IN_A_BEAT, Names, codes_of, frame_for, frame_of, notes_of
 from mmt.sampling.streams import streams_of
 
 
@@ -100,30 +106,34 @@ def rewrite(
             "the model's representation has no given notes (given=True); use a model that was trained with them, or fill, "
             "accompany and reorchestrate"
         )
-    notes, opening = notes_of(piece, representation), frame_of(piece, representation)
+    notes, header = notes_of(piece, representation), header_of(piece, representation)
     length = int(notes[:, BEAT].max())
     first, stop = _span(beats, length)
-    parts = codes_of(opening if instruments is None else frame_for(instruments, representation))
+    parts = codes_of(header if instruments is None else header_for(instruments, representation))
     held = notes[~(np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop))]
-    opening = _opening(np.union1d(codes_of(opening), parts), length, representation)
-    prompt, given = _split(opening, held, first, stop, representation)
+    codes = np.union1d(codes_of(header), parts).tolist()
+    header = header_for([representation.names[code - 1] for code in codes], representation)
+    prompt, given = _split(header, held, first, stop, representation)
+    if representation.length:
+        prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
 
     options = GenerationOptions(
         temperature, top_k, top_p, min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges
     )
     controls = options.controls(representation)
     controls.check_instruments(parts, representation, no_others=True)
-    most = len(prompt) + len(given) + MOST_IN_A_BEAT * (stop - first) + 1
+    most = len(prompt) + len(given) + MAX_NOTES_PER_BEAT * (stop - first) + 1
     options = replace(options, max_beats=stop, max_events=most, scale=None, allow=None, exclude=None, ranges=False)
     _, settings = options.resolve(prompt, model.network.config, representation, model.sampling)
     # Start-of-notes tells a long piece as shorter than it is.
     told = length if representation.length else 0
     settings["bounds"] = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
-    held_parts = set(codes_of(opening)) - set(parts)
+    held_parts = set(codes) - set(parts)
     written = write_pieces(
         model.network, prompt, streams_of(n, seed), progress=progress, **settings, given=given, held=held_parts
     )
-    return [_joined(opening, held, one[len(prompt) :], representation) for one in written]
+    new = (one[len(prompt) :] for one in written)
+    return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
 
 
 def _span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
@@ -142,18 +152,8 @@ def _is_whole(number: object) -> bool:
     return isinstance(number, int | np.integer)
 
 
-def _opening(codes: npt.NDArray[np.int64], length: int, representation: Representation) -> Events:
-    """The events before the notes: these instruments, and the length where the representation tells it."""
-    opening = np.zeros((len(codes) + 2, 6), np.int64)
-    opening[1:-1, TYPE] = INSTRUMENT_EVENT
-    opening[1:-1, INSTRUMENT] = codes
-    opening[-1, TYPE] = START_OF_NOTES
-    opening[-1, BEAT] = representation.length_code(length) if representation.length else 0
-    return opening
-
-
 def _split(
-    opening: Events, held: Events, first: int, stop: int, representation: Representation
+    header: Events, held: Events, first: int, stop: int, representation: Representation
 ) -> tuple[Prompt, Events]:
     """The prompt (the earlier beats and the notes that are given at once) and the given notes that are inserted later."""
     given = held[held[:, BEAT] > first].copy()
@@ -164,13 +164,4 @@ def _split(
     due = times < (stop + 1) * representation.resolution + 1
     at_once = times <= start
     before = canonical(np.concatenate([held[held[:, BEAT] <= first], given[at_once]]), representation)
-    return Prompt(np.concatenate([opening, before]), first_beat=first), given[due & ~at_once]
-
-
-def _joined(opening: Events, held: Events, written: Events, representation: Representation) -> Events:
-    """The whole piece: the held notes and the new ones."""
-    notes = canonical(np.concatenate([held, written[written[:, TYPE] == NOTE]]), representation)
-    opening = opening.copy()
-    opening[-1, BEAT] = 0
-    end = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
-    return np.concatenate([opening, notes, end])
+    return Prompt(np.concatenate([header, before]), first_beat=first), given[due & ~at_once]

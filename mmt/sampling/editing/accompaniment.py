@@ -1,0 +1,230 @@
+"""Accompany held parts of a piece: write other parts around them, and choose among candidates beat by beat.
+
+Within a beat, the network's next event is drawn. If it sorts after the next held note, the held note comes next. A drawn note of
+a held instrument is discarded, and the next event is drawn after it. So the other instruments keep the rates that the network
+has for them, whatever it expects of the held instruments (thinning of a point process).
+
+Thinning alone would write a bass that knows nothing of the melody above it. So each beat is written several times, and
+one candidate is drawn by its weight: the likelihood that the network gives to the pitches, durations and instruments of the
+held notes at their moments (importance resampling).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mmt.model.cpu.packing import pack
+from mmt.model.network import Network
+from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, PITCH, TYPE, Events
+from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
+from mmt.sampling.decoding import draw_event
+from mmt.sampling.editing.constrained_decoding import Codes, in_window, log_likelihood, rows_in_window
+from mmt.sampling.editing.parts import (
+    END,
+    MAX_NOTES_PER_BEAT,
+    Names,
+    check_candidates,
+    check_header_fits,
+    check_plays,
+    codes_of,
+    header_for,
+    notes_of,
+)
+from mmt.sampling.filters import Filters, PerField
+from mmt.sampling.grammar import Bounds, StrictGrammar
+from mmt.sampling.model import Model
+from mmt.sampling.options import GenerationOptions
+from mmt.sampling.streams import Stream, generator_of, streams_of
+from mmt.sampling.window import AnchoredWindow
+
+
+def accompany(
+    model: Model,
+    piece: npt.ArrayLike,
+    hold: str | int | Names,
+    instruments: Names | None = None,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    candidates: int = 16,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    scale: Scale = None,
+    allow: Pitches = None,
+    exclude: Pitches = None,
+    ranges: Ranges = False,
+    progress: bool = False,
+) -> list[Events]:
+    """Keep the parts of one or several instruments, and write other parts around them.
+
+    Each beat is written several times, and one candidate is drawn by how well the held notes of the beat fit in. The
+    accompaniment does not know the held notes of later beats, and ends with the beat of the last one.
+    `mmt.sampling.editing.accompaniment` describes the distribution.
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+        Only the notes of `hold` are used.
+    hold : str, int or sequence of them
+        Instruments of the piece.
+    instruments : sequence of str or int, optional
+        The accompanying instruments. Default: the other instruments of the piece.
+    candidates : int
+        How many times each beat is written. With 1, the accompaniment follows the held parts without fitting them. More
+        candidates fit better and take longer.
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
+        As for `Model.generate`; they apply to new notes.
+
+    Raises
+    ------
+    ValueError
+        If a held instrument does not play in the piece or is also to accompany, or if no instrument is left to accompany.
+
+    Examples
+    --------
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> melody = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 73, 12, 25], [3, 2, 1, 75, 12, 25]]
+    >>> both = accompany(model, melody, hold="violin", instruments=["cello"], seed=0)[0]
+    >>> both[both[:, INSTRUMENT] == 25][1:].tolist() == melody[3:]
+    True
+    """
+    representation = model.representation
+    notes = notes_of(piece, representation)
+    hold_codes = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
+    for code in hold_codes:
+        check_plays(notes[:, INSTRUMENT] == code, code, representation)
+    others = set(notes[:, INSTRUMENT].tolist()) - set(hold_codes)
+    if instruments is not None:
+        others = set(codes_of(header_for(instruments, representation)))
+    if not others or others & set(hold_codes):
+        raise ValueError("name instruments to accompany, other than those that are held")
+    check_candidates(candidates)
+    controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    controls.check_instruments(others, representation, no_others=True)
+    header = header_for([representation.names[code - 1] for code in (*hold_codes, *others)], representation)
+    check_header_fits(header, model.network.config.context)
+    held = notes[np.isin(notes[:, INSTRUMENT], hold_codes)]
+    beats = int(held[-1, BEAT])
+    bounds = Bounds(len(header) + len(held) + MAX_NOTES_PER_BEAT * beats, beats, controls=controls)
+    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
+    writer = _Accompanist(pack(model.network), held, candidates, filters, bounds)
+    return [writer.write(header, stream, progress=progress) for stream in streams_of(n, seed)]
+
+
+@dataclass
+class _Candidate:
+    """One version of a beat."""
+
+    events: list[Codes] = field(default_factory=list)
+    held: int = 0
+    """The number of held notes among the events."""
+    weight: float = 0.0
+    """Log-likelihood of these held notes, in nats."""
+
+
+@dataclass(frozen=True)
+class _Accompanist:
+    """Writes pieces that contain all held notes (n, 6), and new notes of the other instruments that their header declares."""
+
+    network: Network
+    held: Events
+    candidates: int
+    filters: Filters
+    bounds: Bounds
+
+    @torch.inference_mode()
+    def write(self, header: Events, stream: Stream, *, progress: bool) -> Events:
+        """Write one piece."""
+        piece, generator = np.asarray(header), generator_of(stream)
+        beats = range(1, self.bounds.max_beats + 1)
+        for beat in tqdm(beats, unit=" beats", desc="Writing", disable=not progress, delay=1):
+            written = self._write_beat(piece, beat, generator)
+            weights = np.exp(np.array([one.weight for one in written]) - max(one.weight for one in written))
+            uniform = generator.random((1, 1), dtype=np.float32).item()
+            chosen = written[int(np.searchsorted(np.cumsum(weights) / weights.sum(), uniform))]
+            if chosen.events:
+                piece = np.concatenate([piece, np.array(chosen.events, np.int64)])
+        return np.concatenate([piece, END])
+
+    def _write_beat(self, piece: Events, beat: int, generator: np.random.Generator) -> list[_Candidate]:
+        """All candidates for a beat (code) after a piece."""
+        bounds = replace(self.bounds, first_beat=beat - 1)
+        held: list[Codes] = [tuple(note) for note in self.held[self.held[:, BEAT] == beat].tolist()]
+        window = AnchoredWindow(self.network, self.candidates, bounds)
+        rules = StrictGrammar(piece, self.candidates, self.network.config.sizes, bounds)
+        written = [_Candidate() for _ in range(self.candidates)]
+        going = list(written)
+        latest = np.tile(piece, (self.candidates, 1, 1))
+        while going:
+            hidden, moved = window.read(latest)
+            if moved is not None:
+                rules.drop_beats(moved)
+            dropped = window.dropped.tolist()
+            nexts = [held[one.held] if one.held < len(held) else None for one in going]
+            drawn = self._draw(hidden, rules, generator, nexts, dropped)
+            stays: list[int] = []
+            for place, (one, event) in enumerate(zip(going, drawn, strict=True)):
+                if event is None or event[BEAT] > beat:
+                    continue
+                if event == nexts[place]:
+                    one.held += 1
+                    one.weight += self._log_likelihood(hidden[place : place + 1], event, dropped[place])
+                one.events.append(event)
+                stays.append(place)
+            if not stays:
+                break
+            going = [going[place] for place in stays]
+            rules.keep(stays)
+            window.keep(stays)
+            seen = [in_window(one.events[-1], dropped[place]) for one, place in zip(going, stays, strict=True)]
+            latest = np.array(seen)[:, None]
+            rules.advance(latest[:, 0])
+        return written
+
+    def _draw(
+        self,
+        hidden: Tensor,
+        rules: StrictGrammar,
+        generator: np.random.Generator,
+        nexts: list[Codes | None],
+        dropped: list[int],
+    ) -> list[Codes | None]:
+        """The next event of each candidate: a new note, or its next held note, or None at the end of the beat.
+
+        `nexts` are the next held notes; `dropped` are the beats before each candidate's window.
+        """
+        hold_codes: Collection[int] = set(self.held[:, INSTRUMENT].tolist())
+        chosen = list(nexts)
+        pending = set(range(len(nexts)))
+        while pending:
+            uniform = generator.random((len(nexts), len(FIELDS)), dtype=np.float32)
+            drawn = draw_event(self.network.heads, hidden, rules, self.filters, uniform)
+            for place in sorted(pending):
+                row = drawn[place].tolist()
+                event, held = (row[TYPE], row[BEAT] + dropped[place], *row[BEAT + 1 :]), nexts[place]
+                if row[TYPE] == END_OF_SONG or (held is not None and event >= held):
+                    pending.remove(place)
+                elif event[INSTRUMENT] not in hold_codes:
+                    chosen[place] = event
+                    pending.remove(place)
+                else:
+                    # Discard the note; the next draw must sort after it.
+                    rules.pass_by(place, drawn[place, BEAT:])
+        return chosen
+
+    def _log_likelihood(self, hidden: Tensor, event: Codes, dropped: int) -> float:
+        """Log-likelihood in nats of a held note's pitch, duration and instrument at its moment."""
+        rows = rows_in_window([event], dropped, self.network.heads, hidden)
+        return sum(
+            float(log_likelihood(self.network.heads, hidden, rows, one)) for one in (PITCH, DURATION, INSTRUMENT)
+        )

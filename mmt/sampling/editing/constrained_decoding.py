@@ -1,0 +1,104 @@
+"""Constrained decoding: write pieces of which some fields of each event are fixed in advance.
+
+A writer stands for one piece and gives one event at a time. It knows what is held and draws what is free. Events that
+the network reads count their beats from the start of its window; a writer keeps the number of beats before the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from torch import Tensor
+from tqdm import tqdm
+
+from mmt.model.cpu.packing import pack
+from mmt.model.network import Network
+from mmt.representation.codes import BEAT, TYPE, Events
+from mmt.sampling.decoding import Heads
+from mmt.sampling.editing.parts import END, check_header_fits
+from mmt.sampling.grammar import Bounds
+from mmt.sampling.streams import Stream, generator_of
+from mmt.sampling.window import AnchoredWindow
+
+# The fields of an event, or the last of them.
+Codes = tuple[int, ...]
+
+
+class Writer:
+    """Writes one piece, one event at a time."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.generator, self.dropped = generator_of(stream), 0
+
+    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
+        """The next event, with its beat counted from the start of the piece; None at the end of the piece.
+
+        `hidden` (1, dim) is the network's hidden state after the last event.
+        """
+        raise NotImplementedError
+
+    def drop_beats(self, dropped: int) -> None:
+        """Note that the network's window now starts `dropped` beats later."""
+        self.dropped += dropped
+
+
+@torch.inference_mode()
+def write_constrained(
+    network: Network, header: Events, writers: Sequence[Writer], notes: int, beats: int, *, progress: bool = False
+) -> list[Events]:
+    """Write whole pieces, one per writer, each with `notes` notes in `beats` beats after the header (n, 6)."""
+    check_header_fits(header, network.config.context)
+    bounds = Bounds(len(header) + notes + 1, beats)
+    with tqdm(total=notes * len(writers), unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
+        return _write(pack(network), header, writers, bounds, bar)
+
+
+def _write(network: Network, header: Events, writers: Sequence[Writer], bounds: Bounds, bar: tqdm[Any]) -> list[Events]:
+    window = AnchoredWindow(network, len(writers), bounds)
+    pieces: list[list[Codes]] = [[] for _ in writers]
+    rows = list(range(len(writers)))
+    latest = np.tile(np.array(header), (len(writers), 1, 1))
+    while rows:
+        hidden, moved = window.read(latest)
+        going, events = [], []
+        for place, row in enumerate(rows):
+            if moved is not None:
+                writers[row].drop_beats(int(moved[place]))
+            event = writers[row].next(network.heads, hidden[place : place + 1])
+            if event is not None:
+                pieces[row].append(event)
+                going.append(place)
+                events.append(in_window(event, writers[row].dropped))
+        if len(going) < len(rows):
+            rows = [rows[place] for place in going]
+            if rows:
+                window.keep(going)
+        latest = np.array(events)[:, None] if events else latest
+        bar.update(len(events))
+    return [np.concatenate([np.asarray(header), np.array(piece, np.int64).reshape(-1, 6), END]) for piece in pieces]
+
+
+def in_window(event: Codes, dropped: int) -> Codes:
+    """An event of a piece, with its beat counted from the network's window, which starts `dropped` beats later."""
+    return (event[TYPE], event[BEAT] - dropped, *event[BEAT + 1 :])
+
+
+def rows_in_window(events: Sequence[Codes], dropped: int, heads: Heads, hidden: Tensor) -> Tensor:
+    """Events of a piece as rows of the network's window, (rows, 6)."""
+    rows = torch.tensor([in_window(event, dropped) for event in events], device=hidden.device)
+    # After a long silence the beat can be past the network's last one, until the window moves.
+    beats = heads.field(BEAT, hidden, rows[:1]).shape[-1]
+    rows[:, BEAT].clamp_(max=beats - 1)
+    return rows
+
+
+def log_likelihood(heads: Heads, hidden: Tensor, events: Tensor, field: int) -> Tensor:
+    """Log-likelihood in nats, (rows,), of a field of each event (rows, 6), given its earlier fields and `hidden` (1, dim)."""
+    logits = heads.field(field, hidden.expand(len(events), -1), events).float()
+    # Code 0 is no value of a note's field.
+    logits = logits[:, 1:] if field else logits
+    return -F.cross_entropy(logits, events[:, field] - int(field > 0), reduction="none")

@@ -1,0 +1,73 @@
+"""The parts of a piece (header, notes, end) and the checks that the editing functions share.
+
+The header is everything before the notes: start-of-song, the instruments, start-of-notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
+from mmt.representation.encode import canonical
+from mmt.representation.prompt import Prompt, instruments, plain
+
+Names = str | int | Sequence[str | int]
+
+# Far more than music has. The limit stops a network that repeats itself for ever.
+MAX_NOTES_PER_BEAT = 1024
+
+END = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
+
+
+def notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
+    """The notes of a piece, (notes, 6), given notes included; a `ValueError` if there are none."""
+    checked = plain(piece, representation)
+    notes: Events = checked[checked[:, TYPE] == NOTE]
+    if not len(notes):
+        raise ValueError("the piece has no notes")
+    return notes
+
+
+def header_of(piece: npt.ArrayLike, representation: Representation) -> Events:
+    """The header of a piece, without a told length."""
+    checked = plain(piece, representation)
+    header: Events = checked[checked[:, TYPE] < NOTE]
+    return header
+
+
+def header_for(names: Names, representation: Representation) -> Prompt:
+    """A header that declares these instruments."""
+    return instruments(names, representation=representation)
+
+
+def codes_of(header: Events) -> list[int]:
+    """The codes of the instruments that a header declares."""
+    return [int(code) for code in header[header[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]]
+
+
+def assemble(header: Events, notes: Sequence[Events], representation: Representation) -> Events:
+    """A whole piece: the header, all notes (n, 6) in canonical order, and end-of-song."""
+    return np.concatenate([np.asarray(header), canonical(np.concatenate(notes), representation), END])
+
+
+def check_plays(own: npt.NDArray[np.bool_], code: int, representation: Representation) -> None:
+    """Raise a `ValueError` if an instrument has no notes; `own` (notes,) is true for its notes."""
+    if not own.any():
+        raise ValueError(f"{representation.names[code - 1]} does not play in the piece")
+
+
+def check_header_fits(header: Events, context: int) -> None:
+    """Raise a `ValueError` if the context has no room for the header and two more events."""
+    if len(header) + 2 > context:
+        raise ValueError(
+            f"{len(codes_of(header))} instruments are too many for the model's context of {context} events; name fewer"
+        )
+
+
+def check_candidates(candidates: int) -> None:
+    """Raise a `ValueError` if the number of candidates is not a positive integer."""
+    if not isinstance(candidates, int | np.integer) or candidates < 1:
+        raise ValueError(f"candidates is {candidates}; it must be at least 1")

@@ -1,0 +1,190 @@
+"""Reharmonise a part of a piece: keep its rhythm and all other parts, and draw its pitches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, Events
+from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
+from mmt.sampling.decoding import Heads
+from mmt.sampling.editing.constrained_decoding import (
+    Codes,
+    Writer,
+    log_likelihood,
+    rows_in_window,
+    write_constrained,
+)
+from mmt.sampling.editing.parts import check_plays, header_of, notes_of
+from mmt.sampling.filters import Filters, PerField, draw
+from mmt.sampling.model import Model
+from mmt.sampling.options import GenerationOptions
+from mmt.sampling.streams import Stream, streams_of
+
+
+def reharmonise(
+    model: Model,
+    piece: npt.ArrayLike,
+    instrument: str | int,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    scale: Scale = None,
+    allow: Pitches = None,
+    exclude: Pitches = None,
+    ranges: Ranges = False,
+    progress: bool = False,
+) -> list[Events]:
+    """Draw new pitches for one instrument of a piece; its rhythm and all other parts stay.
+
+    The new part fits the earlier notes nearly as well as the old one did. But the model does not know what the other parts play
+    next, and those, written for the old pitches, fit the new part little better than they fit random ones
+    (`benchmarks/editing.md`).
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+    instrument : str or int
+        An instrument that plays in the piece.
+    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
+        As for `Model.generate`.
+
+    Raises
+    ------
+    ValueError
+        If the instrument does not play in the piece, or the controls leave it fewer pitches than it plays at once.
+
+    Examples
+    --------
+    >>> from mmt.representation.prompt import instruments
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> piece = model.generate(instruments("violin", "cello"), seed=2, max_events=16, use_all=True)[0]
+    >>> len(reharmonise(model, piece, "cello", seed=0, scale="C major")[0]) == len(piece)
+    True
+    """
+    representation = model.representation
+    notes, code = notes_of(piece, representation), representation.find_instrument(instrument)
+    if code == representation.drums_code:
+        raise ValueError("drums have no pitches to draw; name another instrument, or use rewrite")
+    own = notes[:, INSTRUMENT] == code
+    check_plays(own, code, representation)
+    controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    controls.check_instruments([code], representation, no_others=True)
+    pitches = np.arange(1, representation.sizes[PITCH])
+    pitches = pitches if controls.playable is None else np.flatnonzero(controls.playable[:, code])
+    moments = _moments(notes, own)
+    most = max(len(moment.durations) for moment in moments.values())
+    if len(pitches) < most:
+        raise ValueError(
+            f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
+        )
+    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
+    writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams_of(n, seed)]
+    header, beats = header_of(piece, representation), int(notes[-1, BEAT])
+    return write_constrained(model.network, header, writers, len(notes), beats, progress=progress)
+
+
+@dataclass
+class Moment:
+    """The notes that begin at one beat and position."""
+
+    held: list[Codes]
+    """(pitch, duration, instrument) of the held notes, ascending."""
+    durations: list[int]
+    """The durations of the notes whose pitches are to be drawn."""
+
+
+def _moments(notes: Events, free: npt.NDArray[np.bool_]) -> dict[tuple[int, int], Moment]:
+    """The moments of a piece by beat and position; `free` (notes,) is true for notes whose pitches are to be drawn."""
+    moments: dict[tuple[int, int], Moment] = {}
+    for note, is_free in zip(notes.tolist(), free.tolist(), strict=True):
+        moment = moments.setdefault((note[BEAT], note[POSITION]), Moment([], []))
+        if is_free:
+            moment.durations.append(note[DURATION])
+        else:
+            moment.held.append(tuple(note[PITCH:]))
+    return moments
+
+
+class Harmoniser(Writer):
+    """Keeps the rhythm of one part and all notes of the others, and draws the pitches of that part.
+
+    The next event is either the next held note or a note of the part that sorts before it. One of these candidates is drawn.
+    Its weight is the network's likelihood of its pitch, times that of its duration and instrument, which are fixed.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        moments: dict[tuple[int, int], Moment],
+        instrument: int,
+        pitches: npt.NDArray[np.int64],
+        filters: Filters,
+    ) -> None:
+        super().__init__(stream)
+        self.moments = [(when, Moment(list(m.held), list(m.durations))) for when, m in sorted(moments.items())]
+        self.instrument, self.pitches, self.filters = instrument, pitches, filters
+        # The last note of the moment, which the next one must exceed.
+        self.floor: Codes = (0, 0, 0)
+
+    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
+        while self.moments and not (self.moments[0][1].held or self.moments[0][1].durations):
+            self.moments.pop(0)
+            self.floor = (0, 0, 0)
+        if not self.moments:
+            return None
+        when, moment = self.moments[0]
+        candidates = self._candidates(moment)
+        chosen = candidates[0] if len(candidates) == 1 else self._draw(when, candidates, heads, hidden)
+        if moment.held and chosen == moment.held[0]:
+            moment.held.pop(0)
+        else:
+            moment.durations.remove(chosen[1])
+        self.floor = chosen
+        return (NOTE, *when, *chosen)
+
+    def _candidates(self, moment: Moment) -> list[Codes]:
+        """The possible next notes, (pitch, duration, instrument) each, after which the rest of the part still has room."""
+        ceiling = moment.held[0] if moment.held else (1_000, 0, 0)
+        candidates: list[Codes] = [
+            note
+            for duration in sorted(set(moment.durations))
+            for pitch in self.pitches.tolist()
+            if self.floor < (note := (pitch, duration, self.instrument)) < ceiling
+            and self._room_above(note, _without(moment.durations, duration)) >= len(moment.durations) - 1
+        ]
+        if moment.held and self._room_above(ceiling, moment.durations) >= len(moment.durations):
+            candidates.append(ceiling)
+        return candidates
+
+    def _room_above(self, note: Codes, durations: list[int]) -> int:
+        """The number of pitches that notes of these durations may have if they must sort after `note`."""
+        shortest = min(durations, default=0)
+        same = (self.pitches == note[0]).any() and (shortest, self.instrument) > note[1:]
+        return int((self.pitches > note[0]).sum()) + int(same)
+
+    def _draw(self, when: tuple[int, int], candidates: list[Codes], heads: Heads, hidden: Tensor) -> Codes:
+        events = rows_in_window([(NOTE, *when, *note) for note in candidates], self.dropped, heads, hidden)
+        # Temperature applies to the drawn pitch, not to the fixed fields.
+        weights = sum(
+            log_likelihood(heads, hidden, events, field) / (self.filters.temperature[field] if field == PITCH else 1.0)
+            for field in (PITCH, DURATION, INSTRUMENT)
+        )
+        assert isinstance(weights, Tensor)
+        logits = self.filters.apply(weights[None].cpu().numpy(), PITCH)
+        return candidates[int(draw(logits, self.generator.random(1, dtype=np.float32))[0])]
+
+
+def _without(items: list[int], item: int) -> list[int]:
+    """A copy of the list without the first occurrence of an item."""
+    left = list(items)
+    left.remove(item)
+    return left

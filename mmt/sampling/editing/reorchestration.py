@@ -1,0 +1,178 @@
+"""Reorchestrate a piece: keep its notes, and draw which instrument plays each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
+from mmt.representation.instruments import DRUMS
+from mmt.sampling.controls import Controls, Ranges
+from mmt.sampling.decoding import Heads
+from mmt.sampling.editing.constrained_decoding import Codes, Writer, rows_in_window, write_constrained
+from mmt.sampling.editing.parts import Names, assemble, codes_of, header_for, notes_of
+from mmt.sampling.filters import Filters, PerField, draw
+from mmt.sampling.model import Model
+from mmt.sampling.options import GenerationOptions
+from mmt.sampling.streams import Stream, streams_of
+
+
+@dataclass(frozen=True)
+class Orchestration:
+    """How many notes of a piece were kept when it was reorchestrated."""
+
+    notes: int
+    """Notes of the given piece, without drums."""
+    kept: int
+    lost_doubles: int
+    """Notes lost from unisons that have more notes than there are instruments that can play them."""
+
+    def __str__(self) -> str:
+        lost = f"; lost: {self.lost_doubles:,} doubles in unisons of more notes than instruments"
+        return f"{self.kept:,} of {self.notes:,} notes kept{lost if self.lost_doubles else ''}"
+
+
+@overload
+def reorchestrate(
+    model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[True], n: int = ..., seed: int | None = ...,
+    temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
+    progress: bool = ...,
+) -> tuple[list[Events], Orchestration]: ...  # fmt: skip
+@overload
+def reorchestrate(
+    model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[False] = ..., n: int = ..., seed: int | None = ...,
+    temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
+    progress: bool = ...,
+) -> list[Events]: ...  # fmt: skip
+def reorchestrate(
+    model: Model,
+    piece: npt.ArrayLike,
+    instruments: Names,
+    *,
+    n: int = 1,
+    seed: int | None = None,
+    temperature: PerField = None,
+    top_k: PerField = None,
+    top_p: PerField = None,
+    min_p: PerField = None,
+    ranges: Ranges = False,
+    report: bool = False,
+    progress: bool = False,
+) -> list[Events] | tuple[list[Events], Orchestration]:
+    """Keep the notes of a piece and give them to other instruments.
+
+    Parameters
+    ----------
+    piece : array_like of int, (n, 6)
+    instruments : sequence of str or int
+        The new instruments: names or MIDI program numbers.
+    n, seed, temperature, top_k, top_p, min_p, ranges, progress
+        As for `Model.generate`.
+    report : bool
+        Whether to return an `Orchestration` too. If a unison has more notes than there are instruments that can play it, the
+        surplus notes are lost.
+
+    Returns
+    -------
+    pieces : list of ndarray of int64, (n_i, 6)
+    report : Orchestration
+        Only if `report` is true.
+
+    Raises
+    ------
+    ValueError
+        If an instrument is unknown or is the drums, or if none of the instruments can play a note.
+
+    Notes
+    -----
+    Drums keep their notes and get no others.
+
+    Examples
+    --------
+    >>> from mmt.sampling.model import new_model
+    >>> model = new_model("tiny", seed=0)
+    >>> piece = model.generate(seed=1, max_events=16)[0]
+    >>> anew = reorchestrate(model, piece, ["flute", "oboe"], seed=0)[0]
+    >>> anew[1:3, INSTRUMENT].tolist(), set(anew[4:-1, INSTRUMENT].tolist()) <= {45, 50}
+    ([45, 50], True)
+    """
+    representation = model.representation
+    header = header_for(instruments, representation)
+    codes = codes_of(header)
+    notes = notes_of(piece, representation)
+    drums = notes[notes[:, INSTRUMENT] == representation.drums_code]
+    notes = notes[notes[:, INSTRUMENT] != representation.drums_code]
+    if representation.drums_code in codes or not len(notes):
+        raise ValueError(
+            "drums keep their notes and get no others; name other instruments, and give a piece with other notes"
+        )
+    playable = _playable(codes, ranges, representation)
+    _check_playable(notes, playable)
+    unisons, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
+    kept = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
+    groups = [(tuple(unison), count) for unison, count in zip(unisons.tolist(), kept.tolist(), strict=True)]
+    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
+    writers = [Orchestrator(stream, groups, playable, filters) for stream in streams_of(n, seed)]
+    beats = int(notes[-1, BEAT])
+    pieces = write_constrained(model.network, header, writers, int(kept.sum()), beats, progress=progress)
+    if len(drums):
+        header = header_for([*(representation.names[code - 1] for code in codes), DRUMS], representation)
+        pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
+    return (pieces, Orchestration(len(notes), int(kept.sum()), int((counts - kept).sum()))) if report else pieces
+
+
+def _playable(codes: Sequence[int], ranges: Ranges, representation: Representation) -> npt.NDArray[np.bool_]:
+    """Which of the instruments can play which pitch, (pitch codes, instrument codes)."""
+    playable = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
+    playable[1:, codes] = True
+    controls = Controls.of(representation, ranges=ranges)
+    return playable if controls.playable is None else playable & controls.playable
+
+
+def _check_playable(notes: Events, playable: npt.NDArray[np.bool_]) -> None:
+    lost = notes[~playable[notes[:, PITCH]].any(axis=1)]
+    if len(lost):
+        beat, pitch = lost[0, BEAT] - 1, lost[0, PITCH] - 1
+        raise ValueError(
+            f"none of the instruments may play pitch {pitch} (beat {beat}; {len(lost)} such notes); add one that can"
+        )
+
+
+class Orchestrator(Writer):
+    """Keeps the notes of a piece and draws the instrument of each.
+
+    `groups` are unisons: (beat, position, pitch, duration) and the number of instruments that play it. `playable` (pitch
+    codes, instrument codes) is true where an instrument can play a pitch. The instruments of a unison are drawn in ascending
+    order; each draw leaves enough higher codes for the remaining notes.
+    """
+
+    def __init__(
+        self, stream: Stream, groups: Sequence[tuple[Codes, int]], playable: npt.NDArray[np.bool_], filters: Filters
+    ) -> None:
+        super().__init__(stream)
+        self.playable, self.filters = playable, filters
+        # Each note, and how many notes of its unison follow it.
+        self.notes = [(note, left) for note, count in groups for left in reversed(range(count))]
+        self.place, self.instrument = 0, 0
+
+    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
+        if self.place == len(self.notes):
+            return None
+        note, left = self.notes[self.place]
+        if self.place == 0 or self.notes[self.place - 1][0] != note:
+            self.instrument = 0
+        able = np.flatnonzero(self.playable[note[PITCH - BEAT]])
+        able = able[able > self.instrument]
+        allowed = np.zeros(self.playable.shape[1], bool)
+        allowed[able[: len(able) - left]] = True
+        event = rows_in_window([(NOTE, *note, 0)], self.dropped, heads, hidden)
+        logits = self.filters.temper(heads.field(INSTRUMENT, hidden, event), INSTRUMENT)
+        logits = self.filters.apply(np.where(allowed, logits, np.float32(-np.inf)), INSTRUMENT)
+        self.instrument = int(draw(logits, self.generator.random(1, dtype=np.float32))[0])
+        self.place += 1
+        return (NOTE, *note, self.instrument)
