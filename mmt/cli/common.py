@@ -1,6 +1,6 @@
-"""What the commands share: their habits, and how they end.
+"""What all commands share: the parser, common flags, errors and exit statuses.
 
-Exit status 0: done; 1: failed; 2: wrong usage; 130: stopped by Ctrl-C, 143: by SIGTERM. An error is one line; `--debug`
+Exit status 0: done; 1: failed; 2: wrong usage; 130: stopped by Ctrl-C; 143: stopped by SIGTERM. An error is one line; `--debug`
 shows the traceback.
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-# Of an error that nobody foresaw, so many characters are shown.
+# The number of characters of an unexpected error that are shown.
 _LONGEST = 400
 
 
 class UsageError(Exception):
-    """Arguments that do not go together: exit status 2."""
+    """Wrong usage of a command: exit status 2."""
 
 
 def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -29,13 +29,13 @@ def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentPa
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # The usage that argparse would put before it has dozens of lines, and hides what is wrong.
-        self.exit(2, f"{self.prog}: error: {message}; {self.prog} --help says what there is\n")
+        # argparse would print the usage first, dozens of lines that hide the error.
+        self.exit(2, f"{self.prog}: error: {message}; {self.prog} --help lists all flags\n")
 
 
 def add_habits(arguments: argparse.ArgumentParser) -> None:
-    """The arguments that every command has."""
-    shared = arguments.add_argument_group("as in every command")
+    """Add the flags that every command has."""
+    shared = arguments.add_argument_group("flags of every command")
     shared.add_argument(
         "--quiet", action=argparse.BooleanOptionalAction, default=False, help="print nothing but errors"
     )
@@ -50,23 +50,23 @@ def add_habits(arguments: argparse.ArgumentParser) -> None:
 def run(
     arguments: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None], given: Sequence[str] | None
 ) -> int:
-    """Parse, run the command, and turn whatever goes wrong into one line and an exit status."""
+    """Parse the arguments and run the command; an error becomes one line on stderr and an exit status."""
     # Intermixed: flags may stand between a recipe and its overrides.
     chosen = arguments.parse_intermixed_args(given)
     try:
-        # Behind the parser: --help does not wait for NumPy.
+        # Imported after parsing, so that --help does not wait for NumPy.
         from mmt.representation.notes import LeftOutWarning
 
         with warnings.catch_warnings():
             if not chosen.debug:
                 warnings.simplefilter("ignore")
-                # Ours is for the user: what is left out is told.
+                # This warning is for the user: it says which notes were left out.
                 warnings.filterwarnings("always", category=LeftOutWarning)
                 warnings.showwarning = lambda message, *_, **__: print(f"{arguments.prog}: {message}", file=sys.stderr)
             command(chosen)
     except KeyboardInterrupt as stopped:
         print(f"{arguments.prog}: stopped: {str(stopped) or 'nothing was written'}", file=sys.stderr)
-        # As shells count it: 128 and the number of the signal, which is Ctrl-C's unless it says another.
+        # The convention of shells: 128 plus the number of the signal. Without a number it was Ctrl-C.
         return 128 + int(getattr(stopped, "signal", signal.SIGINT))
     except Exception as error:
         if chosen.debug:
@@ -78,19 +78,19 @@ def run(
 
 @contextmanager
 def telling_what_is_kept(more: str = "") -> Iterator[list[str]]:
-    """If it is stopped within: say `more`, or else which files are kept, of those that were put into the list."""
+    """On Ctrl-C within the context, say `more`, or else which of the files in the yielded list are kept."""
     kept: list[str] = []
     try:
         yield kept
     except KeyboardInterrupt as stopped:
-        if str(stopped):  # it says so itself
+        if str(stopped):  # it has a message of its own
             raise
         listed = f"{', '.join(kept[:3])}{f' and {len(kept) - 3:,} more' if len(kept) > 3 else ''}"
         raise KeyboardInterrupt(more or (f"{listed} kept" if kept else "nothing was written")) from None
 
 
 def wants_progress(chosen: argparse.Namespace) -> bool:
-    """Whether to show a bar: on a terminal, unless asked to be quiet."""
+    """Whether to show a progress bar: on a terminal, unless --quiet is given."""
     return not chosen.quiet and sys.stderr.isatty()
 
 
@@ -98,13 +98,13 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError, UsageError)) and text:
         return text
-    # Some, such as a compiler's, are as long as a book.
+    # Some messages, such as a compiler's, have thousands of characters.
     told = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
-    return f"unexpected {type(error).__name__}: {told} (--debug shows all, and where)"
+    return f"unexpected {type(error).__name__}: {told} (--debug shows the traceback)"
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, but not where a default is "none": the help text says there what that means."""
+    """Shows defaults, except None: the help text says what that means."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, argparse.SUPPRESS):

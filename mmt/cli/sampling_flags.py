@@ -1,4 +1,4 @@
-"""The flags of mmt-generate that say how events are drawn and what may be played, and what they mean to `Model.generate`."""
+"""The sampling flags and controls of mmt-generate, and their values as arguments of `Model.generate`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _FIELDS = "type, beat, position, pitch, duration, instrument"
 
 
 def add_sampling(arguments: argparse.ArgumentParser) -> None:
-    """Filters, limits and rules."""
+    """Add the flags of seeds, filters, limits and grammar."""
     drawing = arguments.add_argument_group(
-        "how events are drawn",
-        f"Four of these take a number, or FIELD=NUMBER for a single field ({_FIELDS}); give them again for more.",
+        "sampling",
+        f"The filters take a number, or FIELD=NUMBER for a single field ({_FIELDS}); repeat a flag for more fields.",
     )
-    drawing.add_argument("-n", type=int, default=1, help="how many pieces")
+    drawing.add_argument("-n", type=int, default=1, help="number of pieces")
     drawing.add_argument(
         "--seed",
         type=_seeds,
-        help="the same seed gives the same music; 1,2,3: a piece of each (default: another each time)",
+        help="the same seed gives the same music; 1,2,3: one piece of each seed (default: a random seed)",
     )
     for name, meaning in (
-        ("temperature", "above 1 bolder, below 1 tamer"),
+        ("temperature", "above 1: more surprising; below 1: more predictable"),
         ("top-k", "draw among the K likeliest codes"),
         ("top-p", "draw among the likeliest codes that together have this probability"),
         ("min-p", "draw among codes at least this share as likely as the likeliest"),
@@ -31,42 +31,43 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         drawing.add_argument(
             f"--{name}", action="append", metavar="[FIELD=]NUMBER", help=f"{meaning} (default: the model's)"
         )
-    drawing.add_argument("--min-beats", type=int, default=0, help="do not end before so many beats")
+    drawing.add_argument("--min-beats", type=int, default=0, help="minimum number of beats")
     drawing.add_argument(
         "--max-beats",
         type=int,
-        help="notes begin in the first MAX_BEATS beats, of any number (default: what the model sees at once; with --length, 8 "
-        "more than that)",
+        help="notes begin in the first MAX_BEATS beats; may exceed the model's own (default: the model's beats; with --length, 8 "
+        "more than LENGTH)",
     )
     drawing.add_argument(
         "--max-events",
         type=int,
-        help="at most so many events in all, of any number (default: the model's context; with --length, no limit)",
+        help="maximum number of events of a piece; may exceed the model's context (default: the context; with --length, no "
+        "limit)",
     )
     drawing.add_argument(
         "--length",
         metavar="BEATS",
         type=int,
-        help="tell the model how many beats to write, for models that know lengths; it ends near there by itself",
+        help="tell the model how many beats to write, for models that know lengths; it ends near there",
     )
-    drawing.add_argument("--grammar", choices=["strict", "paper"], help="rules of a valid piece (default: strict)")
+    drawing.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
     drawing.add_argument(
         "--context",
         choices=["anchor", "slide"],
         default="anchor",
-        help="how to go on past the model's context. anchor: by the last beats, counted anew; slide: by the last events, "
-        "as the original code does (default: anchor)",
+        help="what the model reads past its context. anchor: the last beats, counted from the first of them; slide: the last "
+        "events, as in the original code (default: anchor)",
     )
     drawing.add_argument(
-        "--sampling", choices=["default", "paper"], default="default", help="paper: the authors' setting"
+        "--sampling", choices=["default", "paper"], default="default", help="paper: the setting of the original code"
     )
 
 
 def add_controls(arguments: argparse.ArgumentParser) -> None:
-    """Scale, pitches, ranges, and that everyone plays."""
+    """Add the flags of scale, pitches, ranges and --use-all."""
     controls = arguments.add_argument_group(
         "what may be played",
-        "Pitches are MIDI numbers, names (C4 is 60) and spans (C3..C6), with commas. New notes alone are bound.",
+        "Pitches are MIDI numbers, names (C4 is 60) and spans (C3..C6), separated by commas. They apply to new notes only.",
     )
     controls.add_argument("--scale", help="keep notes within a scale: 'C major', 'f# harmonic minor', 'C,E,G', …")
     controls.add_argument("--allow", metavar="PITCHES", help="only these pitches")
@@ -77,7 +78,7 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
         const="",
         action="append",
         metavar="INSTRUMENT=LOW..HIGH",
-        help="keep each instrument to what a real one can play; or some to ranges of your own (give it again for more)",
+        help="keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)",
     )
     controls.add_argument(
         "--use-all", action=argparse.BooleanOptionalAction, default=False, help="each instrument plays at least once"
@@ -85,7 +86,7 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
 
 
 def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float] | None:
-    """`["0.9", "pitch=0.8"]` as numbers per field; a bare number is for all fields that have none of their own."""
+    """`["0.9", "pitch=0.8"]` as numbers per field; a bare number applies to all fields that have no number of their own."""
     if given is None:
         return None
     from mmt.representation.codes import FIELDS
@@ -96,7 +97,7 @@ def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float
         try:
             value = float(number)
         except ValueError:
-            raise UsageError(f"--{name.replace('_', '-')} {item}: {number!r} is no number") from None
+            raise UsageError(f"--{name.replace('_', '-')} {item}: {number!r} is not a number") from None
         if not field:
             numbers = dict.fromkeys(FIELDS, value) | numbers
         numbers |= {field: value} if field else {}
@@ -108,7 +109,7 @@ def _seeds(text: str) -> int | list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, nor several with commas") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number or a list such as 1,2,3") from None
     return numbers if len(numbers) > 1 else numbers[0]
 
 

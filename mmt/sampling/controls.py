@@ -1,8 +1,8 @@
-"""What a user allows a piece to be made of: pitches, a scale, a range for each instrument, and that everyone plays.
+"""Controls of generated notes: pitches, a scale, a range for each instrument, and that each instrument plays.
 
-Given once, turned into one table of who may play what; the grammar makes masks of it. Pitches are MIDI numbers (60 is
-middle C) or names (C4, F#3, Bb2); a span is written "C3..C6", both ends included. Controls bind new events only: what
-a prompt holds already stays as it is. Drums have no pitch: no control but `use_all` binds them.
+They are parsed once into a table of which instrument may play which pitch; the grammar turns it into masks. Pitches are MIDI
+numbers (60 is middle C) or names (C4, F#3, Bb2); a span is written "C3..C6", both ends included. Controls apply to new events
+only; the prompt stays as it is. Drums have no pitch, so only `use_all` applies to them.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ _NAME = re.compile(rf"([a-g])({_SIGN})?(-?\d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """Who may play what, and whether everyone must."""
+    """Which instruments may play which pitches, and whether all must play."""
 
     playable: npt.NDArray[np.bool_] | None = None
-    """(pitch codes, instrument codes): true where the instrument may play the pitch. None: everyone everything."""
+    """(pitch codes, instrument codes): true where the instrument may play the pitch. None: all may play everything."""
     use_all: bool = False
-    """Each declared instrument plays at least once."""
+    """Whether each declared instrument must play at least once."""
     given: str = ""
-    """What the user gave, for messages."""
+    """The arguments of the user, for error messages."""
     ranged: frozenset[int] = frozenset()
-    """The codes of the instruments that were given ranges of their own."""
+    """The codes of the instruments whose ranges the user gave."""
 
     @classmethod
     def of(
@@ -68,12 +68,12 @@ class Controls:
         ranges: Ranges = False,
         use_all: bool = False,
     ) -> Controls:
-        """Parse what a user gives; see `Model.generate` for what each means.
+        """Parse the arguments of the same names of `Model.generate`.
 
         Raises
         ------
         ValueError
-            If a name is unknown, or nothing is left to sample.
+            If a name is unknown, or no pitch is left to sample.
 
         Examples
         --------
@@ -106,7 +106,10 @@ class Controls:
     def check_instruments(
         self, codes: Collection[int], representation: Representation, *, no_others: bool = False
     ) -> None:
-        """Refuse instruments that are left without a pitch and, if there will be no others, ranges of any other."""
+        """Raise a `ValueError` for instruments that are left without a pitch.
+
+        With `no_others`, no more instruments will be declared, so a range for any other instrument is an error too.
+        """
         if no_others and (absent := self.ranged.difference(codes)):
             names = ", ".join(representation.names[code - 1] for code in sorted(codes))
             raise ValueError(
@@ -121,7 +124,7 @@ class Controls:
 
 
 def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
-    """The pitch classes (0 … 11, 0 is C) of a scale: a tonic and a mode, or the pitch classes themselves.
+    """The pitch classes (0 … 11, 0 is C) of a scale, given by tonic and mode or as pitch classes.
 
     >>> scale_classes("a harmonic minor")
     [0, 2, 4, 5, 8, 9, 11]
@@ -148,7 +151,7 @@ def _pitch_class(item: Pitch) -> int:
     number = int(item) if isinstance(item, int | np.integer) or item.strip().isdecimal() else -1
     if 0 <= number < 12:
         return number
-    raise ValueError(f"scale: {item!r} is no pitch class; give names such as F#, or 0 (C) to 11 (B)")
+    raise ValueError(f"scale: {item!r} is not a pitch class; give names such as F#, or 0 (C) to 11 (B)")
 
 
 def _class_of(match: re.Match[str]) -> int:
@@ -156,7 +159,7 @@ def _class_of(match: re.Match[str]) -> int:
 
 
 def _members(name: str, given: Pitch | Iterable[Pitch]) -> npt.NDArray[np.bool_]:
-    """Which pitches were given, (128,): one or several, each a number, a name or a span."""
+    """Mask of the given pitches, (128,): one or several, each a number, a name or a span."""
     items = given.split(",") if isinstance(given, str) else [given] if isinstance(given, int) else list(given)
     chosen = np.zeros(PITCHES, bool)
     for item in items:
@@ -174,7 +177,7 @@ def _span(name: str, low: Pitch, high: Pitch) -> npt.NDArray[np.bool_]:
 
 
 def _pitch(name: str, given: Pitch) -> int:
-    """A MIDI number from 0 … 127, or a name, C4 being 60."""
+    """The MIDI number (0 … 127) of a pitch that is given as a number or a name (C4 is 60)."""
     text = given.strip() if isinstance(given, str) else given
     match = _NAME.fullmatch(text) if isinstance(text, str) else None
     if match and match[3]:
@@ -182,14 +185,14 @@ def _pitch(name: str, given: Pitch) -> int:
     elif isinstance(text, int | np.integer) or text.isdecimal():
         number = int(text)
     else:
-        raise ValueError(f"{name}: {given!r} is no pitch; give a MIDI number, a name such as F#3, or a span C3..C6")
+        raise ValueError(f"{name}: {given!r} is not a pitch; give a MIDI number, a name such as F#3, or a span C3..C6")
     if not 0 <= number < PITCHES:
         raise ValueError(f"{name}: pitch {given} is out of range; MIDI pitches are 0 to 127 (C-1 to G9)")
     return number
 
 
 def _reach(ranges: Ranges, representation: Representation) -> npt.NDArray[np.bool_]:
-    """Which instrument reaches which pitch, (pitches, instruments), without the drums."""
+    """Mask of the pitches in each instrument's range, (pitches, instruments), without the drums."""
     reach = np.ones((PITCHES, len(representation.instruments)), bool)
     if isinstance(ranges, Mapping):
         for name, given in ranges.items():

@@ -1,7 +1,7 @@
-"""The decoding loop: a prompt is read once, then one event after the other is drawn, a batch of pieces at a time.
+"""The decoding loop: read a prompt once, then draw one event after the other, for a batch of pieces.
 
-Each piece draws from its own random stream, six numbers an event whether it needs them or not, so that neither its
-neighbours nor its place in a batch change what is written.
+Each piece draws from its own random stream, always six numbers per event, so that the other pieces of the batch do not change
+its draws.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def decode_events(
     given: Events | None = None,
     held: Collection[int] = (),
 ) -> Iterator[tuple[list[int], Events]]:
-    """Go on from a prompt until every piece has ended.
+    """Continue a prompt until every piece has ended.
 
     Parameters
     ----------
     prompt : ndarray, (n, 6)
-        It may be longer than the network's context, and have more beats.
+        It may have more events than the network's context, and more beats than the network.
     streams : sequence of (seed, number)
-        One a piece.
+        One per piece.
     context : "anchor" or "slide"
         What the network sees of a piece that does not fit into its context, see `mmt.sampling.window`.
     given : ndarray, (n, 6), optional
@@ -62,9 +62,9 @@ def decode_events(
     Yields
     ------
     rows : list of int
-        The pieces that are still being written, by their place in `streams`.
+        Indices in `streams` of the pieces that are still being written.
     events : ndarray, (len(rows), 6)
-        What each of them goes on with.
+        The next event of each of them.
     """
     network = pack(network)
     random = [generator_of(stream) for stream in streams]
@@ -105,7 +105,7 @@ def decode_events(
 
 
 def _uniform(generators: Sequence[np.random.Generator], wanted: npt.NDArray[np.bool_] | None = None) -> Numbers:
-    """Numbers of [0, 1) for the six fields of each piece, (batch, 6); 0 for pieces that are not wanted, whose streams stay."""
+    """Random numbers in [0, 1) for the six fields of each piece, (batch, 6); pieces not `wanted` get 0 and draw nothing."""
     numbers = np.zeros((len(generators), len(FIELDS)), np.float32)
     for row, generator in enumerate(generators):
         if wanted is None or wanted[row]:
@@ -114,51 +114,60 @@ def _uniform(generators: Sequence[np.random.Generator], wanted: npt.NDArray[np.b
 
 
 def _in_piece(event: Events, dropped: Events) -> Events:
-    """Events (batch, 6) of windows as events of their pieces."""
+    """Events (batch, 6) whose beats are counted from the window, with beats counted from the start of the piece."""
     counted = event.copy()
     counted[:, BEAT] += np.where(is_note(event), dropped, 0)
     return counted
 
 
 def _close_gaps(going: list[bool]) -> list[int]:
-    """Which pieces stay, in an order in which the last ones fill the places of those that have ended."""
+    """Indices of the pieces that go on; the last ones fill the places of those that have ended, so that few rows move."""
     staying = sum(going)
     movers = (place for place in range(staying, len(going)) if going[place])
     return [place if going[place] else next(movers) for place in range(staying)]
 
 
 def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers) -> Events:
-    """Draw the fields of the next event, (batch, 6), from hidden states (batch, dim) and numbers (batch, 6) of [0, 1).
+    """Draw the next event of each piece, field by field.
 
-    Masks and weights of the grammar come first, then temperature's filters.
+    The grammar's masks and weights apply after temperature and before the other filters.
+
+    Parameters
+    ----------
+    hidden : Tensor, (batch, dim)
+    uniform : ndarray, (batch, 6)
+        Random numbers in [0, 1).
+
+    Returns
+    -------
+    ndarray of int64, (batch, 6)
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
-    floor, expected, ends = event, np.empty((0, 0), np.float32), rules.ends
-
-    def ask(known: Events) -> Numbers:
-        nonlocal floor, expected
-        codes = torch.from_numpy(known).to(hidden.device)
-        if isinstance(heads, PackedHeads | PackedChain):
-            logits = heads.joined(hidden, codes)
-        else:
-            logits = torch.cat(heads(hidden, codes), dim=-1)
-        floor, expected = known, filters.temper_all(logits, ends)
-        return expected
-
-    def logits_of(field: int) -> Numbers:
-        # What was expected holds where nothing that the head reads has come out otherwise.
-        before, holds = expected[:, ends[field] : ends[field + 1]], None
-        if len(expected):
-            if not heads.reads_earlier_fields:
-                return before
-            holds = (event[:, :field] == floor[:, :field]).all(axis=1)
-            if holds.all():
-                return before
-        drawn = filters.temper(heads.field(field, hidden, torch.from_numpy(event).to(hidden.device)), field)
-        return drawn if holds is None else np.where(holds[:, None], before, drawn)
-
-    rules.look_ahead(ask)
+    floor, after_floor = rules.floor_notes(), None
+    if floor is not None:
+        after_floor = filters.temper_all(_all_logits(heads, hidden, floor), rules.ends)
+        rules.look_ahead(after_floor)
     for field in range(len(FIELDS)):
-        allowed = rules.allow(logits_of(field), field, event)
-        event[:, field] = draw(filters.apply(allowed, field), uniform[:, field])
+        if floor is None or after_floor is None:
+            logits = _logits(heads, hidden, event, filters, field)
+        else:
+            # The lookahead already has the logits where the head reads the same earlier fields.
+            logits = after_floor[:, rules.ends[field] : rules.ends[field + 1]]
+            same = (event[:, :field] == floor[:, :field]).all(axis=1)
+            if heads.reads_earlier_fields and not same.all():
+                logits = np.where(same[:, None], logits, _logits(heads, hidden, event, filters, field))
+        event[:, field] = draw(filters.apply(rules.allow(logits, field, event), field), uniform[:, field])
     return event
+
+
+def _all_logits(heads: Heads, hidden: Tensor, events: Events) -> Tensor:
+    """The concatenated logits of all fields, each given the earlier fields of the events (batch, 6)."""
+    codes = torch.from_numpy(events).to(hidden.device)
+    if isinstance(heads, PackedHeads | PackedChain):
+        return heads.joined(hidden, codes)
+    return torch.cat(heads(hidden, codes), dim=-1)
+
+
+def _logits(heads: Heads, hidden: Tensor, event: Events, filters: Filters, field: int) -> Numbers:
+    """The tempered logits of a field, (batch, size), given the earlier fields of the event (batch, 6)."""
+    return filters.temper(heads.field(field, hidden, torch.from_numpy(event).to(hidden.device)), field)

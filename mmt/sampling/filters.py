@@ -1,6 +1,6 @@
-"""Which codes may be drawn, by their probability: temperature, top-k, top-p, min-p, each a number or one per field.
+"""Sampling filters: temperature, top-k, top-p and min-p, each a number for all fields or a number per field.
 
-Logits are (batch, size); what is filtered out becomes minus infinity. The likeliest code always stays.
+Logits are (batch, size); codes that are filtered out get minus infinity. The likeliest code always stays.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Filters:
     def of(
         cls, temperature: PerField = None, top_k: PerField = None, top_p: PerField = None, min_p: PerField = None
     ) -> Filters:
-        """Parse what a user gives: a number for all fields, or a mapping from field names to numbers.
+        """Parse the arguments of a user, each a number for all fields or a mapping from field names to numbers.
 
         Raises
         ------
@@ -58,11 +58,11 @@ class Filters:
         )
 
     def temper(self, logits: Tensor, field: int) -> Numbers:
-        """What a head says of a field, (batch, size), divided by its temperature, and as plain numbers."""
+        """The logits of a field (batch, size), divided by its temperature, as a NumPy array of finite numbers."""
         return _divide(_numbers(logits), self.temperature[field])
 
     def temper_all(self, logits: Tensor, ends: npt.NDArray[np.int64]) -> Numbers:
-        """The same of all fields side by side: where each one's begin, and the last one's end."""
+        """The same for the concatenated logits of all fields; `ends` (7,) are the offsets of the fields."""
         if len(set(self.temperature)) == 1:
             return self.temper(logits, 0)
         return _divide(_numbers(logits), np.repeat(np.array(self.temperature, np.float32), np.diff(ends)))
@@ -79,12 +79,12 @@ class Filters:
 
 
 def paper_top_k(sizes: Sequence[int]) -> dict[str, float]:
-    """The authors' sampling: the likeliest 10 % of the codes of each field, rounded up."""
+    """The top-k of the original code for each field: 10 % of its codes, rounded up."""
     return {name: math.ceil(0.1 * size) for name, size in zip(FIELDS, sizes, strict=True)}
 
 
 def keep_top_k(logits: Numbers, k: int) -> Numbers:
-    """Keep the `k` likeliest codes of each row; the lower code in a tie."""
+    """Keep the `k` likeliest codes of each row; of equal codes, the lower ones."""
     kept = logits.copy()
     np.put_along_axis(kept, _by_likelihood(logits)[..., k:], -np.inf, axis=-1)
     return kept
@@ -97,7 +97,7 @@ def keep_top_p(logits: Numbers, p: float) -> Numbers:
     probabilities = likelihoods / likelihoods.sum(axis=-1, keepdims=True)
     before = probabilities.cumsum(axis=-1) - probabilities
     out = np.empty_like(before, bool)
-    # The first code has nothing before it and so always stays.
+    # The sum before the likeliest code is 0, so it always stays.
     np.put_along_axis(out, order, before >= p, axis=-1)
     return np.where(out, _NEVER, logits)
 
@@ -120,11 +120,11 @@ def _keep_near(logits, distance):  # type: ignore[no-untyped-def]
 
 
 def draw(logits: Numbers, uniform: Numbers) -> npt.NDArray[np.int64]:
-    """One code a row (batch,), drawn by inverse transform: the same row and number give the same code in any batch.
+    """Draw one code per row, (batch,), by inverse transform: the same row and number give the same code in any batch.
 
-    `uniform` (batch,) are numbers from [0, 1). A code with minus infinity is never drawn.
+    `uniform` (batch,) are random numbers in [0, 1). A code with minus infinity is never drawn.
     """
-    # Of one layout whatever the batch, or each would be compiled for.
+    # One memory layout for all batches; each other layout would be compiled for.
     drawn: npt.NDArray[np.int64] = _draw(np.ascontiguousarray(logits), np.ascontiguousarray(uniform))
     return drawn
 
@@ -145,7 +145,7 @@ def _draw(logits, uniform):  # type: ignore[no-untyped-def]
 
 
 def _numbers(logits: Tensor) -> Numbers:
-    """On the host, and finite."""
+    """The logits as float32 on the host; values that are not finite are replaced by finite ones."""
     numbers: Numbers = logits.float().cpu().numpy()
     return numbers if np.isfinite(numbers.sum()) else np.nan_to_num(numbers)
 

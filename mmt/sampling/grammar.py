@@ -1,15 +1,14 @@
-"""What may come next: masks over the codes of each field, so that whatever a network says, a valid piece is written.
+"""Grammar masks: which codes of each field the next event may have, so that every network writes valid pieces.
 
-All of it is on the host, compiled or in NumPy, a call of which costs a third of one of PyTorch's; logits are plain numbers.
+Logits are NumPy arrays on the host, and the masks are compiled: a call costs a third of a call of PyTorch.
 
-The fields of an event are chosen in the order of the codes; each choice narrows what the next field may be.
-`StrictGrammar` is the law of `mmt.representation.grammar` told from inside. What may not be drawn gets the logit minus
-infinity; at least one code always may.
+The fields of an event are drawn in the order of the codes, and each drawn field narrows the next ones. `StrictGrammar` keeps the
+rules that `mmt.representation.grammar` checks. Forbidden codes get the logit minus infinity; at least one code is always allowed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,12 +36,12 @@ from mmt.sampling.state import Numbers, Rules, State, Turn, find_possible, take_
 
 @dataclass(frozen=True)
 class Bounds:
-    """The limits of a piece in writing."""
+    """The limits of a piece that is being written."""
 
     max_events: int
-    """Of the whole piece, end included."""
+    """Maximum number of events of the whole piece, end-of-song included."""
     max_beats: int
-    """Notes begin in the first so many beats."""
+    """Notes begin in the first `max_beats` beats."""
     min_beats: int = 0
     """No end while the piece has fewer beats and a note can follow."""
     first_beat: int = 0
@@ -50,26 +49,24 @@ class Bounds:
     endless: bool = False
     """No end while a note can follow."""
     controls: Controls = field(default_factory=Controls)
-    """Who may play what, and whether everyone must."""
+    """Which instruments may play which pitches, and whether all must play."""
     context: int | None = None
-    """Where the piece goes on past a window of so many events: its instruments leave room for notes there."""
+    """The number of events in the network's window if the piece may outgrow it: the instruments leave room for notes there."""
     reach: int = 0
     """A given note stands this many beats before its onset; 0 where the piece has none."""
     length: int = 0
-    """How many beats the piece is told to have; 0: not told."""
-
-
-# Asks the network, for an event (batch, 6) whose fields are taken as known: the tempered logits of all fields side by side.
-Ask = Callable[[Events], Numbers]
+    """The number of beats that the model is told to write; 0: not told."""
 
 
 class Grammar(Protocol):
-    """What the decoding loop asks of a grammar: lookahead, then what it allows field by field; and it is told the outcome."""
+    """What the decoding loop needs of a grammar. For each event: lookahead, masks field by field, and the drawn event."""
 
     ends: Events
-    """Where each field's codes begin when all are side by side, and the last one's end."""
+    """Offsets of the fields in the concatenated logits, (7,)."""
 
-    def look_ahead(self, ask: Ask) -> None: ...
+    def floor_notes(self) -> Events | None: ...
+
+    def look_ahead(self, logits: Numbers) -> None: ...
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers: ...
 
@@ -81,14 +78,14 @@ class Grammar(Protocol):
 
 
 class StrictGrammar:
-    """The rules for a batch of pieces that all go on from one prompt.
+    """The strict grammar, for a batch of pieces that continue one prompt.
 
-    The floor is what the next note must exceed in the order of (beat, position, pitch, duration, instrument): the last note, or
-    the moment before the first that is allowed. While the fields chosen so far repeat the floor, the next may not fall, and may
-    repeat it only if a later one can grow.
+    The next note must exceed the floor in the order of (beat, position, pitch, duration, instrument). The floor is the last
+    note, or the moment before the first allowed one. While the fields drawn so far repeat the floor's, the next field must not
+    be lower, and may repeat it only if a later field can be higher.
 
-    Where everyone must play, the end waits for it, and each instrument that has not played has one of the last moments (or
-    of the last events that there is room for) to itself: no note of another may take it.
+    With `use_all`, the piece cannot end before each instrument has played. Each instrument that has not played has one of the
+    last moments (or of the last events that there is room for) reserved: no other instrument can play there.
     """
 
     def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
@@ -98,37 +95,45 @@ class StrictGrammar:
         self.state = _state_of(prompt, batch, sizes, bounds)
 
     def advance(self, event: Events) -> None:
-        """Take note of the event (batch, 6) that each piece went on with."""
+        """Update the state by the next event of each piece, (batch, 6)."""
         take_note(self.rules, self.state, event)
         self.length += 1
 
     def pass_by(self, row: int, note: Events) -> None:
-        """Let time pass in a piece without a note, as if this one (5,) had been its last."""
+        """Raise the floor of a piece to a discarded note, given by its fields from the beat on, (5,)."""
         self.state.floor[row], self.state.last_type[row] = note, NOTE
 
     def drop_beats(self, dropped: Events) -> None:
-        """Take note that each piece's window now begins so many beats (batch,) later than it did."""
+        """Note that the window of each piece now starts `dropped` (batch,) beats later."""
         self.state.dropped[:] += dropped
         self.state.max_beats[:] -= dropped
-        # Before the window is before all that it can hold.
+        # A floor before the window becomes beat 0, which is below all codes of notes.
         self.state.floor[:, 0] = np.maximum(self.state.floor[:, 0] - dropped, 0)
 
-    def look_ahead(self, ask: Ask) -> None:
-        """Learn how likely the next note is to be a greater one, before its fields are drawn one after the other.
-
-        Masks alone would draw a beat that repeats the last note's, since a higher position may follow, and then be left
-        with positions that the network thinks impossible. With these log-probabilities as weights, an event is drawn
-        as the network has it, under the condition that it is a valid one.
-        """
+    def floor_notes(self) -> Events:
+        """The note that the next one must exceed, (batch, 6)."""
         floor = self.state.floor
-        logits = ask(np.concatenate([np.full((len(floor), 1), NOTE), floor], axis=1))
+        return np.concatenate([np.full((len(floor), 1), NOTE), floor], axis=1)
+
+    def look_ahead(self, logits: Numbers) -> None:
+        """Compute the probability that the next note exceeds the floor, before its fields are drawn.
+
+        Masks alone could draw the beat of the last note, because a higher position is allowed, and then be left with positions
+        that the network finds impossible. With these log-probabilities as weights, an event is drawn from the network's
+        distribution under the condition that it is valid.
+
+        Parameters
+        ----------
+        logits : ndarray, (batch, codes of all fields)
+            The tempered logits of each field, given that the earlier fields are those of `floor_notes`.
+        """
         self.turn = Turn(*turn_of(self.rules, self.state, self.bounds.max_events - self.length - 1))
         self.lookahead = look_ahead(logits, self.ends, self.rules, self.state, self.turn)
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
-        """The logits of a field (batch, size) with what the grammar forbids at minus infinity, and weighed by lookahead.
+        """The logits of a field (batch, size), with forbidden codes at minus infinity and weighted by the lookahead.
 
-        `event` (batch, 6) holds the fields that were chosen before this one.
+        `event` (batch, 6) holds the fields that were drawn before this one.
         """
         logits = np.ascontiguousarray(logits)
         if field == TYPE:
@@ -183,7 +188,7 @@ def _state_of(prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds
 
 
 def _last_beat(prompt: Events) -> int:
-    """The beat code of the last note; 0 without one."""
+    """The beat code of the last note; 0 if there is none."""
     return int(prompt[is_note(prompt), BEAT].max(initial=0))
 
 
@@ -192,7 +197,7 @@ def _allow_types(logits, rules, state, turn, lookahead, room, window_has_room): 
     allowed = np.full_like(logits, -np.inf)
     for row in range(len(logits)):
         last, missing, limit = state.last_type[row], turn.missing[row], state.max_beats[row]
-        # Behind an instrument there must be room for start-of-notes, a note (of everyone who must play) and the end.
+        # After an instrument there must be room for start-of-notes, a note of each instrument that must play, and the end.
         more = missing + 1
         moments = limit * rules.positions - (state.floor[row, 0] - 1) * rules.positions - state.floor[row, 1]
         others = rules.may_declare[state.last_instrument[row] + 1 :].any()
@@ -214,7 +219,7 @@ def _allow_types(logits, rules, state, turn, lookahead, room, window_has_room): 
 
 @compiled()
 def _allow(logits, field, events, rules, state, turn, lookahead):  # type: ignore[no-untyped-def]
-    """Of a field (0 … 4) of a note, or of another event, which has none but an instrument's own."""
+    """The allowed logits of a field after the type (0 … 4 from the beat on); events other than notes have few such fields."""
     allowed, possible = np.full_like(logits, -np.inf), np.empty(rules.known.shape[1], np.bool_)
     for row in range(len(logits)):
         kind, beat, position = events[row, TYPE], events[row, BEAT], events[row, POSITION]
@@ -246,7 +251,7 @@ def _allow(logits, field, events, rules, state, turn, lookahead):  # type: ignor
 
 
 def floor_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Events:
-    """What the first new note must exceed, (5,): the last note, or the moment before the first that is allowed."""
+    """The floor that the first new note must exceed, (5,): the last note, or the moment before the first allowed one."""
     notes, given = prompt[prompt[:, TYPE] == NOTE], prompt[prompt[:, TYPE] == GIVEN_NOTE]
     if len(notes) and notes[-1, BEAT] > bounds.first_beat:
         floor = notes[-1, BEAT:].tolist()
@@ -255,12 +260,12 @@ def floor_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Events:
     else:
         floor = [bounds.max_beats, *(size - 1 for size in sizes[POSITION:])]  # no note can follow
     if len(given):
-        # What is written next stands at the moment of the last given note or later.
+        # The next note comes at the moment of the last given note or later.
         moment = [int(given[-1, BEAT]) - bounds.reach, int(given[-1, POSITION])]
         floor = [*moment, 0, 0, 0] if moment > floor[:2] else floor
     return np.array(floor)
 
 
 def moment_of(floor: Events, sizes: tuple[int, ...]) -> Any:
-    """The number of a floor's (…, 5) moment in the piece, counted in positions."""
+    """The moment of a floor (…, 5): the number of positions from the start of the piece."""
     return (floor[..., 0] - 1) * (sizes[POSITION] - 1) + floor[..., 1]

@@ -1,4 +1,4 @@
-"""The model that users hold: a network, its representation and its sampling defaults, and what it can write."""
+"""The `Model` that users hold: a network with its representation and sampling defaults, which generates pieces."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from mmt.sampling.options import GenerationOptions
 from mmt.sampling.outcome import Outcome, outcomes_of
 from mmt.sampling.streams import Stream, seed_of, streams_of
 
-# More pieces than this are written in several batches, so that the memory does not grow with their number.
+# The maximum batch size, which bounds the memory.
 _BATCH = 64
 
 
 class Model:
     """A network that writes music, with the representation that it was trained on.
 
-    `network`, `representation`, `sampling` (defaults of `generate`) and `training` (how it was trained) are there to be
-    read. Make one with `load_model` or `new_model`.
+    Its attributes are `network`, `representation`, `sampling` (defaults of `generate`) and `training` (how it was trained).
+    Create one with `load_model` or `new_model`.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -52,17 +52,16 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the network."""
         return next(self.network.parameters()).device
 
     def to(self, device: str | torch.device, *, weights: Literal["float32", "int8"] | None = None) -> Model:
-        """Move the network to a device ("auto", "cpu", "cuda", "mps"), where it writes with `weights`.
+        """Move the network to a device ("auto", "cpu", "cuda", "mps") and set the `weights` that it generates with.
 
-        "int8" writes faster on a CPU, for next to no loss (`benchmarks/generation.md`): new events are made with int8 weights,
-        and all keys and values kept in bfloat16. What is read at once (prompts, windows begun anew, all of `context="slide"`
-        past the context) is computed in float32, as is everything else. Rounded copies are made for each piece or batch, a
-        quarter of the weights' size.
-        Default: as it was. Returns the model itself.
+        "int8" is faster on a CPU, for next to no loss (`benchmarks/generation.md`): new events are computed with int8 weights,
+        and all keys and values are kept in bfloat16. Everything else is computed in float32: prompts, windows that have moved,
+        and `context="slide"` past the context. Each call of `generate` makes int8 copies, a quarter of the weights' size.
+        Default: unchanged. Returns the model itself.
 
         Examples
         --------
@@ -79,11 +78,11 @@ class Model:
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write a checkpoint folder, which `load_model` reads."""
+        """Write a checkpoint folder that `load_model` reads."""
         write_checkpoint(folder, Checkpoint(self.network, self.representation, self.sampling, self.training))
 
     def edited(self, edit: Edit) -> Model:
-        """A model with changes inside its network, see `mmt.inside`; the weights are shared, this one stays as it is."""
+        """A new model with changes inside its network, see `mmt.inside`. It shares the weights; this model stays as it is."""
         return Model(Checkpoint(edited(self.network, edit), self.representation, self.sampling, self.training))
 
     @overload
@@ -132,53 +131,53 @@ class Model:
         report: bool = False,
         progress: bool = False,
     ) -> list[Events] | tuple[list[Events], list[Outcome]]:
-        """Write pieces.
+        """Generate pieces.
 
         Parameters
         ----------
         prompt : array_like of int, (n, 6), optional
             The beginning of every piece, see `mmt.prompt`. Default: start-of-song alone.
         n : int
-            How many pieces.
+            The number of pieces.
         seed : int or sequence of int, optional
-            Piece i draws from the random stream (seed, i), so the first is the same whatever `n`. A sequence gives
-            the first piece of each seed. Default: another seed each time.
+            Piece i draws from the random stream (seed, i), so the first piece does not depend on `n`. A sequence gives
+            the first piece of each seed. Default: a random seed.
         temperature, top_k, top_p, min_p : number or mapping from field names to numbers, optional
-            Above 0; at least 1 (1: always the likeliest); in (0, 1]; in [0, 1]. Applied in this order, behind the
+            Above 0; at least 1 (1: always the likeliest); in (0, 1]; in [0, 1]. Applied in this order, after the
             grammar. Defaults are the model's own, see `sampling`.
         min_beats, max_beats : int
             No end before the piece has `min_beats` beats (as far as the other limits allow); notes begin in the first
             `max_beats`. Default: the network's beats; no limit where `max_events` is more than the context.
         max_events : int, optional
-            Of the whole piece, prompt and end included. Default: until the network's context is full; no limit where more
-            beats are asked for than the network has, or a length is told.
+            The maximum number of events of the whole piece, prompt and end included. Default: until the network's context is
+            full; no limit if `length`, or more beats than the network has, are given.
         length : int, optional
-            The number of beats that the model is told to write, from the beginning of the piece, for models whose representation
-            tells lengths. The model ends the piece near there by itself; by default `max_beats` is 8 beats more.
+            The number of beats that the model is told to write, counted from the beginning of the piece, for models whose
+            representation tells lengths. The model itself ends the piece near there; `max_beats` is 8 more by default.
         scale : str or sequence of pitch classes, optional
             "C major", "f# minor", "a harmonic minor", "D dorian", …, or pitch classes by name or number ("C,E,G").
         allow, exclude : pitch or sequence of pitches, optional
             Only these, and none of these: MIDI numbers, names (C4 is 60), spans ("C3..C6").
         ranges : bool or mapping from instruments to (lowest, highest) pitches
-            True: each instrument keeps to what a real one can play (`mmt.representation.instrument_ranges`). A mapping
-            such as {"violin": "G3..E6"} binds the instruments that it names.
+            True: each instrument keeps to the range of a real one (`mmt.representation.instrument_ranges`). A mapping
+            such as {"violin": "G3..E6"} applies to the instruments that it names.
         use_all : bool
-            Each declared instrument plays. The end waits for it; who has not played becomes likelier by a quarter of a nat
-            with every beat, and has at last one of the last moments or events to itself.
+            Each declared instrument must play before the piece can end. The logit of an instrument that has not played grows by
+            0.25 per beat, and one of the last moments or events is reserved for it.
         grammar : "strict" or "paper"
             strict: every piece is valid (see `mmt.representation.grammar`). paper: type and beat never fall.
         sampling : "default" or "paper"
-            paper: the authors' setting, top-k of 10 % of each field's codes, and their grammar.
+            paper: the setting of the original code, top-k of 10 % of each field's codes and the paper's grammar.
         context : "anchor" or "slide"
-            What the network sees of a piece that has grown beyond its context. anchor: the instruments and the last beats,
-            counted anew, so that a piece may have any number of events and beats. slide: the last events alone, as in the
-            original code; beats are counted on, and end with the network's.
+            What the network reads of a piece that is longer than its context. anchor: the instruments and the last beats,
+            counted from the first of them, so that a piece may have any number of events and beats. slide: only the last
+            events, as in the original code; beats are counted from the start of the piece, up to the network's last one.
         edit : mapping from places to functions, optional
-            Changes inside the network while it writes, see `mmt.inside`: `edit=mmt.inside.ablate((2, 0))` silences a head.
+            Changes inside the network while it generates, see `mmt.inside`: `edit=mmt.inside.ablate((2, 0))` silences a head.
         report : bool
             Whether to return the outcomes too.
         progress : bool
-            Whether to show a bar.
+            Whether to show a progress bar.
 
         Returns
         -------
@@ -190,12 +189,12 @@ class Model:
         Raises
         ------
         ValueError
-            If an argument is out of range, arguments contradict each other or leave nothing to sample, or the prompt breaks
-            a rule.
+            If an argument is out of range, arguments contradict each other or leave no pitch to sample, or the prompt is
+            invalid.
 
         Notes
         -----
-        Scale, pitches and ranges are exact, and bind new notes only: what the prompt holds stays as it is.
+        Scale, pitches and ranges are exact, and apply to new notes only; the prompt stays as it is.
 
         Examples
         --------
@@ -255,12 +254,12 @@ class Model:
         edit: Edit | None = None,
         endless: bool = False,
     ) -> Iterator[Events]:
-        """Write one piece, event by event: the new events of `generate` with the same arguments, each (6,).
+        """Generate one piece, event by event: yields the new events of `generate` with the same arguments, each (6,).
 
         Parameters
         ----------
         endless : bool
-            Forbid the end for as long as a limit that is given does not force it: without one, the piece goes on for ever.
+            Forbid the end unless a given limit forces it. Without a limit, the piece never ends.
         others
             As for `generate`.
 
@@ -299,10 +298,10 @@ class Model:
 def write_pieces(
     network: Network, prompt: Events, streams: Sequence[Stream], *, progress: bool = False, **settings: Any
 ) -> list[Events]:
-    """Go on from a prompt (n, 6), once for each stream, to whole pieces; `settings` are those of `decode_events`."""
+    """Continue a prompt (n, 6) to a whole piece for each stream; `settings` are the keyword arguments of `decode_events`."""
     pieces: list[list[Events]] = [[np.asarray(prompt)] for _ in streams]
     max_events = settings["bounds"].max_events
-    # The number of events is unknown where beats are the limit.
+    # The number of events is unknown if only the beats are limited.
     most = None if max_events > 2**24 else (max_events - len(prompt)) * len(streams)
     with (
         tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
@@ -314,7 +313,7 @@ def write_pieces(
                 for row, event in zip(rows, events, strict=True):
                     pieces[first + row].append(event[None])
                 bar.update(len(rows))
-        # Pieces that ended early are done too.
+        # Complete the bar if pieces ended early.
         bar.update((most or bar.n) - bar.n)
     return [np.concatenate(piece) for piece in pieces]
 
@@ -326,20 +325,20 @@ def load_model(
     weights: Literal["float32", "int8"] = "float32",
     arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None,
 ) -> Model:
-    """Load a model: the one that mmt ships, a checkpoint folder, or one of the original code's.
+    """Load a model: the one that mmt ships, a checkpoint folder, or a checkpoint of the original code.
 
     Parameters
     ----------
     path : path, optional
-        A checkpoint folder; a run folder of the original code, or a bare `.pt` file of it. Default: the shipped model,
-        whose name is "default".
+        A checkpoint folder, or a run folder or bare `.pt` file of the original code. Default: the shipped model, whose
+        name is "default".
     device : str
-        "auto" (a GPU where there is one), "cpu", "cuda", "mps".
+        "auto" (a GPU if there is one), "cpu", "cuda", "mps".
     weights : "float32" or "int8"
-        What it writes with, see `Model.to`.
+        The weights that it generates with, see `Model.to`.
     arguments : mapping or path, optional
-        For a bare `.pt` file: what stands in its run's `train-args.json`, or that file. Weights with a table of positions
-        need none.
+        For a bare `.pt` file: the `train-args.json` of its run, as a mapping or a path. Not needed for weights with a table
+        of positions.
 
     Returns
     -------
@@ -351,26 +350,26 @@ def load_model(
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is of another format version or corrupt; if `arguments` are needed, or given to a checkpoint folder of ours;
-        if there are no int8 weights on this device.
+        If the checkpoint has another format version or is corrupt; if `arguments` are missing, or given for a checkpoint that is
+        not of the original code; if the device has no int8 weights.
     """
     path = shipped("checkpoints", "default") if path is None else find_checkpoint(path)
     if is_original_run(path):
         return Model(read_original_run(path, arguments)).to(device, weights=weights)
     if arguments is not None:
-        raise ValueError(f"{path} is no run of the original code; its arguments stand in its own files, leave them out")
+        raise ValueError(f"{path} is no run of the original code; leave out the arguments")
     return Model(read_checkpoint(path)).to(device, weights=weights)
 
 
 def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
-    """An untrained model of a recipe's size, float32 and in eval mode.
+    """Create an untrained model of a recipe's size, float32 and in eval mode.
 
     Parameters
     ----------
     recipe : str or path
-        The name of a recipe that ships ("paper", "default", "full", "tiny"), or a YAML file.
+        The name of a recipe that mmt ships ("paper", "default", "full", "tiny"), or a YAML file.
     seed : int
-        Of the random weights. The global random state is left as it was.
+        Seed of the random weights. The global random state stays as it was.
 
     Examples
     --------
@@ -378,7 +377,7 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
     <Model of 19,944,950 parameters: 6 layers of 512, context 1024 events>
     """
     representation, config = parts_of(values := read_recipe(recipe))
-    # The CPU's generator alone is seeded and put back: torch.manual_seed would reach the GPUs' too.
+    # Seed and restore only the CPU's generator; torch.manual_seed would also seed those of the GPUs.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed_of(seed))
         network = Network(config)
@@ -386,12 +385,12 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device of a name; "auto" takes a GPU where there is one.
+    """The device of that name; "auto" is a GPU if there is one, else the CPU.
 
     Raises
     ------
     ValueError
-        If there is no such device here.
+        If the name is unknown or this machine has no such device.
     """
     if str(name) == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

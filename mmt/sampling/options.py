@@ -1,4 +1,4 @@
-"""What is asked of a piece in writing, checked before the first event: filters, limits, controls, grammar and context."""
+"""Generation options: the arguments of `Model.generate`, checked and resolved before the first event is drawn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mmt.sampling.filters import Filters, PerField, paper_top_k
 from mmt.sampling.grammar import Bounds, floor_of, moment_of
 from mmt.sampling.window import anchor, places_of
 
-# More events and beats than anybody waits for; the note table's beats end here.
+# No limit of events or beats in practice; the largest beat of the note table.
 _FOREVER = 2**31 - 1
 # A piece that is told its length in beats may be this many beats longer, unless max_beats is given.
 _PAST_LENGTH = 8
@@ -38,7 +38,7 @@ _PAST_LENGTH = 8
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """The arguments of `Model.generate`, as they were given."""
+    """The arguments of `Model.generate`, as the user gave them."""
 
     temperature: PerField = None
     top_k: PerField = None
@@ -65,12 +65,12 @@ class GenerationOptions:
         representation: Representation,
         defaults: Mapping[str, Any],
     ) -> tuple[Prompt, dict[str, Any]]:
-        """Check everything, and fill in what was left open: the prompt, and the arguments of `decode_events`.
+        """Check all options and fill in defaults; returns the tidied prompt and the keyword arguments of `decode_events`.
 
         Raises
         ------
         ValueError
-            If an argument is out of range, two contradict each other, or the prompt does not go with them.
+            If an argument is out of range, or arguments contradict each other or the prompt.
         """
         for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
@@ -87,7 +87,7 @@ class GenerationOptions:
         return beginning, {"filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context}
 
     def _tell_length(self, prompt: Prompt, representation: Representation) -> None:
-        """Write the length into the prompt's start-of-notes, if it has one."""
+        """Write the length, if given, into the prompt's start-of-notes."""
         if self.length is None:
             return
         if not representation.length:
@@ -99,13 +99,13 @@ class GenerationOptions:
         prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(self.length)
 
     def filters(self, defaults: Mapping[str, Any]) -> Filters:
-        """The filters that were given, or the defaults."""
+        """The filters, with `defaults` for those that were not given."""
         names = ("temperature", "top_k", "top_p", "min_p")
         given = {name: getattr(self, name) for name in names}
         return Filters.of(**{name: defaults.get(name) if value is None else value for name, value in given.items()})
 
     def controls(self, representation: Representation) -> Controls:
-        """Who may play what."""
+        """The controls."""
         return Controls.of(
             representation,
             scale=self.scale,
@@ -117,7 +117,7 @@ class GenerationOptions:
 
     def _bounds(self, prompt: Prompt, context: int, representation: Representation) -> Bounds:
         if prompt[-1, TYPE] == END_OF_SONG:
-            raise ValueError("the prompt already ends; go on from a whole piece with mmt.prompt.beats(piece)")
+            raise ValueError("the prompt already ends; continue a whole piece with mmt.prompt.beats(piece)")
         controls = self.controls(representation)
         declared = prompt[prompt[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]
         no_others = bool((prompt[:, TYPE] >= START_OF_NOTES).any())
@@ -138,7 +138,7 @@ class GenerationOptions:
             reach=representation.reach if (prompt[:, TYPE] == GIVEN_NOTE).any() else 0,
             length=self.length or _told_length(prompt),
         )
-        # Each of those who must play needs a moment of its own in the end.
+        # Each instrument that must still play needs a moment of its own at the end.
         moments = max_beats * representation.resolution
         moments -= int(moment_of(floor_of(prompt, representation.sizes, bounds), representation.sizes))
         if missing > moments:
@@ -150,7 +150,7 @@ class GenerationOptions:
 
     def _max_events(self, prompt: Prompt, missing: int, context: int, representation: Representation) -> int:
         kind, header = min(int(prompt[-1, TYPE]), NOTE), int((prompt[:, TYPE] < NOTE).sum())
-        # What the shortest way to the end still needs: an instrument and start-of-notes, notes, and the end.
+        # The shortest piece from this prompt still needs an instrument and start-of-notes, notes, and the end.
         to_notes = (2, 1, 0, 0)[kind]
         needed = len(prompt) + to_notes + max(missing, 0 if kind == NOTE else 1) + 1
         if self.context != "slide" and header + to_notes + 2 > context:
@@ -165,7 +165,7 @@ class GenerationOptions:
         ):
             limit = _FOREVER
         else:
-            # Until the window is full that the prompt is seen through.
+            # Until the network's window, which may start after the prompt's start, is full.
             limit = max(context + len(prompt) - len(self._window(prompt, context, representation)[0]), needed)
         if limit < needed:
             everyone = f" and {missing} instruments that must play (use_all)" if missing else ""
@@ -196,9 +196,9 @@ class GenerationOptions:
         if not 0 <= least <= limit:
             raise ValueError(f"min_beats is {least}; it must be 0 to {limit}, the most beats of the piece")
         if beats == 1 and not slide:
-            # A window of one beat is that beat for good, the prompt's last or the one behind it: to move on, it would lose all.
+            # A window of one beat never moves, since it would lose all its notes: it is the prompt's last beat or the next one.
             limit = min(limit, max(prompt.first_beat, self._window(prompt, context, representation)[1]) + 1)
-        # Behind a note the piece may end where it is; otherwise a note must still find its place.
+        # After a note the piece may end at once; otherwise at least one note must still fit.
         written = prompt[-1, TYPE] >= NOTE
         lowest = max(1, last if written else max(last, prompt.first_beat + 1))
         if limit < lowest or (slide and limit > beats):
@@ -208,7 +208,7 @@ class GenerationOptions:
         return limit
 
     def _window(self, prompt: Prompt, context: int, representation: Representation) -> tuple[Events, int]:
-        """What the network sees of the prompt, and how many beats come before: all of it, if it fits and leaves room."""
+        """The network's window on the prompt (all of it, if it fits and leaves room) and the number of beats before it."""
         beats, reach = representation.beats, representation.reach
         beat = max(places_of(prompt[-1:], reach)[0], prompt.first_beat)
         if self.context == "slide" or (len(prompt) < context and beat <= beats):
@@ -217,7 +217,7 @@ class GenerationOptions:
 
 
 def _told_length(prompt: Events) -> int:
-    """The number of beats that the prompt's start-of-notes tells; 0: none."""
+    """The length in beats that the prompt's start-of-notes tells; 0 if it tells none."""
     return max(int(prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)
 
 

@@ -1,4 +1,4 @@
-"""The authors' looser rule of what may come next: type and beat never fall."""
+"""The grammar of the original code, which is looser than ours: type and beat never fall."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from mmt.representation.codes import (
     TYPE,
     Events,
 )
-from mmt.sampling.grammar import Ask, Bounds
+from mmt.sampling.grammar import Bounds
 from mmt.sampling.state import Mask, Numbers
 
 
 class PaperGrammar:
-    """The authors' rule: type and beat never fall; a note has no field 0, other events only what is theirs."""
+    """The grammar of the original code: type and beat never fall.
+
+    The fields of a note are never 0; other events have only the fields of their type.
+    """
 
     def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
         self.sizes, self.bounds = sizes, bounds
@@ -33,13 +36,14 @@ class PaperGrammar:
         self.length = len(prompt)
         last = NOTE if prompt[-1, TYPE] == GIVEN_NOTE else prompt[-1, TYPE]
         self.last_type = np.full(batch, last)
-        # A given note stands before its time.
+        # A given note stands `reach` beats before its onset.
         beats = prompt[:, BEAT] - np.where(prompt[:, TYPE] == GIVEN_NOTE, bounds.reach, 0)
         self.last_beat = np.full_like(self.last_type, beats[prompt[:, TYPE] != START_OF_NOTES].max())
-        # Beats of the piece before the network's window; the last beat is counted in the piece.
+        # Beats before the network's window. `last_beat` is counted from the start of the piece.
         self.dropped = np.zeros_like(self.last_type)
 
     def advance(self, event: Events) -> None:
+        """Update the state by the next event of each piece, (batch, 6)."""
         given = event[:, TYPE] == GIVEN_NOTE
         self.last_type = np.where(given, NOTE, event[:, TYPE])
         beat = event[:, BEAT] + self.dropped - np.where(given, self.bounds.reach, 0)
@@ -47,10 +51,11 @@ class PaperGrammar:
         self.length += 1
 
     def drop_beats(self, dropped: Events) -> None:
-        """Take note that each piece's window now begins so many beats (batch,) later than it did."""
+        """Note that the window of each piece now starts `dropped` (batch,) beats later."""
         self.dropped = self.dropped + dropped
 
-    def type_mask(self) -> Mask:
+    def _type_mask(self) -> Mask:
+        """The types that the next event of each piece may have, (batch, types)."""
         codes = np.arange(self.sizes[TYPE])
         may: Mask = (codes >= self.last_type[:, None]) & (codes > 0) & (codes != GIVEN_NOTE)
         early = (self.last_beat < self.bounds.min_beats) | self.bounds.endless
@@ -66,7 +71,8 @@ class PaperGrammar:
             may = np.where((self.last_type < NOTE)[:, None], codes == END_OF_SONG, may)
         return may
 
-    def mask(self, field: int, event: Events) -> Mask:
+    def _mask(self, field: int, event: Events) -> Mask:
+        """The codes that a field after the type may have, (batch, codes), given the earlier fields of the event (batch, 6)."""
         codes = np.arange(self.sizes[field])
         used = used_by_note = event[:, TYPE] == NOTE
         if field == INSTRUMENT:
@@ -79,7 +85,7 @@ class PaperGrammar:
         elif field == PITCH:
             allowed = allowed & self.playable.any(axis=1)
         elif field == INSTRUMENT:
-            # Of an instrument event, whoever has a pitch at all.
+            # An instrument event may name any instrument that has a pitch.
             able = np.where(used_by_note[:, None], self.playable[event[:, PITCH]], self.playable.any(axis=0))
             allowed = allowed & able
         other = np.zeros(len(event), np.int64)
@@ -88,13 +94,18 @@ class PaperGrammar:
             other = np.where(event[:, TYPE] == START_OF_NOTES, told, 0)
         return np.where(used[:, None], allowed, codes == other[:, None])
 
-    def look_ahead(self, ask: Ask) -> None:
-        """Looks at nothing: each field is drawn by itself."""
+    def floor_notes(self) -> None:
+        """None: this grammar needs no lookahead."""
+
+    def look_ahead(self, logits: Numbers) -> None:
+        """Do nothing."""
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
-        mask = self.type_mask() if field == TYPE else self.mask(field, event)
+        """The logits of a field (batch, size) with forbidden codes at minus infinity."""
+        mask = self._type_mask() if field == TYPE else self._mask(field, event)
         return np.where(mask, logits, np.float32(-np.inf))
 
     def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these pieces of the batch, in this order."""
         self.last_type, self.last_beat = self.last_type[rows], self.last_beat[rows]
         self.dropped = self.dropped[rows]

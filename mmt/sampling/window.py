@@ -1,7 +1,7 @@
-"""What the network sees of pieces in writing, event by event: all of them while they fit, and then a part.
+"""The network's window on the pieces that are being written: all of a piece while it fits, then a part of it.
 
 Windows are (batch, events, 6) codes whose beats are counted from the window's start, as in training. They are kept on the
-host; the network alone may be elsewhere.
+host; only the network may be on another device.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from mmt.model.network import Network
 from mmt.representation.codes import BEAT, GIVEN_NOTE, NOTE, START_OF_NOTES, TYPE, Events, is_note
 from mmt.sampling.grammar import Bounds
 
-# How much of the room for notes, and of the beats, a window holds when it begins anew (measured: benchmarks/endless.md).
+# The share of its room for notes, and of its beats, that a window keeps when it moves (measured: benchmarks/endless.md).
 KEPT = 0.5
-# A window begins anew before its last beats, so that a piece that leaves beats empty finds a code for where it goes on.
+# A window moves before it reaches this last share of its beats, so that a beat code remains for a note after empty beats.
 _LAST_BEATS = 0.25
 
 
 class Window(Protocol):
-    """What the decoding loop asks of a window."""
+    """What the decoding loop needs of a window."""
 
     dropped: Events
-    """The beats of each piece before its window, (batch,)."""
+    """The number of beats of each piece before its window, (batch,)."""
 
     def read(self, latest: Events) -> tuple[Tensor, Events | None]:
-        """Take in the newest event (batch, 1, 6), or at first the prompt (batch, n, 6).
+        """Read the latest event (batch, 1, 6), or first the prompt (batch, n, 6).
 
-        Returns the hidden state after it, (batch, dim), and the beats that each piece's window now begins later, if any.
+        Returns the hidden state after it, (batch, dim), and, if windows moved, by how many beats, (batch,).
         """
         ...
 
@@ -43,10 +43,10 @@ class Window(Protocol):
 
 
 class AnchoredWindow:
-    """Where a piece does not fit any more, its window begins anew: its instruments, and the last of its beats.
+    """Keeps the instruments and the last beats of a piece that no longer fits.
 
-    Beats are then counted from the first that was kept, which is what the network has seen in training: windows from the
-    middle of pieces. Each piece does so in its own time, and by itself.
+    Beats are then counted from the first one that was kept. The network knows such windows, from the middle of pieces, from its
+    training. The window of each piece moves independently of the others.
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
@@ -79,7 +79,7 @@ class AnchoredWindow:
         self.cache.keep(rows)
 
     def _open(self, prompt: Events) -> tuple[Events, Events | None]:
-        """Read all of the prompt but its last event once, for all pieces; returns the last, and the beats dropped."""
+        """Read all of the prompt but its last event, once for all pieces; returns the last event and the dropped beats."""
         window, moved = prompt[0], 0
         beat = max(places_of(window[-1:], self.bounds.reach)[0], self.bounds.first_beat)
         if len(window) > self.context or self._is_late(beat, 0):
@@ -93,7 +93,7 @@ class AnchoredWindow:
         return np.tile(last, (len(prompt), 1, 1)), np.full_like(self.dropped, moved) if moved else None
 
     def _fill(self, row: int, window: Events) -> Events:
-        """Begin a row anew with a window; returns its last event (6,), which is still to be read."""
+        """Replace a row by a window; returns its last event (6,), which is still to be read."""
         self.codes[row, : len(window)] = window
         if len(window) > 1:
             self.read_with(window[None, :-1], self.cache.row(row))
@@ -102,7 +102,7 @@ class AnchoredWindow:
         return last
 
     def _tell_length(self, window: Events, dropped: int) -> None:
-        """Count the length that the window's start-of-notes tells from the window's first beat."""
+        """Set the told length in the window's start-of-notes to what is left from the window's first beat on."""
         if self.bounds.length:
             left = max(self.bounds.length - dropped, 1)
             window[window[:, TYPE] == START_OF_NOTES, BEAT] = min(1 + left, self.beats)
@@ -111,30 +111,30 @@ class AnchoredWindow:
         return self.cache.lengths[row] == self.context or self._is_late(beat, row)
 
     def _is_late(self, beat: int, row: int) -> bool:
-        """Whether a beat is so near to the last of the network's that the window must move, unless the piece ends there."""
+        """Whether a beat is so close to the network's last beat that the window must move."""
         if beat <= self.beats - max(1, int(_LAST_BEATS * self.beats), self.bounds.reach):
             return False
         return self.bounds.max_beats + self.bounds.reach - int(self.dropped[row]) > self.beats
 
 
 def places_of(events: Events, reach: int) -> list[int]:
-    """The beat codes at which events (n, 6) stand: `reach` before the onset of a given note; 0 for those that are no notes."""
+    """The beat codes at which events (n, 6) stand: `reach` before the onset of a given note; 0 for events that are not notes."""
     beats = events[:, BEAT] - np.where(events[:, TYPE] == GIVEN_NOTE, reach, 0)
     places: list[int] = np.where(is_note(events), beats, 0).tolist()
     return places
 
 
 def anchor(window: Events, context: int, beats: int, beat: int | None = None, *, reach: int = 0) -> tuple[Events, int]:
-    """A shorter window on the same piece: its instruments, and as many of its last beats as make `KEPT` of a full one.
+    """A shorter window on the same piece: its instruments and its last beats, so that it is `KEPT` of a full one.
 
     Parameters
     ----------
     window : ndarray, (n, 6)
-        With at least two places fewer before its notes than `context`.
+        With at most `context` - 2 events before its notes.
     context, beats : int
-        What a full window holds.
+        The numbers of events and beats that a full window holds.
     beat : int, optional
-        The code of the beat at which the piece goes on. Default: where its last event stands. The window does not begin later,
+        The code of the beat at which the piece continues. Default: where its last event stands. The window does not start later,
         even if all notes that are kept are given notes of later beats.
     reach : int
         A given note stands this many beats before its onset.
@@ -154,7 +154,7 @@ def anchor(window: Events, context: int, beats: int, beat: int | None = None, *,
     first = int(np.searchsorted(ascending, beat - max(1, int(KEPT * beats)) + 1))
     kept = notes[notes[:, BEAT] >= ascending[first]] if first < len(notes) else notes[:0]
     if len(kept) > most:
-        # Whole beats; but if the last ones are so full that little would be left, a part of the first of them.
+        # Keep whole beats. If that would keep too little because the last beats have many notes, cut a beat.
         whole = int(np.searchsorted(ascending, ascending[-most - 1], side="right"))
         kept = notes[notes[:, BEAT] >= ascending[whole]] if len(notes) - whole > most // 2 else kept[-most:]
     kept = kept.copy()
@@ -164,10 +164,10 @@ def anchor(window: Events, context: int, beats: int, beat: int | None = None, *,
 
 
 class SlidingWindow:
-    """The last events of each piece of a batch, as many as the context; places are counted from its start, beats are not.
+    """The last events of each piece, as many as the context holds; beats are counted from the start of the piece.
 
-    While the pieces fit, a cache makes each event cost one step. Once they do not, every event changes what all others
-    in the window see and where they stand, so the whole window is read anew for each, as in the original code.
+    While the pieces fit, each event costs one step with the cache. After that, each new event shifts the positions of all
+    others, so the whole window is read again for each event, as in the original code.
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
@@ -189,7 +189,7 @@ class SlidingWindow:
 
 
 class _Reader:
-    """The network, wherever it is, as a function from events (batch, n, 6) to the hidden states (batch, dim) after the last."""
+    """The network as a function from events (batch, n, 6) on the host to the hidden state (batch, dim) after the last one."""
 
     def __init__(self, network: Network) -> None:
         self.network, self.device = network, next(network.parameters()).device

@@ -21,6 +21,6 @@ def test_an_unforeseen_error_is_one_line_that_can_be_read(capsys: pytest.Capture
     assert run(made(), broken, []) == 1
     said = capsys.readouterr().err
     assert said.startswith("mmt-try: error: unexpected RuntimeError: g++ failed: no such header")
-    assert said.endswith("(--debug shows all, and where)\n")
+    assert said.endswith("(--debug shows the traceback)\n")
     assert len(said) < 600
     assert said.count("\n") == 1

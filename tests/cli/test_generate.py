@@ -339,7 +339,7 @@ def test_debug_shows_where(checkpoint: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(["--no-such-flag"], "unrecognized arguments: --no-such-flag"), (["--seed", "1,x"], "'1,x' is no whole number")],
+    [(["--no-such-flag"], "unrecognized arguments: --no-such-flag"), (["--seed", "1,x"], "'1,x' is not a whole number")],
 )
 def test_wrong_flag_is_wrong_usage(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

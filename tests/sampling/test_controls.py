@@ -124,8 +124,8 @@ def test_compasses_are_of_instruments_that_there_are_and_hold_what_was_written_f
 @pytest.mark.parametrize(
     ("given_", "message"),
     [
-        ({"allow": "H4"}, "allow: 'H4' is no pitch; give a MIDI number, a name"),
-        ({"allow": "C"}, "allow: 'C' is no pitch"),
+        ({"allow": "H4"}, "allow: 'H4' is not a pitch; give a MIDI number, a name"),
+        ({"allow": "C"}, "allow: 'C' is not a pitch"),
         ({"exclude": 128}, r"exclude: pitch 128 is out of range; MIDI pitches are 0 to 127"),
         ({"exclude": [-1]}, "exclude: pitch -1 is out of range"),
         ({"allow": "C5..C4"}, r"allow: C5\.\.C4 is empty; give the lower pitch first"),

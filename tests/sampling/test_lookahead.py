@@ -34,7 +34,7 @@ def drawn(heads: torch.nn.Module, prompt: list[list[int]], bounds: Bounds) -> tu
     rules = StrictGrammar(np.array(prompt), len(events), SIZES, bounds)
     shares = torch.zeros(len(events))
     with torch.no_grad():
-        rules.look_ahead(lambda floor: torch.cat(heads(hidden, torch.from_numpy(floor)), dim=1).numpy())
+        rules.look_ahead(torch.cat(heads(hidden, torch.from_numpy(rules.floor_notes())), dim=1).numpy())
         for field in range(6):
             allowed = rules.allow(heads.field(field, hidden, events).numpy(), field, events.numpy())
             shares += torch.from_numpy(allowed).log_softmax(-1).gather(1, events[:, field, None])[:, 0]

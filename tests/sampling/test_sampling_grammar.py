@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,14 +19,12 @@ from mmt.representation.codes import (
     START_OF_NOTES,
     START_OF_SONG,
     TYPE,
-    Events,
     Representation,
 )
 from mmt.representation.grammar import is_valid
 from mmt.representation.instruments import Instrument
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.paper_grammar import PaperGrammar
-from mmt.sampling.state import Numbers
 
 # Two beats of two positions, two pitches, one duration, two instruments: 16 notes.
 SIZES = (5, 3, 3, 3, 2, 3)
@@ -72,16 +70,12 @@ def prefixes(pieces: Sequence[Piece], shortest: int = 1) -> list[Piece]:
     return sorted({piece[:length] for piece in pieces for length in range(shortest, len(piece))})
 
 
-def anything(generator: torch.Generator) -> Callable[[Events], Numbers]:
-    """A network's answer that knows nothing."""
-    return lambda event: torch.randn(len(event), sum(SIZES), generator=generator).numpy()
-
-
 def permitted(prefix: Piece, bounds: Bounds, grammar: type[StrictGrammar] | type[PaperGrammar]) -> set[Event]:
-    """The events all of whose fields are allowed, each behind those before it."""
+    """The events all of whose fields are allowed, each after those before it."""
     rules = grammar(np.array(prefix), len(EVERYTHING), SIZES, bounds)
     events, generator = torch.tensor(EVERYTHING), torch.Generator().manual_seed(len(prefix))
-    rules.look_ahead(anything(generator))
+    if rules.floor_notes() is not None:
+        rules.look_ahead(torch.randn(len(events), sum(SIZES), generator=generator).numpy())
     passes = torch.ones(len(events), dtype=torch.bool)
     for field, size in enumerate(SIZES):
         known = events.clone()
@@ -224,14 +218,14 @@ def test_in_the_papers_grammar_too_nothing_is_added_before_the_first_beat() -> N
 
 
 def joint(rules: StrictGrammar, logits: list[Tensor]) -> Tensor:
-    """The probability of every event, drawn field after field by rules that were asked about these logits."""
+    """The probability of every event, drawn field by field from these logits by the rules."""
     events = torch.tensor(EVERYTHING)
-    rules.look_ahead(lambda event: torch.cat(logits, dim=1).expand(len(event), -1).numpy())
+    rules.look_ahead(torch.cat(logits, dim=1).expand(len(events), -1).numpy())
     total = torch.zeros(len(events), dtype=torch.float64)
     for field in range(6):
         known = events.clone()
         known[:, field:] = 0
-        # Nothing can be said of a field behind fields that are impossible.
+        # After impossible fields, a field has no distribution.
         allowed = rules.allow(logits[field].expand(len(events), -1).numpy(), field, known.numpy())
         shares = torch.from_numpy(allowed).double().log_softmax(-1).nan_to_num(-1e9)
         total += shares.gather(1, events[:, field, None]).squeeze(1)
@@ -261,7 +255,7 @@ def test_a_note_is_drawn_as_the_network_has_it_under_the_condition_that_it_is_gr
 def test_at_the_last_beat_the_share_of_notes_that_cannot_follow_goes_to_the_end() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = [torch.randn(1, size, generator=generator) for size in SIZES]
-    # Behind the last position, only a higher pitch can follow.
+    # After the last position, only a higher pitch can follow.
     prefix = (START, (1, 0, 0, 0, 0, 1), BEGIN, (3, 2, 2, 1, 1, 1))
     rules = StrictGrammar(np.array(prefix), len(EVERYTHING), SIZES, Bounds(ROOM, 2))
     drawn = joint(rules, logits)

@@ -441,7 +441,7 @@ def test_one_likeliest_is_greedy(model: Model) -> None:
     heads = model.network.heads
     for length, wanted in enumerate(torch.from_numpy(greedy[0][1:, None]), start=1):
         hidden = model.network.hidden(torch.from_numpy(greedy[0][None, :length]))[:, -1]
-        rules.look_ahead(lambda floor, hidden=hidden: torch.cat(heads(hidden, torch.from_numpy(floor)), dim=1).numpy())
+        rules.look_ahead(torch.cat(heads(hidden, torch.from_numpy(rules.floor_notes())), dim=1).numpy())
         for field in range(6):
             logits = rules.allow(heads.field(field, hidden, wanted).numpy(), field, wanted.numpy())
             assert logits.argmax() == wanted[0, field]
@@ -536,7 +536,7 @@ def quartet(beats: int = 3) -> Events:
         ),
         (
             {"prompt": [*quartet(), [END_OF_SONG, 0, 0, 0, 0, 0]]},
-            "the prompt already ends; go on from a whole piece with",
+            "the prompt already ends; continue a whole piece with",
         ),
         (
             {"prompt": quartet(41), "context": "slide"},
