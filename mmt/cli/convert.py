@@ -1,4 +1,4 @@
-"""mmt-convert: a checkpoint of the original code as a checkpoint folder of ours."""
+"""mmt-convert: convert a checkpoint of the original code to a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(given: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     arguments = parser(
         "mmt-convert",
-        "Write a checkpoint of the original code as a checkpoint folder that computes the same.",
+        "Convert a checkpoint of the original code to a checkpoint folder with the same outputs.",
         _EXAMPLES,
     )
     arguments.add_argument("run", type=Path, help="a run folder of the original code, or a .pt file of its weights")
@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         "--arguments",
         type=Path,
         metavar="FILE",
-        help="the train-args.json of a .pt file (default: that of the run folder)",
+        help="the train-args.json of a .pt file (default: the one in the run folder)",
     )
     arguments.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint folder to write")
     add_habits(arguments)

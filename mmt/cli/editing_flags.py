@@ -1,4 +1,4 @@
-"""The part of mmt-generate that edits a piece: its flags, and the call of `mmt.edit` that they ask for."""
+"""The editing flags of mmt-generate, and the call of `mmt.edit` that they select."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mmt.representation.codes import Events
     from mmt.sampling.model import Model
 
-# Each mode, and the flags without which it means nothing.
+# Each mode, and the flags that it requires.
 MODES: dict[str, tuple[str, ...]] = {
     "rewrite": (),
     "reorchestrate": ("instruments",),
@@ -20,40 +20,46 @@ MODES: dict[str, tuple[str, ...]] = {
     "accompany": ("hold",),
     "fill": ("from_beat", "to_beat"),
 }
+# The modes that each flag goes with.
 _OF_MODES: dict[str, tuple[str, ...]] = {
     "part": ("reharmonise",),
     "hold": ("accompany",),
     "from_beat": ("rewrite", "fill"),
     "to_beat": ("rewrite", "fill"),
 }
+# Flags that no editing mode takes.
 _ONLY_WRITING = ("min_beats", "max_beats", "max_events", "length", "grammar", "sampling", "context", "use_all")
 
 
 def add_modes(arguments: argparse.ArgumentParser) -> None:
-    """The flags of the editing modes."""
+    """Add the flags of the editing modes."""
     group = arguments.add_argument_group(
-        "edit a piece instead: a part of it is held, the rest is written (mmt.edit)",
+        "edit a piece instead: keep a part of it and write the rest (mmt.edit)",
         "With --beats, only the first BEATS beats are read.",
     )
     group.add_argument(
         "--rewrite",
         metavar="FILE",
         type=Path,
-        help="write --instruments (default: all) anew from --from-beat up to --to-beat (default: everywhere), and keep all else; "
-        "for models that know given notes",
+        help="write --instruments (default: all) anew from --from-beat up to --to-beat (default: everywhere) and keep all other "
+        "notes; for models trained with given notes",
     )
     group.add_argument(
-        "--reorchestrate", metavar="FILE", type=Path, help="keep the notes, and give them to --instruments"
+        "--reorchestrate", metavar="FILE", type=Path, help="keep the notes and give them to --instruments"
     )
     group.add_argument(
-        "--reharmonise", metavar="FILE", type=Path, help="keep all but the pitches of one --part, whose rhythm stays"
-    )
-    group.add_argument("--part", metavar="INSTRUMENT", help="with --reharmonise: whose pitches are written anew")
-    group.add_argument(
-        "--accompany", metavar="FILE", type=Path, help="keep the part of --hold, and write --instruments around it"
+        "--reharmonise", metavar="FILE", type=Path, help="draw new pitches for one --part and keep everything else"
     )
     group.add_argument(
-        "--hold", metavar="INSTRUMENTS", help="with --accompany: whose parts stay (the others': as --instruments say)"
+        "--part", metavar="INSTRUMENT", help="with --reharmonise: the instrument whose pitches are drawn"
+    )
+    group.add_argument(
+        "--accompany", metavar="FILE", type=Path, help="keep the parts of --hold and write --instruments around them"
+    )
+    group.add_argument(
+        "--hold",
+        metavar="INSTRUMENTS",
+        help="with --accompany: the instruments whose parts stay (default of --instruments: the others)",
     )
     group.add_argument(
         "--fill",
@@ -61,15 +67,15 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         type=Path,
         help="write the beats from --from-beat up to --to-beat anew (the first is 0)",
     )
-    group.add_argument("--from-beat", type=int, help="with --rewrite and --fill: the first beat that is written anew")
-    group.add_argument("--to-beat", type=int, help="with --rewrite and --fill: the first beat that stays")
+    group.add_argument("--from-beat", type=int, help="with --rewrite and --fill: the first new beat")
+    group.add_argument("--to-beat", type=int, help="with --rewrite and --fill: the first beat after the new ones")
     group.add_argument(
-        "--candidates", type=int, help="with --accompany and --fill: how many are written to choose from (default: 16)"
+        "--candidates", type=int, help="with --accompany and --fill: number of candidates to choose from (default: 16)"
     )
 
 
 def mode_of(chosen: argparse.Namespace) -> str | None:
-    """The editing mode that was asked for, checked to have what it needs and nothing that it cannot use."""
+    """The selected editing mode, or None; a `UsageError` if a flag that it requires is missing or does not go with it."""
     modes = [mode for mode in MODES if getattr(chosen, mode) is not None]
     if len(modes) + (chosen.piece is not None) > 1:
         raise UsageError(f"--continue, {', '.join(map(_flag, MODES))}: choose one")
@@ -97,31 +103,31 @@ def edit_piece(
     model: Model,
     events: Events,
     chosen: argparse.Namespace,
-    drawing: dict[str, Any],
+    sampling: dict[str, Any],
     controls: dict[str, Any],
 ) -> list[Events]:
-    """Call what was asked for; `drawing` are filters, n and seed, `controls` what may be played."""
+    """Call the `mmt.edit` function of a mode; `sampling` are filters, n and seed, `controls` are scale, pitches and ranges."""
     from mmt.representation.codes import BEAT
     from mmt.sampling import editing
 
     names = [name.strip() for name in (chosen.instruments or "").split(",") if name.strip()]
-    drawing = drawing | {"progress": wants_progress(chosen)}
+    sampling = sampling | {"progress": wants_progress(chosen)}
     candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
     if mode == "rewrite":
         first, stop = chosen.from_beat or 0, chosen.to_beat
         stop = int(events[:, BEAT].max()) if stop is None else stop
-        return editing.rewrite(model, events, (first, stop), names or None, **drawing, **controls)
+        return editing.rewrite(model, events, (first, stop), names or None, **sampling, **controls)
     if mode == "reorchestrate":
-        pieces, report = editing.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **drawing)
+        pieces, report = editing.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **sampling)
         if not chosen.quiet:
             print(report)
         return pieces
     if mode == "reharmonise":
-        return editing.reharmonise(model, events, chosen.part, **drawing, **controls)
+        return editing.reharmonise(model, events, chosen.part, **sampling, **controls)
     if mode == "accompany":
         hold = [name.strip() for name in chosen.hold.split(",") if name.strip()]
-        return editing.accompany(model, events, hold, names or None, **drawing, **controls, **candidates)
-    return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **drawing, **controls, **candidates)
+        return editing.accompany(model, events, hold, names or None, **sampling, **controls, **candidates)
+    return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **sampling, **controls, **candidates)
 
 
 def _flag(name: str) -> str:

@@ -1,4 +1,4 @@
-"""mmt-generate: write new music, in one of three ways, or edit a piece."""
+"""mmt-generate: generate music from nothing, for given instruments or from the beginning of a piece, or edit a piece."""
 
 from __future__ import annotations
 
@@ -32,21 +32,20 @@ _EXAMPLES = """examples:
   mmt-generate --fill quartet.mid --from-beat 8 --to-beat 16 -o filled.mid
 """
 
-# What may be written beside a piece: its suffix, and what it is.
+# Files that can be written beside a piece: flag, suffix and description.
 _BESIDE = {
     "png": (".png", "a picture of the piano roll"),
     "wav": (".wav", "sound"),
-    "html": (".html", "a page with the piano roll and a player, which can be mailed"),
+    "html": (".html", "a self-contained page with the piano roll and a player"),
     "text": (".txt", "the events, as text (.txt)"),
 }
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    # An event is some dozens of short parallel steps. Threads that wait for each other by turning round and round would keep
-    # the processor from one whose core is busy elsewhere, for a hundred times as long as a step. So they turn for as long as
-    # there is between two steps, half a millisecond, and no longer; had they to be woken for each, it would take twice as long.
-    # (Read when PyTorch is loaded.)
+    # An event takes dozens of short parallel steps. OpenMP's threads spin while they wait for each other, and if the cores are
+    # busy, they keep the processor from a thread that has work, for a hundred times as long as a step. So threads spin for
+    # at most 0.5 ms, the time between two steps; without spinning, generation takes twice as long. PyTorch reads it on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     return run(_parser(), _generate, given)
 
@@ -54,40 +53,42 @@ def main(given: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     arguments = parser(
         "mmt-generate",
-        "Write music for many instruments: from nothing, for instruments, or on from a piece.",
+        "Generate music for many instruments: from nothing, for given instruments, or as the continuation of a piece.",
         _EXAMPLES,
     )
     arguments.add_argument(
         "-o",
         "--output",
-        help="file to write, by its suffix (.mid, .musicxml, .json, .wav, .png, …), or a folder (with / behind its name)",
+        help="file to write, by its suffix (.mid, .musicxml, .json, .wav, .png, …), or a folder (its name ends with /)",
     )
-    ways = arguments.add_argument_group("what to begin with (default: nothing)")
-    ways.add_argument("--instruments", help="write for these instruments: names or MIDI program numbers, with commas")
+    ways = arguments.add_argument_group("prompt (default: none)")
     ways.add_argument(
-        "--continue", dest="piece", metavar="FILE", type=Path, help="go on from this piece (MIDI, MusicXML, …)"
+        "--instruments", help="write for these instruments: names or MIDI program numbers, separated by commas"
     )
     ways.add_argument(
-        "--beats", type=int, help="with a FILE: keep the first BEATS beats only (default: the whole piece)"
+        "--continue", dest="piece", metavar="FILE", type=Path, help="continue this piece (MIDI, MusicXML, …)"
     )
-    ways.add_argument("--list-instruments", action="store_true", help="list the instruments, and stop")
+    ways.add_argument(
+        "--beats", type=int, help="with a FILE: read only its first BEATS beats (default: the whole piece)"
+    )
+    ways.add_argument("--list-instruments", action="store_true", help="list the instruments and exit")
     add_modes(arguments)
     add_sampling(arguments)
     add_controls(arguments)
-    beside = arguments.add_argument_group("what else to write beside each piece")
+    beside = arguments.add_argument_group("additional files for each piece")
     for kind, (_, what) in _BESIDE.items():
         beside.add_argument(f"--{kind}", action=argparse.BooleanOptionalAction, default=False, help=what)
     beside.add_argument(
         "--soundfont",
         metavar="FILE",
         type=Path,
-        help="an .sf2 file that plays .wav and .html, by FluidSynth where there is one (default: that which comes with mmt)",
+        help="the .sf2 file for .wav and .html, played by FluidSynth if it is installed (default: the one that mmt ships)",
     )
     beside.add_argument(
         "--tempo",
         type=float,
         metavar="BPM",
-        help="quarter notes a minute of what is written; no note depends on it (default: as in the FILE, else 100)",
+        help="quarter notes per minute; does not affect the notes (default: as in the FILE, else 100)",
     )
     add_originality(arguments)
     model = arguments.add_argument_group("model")
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--weights",
         choices=("float32", "int8"),
         default="float32",
-        help="int8: pieces are written faster on a CPU, for next to no loss",
+        help="int8: faster generation on a CPU, for next to no loss",
     )
     add_habits(arguments)
     return arguments
@@ -140,8 +141,8 @@ def _generate(chosen: argparse.Namespace) -> None:
 def _write(
     chosen: argparse.Namespace, model: Model
 ) -> tuple[list[Events], list[str], muspy.Music | None, Prompt | None]:
-    """The pieces, what there is to say of each, the music that they were taken from, and the prompt."""
-    drawing: dict[str, Any] = {"n": chosen.n, "seed": chosen.seed} | {
+    """The pieces, a remark on each, the music of the given file, and the prompt."""
+    sampling: dict[str, Any] = {"n": chosen.n, "seed": chosen.seed} | {
         name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
     }
     controls = {name: getattr(chosen, name) for name in ("scale", "allow", "exclude")} | {
@@ -150,7 +151,7 @@ def _write(
     prompt, like = _prompt(chosen, model.representation)
     if mode := mode_of(chosen):
         assert prompt is not None
-        edited = edit_piece(mode, model, prompt, chosen, drawing, controls)
+        edited = edit_piece(mode, model, prompt, chosen, sampling, controls)
         return edited, [""] * len(edited), like, prompt
     pieces, outcomes = model.generate(
         prompt,
@@ -164,7 +165,7 @@ def _write(
         context=chosen.context,
         report=True,
         progress=wants_progress(chosen),
-        **drawing,
+        **sampling,
         **controls,
     )
     return pieces, [f"; {outcome}" for outcome in outcomes], like, prompt
@@ -175,7 +176,7 @@ def _check_usage(chosen: argparse.Namespace) -> None:
         raise UsageError("say where to write: -o piece.mid")
     mode = mode_of(chosen)
     if chosen.beats is not None and chosen.piece is None and mode is None:
-        raise UsageError("--beats goes with --continue: say which piece to go on from")
+        raise UsageError("--beats goes with --continue: name the piece to continue")
     if isinstance(chosen.seed, list):
         if mode is not None:
             raise UsageError(f"--{mode} takes one --seed; for several pieces give -n")
@@ -189,7 +190,7 @@ def _check_usage(chosen: argparse.Namespace) -> None:
 
 
 def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
-    """The files of each piece; none of them exists yet, unless it may be overwritten."""
+    """The files to write for each piece; an error if one exists and may not be overwritten."""
     from mmt.music.files import WRITABLE
 
     output = Path(chosen.output)
@@ -215,21 +216,21 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
 
 
 def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
-    """Before anything is written, which takes longer."""
+    """Raise an error for an unusable SoundFont before generation starts, which takes long."""
     if not soundfont.is_file():
         raise FileNotFoundError(f"there is no SoundFont {soundfont}; name an .sf2 file")
     with soundfont.open("rb") as file:
         head = file.read(12)
     if (head[:4], head[8:]) != (b"RIFF", b"sfbk"):
-        raise ValueError(f"{soundfont} is no SoundFont; name an .sf2 file")
+        raise ValueError(f"{soundfont} is not a SoundFont; name an .sf2 file")
     if soundfont.stat().st_size < int.from_bytes(head[4:8], "little") + 8:
-        raise ValueError(f"{soundfont} is cut short; get it again")
+        raise ValueError(f"{soundfont} is cut short; download it again")
     if not any(file.suffix.lower() in (".wav", ".html") for file in files):
-        raise UsageError("--soundfont is for what is heard: give --wav or --html too, or -o piece.wav")
+        raise UsageError("--soundfont applies to sound only: give --wav or --html too, or -o piece.wav")
 
 
 def _prompt(chosen: argparse.Namespace, representation: Representation) -> tuple[Prompt | None, muspy.Music | None]:
-    """The prompt, or the piece to be edited, and the music that it was taken from."""
+    """The prompt, or the piece to be edited, and the music that was read for it."""
     from mmt.representation import prompt
 
     file = next((file for mode in ("piece", *MODES) if (file := getattr(chosen, mode)) is not None), None)
@@ -245,7 +246,7 @@ def _prompt(chosen: argparse.Namespace, representation: Representation) -> tuple
     music = read(file)
     events, report = encode(music, report=True, representation=representation)
     if not report.kept:
-        raise ValueError(f"{file} has no usable notes to go on from ({report})")
+        raise ValueError(f"{file} has no usable notes ({report})")
     if not chosen.quiet:
         print(f"{file}: {report}")
     try:
@@ -283,6 +284,6 @@ def _silent(events: Events, representation: Representation) -> str:
 def _summary(music: muspy.Music) -> str:
     notes: Any = sum(len(track.notes) for track in music.tracks)
     names = ", ".join(track.name for track in music.tracks)
-    # By the paper's grammar a piece may have no notes.
+    # The paper's grammar allows a piece without notes.
     end = max((note.end for track in music.tracks for note in track.notes), default=0)
     return f"{notes:,} notes, {end / music.resolution:.0f} beats, {names}"

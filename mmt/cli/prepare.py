@@ -1,4 +1,4 @@
-"""mmt-prepare: make a corpus of music files, to train on."""
+"""mmt-prepare: prepare a corpus of music files for training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EXAMPLES = """examples:
   mmt-prepare collection.tar.gz extra.mid --min-beats 16 --duplicates notes -o data/all
   mmt-prepare lakh/ --backend dask --scheduler tcp://head:8786 -o data/lakh
 
-Stopped anywhere, the same call goes on where it was.
+To continue a stopped preparation, run the same command again.
 """
 
 
@@ -24,24 +24,24 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     arguments = parser(
-        "mmt-prepare", "Read music files once, and write their notes into one folder to train on.", _EXAMPLES
+        "mmt-prepare", "Read music files and write their notes into a corpus folder for training.", _EXAMPLES
     )
     arguments.add_argument(
         "sources",
         nargs="+",
         type=Path,
-        help="files, folders (with all below them), zip and tar archives of MIDI, MusicXML, ABC, muspy's JSON or YAML",
+        help="files, folders (read recursively), zip and tar archives of MIDI, MusicXML, ABC, muspy's JSON or YAML",
     )
-    arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to make")
+    arguments.add_argument("-o", "--output", type=Path, required=True, help="the corpus folder to write")
     arguments.add_argument(
         "--recipe",
         metavar="NAME_OR_FILE",
-        help="the recipe for whose representation the notes are prepared: its grid and instruments, and whether it has drums "
-        "(default: the paper's, without drums)",
+        help="the recipe whose representation is used: its time grid, its instruments, and whether it has drums (default: the "
+        "paper's, without drums)",
     )
-    _add_filters(arguments.add_argument_group("what is left out"))
-    _add_splits(arguments.add_argument_group("what is trained, validated and tested on"))
-    _add_work(arguments.add_argument_group("how the work is done"))
+    _add_filters(arguments.add_argument_group("filters"))
+    _add_splits(arguments.add_argument_group("splits"))
+    _add_work(arguments.add_argument_group("processing"))
     add_habits(arguments)
     return arguments
 
@@ -49,78 +49,82 @@ def _parser() -> argparse.ArgumentParser:
 def _add_filters(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--min-notes", type=int, default=1, help="skip pieces with fewer usable notes")
     group.add_argument("--min-beats", type=int, default=1, help="skip shorter pieces")
-    group.add_argument("--max-beats", type=int, help="skip longer pieces (default: of any length)")
-    group.add_argument("--min-instruments", type=int, default=1, help="skip pieces with fewer; 2: only one instrument")
+    group.add_argument("--max-beats", type=int, help="skip longer pieces (default: no limit)")
+    group.add_argument("--min-instruments", type=int, default=1, help="skip pieces with fewer instruments")
     group.add_argument(
         "--max-drums",
         type=float,
         default=1.0,
         metavar="SHARE",
-        help="skip pieces of whose notes a greater share is drums; 0: skip all with drums",
+        help="skip pieces with a larger share of drum notes; 0: skip all pieces with drums",
     )
     group.add_argument(
         "--duplicates",
         choices=("keep", "files", "notes"),
         default="keep",
-        help="files: keep the first of equal files; notes: also of equal notes, transposed or not",
+        help="files: keep only the first of equal files; notes: also of pieces with equal notes, transposed or not",
     )
     group.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="skip files whose name, or whose source, licence or composer in a manifest, is like this ('*' for anything); "
-        "may be given again",
+        help="skip files whose name, or whose source, licence or composer in a manifest, matches this pattern ('*' for "
+        "anything); may be repeated",
     )
 
 
 def _add_splits(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--valid", type=float, default=0.05, help="share of the works to validate on")
-    group.add_argument("--test", type=float, default=0.05, help="share of the works to test on")
+    group.add_argument("--valid", type=float, default=0.05, help="share of the works for validation")
+    group.add_argument("--test", type=float, default=0.05, help="share of the works for testing")
     group.add_argument(
         "--work-column",
         default="work",
         metavar="COLUMN",
-        help="the column of a manifest that tells the work of a file; files of a work stay together "
-        "(where there is none, each file is a work)",
+        help="the column of a manifest with the work of each file; files of a work stay in one split (without the column, each "
+        "file is a work)",
     )
     group.add_argument(
         "--work-pattern",
         metavar="REGEX",
-        help="is matched with that column or, without one, a file's name; the first group that matches is the work",
+        help="pattern for that column or, without one, for file names; the first group that matches is the work",
     )
     group.add_argument(
         "--works",
         type=Path,
         metavar="FILE",
-        help="CSV table with the columns `name` and `work`: works that files belong to as well",
+        help="CSV table with the columns `name` and `work`: further works of the files",
     )
-    group.add_argument("--seed", type=int, default=0, help="of the draw of validation and test works")
+    group.add_argument("--seed", type=int, default=0, help="seed of the draw of validation and test works")
     for split, rest in (("train", "then files in no list are skipped"), ("valid", ""), ("test", "")):
         group.add_argument(
             f"--{split}-names",
             type=Path,
             metavar="FILE",
-            help=f"instead of a draw, the names of the files of this split, one a line{rest and '; ' + rest}",
+            help=f"names of the files of this split, one per line, instead of a draw{rest and '; ' + rest}",
         )
     group.add_argument(
         "--draw-rest",
         action="store_true",
-        help="draw the splits of all works of which no file is in a list; files in a list take their whole work along",
+        help="draw the splits of all works with no file in a list; a file in a list puts its whole work into that split",
     )
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--jobs", type=int, default=-1, help="processes; -1: one for each core")
+    group.add_argument("--jobs", type=int, default=-1, help="number of processes; -1: one per core")
     group.add_argument(
-        "--time-limit", type=float, default=60.0, metavar="SECONDS", help="for a file, after which it is given up"
+        "--time-limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="maximum time per file, after which it is skipped",
     )
     group.add_argument(
         "--backend",
         choices=("threading", "loky", "dask"),
         help="the joblib backend that reads the files; dask is a cluster (default: threads of this machine)",
     )
-    group.add_argument("--scheduler", metavar="ADDRESS", help="where the cluster is")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="address of the cluster")
 
 
 def _prepare(chosen: argparse.Namespace) -> None:
@@ -130,7 +134,7 @@ def _prepare(chosen: argparse.Namespace) -> None:
     from mmt.representation.codes import PAPER
 
     lists = {split: getattr(chosen, f"{split}_names") for split in SPLITS}
-    with telling_what_is_kept("what was read is kept, and the same call goes on"):
+    with telling_what_is_kept("finished files are kept; run the same command to continue"):
         outcome = prepare(
             chosen.sources,
             chosen.output,

@@ -12,12 +12,12 @@ _FIELDS = "type, beat, position, pitch, duration, instrument"
 
 def add_sampling(arguments: argparse.ArgumentParser) -> None:
     """Add the flags of seeds, filters, limits and grammar."""
-    drawing = arguments.add_argument_group(
+    group = arguments.add_argument_group(
         "sampling",
         f"The filters take a number, or FIELD=NUMBER for a single field ({_FIELDS}); repeat a flag for more fields.",
     )
-    drawing.add_argument("-n", type=int, default=1, help="number of pieces")
-    drawing.add_argument(
+    group.add_argument("-n", type=int, default=1, help="number of pieces")
+    group.add_argument(
         "--seed",
         type=_seeds,
         help="the same seed gives the same music; 1,2,3: one piece of each seed (default: a random seed)",
@@ -28,51 +28,51 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         ("top-p", "draw among the likeliest codes that together have this probability"),
         ("min-p", "draw among codes at least this share as likely as the likeliest"),
     ):
-        drawing.add_argument(
+        group.add_argument(
             f"--{name}", action="append", metavar="[FIELD=]NUMBER", help=f"{meaning} (default: the model's)"
         )
-    drawing.add_argument("--min-beats", type=int, default=0, help="minimum number of beats")
-    drawing.add_argument(
+    group.add_argument("--min-beats", type=int, default=0, help="minimum number of beats")
+    group.add_argument(
         "--max-beats",
         type=int,
         help="notes begin in the first MAX_BEATS beats; may exceed the model's own (default: the model's beats; with --length, 8 "
         "more than LENGTH)",
     )
-    drawing.add_argument(
+    group.add_argument(
         "--max-events",
         type=int,
         help="maximum number of events of a piece; may exceed the model's context (default: the context; with --length, no "
         "limit)",
     )
-    drawing.add_argument(
+    group.add_argument(
         "--length",
         metavar="BEATS",
         type=int,
         help="tell the model how many beats to write, for models that know lengths; it ends near there",
     )
-    drawing.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
-    drawing.add_argument(
+    group.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
+    group.add_argument(
         "--context",
         choices=["anchor", "slide"],
         default="anchor",
         help="what the model reads past its context. anchor: the last beats, counted from the first of them; slide: the last "
         "events, as in the original code (default: anchor)",
     )
-    drawing.add_argument(
+    group.add_argument(
         "--sampling", choices=["default", "paper"], default="default", help="paper: the setting of the original code"
     )
 
 
 def add_controls(arguments: argparse.ArgumentParser) -> None:
     """Add the flags of scale, pitches, ranges and --use-all."""
-    controls = arguments.add_argument_group(
-        "what may be played",
+    group = arguments.add_argument_group(
+        "controls",
         "Pitches are MIDI numbers, names (C4 is 60) and spans (C3..C6), separated by commas. They apply to new notes only.",
     )
-    controls.add_argument("--scale", help="keep notes within a scale: 'C major', 'f# harmonic minor', 'C,E,G', …")
-    controls.add_argument("--allow", metavar="PITCHES", help="only these pitches")
-    controls.add_argument("--exclude", metavar="PITCHES", help="none of these pitches")
-    controls.add_argument(
+    group.add_argument("--scale", help="keep notes within a scale: 'C major', 'f# harmonic minor', 'C,E,G', …")
+    group.add_argument("--allow", metavar="PITCHES", help="only these pitches")
+    group.add_argument("--exclude", metavar="PITCHES", help="none of these pitches")
+    group.add_argument(
         "--ranges",
         nargs="?",
         const="",
@@ -80,7 +80,7 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
         metavar="INSTRUMENT=LOW..HIGH",
         help="keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)",
     )
-    controls.add_argument(
+    group.add_argument(
         "--use-all", action=argparse.BooleanOptionalAction, default=False, help="each instrument plays at least once"
     )
 

@@ -1,4 +1,4 @@
-"""mmt-train: train a model on a prepared corpus, by a recipe; or go on with a trained one on one's own files."""
+"""mmt-train: train a model on a prepared corpus with a recipe, or fine-tune a model on your own files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pathlib import Path
 from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
-  mmt-train --fine-tune default my_midis/                     one's own files, from nothing to a model
+  mmt-train --fine-tune default my_midis/                     your own files, from preparation to a model
   mmt-train --fine-tune default my_midis/ more.zip --lora -o runs/mine
-  mmt-train default --corpus data/mine -o runs/mine           anew, on a corpus that mmt-prepare made
+  mmt-train default --corpus data/mine -o runs/mine           from scratch, on a prepared corpus
   mmt-train default --corpus data/mine -o runs/mine --resume
   mmt-train configs/paper.yaml --corpus data/mine -o runs/paper trainer.devices=2 trainer.strategy=ddp
   torchrun --nproc-per-node 2 $(which mmt-train) paper --corpus … -o … trainer.devices=2 trainer.strategy=ddp
-  srun mmt-train paper --corpus … -o … trainer.devices=4 trainer.num_nodes=2 trainer.strategy=ddp    (queued anew, it goes on)
+  srun mmt-train paper --corpus … -o … trainer.devices=4 trainer.num_nodes=2 trainer.strategy=ddp    (continues when requeued)
 then: mmt-generate --checkpoint runs/mine/best -o piece.mid
 """
 
 _OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 _LORA_RANK = 8
-_BEFORE = "the training had not begun; the same command begins anew"
-# Where a process finds its number: as torchrun and Lightning set it, and as SLURM does.
+_BEFORE = "the training had not begun; run the same command to start it again"
+# Environment variables with the rank of a process, set by torchrun, Lightning or SLURM.
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
@@ -37,13 +37,13 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    arguments = parser("mmt-train", "Train a model, or go on with a trained one on your own music.", _EXAMPLES)
+    arguments = parser("mmt-train", "Train a model, or fine-tune a trained one on your own music.", _EXAMPLES)
     arguments.add_argument(
         "recipe",
         nargs="+",
         metavar="RECIPE | SOURCES",
         help="the name of a recipe (paper, default, full, tiny), or a YAML file; with --fine-tune: files, folders and archives "
-        "of music, or a corpus; and entries of the recipe to change, SECTION.ENTRY=VALUE",
+        "of music, or a corpus; then overrides of the recipe, SECTION.ENTRY=VALUE",
     )
     arguments.add_argument("--corpus", type=Path, help="the folder of the corpus")
     arguments.add_argument(
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "--fine-tune",
         metavar="BASE",
-        help="go on with this model: default, a checkpoint folder, or a run folder of the original code",
+        help="fine-tune this model: default, a checkpoint folder, or a run folder of the original code",
     )
     arguments.add_argument(
         "--lora",
@@ -60,32 +60,32 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         const=_LORA_RANK,
         metavar="RANK",
-        help=f"learn low-rank additions to the weights alone (of rank {_LORA_RANK} if none is given)",
+        help=f"train only low-rank additions to the weights (of rank {_LORA_RANK} if none is given)",
     )
     arguments.add_argument(
         "--from",
         dest="start_from",
         metavar="BASE",
-        help="begin with the weights of this model, which must fit the recipe",
+        help="start from the weights of this model, which must fit the recipe",
     )
     arguments.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="leave out pieces whose name, source, licence or composer is like this, such as '*Chopin*'; may be repeated",
+        help="leave out pieces whose name, source, licence or composer matches this pattern, such as '*Chopin*'; may be repeated",
     )
-    arguments.add_argument("--seed", type=int, help="in place of the recipe's")
+    arguments.add_argument("--seed", type=int, help="seed (default: the recipe's)")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; short for trainer.accelerator=…")
     arguments.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=False, help="go on with the run that was stopped"
+        "--resume", action=argparse.BooleanOptionalAction, default=False, help="continue a stopped run"
     )
     add_habits(arguments)
     return arguments
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    # Of processes that train together, one speaks.
+    # Only the process of rank 0 prints.
     chosen.quiet = chosen.quiet or any(os.environ.get(name, "0") != "0" for name in _RANKS)
     overrides = [part for part in chosen.recipe if _OVERRIDE.match(part) and not Path(part).exists()]
     named = [part for part in chosen.recipe if part not in overrides]
@@ -154,7 +154,7 @@ def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str
 
 
 def _hush(chosen: argparse.Namespace) -> None:
-    """What Lightning has to tell of devices and tips is not what a musician waits for. It speaks from its import on."""
+    """Silence Lightning's messages on devices and tips; call this before lightning is imported."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.DEBUG if chosen.debug else logging.ERROR)
 
@@ -165,5 +165,5 @@ def _say(chosen: argparse.Namespace, what: str, best: Path) -> None:
 
 
 def _yaml_list(words: Sequence[str]) -> str:
-    # JSON's strings are YAML's.
+    # A JSON list of strings is valid YAML.
     return json.dumps(list(words))

@@ -121,7 +121,7 @@ def test_a_soundfont_of_ones_own(
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     (tmp_path / "text.sf2").write_text("this is no SoundFont")
     (tmp_path / "half.sf2").write_bytes(carried_soundfont().read_bytes()[:1000])
-    for name, said in (("text.sf2", "no SoundFont"), ("half.sf2", "cut short")):
+    for name, said in (("text.sf2", "not a SoundFont"), ("half.sf2", "cut short")):
         for out in ("c.wav", "c.html"):
             assert generate(checkpoint, "-o", tmp_path / out, "--soundfont", tmp_path / name, *piece) == 1
             assert f"{name} is {said}" in error_of(capsys)
@@ -250,7 +250,7 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "there.mid"], 1, "exists"),
         (["-o", "a.mid", "--temperature", "0"], 1, "above 0"),
         (["-o", "a.mid", "--temperature", "tone=1"], 1, "unknown field 'tone'"),
-        (["-o", "a.mid", "--temperature", "warm"], 2, "no number"),
+        (["-o", "a.mid", "--temperature", "warm"], 2, "not a number"),
         (["-o", "a.mid", "--beats", "4"], 2, "--continue"),
         (["-o", "a.mid", "--continue", str(QUARTET), "--instruments", "violin"], 2, "choose one"),
         (["-o", "a.mid", "-n", "0"], 2, "at least 1"),
@@ -287,7 +287,7 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["-o", "there"], 1, "there is a file; give another folder, or a name that ends in .mid"),
         (["-o", "a.wav", "--soundfont", "none.sf2"], 1, "there is no SoundFont none.sf2"),
-        (["-o", "a.mid", "--wav", "--soundfont", __file__], 1, "is no SoundFont; name an .sf2 file"),
+        (["-o", "a.mid", "--wav", "--soundfont", __file__], 1, "is not a SoundFont; name an .sf2 file"),
         (["-o", "a.mid", "--png", "--soundfont", str(carried_soundfont())], 2, "give --wav or --html too"),
         ([], 2, "-o piece.mid"),
     ],
@@ -339,7 +339,10 @@ def test_debug_shows_where(checkpoint: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(["--no-such-flag"], "unrecognized arguments: --no-such-flag"), (["--seed", "1,x"], "'1,x' is not a whole number")],
+    [
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--seed", "1,x"], "'1,x' is not a whole number"),
+    ],
 )
 def test_wrong_flag_is_wrong_usage(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -98,7 +98,7 @@ def test_pitches_are_numbers_names_and_spans() -> None:
     assert pitches_of(Controls.of(REP, exclude="C-1..B8", scale="C")) == [120, 122, 124, 125, 127]
 
 
-def test_ranges_are_real_compasses_or_what_is_given() -> None:
+def test_ranges_are_those_of_real_instruments_or_given_ones() -> None:
     real = Controls.of(REP, ranges=True)
     assert pitches_of(real, "violin") == list(range(55, 106))
     assert pitches_of(real, "lead") == list(range(128))
@@ -108,7 +108,7 @@ def test_ranges_are_real_compasses_or_what_is_given() -> None:
     assert pitches_of(own, "viola") == list(range(128))
 
 
-def test_compasses_are_of_instruments_that_there_are_and_hold_what_was_written_for_them(shared: Any) -> None:
+def test_ranges_are_of_known_instruments_and_contain_real_parts(shared: Any) -> None:
     assert set(INSTRUMENT_RANGES) <= set(REP.names)
     assert all(0 <= low < high < 128 for low, high in INSTRUMENT_RANGES.values())
     playable = Controls.of(REP, ranges=True).playable
@@ -137,7 +137,7 @@ def test_compasses_are_of_instruments_that_there_are_and_hold_what_was_written_f
         ({"allow": 60, "exclude": 60}, "allow=60, exclude=60 leaves no pitch"),
     ],
 )
-def test_what_says_nothing_or_leaves_nothing_is_refused(given_: dict[str, Any], message: str) -> None:
+def test_invalid_or_empty_controls_are_refused(given_: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Controls.of(REP, **given_)
 
@@ -159,14 +159,14 @@ def fits(piece: Piece, table: list[list[int]], behind: int = 0) -> bool:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_exactly_what_the_controls_leave_is_permitted(table: list[list[int]]) -> None:
+def test_exactly_the_events_within_the_controls_are_permitted(table: list[list[int]]) -> None:
     controls = Controls(np.array(table, bool))
     pieces = [piece for piece in PIECES if fits(piece, table)]
     for prefix in sample(prefixes(pieces), 20):
         assert permitted(prefix, Bounds(7, 2, controls=controls), StrictGrammar) == continuations(pieces, prefix)
 
 
-def test_a_prompt_that_breaks_a_control_is_left_and_what_follows_keeps_it() -> None:
+def test_controls_leave_the_prompt_and_apply_to_new_notes() -> None:
     table = TABLES[0]
     controls = Controls(np.array(table, bool))
     # One note that nobody may play: pitch 2 of instrument 1.
@@ -180,7 +180,7 @@ def everyone_plays(piece: Piece) -> bool:
     return named == {event[INSTRUMENT] for event in piece if event[TYPE] == NOTE}
 
 
-def test_where_everyone_must_play_nothing_else_is_permitted_and_nothing_is_a_dead_end() -> None:
+def test_use_all_permits_exactly_the_events_after_which_all_can_play() -> None:
     pieces = [piece for piece in PIECES if everyone_plays(piece)]
     bounds = Bounds(7, 2, controls=Controls(use_all=True))
     reached: list[Piece] = [(START,)]
@@ -200,7 +200,7 @@ def test_where_everyone_must_play_nothing_else_is_permitted_and_nothing_is_a_dea
     assert seen > 70
 
 
-def test_the_last_moment_is_kept_for_who_has_not_played() -> None:
+def test_the_last_moment_is_reserved_for_an_instrument_that_has_not_played() -> None:
     prefix = (START, (1, 0, 0, 0, 0, 1), (1, 0, 0, 0, 0, 2), BEGIN, (NOTE, 2, 1, 1, 1, 2))
     bounds = Bounds(9, 2, controls=Controls(use_all=True))
     here = {(NOTE, 2, 1, 2, 1, 1), (NOTE, 2, 1, 2, 1, 2)}

@@ -78,7 +78,7 @@ def pieces(draw: st.DrawFn) -> Events:
 
 @given(st.data())
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_a_network_says_edits_are_valid_and_hold_what_is_held(data: st.DataObject) -> None:
+def test_edits_of_any_network_are_valid_and_keep_held_notes(data: st.DataObject) -> None:
     piece = data.draw(pieces())
     model = make_model(
         data.draw(st.integers(0, 99)),
@@ -153,7 +153,7 @@ def test_a_piece_is_the_same_alone_and_among_many() -> None:
 
 
 @pytest.mark.parametrize("output", ["independent", "chain", "mixed"])
-def test_pitches_are_drawn_as_the_network_has_them_weighed_by_what_is_held(output: str) -> None:
+def test_pitches_follow_the_networks_likelihood_times_that_of_the_fixed_fields(output: str) -> None:
     """One free note below a held one: every candidate's probability is its share of the network's, all fields told."""
     heads = make_model(output=output).network.heads
     hidden = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
@@ -177,7 +177,7 @@ def test_pitches_are_drawn_as_the_network_has_them_weighed_by_what_is_held(outpu
     np.testing.assert_allclose(shares, weights.softmax(0).numpy(), atol=0.12)
 
 
-def test_ranges_bind_who_plays_what() -> None:
+def test_reorchestrated_notes_stay_in_the_instruments_ranges() -> None:
     paper = dataclasses.replace(Representation(), beats=16)
     model = make_model(representation=paper)
     notes = [[NOTE, 1, 1, pitch + 1, 12, 25] for pitch in range(40, 100, 3)]
@@ -192,7 +192,7 @@ def test_ranges_bind_who_plays_what() -> None:
         edit.reorchestrate(model, piece, ["flute"], ranges=True)
 
 
-def test_of_several_candidates_the_one_is_taken_to_which_the_rest_is_likeliest() -> None:
+def test_fill_keeps_the_candidate_after_which_the_rest_is_likeliest() -> None:
     model, gains = make_model(scale=1), []
     for seed in range(4):
         fits = []
@@ -217,7 +217,7 @@ def busy_model() -> Model:
     return model
 
 
-def test_a_gap_is_filled_to_its_end_though_the_beginning_nearly_fills_the_context() -> None:
+def test_a_gap_is_filled_to_its_end_after_a_beginning_that_nearly_fills_the_context() -> None:
     model = busy_model()
     opening = np.asarray(mmt.prompt.instruments("violin", "cello", representation=SMALL))
     chords = np.array([[NOTE, beat, 1, pitch, 1, VIOLIN] for beat in range(1, 9) for pitch in range(60, 66)])
@@ -227,7 +227,7 @@ def test_a_gap_is_filled_to_its_end_though_the_beginning_nearly_fills_the_contex
         assert set(range(first + 1, 9)) <= set(notes_of(filled)[:, BEAT].tolist())
 
 
-def test_an_accompaniment_lasts_as_long_as_what_is_held_however_little_that_is() -> None:
+def test_an_accompaniment_lasts_as_long_as_few_held_notes() -> None:
     held = np.array([[NOTE, beat, 1, 64, 1, VIOLIN] for beat in (1, 170)])
     opening = np.asarray(mmt.prompt.instruments("violin", representation=SMALL))
     piece = np.concatenate([opening, held, [[END_OF_SONG, 0, 0, 0, 0, 0]]])
@@ -271,7 +271,7 @@ def test_more_instruments_than_the_context_holds_are_refused(call: str) -> None:
         (lambda m: edit.accompany(m, QUARTET, "violin", candidates=0), "candidates is 0; it must be at least 1"),
     ],
 )
-def test_what_cannot_be_done_is_refused(call: Any, message: str) -> None:
+def test_invalid_arguments_are_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(make_model())
 

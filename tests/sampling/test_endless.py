@@ -1,4 +1,4 @@
-"""Past the context a piece goes on: its window begins anew, and nobody who hears it can tell from its form."""
+"""Pieces longer than the context: the window moves, and the piece stays valid and as dense as before."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_window_holds_the_instruments_and_the_last_whole_beats() -> None:
     window, dropped = anchor(crowd, 63, 64)
     assert (len(window), dropped) == (33, 49)
     assert np.array_equal(window[3:, 2:], crowd[-30:, 2:])
-    # Where the piece goes on behind empty beats, those are gone too.
+    # If the piece continues after empty beats, those are dropped too.
     window, dropped = anchor(piece[:5], 63, 20, 100)
     assert (len(window), dropped) == (3, 99)
 
@@ -187,8 +187,8 @@ def test_too_many_instruments_for_the_window_are_refused(model: Model) -> None:
         small.generate(mmt.prompt.instruments(*small.representation.names), max_events=100)
 
 
-def test_a_beginning_far_behind_the_last_beat_is_closed() -> None:
-    """What the window has left behind is before all that it can hold."""
+def test_a_prompt_far_past_the_last_beat_is_closed() -> None:
+    """A floor before the window is below all codes that the window can hold."""
     chained = mmt.new_model("tiny", seed=0)
     chained.network = Network(replace(chained.network.config, output="chain")).eval()
     context = chained.network.config.context

@@ -60,7 +60,7 @@ def test_min_p(row: list[float], share: float) -> None:
     assert kept(keep_min_p(np.array([row], np.float64), share)) == possible(row, chosen)
 
 
-def test_of_many_ties_the_lower_codes_are_kept() -> None:
+def test_top_k_keeps_the_lower_of_equal_codes() -> None:
     logits = np.zeros((1, 1000), np.float32)
     assert kept(keep_top_k(logits, 3)) == [0, 1, 2]
     assert kept(keep_top_p(logits.astype(np.float64), 0.0035)) == [0, 1, 2, 3]
@@ -114,7 +114,7 @@ def test_temperature_divides_the_logits_of_its_field() -> None:
     assert Filters.of(temperature=2).temperature == (2,) * 6
 
 
-def test_what_a_broken_network_says_is_made_to_be_numbers() -> None:
+def test_logits_that_are_not_finite_are_replaced() -> None:
     numbers = Filters().temper(torch.tensor([[math.nan, math.inf, -math.inf, 1.0]]), PITCH)
     assert np.isfinite(numbers).all()
     assert numbers[0, [0, 3]].tolist() == [0, 1]
@@ -150,7 +150,7 @@ def test_a_mapping_leaves_the_fields_that_it_does_not_name() -> None:
         ({"min_p": {"beat": 2}}, "min_p is 2; it must be at least 0 and at most 1"),
     ],
 )
-def test_what_is_out_of_range_is_refused(given_: dict[str, Any], message: str) -> None:
+def test_filters_out_of_range_are_refused(given_: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Filters.of(**given_)
 
@@ -186,7 +186,7 @@ def test_a_draw_is_the_inverse_of_the_cumulative_probability(row: list[float], u
     assert before - 1e-9 <= uniform <= before + probabilities(row)[code] + 1e-9
 
 
-def test_what_is_almost_impossible_is_not_drawn_by_rounding() -> None:
+def test_rounding_never_draws_a_nearly_impossible_code() -> None:
     logits = np.array([[-1e4, 0.0, -1e4, -math.inf, -3e38]])
     for uniform in (0.0, 0.5, 1 - 2.0**-24):
         assert draw(logits, np.array([uniform])).tolist() == [1]

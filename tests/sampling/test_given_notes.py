@@ -186,7 +186,7 @@ def test_rewrite_applies_controls_to_new_notes() -> None:
     assert all(60 <= note[3] - 1 <= 72 and note[INSTRUMENT] == VIOLA for note in new)
 
 
-def test_a_held_part_that_the_network_wants_takes_nothing_from_the_others() -> None:
+def test_held_parts_do_not_lower_the_rates_of_the_others() -> None:
     # The network is certain that the next note is of the cello, which is held and rests. So nothing new is written.
     model = make_model(7)
     with torch.no_grad():

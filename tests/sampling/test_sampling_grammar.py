@@ -90,7 +90,7 @@ def permitted(prefix: Piece, bounds: Bounds, grammar: type[StrictGrammar] | type
     return {tuple(event) for event in events[passes].tolist()}
 
 
-def test_the_enumeration_is_what_it_should_be() -> None:
+def test_the_enumeration_of_all_pieces_is_complete() -> None:
     choose = [[1, 8, 28, 56, 70], [1, 16, 120, 560]]
     # One instrument: 8 notes and room for 3; two: 16 notes and room for 2.
     assert len(PIECES) == 2 * sum(choose[0][1:4]) + sum(choose[1][1:3])
@@ -119,7 +119,7 @@ def beats_of(piece: Piece) -> int:
     return max(event[BEAT] for event in piece)
 
 
-def test_notes_begin_in_the_beats_that_there_are() -> None:
+def test_notes_begin_before_max_beats() -> None:
     pieces = [piece for piece in PIECES if beats_of(piece) <= 1]
     for prefix in sample(prefixes(pieces), 60):
         assert permitted(prefix, Bounds(ROOM, 1), StrictGrammar) == continuations(pieces, prefix), prefix
@@ -150,7 +150,7 @@ def test_endless_forbids_the_end_until_the_last_beat() -> None:
         assert permitted(prefix, bounds, StrictGrammar) == (everything - {END} if going else everything)
 
 
-def test_a_prompt_that_is_advanced_through_is_a_prompt_given_at_once() -> None:
+def test_advancing_through_a_prompt_equals_giving_it_at_once() -> None:
     for piece in sample(PIECES, 100):
         rules = StrictGrammar(np.array(piece[:1]), 1, SIZES, Bounds(ROOM, 2))
         for event in piece[1:-1]:
@@ -161,7 +161,7 @@ def test_a_prompt_that_is_advanced_through_is_a_prompt_given_at_once() -> None:
             assert np.array_equal(part, getattr(other.state, name)), name
 
 
-def test_rows_are_kept_in_the_order_that_is_told() -> None:
+def test_rows_are_kept_in_the_given_order() -> None:
     prefixes_ = [piece[:4] for piece in PIECES if len(piece) > 5 and piece[3][TYPE] == NOTE][:9]
     rules = StrictGrammar(np.array(prefixes_[0][:1]), 9, SIZES, Bounds(ROOM, 2))
     for place in range(1, 4):
@@ -233,7 +233,7 @@ def joint(rules: StrictGrammar, logits: list[Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_note_is_drawn_as_the_network_has_it_under_the_condition_that_it_is_greater(seed: int) -> None:
+def test_a_note_follows_the_networks_distribution_given_that_it_exceeds_the_floor(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = [2 * torch.randn(1, size, generator=generator) for size in SIZES]
     for prefix in sample([p for p in prefixes(PIECES) if p[-1][TYPE] == NOTE and len(p) < ROOM - 1], 12):

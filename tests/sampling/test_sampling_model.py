@@ -214,13 +214,13 @@ def test_any_network_writes_valid_pieces(data: st.DataObject) -> None:
         assert (notes_of(piece[len(prompt) :])[:, BEAT] > prompt.first_beat).all()
 
 
-def test_behind_the_last_instrument_only_start_of_notes_can_follow() -> None:
+def test_only_start_of_notes_follows_the_last_instrument() -> None:
     piece = certain_of(make_model(), type=INSTRUMENT_EVENT, instrument=64).generate(seed=0)[0]
     assert piece[:3, TYPE].tolist() == [0, INSTRUMENT_EVENT, START_OF_NOTES]
     assert instruments_of(piece) == [64]
 
 
-def test_a_network_that_wants_instruments_only_gets_them_all_and_then_a_note_and_the_end() -> None:
+def test_a_network_that_prefers_instruments_declares_all_then_writes_a_note_and_the_end() -> None:
     wanting = certain_of(make_model(context=80), type=INSTRUMENT_EVENT)
     for code in range(64):
         # Each as low as it can be.
@@ -247,7 +247,7 @@ def test_at_the_limit_of_events_the_piece_is_closed() -> None:
     assert len(wanting.generate(seed=0, max_events=17)[0]) == 17
 
 
-def test_the_least_beats_hold_back_the_end() -> None:
+def test_min_beats_forbids_an_earlier_end() -> None:
     hasty = certain_of(make_model(), type=END_OF_SONG)
     hasty.network.heads.fields[BEAT].bias.data[:] -= 20 * torch.arange(PAPER.sizes[BEAT])
     assert max(len(notes_of(piece)) for piece in hasty.generate(n=8, seed=0)) == 1
@@ -267,7 +267,7 @@ def test_empty_first_beats_begin_from_the_instruments_at_that_beat_or_later(mode
         assert instruments_of(made) == [25]
 
 
-def test_a_continuation_behind_the_models_last_beat_only_ends(model: Model) -> None:
+def test_a_continuation_after_the_models_last_beat_only_ends(model: Model) -> None:
     piece = np.concatenate([mmt.prompt.instruments("violin"), [[NOTE, 40, 1, 61, 12, 25]]])
     for grammar, instrument_bonus in itertools.product(("strict", "paper"), (NOTE, END_OF_SONG)):
         made = certain_of(make_model(), type=instrument_bonus).generate(
@@ -448,7 +448,7 @@ def test_one_likeliest_is_greedy(model: Model) -> None:
         rules.advance(wanted.numpy())
 
 
-def test_parts_that_a_user_puts_in_write(model: Model) -> None:
+def test_custom_heads_can_generate(model: Model) -> None:
     """Heads need no more than `docs/extend.md` says, and a norm may have no weights."""
 
     class Heads(torch.nn.Module):
@@ -548,7 +548,7 @@ def quartet(beats: int = 3) -> Events:
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(model: Model, arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused_in_one_line(model: Model, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         model.generate(**arguments)
     assert "\n" not in str(caught.value)
@@ -614,7 +614,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("beats", [1, 2, 5])
-def test_a_prompt_that_fills_all_beats_of_the_network_is_gone_on_with(beats: int) -> None:
+def test_a_prompt_that_fills_all_beats_of_the_network_is_continued(beats: int) -> None:
     """The piece goes on at a beat behind the network's last, so its window must move before the first new note."""
     representation = Representation(resolution=2, beats=beats, durations=(1, 2), instruments=PAPER_INSTRUMENTS[:2])
     model = make_model(representation, context=16, output="chain")
