@@ -82,9 +82,9 @@ def decode_events(
         generators = [random[row] for row in rows]
         drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators))
         event = fixed.insert(drawn, dropped)
-        # The paper's grammar allows doubles.
+        # Only the strict grammar discards notes; the paper's allows doubles.
         while isinstance(rules, StrictGrammar) and (again := fixed.discarded(event, dropped)).any():
-            # The note is left out, and the piece goes on after it.
+            # Discard the note and draw the next event after it.
             for row in np.flatnonzero(again):
                 rules.pass_by(row, event[row, BEAT:])
             drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators, again))

@@ -125,7 +125,7 @@ def rewrite(
     most = len(prompt) + len(given) + MAX_NOTES_PER_BEAT * (stop - first) + 1
     options = replace(options, max_beats=stop, max_events=most, scale=None, allow=None, exclude=None, ranges=False)
     _, settings = options.resolve(prompt, model.network.config, representation, model.sampling)
-    # Start-of-notes tells a long piece as shorter than it is.
+    # The code of start-of-notes is too small for the length of a long piece, so pass the length itself.
     told = length if representation.length else 0
     settings["bounds"] = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
     held_parts = set(codes) - set(parts)
