@@ -70,7 +70,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_the_list_of_modules_is_that_of_their_docstrings() -> None:
-    """`python docs/modules.py` writes the page anew."""
+    """`python docs/modules.py` writes the page again."""
     script = runpy.run_path(str(ROOT / "docs" / "modules.py"))
     assert (ROOT / "docs" / "modules.md").read_text(encoding="utf-8") == script["page"]()
 

@@ -41,7 +41,7 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         "--rewrite",
         metavar="FILE",
         type=Path,
-        help="write --instruments (default: all) anew from --from-beat up to --to-beat (default: everywhere) and keep all other "
+        help="rewrite --instruments (default: all) from --from-beat to --to-beat (default: the whole piece) and keep all other "
         "notes; for models trained with given notes",
     )
     group.add_argument(
@@ -65,7 +65,7 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         "--fill",
         metavar="FILE",
         type=Path,
-        help="write the beats from --from-beat up to --to-beat anew (the first is 0)",
+        help="rewrite the beats from --from-beat to --to-beat (the first is 0; --to-beat stays)",
     )
     group.add_argument("--from-beat", type=int, help="with --rewrite and --fill: the first new beat")
     group.add_argument("--to-beat", type=int, help="with --rewrite and --fill: the first beat after the new ones")

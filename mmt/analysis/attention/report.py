@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmt.analysis.attention import plots
 from mmt.analysis.attention.measurement import Statistics, measure
+from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
 from mmt.analysis.attention.statistics import Absolute, Relative, Which
 from mmt.analysis.pieces import check_same_representation
 from mmt.analysis.plotting import code_labels
@@ -205,15 +205,15 @@ def _absolute_rows(statistics: Statistics, representation: Representation) -> It
 def _draw_all(folder: Path, statistics: Statistics, level: float, format: str, representation: Representation) -> None:
     layers = next(iter(statistics.relative.values())).attention.shape[1]
     for of in _GAINS:
-        figure = plots.draw_gain(statistics.relative, of=of, level=level)
+        figure = draw_gain(statistics.relative, of=of, level=level)
         _save(figure, folder / f"figure3_{of}.{format}")
         for layer in range(layers):
-            figure = plots.draw_gain(statistics.relative, of=of, layers=[layer], level=level)
+            figure = draw_gain(statistics.relative, of=of, layers=[layer], level=level)
             _save(figure, folder / f"figure3_{of}_layer{layer}.{format}")
     for field, found in statistics.relative.items():
-        _save(plots.draw_heads(found), folder / f"heads_{field}.{format}")
+        _save(draw_heads(found), folder / f"heads_{field}.{format}")
     for field in _LABELLED:
-        figure = plots.draw_codes(statistics.absolute[field], representation=representation)
+        figure = draw_codes(statistics.absolute[field], representation=representation)
         _save(figure, folder / f"codes_{field}.{format}")
 
 

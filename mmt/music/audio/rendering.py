@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.audio import fluidsynth
+from mmt.music.audio.fluidsynth import command, render_by_fluidsynth
 from mmt.music.audio.synthesis import TIMED_NOTE, Sound, TimedNotes, end, render_notes
 from mmt.representation.notes import raw_notes
 
@@ -141,8 +141,8 @@ def render(
 
 def play(notes: TimedNotes, soundfont: str | os.PathLike[str] | None, sample_rate: int, *, room: bool = True) -> Sound:
     """Play notes, (samples, 2), with any peak; with the reverb of a small hall if `room`."""
-    if soundfont is not None and fluidsynth.command() is not None:
-        return fluidsynth.render_by_fluidsynth(notes, Path(soundfont), sample_rate, room=room)
+    if soundfont is not None and command() is not None:
+        return render_by_fluidsynth(notes, Path(soundfont), sample_rate, room=room)
     return render_notes(notes, carried_soundfont() if soundfont is None else Path(soundfont), sample_rate, room=room)
 
 

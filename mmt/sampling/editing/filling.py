@@ -36,7 +36,7 @@ def fill(
     ranges: Ranges = False,
     progress: bool = False,
 ) -> list[Events]:
-    """Write a range of beats anew; the beats before and after it stay.
+    """Rewrite a range of beats; the beats before and after it stay.
 
     Several candidates continue the beats before the gap. The one is kept after which the next 8 beats are likeliest.
 
@@ -44,7 +44,7 @@ def fill(
     ----------
     piece : array_like of int, (n, 6)
     from_beat, to_beat : int
-        Beats from_beat … to_beat - 1 are written anew (the first beat of the piece is 0).
+        Beats from_beat … to_beat - 1 are rewritten (the first beat of the piece is 0).
     candidates : int
         The number of candidates for each piece. More candidates join better and take longer.
     n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress

@@ -58,7 +58,7 @@ def rewrite(
     ranges: Ranges = False,
     progress: bool = False,
 ) -> list[Events]:
-    """Write some parts of a piece anew in some beats; all other notes stay exactly as they are.
+    """Rewrite some parts of a piece in some beats; all other notes stay.
 
     The model reads the held notes of other parts and of later beats before it writes, and writes in one pass. The new notes are
     drawn from the model's distribution under the condition that they lie in these parts and beats.
