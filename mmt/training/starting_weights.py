@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from mmt.model.checkpoint import Checkpoint, read_checkpoint
 from mmt.model.network import Network
 from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint
+from mmt.representation.codes import Representation
 from mmt.training.recipe import Recipe
 
-# Entries that may differ, since the shapes of weights do not depend on them.
-_FREE = ("dropout", "output", "zero_init")
+# Entries that may differ, or that are checked by rules of their own.
+_FREE = ("dropout", "layers", "output", "sizes", "zero_init")
 # Heads in order: each can start from the weights of any earlier one.
 _KINDS: tuple[str, ...] = ("independent", "chain", "mixed")
 
@@ -41,36 +43,61 @@ def read_base(base: str | os.PathLike[str]) -> Checkpoint:
 
 
 def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Recipe) -> dict[str, Tensor]:
-    """The weights of a model, for the network of a recipe.
+    """The weights of a model, for the network of a recipe, which may be larger in ways that initially change nothing.
 
-    All weights must fit, with one exception: "chain" heads can start from "independent" heads, and "mixed" heads from either
-    (see `ChainHeads`), since their additional weights initially have no effect.
+    - The representation may have options that the model's lacks (`drums`, `given`, `length`). The new codes have random
+      embeddings, and are predicted as rarely as the rarest code of their field.
+    - There may be more layers. They come last, and initially add zero to the residual stream.
+    - "chain" heads can start from "independent" heads, and "mixed" heads from either (see `ChainHeads`), since their additional
+      weights initially have no effect.
+
+    All else must be equal.
 
     Raises
     ------
     ValueError
-        If the network or representation of the recipe differs; the message names the first difference.
+        If anything else of the network or representation differs; the message names the first difference.
     """
-    reach = ("reach",) if recipe.representation.given else ()
-    for entry in ("resolution", "durations", "instruments", "drums", "given", *reach):
-        if getattr(base.representation, entry) != getattr(recipe.representation, entry):
-            raise ValueError(f"{name} does not fit the recipe: it was trained with other {entry} of the representation")
-    if base.representation.beats != recipe.representation.beats:
-        raise _misfit(name, "representation.beats", base.representation.beats, recipe.representation.beats)
+    _check_representation(base.representation, name, recipe.representation)
     theirs, ours = base.network.config.to_dict(), recipe.network.to_dict()
     for entry in ours:
         # Only a table of absolute positions depends on the context.
         free = entry in _FREE or (entry == "context" and ours["positions"] != "absolute")
         if not free and ours[entry] != theirs[entry]:
             raise _misfit(name, f"network.{entry}", theirs[entry], ours[entry])
-    weights = base.network.state_dict()
-    if ours["output"] != theirs["output"]:
-        if (theirs["output"], ours["output"]) not in itertools.combinations(_KINDS, 2):
-            raise _misfit(name, "network.output", theirs["output"], ours["output"])
-        weights = Network(recipe.network).state_dict() | weights
-        if theirs["output"] == "chain":
-            weights["heads.state.weight"] = torch.eye(ours["dim"])
+    if ours["layers"] < theirs["layers"]:
+        raise _misfit(name, "network.layers", theirs["layers"], ours["layers"])
+    if ours["output"] != theirs["output"] and (theirs["output"], ours["output"]) not in itertools.combinations(
+        _KINDS, 2
+    ):
+        raise _misfit(name, "network.output", theirs["output"], ours["output"])
+    weights = Network(replace(recipe.network, zero_init=True)).state_dict()
+    if (theirs["output"], ours["output"]) == ("chain", "mixed"):
+        weights["heads.state.weight"] = torch.eye(ours["dim"])
+    for key, trained in base.network.state_dict().items():
+        added = len(weights[key]) - len(trained)
+        weights[key] = torch.cat([trained, _new_rows(key, trained, weights[key][-added:])]) if added else trained
     return weights
+
+
+def _check_representation(theirs: Representation, name: str | os.PathLike[str], ours: Representation) -> None:
+    """Raise a `ValueError` unless all codes of one representation mean the same in the other."""
+    reach = ("reach",) if theirs.given else ()
+    for entry in ("resolution", "durations", "instruments", *reach):
+        if getattr(theirs, entry) != getattr(ours, entry):
+            raise ValueError(f"{name} does not fit the recipe: it was trained with other {entry} of the representation")
+    if theirs.beats != ours.beats:
+        raise _misfit(name, "representation.beats", theirs.beats, ours.beats)
+    for option in ("drums", "given", "length"):
+        if getattr(theirs, option) and not getattr(ours, option):
+            raise _misfit(name, f"representation.{option}", "true", "false")
+
+
+def _new_rows(key: str, trained: Tensor, drawn: Tensor) -> Tensor:
+    """The rows of new codes in a table of weights: as drawn in embeddings; in heads, a logit equal to the lowest bias."""
+    if not key.startswith("heads.fields."):
+        return drawn
+    return torch.zeros_like(drawn) if key.endswith("weight") else trained.min().expand_as(drawn)
 
 
 def _misfit(name: str | os.PathLike[str], entry: str, theirs: Any, ours: Any) -> ValueError:

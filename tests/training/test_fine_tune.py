@@ -216,7 +216,8 @@ def test_errors_are_one_line(
     [
         ("network.dim=64", "it has dim 32, the recipe 64; .* or set network.dim=32"),
         ("network.heads=4", "it has heads 2, the recipe 4"),
-        ("network.layers=3", "it has layers 2, the recipe 3"),
+        ("network.layers=3", ""),
+        ("network.layers=1", "it has layers 2, the recipe 1"),
         ("network.positions=none", "it has positions rotary, the recipe none"),
         ("network.output=chain", ""),
         ("network.output=mixed", ""),
@@ -268,6 +269,23 @@ def test_mixed_heads_can_start_from_chained_ones_but_not_the_reverse() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="it has output mixed, the recipe chain"):
         fitting_weights(Checkpoint(ours, mixed.representation), "new", chain)
+
+
+@pytest.mark.parametrize("output", ["independent", "mixed"])
+def test_new_codes_and_new_layers_initially_change_no_logits_of_old_codes(output: str) -> None:
+    options = [f"representation.{option}=true" for option in ("drums", "given", "length")]
+    small = load_recipe("tiny", [f"network.output={output}"])
+    large = load_recipe("tiny", [f"network.output={output}", "network.layers=4", *options])
+    theirs, ours = Network(small.network), Network(large.network)
+    for block in theirs.blocks:
+        torch.nn.init.normal_(block.attention.out.weight)
+    ours.load_state_dict(fitting_weights(Checkpoint(theirs, small.representation), "old", large))
+    codes = torch.randint(5, (2, 7, 6))
+    for before, after in zip(theirs(codes), ours(codes), strict=True):
+        torch.testing.assert_close(after[..., : before.shape[-1]], before, rtol=0, atol=1e-6)
+        assert (after[..., before.shape[-1] :] <= 0).all()
+    with pytest.raises(ValueError, match=r"it has drums true, the recipe false; .* or set representation.drums=true"):
+        fitting_weights(Checkpoint(ours, large.representation), "new", small)
 
 
 def test_given_notes_of_another_reach_do_not_fit() -> None:
