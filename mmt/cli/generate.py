@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   mmt-generate -o piece.mid
-  mmt-generate --instruments violin,viola,cello -n 4 -o trios/
+  mmt-generate --instruments "string quartet" -n 4 -o quartets/
   mmt-generate --continue mozart.mid --beats 4 -o continued.mid --png --wav
   mmt-generate --instruments flute,harp --scale "D minor" --ranges --use-all --max-beats 32 -o duo.mid
   mmt-generate --rewrite quartet.mid --from-beat 16 --to-beat 32 --instruments cello -o rewritten.mid
@@ -32,6 +32,8 @@ _EXAMPLES = """examples:
   mmt-generate --fill quartet.mid --from-beat 8 --to-beat 16 -o filled.mid
 """
 
+# An instrument that plays in fewer training pieces is rare: the command says so.
+_RARE = 20
 # Files that can be written beside a piece: flag, suffix and description.
 _BESIDE = {
     "png": (".png", "a picture of the piano roll"),
@@ -63,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     ways = arguments.add_argument_group("prompt (default: none)")
     ways.add_argument(
-        "--instruments", help="write for these instruments: names or MIDI program numbers, separated by commas"
+        "--instruments",
+        help="write for these: instruments, ensembles (string quartet, voice and piano, …) or MIDI program numbers, "
+        "separated by commas",
     )
     ways.add_argument(
         "--continue", dest="piece", metavar="FILE", type=Path, help="continue this piece (MIDI, MusicXML, …)"
@@ -71,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     ways.add_argument(
         "--beats", type=int, help="with a FILE: read only its first BEATS beats (default: the whole piece)"
     )
-    ways.add_argument("--list-instruments", action="store_true", help="list the instruments and exit")
+    ways.add_argument("--list-instruments", action="store_true", help="list the instruments and ensembles, and exit")
     add_modes(arguments)
     add_sampling(arguments)
     add_controls(arguments)
@@ -148,7 +152,7 @@ def _write(
     controls = {name: getattr(chosen, name) for name in ("scale", "allow", "exclude")} | {
         "ranges": ranges(chosen.ranges)
     }
-    prompt, like = _prompt(chosen, model.representation)
+    prompt, like = _prompt(chosen, model)
     if mode := mode_of(chosen):
         assert prompt is not None
         edited = edit_piece(mode, model, prompt, chosen, sampling, controls)
@@ -229,15 +233,20 @@ def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
         raise UsageError("--soundfont applies to sound only: give --wav or --html too, or -o piece.wav")
 
 
-def _prompt(chosen: argparse.Namespace, representation: Representation) -> tuple[Prompt | None, muspy.Music | None]:
+def _prompt(chosen: argparse.Namespace, model: Model) -> tuple[Prompt | None, muspy.Music | None]:
     """The prompt, or the piece to be edited, and the music that was read for it."""
     from mmt.representation import prompt
 
+    representation = model.representation
     file = next((file for mode in ("piece", *MODES) if (file := getattr(chosen, mode)) is not None), None)
     if file is None:
         if chosen.instruments is None:
             return None, None
-        names = [name.strip() for name in chosen.instruments.split(",") if name.strip()]
+        from mmt.representation.ensembles import merged, split_names
+
+        names, repeated = merged(split_names(chosen.instruments, representation), representation)
+        if not chosen.quiet:
+            _print_notices(names, repeated, model.training.get("data", {}).get("instruments"))
         return prompt.instruments(*names, representation=representation), None
 
     from mmt.music.files import read
@@ -255,8 +264,18 @@ def _prompt(chosen: argparse.Namespace, representation: Representation) -> tuple
         raise ValueError(f"{file}: {error}") from error
 
 
+def _print_notices(names: list[str], repeated: list[str], seen: Mapping[str, int] | None) -> None:
+    """Say which instruments were named repeatedly, and which the model has rarely seen (`seen`: pieces by instrument)."""
+    if repeated:
+        print(f"{', '.join(repeated)}: named more than once, and one part here")
+    rare = [f"{name} ({seen.get(name, 0)} pieces)" for name in names if seen.get(name, 0) < _RARE] if seen else []
+    if rare:
+        print(f"rare in the model's training data: {', '.join(rare)}")
+
+
 def _list_instruments(chosen: argparse.Namespace) -> None:
     from mmt.representation.codes import PAPER
+    from mmt.representation.ensembles import ENSEMBLES
     from mmt.representation.instruments import DRUMS, GENERAL_MIDI_NAMES
 
     representation = PAPER
@@ -269,6 +288,9 @@ def _list_instruments(chosen: argparse.Namespace) -> None:
         print(f"{instrument.name:<22} {programs}")
     if representation.drums:
         print(f"{DRUMS:<22} every program of MIDI channel 10")
+    print("\nensembles:")
+    for name, parts in ENSEMBLES.items():
+        print(f"{name:<22} {', '.join(part for part in parts if part != DRUMS or representation.drums)}")
 
 
 def _silent(events: Events, representation: Representation) -> str:

@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.instruments import DRUMS, GENERAL_MIDI_NAMES, PAPER_INSTRUMENTS, Instrument
+from mmt.representation.instruments import (
+    DRUMS,
+    EVERYDAY_NAMES,
+    GENERAL_MIDI_NAMES,
+    OFFERED_FIRST,
+    PAPER_INSTRUMENTS,
+    Instrument,
+)
 
 IntArray = npt.NDArray[np.integer[Any]]
 Events = npt.NDArray[np.int64]
@@ -159,7 +166,7 @@ class Representation:
         return (self.resolution, self.instruments, self.drums) == (other.resolution, other.instruments, other.drums)
 
     def find_instrument(self, name: str | int) -> int:
-        """The code of an instrument, given by its name, General MIDI name or program number.
+        """The code of an instrument, given by its name, General MIDI name, everyday name ("choir") or program number.
 
         Case, spaces, hyphens and underscores are ignored.
 
@@ -181,7 +188,7 @@ class Representation:
                     f"MIDI program {program} ({GENERAL_MIDI_NAMES[program]}) has no instrument in this representation"
                 )
             return code
-        code = self._code_of_name.get(_plain(str(name)), 0)
+        code = self._code_of_name.get(plain_name(str(name)), 0)
         if code == 0:
             raise ValueError(
                 f"unknown instrument {str(name)!r}{self._offer(str(name))}; `mmt-generate --list-instruments` shows all"
@@ -191,16 +198,21 @@ class Representation:
     @cached_property
     def _code_of_name(self) -> dict[str, int]:
         codes = {
-            _plain(name): int(code)
+            plain_name(name): int(code)
             for name, code in zip(GENERAL_MIDI_NAMES, self._code_of_program, strict=True)
             if code
         }
-        return codes | {_plain(name): code for code, name in enumerate(self.names, start=1)}
+        own = {plain_name(name): code for code, name in enumerate(self.names, start=1)}
+        everyday = {
+            plain_name(name): own[plain_name(used)] for name, used in EVERYDAY_NAMES.items() if plain_name(used) in own
+        }
+        return everyday | codes | own
 
     def _offer(self, name: str) -> str:
-        near = difflib.get_close_matches(_plain(name), self._code_of_name, n=6, cutoff=0.6)
-        near += [known for known in self._code_of_name if _plain(name) and _plain(name) in known]
-        offers = list(dict.fromkeys(self.names[self._code_of_name[known] - 1] for known in near))[:3]
+        known = OFFERED_FIRST | {plain: self.names[code - 1] for plain, code in self._code_of_name.items()}
+        near = difflib.get_close_matches(plain_name(name), known, n=6, cutoff=0.6)
+        near += [other for other in known if plain_name(name) and plain_name(name) in other]
+        offers = list(dict.fromkeys(known[other] for other in near))[:3]
         return f"; did you mean {' or '.join(offers)}?" if offers else ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -243,7 +255,8 @@ def is_note(events: IntArray) -> npt.NDArray[np.bool_]:
     return notes
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name in lower case without anything but letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 

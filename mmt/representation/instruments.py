@@ -123,3 +123,20 @@ GENERAL_MIDI_NAMES: tuple[str, ...] = (
     "Tinkle Bell", "Agogo", "Steel Drums", "Woodblock", "Taiko Drum", "Melodic Tom", "Synth Drum", "Reverse Cymbal",
     "Guitar Fret Noise", "Breath Noise", "Seashore", "Bird Tweet", "Telephone Ring", "Helicopter", "Applause", "Gunshot",
 )  # fmt: skip
+
+# Names that people use, beside those above and General MIDI's.
+EVERYDAY_NAMES: dict[str, str] = {
+    "guitar": "nylon-string-guitar", "classical guitar": "nylon-string-guitar", "acoustic guitar": "nylon-string-guitar",
+    "folk guitar": "steel-string-guitar",
+    "voice": "voices", "vocals": "voices", "singer": "voices", "solo voice": "voices", "choir": "voices", "chorus": "voices",
+    "grand piano": "piano", "pianoforte": "piano", "keyboard": "electric-piano", "rhodes": "electric-piano",
+    "cembalo": "harpsichord", "clavecin": "harpsichord",
+    "pipe organ": "church-organ", "hammond organ": "organ", "electric organ": "organ",
+    "violoncello": "cello", "double bass": "contrabass", "string bass": "contrabass", "upright bass": "bass",
+    "bass guitar": "electric-bass", "string section": "strings",
+    "brass": "brasses", "cor anglais": "english-horn", "panpipes": "pan-flute", "panpipe": "pan-flute",
+    "synth": "lead", "synthesizer": "lead", "synthesiser": "lead",
+    "drum": DRUMS, "drum kit": DRUMS, "drumset": DRUMS, "percussion": DRUMS,
+}  # fmt: skip
+# Offered before others, where a name means one of several instruments.
+OFFERED_FIRST = {"sax": "alto-saxophone", "saxophone": "alto-saxophone"}

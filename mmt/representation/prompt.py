@@ -29,6 +29,7 @@ from mmt.representation.codes import (
 )
 from mmt.representation.decode import check_codes
 from mmt.representation.encode import canonical
+from mmt.representation.ensembles import find_instruments
 from mmt.representation.grammar import check_piece
 
 
@@ -62,7 +63,8 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
     Parameters
     ----------
     *names : str or int
-        At least one; names, General MIDI names or MIDI program numbers, in any order. Or a list of them.
+        At least one; names, General MIDI names, ensembles ("string quartet", see `ENSEMBLES`) or MIDI program numbers, in any
+        order. Or a list of them.
 
     Raises
     ------
@@ -77,11 +79,11 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
     named: dict[int, str | int] = {}
     wanted = [name for given in names for name in ([given] if isinstance(given, str | int | np.integer) else given)]
     for name in wanted:
-        code = representation.find_instrument(name)
-        if code in named:
-            both = f"{named[code]!r} and {name!r}" if named[code] != name else repr(name)
-            raise ValueError(f"instrument {representation.names[code - 1]} is named twice ({both}); name each once")
-        named[code] = name
+        for code in find_instruments(name, representation):
+            if code in named:
+                both = f"{named[code]!r} and {name!r}" if named[code] != name else repr(name)
+                raise ValueError(f"instrument {representation.names[code - 1]} is named twice ({both}); name each once")
+            named[code] = name
     if not named:
         raise ValueError("no instrument was named; name at least one, or use start() to leave the choice to the model")
     return Prompt(_opening(np.array(sorted(named), np.int64)))

@@ -37,6 +37,10 @@ def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
         "composers": counts["composer"],
         "sources": counts["source"],
         "licences": counts["licence"],
+        # In how many pieces each instrument plays.
+        "instruments": dict(
+            Counter(name for piece in corpus.pieces for name in piece.instruments.split()).most_common()
+        ),
     }
 
 
@@ -92,6 +96,9 @@ def _data(data: Mapping[str, Any]) -> list[str]:
             lines += [f"{title}:", "", *_counts(counts), ""]
         elif name == "licences":
             lines += ["No licence is stated for any of them: ask whose music it is before you pass the model on.", ""]
+    if seen := data.get("instruments"):
+        listed = ", ".join(f"{name} {count:,}" for name, count in seen.items())
+        lines += [f"Pieces in which each instrument plays (all others: none): {listed}.", ""]
     return lines
 
 

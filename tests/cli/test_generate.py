@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import wave
@@ -13,7 +14,7 @@ import pytest
 from small_corpora import model_of
 
 import mmt
-from mmt.cli.generate import _silent, main
+from mmt.cli.generate import _print_notices, _silent, main
 from mmt.music import files
 from mmt.music.audio import carried_soundfont
 
@@ -228,10 +229,29 @@ def test_ctrl_c_says_what_is_kept(
     assert len(list(tmp_path.glob("*.mid"))) == finished
 
 
+def test_ensembles_are_expanded_and_an_instrument_named_twice_is_one_part(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = ("--instruments", "string trio, Violin", "--seed", 1, "--max-events", 20)
+    assert generate(checkpoint, "-o", tmp_path / "a.json", *two) == 0
+    assert "violin: named more than once, and one part here" in capsys.readouterr().out
+    assert generate(checkpoint, "-o", tmp_path / "b.json", "--instruments", "violin viola cello", *two[2:]) == 0
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_instruments_that_were_rare_in_training_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_notices(["violin", "koto"], [], {"violin": 500})
+    assert capsys.readouterr().out == "rare in the model's training data: koto (0 pieces)\n"
+    _print_notices(["violin", "koto"], [], None)
+    assert not capsys.readouterr().out
+
+
 def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list-instruments"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    instruments, ensembles = capsys.readouterr().out.split("\n\n")
+    lines = instruments.splitlines()
     assert len(lines) == 64
+    assert re.search(r"^string quartet +violin, viola, cello$", ensembles, re.MULTILINE)
     assert any(line.startswith("english-horn") and "69 English Horn" in line for line in lines)
 
 
@@ -239,7 +259,6 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "status", "said"),
     [
         (["-o", "a.mid", "--instruments", "violni"], 1, "did you mean violin"),
-        (["-o", "a.mid", "--instruments", "violin,Violin"], 1, "named twice"),
         (["-o", "a.mid", "--continue", "missing.mid"], 1, "missing.mid"),
         (["-o", "a.mid", "--continue", "empty.mid"], 1, "empty"),
         (["-o", "a.mid", "--continue", "text.mid"], 1, "text.mid"),
@@ -378,8 +397,10 @@ def test_every_example_is_continued(shared: Path, tmp_path: Path) -> None:
 def test_drums_are_listed_where_the_model_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model_of(mmt.Representation(beats=64, drums=True)).save(tmp_path / "drums")
     assert main(["--list-instruments", "--checkpoint", str(tmp_path / "drums")]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    instruments, ensembles = capsys.readouterr().out.split("\n\n")
+    lines = instruments.splitlines()
     assert len(lines) == 65
+    assert re.search(r"^jazz trio +piano, bass, drums$", ensembles, re.MULTILINE)
     assert lines[-1].split() == ["drums", "every", "program", "of", "MIDI", "channel", "10"]
 
 
