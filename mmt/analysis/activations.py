@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmt.analysis.pieces import events_to_read
 from mmt.model.inside import edited
 from mmt.model.inside import places as all_places
 from mmt.sampling.model import Model
+from mmt.sampling.next_event import readable_events
 
 Activations = dict[str, npt.NDArray[np.floating[Any]]]
 
@@ -57,7 +57,7 @@ def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | Non
 
         return record
 
-    codes = torch.from_numpy(events_to_read(model, events)).to(model.device)
+    codes = torch.from_numpy(readable_events(model.network.config, events)).to(model.device)
     wanted = all_places(model.network) if places is None else places
     edited(model.network, {place: recorder(place) for place in wanted}).hidden(codes[None])
     return found

@@ -1,16 +1,7 @@
 """The loss of a model on real pieces, in nats per note: the figure by which models are compared (negative log-likelihood).
 
-A piece longer than the context is read in overlapping windows. Each window is the header of the piece (start-of-song, all its
-instruments, start-of-notes) and as many following notes as the context holds. Notes that a window shares with the previous one
-are only context; every event is a target in exactly one window. Which window that is depends only on the events before it
-(long silences aside), so that the sum is the negative log-probability of the piece:
-
-- A window advances by `stride` notes, so that each note is predicted from at least context - stride events, or from all that
-  there are.
-- A window begins at a whole beat, which becomes its beat 0, as in training (within a beat only if the beat fills half a
-  stride). Silence before the first note of a piece is removed. A window stops being scored after seven eighths of the beats
-  that the network knows, so that the next one has at least the share (1 - stride / room for notes) of these as context.
-- A note that is out of a window's beats, after a long silence, starts a window without context; `restarts` counts these.
+A piece longer than the context is read in overlapping windows, see `mmt.analysis.loss_windows`; `restarts` counts the windows
+without context. `events` gives the nats of every event.
 
 Targets and loss are those of training: nats of every code that carries information, without a grammar mask. So the numbers of
 targets and notes depend neither on the model's context nor on the stride.
@@ -18,7 +9,6 @@ targets and notes depend neither on the model's context nor on the stride.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -29,30 +19,21 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (as in the documentation of torch)
 from tqdm import tqdm
 
+from mmt.analysis.event_losses import EventLosses as EventLosses
+from mmt.analysis.event_losses import events as events
 from mmt.analysis.intervals import Floats, percentile_interval, resampled_counts
 from mmt.analysis.ledger import Ledger, fingerprint
+from mmt.analysis.loss_windows import LossWindow, find_stride, loss_windows
 from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import collate
 from mmt.model.heads import next_written
-from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
+from mmt.representation.codes import FIELDS, NOTE, TYPE, Events
 from mmt.representation.encode import events_of_notes
 from mmt.sampling.model import Model
 from mmt.training.loss import counted_targets
 
 _WINDOWS_AT_ONCE = 4
-
-
-@dataclass(frozen=True)
-class LossWindow:
-    """A range of a piece's items (its notes and its end-of-song) that the network reads at once."""
-
-    start: int
-    """First item that is read."""
-    counted: int
-    """First item that is a target; those before are context."""
-    stop: int
-    """After the last item."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +151,7 @@ def measure(
     >>> print(likelihood.per_note, likelihood.interval)  # doctest: +SKIP
     """
     check_same_representation(model, corpus)
-    context = model.network.config.context
-    stride = max(context // 4, 1) if stride is None else stride
-    if not 1 <= stride <= max(context // 2, 1):
-        raise ValueError(f"stride is {stride}; it must be 1 to {max(context // 2, 1)}, half of the model's context")
+    stride = find_stride(model, stride)
     job = {"what": "likelihood", "model": fingerprint(model), "stride": stride}
     known = Ledger(ledger, job)
     keys = [f"{piece.sha256}:{piece.offset}:{piece.length}" for piece in corpus.pieces]
@@ -217,67 +195,22 @@ def compare(first: Likelihood, second: Likelihood, *, seed: int = 0) -> Differen
     )
 
 
-def plan_windows(
-    beats: npt.NDArray[np.int64], items: int, *, room: int, reach: int, stride: int
-) -> Iterator[LossWindow]:
-    """The windows in which a piece is read.
-
-    `beats` (notes,) are those of the notes, ascending; `items` is the number of notes, plus one for an end-of-song; `room` items
-    and `reach` beats fit into a window after the header; windows advance by `stride` notes, fewer than `room`.
-    """
-    handover = max(reach * 7 // 8, 1)
-    kept = handover * (room - stride) // room
-    start = counted = 0
-    while counted < items:
-        if counted and counted < len(beats) and beats[counted] - beats[start] >= reach:
-            start = counted
-        outside = int(np.searchsorted(beats, beats[start] + reach))
-        outside = outside if outside < len(beats) else items
-        # Items are scored here up to the first whose predecessor is after the handover.
-        late = int(np.searchsorted(beats, beats[start] + handover)) + 1
-        stop = min(items, start + room, outside, late)
-        assert stop > counted, "each window must score an item, or the loop would not end"
-        yield LossWindow(start, counted, stop)
-        counted = stop
-        earliest = int(np.searchsorted(beats, beats[min(stop, len(beats)) - 1] - kept))
-        start = max(start, stop - (room - stride), earliest)
-        if start < len(beats):
-            whole = int(np.searchsorted(beats, beats[start]))
-            start = whole if start - whole <= stride // 2 else start
-
-
 @torch.inference_mode()
 def _measure_piece(model: Model, corpus: Corpus, index: int, stride: int) -> dict[str, Any]:
     """Summed nats and number of targets of each field, notes and restarts of a piece."""
     events = events_of_notes(corpus.notes(index), model.representation)
-    opening = int((events[:, TYPE] < NOTE).sum())
-    header, items = events[:opening], events[opening:]
-    room = model.network.config.context + 1 - opening
-    if room <= stride:
-        raise ValueError(
-            f"{corpus.pieces[index].name} has {opening - 2} instruments, which leave no room for a stride of "
-            f"{stride} in a context of {model.network.config.context}; choose a smaller stride"
-        )
-    beats = items[items[:, TYPE] == NOTE, BEAT]
-    windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=stride))
+    opening, windows, rows = loss_windows(model, events, stride, corpus.pieces[index].name)
     nats, targets = torch.zeros(len(FIELDS), dtype=torch.float64), torch.zeros(len(FIELDS), dtype=torch.int64)
     for first in range(0, len(windows), _WINDOWS_AT_ONCE):
         batch = windows[first : first + _WINDOWS_AT_ONCE]
-        found = _losses(model, [_window_events(header, items, beats, window) for window in batch], batch, opening)
+        found = _losses(model, rows[first : first + _WINDOWS_AT_ONCE], batch, opening)
         nats, targets = nats + found[0], targets + found[1]
     return {
         "nats": nats.tolist(),
         "targets": targets.tolist(),
-        "notes": len(beats),
-        "restarts": sum(window.start == window.counted > 0 for window in windows),
+        "notes": int((events[:, TYPE] == NOTE).sum()),
+        "restarts": sum(window.restarts for window in windows),
     }
-
-
-def _window_events(header: Events, items: Events, beats: npt.NDArray[np.int64], window: LossWindow) -> Events:
-    """The events of a window, with the beat of its first note as beat 0."""
-    events: Events = np.concatenate([header, items[window.start : window.stop]])
-    events[events[:, TYPE] == NOTE, BEAT] -= int(beats[min(window.start, len(beats) - 1)]) - 1
-    return events
 
 
 def _losses(

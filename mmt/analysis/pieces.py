@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, cover
-from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, as_events, is_note
+from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, is_note
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.encode import moments
 from mmt.sampling.model import Model
@@ -85,24 +85,6 @@ def _limits(model: Model) -> Limits:
 def _fits(model: Model, events: Events) -> bool:
     limits = _limits(model)
     return len(events) <= limits.events and events[:, BEAT].max() <= limits.beats
-
-
-def events_to_read(model: Model, events: npt.ArrayLike) -> Events:
-    """Check that the network can read the events in one window; returns them as an int64 array, (n, 6)."""
-    codes, config = as_events(events), model.network.config
-    if not len(codes):
-        raise ValueError(f"there are no events; give an (n, {len(FIELDS)}) array of one or more")
-    if len(codes) > config.context:
-        raise ValueError(
-            f"the piece has {len(codes)} events, more than the model's context of {config.context}; cut it"
-        )
-    outside = (codes < 0) | (codes >= np.array(config.sizes))
-    if outside.any():
-        row, field = np.argwhere(outside)[0].tolist()
-        raise ValueError(
-            f"row {row}: {FIELDS[field]} is {codes[row, field]}; the model knows 0 to {config.sizes[field] - 1}"
-        )
-    return codes.astype(np.int64)
 
 
 def _checked(model: Model, piece: npt.ArrayLike, index: int) -> Events:

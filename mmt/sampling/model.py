@@ -22,6 +22,7 @@ from mmt.representation.codes import Events
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.decoding import decode_events
 from mmt.sampling.filters import PerField
+from mmt.sampling.next_event import NextEvent, readable_events
 from mmt.sampling.options import GenerationOptions
 from mmt.sampling.outcome import Outcome, outcomes_of
 from mmt.sampling.streams import Stream, seed_of, streams_of
@@ -84,6 +85,36 @@ class Model:
     def edited(self, edit: Edit) -> Model:
         """A new model with changes inside its network, see `mmt.inside`. It shares the weights; this model stays as it is."""
         return Model(Checkpoint(edited(self.network, edit), self.representation, self.sampling, self.training))
+
+    @torch.inference_mode()
+    def next_distribution(self, events: npt.ArrayLike) -> NextEvent:
+        """The distribution of the event after these events: the marginal of each field, conditions and draws.
+
+        Unlike `network(events)`, whose joint heads give each field under the condition of the earlier fields of the event at
+        the next place, these are probabilities given the past only. No grammar mask and no filter is applied.
+
+        Parameters
+        ----------
+        events : array_like of int, (n, 6)
+            The beginning of a piece; n is at most the network's context.
+
+        Raises
+        ------
+        ValueError
+            If the events are not codes of the model, there are none, or they exceed its context.
+
+        Examples
+        --------
+        >>> model = new_model("tiny", seed=0)
+        >>> import mmt
+        >>> following = model.next_distribution(mmt.prompt.instruments("violin", "cello"))
+        >>> following["pitch"].shape, following.given(3, 1, 1)["pitch"].shape
+        ((129,), (129,))
+        >>> following.draw(2, seed=0).shape
+        (2, 6)
+        """
+        codes = torch.from_numpy(readable_events(self.network.config, events)).to(self.device)
+        return NextEvent(self.network, self.network.hidden(codes[None])[0, -1])
 
     @overload
     def generate(

@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from mmt.analysis.attention.pairs import Pairs, by_difference, differences
 from mmt.analysis.attention.statistics import Absolute, Relative
-from mmt.analysis.pieces import Pieces, events_to_read, field_numbers, pieces_to_study, windows_of
+from mmt.analysis.pieces import Pieces, field_numbers, pieces_to_study, windows_of
 from mmt.representation.codes import FIELDS, TYPE, Events
 from mmt.sampling.model import Model
+from mmt.sampling.next_event import readable_events
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def weights(model: Model, events: npt.ArrayLike) -> list[npt.NDArray[np.floating
     >>> [layer.shape for layer in weights(model, mmt.prompt.instruments("violin", "cello"))]
     [(2, 4, 4), (2, 4, 4)]
     """
-    codes = torch.from_numpy(events_to_read(model, events)).to(model.device)
+    codes = torch.from_numpy(readable_events(model.network.config, events)).to(model.device)
     return [layer[0].cpu().numpy() for layer in model.network.attention_weights(codes[None])]
 
 

@@ -1,0 +1,249 @@
+"""The loss and the entropy of every field of every event of a piece: how surprising each note is, and how open each place was.
+
+In music psychology the loss is called information content. Both are in nats. Windows, targets and sums are those of
+`mmt.likelihood.measure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mmt.analysis.loss_windows import find_stride, loss_windows
+from mmt.analysis.pieces import check_same_representation
+from mmt.corpus.storage import Corpus
+from mmt.model.marginals import marginals
+from mmt.music.files import read
+from mmt.representation.codes import BEAT, FIELDS, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events
+from mmt.representation.decode import decode
+from mmt.representation.encode import encode, events_of_notes
+from mmt.representation.grammar import check_piece
+from mmt.sampling.grammar import Bounds, StrictGrammar
+from mmt.sampling.model import Model
+from mmt.training.loss import counted_targets
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+Distribution = Literal["conditional", "marginal", "masked"]
+_UNBOUNDED = 2**30
+
+
+@dataclass(frozen=True)
+class EventLosses:
+    """Nats and entropy of each field of each event of a piece, both (n, 6); NaN where a field carries no information."""
+
+    events: Events
+    """The piece, (n, 6)."""
+    nats: Floats
+    """Minus the logarithm of the probability of the code that is there."""
+    entropy: Floats
+    """The expected value of `nats` under the model's distribution."""
+
+    @property
+    def per_event(self) -> Floats:
+        """The summed nats of each event, (n,); 0 for start-of-song."""
+        return np.asarray(np.nansum(self.nats, axis=1))
+
+    def by_beat(self) -> Floats:
+        """Mean nats of the notes of each beat, (beats,); NaN for beats without a note."""
+        notes = self.events[:, TYPE] == NOTE
+        return _means(self.per_event[notes], self.events[notes, BEAT] - 1, int(self.events[:, BEAT].max()))
+
+    def by_instrument(self) -> dict[int, float]:
+        """Mean nats of the notes of each instrument, by its code."""
+        notes = self.events[:, TYPE] == NOTE
+        means = _means(self.per_event[notes], self.events[notes, INSTRUMENT], int(self.events[:, INSTRUMENT].max()) + 1)
+        return {code: float(mean) for code, mean in enumerate(means) if not np.isnan(mean)}
+
+    def draw(self, model: Model, axes: Axes | None = None) -> Figure:
+        """Draw the piano roll with a dot at each onset, darker where the note is more surprising, and the mean of each beat.
+
+        Parameters
+        ----------
+        model : Model
+            Its representation decodes the events.
+        axes : matplotlib Axes, optional
+            Where to draw the piano roll. Default: a new figure.
+        """
+        from mmt.music.pictures import piano_roll
+
+        representation = model.representation
+        figure = piano_roll(decode(self.events, representation=representation), axes)
+        axes = figure.axes[0] if axes is None else axes
+        notes = (self.events[:, TYPE] == NOTE) & (self.events[:, INSTRUMENT] != representation.drums_code)
+        onset = self.events[notes, BEAT] - 1 + (self.events[notes, POSITION] - 1) / representation.resolution
+        dots = axes.scatter(
+            onset, self.events[notes, PITCH] - 1, c=self.per_event[notes], cmap="inferno_r", s=14, zorder=6, vmin=0
+        )
+        figure.colorbar(dots, ax=axes, label="nats", location="bottom", fraction=0.05, pad=0.14)
+        means = axes.twinx()
+        means.step(
+            np.arange(len(beats := self.by_beat())), beats, where="post", color="#2b2b33", linewidth=1, alpha=0.6
+        )
+        means.set(ylabel="mean nats of the notes of a beat", ylim=(0, None))
+        return figure
+
+
+def events(
+    model: Model,
+    pieces: npt.ArrayLike | Iterable[npt.ArrayLike] | str | PathLike[str] | Corpus,
+    *,
+    distribution: Distribution = "conditional",
+    stride: int | None = None,
+    progress: bool = False,
+) -> list[EventLosses]:
+    """Compute the nats and the entropy of each field of each event, for pieces of any length.
+
+    Parameters
+    ----------
+    model : Model
+    pieces : piece, sequence of pieces, path or Corpus
+        Pieces are arrays (n, 6) that begin with start-of-song, without given notes. A path is a music file.
+    distribution : str
+        "conditional": each field given the earlier fields of its event, as in training; the sums are those of `measure`.
+        "marginal": each field given the past events only (see `mmt.model.marginals`; slower).
+        "masked": conditional, with the codes that the strict grammar forbids removed, and weighted by its lookahead, as in
+        sampling without filters and limits.
+    stride : int, optional
+        As for `measure`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    list of EventLosses
+        One for each piece.
+
+    Raises
+    ------
+    ValueError
+        If the distribution or the stride is unknown, or the model cannot read a piece.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> model = mmt.new_model("tiny", seed=0)
+    >>> [piece] = model.generate(mmt.prompt.instruments("violin"), seed=1, max_events=16)
+    >>> [found] = events(model, piece)
+    >>> found.nats.shape == found.entropy.shape == piece.shape
+    True
+    """
+    if distribution not in get_args(Distribution):
+        raise ValueError(f"distribution is {distribution!r}; choose one of {', '.join(get_args(Distribution))}")
+    stride = find_stride(model, stride)
+    count, listed = _listed(model, pieces)
+    bar = tqdm(listed, total=count, unit=" pieces", desc="Event losses", disable=not progress, delay=1)
+    return [_event_losses(model, piece, name, distribution, stride) for name, piece in bar]
+
+
+def _listed(
+    model: Model, pieces: npt.ArrayLike | Iterable[npt.ArrayLike] | str | PathLike[str] | Corpus
+) -> tuple[int, Iterator[tuple[str, Events]]]:
+    """The number of pieces, and the name and the events of each."""
+    if isinstance(pieces, Corpus):
+        check_same_representation(model, pieces)
+        names = [piece.name for piece in pieces.pieces]
+        tables = (pieces.notes(index) for index in range(len(pieces)))
+        return len(names), (
+            (name, events_of_notes(table, model.representation)) for name, table in zip(names, tables, strict=True)
+        )
+    if isinstance(pieces, str | PathLike):
+        return 1, iter([(fspath(pieces), encode(read(pieces), representation=model.representation))])
+    first = pieces[0] if isinstance(pieces, list | tuple) and pieces else None
+    one = getattr(pieces, "ndim", 0) == 2 or (first is not None and np.ndim(first) == 1)
+    arrays: list[npt.ArrayLike] = [pieces] if one else list(pieces)  # type: ignore[list-item, arg-type]
+    return len(arrays), ((f"piece {index}", _checked(model, piece, index)) for index, piece in enumerate(arrays))
+
+
+def _checked(model: Model, piece: npt.ArrayLike, index: int) -> Events:
+    try:
+        events = check_piece(piece, complete=False, representation=model.representation)
+        if not (events[:, TYPE] == NOTE).any() or (events[:, TYPE] > NOTE + 1).any():
+            raise ValueError("it must have notes, and none of them given; see mmt.prompt.plain")
+    except ValueError as error:
+        raise ValueError(f"piece {index}: {error}") from error
+    return events
+
+
+@torch.inference_mode()
+def _event_losses(model: Model, piece: Events, name: str, distribution: Distribution, stride: int) -> EventLosses:
+    opening, windows, rows = loss_windows(model, piece, stride, name)
+    nats, entropy = np.full((2, len(piece), len(FIELDS)), np.nan)
+    for window, row in zip(windows, rows, strict=True):
+        codes = torch.from_numpy(row)[None].to(model.device)
+        hidden = model.network.hidden(codes[:, :-1])[0]
+        skipped = opening + window.counted - window.start - 1 if window.counted else 0
+        counted = counted_targets(codes, torch.tensor([len(row)], device=model.device))[0, skipped:] >= 0
+        found = _DISTRIBUTIONS[distribution](model, hidden, row, skipped)
+        # The header is in every window; the items begin at `window.start`.
+        place = np.arange(skipped + 1, len(row))
+        place = np.where(place < opening, place, place + window.start)
+        for field, logarithms in enumerate(found):
+            targets = codes[0, skipped + 1 :, field, None]
+            shares = logarithms.exp()
+            of_field = counted[:, field].cpu().numpy()
+            nats[place[of_field], field] = -logarithms.gather(1, targets)[:, 0].cpu().numpy()[of_field]
+            terms = torch.where(shares > 0, shares * logarithms, 0.0)
+            entropy[place[of_field], field] = -terms.sum(1).cpu().numpy()[of_field]
+    return EventLosses(piece, nats, entropy)
+
+
+def _conditional(model: Model, hidden: Tensor, row: Events, skipped: int) -> list[Tensor]:
+    """The log-probabilities of each field, (targets, size), of the events of a window after the first `skipped` targets."""
+    targets = torch.from_numpy(row[1:]).to(hidden.device)
+    return [logits[skipped:].double().log_softmax(-1) for logits in model.network.heads(hidden, targets)]
+
+
+def _marginal(model: Model, hidden: Tensor, row: Events, skipped: int) -> list[Tensor]:
+    """As `_conditional`, for the marginal distribution of each field."""
+    heads: Any = model.network.heads
+    if not heads.reads_earlier_fields:
+        return _conditional(model, hidden, row, skipped)
+    found = [marginals(heads, one) for one in hidden[skipped:]]
+    return [torch.stack(shares).log() for shares in zip(*found, strict=True)]
+
+
+def _masked(model: Model, hidden: Tensor, row: Events, skipped: int) -> list[Tensor]:
+    """As `_conditional`, with the masks and the lookahead of the strict grammar."""
+    sizes = model.network.config.sizes
+    bounds = Bounds(max_events=_UNBOUNDED, max_beats=model.representation.beats)
+    floors = np.concatenate([one.floor_notes() for one in _grammars(row, sizes, bounds, skipped)])
+    last = torch.from_numpy(floors).to(hidden.device)
+    after_floor = torch.cat(model.network.heads(hidden[skipped:], last), -1).float().cpu().numpy()
+    logits = [part.float().cpu().numpy() for part in _conditional(model, hidden, row, skipped)]
+    found: list[list[Tensor]] = [[] for _ in FIELDS]
+    for place, grammar in enumerate(_grammars(row, sizes, bounds, skipped)):
+        grammar.look_ahead(after_floor[place : place + 1])
+        event = row[skipped + 1 + place][None]
+        for field in range(len(FIELDS)):
+            allowed = grammar.allow(logits[field][place : place + 1], field, event)
+            found[field].append(torch.from_numpy(allowed[0]).double().log_softmax(-1))
+    return [torch.stack(of_field).to(hidden.device) for of_field in found]
+
+
+def _grammars(row: Events, sizes: tuple[int, ...], bounds: Bounds, skipped: int) -> Iterator[StrictGrammar]:
+    """The grammar before each event after the first 1 + `skipped`; one object, which advances."""
+    grammar = StrictGrammar(row[: skipped + 1], 1, sizes, bounds)
+    for event in row[skipped + 1 :]:
+        yield grammar
+        grammar.advance(event[None])
+
+
+_DISTRIBUTIONS = {"conditional": _conditional, "marginal": _marginal, "masked": _masked}
+
+
+def _means(values: Floats, groups: Events, count: int) -> Floats:
+    """The mean of the values of each group 0 … count - 1; NaN for empty groups."""
+    totals, numbers = np.bincount(groups, values, count), np.bincount(groups, minlength=count)
+    return np.asarray(np.divide(totals, numbers, out=np.full(count, np.nan), where=numbers > 0))
