@@ -28,11 +28,11 @@ def main() -> None:
         mmt.write(page, music, prompt_beats=16)
         with Browser(Path(folder) / "profile", width=1100, height=770) as browser:
             browser.open(page)
-            browser.click("#roll", across=0.5)
-            browser.click("#play")
-            browser.click("#parts li:nth-child(2) .mute")
+            browser.click(".roll", across=0.5)
+            browser.click(".play")
+            browser.click(".parts li:nth-child(2) .mute")
             browser.wait_until(
-                "parseFloat(document.querySelector('#cursor').style.left) > 54 && document.querySelector('li.sounding')"
+                "parseFloat(document.querySelector('.cursor').style.left) > 54 && document.querySelector('li.sounding')"
             )
             browser.screenshot(shot)
         Image.open(shot).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(HERE / "player.png", optimize=True)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmt.music.audio import length_in_seconds, render
 from mmt.music.page.recordings import mu_law
-from mmt.music.pictures.colors import score_order
-from mmt.music.pictures.piano_rolls import instrument_names, png
+from mmt.music.pictures.colors import listed, players
+from mmt.music.pictures.piano_rolls import png
 from mmt.representation.codes import PAPER, IntArray, Representation
-from mmt.representation.notes import raw_notes
 
 if TYPE_CHECKING:
     import muspy
@@ -115,13 +114,11 @@ def _wav(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str] |
 
 def describe(music: muspy.Music) -> str:
     """A sentence with the number of notes, the instruments and the length."""
-    notes = raw_notes(music)
-    players = score_order(instrument_names(notes)[~notes.is_drum].tolist()) + ["drums"] * bool(notes.is_drum.any())
-    if not players:
+    count = sum(len(track.notes) for track in music.tracks)
+    if not count:
         return "No notes."
-    count = "1 note" if len(notes) == 1 else f"{len(notes):,} notes"
-    listed = " and ".join(filter(None, [", ".join(players[:-1]), players[-1]]))
-    return f"{count} for {listed}, {in_minutes(length_in_seconds(music))}."
+    notes = "1 note" if count == 1 else f"{count:,} notes"
+    return f"{notes} for {listed(players(music))}, {in_minutes(length_in_seconds(music))}."
 
 
 def in_minutes(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Colours of instruments, and their order in a score.
+"""Names and colours of instruments, and their order in a score.
 
 Instruments are named as in the representation ("english-horn"). Colours are sRGB: red, green and blue in [0, 1].
 """
@@ -6,8 +6,16 @@ Instruments are named as in the representation ("english-horn"). Colours are sRG
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+
+from mmt.representation.codes import PAPER
+from mmt.representation.instruments import GENERAL_MIDI_NAMES
+
+if TYPE_CHECKING:
+    import muspy
 
 # Instrument families in score order: names, range of hues (degrees in the OKLCH space), chroma, lightnesses. Instruments that
 # often play together differ in lightness, which colour-blind readers can see.
@@ -33,6 +41,14 @@ _FAMILIES: tuple[tuple[tuple[str, ...], tuple[float, float], float, tuple[float,
 )  # fmt: skip
 
 
+def instrument_names(programs: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The instrument of each MIDI program: our name, or General MIDI's for a program without an instrument."""
+    codes = PAPER.instrument_codes(np.arange(128))
+    named = [PAPER.names[code - 1] if code else GENERAL_MIDI_NAMES[program] for program, code in enumerate(codes)]
+    names: npt.NDArray[Any] = np.array(named)[np.clip(programs, 0, 127)]
+    return names
+
+
 def score_order(names: Iterable[str]) -> list[str]:
     """Sort instruments as in a score, woodwinds first, without duplicates; unknown names are last.
 
@@ -41,6 +57,31 @@ def score_order(names: Iterable[str]) -> list[str]:
     """
     place = {name: place for place, name in enumerate(name for names, *_ in _FAMILIES for name in names)}
     return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
+
+
+def title_of(music: muspy.Music) -> str:
+    """The title of music on one line; without a title, its instruments.
+
+    >>> import muspy
+    >>> title_of(muspy.Music(tracks=[muspy.Track(program, notes=[muspy.Note(0, 60, 1)]) for program in (42, 40, 40)]))
+    'Violin and cello'
+    """
+    given = music.metadata.title if music.metadata else None
+    # muspy names an untitled piece "None".
+    title = "" if given in (None, "None") else "".join(sign if sign.isprintable() else " " for sign in given).strip()
+    return title or listed(players(music)).capitalize() or "Untitled"
+
+
+def players(music: muspy.Music) -> list[str]:
+    """The instruments that play, in score order; drums are last."""
+    tracks = [track for track in music.tracks if track.notes]
+    names = score_order(str(instrument_names(track.program)) for track in tracks if not track.is_drum)
+    return names + ["drums"] * any(track.is_drum for track in tracks)
+
+
+def listed(names: list[str]) -> str:
+    """Join names as in a sentence: "flute, viola and harp"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def instrument_color(name: str) -> tuple[float, float, float]:

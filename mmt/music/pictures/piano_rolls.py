@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.pictures.colors import instrument_color, score_order
-from mmt.representation.codes import PAPER
-from mmt.representation.instruments import GENERAL_MIDI_NAMES
+from mmt.music.pictures.colors import instrument_color, instrument_names, score_order
 from mmt.representation.notes import RawNotes, raw_notes
 
 if TYPE_CHECKING:
@@ -90,7 +88,7 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     beats = max(end, float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
     band = DrumBand(notes.pitch, notes.is_drum)
     low, high, bottom = band.low, band.high, band.bottom
-    names = instrument_names(notes)
+    names = instrument_names(notes.program)
 
     if axes is None:
         axes = _new_axes(beats, high - bottom, readable(music.metadata.title if music.metadata else None))
@@ -134,13 +132,6 @@ class DrumBand:
     def heights(self, keys: npt.NDArray[Any]) -> Floats:
         """The middle of the row of each drum key, (n,), in semitones of the pitch axis."""
         return np.asarray(self.bottom + (np.searchsorted(self.drums, keys) + 0.5) * self.row_height, np.float64)
-
-
-def instrument_names(notes: RawNotes) -> npt.NDArray[Any]:
-    """The instrument name of each note, (n,): ours, or General MIDI's for a program without one."""
-    codes = PAPER.instrument_codes(np.arange(128))
-    named = [PAPER.names[code - 1] if code else GENERAL_MIDI_NAMES[program] for program, code in enumerate(codes)]
-    return np.array(named)[np.clip(notes.program, 0, 127)]
 
 
 def _new_axes(beats: float, pitches: float, title: str) -> Axes:
