@@ -30,8 +30,10 @@ def test_round_trip_keeps_every_note(tmp_path: Path, music: muspy.Music, suffix:
     path = tmp_path / f"piece{suffix}"
     mmt.music.write(path, music)
     copy = mmt.music.read(str(path))
+    assert copy.resolution == (480 if suffix.lower().startswith(".mid") else 12)
+    copy.adjust_resolution(12)
     assert [(track.name, track.program, track.notes) for track in copy.tracks] == [("Geige", 40, music.tracks[0].notes)]
-    assert (copy.resolution, [tempo.qpm for tempo in copy.tempos]) == (12, [pytest.approx(90)])
+    assert [tempo.qpm for tempo in copy.tempos] == [pytest.approx(90)]
     assert copy.metadata.source_filename == path.name
     assert list(tmp_path.iterdir()) == [path]
 
@@ -47,7 +49,9 @@ def test_numpy_numbers_are_written(tmp_path: Path) -> None:
     music = muspy.Music(resolution=np.int64(12), tracks=[muspy.Track(np.int64(40), np.bool_(False), notes=[note])])
     for suffix in (".json", ".yaml", ".mid", ".musicxml"):
         mmt.music.write(tmp_path / f"piece{suffix}", music)
-        assert mmt.music.read(tmp_path / f"piece{suffix}").tracks[0].notes == [muspy.Note(0, 60, 12, 64)]
+        copy = mmt.music.read(tmp_path / f"piece{suffix}")
+        copy.adjust_resolution(12)
+        assert copy.tracks[0].notes == [muspy.Note(0, 60, 12, 64)]
 
 
 def test_the_first_tune_of_an_abc_file_is_read(tmp_path: Path) -> None:

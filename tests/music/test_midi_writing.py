@@ -92,7 +92,7 @@ def wanted(music: muspy.Music) -> Counter[tuple[int, int, int, int]]:
 
 
 def piece(*tracks: muspy.Track) -> muspy.Music:
-    return muspy.Music(resolution=12, tracks=list(tracks))
+    return muspy.Music(resolution=480, tracks=list(tracks))
 
 
 def line(program: int, *notes: tuple[int, int, int], is_drum: bool = False) -> muspy.Track:
@@ -221,13 +221,28 @@ def test_marks_and_texts_are_read_back(tmp_path: Path) -> None:
     write_midi(tmp_path / "marks.mid", music)
     copy = read_midi(tmp_path / "marks.mid")
     assert (copy.metadata.title, copy.metadata.copyright) == ("Lied für zwei", "1827")
-    assert [(tempo.time, round(tempo.qpm, 3)) for tempo in copy.tempos] == [(0, 96), (48, 60)]
-    assert copy.time_signatures == music.time_signatures
+    assert [(tempo.time, round(tempo.qpm, 3)) for tempo in copy.tempos] == [(0, 96), (960, 60)]
+    assert [(s.time, s.numerator, s.denominator) for s in copy.time_signatures] == [(0, 3, 4), (1440, 12, 8)]
     assert [(key.time, key.fifths, key.mode) for key in copy.key_signatures] == [
-        (0, 2, "major"), (24, -3, "minor"), (48, -4, "minor"),
+        (0, 2, "major"), (480, -3, "minor"), (960, -4, "minor"),
     ]  # fmt: skip
     assert copy.tracks[0].name == "Geige"
     assert (copy.tracks[0].notes[0].velocity, copy.lyrics[0].lyric) == (1, "früh")
+
+
+@pytest.mark.parametrize(("resolution", "ticks"), [(12, 480), (24, 480), (1, 480), (7, 483), (480, 480), (1000, 1000)])
+def test_a_beat_has_at_least_480_ticks_and_times_stay_exact(tmp_path: Path, resolution: int, ticks: int) -> None:
+    music = muspy.Music(resolution=resolution, tracks=[line(0, (5, 60, 3))])
+    write_midi(tmp_path / "fine.mid", music)
+    copy = read_midi(tmp_path / "fine.mid")
+    (note,) = copy.tracks[0].notes
+    assert copy.resolution == ticks
+    assert (note.time * resolution, note.duration * resolution) == (5 * ticks, 3 * ticks)
+
+
+def test_music_without_a_time_signature_is_in_four_four(tmp_path: Path) -> None:
+    write_midi(tmp_path / "plain.mid", piece(line(0, (0, 60, 12))))
+    assert read_midi(tmp_path / "plain.mid").time_signatures == [muspy.TimeSignature(0, 4, 4)]
 
 
 def test_all_keys_are_read_back(tmp_path: Path) -> None:

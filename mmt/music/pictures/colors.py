@@ -72,6 +72,15 @@ def title_of(music: muspy.Music) -> str:
     return title or listed(players(music)).capitalize() or "Untitled"
 
 
+def in_score_order(tracks: list[muspy.Track]) -> list[muspy.Track]:
+    """Tracks in score order if they are named by their instruments or not at all, as generated ones; else as they are."""
+    names = ["drums" if track.is_drum else str(instrument_names(track.program)) for track in tracks]
+    if any(track.name not in (None, name) for track, name in zip(tracks, names, strict=True)):
+        return tracks
+    order = [*score_order(names), "drums"]
+    return [tracks[index] for index in sorted(range(len(tracks)), key=lambda index: order.index(names[index]))]
+
+
 def players(music: muspy.Music) -> list[str]:
     """The instruments that play, in score order; drums are last."""
     tracks = [track for track in music.tracks if track.notes]

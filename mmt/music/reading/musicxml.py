@@ -145,6 +145,8 @@ def _music(root: Element) -> muspy.Music:
     tempos = [{at: qpm for part in reversed(parts) for at, qpm in part.tempos.items()} for parts in written]
     keys = [measures[0].keys for measures in written]
     times = [measures[0].times for measures in written]
+    tracks = [track for part in parts for track in part.tracks(played)]
+    end = max((note.end for track in tracks for note in track.notes), default=0)
     return muspy.Music(
         metadata=_metadata(root),
         resolution=resolution,
@@ -154,7 +156,8 @@ def _music(root: Element) -> muspy.Music:
             for time, (fifths, mode) in _as_played(keys, played)
         ],
         time_signatures=[muspy.TimeSignature(time, *signature) for time, signature in _as_played(times, played)],
-        tracks=[track for part in parts for track in part.tracks(played)],
+        barlines=[muspy.Barline(at) for at in (*(start for _, start in played), time) if at <= end],
+        tracks=tracks,
     )
 
 

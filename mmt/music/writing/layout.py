@@ -1,55 +1,50 @@
 """Layout of a score: the bar, staff and voice of each note, with chords and ties.
 
 Notes that begin and end together are a chord. Overlapping chords are in different voices; chords across a bar line are split and
-tied. Times are in divisions, fine enough for every bar line.
+tied. Times are in divisions, fine enough for every bar line and note value.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import groupby
-from typing import TYPE_CHECKING
+from itertools import groupby, pairwise
+from math import lcm
+from typing import TYPE_CHECKING, NamedTuple
 
-from mmt.music.writing.notation import MIDDLE_C, likely_key
+from mmt.music.writing.bars import Bars
+from mmt.music.writing.notation import MIDDLE_C
+from mmt.music.writing.note_values import can_be_shown, nearest_grid
 
 if TYPE_CHECKING:
     import muspy
 
-_MOST_MEASURES = 50_000
+_MOST_VOICES = 4  # of a staff, as in notation programs
+
+
+class Tone(NamedTuple):
+    """A note of a chord, or its section, with its ties."""
+
+    note: muspy.Note
+    tied_from: bool = False
+    tied_to: bool = False
 
 
 @dataclass(frozen=True)
 class Chord:
-    """Notes that begin and end together, in divisions, or their section within a bar."""
+    """Notes that begin and end together, in divisions, or sections of them."""
 
     onset: int
     end: int
-    notes: tuple[muspy.Note, ...]
-    tied_from: bool = False
-    tied_to: bool = False
+    tones: tuple[Tone, ...]
     lyric: str | None = None
 
-
-@dataclass(frozen=True)
-class Bars:
-    """The bars of a piece: their starts in divisions (and the end), and by bar the signatures, keys and tempos that change."""
-
-    divisions: int
-    scale: int
-    starts: list[int]
-    signatures: dict[int, tuple[int, int]]
-    keys: dict[int, muspy.KeySignature]
-    tempos: dict[int, list[muspy.Tempo]]
-    key: int
-    """The number of sharps (flats below 0) by which notes are spelled before the first key signature."""
-
-    def at(self, time: int) -> int:
-        """The bar of a time."""
-        return min(bisect_right(self.starts, time), len(self.starts) - 1) - 1
+    def section(self, start: int, end: int) -> Chord:
+        """What sounds from `start` to `end`, tied to the rest."""
+        before, after = self.onset < start, self.end > end
+        tones = tuple(Tone(t.note, t.tied_from or before, t.tied_to or after) for t in self.tones)
+        return Chord(max(self.onset, start), min(self.end, end), tones, None if before else self.lyric)
 
 
 @dataclass(frozen=True)
@@ -71,25 +66,96 @@ class PartLayout:
         """(onset, staff, pitch, is tied to the note before) for the notes of a bar."""
         for voice in self.voices[bar]:
             for chord in self.chords[bar, voice]:
-                for note in chord.notes:
-                    yield chord.onset, self.staff_of[voice], note.pitch, chord.tied_from
+                for tone in chord.tones:
+                    yield chord.onset, self.staff_of[voice], tone.note.pitch, tone.tied_from
 
 
-def lay_out(track: muspy.Track, bars: Bars, staves: int) -> PartLayout:
-    """Place the notes of a track into bars and voices; two staves split at middle C.
+class Placed(NamedTuple):
+    """A note with its onset and end in divisions."""
 
-    A `ValueError` refuses a negative time and a pitch outside of 0 to 127.
+    onset: int
+    end: int
+    note: muspy.Note
+
+
+def place_notes(tracks: Sequence[muspy.Track], bars: Bars) -> tuple[list[list[Placed]], Bars, int]:
+    """The notes of each track at times that a score can show, bars with divisions for them, and how many notes were moved.
+
+    Notes that move by a division of `bars` are not counted: a program rounded them before. A `ValueError` refuses a negative time
+    and a pitch outside of 0 to 127.
     """
+    placed = [[_placed(note, bars.scale) for note in track.notes] for track in tracks]
+    if can_be_shown([1], bars.divisions):
+        return placed, bars, 0
+    grids = [_grids(notes, bars) for notes in placed]
+    divisions = lcm(bars.divisions, *(8 * grid for of_track in grids for grid in of_track.values()))
+    factor = divisions // bars.divisions
+    finer = replace(
+        bars, divisions=divisions, scale=bars.scale * factor, starts=[start * factor for start in bars.starts]
+    )
+    moved = 0
+    for notes, of_track in zip(placed, grids, strict=True):
+        for index, (onset, end, note) in enumerate(notes):
+            start, stop = (_moved(time, bars, of_track, divisions) for time in (onset, end))
+            if stop <= start:
+                parts = of_track.get(_beat(start // factor, bars), 1)
+                while parts < 8:
+                    parts *= 2
+                stop = start + divisions // parts
+            moved += max(abs(start - onset * factor), abs(stop - end * factor)) > factor
+            notes[index] = Placed(start, stop, note)
+    return placed, finer, moved
+
+
+def _placed(note: muspy.Note, scale: int) -> Placed:
+    if note.time < 0 or not 0 <= note.pitch < 128:
+        raise ValueError(f"a note at time {note.time} has pitch {note.pitch}; times are 0 or more, pitches 0 to 127")
+    return Placed(int(note.time) * scale, int(note.time + max(note.duration, 1)) * scale, note)
+
+
+def _beat(time: int, bars: Bars) -> tuple[int, int]:
+    """(bar, beat of the bar) of a time."""
+    bar = bars.at(time)
+    return bar, (time - bars.starts[bar]) // bars.divisions
+
+
+def _grids(notes: list[Placed], bars: Bars) -> dict[tuple[int, int], int]:
+    """For each beat with times that cannot be shown, the number of parts into which it is divided."""
+    offsets: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for time in {time for note in notes for time in note[:2]}:
+        bar, beat = _beat(time, bars)
+        offsets[bar, beat].add(time - bars.starts[bar] - beat * bars.divisions)
+    return {
+        beat: nearest_grid(of_beat, bars.divisions)
+        for beat, of_beat in offsets.items()
+        if not can_be_shown(of_beat, bars.divisions)
+    }
+
+
+def _moved(time: int, bars: Bars, grids: dict[tuple[int, int], int], divisions: int) -> int:
+    """A time in the new divisions, moved to the grid of its beat."""
+    bar, beat = _beat(time, bars)
+    if (bar, beat) not in grids:
+        return time * (divisions // bars.divisions)
+    start = bars.starts[bar] + beat * bars.divisions
+    parts = grids[bar, beat]
+    place = round((time - start) * parts / bars.divisions)
+    return start * (divisions // bars.divisions) + place * (divisions // parts)
+
+
+def lay_out(track: muspy.Track, notes: list[Placed], bars: Bars, staves: int) -> PartLayout:
+    """Lay out the notes of a track in bars and voices; two staves split at middle C."""
     chords: dict[tuple[int, int], list[Chord]] = defaultdict(list)
     voices: dict[int, list[int]] = {bar: [] for bar in range(len(bars.starts) - 1)}
     staff_of: dict[int, int] = {}
-    for staff, of_staff in enumerate(_chords_of_staves(track, bars.scale, staves)):
-        with_voices = _voices(of_staff)
-        first = max(staff_of, default=-1) + 1
-        staff_of |= dict.fromkeys(range(first, first + 1 + max((voice for _, voice in with_voices), default=0)), staff)
-        for chord, voice in with_voices:
-            for bar, section in _split_at_bars(chord, bars):
-                chords[bar, first + voice].append(section)
+    for staff, of_staff in enumerate(_chords_of_staves(track, notes, bars.scale, staves)):
+        of_voices = _voices(of_staff)
+        first = len(staff_of)
+        staff_of |= dict.fromkeys(range(first, first + len(of_voices)), staff)
+        for voice, of_voice in enumerate(of_voices, first):
+            for chord in of_voice:
+                for bar in range(bars.at(chord.onset), bars.at(chord.end - 1) + 1):
+                    chords[bar, voice].append(chord.section(bars.starts[bar], bars.starts[bar + 1]))
         for bar, of_bar in voices.items():
             of_bar += [
                 voice for voice, on in staff_of.items() if on == staff and (voice == first or chords[bar, voice])
@@ -97,85 +163,58 @@ def lay_out(track: muspy.Track, bars: Bars, staves: int) -> PartLayout:
     return PartLayout(voices, staff_of, chords)
 
 
-def bars_of(music: muspy.Music) -> Bars:
-    """The bars of a piece; a new time signature ends the bar before it."""
-    if not music.resolution or music.resolution < 1:
-        raise ValueError(f"the music has resolution {music.resolution}; it must be at least 1 step per beat")
-    signatures = {0: (4, 4)} | {s.time: (s.numerator, s.denominator) for s in music.time_signatures if s.time >= 0}
-    lengths = []
-    for above, below in signatures.values():
-        if above < 1 or below < 1 or below & (below - 1) or below > 64:
-            raise ValueError(f"a time signature of {above}/{below} cannot be written in a score")
-        lengths.append(Fraction(4 * above * music.resolution, below))
-    scale = max(length.denominator for length in lengths)
-    changes = sorted(signatures)
-    last = max((note.time + max(note.duration, 1) for track in music.tracks for note in track.notes), default=1)
-    starts = [0]
-    for change, following in zip(changes, [*changes[1:], None], strict=True):
-        above, below = signatures[change]
-        length = 4 * above * music.resolution * scale // below
-        until = scale * (last if following is None else min(following, last))
-        if (until - starts[-1]) / length > _MOST_MEASURES:
-            raise ValueError(f"the music is {last / music.resolution:,.0f} beats long, too long for a score")
-        while starts[-1] < until:
-            starts.append(starts[-1] + length if following is None else min(starts[-1] + length, until))
-    key = likely_key(note.pitch for track in music.tracks if not track.is_drum for note in track.notes)
-    bars = Bars(music.resolution * scale, scale, starts, {}, {}, defaultdict(list), key)
-    bars.signatures.update({bars.at(time * scale): value for time, value in signatures.items() if time < last})
-    bars.keys.update({bars.at(key.time * scale): key for key in music.key_signatures if 0 <= key.time < last})
-    for tempo in music.tempos:
-        if 0 <= tempo.time < last and tempo.qpm > 0:
-            bars.tempos[bars.at(tempo.time * scale)].append(tempo)
-    return bars
-
-
-def _chords_of_staves(track: muspy.Track, scale: int, count: int) -> list[list[Chord]]:
-    chords = _chords(track, scale)
+def _chords_of_staves(track: muspy.Track, notes: list[Placed], scale: int, count: int) -> list[list[Chord]]:
+    chords = _chords(track, notes, scale)
     if count == 1:
         return [chords]
     staves: list[list[Chord]] = [[], []]
     for chord in chords:
-        upper = tuple(note for note in chord.notes if note.pitch >= MIDDLE_C)
-        lower = tuple(note for note in chord.notes if note.pitch < MIDDLE_C)
-        for staff, notes in zip(staves, (upper, lower), strict=True):
-            if notes:
-                staff.append(replace(chord, notes=notes, lyric=None if staff is staves[1] and upper else chord.lyric))
+        upper = tuple(tone for tone in chord.tones if tone.note.pitch >= MIDDLE_C)
+        lower = tuple(tone for tone in chord.tones if tone.note.pitch < MIDDLE_C)
+        for staff, tones in zip(staves, (upper, lower), strict=True):
+            if tones:
+                staff.append(replace(chord, tones=tones, lyric=None if staff is staves[1] and upper else chord.lyric))
     return staves
 
 
-def _chords(track: muspy.Track, scale: int) -> list[Chord]:
+def _chords(track: muspy.Track, notes: list[Placed], scale: int) -> list[Chord]:
     """The chords of a track, in order of onset, the longest first."""
-    for note in track.notes:
-        if note.time < 0 or not 0 <= note.pitch < 128:
-            raise ValueError(
-                f"a note at time {note.time} has pitch {note.pitch}; times are 0 or more, pitches 0 to 127"
-            )
     lyrics = {lyric.time: lyric.lyric for lyric in track.lyrics}
-    ordered = sorted(track.notes, key=lambda note: (note.time, -max(note.duration, 1), note.pitch))
+    ordered = sorted(notes, key=lambda placed: (placed.onset, -placed.end, placed.note.pitch))
     chords = []
-    for (time, duration), notes in groupby(ordered, key=lambda note: (note.time, max(note.duration, 1))):
-        onset, end = int(time) * scale, int(time + duration) * scale
-        chords.append(Chord(onset, end, tuple(notes), lyric=lyrics.pop(time, None)))
+    for (onset, end), together in groupby(ordered, key=lambda placed: placed[:2]):
+        sounding = [placed.note for placed in together]
+        lyric = lyrics.pop(sounding[0].time, None)
+        chords.append(Chord(onset, end, tuple(map(Tone, sounding)), lyric))
     return chords
 
 
-def _voices(chords: list[Chord]) -> list[tuple[Chord, int]]:
-    """Each chord with the first voice that is free at its onset."""
-    ends: list[int] = []
-    found = []
+def _voices(chords: list[Chord]) -> list[list[Chord]]:
+    """Each chord in the first voice that is free at its onset; the last voice has all that are left, cut and tied."""
+    voices: list[list[Chord]] = [[]]
     for chord in chords:
-        voice = next((place for place, end in enumerate(ends) if end <= chord.onset), len(ends))
-        ends[voice:] = [chord.end, *ends[voice + 1 :]]
-        found.append((chord, voice))
+        voice = next((voice for voice in voices if not voice or voice[-1].end <= chord.onset), None)
+        if voice is None:
+            if len(voices) < _MOST_VOICES:
+                voices.append([])
+            voice = voices[-1]
+        voice.append(chord)
+    if len(voices) == _MOST_VOICES:
+        voices[-1] = _without_overlaps(voices[-1])
+    return voices
+
+
+def _without_overlaps(chords: list[Chord]) -> list[Chord]:
+    """Overlapping chords, in order of onset, as chords that follow each other, tied where a note goes on."""
+    found = []
+    sounding: list[Chord] = []
+    waiting = list(reversed(chords))
+    for start, end in pairwise(sorted({time for chord in chords for time in (chord.onset, chord.end)})):
+        sounding = [chord for chord in sounding if chord.end > start]
+        while waiting and waiting[-1].onset == start:
+            sounding.append(waiting.pop())
+        sections = [chord.section(start, end) for chord in sounding]
+        if sections:
+            lyric = next((section.lyric for section in sections if section.lyric), None)
+            found.append(Chord(start, end, tuple(tone for section in sections for tone in section.tones), lyric))
     return found
-
-
-def _split_at_bars(chord: Chord, bars: Bars) -> Iterator[tuple[int, Chord]]:
-    """The sections of a chord, (bar, section), tied over the bar lines."""
-    for bar in range(bars.at(chord.onset), len(bars.starts) - 1):
-        start, end = bars.starts[bar], bars.starts[bar + 1]
-        if start >= chord.end:
-            return
-        before, after = chord.onset < start, chord.end > end
-        lyric = None if before else chord.lyric
-        yield bar, Chord(max(chord.onset, start), min(chord.end, end), chord.notes, before, after, lyric)

@@ -1,6 +1,7 @@
 """Writing MIDI files of type 1, which pretty_midi, mido, symusic and muspy read alike.
 
-The first track holds the title, tempos, signatures and lyrics. Each instrument has a track, or several if notes of one pitch
+A file has 480 ticks per beat, or the next multiple of the resolution. The first track holds the title, tempos, signatures (4/4
+where the music has none) and lyrics. Each instrument has a track, or several if notes of one pitch
 overlap (see `channels`, also for more than 15 instruments). Drums are on channel 10. Texts are UTF-8. Values that MIDI cannot
 represent are refused: a tempo below 3.58 quarter notes per minute, a time signature over 3.
 """
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmt.music.reading import midi_tracks
+from mmt.music.writing.bars import signatures_of_bars
 from mmt.music.writing.channels import MidiTrack, assign_channels, program_changes, split_overlaps
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 if TYPE_CHECKING:
     import muspy
 
+_TICKS_PER_BEAT = 480  # as sequencers use
 _SLOWEST = 0xFFFFFF  # microseconds per beat
 
 # Order of events of one tick: note-offs first, so that a repeated note sounds.
@@ -38,7 +41,7 @@ def write_midi(path: Path, music: muspy.Music) -> None:
     path
         The file; an existing one is overwritten.
     music
-        Notes of duration 0 are written with one tick, since many readers drop them.
+        Notes of duration 0 are written with one step, since many readers drop them.
 
     Raises
     ------
@@ -56,18 +59,19 @@ def midi_bytes(music: muspy.Music) -> bytes:
     >>> import muspy
     >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])
     >>> midi_bytes(music)[:4], len(midi_bytes(music))
-    (b'MThd', 49)
+    (b'MThd', 58)
     """
     if not 1 <= (music.resolution or 0) < 1 << 15:
         raise ValueError(f"the music has resolution {music.resolution}; MIDI holds 1 to 32,767 ticks per beat")
+    scale = -(-_TICKS_PER_BEAT // music.resolution)
     tracks = [split for track in music.tracks for split in split_overlaps(_midi_track(track))]
     channels = assign_channels(tracks)
-    chunks = [_track_chunk(_meta_events(music))]
+    chunks = [_track_chunk(_meta_events(music), scale)]
     for track, channel, changes in zip(tracks, channels, program_changes(tracks, channels), strict=True):
-        chunks.append(_track_chunk(_note_events(track, channel, changes.tolist())))
+        chunks.append(_track_chunk(_note_events(track, channel, changes.tolist()), scale))
     if len(chunks) >= 1 << 16:
         raise ValueError(f"the music has {len(chunks):,} tracks; a MIDI file holds at most 65,534")
-    return struct.pack(">4sIHHH", b"MThd", 6, 1, len(chunks), music.resolution) + b"".join(chunks)
+    return struct.pack(">4sIHHH", b"MThd", 6, 1, len(chunks), scale * music.resolution) + b"".join(chunks)
 
 
 def _midi_track(track: muspy.Track) -> MidiTrack:
@@ -99,14 +103,9 @@ def _meta_events(music: muspy.Music) -> list[Event]:
                 f"a tempo of {tempo.qpm} quarter notes per minute at time {tempo.time} does not fit in MIDI"
             )
         events.append((tempo.time, 0, _meta(midi_tracks.TEMPO, microseconds.to_bytes(3, "big"))))
-    for signature in music.time_signatures:
-        above, below = signature.numerator, signature.denominator
-        if not 1 <= above < 256 or below < 1 or below & (below - 1):
-            raise ValueError(f"a time signature of {above}/{below} at time {signature.time} does not fit in MIDI")
+    for time, above, below in _signatures(music):
         # As usual: 24 MIDI clocks per metronome click, 8 32nd notes per quarter note.
-        events.append(
-            (signature.time, 0, _meta(midi_tracks.TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8))))
-        )
+        events.append((time, 0, _meta(midi_tracks.TIME_SIGNATURE, bytes((above, below.bit_length() - 1, 24, 8)))))
     for key in music.key_signatures:
         if (count := sharps(key)) is not None:
             events.append(
@@ -115,6 +114,16 @@ def _meta_events(music: muspy.Music) -> list[Event]:
     for lyric in [*music.lyrics, *(lyric for track in music.tracks for lyric in track.lyrics)]:
         events.append((lyric.time, 0, _meta(midi_tracks.LYRIC, lyric.lyric.encode())))
     return events
+
+
+def _signatures(music: muspy.Music) -> list[tuple[int, int, int]]:
+    if music.barlines:
+        return signatures_of_bars(music)
+    signatures = [(s.time, s.numerator, s.denominator) for s in music.time_signatures]
+    for time, above, below in signatures:
+        if not 1 <= above < 256 or below < 1 or below & (below - 1):
+            raise ValueError(f"a time signature of {above}/{below} at time {time} does not fit in MIDI")
+    return [(0, 4, 4)] * all(time > 0 for time, *_ in signatures) + signatures
 
 
 def sharps(key: muspy.KeySignature) -> int | None:
@@ -146,13 +155,13 @@ def _meta(kind: int, content: bytes) -> bytes:
     return bytes((0xFF, kind)) + _quantity(len(content)) + content
 
 
-def _track_chunk(events: Iterable[Event]) -> bytes:
+def _track_chunk(events: Iterable[Event], scale: int) -> bytes:
     body = bytearray()
     last = 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         if tick < 0:
             raise ValueError(f"a tempo, signature or lyric is at time {tick}; times are 0 or more")
-        body += _quantity(tick - last) + message
+        body += _quantity((tick - last) * scale) + message
         last = tick
     body += b"\x00" + midi_tracks.END_OF_TRACK
     return struct.pack(">4sI", b"MTrk", len(body)) + body

@@ -1,24 +1,30 @@
 """Writing MusicXML: a `muspy.Music` becomes a score with one part per track.
 
-`layout` places the notes; here they are split into note values and tied. Nothing is rounded: a length that no note value has is
-written without one. muspy's writer loses programs, velocities and drums, and both it and music21 take ten seconds for a quartet.
+`layout` places the notes, `note_values` splits them into values and tuplets. muspy's writer loses programs, velocities and drums,
+and both it and music21 take ten seconds for a quartet.
 """
 
 from __future__ import annotations
 
+import warnings
 import zipfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from mmt.music.pictures.colors import in_score_order, title_of
+from mmt.music.writing.bars import Bars, bars_of
 from mmt.music.writing.drum_kit import drum
-from mmt.music.writing.layout import Bars, Chord, bars_of, lay_out
+from mmt.music.writing.layout import Chord, PartLayout, Placed, lay_out, place_notes
 from mmt.music.writing.midi import sharps
-from mmt.music.writing.notation import Clef, Shape, Spelling, accidentals, clefs, octave, spelled, values
+from mmt.music.writing.notation import Clef, Spelling, accidentals, clefs, octave, spelled
+from mmt.music.writing.note_values import Value, note_values
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
-from mmt.representation.notes import DEFAULT_VELOCITY
+from mmt.representation.notes import DEFAULT_VELOCITY, LeftOutWarning
 
 if TYPE_CHECKING:
     import muspy
@@ -27,20 +33,33 @@ _CONTAINER = '<?xml version="1.0"?><container><rootfiles><rootfile full-path="sc
 
 
 @dataclass(frozen=True)
+class _Part:
+    """What is the same for all notes of a part."""
+
+    number: str
+    is_drum: bool
+    staves: tuple[Clef, ...]
+    layout: PartLayout
+
+
+@dataclass(frozen=True)
 class _Place:
-    """Voice from 0, staff from 1 (0 for a single staff), and whether the voice is the first of its staff."""
+    """Where a note stands: its voice from 0, its staff from 0, and how its pitch is spelled."""
 
     voice: int
     staff: int
-    leads: bool
-    signs: frozenset[tuple[int, int, int]] = frozenset()
+    spelling: Spelling
+    signs: frozenset[tuple[int, int, int]]
     """The notes of the bar that need an accidental: (onset, staff, pitch)."""
 
 
 def write_musicxml(path: Path, music: muspy.Music) -> None:
     """Write music as a MusicXML score, compressed if the suffix is .mxl.
 
-    A `ValueError` refuses music that is too long for a score, and time signatures and pitches that MusicXML does not have.
+    Music without a title, key signature or order of parts gets a title that names the instruments, the key that its notes
+    suggest, and its instruments in score order. A `LeftOutWarning` says how many notes lie between note values, as in a recorded
+    performance, and are moved. A `ValueError` refuses music that is too long for a score, and time signatures and pitches that
+    MusicXML does not have.
     """
     text = b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(score(music), encoding="utf-8")
     if path.suffix.lower() != ".mxl":
@@ -61,20 +80,27 @@ def score(music: muspy.Music) -> Element:
     >>> [note.findtext("type") for note in root.iter("note")]  # tied over the bar line, then rests
     ['whole', 'quarter', 'half']
     """
-    bars = bars_of(music)
+    import muspy
+
+    # A score needs a part, also without a note.
+    tracks = in_score_order(music.tracks) or [muspy.Track(0)]
+    placed, bars, moved = place_notes(tracks, bars_of(music))
+    if moved:
+        count = sum(map(len, placed))
+        message = f"{moved:,} of {count:,} notes lie between note values; the score has them at the nearest ones"
+        warnings.warn(message, LeftOutWarning, stacklevel=3)
     root = Element("score-partwise", version="4.0")
-    if music.metadata.title:
-        _text(SubElement(root, "work"), "work-title", music.metadata.title)
+    _text(SubElement(root, "work"), "work-title", title_of(music))
     identification = SubElement(root, "identification")
     for place, creator in enumerate(music.metadata.creators):
         _text(identification, "creator", creator, **({} if place else {"type": "composer"}))
     if music.metadata.copyright:
         _text(identification, "rights", music.metadata.copyright)
     part_list = SubElement(root, "part-list")
-    for index, track in enumerate(music.tracks):
+    for index, track in enumerate(tracks):
         _list_part(part_list, f"P{index + 1}", index, track)
-    for index, track in enumerate(music.tracks):
-        _write_part(SubElement(root, "part", id=f"P{index + 1}"), track, bars, leads=index == 0)
+    for index, (track, notes) in enumerate(zip(tracks, placed, strict=True)):
+        _write_part(SubElement(root, "part", id=f"P{index + 1}"), track, notes, bars, leads=index == 0)
     return root
 
 
@@ -100,55 +126,51 @@ def _instrument(part: str, key: int | None) -> str:
     return f"{part}-I{1 if key is None else key + 1}"
 
 
-def _write_part(part: Element, track: muspy.Track, bars: Bars, leads: bool) -> None:
+def _write_part(element: Element, track: muspy.Track, notes: list[Placed], bars: Bars, leads: bool) -> None:
     staves = clefs(track)
-    layout = lay_out(track, bars, len(staves))
-    spelling, fifths = spelled(0 if track.is_drum else bars.key), 0
-    for bar, (start, end) in enumerate(zip(bars.starts, bars.starts[1:], strict=False)):
-        measure = SubElement(part, "measure", number=str(bar + 1))
+    part = _Part(element.get("id", ""), track.is_drum, staves, lay_out(track, notes, bars, len(staves)))
+    fifths, pickup = bars.key, bars.has_pickup()
+    for bar, (start, end) in enumerate(pairwise(bars.starts)):
+        measure = SubElement(element, "measure", number=str(bar + (not pickup)))
+        if pickup and bar == 0:
+            measure.set("implicit", "yes")
         if bar in bars.keys:
             fifths = sharps(bars.keys[bar]) or 0
-            spelling = spelled(0 if track.is_drum else fifths)
-        _attributes(measure, bar, bars, staves)
+        _attributes(measure, bar, bars, part)
         for tempo in bars.tempos[bar] if leads and bar in bars.tempos else ():
             _direct_tempo(measure, tempo, tempo.time * bars.scale - start)
-        signs = frozenset() if track.is_drum else accidentals(layout.sounding(bar), spelling, fifths)
-        for place, voice in enumerate(layout.voices[bar]):
+        spelling = spelled(0 if part.is_drum else fifths)
+        signs = frozenset() if part.is_drum else accidentals(part.layout.sounding(bar), spelling, fifths)
+        for place, voice in enumerate(part.layout.voices[bar]):
             if place:
                 _text(SubElement(measure, "backup"), "duration", end - start)
-            staff = layout.staff_of[voice] + 1 if len(staves) > 1 else 0
-            where = _Place(voice, staff, layout.leads(voice), signs)
-            cursor = start
-            for chord in layout.chords[bar, voice]:
-                _rest(measure, cursor, chord.onset, where, bars.divisions)
-                _write_chord(
-                    measure, chord, where, bars.divisions, spelling, part.get("id", "") if track.is_drum else ""
-                )
-                cursor = chord.end
-            _rest(measure, cursor, end, where, bars.divisions)
+            where = _Place(voice, part.layout.staff_of[voice], spelling, signs)
+            _write_voice(measure, part, where, part.layout.chords[bar, voice], (start, end), bars.divisions)
 
 
-def _attributes(measure: Element, bar: int, bars: Bars, staves: tuple[Clef, ...]) -> None:
+def _attributes(measure: Element, bar: int, bars: Bars, part: _Part) -> None:
     if bar and bar not in bars.keys and bar not in bars.signatures:
         return
     attributes = SubElement(measure, "attributes")
     if bar == 0:
         _text(attributes, "divisions", bars.divisions)
-    if bar in bars.keys and (fifths := sharps(bars.keys[bar])) is not None:
+    given = bars.keys.get(bar)
+    fifths = sharps(given) if given else bars.key if bar == 0 else None
+    if fifths is not None:
         key = SubElement(attributes, "key")
         _text(key, "fifths", fifths)
-        if bars.keys[bar].mode in ("major", "minor"):
-            _text(key, "mode", bars.keys[bar].mode)
+        if given and given.mode in ("major", "minor"):
+            _text(key, "mode", given.mode)
     if bar in bars.signatures:
         time = SubElement(attributes, "time")
         _text(time, "beats", bars.signatures[bar][0])
         _text(time, "beat-type", bars.signatures[bar][1])
     if bar:
         return
-    if len(staves) > 1:
-        _text(attributes, "staves", len(staves))
-    for number, clef in enumerate(staves, 1):
-        sign = SubElement(attributes, "clef", {"number": str(number)} if len(staves) > 1 else {})
+    if len(part.staves) > 1:
+        _text(attributes, "staves", len(part.staves))
+    for number, clef in enumerate(part.staves, 1):
+        sign = SubElement(attributes, "clef", {"number": str(number)} if len(part.staves) > 1 else {})
         _text(sign, "sign", clef.sign)
         if clef.line is not None:
             _text(sign, "line", clef.line)
@@ -166,57 +188,100 @@ def _direct_tempo(measure: Element, tempo: muspy.Tempo, offset: int) -> None:
     SubElement(direction, "sound", tempo=repr(float(tempo.qpm)))
 
 
-def _rest(measure: Element, start: int, end: int, where: _Place, divisions: int) -> None:
-    """Write silence: rests in the first voice of a staff, nothing visible in the others."""
-    if end > start and not where.leads:
-        _text(SubElement(measure, "forward"), "duration", end - start)
+def _write_voice(
+    measure: Element, part: _Part, where: _Place, chords: list[Chord], bar: tuple[int, int], divisions: int
+) -> None:
+    """Write a voice of a bar: chords, and rests (in voices that are not the first of their staff: invisible or nothing)."""
+    leads = part.layout.leads(where.voice)
+    if leads and not chords:
+        _rest(measure, part, where, Value(*bar, "")).set("measure", "yes")
         return
-    for length, shape in values(end - start, divisions):
-        note = SubElement(measure, "note")
-        SubElement(note, "rest")
-        _text(note, "duration", length)
+    cuts = sorted({*bar, *(time for chord in chords for time in (chord.onset, chord.end))})
+    for value, chord in _with_chords(note_values(cuts, divisions), chords):
+        if chord:
+            _write_chord(measure, part, where, chord, value)
+        elif leads or value.tuplet:
+            _rest(measure, part, where, value, is_visible=leads)
+        else:
+            _text(SubElement(measure, "forward"), "duration", value.end - value.start)
+
+
+def _with_chords(values: list[Value], chords: list[Chord]) -> Iterator[tuple[Value, Chord | None]]:
+    """Each value with the section of its chord; None for rests."""
+    waiting = iter([*chords, None])
+    chord = next(waiting)
+    for value in values:
+        while chord and chord.end <= value.start:
+            chord = next(waiting)
+        is_note = chord is not None and chord.onset <= value.start
+        yield value, chord.section(value.start, value.end) if chord and is_note else None
+
+
+def _rest(measure: Element, part: _Part, where: _Place, value: Value, is_visible: bool = True) -> Element:
+    note = SubElement(measure, "note", {} if is_visible else {"print-object": "no"})
+    rest = SubElement(note, "rest")
+    _text(note, "duration", value.end - value.start)
+    _text(note, "voice", where.voice + 1)
+    _value(note, value)
+    _staff(note, part, where)
+    _notations(note, value, ())
+    return rest
+
+
+def _write_chord(measure: Element, part: _Part, where: _Place, chord: Chord, value: Value) -> None:
+    for index, (written, tied_from, tied_to) in enumerate(chord.tones):
+        velocity = DEFAULT_VELOCITY if written.velocity is None else written.velocity
+        # In per cent of MusicXML's forte, velocity 90.
+        note = SubElement(measure, "note", dynamics=f"{velocity / 0.9:.2f}")
+        ties = [kind for kind, is_tied in (("stop", tied_from), ("start", tied_to)) if is_tied]
+        if index:
+            SubElement(note, "chord")
+        if part.is_drum:
+            _unpitched(note, written.pitch)
+        else:
+            _pitch(note, written.pitch, where.spelling, is_tied=bool(ties))
+        _text(note, "duration", value.end - value.start)
+        for kind in ties:
+            SubElement(note, "tie", type=kind)
+        if part.is_drum:
+            SubElement(note, "instrument", id=_instrument(part.number, written.pitch))
         _text(note, "voice", where.voice + 1)
-        _shape(note, shape)
-        _staff(note, where)
+        has_sign = (chord.onset, where.staff, written.pitch) in where.signs
+        _value(note, value, where.spelling[written.pitch % 12][1] if has_sign else None)
+        if part.is_drum and (head := drum(written.pitch).head) != "normal":
+            _text(note, "notehead", head)
+        _staff(note, part, where)
+        _notations(note, value, ties, is_first=not index)
+        if chord.lyric and not index:
+            _text(SubElement(note, "lyric"), "text", chord.lyric)
 
 
-def _write_chord(measure: Element, chord: Chord, where: _Place, divisions: int, names: Spelling, drums: str) -> None:
-    pieces = list(values(chord.end - chord.onset, divisions))
-    for place, (length, shape) in enumerate(pieces):
-        ties = (("stop", place > 0 or chord.tied_from), ("start", place < len(pieces) - 1 or chord.tied_to))
-        for index, written in enumerate(chord.notes):
-            velocity = DEFAULT_VELOCITY if written.velocity is None else written.velocity
-            # In per cent of MusicXML's forte, velocity 90.
-            note = SubElement(measure, "note", dynamics=f"{velocity / 0.9:.2f}")
-            if index:
-                SubElement(note, "chord")
-            if drums:
-                _unpitched(note, written.pitch)
-            else:
-                _pitch(note, written.pitch, names, is_tied=any(tied for _, tied in ties))
-            _text(note, "duration", length)
-            for kind, is_tied in ties:
-                if is_tied:
-                    SubElement(note, "tie", type=kind)
-            if drums:
-                SubElement(note, "instrument", id=_instrument(drums, written.pitch))
-            _text(note, "voice", where.voice + 1)
-            sign = not place and (chord.onset, max(where.staff - 1, 0), written.pitch) in where.signs
-            _shape(note, shape, names[written.pitch % 12][1] if sign else None)
-            if drums and (head := drum(written.pitch).head) != "normal":
-                _text(note, "notehead", head)
-            _staff(note, where)
-            tied = [kind for kind, is_tied in ties if is_tied]
-            notations = SubElement(note, "notations") if tied else note
-            for kind in tied:
-                SubElement(notations, "tied", type=kind)
-            if chord.lyric and not index and not place:
-                _text(SubElement(note, "lyric"), "text", chord.lyric)
+def _staff(note: Element, part: _Part, where: _Place) -> None:
+    if len(part.staves) > 1:
+        _text(note, "staff", where.staff + 1)
 
 
-def _staff(note: Element, where: _Place) -> None:
-    if where.staff:
-        _text(note, "staff", where.staff)
+def _notations(note: Element, value: Value, ties: Sequence[str], is_first: bool = True) -> None:
+    """Write ties, and the bracket of a tuplet at its first and last note."""
+    brackets = (
+        []
+        if value.tuplet is None or not is_first
+        else [
+            kind
+            for kind, is_there in (
+                ("start", value.start == value.tuplet.start),
+                ("stop", value.end == value.tuplet.end),
+            )
+            if is_there
+        ]
+    )
+    if not ties and not brackets:
+        return
+    notations = SubElement(note, "notations")
+    for kind in ties:
+        SubElement(notations, "tied", type=kind)
+    for kind in brackets:
+        SubElement(notations, "tuplet", type=kind)
 
 
 def _pitch(note: Element, pitch: int, names: Spelling, is_tied: bool) -> None:
@@ -236,19 +301,19 @@ def _unpitched(note: Element, key: int) -> None:
     _text(element, "display-octave", shown.octave)
 
 
-def _shape(note: Element, shape: Shape | None, sign: int | None = None) -> None:
+def _value(note: Element, value: Value, sign: int | None = None) -> None:
     """Write the note value and the accidental: 1, -1, 0 for a natural, None for no sign."""
-    name, dots, in_triplet = shape or ("", 0, False)
-    if name:
-        _text(note, "type", name)
-    for _ in range(dots):
+    if value.type:
+        _text(note, "type", value.type)
+    for _ in range(value.dots):
         SubElement(note, "dot")
     if sign is not None:
         _text(note, "accidental", {1: "sharp", -1: "flat", 0: "natural"}[sign])
-    if in_triplet:
+    if value.tuplet:
         modification = SubElement(note, "time-modification")
-        _text(modification, "actual-notes", 3)
-        _text(modification, "normal-notes", 2)
+        _text(modification, "actual-notes", value.tuplet.actual)
+        _text(modification, "normal-notes", value.tuplet.normal)
+        _text(modification, "normal-type", value.tuplet.unit)
 
 
 def _text(parent: Element, tag: str, text: object, **attributes: str) -> None:

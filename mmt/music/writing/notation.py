@@ -1,10 +1,9 @@
-"""Music notation: spelling of pitches, accidentals, note values, and the staves and clefs of a part."""
+"""Music notation: spelling of pitches, accidentals, and the staves and clefs of a part."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from fractions import Fraction
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,15 +11,6 @@ if TYPE_CHECKING:
 
 # Letters on the line of fifths from C = 0; F is -1, and seven steps further is the same letter with a sharp.
 _LETTERS = "CGDAEBF"
-_TYPES = ("breve", "whole", "half", "quarter", "eighth", "16th", "32nd", "64th", "128th")
-# Lengths in beats of single notes: (type, dots, is in a triplet), the simplest for each length.
-_SHAPES = {
-    Fraction(8, 2**power) * factor: (name, dots, factor == Fraction(2, 3))
-    for factor, dots in ((Fraction(7, 4), 2), (Fraction(2, 3), 0), (Fraction(3, 2), 1), (Fraction(1), 0))
-    for power, name in enumerate(_TYPES)
-}
-_LENGTHS = sorted(_SHAPES, reverse=True)
-Shape = tuple[str, int, bool]
 Spelling = tuple[tuple[str, int], ...]
 """For each pitch class the letter, and 1, 0 or -1 for a sharp, none or a flat."""
 _SHARPENED = "FCGDAEB"  # the order of sharps in a key signature; that of flats is the reverse
@@ -92,15 +82,6 @@ def accidentals(
             needed.add((onset, staff, pitch))
             standing[line] = alter
     return frozenset(needed)
-
-
-def values(length: int, divisions: int) -> Iterator[tuple[int, Shape | None]]:
-    """Split a length in divisions into note values, the longest first: (length, shape)."""
-    left = Fraction(length, divisions)
-    while left:
-        value = next((v for v in _LENGTHS if v <= left and divisions % v.denominator == 0), left)
-        yield int(value * divisions), _SHAPES.get(value)
-        left -= value
 
 
 MIDDLE_C = 60
