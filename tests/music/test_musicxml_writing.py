@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from mmt.music.reading.musicxml import read_musicxml
 from mmt.music.writing.musicxml import score, write_musicxml
 from mmt.representation.codes import NOTE
 from mmt.representation.encode import canonical, frame
+from mmt.representation.notes import LeftOutWarning
 
 tracks = st.builds(
     lambda program, is_drum, notes: muspy.Track(
@@ -284,3 +286,146 @@ def test_drums_have_their_usual_places_on_the_staff() -> None:
     assert [note.findtext("notehead") for note in root.iter("note")][:3] == [None, None, "x"]
     names = [element.text for element in root.iter("instrument-name")]
     assert names == ["Bass Drum 1", "Acoustic Snare", "Closed Hi-Hat"]
+
+
+def line(resolution: int, *notes: tuple[int, int, int], program: int = 40, **marks: object) -> muspy.Music:
+    """Music of one track of (onset, pitch, duration)."""
+    track = muspy.Track(program, notes=[muspy.Note(*note) for note in notes])
+    return muspy.Music(resolution=resolution, tracks=[track], **marks)
+
+
+IRREGULAR = {
+    "pickup": [1, 4, 4],
+    "split bar": [4, 3, 4, 3, 1, 4],
+    "eighth pickup": [Fraction(1, 2), 4, 4],
+    "3/8 + 2/4": [Fraction(7, 2), Fraction(7, 2)],
+    "cadenza": [4, 11, 4],
+    "short end": [1, 4, 3],
+}
+
+
+@pytest.mark.parametrize("suffix", ["musicxml", "mid"])
+@pytest.mark.parametrize("lengths", IRREGULAR.values(), ids=IRREGULAR)
+def test_irregular_bars_come_back_with_their_bar_lines(tmp_path: Path, lengths: list[Fraction], suffix: str) -> None:
+    starts = [int(12 * sum(lengths[:place])) for place in range(len(lengths) + 1)]
+    music = line(
+        12,
+        *((time, 60, 6) for time in range(0, starts[-1], 6)),
+        time_signatures=[muspy.TimeSignature(0, 4, 4)],
+        barlines=[muspy.Barline(start) for start in starts],
+    )
+    mmt.write(tmp_path / f"bars.{suffix}", music)
+    parsed = music21.converter.parse(tmp_path / f"bars.{suffix}").parts[0]
+    assert [measure.offset * 12 for measure in parsed[music21.stream.Measure]] == starts[:-1]
+    copy = mmt.read(tmp_path / f"bars.{suffix}")
+    assert rows(copy) == rows(music)
+    if suffix == "musicxml":
+        assert [line.time * 12 // copy.resolution for line in copy.barlines] == starts
+        # A second journey changes nothing.
+        mmt.write(tmp_path / "again.musicxml", copy)
+        assert (tmp_path / "again.musicxml").read_bytes() == (tmp_path / "bars.musicxml").read_bytes()
+
+
+def test_a_pickup_is_measure_0() -> None:
+    music = line(12, (0, 60, 12), (12, 62, 48), (60, 64, 48), barlines=[muspy.Barline(time) for time in (0, 12, 60)])
+    measures = list(score(music).iter("measure"))
+    assert [(m.get("number"), m.get("implicit")) for m in measures] == [("0", "yes"), ("1", None), ("2", None)]
+
+
+def written(root: ElementTree.Element) -> list[tuple[object, ...]]:
+    """(type, dots, actual, normal) of each note and rest."""
+    return [
+        (
+            n.findtext("type"),
+            len(n.findall("dot")),
+            n.findtext("time-modification/actual-notes"),
+            n.findtext("time-modification/normal-notes"),
+        )
+        for n in root.iter("note")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "beats", "kind", "normal"),
+    [
+        (3, 1, "eighth", 2),
+        (5, 1, "16th", 4),
+        (7, 1, "16th", 4),
+        (11, 1, "32nd", 8),
+        (13, 1, "32nd", 8),
+        (3, 2, "quarter", 2),
+        (5, 4, "quarter", 4),
+    ],
+)
+@pytest.mark.parametrize("resolution", [480, 0])
+def test_tuplets_have_a_type_a_ratio_and_a_bracket(
+    count: int, beats: int, kind: str, normal: int, resolution: int
+) -> None:
+    # At 480 ticks most of these lengths are rounded.
+    resolution = resolution or count
+    times = [round(place * beats * resolution / count) for place in range(count + 1)]
+    notes = [(start, 60 + place, end - start) for place, (start, end) in enumerate(pairwise(times))]
+    root = score(line(resolution, *notes))
+    assert written(root)[:count] == [(kind, 0, str(count), str(normal))] * count
+    brackets = [[t.get("type") for t in n.iter("tuplet")] for n in root.iter("note")][:count]
+    assert brackets == [["start"], *[[]] * (count - 2), ["stop"]]
+
+
+def test_a_tuplet_is_full_in_every_voice(tmp_path: Path) -> None:
+    """Programs discard or stretch a tuplet whose notes and rests do not fill it."""
+    notes = [(0, 72, 60), (20, 60, 8), (36, 62, 24), (4, 65, 100), (76, 48, 60)]
+    for measure in score(line(12, *notes)).iter("measure"):
+        left: dict[tuple[str | None, str | None], Fraction] = {}
+        for note in measure.iter("note"):
+            ratio = note.findtext("time-modification/actual-notes")
+            if ratio and note.find("chord") is None:
+                voice = (note.findtext("voice"), ratio)
+                left.setdefault(voice, Fraction(0))
+                left[voice] += int(note.findtext("duration") or 0)
+                if any(t.get("type") == "stop" for t in note.iter("tuplet")):
+                    assert (left.pop(voice) / 12).denominator in (1, 2)
+        assert not left
+
+
+def test_notes_between_note_values_are_kept_and_counted(tmp_path: Path) -> None:
+    """A recorded performance: every note is there, at a time near its own, and with a note value."""
+    rng = np.random.default_rng(0)
+    onsets = np.sort(rng.integers(0, 4 * 480, 24)).tolist()
+    music = line(480, *((onset, 60 + place, int(rng.integers(1, 700))) for place, onset in enumerate(onsets)))
+    with pytest.warns(LeftOutWarning, match=r"2\d of 24 notes lie between note values"):
+        mmt.write(tmp_path / "played.musicxml", music)
+    copy = mmt.read(tmp_path / "played.musicxml")
+    apart = [
+        (a.pitch == b.pitch, abs(a.time / 480 - b.time / copy.resolution))
+        for a, b in zip(music.tracks[0].notes, sorted(copy.tracks[0].notes, key=lambda note: note.pitch), strict=True)
+    ]
+    assert all(same and distance <= 1 / 24 for same, distance in apart)
+    root = ElementTree.parse(tmp_path / "played.musicxml").getroot()
+    assert all(note.find("type") is not None or note.find("rest") is not None for note in root.iter("note"))
+
+
+def test_a_staff_has_four_voices_at_most_and_keeps_every_note(tmp_path: Path) -> None:
+    music = line(12, *((6 * place, 60 + 2 * place, 60) for place in range(10)))
+    write_musicxml(tmp_path / "thick.musicxml", music)
+    assert rows(read_musicxml(tmp_path / "thick.musicxml")) == rows(music)
+    root = ElementTree.parse(tmp_path / "thick.musicxml").getroot()
+    assert {voice.text for voice in root.iter("voice")} == {"1", "2", "3", "4"}
+
+
+def test_music_without_notes_or_tracks_has_a_part_with_a_measure(tmp_path: Path) -> None:
+    for number, music in enumerate([muspy.Music(resolution=12), muspy.Music(resolution=12, tracks=[muspy.Track(0)])]):
+        mmt.write(tmp_path / f"{number}.musicxml", music)
+        root = ElementTree.parse(tmp_path / f"{number}.musicxml").getroot()
+        assert [part.get("id") for part in root.iter("score-part")] == [part.get("id") for part in root.iter("part")]
+        assert len(list(root.iter("measure"))) == 1
+        assert not mmt.read(tmp_path / f"{number}.musicxml").tracks
+
+
+def test_generated_music_has_a_title_and_score_order() -> None:
+    piano, voices = (
+        muspy.Track(program, name=name, notes=[muspy.Note(0, 60, 12)])
+        for program, name in ((0, "piano"), (52, "voices"))
+    )
+    root = score(muspy.Music(resolution=12, tracks=[piano, voices]))
+    assert root.findtext("work/work-title") == "Voices and piano"
+    assert [name.text for name in root.iter("part-name")] == ["voices", "piano"]

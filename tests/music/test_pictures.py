@@ -252,3 +252,23 @@ def test_drums_of_a_real_piece_are_below_all_pitches(shared: Path):
     assert len(np.unique(heights[:, 0])) == len({note.pitch for note in drums.notes})
     assert heights.max() < min(note.pitch for track in music.tracks if not track.is_drum for note in track.notes) - 1
     assert heights.min() > axes.get_ylim()[0]
+
+
+def test_keyboards_are_below_what_they_accompany_except_in_an_orchestra():
+    assert colors.score_order(["piano", "violin", "cello", "voices"]) == ["voices", "violin", "cello", "piano"]
+    assert colors.score_order(["organ", "trumpet"]) == ["trumpet", "organ"]
+    assert colors.score_order(["violin", "piano", "horn", "oboe", "harp"]) == [
+        "oboe",
+        "horn",
+        "piano",
+        "harp",
+        "violin",
+    ]
+
+
+def test_only_tracks_without_names_of_their_own_are_put_in_score_order():
+    def names(*given):
+        return [(t.program, t.is_drum) for t in colors.in_score_order([muspy.Track(p, d, n) for p, d, n in given])]
+
+    assert names((0, False, "piano"), (0, True, "drums"), (40, False, None)) == [(40, False), (0, False), (0, True)]
+    assert names((0, False, "Klavier"), (40, False, "Geige")) == [(0, False), (40, False)]

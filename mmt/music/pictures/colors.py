@@ -28,15 +28,15 @@ _FAMILIES: tuple[tuple[tuple[str, ...], tuple[float, float], float, tuple[float,
     (("timpani", "melodic-tom", "synth-drums", "orchestra-hit"), (285, 300), 0.02, (0.58, 0.72, 0.46, 0.34)),
     (("glockenspiel", "celesta", "xylophone", "vibraphone", "marimba", "tubular-bells", "music-box", "dulcimer",
       "kalimba"), (215, 245), 0.06, (0.66, 0.80, 0.50, 0.73, 0.42)),
+    (("voices",), (348, 348), 0.20, (0.62,)),
     (("harp", "nylon-string-guitar", "electric-guitar", "steel-string-guitar", "banjo", "koto", "sitar",
       "shamisen"), (325, 345), 0.10, (0.83, 0.72, 0.44, 0.58)),
-    (("piano", "harpsichord", "electric-piano", "clavinet"), (262, 235), 0.16, (0.58, 0.72, 0.44, 0.80)),
-    (("church-organ", "organ", "accordion", "bandoneon", "harmonica"), (300, 285), 0.16, (0.46, 0.62, 0.76, 0.54)),
-    (("lead", "pad"), (215, 200), 0.12, (0.66, 0.82)),
-    (("voices",), (348, 348), 0.20, (0.62,)),
     (("violin", "viola"), (25, 50), 0.18, (0.56, 0.72)),
     (("cello", "contrabass"), (8, 335), 0.15, (0.42, 0.27)),
     (("strings", "synth-strings"), (5, 15), 0.10, (0.82, 0.68)),
+    (("piano", "harpsichord", "electric-piano", "clavinet"), (262, 235), 0.16, (0.58, 0.72, 0.44, 0.80)),
+    (("church-organ", "organ", "accordion", "bandoneon", "harmonica"), (300, 285), 0.16, (0.46, 0.62, 0.76, 0.54)),
+    (("lead", "pad"), (215, 200), 0.12, (0.66, 0.82)),
     (("bass", "electric-bass", "slap-bass", "synth-bass"), (272, 280), 0.10, (0.44, 0.74, 0.58, 0.34)),
 )  # fmt: skip
 
@@ -52,11 +52,17 @@ def instrument_names(programs: npt.ArrayLike) -> npt.NDArray[Any]:
 def score_order(names: Iterable[str]) -> list[str]:
     """Sort instruments as in a score, woodwinds first, without duplicates; unknown names are last.
 
-    >>> score_order(["violin", "piano", "oboe", "violin"])
-    ['oboe', 'piano', 'violin']
+    Keyboards are below the voices and strings that they accompany, as in chamber music; in an orchestra they are above.
+
+    >>> score_order(["violin", "piano", "oboe", "violin", "voices"]), score_order(["violin", "piano", "oboe", "horn"])
+    (['oboe', 'voices', 'violin', 'piano'], ['oboe', 'horn', 'piano', 'violin'])
     """
-    place = {name: place for place, name in enumerate(name for names, *_ in _FAMILIES for name in names)}
-    return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
+    given = set(names)
+    ranks = {family[0]: float(rank) for rank, (family, *_) in enumerate(_FAMILIES)}
+    if all(given & set(family) for family, *_ in _FAMILIES if family[0] in ("oboe", "horn", "violin")):
+        ranks |= dict.fromkeys(("piano", "church-organ"), ranks["voices"] - 0.5)
+    place = {name: (ranks[family[0]], index) for family, *_ in _FAMILIES for index, name in enumerate(family)}
+    return sorted(given, key=lambda name: (place.get(name, (len(ranks), 0)), name))
 
 
 def title_of(music: muspy.Music) -> str:

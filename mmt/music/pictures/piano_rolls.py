@@ -190,18 +190,18 @@ def _draw_grid(axes: Axes, music: muspy.Music, beats: float, low: float, high: f
 
 
 def bar_lines(music: muspy.Music, beats: float) -> Floats:
-    """The beats at which bars begin, by the time signatures; every four beats without any."""
+    """The beats at which bars begin: the bar lines of the music, then by the time signatures, or every four beats."""
+    given = np.unique([0.0, *(max(line.time, 0) / music.resolution for line in music.barlines)])
     signatures = {0.0: 4.0}
     for signature in sorted(music.time_signatures, key=lambda signature: signature.time):
         if signature.numerator > 0 and signature.denominator > 0:
             signatures[max(signature.time, 0) / music.resolution] = 4 * signature.numerator / signature.denominator
     starts = [*signatures, np.inf]
     bars = [
-        np.arange(start, min(following, beats), max(length, beats / 100_000))
+        np.arange(max(start, given[-1]), min(following, beats), max(length, beats / 100_000))
         for (start, length), following in zip(signatures.items(), starts[1:], strict=True)
-        if start < beats
     ]
-    return np.concatenate(bars)
+    return np.unique(np.concatenate([given[given < beats], *bars]))
 
 
 def power_of_two(least: float) -> int:

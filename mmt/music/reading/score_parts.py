@@ -249,10 +249,10 @@ def number(text: str | None) -> float:
 def beats_per_minute(text: str | None) -> float:
     """The number in a metronome mark: "72", "ca. 72", or the middle of "60-66"; 0 if there is none.
 
-    >>> beats_per_minute("ca. 72,5"), beats_per_minute("60 – 66")
+    >>> beats_per_minute("ca. 72,5"), beats_per_minute("60 - 66")
     (72.5, 63.0)
     """
-    found = re.match(rf"\D*({_DECIMAL})(?:\s*(?:-|–|—|to|bis|à|a)\s*({_DECIMAL}))?", text or "")
+    found = re.match(rf"\D*({_DECIMAL})(?:\s*(?:[-\u2013\u2014]|to|bis|a|à)\s*({_DECIMAL}))?", text or "")
     numbers = [number(one.replace(",", ".")) for one in found.groups() if one] if found else [0.0]
     return sum(numbers) / len(numbers)
 
