@@ -144,3 +144,12 @@ import sys, mmt.music
 assert not {"muspy", "symusic", "music21", "matplotlib", "yaml"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_chords_of_a_muspy_file_are_read_as_notes(tmp_path: Path) -> None:
+    track = muspy.Track(40, notes=[muspy.Note(12, 72, 6, 50)])
+    plain = muspy.Music(resolution=12, tracks=[track]).to_ordered_dict()
+    plain["tracks"][0]["chords"] = [{"time": 0, "pitches": [60, 64], "duration": 12, "velocity": 64}]
+    (tmp_path / "chords.json").write_text(json.dumps(plain))
+    (read,) = mmt.music.read(tmp_path / "chords.json").tracks
+    assert read.notes == [muspy.Note(0, 60, 12, 64), muspy.Note(0, 64, 12, 64), muspy.Note(12, 72, 6, 50)]

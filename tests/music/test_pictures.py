@@ -272,3 +272,9 @@ def test_only_tracks_without_names_of_their_own_are_put_in_score_order():
 
     assert names((0, False, "piano"), (0, True, "drums"), (40, False, None)) == [(40, False), (0, False), (0, True)]
     assert names((0, False, "Klavier"), (40, False, "Geige")) == [(0, False), (40, False)]
+
+
+def test_bar_lines_follow_those_of_the_music_then_the_time_signature():
+    music = piece((40, [(0, 60, 12)]))
+    music.barlines = [muspy.Barline(time) for time in (0, 12, 60)]
+    assert pictures.bar_lines(music, 14).tolist() == [0, 1, 5, 9, 13]
