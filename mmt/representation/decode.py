@@ -52,7 +52,7 @@ def decode(
     events : array_like of int, (n, 6)
         A piece or any beginning of one.
     like : muspy.Music, optional
-        Take tempo, time and key signatures and title from this piece, for example the one that the events continue.
+        Take tempo, time and key signatures, bar lines and title from this piece, for example the one that the events continue.
     tempo : float, optional
         Quarter notes per minute, above 0. Default: that of `like`, else 100, as in the original code.
     velocity : int
@@ -163,6 +163,8 @@ def _set_tempo_and_signatures(music: muspy.Music, like: muspy.Music | None, temp
             muspy.KeySignature(moved(k.time), k.root, k.mode, k.fifths, k.root_str) for k in like.key_signatures
         ]
         music.tempos = [muspy.Tempo(moved(t.time), t.qpm) for t in like.tempos]
+        end = max((note.end for track in music.tracks for note in track.notes), default=0)
+        music.barlines = [muspy.Barline(moved(line.time)) for line in like.barlines if moved(line.time) <= end]
     if tempo is not None or not music.tempos:
         music.tempos = [muspy.Tempo(0, float(tempo or DEFAULT_TEMPO))]
 

@@ -18,7 +18,7 @@ from mmt.representation.codes import PAPER, IntArray, Representation
 if TYPE_CHECKING:
     import muspy
 
-_SAMPLE_RATE = 22_050  # mono, a byte per sample: 22 kB per second keep a notebook small
+_SAMPLE_RATE = 16_000  # mono, a byte per sample: 16 kB per second keep a notebook small
 
 
 @dataclass(frozen=True)
