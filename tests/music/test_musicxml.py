@@ -11,7 +11,6 @@ import pytest
 
 from mmt.music.reading.midi import read_midi
 from mmt.music.reading.musicxml import read_musicxml
-from mmt.music.reading.score_parts import beats_per_minute
 
 Row = tuple[int, int, int]
 """onset, pitch, duration"""
@@ -301,20 +300,3 @@ def test_scores_agree_with_the_corpus(shared: Path, train_zip: Path, tmp_path: P
 
 def onsets(music: muspy.Music) -> set[tuple[Fraction, int]]:
     return {(Fraction(n.time, music.resolution), n.pitch) for track in music.tracks for n in track.notes}
-
-
-@pytest.mark.parametrize(
-    ("text", "tempo"),
-    [
-        ("72", 72),
-        ("ca. 72", 72),
-        ("c. 72,5", 72.5),
-        ("= 120 ca.", 120),
-        ("60-66", 63),
-        ("60 \u2013 66", 63),
-        ("schnell", 0),
-        ("", 0),
-    ],
-)
-def test_a_metronome_mark_may_be_a_text_or_a_range(text: str, tempo: float) -> None:
-    assert beats_per_minute(text) == tempo

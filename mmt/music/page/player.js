@@ -41,6 +41,16 @@ export class Player extends EventTarget {
     this.#changed();
   }
 
+  /** Take a longer version of the song, which has more notes at its end, without a break in the sound. */
+  extend(song) {
+    if (!this.#timer) return this.load(song);
+    this.song = song;
+    this.notes = notesOf(song);
+    this.end = toSeconds(song, song.end);
+    this.#levels = song.parts.map((_, index) => this.#levels[index] ?? 1);
+    if (this.#audio) this.#connectParts();
+  }
+
   /** Where it stands, in seconds of the music. */
   get second() {
     if (!this.#timer) return this.#position;

@@ -7,7 +7,6 @@ moves it back for the next voice.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,6 @@ GRACES_PER_BEAT = 8  # a grace note lasts an eighth of a beat
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _BEATS = {"breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": 0.5, "16th": 0.25, "32nd": 0.125}
-_DECIMAL = r"\d+(?:[.,]\d+)?"
 _FORTE = 90  # velocity: MusicXML's dynamics are in per cent of it
 _DRUM_CHANNEL = 10
 _DRUMS, _DRUM_TRACK = "drums", -1
@@ -228,7 +226,7 @@ class ScorePart:
         if tempo <= 0 and metronome is not None:
             dots = len(metronome.findall("beat-unit-dot"))
             unit = _BEATS.get(metronome.findtext("beat-unit", ""), 0) * (2 - 0.5**dots)
-            tempo = unit * beats_per_minute(metronome.findtext("per-minute"))
+            tempo = unit * number(metronome.findtext("per-minute"))
         if tempo > 0:
             offset = round(number(element.findtext("offset")) * self._resolution / self._divisions)
             measure.tempos.setdefault(max(cursor + offset, 0), tempo)
@@ -244,17 +242,6 @@ def number(text: str | None) -> float:
     except ValueError:
         return 0
     return value if math.isfinite(value) and abs(value) < 1e9 else 0
-
-
-def beats_per_minute(text: str | None) -> float:
-    """The number in a metronome mark: "72", "ca. 72", or the middle of "60-66"; 0 if there is none.
-
-    >>> beats_per_minute("ca. 72,5"), beats_per_minute("60 - 66")
-    (72.5, 63.0)
-    """
-    found = re.match(rf"\D*({_DECIMAL})(?:\s*(?:[-\u2013\u2014]|to|bis|a|à)\s*({_DECIMAL}))?", text or "")
-    numbers = [number(one.replace(",", ".")) for one in found.groups() if one] if found else [0.0]
-    return sum(numbers) / len(numbers)
 
 
 def _tied(note: Note, time: int, open_ties: list[tuple[list[int], str]], gap: int) -> list[int] | None:
