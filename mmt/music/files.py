@@ -43,8 +43,8 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
     >>> import tempfile, muspy, mmt.music
     >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     mmt.music.write(f"{folder}/one.mid", music)
-    ...     mmt.music.read(f"{folder}/one.mid").tracks[0].notes
+    ...     mmt.music.write(f"{folder}/one.musicxml", music)
+    ...     mmt.music.read(f"{folder}/one.musicxml").tracks[0].notes
     [Note(time=0, pitch=60, duration=12, velocity=64)]
     """
     path = Path(path)
