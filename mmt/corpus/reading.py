@@ -101,7 +101,7 @@ def read_piece(
     except Exception as error:  # a broken file can make a reader raise anything
         return Outcome(_one_line(error))
     if any(issubclass(one.category, UnreadWarning) for one in caught):
-        report.changed["ABC tunes of which abc2midi complains"] += 1
+        report.changed["ABC tunes with passages that cannot be read"] += 1
     digest = hashlib.sha256(content).hexdigest()
     if reason := filters.reason_against(table, raw.is_drum.sum() / max(len(raw), 1)):
         return Outcome(reason, report=report, sha256=digest)

@@ -1,59 +1,56 @@
-"""Reading ABC files of one or several tunes.
+"""Reading ABC files of one or several tunes (ABC standard 2.1).
 
-abc2midi, which symusic includes, converts a tune with its repeats and part order to MIDI, and `read_midi` reads that. (muspy's
-reader loses chords, repeats and instruments, and accidentals after their first note.) abc2midi's own additions are switched off:
-accompaniment of chord symbols, ornaments, broken chords.
+The tune is read by mmt itself: repeats, endings, jumps and parts are played out, each voice is a track, and ornaments, chord symbols and
+accompaniment are silent. A grace note takes a quarter of the unit length from its main note. (Of the other readers that were
+tried, abc2midi crashes or never ends on some tunes, and music21's has no jumps, overlays or instruments.)
 """
 
 from __future__ import annotations
 
-import os
+import math
 import re
-import subprocess
-import tempfile
 import warnings
+from bisect import bisect_left
 from codecs import BOM_UTF8
-from collections.abc import Mapping
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mmt.music.reading.midi import read_midi
+from mmt.music.reading.abc_fields import BEAT
+from mmt.music.reading.abc_order import Passage, as_played, passages
+from mmt.music.reading.abc_tune import Tune
+from mmt.music.reading.abc_voice import Note, Voice
 from mmt.music.reading.midi_tracks import decode_text
-from mmt.music.reading.part_names import choir_parts, program_of
+from mmt.music.reading.part_names import CHOIR, choir_parts, program_of
 from mmt.representation.notes import LeftOutWarning
 
 if TYPE_CHECKING:
     import muspy
 
+_LARGEST = 32 << 20  # bytes of a file
+_MOST_NOTES = 200_000  # as played
+_HIGHEST_RESOLUTION = 10080  # ticks per beat
+_MODES = {"major": 0, "minor": 9}
+
 _TUNE = re.compile(rb"(?:\A|(?<=[\r\n]))X:")
 # Fields before the first tune that apply to all tunes.
 _FOR_ALL = re.compile(rb"(?:\A|(?<=[\r\n]))(?:[ABCDFGHILMmNORrSUZ]:|%%)[^\r\n]*")
-_KEY = re.compile(r"^K:.*\n", re.MULTILINE)
-_COMPOSER = re.compile(r"^C:\s*(.*\S)", re.MULTILINE)
-_VOICE = re.compile(r"(?:^|\[)V:\s*([^\s\]]+)([^\]]*)")
-_PROGRAM = re.compile(r"(?:%%|I:)\s*MIDI\s+program")
-_VOICE_NAME = re.compile(r"""\b(?:name|nm)=(?:"([^"]*)"|(\S+))""")
-
-# In a line of music: text and fields; octave marks that contradict the letter's case; ornaments, by name and by letter.
-_IN_MUSIC = re.compile(
-    r"""(?P<kept>"[^"]*"|\[[A-Za-z]:[^]]*\])
-    |(?P<high>[A-G])(?P<up>'+)|(?P<low>[a-g])(?P<down>,+)
-    |!(?:trill|roll|turn|invertedturn|slide|staccato|wedge|arpeggio|pralltriller|(?:upper|lower)?mordent)[()x]?!
-    |[.~HLMPTuv](?=[\^_=]*[A-Ga-g[({])""",
-    re.VERBOSE,
-)
-# A chord whose notes have lengths, with a length of its own (they multiply); a note in it and its length.
-_CHORD = re.compile(r"""\[([^][:|!"]*[A-Ga-g][,']*[\d/][^][:|!"]*)\](\d+/*\d*|/+\d*)""")
-_NOTE = re.compile(r"([A-Ga-gz][,']*)(\d*/*\d*)")
-_ERROR = re.compile(r"^Error in line-char \d+-\d+ : *(.*)", re.MULTILINE)
-_TIMEOUT = 30.0  # seconds
-_DELAY = 1  # ticks: abc2midi starts every note late
+# Registers that are not also those of instruments.
+_HIGH_VOICE = re.compile(r"soprano?|alt[ou]s?|contralto|mezzo", re.IGNORECASE)
 
 
 class UnreadWarning(LeftOutWarning):
     """A part of a tune could not be read."""
+
+
+class _Played(NamedTuple):
+    """A note as it sounds; times in ticks of `abc_fields`."""
+
+    time: int
+    duration: int
+    pitch: int
+    velocity: int
 
 
 def tunes(content: bytes) -> list[bytes]:
@@ -73,12 +70,13 @@ def tunes(content: bytes) -> list[bytes]:
 def read_abc(path: Path) -> muspy.Music:
     """Read the first tune of an ABC file: one track per voice that plays, on the instrument of its program or its name.
 
-    Further tunes are a `LeftOutWarning`; errors in the tune that abc2midi skips are an `UnreadWarning`.
+    An overlay (`&`) is a track of its own. Further tunes are a `LeftOutWarning`; what has no meaning in the tune is skipped with an
+    `UnreadWarning`.
 
     Raises
     ------
     ValueError
-        If there is no tune with a note; the message names the file and says why.
+        If there is no tune with a note, or it is larger than tunes are; the message names the file and says why.
     """
     try:
         return _first_tune(path)
@@ -87,122 +85,109 @@ def read_abc(path: Path) -> muspy.Music:
 
 
 def _first_tune(path: Path) -> muspy.Music:
-    found = tunes(path.read_bytes())
-    text = "".join(f"{_as_written(line)}\n" for line in decode_text(found[0]).splitlines()) if found else ""
-    key = _KEY.search(text)
-    if key is None:
-        raise ValueError("a tune begins with X: and has a K: for its key")
-    voices = _voices(text)
-    settings = "%%MIDI chordattack 0\n%%MIDI nobeataccents\n"
-    music, lost = _played(text[: key.end()] + settings + _instruments(voices) + text[key.end() :])
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"it holds more than {_LARGEST >> 20} MB; split it into several files")
+    found = tunes(content)
+    tune = Tune(decode_text(found[0]) if found else "")
+    music = _music(tune)
     if len(found) > 1:
         message = f"{path} has {len(found):,} tunes, of which the first is read; mmt-prepare reads all"
         warnings.warn(LeftOutWarning(message), stacklevel=3)
-    if lost:
-        more = f" (and {len(lost) - 1:,} more errors)" if len(lost) > 1 else ""
-        warnings.warn(UnreadWarning(f"{path}: something may be missing, abc2midi says: {lost[0]}{more}"), stacklevel=3)
-    names = [voice.name for voice in voices.values()]
-    if len(voices) < 2:  # further tracks are overlays of the one voice
-        names = (names or [None]) * len(music.tracks)
-        for track in music.tracks:
-            track.program = track.program or music.tracks[0].program
-    for place, track in enumerate(music.tracks):
-        track.name = names[place] if len(names) == len(music.tracks) else None
-        for note in track.notes:
-            note.time, note.duration = note.time - _DELAY, note.duration + _DELAY
-    for mark in (*music.tempos, *music.key_signatures, *music.time_signatures):
-        mark.time -= _DELAY if mark.time % 5 == _DELAY else 0  # some marks are not delayed
-    music.metadata.creators = _COMPOSER.findall(text)
-    music.metadata.source_format = "abc"
+    if tune.unread:
+        more = f" (and {len(tune.unread) - 1:,} more places)" if len(tune.unread) > 1 else ""
+        warnings.warn(UnreadWarning(f"{path}: something may be missing: {tune.unread[0]}{more}"), stacklevel=3)
     return music
 
 
-def _as_written(line: str) -> str:
-    """Normalise a line for abc2midi: no ornaments, octaves and chord lengths in the form that it reads, no rhythm field.
+def _music(tune: Tune) -> muspy.Music:
+    import muspy
 
-    (With a rhythm field, it plays hornpipes with a swing.)
-    """
-    if line.startswith("R:"):
-        return "%"
-    if re.match(r"[A-Za-z+]:|%", line):
-        return line
-    plain = _IN_MUSIC.sub(
-        lambda found: (
-            found["kept"]
-            or (found["high"] and found["high"].lower() + found["up"][1:])
-            or (found["low"] and found["low"].upper() + found["down"][1:])
-            or ""
-        ),
-        line,
+    voices = [voice for voice in tune.voices.values() if voice.notes]
+    if not voices:
+        raise ValueError("; ".join(["it has no note", *tune.unread[:1]]))
+    order = passages(list(tune.voices.values()), tune.parts)
+    tracks = [track for voice, program in zip(voices, _programs(voices), strict=True) for track in _tracks(voice, program, order)]
+    if not tracks:
+        raise ValueError("it has no note that is played")
+
+    # Tempos may be in any voice; signatures are those of the first voice, since transposing voices have others.
+    tempos, keys, meters = (
+        as_played([(mark.time, mark.value) for voice in among for mark in voice.marks if mark.kind == kind], order)
+        for kind, among in (("tempo", [*tune.voices.values()]), ("key", voices[:1]), ("meter", voices[:1]))
     )
-    return _CHORD.sub(
-        lambda chord: f"[{_NOTE.sub(lambda note: f'{note[1]}{_length(note[2]) * _length(chord[2])}', chord[1])}]", plain
+    played = [note for _, _, _, notes in tracks for note in notes]
+    times = [time for marks in (tempos, keys, meters) for time, _ in marks]
+    step = math.gcd(BEAT, *(value for note in played for value in note[:2]), *times)
+    resolution = min(BEAT // step, _HIGHEST_RESOLUTION)
+
+    def ticks(time: int) -> int:
+        return round(time * resolution / BEAT)
+
+    def place(note: _Played) -> tuple[int, int, int]:
+        start = ticks(note.time)
+        return start, note.pitch, max(ticks(note.time + note.duration) - start, 1)
+
+    return muspy.Music(
+        metadata=muspy.Metadata(title=tune.title, creators=tune.composers, source_format="abc"),
+        resolution=resolution,
+        tempos=[muspy.Tempo(ticks(time), qpm) for time, qpm in tempos],
+        key_signatures=[
+            muspy.KeySignature(ticks(time), None if mode is None else (7 * fifths + _MODES[mode]) % 12, mode, fifths)
+            for time, (fifths, mode, _) in keys
+        ],
+        time_signatures=[muspy.TimeSignature(ticks(time), *meter) for time, meter in meters],
+        tracks=[
+            muspy.Track(program, is_drum, name, [muspy.Note(*place(note), note.velocity) for note in notes])
+            for name, program, is_drum, notes in tracks
+        ],
     )
 
 
-def _length(written: str) -> Fraction:
-    """Parse a note length: `3`, `3/2`, `/`, `//` or nothing."""
-    over, _, under = written.partition("/")
-    return Fraction(int(over or 1), int(under.strip("/") or 2 ** written.count("/")) or 1)
+def _programs(voices: Sequence[Voice]) -> list[int]:
+    """The program of each voice by its name, where `%%MIDI program` does not set one."""
+    names = [voice.name or "" for voice in voices]
+    registers = choir_parts(names)
+    # "Tenor" and "Bass" may be staves of an instrument: they are sung if there are words, or with higher voices.
+    is_sung = any(voice.is_sung for voice in voices) or any(_HIGH_VOICE.match(name) for name in names)
+    return [
+        (CHOIR if is_sung else 0) if is_register else program_of("", "", name, None, sung=False)
+        for name, is_register in zip(names, registers, strict=True)
+    ]
 
 
-@dataclass
-class _Voice:
-    """A voice of a tune."""
-
-    name: str | None = None
-    has_program: bool = False
-    is_drum: bool = False
-
-
-def _voices(text: str) -> dict[str, _Voice]:
-    """The voices of a tune in order of appearance; a program before the first applies to all."""
-    voices: dict[str, _Voice] = {}
-    current, for_all = _Voice(), False
-    for line in text.splitlines():
-        for found in _VOICE.finditer(line):
-            current = voices.setdefault(found[1], _Voice(has_program=for_all))
-            named = _VOICE_NAME.search(found[2])
-            current.name = current.name or (named and (named[1] or named[2]))
-            current.is_drum |= "clef=perc" in found[2]
-        if _PROGRAM.match(line):
-            for_all |= not voices
-            current.has_program = True
-    return voices
+def _tracks(voice: Voice, program: int, order: Sequence[Passage]) -> Iterator[tuple[str | None, int, bool, list[_Played]]]:
+    """(name, program, whether it is drums, notes) of each layer and program of a voice."""
+    layers: dict[int, list[Note]] = {}
+    for note in voice.notes:
+        layers.setdefault(note.layer, []).append(note)
+    for notes in layers.values():
+        notes.sort(key=attrgetter("time"))
+        tracks: dict[int, list[_Played]] = {}
+        for note, used in _sounding(notes, order):
+            tracks.setdefault(program if used is None else used, []).append(note)
+        for number, played in tracks.items():
+            yield voice.name, 0 if voice.is_drum else number, voice.is_drum, played
 
 
-def _instruments(voices: Mapping[str, _Voice]) -> str:
-    """Lines that set the program of each voice without one by its name."""
-    sung = choir_parts(voice.name or "" for voice in voices.values())
-    lines = []
-    for (number, voice), sings in zip(voices.items(), sung, strict=True):
-        if voice.is_drum:
-            lines.append(f"V:{number}\n%%MIDI channel 10\n")
-        elif voice.name and not voice.has_program:
-            program = program_of("voice" if sings else "", "", voice.name, None, sung=False)
-            lines.append(f"V:{number}\n%%MIDI program {program}\n")
-    return "".join((*lines, f"V:{next(iter(voices))}\n")) if lines else ""
-
-
-def _played(text: str) -> tuple[muspy.Music, list[str]]:
-    """Convert a tune by abc2midi; returns the music and abc2midi's errors."""
-    import symusic  # noqa: F401 (sets SYMUSIC_ABC2MIDI)
-
-    with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
-        midi = Path(folder) / "tune.mid"
-        (Path(folder) / "tune.abc").write_text(text, encoding="utf-8")
-        command = [os.environ["SYMUSIC_ABC2MIDI"], "tune.abc", "-NGUI", "-NFER", "-o", midi.name]
-        try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"abc2midi does not end within {_TIMEOUT:.0f} seconds") from None
-        errors = [found.strip() for found in _ERROR.findall(decode_text(done.stdout))]
-        if done.returncode:
-            raise ValueError(errors[0] if errors else f"abc2midi stopped (status {done.returncode})")
-        try:
-            music = read_midi(midi) if midi.exists() else None
-        except ValueError:
-            raise ValueError("abc2midi writes invalid MIDI for it; it may have notes outside of MIDI's range") from None
-    if music is None or not music.tracks:
-        raise ValueError(errors[0] if errors else "it has no note")
-    return music, errors
+def _sounding(notes: Sequence[Note], order: Sequence[Passage]) -> Iterator[tuple[_Played, int | None]]:
+    """The notes of a layer as they sound, with their programs; tied notes are one, where they follow each other as played."""
+    times = [note.time for note in notes]
+    found: list[tuple[_Played, int | None]] = []
+    open_ties: dict[int, int] = {}  # index of the note in `found`, by pitch
+    for start, end, at in order:
+        for note in notes[bisect_left(times, start) : bisect_left(times, end)]:
+            time = note.time - start + at
+            index = open_ties.pop(note.pitch, None)
+            if index is not None and sum(found[index][0][:2]) == time:
+                before, program = found[index]
+                found[index] = (before._replace(duration=before.duration + note.duration), program)
+            else:
+                index = len(found)
+                found.append((_Played(time, note.duration, note.pitch, note.velocity), note.program))
+            if note.is_tied:
+                open_ties[note.pitch] = index
+        if len(found) > _MOST_NOTES:
+            raise ValueError(f"it plays more than {_MOST_NOTES:,} notes")
+    yield from found

@@ -1,0 +1,155 @@
+"""The order in which an ABC tune is played: repeats, endings, jumps and parts (ABC standard 2.1, 4.8 to 4.10 and 3.1.9).
+
+All voices share one line of time, which the marks of all voices cut into segments; `playing_order` orders these as it does the
+measures of a score.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from mmt.music.reading.abc_fields import parse_parts
+from mmt.music.reading.abc_voice import Mark, Voice
+from mmt.music.reading.repeats import RepeatMarks, playing_order
+
+Value = TypeVar("Value")
+
+_MOST_SEGMENTS = 2_000
+_MOST_PASSAGES = 100_000
+
+# Marks that belong to what ends at their time; other marks belong to what begins there.
+_AT_ENDS = ("repeat ends", "fine", "to coda", "leave", "da capo", "dal segno")
+_NOT_OF_ORDER = ("tempo", "key", "meter")
+
+
+class Passage(NamedTuple):
+    """A part of the written tune, from `start` to `end`, that is played at `at`; times in ticks."""
+
+    start: int
+    end: int
+    at: int
+
+
+def passages(voices: Sequence[Voice], parts: str) -> list[Passage]:
+    """The passages of a tune in playing order.
+
+    Parameters
+    ----------
+    voices
+        The voices with their marks.
+    parts
+        The order of parts, as in the `P:` field of the header; empty for none.
+
+    Raises
+    ------
+    ValueError
+        If there are more signs or parts than a tune has.
+    """
+    end = max(voice.time for voice in voices)
+    marks = _common_marks(voices)
+    starts = sorted({0, *(mark.time for mark in marks if mark.time < end)})
+    if len(starts) > _MOST_SEGMENTS:
+        raise ValueError(f"it has more than {_MOST_SEGMENTS:,} signs of repeats and jumps")
+    segments = [RepeatMarks() for _ in starts]
+    ends = [*starts[1:], end]
+    _set_signs(segments, marks, starts, ends)
+    _set_repeats(segments, marks, starts, ends)
+    found: list[Passage] = []
+    at = 0
+    for index in _order(segments, marks, starts, parts):
+        start, length = starts[index], ends[index] - starts[index]
+        if found and found[-1].end == start:
+            found[-1] = found[-1]._replace(end=start + length)
+        else:
+            found.append(Passage(start, start + length, at))
+        at += length
+    return found
+
+
+def as_played(changes: Iterable[tuple[int, Value]], order: Sequence[Passage]) -> list[tuple[int, Value]]:
+    """(time, value) of a mark's changes as they are played, also where a jump changes it."""
+    written = dict(changes)
+    times = sorted(written)
+    found: list[tuple[int, Value]] = []
+    for start, end, at in order:
+        first = bisect_right(times, start)
+        here = [(start, written[times[first - 1]])] if first else []
+        here += [(time, written[time]) for time in times[first:] if time < end]
+        for time, value in here:
+            if not found or value != found[-1][1]:
+                found.append((at + time - start, value))
+    return found
+
+
+def _common_marks(voices: Sequence[Voice]) -> list[Mark]:
+    """The marks of the order of playing: those of the voice that has most, and of others where it has a bar line."""
+    own = [[mark for mark in voice.marks if mark.kind not in _NOT_OF_ORDER] for voice in voices]
+    most = max(range(len(voices)), key=lambda index: len(own[index]))
+    bars = {0, *voices[most].measures}
+    others = [mark for marks in own for mark in marks if mark.time in bars]
+    found = list(dict.fromkeys([*own[most], *others]))
+    codas = {mark.time for mark in found if mark.kind == "coda"}
+    if len(codas) > 1 and not any(mark.kind == "to coda" for mark in found):
+        # One leaves at the first coda for the last.
+        leaving = min((mark.time for mark in found if mark.kind == "leave"), default=min(codas))
+        found = [mark for mark in found if mark.kind != "coda" or mark.time == max(codas)]
+        found.append(Mark(leaving, "to coda"))
+    return sorted((mark for mark in found if mark.kind != "leave"), key=lambda mark: mark.time)
+
+
+def _set_signs(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
+    """Set the endings and the signs of jumps."""
+    beginning = {time: segment for time, segment in zip(starts, segments, strict=True)}
+    finishing = {time: segment for time, segment in zip(ends, segments, strict=True)}
+    endings = {mark.time: mark.value for mark in marks if mark.kind == "ending"}
+    current: frozenset[int] = frozenset()
+    for time, segment in beginning.items():
+        current = endings.get(time, current)
+        segment.endings = current
+    for mark in marks:
+        segment = (finishing if mark.kind in _AT_ENDS else beginning).get(mark.time)
+        if segment and mark.kind in ("segno", "coda", "fine", "to coda", "da capo", "dal segno"):
+            setattr(segment, mark.kind.replace(" ", "_"), True)
+
+
+def _set_repeats(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
+    """Set the repeats. One without a beginning goes back to the last double bar, end of a repeat, or part (4.8)."""
+    begins = {mark.time: mark.value for mark in marks if mark.kind == "repeat begins"}
+    finishes = {mark.time: mark.value for mark in marks if mark.kind == "repeat ends"}
+    implied = {mark.time for mark in marks if mark.kind in ("double bar", "part")}
+    first, times, is_open, had_ended = 0, 0, False, False
+    for index, segment in enumerate(segments):
+        if starts[index] in begins:
+            first, times, is_open, had_ended = index, begins[starts[index]], True, False
+            segment.repeat_begins = True
+        elif (starts[index] in implied and not is_open and not segment.endings) or (
+            had_ended and not segment.endings
+        ):
+            first, times, is_open, had_ended = index, 0, False, False
+        if ends[index] in finishes:
+            segment.repeat_times = max(finishes[ends[index]], times)
+            segments[first].repeat_begins |= first > 0
+            is_open, had_ended = False, True
+
+
+def _order(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], parts: str) -> list[int]:
+    """The indices of the segments in playing order."""
+    labels = {mark.time: mark.value for mark in marks if mark.kind == "part"}
+    if not parts or not labels:
+        return playing_order(segments)
+    sections: dict[str, list[int]] = {"": []}
+    current = ""
+    for index, time in enumerate(starts):
+        if time in labels:
+            current = labels[time] if labels[time] not in sections else f"{labels[time]} at {time}"
+        sections.setdefault(current, []).append(index)
+    orders = {
+        label: [indices[place] for place in playing_order([segments[index] for index in indices])]
+        for label, indices in sections.items()
+    }
+    chosen = [orders[label] for label in parse_parts(parts) if label in orders]
+    if sum(map(len, chosen)) > _MOST_PASSAGES:
+        raise ValueError(f"its parts and repeats make more than {_MOST_PASSAGES:,} passages")
+    return [index for order in (orders[""], *chosen) for index in order] if chosen else playing_order(segments)

@@ -1,0 +1,355 @@
+"""One voice of an ABC tune: notes, rests, bar lines and overlays as written (ABC standard 2.1, chapters 4 and 7).
+
+Nothing is unfolded: times are those of the written tune, in the ticks of `abc_fields`, from 0. Limits refuse what no tune needs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mmt.music.reading.abc_fields import ALTERATIONS, BEAT, Key, Meter
+from mmt.representation.notes import DEFAULT_VELOCITY
+
+_MOST_NOTES = 100_000  # as written
+_MOST_BEATS = 100_000
+_MOST_LAYERS = 16
+
+_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_IN_TIME_OF = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # notes of a tuplet in the time of; others depend on the meter
+
+# A written length; atomic, so that a pattern around it takes linear time.
+LENGTH = r"(?>\d*/*\d*)"
+NOTE = rf"(?:(?:\^{{1,2}}|_{{1,2}}|=)(?:\d?/\d?)?)?[A-Ga-g][,']*{LENGTH}"
+_NOTE_PARTS = re.compile(r"([\^_=]*)((?:\d?/\d?)?)([A-Ga-g])([,']*)(.*)")
+_LENGTH_PARTS = re.compile(r"(\d*)(/*)(\d*)")
+
+
+@dataclass(slots=True)
+class Note:
+    """A written note; times in ticks."""
+
+    time: int
+    duration: int
+    pitch: int
+    velocity: int
+    layer: int
+    """0, or the number of the overlay (`&`) in its measure."""
+    program: int | None
+    """The program that `%%MIDI program` set; None if none."""
+    is_tied: bool = False
+    """Whether it is tied to the next note."""
+
+
+class Mark(NamedTuple):
+    """A sign of the order of playing, or a change of tempo, key or meter.
+
+    Kinds with their values: `repeat begins`, `repeat ends` (times), `ending` (numbers), `double bar`, `segno`, `coda`, `to coda`, `fine`,
+    `da capo`, `dal segno`, `part` (letter), `tempo` (quarters per minute), `key` (`Key`), `meter` (`Meter`).
+    """
+
+    time: int
+    kind: str
+    value: Any = None
+
+
+@dataclass
+class Common:
+    """What holds for all voices of a tune."""
+
+    propagation: str = "pitch"
+    """How far an accidental reaches in its measure: `pitch` (all octaves), `octave`, `not`."""
+    drum_keys: dict[str, int] = field(default_factory=dict)
+    """Keys of the drum kit by written note."""
+    notes: int = 0
+    """Number of notes of all voices so far."""
+
+
+@dataclass
+class Voice:
+    """A voice of a tune: what it plays, and its state while it is read.
+
+    Raises
+    ------
+    ValueError
+        By each method, if the tune is longer, or a note higher or lower, than music can be.
+    """
+
+    common: Common
+    name: str | None = None
+    program: int | None = None
+    is_drum: bool = False
+    is_sung: bool = False
+    """Whether it has lyrics."""
+    shifts: dict[str, int] = field(default_factory=dict)
+    """Semitones added to the written pitch, by reason."""
+    unit: int = BEAT // 2
+    """Ticks of a note without a length."""
+    meter: Meter | None = None
+    key: Key = Key(0, None, {})
+    velocity: int = DEFAULT_VELOCITY
+
+    notes: list[Note] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    time: int = 0
+    measures: list[int] = field(default_factory=lambda: [0])
+    """Times of the bar lines."""
+
+    _altered: dict[str, int] = field(default_factory=dict)  # accidentals of the measure
+    _tied: dict[str, int] = field(default_factory=dict)  # alterations, by letter and octave, that a tie carries on
+    _tied_into_endings: dict[str, int] = field(default_factory=dict)
+    _event: list[tuple[Note, int]] = field(default_factory=list)  # the last note or chord, and its written lengths
+    _event_length: int = 0
+    _event_alterations: dict[str, int] = field(default_factory=dict)
+    _graces: list[str] = field(default_factory=list)  # they wait for their note
+    _broken: tuple[int, int] = (1, 1)  # factor of the next length
+    _tuplet: tuple[int, int, int] = (0, 1, 1)  # notes left, and their factor
+    _in_ending: bool = False
+    _jumps: list[str] = field(default_factory=list)  # they act at the next bar line
+    _layer: int = 0
+    _layer_measures: int = 0  # how many the overlay still has
+    _main_time: int = 0  # where the first layer goes on
+
+    def sound(self, written: Sequence[str], length: str = "", ties: Sequence[bool] | None = None) -> None:
+        """Add a note or a chord.
+
+        The first note's length moves time on; each keeps its own (ABC 2.1, 4.17).
+
+        Parameters
+        ----------
+        written
+            The notes, each with accidental and length.
+        length
+            The length after a chord, which multiplies theirs.
+        ties
+            Which notes of a chord are tied to the next.
+        """
+        if not written:
+            return
+        self.common.notes += len(written) + len(self._graces)
+        if self.common.notes > _MOST_NOTES:
+            raise ValueError(f"it has more than {_MOST_NOTES:,} notes")
+        before, self._tied, self._event_alterations = self._tied, {}, {}
+        graced = self._grace()
+        over, under = _length(length)
+        factor, divisor = self._factors()
+        self._event, first = [], None
+        for place, text in enumerate(written):
+            pitch, own_over, own_under, name, alteration = self._pitch(text, before)
+            duration = _ticks(self.unit * over * own_over * factor, under * own_under * divisor)
+            first = duration if first is None else first
+            note = Note(self.time, duration, pitch, self.velocity, self._layer, self.program)
+            self._event.append((note, duration))
+            self._event_alterations[name] = alteration
+            if ties and ties[place]:
+                note.is_tied = True
+                self._tied[name] = alteration
+        taken = self._play_graces(graced, first or 0)
+        for note, _ in self._event:
+            note.time += taken
+            note.duration = max(note.duration - taken, 1)
+            self.notes.append(note)
+        self._advance(first or 0)
+
+    def _pitch(self, text: str, tied: dict[str, int]) -> tuple[int, int, int, str, int]:
+        """MIDI pitch, length (numerator, denominator), letter with octave, and alteration of a written note."""
+        signs, share, letter, marks, length = _NOTE_PARTS.match(text).groups()  # type: ignore[union-attr]
+        upper = letter.upper()
+        octave = (letter != upper) + marks.count("'") - marks.count(",")
+        name = f"{upper}{octave}"
+        where = upper if self.common.propagation == "pitch" else name
+        if signs:
+            alteration = ALTERATIONS[signs]
+            if share:  # quarter tones, rounded to the nearest semitone
+                over, under = _length(share)
+                alteration = round(alteration * over / under)
+            if self.common.propagation != "not":
+                self._altered[where] = alteration
+        elif name in tied:
+            alteration = tied[name]
+        else:
+            alteration = self._altered.get(where, self.key.alterations.get(upper, 0))
+        spelled = signs + letter + marks
+        if self.is_drum and spelled in self.common.drum_keys:
+            pitch = self.common.drum_keys[spelled]
+        else:
+            shift = 0 if self.is_drum else sum(self.shifts.values())
+            pitch = 60 + _LETTERS[upper] + 12 * octave + alteration + shift
+        if not 0 <= pitch < 128:
+            raise ValueError(f"it has notes outside of MIDI's range, as {text[:20]}")
+        return pitch, *_length(length), name, alteration
+
+    def rest(self, kind: str, text: str) -> None:
+        """Add a rest: `z` and `x` of a length, `Z` and `X` of measures."""
+        self._event, self._event_alterations, self._tied = [], {}, {}
+        over, under = _length(text)
+        factor, divisor = self._factors()
+        if kind in "ZX":
+            length = _ticks((self.meter or Meter(4, 4)).ticks * over, under)
+            inner = range(1, over if under == 1 and length else 0)
+            if len(self.measures) + len(inner) > _MOST_BEATS:
+                raise ValueError(f"it is longer than {_MOST_BEATS:,} beats")
+            measure = length // over if inner else 0
+            self.measures += [self.time + measure * n for n in inner]
+        else:
+            length = _ticks(self.unit * over * factor, under * divisor)
+        self._play_graces(self._grace(), length)
+        self._advance(length)
+
+    def _factors(self) -> tuple[int, int]:
+        """The factor of the next length: broken rhythm and tuplet."""
+        (over, under), (left, times, among) = self._broken, self._tuplet
+        self._broken = (1, 1)
+        if left:
+            self._tuplet = (left - 1, times, among)
+            over, under = over * times, under * among
+        return over, under
+
+    def _advance(self, length: int) -> None:
+        self._event_length = length
+        self.time += length
+        if self.time > _MOST_BEATS * BEAT:
+            raise ValueError(f"it is longer than {_MOST_BEATS:,} beats")
+
+    def _grace(self) -> list[tuple[int, int]]:
+        """Pitches and lengths of the grace notes that wait: each has a quarter of the unit length."""
+        found = []
+        for text in self._graces:
+            pitch, over, under, _, _ = self._pitch(text, {})
+            found.append((pitch, _ticks(self.unit * over, 4 * under)))
+        self._graces = []
+        return found
+
+    def _play_graces(self, graces: list[tuple[int, int]], length: int) -> int:
+        """Add grace notes at the current time; returns how much they take of the next length."""
+        total = sum(duration for _, duration in graces)
+        if graces and total >= length:  # they share it evenly with the note
+            graces = [(pitch, max(length // (len(graces) + 1), 1)) for pitch, _ in graces]
+        at = self.time
+        for pitch, duration in graces:
+            self.notes.append(Note(at, duration, pitch, self.velocity, self._layer, self.program))
+            at += duration
+        return at - self.time
+
+    def begin_tuplet(self, among: int, times: int, count: int) -> None:
+        """The next `count` notes are played `among` in the time of `times`; 0: as usual."""
+        compound = self.meter is not None and self.meter.numerator % 3 == 0 and self.meter.numerator > 3
+        if among:
+            self._tuplet = (count or among, times or _IN_TIME_OF.get(among, 3 if compound else 2), among)
+
+    def break_rhythm(self, signs: str) -> None:
+        """Lengthen the last note and shorten the next (`>`), or the other way round (`<`)."""
+        half = 2 ** min(len(signs), 4)
+        longer, shorter = (2 * half - 1, half), (1, half)
+        (over, under), self._broken = (longer, shorter) if signs[0] == ">" else (shorter, longer)
+        for note, length in self._event:
+            note.duration = max(note.duration + _ticks(length * over, under) - length, 1)
+        self.time += _ticks(self._event_length * over, under) - self._event_length
+
+    def add_graces(self, written: Sequence[str]) -> None:
+        """Grace notes, which take their time from the next note."""
+        self._graces = list(written)
+
+    def tie(self) -> None:
+        """Tie the last note or chord to the next."""
+        for note, _ in self._event:
+            note.is_tied = True
+        self._tied = dict(self._event_alterations)
+
+    def mark(self, kind: str, value: Any = None) -> None:
+        """Add a mark here."""
+        self.marks.append(Mark(self.time, kind, value))
+
+    def sign(self, kind: str) -> None:
+        """Add a sign of the order of playing.
+
+        `segno` and `coda` hold where they stand, others at the end of their measure. A tune may also mark by a `coda` where one
+        leaves for the other `coda`: that is the end of its measure, or its beginning if it stands there.
+        """
+        if kind in ("segno", "coda"):
+            self.mark(kind)
+        if kind == "coda" and self.time == self.measures[-1]:
+            self.mark("leave")
+        elif kind != "segno":
+            self._jumps.append("leave" if kind == "coda" else kind)
+
+    def set_key(self, key: Key) -> None:
+        """Change the key."""
+        self.key = key
+        self._altered.clear()
+        self.mark("key", key)
+
+    def bar(self, bar: str) -> None:
+        """Add a bar line with its repeat signs; `::|` is the end of a passage that is played three times."""
+        bar = bar.lstrip(".")
+        if bar == ":":
+            return
+        if "|" in bar:
+            ends, begins = len(bar) - len(bar.lstrip(":")), len(bar) - len(bar.rstrip(":"))
+        else:
+            ends = begins = len(bar) // 2
+        is_double = "||" in bar or ("]" in bar) != ("[" in bar)
+        self.end_measure()
+        if ends or begins or is_double:
+            if self._in_ending:
+                self.mark("ending", frozenset())
+            self._in_ending = False
+        if is_double:
+            self.mark("double bar")
+        if ends:
+            self.mark("repeat ends", min(ends, 15) + 1)
+        if begins:
+            self.mark("repeat begins", min(begins, 15) + 1)
+
+    def end_measure(self) -> None:
+        """End the measure, and its overlay."""
+        if self._layer:
+            self._layer_measures -= 1
+            if self._layer_measures <= 0:
+                self._layer, self.time = 0, self._main_time
+        self._altered.clear()
+        self.marks += [Mark(self.time, kind) for kind in self._jumps]
+        self._jumps = []
+        if not self._layer and self.time != self.measures[-1]:
+            self.measures.append(self.time)
+
+    def ending(self, text: str) -> None:
+        """Begin an ending: `1`, `1,3` or `1-3`."""
+        numbers: set[int] = set()
+        for first, last in re.findall(r"(\d{1,2})(?:-(\d{1,2}))?", text):
+            numbers.update(range(int(first), int(last or first) + 1))
+        # A tie into the first ending holds in the others, too.
+        if 1 in numbers:
+            self._tied_into_endings = dict(self._tied)
+        else:
+            self._tied = dict(self._tied_into_endings)
+        self.mark("ending", frozenset(numbers))
+        self._in_ending = True
+
+    def overlay(self, measures: int) -> None:
+        """Go back by measures for a layer of its own; at the beginning of a measure, the one before is meant."""
+        if not self._layer:
+            self._main_time = self.time
+        starts = self.measures
+        if self._main_time == starts[-1] and len(starts) > 1:
+            measures += 1
+        self.time = starts[max(-measures, -len(starts))]
+        self._layer_measures = len([start for start in starts[-measures:] if start < self._main_time])
+        self._layer = min(self._layer + 1, _MOST_LAYERS)
+        self._altered.clear()
+        self._tuplet, self._tied = (0, 1, 1), {}
+
+
+def _length(text: str) -> tuple[int, int]:
+    """Numerator and denominator of a written length: `3`, `3/2`, `/`, `//` or nothing."""
+    over, slashes, under = _LENGTH_PARTS.match(text).groups()  # type: ignore[union-attr]
+    if len(over) > 5 or len(under) > 5 or len(slashes) > 10:
+        raise ValueError(f"the length {text[:20]} is none that a note has")
+    return int(over or 1), int(under or 2 ** len(slashes)) or 1
+
+
+def _ticks(over: int, under: int) -> int:
+    """A length in ticks, at least 1 unless it is 0."""
+    return max((2 * over + under) // (2 * under), 1) if over else 0
