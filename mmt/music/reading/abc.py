@@ -13,6 +13,7 @@ import warnings
 from bisect import bisect_left
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
     import muspy
 
 _LARGEST = 32 << 20  # bytes of a file
+_MOST_TUNES = 200_000  # of a file
+_LARGEST_HEAD = 1 << 16  # bytes before the first tune that are searched for fields
+_LARGEST_HEADS = 64 << 20  # bytes, of all tunes together
 _MOST_NOTES = 200_000  # as played
 _HIGHEST_RESOLUTION = 10080  # ticks per beat
 _MODES = {"major": 0, "minor": 9}
 
-_TUNE = re.compile(rb"(?:\A|(?<=[\r\n]))X:")
+_TUNE = re.compile(rb"X(?:(?<=\AX)|(?<=[\r\n]X)):")
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n?|\n)?")
 # Fields before the first tune that apply to all tunes.
 _FOR_ALL = re.compile(rb"(?:\A|(?<=[\r\n]))(?:[ABCDFGHILMmNORrSUZ]:|%%)[^\r\n]*")
 # Registers that are not also those of instruments.
@@ -56,15 +61,23 @@ class _Played(NamedTuple):
 def tunes(content: bytes) -> list[bytes]:
     """Split a file into its tunes, each with the fields before the first tune that apply to all.
 
+    The list is empty if there are more than 200,000 tunes.
+
     >>> tunes(b"My tunes\\nM:3/4\\nX:1\\nK:C\\nCEG|\\nX:2\\nK:D\\nDFA|\\n")
     [b'X:1\\nM:3/4\\nK:C\\nCEG|\\n', b'X:2\\nM:3/4\\nK:D\\nDFA|\\n']
     """
     content = content.removeprefix(BOM_UTF8)
-    begins = [found.start() for found in _TUNE.finditer(content)]
-    ends = [*begins[1:], len(content)]
-    for_all = b"".join(line + b"\n" for line in _FOR_ALL.findall(content[: begins[0]] if begins else b""))
-    found = (content[begin:end].splitlines(keepends=True) for begin, end in zip(begins, ends, strict=False))
-    return [b"".join([number, for_all, *lines]) for number, *lines in found]
+    begins = [found.start() for found in islice(_TUNE.finditer(content), _MOST_TUNES + 1)]
+    if not begins or len(begins) > _MOST_TUNES:
+        return []
+    for_all = b"".join(line + b"\n" for line in _FOR_ALL.findall(content[: min(begins[0], _LARGEST_HEAD)]))
+    if len(for_all) * len(begins) > _LARGEST_HEADS:
+        for_all = b""  # no tune book has so much
+    found = []
+    for begin, end in pairwise([*begins, len(content)]):
+        music = _LINE.match(content, begin, end).end()  # type: ignore[union-attr]
+        found.append(content[begin:music] + for_all + content[music:end])
+    return found
 
 
 def read_abc(path: Path) -> muspy.Music:
@@ -90,14 +103,16 @@ def _first_tune(path: Path) -> muspy.Music:
     if len(content) > _LARGEST:
         raise ValueError(f"it holds more than {_LARGEST >> 20} MB; split it into several files")
     found = tunes(content)
+    if not found and _TUNE.search(content):
+        raise ValueError(f"it has more than {_MOST_TUNES:,} tunes; split it into several files")
     tune = Tune(decode_text(found[0]) if found else "")
     music = _music(tune)
     if len(found) > 1:
         message = f"{path} has {len(found):,} tunes, of which the first is read; mmt-prepare reads all"
         warnings.warn(LeftOutWarning(message), stacklevel=3)
     if tune.unread:
-        more = f" (and {len(tune.unread) - 1:,} more places)" if len(tune.unread) > 1 else ""
-        warnings.warn(UnreadWarning(f"{path}: something may be missing: {tune.unread[0]}{more}"), stacklevel=3)
+        more = f" (and {tune.unread_places - 1:,} more places)" if tune.unread_places > 1 else ""
+        warnings.warn(UnreadWarning(f"{path}: something may be missing: {tune.unread}{more}"), stacklevel=3)
     return music
 
 
@@ -106,7 +121,7 @@ def _music(tune: Tune) -> muspy.Music:
 
     voices = [voice for voice in tune.voices.values() if voice.notes]
     if not voices:
-        raise ValueError("; ".join(["it has no note", *tune.unread[:1]]))
+        raise ValueError(f"it has no note{tune.unread and '; '}{tune.unread}")
     order = passages(list(tune.voices.values()), tune.parts)
     tracks = [track for voice, program in zip(voices, _programs(voices), strict=True) for track in _tracks(voice, program, order)]
     if not tracks:

@@ -79,8 +79,9 @@ class Tune:
         self.composers: list[str] = []
         self.parts: str = ""
         """The `P:` field of the header."""
-        self.unread: list[str] = []
-        """What is skipped, and where."""
+        self.unread = ""
+        """What is skipped first, and where; empty if nothing is."""
+        self.unread_places = 0
         self._common = Common()
         self._all = self._voice = Voice(self._common)  # what the header says of all voices; the voice that is read
         self._symbols = dict(_SYMBOLS)
@@ -212,7 +213,7 @@ class Tune:
                 self._read_line(number, _without_comment(line))
             elif any(voice.time for voice in self.voices.values()):  # the end of the tune: free text follows
                 if any("|" in after and not after.startswith("%") for _, after in lines):
-                    self.unread.append(f"line {number}: a tune ends at an empty line, but there is music after it")
+                    self._skip(f"line {number}: a tune ends at an empty line, but there is music after it")
         for voice in self.voices.values():
             voice.end_measure()
 
@@ -222,9 +223,13 @@ class Tune:
             return self._set(found[1], found[2])
         for element in _ELEMENT.finditer(line):
             if element["unknown"] or (element["symbol"] and not self._knows(element["symbol"])):
-                self.unread.append(f"line {number}: {element[0]!r} has no meaning")
+                self._skip(f"line {number}: {element[0]!r} has no meaning")
             elif element["nothing"] is None:
                 self._read_element(element)
+
+    def _skip(self, message: str) -> None:
+        self.unread = self.unread or message
+        self.unread_places += 1
 
     def _knows(self, symbol: str) -> bool:
         return symbol in self._symbols or symbol in _SILENT_SYMBOLS

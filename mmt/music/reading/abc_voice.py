@@ -286,9 +286,9 @@ class Voice:
         bar = bar.lstrip(".")
         if bar == ":":
             return
-        if "|" in bar:
-            ends, begins = len(bar) - len(bar.lstrip(":")), len(bar) - len(bar.rstrip(":"))
-        else:
+        before, _, begin = bar.rpartition("|")
+        ends, begins = before.count(":"), len(begin.strip("]"))
+        if "|" not in bar:  # `::` is `:|:`
             ends = begins = len(bar) // 2
         is_double = "||" in bar or ("]" in bar) != ("[" in bar)
         self.end_measure()
