@@ -1,8 +1,8 @@
 """Reading ABC files of one or several tunes (ABC standard 2.1).
 
-The tune is read by mmt itself: repeats, endings, jumps and parts are played out, each voice is a track, and ornaments, chord symbols and
-accompaniment are silent. A grace note takes a quarter of the unit length from its main note. (Of the other readers that were
-tried, abc2midi crashes or never ends on some tunes, and music21's has no jumps, overlays or instruments.)
+Repeats, endings, jumps and parts are played out. Each voice is a track. Ornaments, chord symbols and accompaniment are silent.
+A grace note takes a quarter of the unit length from its main note. (Other readers were tried: abc2midi crashes or never
+ends on some tunes, music21's has no jumps, overlays or clefs with an octave, abc2xml takes minutes for some small files.)
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def tunes(content: bytes) -> list[bytes]:
 def read_abc(path: Path) -> muspy.Music:
     """Read the first tune of an ABC file: one track per voice that plays, on the instrument of its program or its name.
 
-    An overlay (`&`) is a track of its own. Further tunes are a `LeftOutWarning`; what has no meaning in the tune is skipped with an
-    `UnreadWarning`.
+    An overlay (`&`) is a track of its own. Further tunes are a `LeftOutWarning`; what has no meaning in the tune is skipped
+    with an `UnreadWarning`.
 
     Raises
     ------
@@ -123,7 +123,11 @@ def _music(tune: Tune) -> muspy.Music:
     if not voices:
         raise ValueError(f"it has no note{tune.unread and '; '}{tune.unread}")
     order = passages(list(tune.voices.values()), tune.parts)
-    tracks = [track for voice, program in zip(voices, _programs(voices), strict=True) for track in _tracks(voice, program, order)]
+    tracks = [
+        track
+        for voice, program in zip(voices, _programs(voices), strict=True)
+        for track in _tracks(voice, program, order)
+    ]
     if not tracks:
         raise ValueError("it has no note that is played")
 
@@ -172,7 +176,9 @@ def _programs(voices: Sequence[Voice]) -> list[int]:
     ]
 
 
-def _tracks(voice: Voice, program: int, order: Sequence[Passage]) -> Iterator[tuple[str | None, int, bool, list[_Played]]]:
+def _tracks(
+    voice: Voice, program: int, order: Sequence[Passage]
+) -> Iterator[tuple[str | None, int, bool, list[_Played]]]:
     """(name, program, whether it is drums, notes) of each layer and program of a voice."""
     layers: dict[int, list[Note]] = {}
     for note in voice.notes:
@@ -180,8 +186,8 @@ def _tracks(voice: Voice, program: int, order: Sequence[Passage]) -> Iterator[tu
     for notes in layers.values():
         notes.sort(key=attrgetter("time"))
         tracks: dict[int, list[_Played]] = {}
-        for note, used in _sounding(notes, order):
-            tracks.setdefault(program if used is None else used, []).append(note)
+        for sounding, used in _sounding(notes, order):
+            tracks.setdefault(program if used is None else used, []).append(sounding)
         for number, played in tracks.items():
             yield voice.name, 0 if voice.is_drum else number, voice.is_drum, played
 

@@ -1,7 +1,7 @@
-"""The fields of an ABC tune as values: key, meter, note length, tempo, clef, order of parts (ABC standard 2.1, chapters 3 and 4).
+"""Values in an ABC tune: key, meter, length, tempo, clef, order of parts (ABC standard 2.1, chapters 3 and 4).
 
-Times and lengths are integers in ticks, of which a quarter note has `BEAT`: all usual tuplets are exact, and a hostile file cannot
-make fractions grow.
+Times and lengths are integers in ticks, of which a quarter note has `BEAT`. Usual tuplets are exact, and fractions cannot grow
+without limit.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ _TONICS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 _MODES = {"maj": 0, "ion": 0, "mix": -1, "dor": -2, "min": -3, "m": -3, "aeo": -3, "phr": -4, "loc": -5, "lyd": 1}
 _SIGNS = {"#": 7, "♯": 7, "b": -7, "♭": -7}
 ALTERATIONS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
+
+
+# A written length; atomic, so that a pattern around it takes linear time.
+LENGTH = r"(?>\d*/*\d*)"
+_LENGTH_PARTS = re.compile(r"(\d*)(/*)(\d*)")
 
 
 class Key(NamedTuple):
@@ -119,7 +124,7 @@ def parse_tempo(text: str, unit: int) -> float | None:
     (120.0, 60.0)
     """
     text = _QUOTED.sub("", text)
-    beat, equals, number = text.rpartition("=")
+    beat, _, number = text.rpartition("=")
     found = re.search(r"\d{1,4}(?:\.\d{1,3})?", number)
     if found is None:
         return None
@@ -197,3 +202,27 @@ def parse_parts(text: str) -> str:
     else:
         return "".join(stack)
     raise ValueError(f"its P: field asks for more than {_MOST_PARTS:,} parts")
+
+
+def parse_length(text: str) -> tuple[int, int]:
+    """Numerator and denominator of a written length; 1 if there is none.
+
+    Raises
+    ------
+    ValueError
+        If no note has such a length.
+
+    Examples
+    --------
+    >>> parse_length("3/2"), parse_length("//"), parse_length("")
+    ((3, 2), (1, 4), (1, 1))
+    """
+    over, slashes, under = _LENGTH_PARTS.match(text).groups()  # type: ignore[union-attr]
+    if len(over) > 5 or len(under) > 5 or len(slashes) > 10:
+        raise ValueError(f"the length {text[:20]} is none that a note has")
+    return int(over or 1), int(under or 2 ** len(slashes)) or 1
+
+
+def ticks(over: int, under: int) -> int:
+    """Round a fraction of ticks; at least 1 unless it is 0."""
+    return max((2 * over + under) // (2 * under), 1) if over else 0

@@ -101,17 +101,17 @@ def _common_marks(voices: Sequence[Voice]) -> list[Mark]:
 
 def _set_signs(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
     """Set the endings and the signs of jumps."""
-    beginning = {time: segment for time, segment in zip(starts, segments, strict=True)}
-    finishing = {time: segment for time, segment in zip(ends, segments, strict=True)}
+    beginning = dict(zip(starts, segments, strict=True))
+    finishing = dict(zip(ends, segments, strict=True))
     endings = {mark.time: mark.value for mark in marks if mark.kind == "ending"}
     current: frozenset[int] = frozenset()
     for time, segment in beginning.items():
         current = endings.get(time, current)
         segment.endings = current
     for mark in marks:
-        segment = (finishing if mark.kind in _AT_ENDS else beginning).get(mark.time)
-        if segment and mark.kind in ("segno", "coda", "fine", "to coda", "da capo", "dal segno"):
-            setattr(segment, mark.kind.replace(" ", "_"), True)
+        place = (finishing if mark.kind in _AT_ENDS else beginning).get(mark.time)
+        if place and mark.kind in ("segno", "coda", "fine", "to coda", "da capo", "dal segno"):
+            setattr(place, mark.kind.replace(" ", "_"), True)
 
 
 def _set_repeats(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
@@ -124,9 +124,7 @@ def _set_repeats(segments: list[RepeatMarks], marks: list[Mark], starts: list[in
         if starts[index] in begins:
             first, times, is_open, had_ended = index, begins[starts[index]], True, False
             segment.repeat_begins = True
-        elif (starts[index] in implied and not is_open and not segment.endings) or (
-            had_ended and not segment.endings
-        ):
+        elif (starts[index] in implied and not is_open and not segment.endings) or (had_ended and not segment.endings):
             first, times, is_open, had_ended = index, 0, False, False
         if ends[index] in finishes:
             segment.repeat_times = max(finishes[ends[index]], times)

@@ -1,7 +1,7 @@
 """The text of an ABC tune as voices with notes and marks, as written (ABC standard 2.1, chapters 2 to 4, 7 and 11).
 
-Directives (`%%`) are ignored but for those that set the sound of a voice; no other file is ever read. What has no meaning is skipped
-and reported. Time and memory are in proportion to the size of the tune, which is limited.
+Directives (`%%`) are ignored but for those that set the sound of a voice; no other file is ever read. What has no meaning is
+skipped and reported. Time and memory are in proportion to the size of the tune, which is limited.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from mmt.music.reading.abc_fields import (
+    LENGTH,
     default_unit,
     parse_clef,
     parse_key,
@@ -18,7 +19,7 @@ from mmt.music.reading.abc_fields import (
     parse_tempo,
     parse_unit,
 )
-from mmt.music.reading.abc_voice import LENGTH, NOTE, Common, Voice
+from mmt.music.reading.abc_voice import NOTE, Common, Voice
 
 _LONGEST = 1 << 20  # characters
 _MOST_VOICES = 200
@@ -201,7 +202,7 @@ class Tune:
     # Music.
 
     def _read_body(self, lines: Iterator[tuple[int, str]]) -> None:
-        block = None
+        block, number = None, 0
         for number, line in lines:
             if block:
                 block = None if line.startswith(f"%%end{block}") else block
@@ -211,16 +212,19 @@ class Tune:
                 self._instruct(line[2:])
             elif line.strip():
                 self._read_line(number, _without_comment(line))
-            elif any(voice.time for voice in self.voices.values()):  # the end of the tune: free text follows
-                if any("|" in after and not after.startswith("%") for _, after in lines):
-                    self._skip(f"line {number}: a tune ends at an empty line, but there is music after it")
+            elif any(voice.time for voice in self.voices.values()):
+                break
+        # A tune ends at an empty line; free text follows.
+        if any("|" in line and not line.startswith("%") for _, line in lines):
+            self._skip(f"line {number}: a tune ends at an empty line, but there is music after it")
         for voice in self.voices.values():
             voice.end_measure()
 
     def _read_line(self, number: int, line: str) -> None:
         found = _FIELD.match(line)
         if found and not (found[1] in "ABCDEFGabcdefg" and found[2].startswith(("|", ":"))):
-            return self._set(found[1], found[2])
+            self._set(found[1], found[2])
+            return
         for element in _ELEMENT.finditer(line):
             if element["unknown"] or (element["symbol"] and not self._knows(element["symbol"])):
                 self._skip(f"line {number}: {element[0]!r} has no meaning")

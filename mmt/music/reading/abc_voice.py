@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mmt.music.reading.abc_fields import ALTERATIONS, BEAT, Key, Meter
+from mmt.music.reading.abc_fields import ALTERATIONS, BEAT, LENGTH, Key, Meter, parse_length, ticks
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 _MOST_NOTES = 100_000  # as written
@@ -18,13 +18,11 @@ _MOST_BEATS = 100_000
 _MOST_LAYERS = 16
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_NO_KEY = Key(0, None, {})
 _IN_TIME_OF = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # notes of a tuplet in the time of; others depend on the meter
 
-# A written length; atomic, so that a pattern around it takes linear time.
-LENGTH = r"(?>\d*/*\d*)"
 NOTE = rf"(?:(?:\^{{1,2}}|_{{1,2}}|=)(?:\d?/\d?)?)?[A-Ga-g][,']*{LENGTH}"
 _NOTE_PARTS = re.compile(r"([\^_=]*)((?:\d?/\d?)?)([A-Ga-g])([,']*)(.*)")
-_LENGTH_PARTS = re.compile(r"(\d*)(/*)(\d*)")
 
 
 @dataclass(slots=True)
@@ -46,8 +44,9 @@ class Note:
 class Mark(NamedTuple):
     """A sign of the order of playing, or a change of tempo, key or meter.
 
-    Kinds with their values: `repeat begins`, `repeat ends` (times), `ending` (numbers), `double bar`, `segno`, `coda`, `to coda`, `fine`,
-    `da capo`, `dal segno`, `part` (letter), `tempo` (quarters per minute), `key` (`Key`), `meter` (`Meter`).
+    Kinds with their values: `repeat begins` and `repeat ends` (times), `ending` (numbers), `double bar`, `segno`, `coda`,
+    `to coda`, `leave`, `fine`, `da capo`, `dal segno`, `part` (letter), `tempo` (quarters per minute), `key` (`Key`),
+    `meter` (`Meter`).
     """
 
     time: int
@@ -88,7 +87,7 @@ class Voice:
     unit: int = BEAT // 2
     """Ticks of a note without a length."""
     meter: Meter | None = None
-    key: Key = Key(0, None, {})
+    key: Key = _NO_KEY
     velocity: int = DEFAULT_VELOCITY
 
     notes: list[Note] = field(default_factory=list)
@@ -133,12 +132,12 @@ class Voice:
             raise ValueError(f"it has more than {_MOST_NOTES:,} notes")
         before, self._tied, self._event_alterations = self._tied, {}, {}
         graced = self._grace()
-        over, under = _length(length)
+        over, under = parse_length(length)
         factor, divisor = self._factors()
         self._event, first = [], None
         for place, text in enumerate(written):
             pitch, own_over, own_under, name, alteration = self._pitch(text, before)
-            duration = _ticks(self.unit * over * own_over * factor, under * own_under * divisor)
+            duration = ticks(self.unit * over * own_over * factor, under * own_under * divisor)
             first = duration if first is None else first
             note = Note(self.time, duration, pitch, self.velocity, self._layer, self.program)
             self._event.append((note, duration))
@@ -163,7 +162,7 @@ class Voice:
         if signs:
             alteration = ALTERATIONS[signs]
             if share:  # quarter tones, rounded to the nearest semitone
-                over, under = _length(share)
+                over, under = parse_length(share)
                 alteration = round(alteration * over / under)
             if self.common.propagation != "not":
                 self._altered[where] = alteration
@@ -179,22 +178,22 @@ class Voice:
             pitch = 60 + _LETTERS[upper] + 12 * octave + alteration + shift
         if not 0 <= pitch < 128:
             raise ValueError(f"it has notes outside of MIDI's range, as {text[:20]}")
-        return pitch, *_length(length), name, alteration
+        return pitch, *parse_length(length), name, alteration
 
     def rest(self, kind: str, text: str) -> None:
         """Add a rest: `z` and `x` of a length, `Z` and `X` of measures."""
         self._event, self._event_alterations, self._tied = [], {}, {}
-        over, under = _length(text)
+        over, under = parse_length(text)
         factor, divisor = self._factors()
         if kind in "ZX":
-            length = _ticks((self.meter or Meter(4, 4)).ticks * over, under)
+            length = ticks((self.meter or Meter(4, 4)).ticks * over, under)
             inner = range(1, over if under == 1 and length else 0)
             if len(self.measures) + len(inner) > _MOST_BEATS:
                 raise ValueError(f"it is longer than {_MOST_BEATS:,} beats")
             measure = length // over if inner else 0
             self.measures += [self.time + measure * n for n in inner]
         else:
-            length = _ticks(self.unit * over * factor, under * divisor)
+            length = ticks(self.unit * over * factor, under * divisor)
         self._play_graces(self._grace(), length)
         self._advance(length)
 
@@ -218,7 +217,7 @@ class Voice:
         found = []
         for text in self._graces:
             pitch, over, under, _, _ = self._pitch(text, {})
-            found.append((pitch, _ticks(self.unit * over, 4 * under)))
+            found.append((pitch, ticks(self.unit * over, 4 * under)))
         self._graces = []
         return found
 
@@ -245,8 +244,8 @@ class Voice:
         longer, shorter = (2 * half - 1, half), (1, half)
         (over, under), self._broken = (longer, shorter) if signs[0] == ">" else (shorter, longer)
         for note, length in self._event:
-            note.duration = max(note.duration + _ticks(length * over, under) - length, 1)
-        self.time += _ticks(self._event_length * over, under) - self._event_length
+            note.duration = max(note.duration + ticks(length * over, under) - length, 1)
+        self.time += ticks(self._event_length * over, under) - self._event_length
 
     def add_graces(self, written: Sequence[str]) -> None:
         """Grace notes, which take their time from the next note."""
@@ -340,16 +339,3 @@ class Voice:
         self._layer = min(self._layer + 1, _MOST_LAYERS)
         self._altered.clear()
         self._tuplet, self._tied = (0, 1, 1), {}
-
-
-def _length(text: str) -> tuple[int, int]:
-    """Numerator and denominator of a written length: `3`, `3/2`, `/`, `//` or nothing."""
-    over, slashes, under = _LENGTH_PARTS.match(text).groups()  # type: ignore[union-attr]
-    if len(over) > 5 or len(under) > 5 or len(slashes) > 10:
-        raise ValueError(f"the length {text[:20]} is none that a note has")
-    return int(over or 1), int(under or 2 ** len(slashes)) or 1
-
-
-def _ticks(over: int, under: int) -> int:
-    """A length in ticks, at least 1 unless it is 0."""
-    return max((2 * over + under) // (2 * under), 1) if over else 0

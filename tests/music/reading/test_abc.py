@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
+import json
 from pathlib import Path
 
 import muspy
 import pytest
+from abc_tunes import HEAD, played, read
 
 import mmt
 from mmt.music.reading import abc
 from mmt.representation.notes import LeftOutWarning
-
-HEAD = "X:1\nT:Title\nM:4/4\nL:1/4\n"
-
-
-def read(folder: Path, text: str) -> muspy.Music:
-    (folder / "tune.abc").write_text(text, encoding="utf-8")
-    return mmt.read(folder / "tune.abc")
 
 
 def notes(music: muspy.Music, track: int = 0) -> list[tuple[float, int, float]]:
@@ -147,12 +141,128 @@ def test_a_percussion_clef_is_drums(tmp_path: Path) -> None:
     assert [(track.name, track.is_drum) for track in music.tracks] == [("Flute", False), ("Drums", True)]
 
 
-def test_errors_of_abc2midi_are_a_warning(tmp_path: Path) -> None:
-    text = HEAD + "K:C\nCDEF|[CE|GABc|\n"
-    with pytest.warns(abc.UnreadWarning, match="something may be missing, abc2midi says: "):
-        read(tmp_path, text)
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("K:C\nCDEF|[CE|GABc|\n", r"line 6: '\[' has no meaning"),
+        ("K:C\nCDEF|k2 k|\n", r"line 6: 'k2' has no meaning \(and 1 more places\)"),
+        ("K:C\nCDEF|\n\nGABc|\n", "line 7: a tune ends at an empty line, but there is music after it"),
+    ],
+)
+def test_what_cannot_be_read_is_a_warning(tmp_path: Path, body: str, said: str) -> None:
+    with pytest.warns(abc.UnreadWarning, match=f"something may be missing: {said}"):
+        read(tmp_path, HEAD + body)
     outcome = mmt.prepare(tmp_path / "tune.abc", tmp_path / "corpus")
-    assert "1 ABC tunes of which abc2midi complains" in str(outcome)
+    assert "1 ABC tunes with passages that cannot be read" in str(outcome)
+
+
+def test_free_text_after_a_tune_is_not_read(tmp_path: Path) -> None:
+    assert played(tmp_path, "K:C\n\nC D|\n\nA tune; be good.\n") == "0:60 1:62"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("[C2E4]z2|D4|", "0:60*2 0:64*4 4:62*4"),  # the first length moves time on, each note has its own (4.17)
+        ("[CE2G4]2 D|", "0:60*2 0:64*4 0:67*8 2:62"),
+        ("[C/E]D|", "0:60*0.5 0:64 0.5:62"),
+        ("[C3E]>D|", "0:60*4.5 0:64*1.5 4.5:62*0.5"),
+        ('["G"C!f!E]2|', "0:60*2 0:64*2"),
+        ("+CEG+2 C2|", "0:60*2 0:64*2 0:67*2 2:60*2"),  # ABC 1.6
+        ("+C2E2G2+ +^CE+|+ff+C +trill+D|", "0:60*2 0:64*2 0:67*2 2:61 2:64 3:60 4:62"),
+    ],
+)
+def test_notes_of_a_chord_have_their_own_lengths(tmp_path: Path, body: str, expected: str) -> None:
+    assert played(tmp_path, f"K:C\n{body}\n") == expected
+
+
+@pytest.mark.parametrize(
+    "voice",
+    [
+        'V:1 clef=treble-8 name="Violin"',
+        "V:1 clef=treble-8 middle=B",
+        'V:1 name="Violin" snm="V." treble-8 stafflines=5',
+        'V:1 clef="treble-8" nm="Violin"',
+        "V:1 clef=treble octave=-1 transpose=0",
+        "V:1 clef=treble-15 octave=1",
+        "V:1 transpose=-12 clef=bass middle=d",
+    ],
+)
+def test_a_clef_with_an_octave_sounds_wherever_it_stands(tmp_path: Path, voice: str) -> None:
+    assert played(tmp_path, f"{voice}\nK:C\nCDEF|\n") == "0:48 1:50 2:52 3:53"
+    assert played(tmp_path, f"K:C\n[{voice}]CDEF|\n") == "0:48 1:50 2:52 3:53"
+
+
+def test_an_overlay_has_the_instrument_of_its_voice(tmp_path: Path) -> None:
+    body = 'K:C\nV:1 name="Violin"\nV:2 name="Cello"\nV:1\nc d e f & g4 & a4|c4|\nV:2\nC4|G,4|\n'
+    tracks = read(tmp_path, HEAD + body).tracks
+    assert [(track.name, track.program) for track in tracks] == [("Violin", 40)] * 3 + [("Cello", 42)]
+    assert [[note.pitch for note in track.notes] for track in tracks] == [[72, 74, 76, 77, 72], [79], [81], [60, 55]]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("c4|d2 & f4|e4|", "0:72*4 4:74*2 4:77*4 6:76*4"),  # a short measure: the voice itself moves time on
+        ("g2 f2|e3 e|\n&& (d4|c3) c|\nF4|", "0:74*4 0:79*2 2:77*2 4:72*3 4:76*3 7:72 7:76 8:65*4"),  # two measures
+        ("C4|D4|\n& E4|\nF4|", "0:60*4 4:62*4 4:64*4 8:65*4"),  # at a beginning, the measure before
+        ("^c2 & c4|c2|", "0:72*4 0:73*2 2:72*2"),  # accidentals are those of a layer
+    ],
+)
+def test_an_overlay_goes_back_by_measures(tmp_path: Path, body: str, expected: str) -> None:
+    assert played(tmp_path, f"K:C\n{body}\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "programs"),
+    [
+        (("Soprano", "Alto"), [52, 52]),
+        (("Tenor", "Bass"), [0, 0]),  # they may be staves of an instrument
+        (("Violin", "Bass"), [40, 43]),
+    ],
+)
+def test_registers_are_sung_with_high_voices_or_with_words(
+    tmp_path: Path, names: tuple[str, str], programs: list[int]
+) -> None:
+    body = 'V:1 name="{}"\nV:2 name="{}"\nK:C\n[V:1]C4|\n[V:2]C4|\n'.format(*names)
+    assert [track.program for track in read(tmp_path, HEAD + body).tracks] == programs
+    if names == ("Tenor", "Bass"):
+        assert [track.program for track in read(tmp_path, HEAD + body + "w:la\n").tracks] == [52, 52]
+
+
+def test_dynamics_are_velocities_and_drum_maps_are_read(tmp_path: Path) -> None:
+    music = read(tmp_path, HEAD + "K:C\nC!p!D|!ff!E F|\n")
+    assert [note.velocity for note in music.tracks[0].notes] == [64, 49, 112, 112]
+    music = read(tmp_path, HEAD + "K:C\n%%MIDI channel 10\n%%MIDI drummap C 36\nC D|\n")
+    assert (music.tracks[0].is_drum, [note.pitch for note in music.tracks[0].notes]) == (True, [36, 62])
+
+
+@pytest.mark.parametrize(
+    ("reach", "pitches"), [("pitch", [73, 61, 61]), ("octave", [73, 60, 61]), ("not", [73, 60, 61])]
+)
+def test_accidentals_reach_as_far_as_the_tune_says(tmp_path: Path, reach: str, pitches: list[int]) -> None:
+    music = read(tmp_path, HEAD + f"K:C\nI:propagate-accidentals {reach}\n^c C ^C|C|\n")
+    assert [note.pitch for note in music.tracks[0].notes] == [*pitches, 60]
+
+
+def test_every_case_of_the_collection_has_its_notes(shared: Path) -> None:
+    folder = shared / "cases" / "music"
+    expected = json.loads((folder / "expected.json").read_text())
+    cases = {name: rows for name, rows in expected.items() if name.endswith(".abc")}
+    assert cases
+    for name, rows in cases.items():
+        music = mmt.read(folder / name)
+        found = [
+            (
+                round(note.time / music.resolution, 2),
+                round(note.duration / music.resolution, 2),
+                note.pitch,
+                track.program,
+            )
+            for track in music.tracks
+            for note in track.notes
+        ]
+        assert sorted(found) == sorted(map(tuple, rows)), name
 
 
 def test_the_composer_is_read(tmp_path: Path) -> None:
@@ -165,8 +275,7 @@ def test_the_composer_is_read(tmp_path: Path) -> None:
         ("hello\n", r"tune\.abc: .*a tune begins with X:"),
         ("X:1\nT:no key\n", "has a K: for its key"),
         ("X:1\nK:C\nz4|\n", "it has no note"),
-        ("X:1\nK:C\n[[[\n", "nest chords"),
-        ("X:1\n%%MIDI drumon\nK:C\nC|\n", "drumon must occur after"),
+        ("X:1\nK:C\n[[[\n", r"it has no note; line 3: '\[' has no meaning"),
         ("X:1\nK:C\nc'''''''''''|\n", "notes outside of MIDI's range"),
     ],
 )
@@ -174,18 +283,3 @@ def test_files_without_a_tune_are_refused(tmp_path: Path, text: str, said: str) 
     with pytest.raises(ValueError, match=said) as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
-
-
-def test_crashes_and_timeouts_of_abc2midi_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import symusic  # noqa: F401 (which sets it when it is first imported)
-
-    monkeypatch.setenv("SYMUSIC_ABC2MIDI", "false")
-    with pytest.raises(ValueError, match=r"abc2midi stopped \(status 1\)"):
-        read(tmp_path, HEAD + "K:C\nC|\n")
-
-    def never_ends(command: list[str], timeout: float, **_: object) -> None:
-        raise subprocess.TimeoutExpired(command, timeout)
-
-    monkeypatch.setattr(abc.subprocess, "run", never_ends)
-    with pytest.raises(ValueError, match="does not end within 30 seconds"):
-        read(tmp_path, HEAD + "K:C\nC|\n")
