@@ -41,8 +41,8 @@ _TUNE = re.compile(rb"X(?:(?<=\AX)|(?<=[\r\n]X)):")
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n?|\n)?")
 # Fields before the first tune that apply to all tunes.
 _FOR_ALL = re.compile(rb"(?:\A|(?<=[\r\n]))(?:[ABCDFGHILMmNORrSUZ]:|%%)[^\r\n]*")
-# Registers that are not also those of instruments.
 _HIGH_VOICE = re.compile(r"soprano?|alt[ou]s?|contralto|mezzo", re.IGNORECASE)
+_LOW_VOICE = re.compile(r"t[eé]nor|bar[iy]ton|bass", re.IGNORECASE)
 
 
 class UnreadWarning(LeftOutWarning):
@@ -167,13 +167,14 @@ def _music(tune: Tune) -> muspy.Music:
 def _programs(voices: Sequence[Voice]) -> list[int]:
     """The program of each voice by its name, where `%%MIDI program` does not set one."""
     names = [voice.name or "" for voice in voices]
-    registers = choir_parts(names)
     # "Tenor" and "Bass" may be staves of an instrument: they are sung if there are words, or with higher voices.
     is_sung = any(voice.is_sung for voice in voices) or any(_HIGH_VOICE.match(name) for name in names)
-    return [
-        (CHOIR if is_sung else 0) if is_register else program_of("", "", name, None, sung=False)
-        for name, is_register in zip(names, registers, strict=True)
-    ]
+    found = []
+    for name, is_register in zip(names, choir_parts(names), strict=True):
+        program = CHOIR if is_register else program_of("", "", name, None, sung=False)
+        is_staff = program == CHOIR and not is_sung and _LOW_VOICE.match(name)
+        found.append(0 if is_staff else program)
+    return found
 
 
 def _tracks(

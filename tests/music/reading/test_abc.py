@@ -218,6 +218,7 @@ def test_an_overlay_goes_back_by_measures(tmp_path: Path, body: str, expected: s
     [
         (("Soprano", "Alto"), [52, 52]),
         (("Tenor", "Bass"), [0, 0]),  # they may be staves of an instrument
+        (("Tenor", "Violin"), [0, 40]),
         (("Violin", "Bass"), [40, 43]),
     ],
 )
