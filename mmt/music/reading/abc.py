@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
@@ -34,6 +34,7 @@ _MOST_TUNES = 200_000  # of a file
 _LARGEST_HEAD = 1 << 16  # bytes before the first tune that are searched for fields
 _LARGEST_HEADS = 64 << 20  # bytes, of all tunes together
 _MOST_NOTES = 200_000  # as played
+_MOST_MEASURES = 200_000  # as played
 _HIGHEST_RESOLUTION = 10080  # ticks per beat
 _MODES = {"major": 0, "minor": 9}
 
@@ -137,7 +138,8 @@ def _music(tune: Tune) -> muspy.Music:
         for kind, among in (("tempo", [*tune.voices.values()]), ("key", voices[:1]), ("meter", voices[:1]))
     )
     played = [note for _, _, _, notes in tracks for note in notes]
-    times = [time for marks in (tempos, keys, meters) for time, _ in marks]
+    bars = _bar_lines(voices[0], order, max(note.time + note.duration for note in played))
+    times = [*bars, *(time for marks in (tempos, keys, meters) for time, _ in marks)]
     step = math.gcd(BEAT, *(value for note in played for value in note[:2]), *times)
     resolution = min(BEAT // step, _HIGHEST_RESOLUTION)
 
@@ -157,11 +159,23 @@ def _music(tune: Tune) -> muspy.Music:
             for time, (fifths, mode, _) in keys
         ],
         time_signatures=[muspy.TimeSignature(ticks(time), *meter) for time, meter in meters],
+        barlines=[muspy.Barline(ticks(time)) for time in bars],
         tracks=[
             muspy.Track(program, is_drum, name, [muspy.Note(*place(note), note.velocity) for note in notes])
             for name, program, is_drum, notes in tracks
         ],
     )
+
+
+def _bar_lines(voice: Voice, order: Sequence[Passage], end: int) -> list[int]:
+    """The times of the bar lines as they are played."""
+    lines: set[int] = set()
+    for start, stop, at in order:
+        first, last = bisect_left(voice.measures, start), bisect_right(voice.measures, stop)
+        lines.update(time - start + at for time in voice.measures[first:last])
+        if len(lines) > _MOST_MEASURES:
+            raise ValueError(f"it plays more than {_MOST_MEASURES:,} measures")
+    return sorted(time for time in lines if time <= end)
 
 
 def _programs(voices: Sequence[Voice]) -> list[int]:
@@ -198,8 +212,13 @@ def _sounding(notes: Sequence[Note], order: Sequence[Passage]) -> Iterator[tuple
     times = [note.time for note in notes]
     found: list[tuple[_Played, int | None]] = []
     open_ties: dict[int, int] = {}  # index of the note in `found`, by pitch
+    count = 0
     for start, end, at in order:
-        for note in notes[bisect_left(times, start) : bisect_left(times, end)]:
+        first, last = bisect_left(times, start), bisect_left(times, end)
+        count += last - first
+        if count > _MOST_NOTES:
+            raise ValueError(f"it plays more than {_MOST_NOTES:,} notes")
+        for note in notes[first:last]:
             time = note.time - start + at
             index = open_ties.pop(note.pitch, None)
             if index is not None and sum(found[index][0][:2]) == time:
@@ -210,6 +229,4 @@ def _sounding(notes: Sequence[Note], order: Sequence[Passage]) -> Iterator[tuple
                 found.append((_Played(time, note.duration, note.pitch, note.velocity), note.program))
             if note.is_tied:
                 open_ties[note.pitch] = index
-        if len(found) > _MOST_NOTES:
-            raise ValueError(f"it plays more than {_MOST_NOTES:,} notes")
     yield from found

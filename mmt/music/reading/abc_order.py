@@ -6,7 +6,7 @@ measures of a score.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ Value = TypeVar("Value")
 
 _MOST_SEGMENTS = 2_000
 _MOST_PASSAGES = 100_000
+_MOST_CHANGES = 100_000
 
 # Marks that belong to what ends at their time; other marks belong to what begins there.
 _AT_ENDS = ("repeat ends", "fine", "to coda", "leave", "da capo", "dal segno")
@@ -73,10 +74,14 @@ def as_played(changes: Iterable[tuple[int, Value]], order: Sequence[Passage]) ->
     written = dict(changes)
     times = sorted(written)
     found: list[tuple[int, Value]] = []
+    count = 0
     for start, end, at in order:
         first = bisect_right(times, start)
+        count += bisect_left(times, end) - first
+        if count > _MOST_CHANGES:
+            raise ValueError(f"it plays more than {_MOST_CHANGES:,} changes of tempo, key or meter")
         here = [(start, written[times[first - 1]])] if first else []
-        here += [(time, written[time]) for time in times[first:] if time < end]
+        here += [(time, written[time]) for time in times[first : bisect_left(times, end)]]
         for time, value in here:
             if not found or value != found[-1][1]:
                 found.append((at + time - start, value))

@@ -187,7 +187,7 @@ class Voice:
         factor, divisor = self._factors()
         if kind in "ZX":
             length = ticks((self.meter or Meter(4, 4)).ticks * over, under)
-            inner = range(1, over if under == 1 and length else 0)
+            inner = range(1, over if under == 1 and length and not self._layer else 0)
             if len(self.measures) + len(inner) > _MOST_BEATS:
                 raise ValueError(f"it is longer than {_MOST_BEATS:,} beats")
             measure = length // over if inner else 0

@@ -91,6 +91,13 @@ def test_changes_of_tempo_key_and_meter_are_in_time(tmp_path: Path) -> None:
     assert [pitch for beat, pitch, _ in notes(music) if beat >= 11] == [61, 62, 64]
 
 
+def test_bar_lines_stand_where_they_are_played(tmp_path: Path) -> None:
+    music = read(tmp_path, HEAD + "K:C\nG|C D E F|G3|]\n")
+    assert [line.time / music.resolution for line in music.barlines] == [0, 1, 5, 8]
+    music = read(tmp_path, HEAD + "K:C\n|:C4|1D2:|2E4|]\n")
+    assert [line.time / music.resolution for line in music.barlines] == [0, 4, 6, 10, 14]
+
+
 def test_fields_before_the_first_tune_apply_to_all(tmp_path: Path) -> None:
     book = "%abc-2.1\nMy tunes: a book.\nM:3/4\nL:1/4\n%%MIDI program 73\n\nX:1\nK:C\nCDE|\n\nX:2\nK:G\nGAB|\n"
     first, second = abc.tunes(book.encode())
