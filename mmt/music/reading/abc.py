@@ -112,7 +112,7 @@ def _first_tune(path: Path) -> muspy.Music:
         message = f"{path} has {len(found):,} tunes, of which the first is read; mmt-prepare reads all"
         warnings.warn(LeftOutWarning(message), stacklevel=3)
     if tune.unread:
-        more = f" (and {tune.unread_places - 1:,} more places)" if tune.unread_places > 1 else ""
+        more = f" (and {tune.unread_places - 1:,} more)" if tune.unread_places > 1 else ""
         warnings.warn(UnreadWarning(f"{path}: something may be missing: {tune.unread}{more}"), stacklevel=3)
     return music
 

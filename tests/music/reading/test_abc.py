@@ -152,7 +152,7 @@ def test_a_percussion_clef_is_drums(tmp_path: Path) -> None:
     ("body", "said"),
     [
         ("K:C\nCDEF|[CE|GABc|\n", r"line 6: '\[' has no meaning"),
-        ("K:C\nCDEF|k2 k|\n", r"line 6: 'k2' has no meaning \(and 1 more places\)"),
+        ("K:C\nCDEF|k2 k|\n", r"line 6: 'k2' has no meaning \(and 1 more\)"),
         ("K:C\nCDEF|\n\nGABc|\n", "line 7: a tune ends at an empty line, but there is music after it"),
     ],
 )
