@@ -22,7 +22,7 @@ from mmt.music.reading.abc_fields import BEAT
 from mmt.music.reading.abc_order import Passage, as_played, passages
 from mmt.music.reading.abc_tune import Tune
 from mmt.music.reading.abc_voice import Note, Voice
-from mmt.music.reading.midi_tracks import decode_text
+from mmt.music.reading.midi_texts import decode_text
 from mmt.music.reading.part_names import CHOIR, choir_parts, program_of
 from mmt.representation.notes import LeftOutWarning
 

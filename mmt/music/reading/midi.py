@@ -1,17 +1,19 @@
 """Reading MIDI files: into a `muspy.Music`, or straight into `RawNotes` where thousands of files are prepared.
 
-Each track is checked and repaired (`midi_tracks`), and then read by symusic. Notes, programs, drums, tempos, time and key
-signatures equal those of `muspy.read_midi`, which is several times slower, except for:
+The bytes are parsed into arrays of events (`midi_tracks`), strikes and releases are paired (`midi_notes`), and every note gets the
+program of its channel (`midi_channels`). Notes, tempos, time and key signatures equal those of `muspy.read_midi`, which is many times
+slower, except for:
 
-- program changes while a note sounds: muspy takes the program at the note's end, mmt the one at its onset, as synthesizers do
-  (also for notes without a note-off, which last to the end of their track in both);
+- programs of a channel that another track sets, drums and melodies by banks and system exclusive messages, lost and doubled
+  releases, all notes off, coarse tuning, packets of system exclusive messages: muspy does not know of them;
+- program changes while a note sounds: muspy takes the program at the note's end, mmt the one at its onset, as synthesizers do;
 - impossible signatures and tempos (a key of 9 sharps, 0/4, a tempo of 0): muspy refuses the file, mmt leaves them out;
 - tracks without a note: muspy makes one of controllers alone, mmt none;
-- texts: muspy decodes Latin-1, mmt UTF-8 where it is valid; the title of an untitled piece is None instead of "None".
+- texts: muspy decodes Latin-1 (see `midi_texts`), and names an untitled piece "None".
 
-mmt also reads files that muspy refuses: several tracks in a type-2 file (played together), unknown chunks between tracks, a
-RIFF wrapper, a header with too many tracks, a status byte missing after a system exclusive message. If the header has too few
-tracks, all are read.
+mmt also reads files that muspy refuses: several tracks in a type-2 file (played together), times in film frames, unknown chunks between
+tracks, a RIFF wrapper, a header with too many tracks, a status byte missing after a system exclusive message. If the header has too
+few tracks, all are read.
 """
 
 from __future__ import annotations
@@ -19,52 +21,49 @@ from __future__ import annotations
 import gc
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from operator import itemgetter
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from mmt.music.reading import midi_tracks
+from mmt.music.reading.midi_notes import MidiNotes, notes
+from mmt.music.reading.midi_texts import texts
+from mmt.music.reading.midi_tracks import (
+    KEY_SIGNATURE,
+    LARGEST_FILE,
+    TEMPO,
+    TIME_SIGNATURE,
+    Integers,
+    Mark,
+    MidiEvents,
+    parse,
+)
 from mmt.representation.notes import RawNotes
 
 if TYPE_CHECKING:
     import muspy
 
-Arrays = dict[str, npt.NDArray[np.integer[Any]]]
-
-# The columns of symusic's notes, in the order of muspy's.
-_NOTE_FIELDS = ("time", "pitch", "duration", "velocity")
-_NONE = np.empty(0, np.int64)
 # Pitch class of C major's root plus 7 per sharp; the relative minor is 9 above (3 below).
 _FIFTH, _RELATIVE_MINOR = 7, 9
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The notes of a program and channel of a MIDI track: arrays by the names in `_NOTE_FIELDS`."""
-
-    track: int
-    program: int
-    is_drum: bool
-    notes: Arrays
+_DEFAULT_TEMPO = 500_000
+# Frames a second that a header may state, and what they are.
+_FRAMES = {24: 24.0, 25: 25.0, 29: 30_000 / 1001, 30: 30.0}
 
 
 @dataclass(frozen=True)
 class _Parsed:
-    """A MIDI file: its parts with notes, in the file's order, and the marks of each track."""
+    """A MIDI file: its notes and marks, with times in ticks of `resolution`."""
 
     resolution: int
-    parts: tuple[_Part, ...]
-    marks: tuple[tuple[midi_tracks.Mark, ...], ...]
+    notes: MidiNotes
+    marks: tuple[Mark, ...]
 
     def all_marks(self, kind: int) -> list[tuple[int, bytes]]:
         """The marks of a kind in all tracks, (tick, content), sorted by tick and then in the file's order."""
-        return sorted(((tick, c) for marks in self.marks for tick, k, c in marks if k == kind), key=itemgetter(0))
+        return sorted(((m.tick, m.content) for m in self.marks if m.kind == kind), key=lambda mark: mark[0])
 
 
 def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
@@ -96,18 +95,15 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
     (96, array([0]), array([96]), array([60]))
     """
     parsed = _parse(source)
-    onset, pitch, duration, velocity = (
-        np.concatenate([_NONE, *(part.notes[name] for part in parsed.parts)]) for name in _NOTE_FIELDS
-    )
-    counts = [len(part.notes["time"]) for part in parsed.parts]
+    found = parsed.notes
     return RawNotes(
         parsed.resolution,
-        onset,
-        duration,
-        pitch,
-        np.repeat(np.array([part.program for part in parsed.parts], np.int64), counts),
-        np.repeat(np.array([part.is_drum for part in parsed.parts], bool), counts),
-        velocity,
+        found.onset,
+        found.end - found.onset,
+        found.pitch,
+        found.program,
+        found.is_drum,
+        found.velocity,
         tempos=len(_tempos(parsed)),
     )
 
@@ -144,14 +140,13 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
     import muspy
 
     parsed = _parse(path)
-    names = [_name(marks) for marks in parsed.marks]
-    copyrights = [midi_tracks.decode_text(text) for _, text in parsed.all_marks(midi_tracks.COPYRIGHT)]
-    lyrics = [(tick, midi_tracks.decode_text(text)) for tick, text in parsed.all_marks(midi_tracks.LYRIC)]
+    words = texts(parsed.marks)
     with _without_garbage_collection():
         return muspy.Music(
             metadata=muspy.Metadata(
-                title=names[0] if names else None,
-                copyright=" ".join(copyrights) or None,
+                title=words.title,
+                creators=words.creators,
+                copyright=words.copyright,
                 source_filename=Path(path).name,
                 source_format="midi",
             ),
@@ -159,85 +154,108 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
             tempos=[muspy.Tempo(time, 60e6 / microseconds) for time, microseconds in _tempos(parsed)],
             key_signatures=[muspy.KeySignature(*values) for values in _key_signatures(parsed)],
             time_signatures=[muspy.TimeSignature(*values) for values in _time_signatures(parsed)],
-            lyrics=[muspy.Lyric(tick, text) for tick, text in lyrics],
-            tracks=[
-                muspy.Track(part.program, part.is_drum, names[part.track], _muspy_notes(part.notes))
-                for part in parsed.parts
-            ],
+            lyrics=[muspy.Lyric(tick, text) for tick, text in words.lyrics],
+            tracks=_tracks(parsed.notes, words.names),
         )
 
 
 def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
-    """Read the tracks of a file; all errors are one `ValueError` line that names it."""
-    data, name = (source, "MIDI data") if isinstance(source, bytes) else (Path(source).read_bytes(), str(source))
-    parts: list[_Part] = []
-    marks = []
+    """Read a file; all errors are one `ValueError` line that names it."""
+    if isinstance(source, bytes):
+        data, name = source, "MIDI data"
+    else:
+        name = str(source)
+        with open(source, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
     try:
-        file = midi_tracks.split_tracks(data)
-        for index, track in enumerate(file.tracks):
-            try:
-                checked = midi_tracks.check_track(track)
-                found, count = _notes(checked, file.resolution, index)
-                if count != checked.notes:
-                    raise ValueError(f"only {count:,} of its {checked.notes:,} notes could be read")
-            except (ValueError, RuntimeError) as error:
-                # symusic's messages have a prefix, and internals after the first exclamation mark.
-                reason = str(error).removeprefix("MiniMidi: ").split("!")[0]
-                raise ValueError(f"track {index + 1} is damaged: {reason}") from None
-            parts += found
-            marks.append(checked.marks)
+        events = parse(data)
+        return _in_beats(events, notes(events))
     except ValueError as error:
         raise ValueError(f"cannot read {name}: {error}") from None
-    return _Parsed(file.resolution, tuple(parts), tuple(marks))
 
 
-def _notes(checked: midi_tracks.CheckedTrack, resolution: int, track: int) -> tuple[list[_Part], int]:
-    """The parts of a track, and their number of notes."""
-    import symusic
+def _in_beats(events: MidiEvents, found: MidiNotes) -> _Parsed:
+    """Convert film time, in which some files count, to ticks of a beat by the tempos of the file."""
+    if events.division == 0:
+        raise ValueError("its header says 0 ticks per beat; export it again with at least 1 tick per beat")
+    parsed = _Parsed(events.division, found, events.marks)
+    if events.division < 0x8000:
+        return parsed
+    frames, ticks = 256 - (events.division >> 8), events.division & 0xFF
+    if frames not in _FRAMES or not ticks:
+        raise ValueError(f"its header says {frames} frames of {ticks} ticks a second; a MIDI file has 24, 25, 29 or 30")
+    tempos = [(0, _DEFAULT_TEMPO), *_tempos(parsed)]
+    start, microseconds = np.array(tempos, np.float64).T
+    beats_per_tick = 1e6 / microseconds / (_FRAMES[frames] * ticks)
+    beat = np.concatenate([[0], np.cumsum(np.diff(start) * beats_per_tick[:-1])])
 
-    score = symusic.Score.from_midi(checked.file(resolution), sanitize_data=True)
-    parts = [_Part(track, part.program, part.is_drum, part.notes.numpy()) for part in score.tracks if part.notes]
-    if score.start() < 0 or any(part.notes["duration"].min() < 0 for part in parts):
-        raise ValueError("it is longer than 2^31 ticks")
-    return parts, score.note_num()
+    def convert(tick: Integers) -> Integers:
+        at = np.searchsorted(start, tick, side="right") - 1
+        return np.rint((beat[at] + (tick - start[at]) * beats_per_tick[at]) * resolution).astype(np.int64)
+
+    resolution = frames * ticks
+    moments = convert(np.array([mark.tick for mark in events.marks], np.int64)).tolist()
+    marks = tuple(mark._replace(tick=moment) for mark, moment in zip(events.marks, moments, strict=True))
+    return _Parsed(resolution, replace(found, onset=convert(found.onset), end=convert(found.end)), marks)
+
+
+def _tracks(found: MidiNotes, names: dict[int, str]) -> list[muspy.Track]:
+    """A track for each program of each channel of each MIDI track, in order of appearance."""
+    import muspy
+
+    columns = (found.onset, found.pitch, found.end - found.onset, found.velocity)
+    code = np.zeros(len(found.onset), np.int64)
+    for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
+        code = code * size + column
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))[: len(code)]  # of each run of notes of one part
+    _, appearance, part = np.unique(code[first], return_index=True, return_inverse=True)
+    part = np.repeat(np.argsort(np.argsort(appearance))[part], np.diff(first, append=len(code)))
+    order = _order((part, *columns))
+    made = list(map(muspy.Note, *(column[order].tolist() for column in columns)))
+    ends = np.cumsum(np.bincount(part)).tolist()
+    heads = first[np.sort(appearance)]
+    return [
+        muspy.Track(program, is_drum, names.get(track), made[begin:end])
+        for program, is_drum, track, begin, end in zip(
+            *(column[heads].tolist() for column in (found.program, found.is_drum, found.track)),
+            *([0, *ends[:-1]], ends),
+            strict=True,
+        )
+    ]
+
+
+def _order(columns: Sequence[Integers]) -> Integers:
+    """What sorts by the first column, then by the second, and so on."""
+    widths = [int(column.max(initial=0)).bit_length() for column in columns]
+    if sum(widths) > 63:
+        return np.lexsort(columns[::-1])
+    key = np.zeros(len(columns[0]), np.int64)
+    for column, width in zip(columns, widths, strict=True):
+        key = key << width | column
+    return np.argsort(key, kind="stable")
 
 
 def _tempos(parsed: _Parsed) -> list[tuple[int, int]]:
     """(tick, microseconds per beat)"""
-    marks = parsed.all_marks(midi_tracks.TEMPO)
+    marks = parsed.all_marks(TEMPO)
     return [(tick, int.from_bytes(mark, "big")) for tick, mark in marks if len(mark) == 3 and any(mark)]
 
 
 def _time_signatures(parsed: _Parsed) -> list[tuple[int, int, int]]:
     """(tick, numerator, denominator)"""
-    marks = parsed.all_marks(midi_tracks.TIME_SIGNATURE)
+    marks = parsed.all_marks(TIME_SIGNATURE)
     return [(tick, mark[0], 1 << mark[1]) for tick, mark in marks if len(mark) >= 2 and mark[0] and mark[1] < 8]
 
 
 def _key_signatures(parsed: _Parsed) -> list[tuple[int, int, str, int]]:
     """(tick, pitch class of the root, mode, sharps)"""
-    marks = parsed.all_marks(midi_tracks.KEY_SIGNATURE)
+    marks = parsed.all_marks(KEY_SIGNATURE)
     keys = [(tick, *struct.unpack("bb", mark[:2])) for tick, mark in marks if len(mark) >= 2]
     return [
         (tick, (sharps * _FIFTH + _RELATIVE_MINOR * minor) % 12, "minor" if minor else "major", sharps)
         for tick, sharps, minor in keys
         if -7 <= sharps <= 7 and minor in (0, 1)
     ]
-
-
-def _muspy_notes(notes: Arrays) -> list[muspy.Note]:
-    import muspy
-
-    order = np.lexsort([notes[name] for name in reversed(_NOTE_FIELDS)])
-    time, pitch, duration, velocity = (notes[name][order].tolist() for name in _NOTE_FIELDS)
-    return list(map(muspy.Note, time, pitch, duration, velocity))
-
-
-def _name(marks: tuple[midi_tracks.Mark, ...]) -> str | None:
-    """A track's name without control characters."""
-    names = (midi_tracks.decode_text(text) for _, kind, text in marks if kind == midi_tracks.TRACK_NAME)
-    printable = ("".join(sign if sign.isprintable() else " " for sign in name).strip() for name in names)
-    return next(filter(None, printable), None)
 
 
 @contextmanager

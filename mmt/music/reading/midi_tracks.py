@@ -1,8 +1,12 @@
-"""Checks and repairs of the bytes of MIDI tracks, which symusic must not read unchecked.
+"""Parsing the bytes of a MIDI file into arrays of events.
 
-A Standard MIDI File 1.0 is a header chunk "MThd" (format, number of tracks, ticks per beat) and track chunks "MTrk". A track
-is a sequence of events, each after a delta time in ticks (a variable-length quantity: groups of 7 bits). symusic builds the
-notes; here each event's form is checked, and the meta events that symusic would change are collected.
+A Standard MIDI File 1.0 is a header chunk "MThd" (type, number of tracks, ticks per beat) and track chunks "MTrk". A track is a
+sequence of events, each after a delta time in ticks (a variable-length quantity: groups of 7 bits, the high bit set in all but the
+last). An event is a channel event (status 0x80 to 0xEF and one or two data bytes; the status byte is omitted if it is that of the
+channel event before), a meta event, a system exclusive message, or a packet of one (status 0xF7).
+
+For every byte of the file, NumPy computes how long the two events are that would begin there; a short loop follows them from the
+beginning of each track and looks at the other events (metadata, system exclusive, programs) one by one.
 """
 
 from __future__ import annotations
@@ -10,66 +14,135 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-# The header may start this far into a file: a RIFF wrapper (.rmi) or MacBinary puts some bytes before it.
-_LONGEST_PREAMBLE = 4096
+import numpy as np
+import numpy.typing as npt
 
-Mark = tuple[int, int, bytes]
-"""A meta event: (tick, kind, content)"""
+Integers = npt.NDArray[np.integer[Any]]
+
 COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x02, 0x03, 0x05, 0x51, 0x58, 0x59
+TEXT, DEVICE, PORT, SYSTEM_EXCLUSIVE = 0x01, 0x09, 0x21, 0xF0
 END_OF_TRACK = b"\xff\x2f\x00"
 
-_MARKS = frozenset((COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE))
-_META, _END = 0xFF, 0x2F
-# System messages are not allowed in a file, but some files have them. The other status bytes are undefined.
+LARGEST_FILE = 8 * 2**20
+"""Bytes. Parsing takes up to 40 times as much memory, and half a second per million notes."""
+LARGEST_TICK = 2**31 - 1
+# The header may start this far into a file: a RIFF wrapper (.rmi) or MacBinary puts some bytes before it.
+_LONGEST_PREAMBLE = 4096
+_LONGEST_DELTA = 8  # bytes; the standard allows 4
+
+_MARKS = frozenset(
+    (TEXT, COPYRIGHT, TRACK_NAME, LYRIC, DEVICE, PORT, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
+)  # fmt: skip
+_META, _PACKET, _END = 0xFF, 0xF7, 0x2F
+# Data bytes of system messages, which are not allowed in a file, but some files have them. The other status bytes are undefined.
 _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
+# Bytes of a frequent event, by the byte after a delta time of one byte or two; 0 for the others. A data byte: the status byte is omitted.
+_AFTER_ONE, _AFTER_TWO = (
+    bytes([delta + 2] * 0x80 + [delta + 3] * 0x40 + [0] * 0x20 + [delta + 3] * 0x10 + [0] * 0x10) for delta in (1, 2)
+)
+_SHORTEST, _LONGEST = 3, 5
+# After each track. At each of these bytes a meta event begins, so that no step leads past it.
+_PADDING = b"\x00\xff" * 8
+
+
+class Mark(NamedTuple):
+    """A meta event, or a complete system exclusive message without its status byte.
+
+    `index` is its place among all events of the file, as in `MidiEvents.index`.
+    """
+
+    tick: int
+    track: int
+    index: int
+    kind: int
+    content: bytes
+
 
 @dataclass(frozen=True)
-class MidiTracks:
-    """The ticks per beat of a MIDI file, and the events of each track as bytes."""
+class MidiEvents:
+    """The events of a MIDI file: arrays (n,) of its channel events, in the file's order, track by track."""
 
-    resolution: int
-    tracks: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
-class CheckedTrack:
-    """The repaired events of a track, its number of note-on events, and its marks."""
-
-    events: bytes
-    notes: int
+    type: int
+    """0: one track; 1: tracks that play together on the same channels; 2: tracks that are independent."""
+    division: int
+    """Ticks per beat, or frames and ticks of film time (see `midi_clock`)."""
+    ends: Integers
+    """(tracks,) The tick at which each track ends."""
+    tick: Integers
+    track: Integers
+    index: Integers
+    """Place among all events of the file, ascending."""
+    status: Integers
+    """0x80 to 0xEF; the low four bits are the channel."""
+    first: Integers
+    """First data byte, 0 to 127."""
+    second: Integers
+    """Second data byte, 0 to 127; 0 if there is none."""
     marks: tuple[Mark, ...]
-
-    def file(self, resolution: int) -> bytes:
-        """A complete MIDI file with this track only."""
-        header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, resolution)
-        return header + struct.pack(">4sI", b"MTrk", len(self.events)) + self.events
+    """In the file's order."""
 
 
-def split_tracks(data: bytes) -> MidiTracks:
-    """Split a MIDI file into its tracks.
+def parse(data: bytes) -> MidiEvents:
+    """Parse a MIDI file.
 
-    Accepts a RIFF wrapper, a long header, unknown chunks between the tracks, and a wrong number of tracks in the header.
+    Accepts a RIFF wrapper, a long header, unknown chunks between the tracks, a wrong number of tracks in the header, tracks without
+    an end, and a status byte that is missing after a system exclusive message.
 
     Raises
     ------
     ValueError
-        If this is no MIDI file, it is cut short, or it counts time in film frames instead of beats.
+        If this is no MIDI file, it is cut short or too large, or an event is cut off, has no or an undefined status byte, or a data
+        byte above 127.
     """
+    kind, division, body = _header(data)
+    chunks = list(_track_chunks(data, body))
+    joined = _PADDING.join([*chunks, b""])
+    starts = np.cumsum([0, *(len(chunk) + len(_PADDING) for chunk in chunks)])
+    steps = _steps(joined)
+    hops, seen, marks = _two_steps(steps), bytearray(len(joined)), []
+    for track, (start, chunk) in enumerate(zip(starts.tolist(), chunks, strict=False)):
+        try:
+            marks += _walk(joined, hops, seen, start, start + len(chunk), track)
+        except ValueError as error:
+            raise ValueError(f"track {track + 1} is damaged: {error}") from None
+
+    codes = np.frombuffer(joined, np.uint8)
+    position = _positions(seen, steps)
+    firsts = np.searchsorted(position, starts)
+    track_of = np.repeat(np.arange(len(chunks)), np.diff(firsts))
+    tick, after_delta = _ticks(codes, position, firsts)
+    place = np.flatnonzero(codes[after_delta] < 0xF0)
+    event = _channel_events(codes, after_delta[place], track_of[place], starts)
+    indices = np.searchsorted(position, [mark.index for mark in marks]).tolist()
+    ticks = tick[indices].tolist()
+    return MidiEvents(
+        kind,
+        division,
+        tick[firsts[1:] - 1],
+        tick[place],
+        track_of[place],
+        place,
+        *event,
+        tuple(mark._replace(tick=t, index=i) for mark, t, i in zip(marks, ticks, indices, strict=True)),
+    )
+
+
+def _header(data: bytes) -> tuple[int, int, int]:
+    """The type, the division, and where the chunks after the header begin."""
     if not data:
         raise ValueError("the file is empty")
+    if len(data) > LARGEST_FILE:
+        raise ValueError(f"the file is larger than {LARGEST_FILE:,} bytes, the most that mmt reads; split it")
     start = data.find(b"MThd", 0, _LONGEST_PREAMBLE)
     if start < 0:
         raise ValueError("this is not a MIDI file (it has no MThd header)")
     if len(data) < start + 14:
         raise ValueError(f"the file is cut short: {len(data)} bytes do not hold a MIDI header")
-    length, _, _, division = struct.unpack_from(">IHHH", data, start + 4)
-    if division & 0x8000:
-        raise ValueError("its times are SMPTE film frames, which have no beats; export it with ticks per quarter note")
-    if division == 0:
-        raise ValueError("its header says 0 ticks per beat; export it again with at least 1 tick per beat")
-    return MidiTracks(division, tuple(_track_chunks(data, start + 8 + length)))
+    length, kind, _, division = struct.unpack_from(">IHHH", data, start + 4)
+    return kind, division, start + 8 + length
 
 
 def _track_chunks(data: bytes, position: int) -> Iterator[bytes]:
@@ -86,116 +159,127 @@ def _track_chunks(data: bytes, position: int) -> Iterator[bytes]:
         position += length
 
 
-def check_track(track: bytes) -> CheckedTrack:
-    """Check every event of a track, and repair what symusic would misread.
+def _steps(joined: bytes) -> npt.NDArray[np.uint8]:
+    """For each byte, the length of the event with its delta time that begins there, if it is a frequent one; else 0."""
+    short = np.append(np.frombuffer(joined, np.uint8) < 0x80, [False, False]).view(np.uint8)
+    one = np.frombuffer(joined.translate(_AFTER_ONE)[1:] + b"\x00", np.uint8)
+    two = np.frombuffer(joined.translate(_AFTER_TWO)[2:] + b"\x00\x00", np.uint8)
+    steps: npt.NDArray[np.uint8] = short[:-2] * one + (short[:-2] ^ 1) * short[1:-1] * two[: len(one)]
+    return steps
 
-    Notes without a note-off end with the track. A status byte that is missing after a system exclusive message is inserted.
-    Bytes after the end-of-track event are dropped; where that event is missing, it is added.
 
-    Raises
-    ------
-    ValueError
-        If an event is cut off, has no or an undefined status byte, or a data byte above 127 (for a pitch above 127, symusic
-        writes outside its own memory).
-    """
-    # One long loop: every byte of a corpus passes here, and a call per event would double the time.
-    notes, tick, running, after_system = 0, 0, 0, False
-    sounding = [0] * (16 * 128)
+def _two_steps(steps: npt.NDArray[np.uint8]) -> bytes:
+    """For each byte, the length of two frequent events, of one if the second is not frequent, or 0."""
+    hops = steps.copy()
+    before = steps[:-_LONGEST]
+    for step in range(_SHORTEST, _LONGEST + 1):
+        # No step is made from the padding after the last track.
+        hops[:-_LONGEST] += (before == step).view(np.uint8) * steps[step : len(before) + step]
+    return hops.tobytes()
+
+
+def _walk(joined: bytes, hops: bytes, seen: bytearray, position: int, end: int, track: int) -> list[Mark]:
+    """Set `seen` where the events of a track begin, or every second one; return its marks, with positions for `index`."""
     marks: list[Mark] = []
-    missing: list[tuple[int, int]] = []  # (position, status byte)
-    position, size, end = 0, len(track), None
-    try:
-        while position < size:
-            delta = track[position]
-            position += 1
-            if delta & 0x80:
-                delta, position = _quantity(track, position - 1)
-            tick += delta
-            status = track[position]
-            if status & 0x80:
-                position += 1
-            else:
-                status = running
-                if after_system:
-                    missing.append((position, status))
-            if 0x80 <= status < 0xF0:
-                running, after_system = status, False
-                first = second = track[position]
-                position += 1
-                if not 0xC0 <= status < 0xE0:
-                    second = track[position]
-                    position += 1
-                if (first | second) & 0x80:
-                    raise ValueError(f"a data byte above 127 at byte {position - 1:,}")
-                if status < 0xA0:
-                    key = (status & 15) << 7 | first
-                    if status >= 0x90 and second:
-                        notes += 1
-                        sounding[key] += 1
-                    elif sounding[key]:
-                        sounding[key] -= 1
-            elif status == _META and track[position] == _END:
-                end = position - 1
-                break
-            else:
-                position, mark = _other_event(track, position, status)
-                if mark:
-                    marks.append((tick, *mark))
-                after_system = after_system or status != _META
-    except IndexError:
-        position = size + 1
-    if position > size:
-        raise ValueError("the last event is cut off")
-    events = _with_status_bytes(track, missing)
-    events = events + b"\x00" if end is None else events[: end + len(missing)]
-    return CheckedTrack(events + _note_offs(sounding) + END_OF_TRACK, notes, tuple(marks))
+    message = b""  # the packets of a system exclusive message that has not ended
+    start, one_data_byte = position, False  # whether the running status has one data byte
+    while True:
+        if not one_data_byte:
+            # This loop is short, since every event of a corpus passes here.
+            while step := hops[position]:
+                seen[position] = 1
+                position += step
+        if position > end:
+            raise ValueError("the last event is cut off")
+        seen[position] = 1
+        if position == end:
+            return marks
+        _, at = _quantity(joined, position)
+        status = joined[at]
+        if status < 0xF0:
+            size = 2 + (status >= 0x80) - (one_data_byte if status < 0x80 else 0xC0 <= status < 0xE0)
+            one_data_byte = 0xC0 <= status < 0xE0 or (one_data_byte and status < 0x80)
+            position = at + size
+            continue
+        if at < end and status == _META and joined[at + 1] == _END:
+            return marks
+        kind, content, after = _special_event(joined, at, start) if at < end else (0, b"", end + 1)
+        if status in (SYSTEM_EXCLUSIVE, _PACKET):
+            message = content if status == SYSTEM_EXCLUSIVE else message + content
+            if message.endswith(b"\xf7"):
+                kind, content, message = SYSTEM_EXCLUSIVE, message.removeprefix(b"\xf0"), b""
+        if kind:
+            marks.append(Mark(0, track, position, kind, content))
+        position = after
 
 
-def _other_event(track: bytes, position: int, status: int) -> tuple[int, tuple[int, bytes] | None]:
-    """The position after a meta event or system message whose status byte was just read, and its mark if it is one."""
+def _special_event(joined: bytes, position: int, start: int) -> tuple[int, bytes, int]:
+    """The kind of a mark or 0, the content and the end of a meta event or system message with the status byte at `position`."""
+    status = joined[position]
     if status in _SYSTEM_LENGTHS:
-        return position + _SYSTEM_LENGTHS[status], None
-    if status not in (0xF0, 0xF7, _META):
-        what = f"an undefined status byte, 0x{status:02x}," if status else "an event without a status byte"
-        raise ValueError(f"{what} at byte {position - 1:,}")
+        return 0, b"", position + 1 + _SYSTEM_LENGTHS[status]
+    if status not in (SYSTEM_EXCLUSIVE, _PACKET, _META):
+        raise ValueError(f"an undefined status byte, 0x{status:02x}, at byte {position - start:,}")
     kind = 0
     if status == _META:
-        kind = track[position]
         position += 1
-    length, position = _quantity(track, position)
-    return position + length, (kind, track[position : position + length]) if kind in _MARKS else None
+        kind = joined[position] if joined[position] in _MARKS else 0
+    length, position = _quantity(joined, position + 1)
+    return kind, joined[position : position + length], position + length
 
 
-def _with_status_bytes(track: bytes, missing: list[tuple[int, int]]) -> bytes:
-    pieces, last = [], 0
-    for position, status in missing:
-        pieces += [track[last:position], bytes((status,))]
-        last = position
-    return b"".join([*pieces, track[last:]])
-
-
-def _note_offs(sounding: list[int]) -> bytes:
-    """Note-off events for every sounding note; the first of them takes the track's last delta time."""
-    if not any(sounding):
-        return b""
-    keys = (key for key, count in enumerate(sounding) for _ in range(count))
-    return b"".join(bytes((0x80 | key >> 7, key & 127, 0, 0)) for key in keys)
-
-
-def decode_text(text: bytes) -> str:
-    """Decode as UTF-8 if it is valid, else as Latin-1, in which every byte is a character."""
-    try:
-        return text.decode("utf-8")
-    except UnicodeDecodeError:
-        return text.decode("latin-1")
-
-
-def _quantity(track: bytes, position: int) -> tuple[int, int]:
+def _quantity(joined: bytes, position: int) -> tuple[int, int]:
     """A variable-length quantity, and the position after it."""
     value = 0
-    while True:
-        byte = track[position]
-        position += 1
+    for place in range(position, position + _LONGEST_DELTA):
+        byte = joined[place]
         value = value << 7 | byte & 0x7F
-        if not byte & 0x80:
-            return value, position
+        if byte < 0x80:
+            return value, place + 1
+    raise ValueError(f"a number of more than {_LONGEST_DELTA} bytes, where a MIDI file has at most 4")
+
+
+def _positions(seen: bytearray, steps: npt.NDArray[np.uint8]) -> Integers:
+    """Where all events begin: those that `_walk` saw, and those that it stepped over."""
+    begins = np.frombuffer(seen, bool)
+    stepped = np.flatnonzero(begins)
+    begins[stepped + steps[stepped]] = True
+    return np.flatnonzero(begins)
+
+
+def _ticks(codes: Integers, position: Integers, firsts: Integers) -> tuple[Integers, Integers]:
+    """The tick of each event, and the position after its delta time; `firsts`: the index of the first event of each track."""
+    byte = codes[position]
+    at, delta, rest = position + 1, (byte & 0x7F).astype(np.int64), np.flatnonzero(byte >= 0x80)
+    while len(rest):
+        byte = codes[at[rest]]
+        delta[rest] = delta[rest] << 7 | byte & 0x7F
+        at[rest] += 1
+        rest = rest[byte >= 0x80]
+    tick = np.cumsum(delta)
+    tick -= np.repeat(np.append(0, tick)[firsts[:-1]], np.diff(firsts))
+    if np.max(delta, initial=0) > LARGEST_TICK or np.max(tick, initial=0) > LARGEST_TICK:
+        raise ValueError("it is longer than 2^31 ticks")
+    return tick, at
+
+
+def _channel_events(codes: Integers, at: Integers, track: Integers, starts: Integers) -> tuple[Integers, Integers, Integers]:
+    """Status, first and second data byte of channel events; `at`: the position of the status byte, or of the first data byte."""
+
+    def refuse(index: int, byte: int, reason: str) -> None:
+        raise ValueError(f"track {track[index] + 1} is damaged: {reason} at byte {byte - starts[track[index]]:,}")
+
+    own = codes[at]
+    has_status = own >= 0x80
+    without = np.flatnonzero(~has_status & (np.diff(track, prepend=-1) != 0))
+    if len(without):
+        refuse(without[0], at[without[0]], "an event without a status byte")
+    sources = np.flatnonzero(has_status)
+    status = np.repeat(own[sources], np.diff(sources, append=len(at)))
+    first_at = at + has_status
+    first = codes[first_at]
+    second = codes[first_at + 1] * ((status < 0xC0) | (status >= 0xE0))
+    bad = np.flatnonzero((first | second) >= 0x80)
+    if len(bad):
+        refuse(bad[0], first_at[bad[0]] + (first[bad[0]] < 0x80), "a data byte above 127")
+    return status, first, second
