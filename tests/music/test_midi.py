@@ -115,7 +115,8 @@ def _marks(marks: list[Any], *names: str) -> list[tuple[Any, ...]]:
 def test_notes_equal_those_of_muspy(shared: Path, train_files: list[Path]) -> None:
     examples = sorted((shared / "data" / "examples" / "mid").glob("*.mid"))
     assert len(examples) == 26
-    assert {path.name: found for path in [*examples, *train_files[::150]] if (found := differences(path))} == {}
+    found = {path.name: kinds for path in [*examples, *train_files[::150]] if (kinds := differences(path))}
+    assert found == {"freedoom__d_e4m4_1a638338.mid": {"programs"}}
 
 
 @pytest.mark.slow
@@ -123,11 +124,20 @@ def test_notes_equal_those_of_muspy_in_every_file(train_files: list[Path]) -> No
     assert {path.name: found for path in train_files if (found := differences(path))} == KNOWN_DIFFERENCES
 
 
-# In three files of Freedoom the program changes while a note sounds: muspy gives it the program at its end.
+# In three files of Freedoom the program changes while a note sounds: muspy gives it the program at its end. In the others a track plays
+# with a program that another track sets.
 KNOWN_DIFFERENCES = {
     "d_dm18_59fdb95e.mid": {"programs"},
     "d_e2m9_02376f6d.mid": {"programs"},
     "d_map30_a4b724db.mid": {"programs"},
+    "d_e1m1_cb870cb3.mid": {"programs"},
+    "d_e1m9_5c3db369.mid": {"programs"},
+    "d_e4m1_6e377a7c.mid": {"programs"},
+    "d_e4m2_4ad63db9.mid": {"programs"},
+    "d_e4m4_1a638338.mid": {"programs"},
+    "d_e4m8_b16a932b.mid": {"programs"},
+    "d_e4m9_e6c3991b.mid": {"programs"},
+    "d_inter_2074044c.mid": {"programs"},
 }
 
 
@@ -165,7 +175,6 @@ REFUSED = {
     "muspy_negative-ticks-per-beat",
     "muspy_zero-ticks-per-beat",
     "synth_mtrk_length_huge",
-    "synth_smpte_division_25fps_40",
     "synth_sysex_unterminated",
     "synth_truncated_header",
     "synth_truncated_mid_event",
@@ -179,7 +188,7 @@ REFUSED = {
         ("jazzsoft_test-non-midi-track", 1, 8),
         ("jazzsoft_test-running-status-sysex", 1, 8),
         ("synth_40_tracks_one_channel", 40, 40),
-        ("synth_hanging_notes", 1, 24),
+        ("synth_hanging_notes", 1, 23),
         ("synth_header_len_10", 1, 16),
         ("synth_header_says_1_track_has_3", 3, 48),
         ("synth_header_says_5_tracks_has_1", 1, 16),
@@ -208,7 +217,7 @@ def test_hanging_notes_last_until_the_end_of_their_track() -> None:
     data = midi(
         on(60) + on(60, 5) + on(64, 5, channel=3) + off(60, 10) + b"\x20\xff\x2f\x00", on(72) + off(72, 100) + END
     )
-    assert notes_of(data) == [(0, 20, 60, 0), (0, 100, 72, 0), (5, 47, 60, 0), (10, 42, 64, 0)]
+    assert notes_of(data) == [(0, 5, 60, 0), (0, 100, 72, 0), (5, 15, 60, 0), (10, 42, 64, 0)]
 
 
 @pytest.mark.parametrize("ending", [b"", END, END + on(50)], ids=["missing", "there", "followed by more"])
@@ -216,8 +225,9 @@ def test_any_end_of_a_track_is_read(ending: bytes) -> None:
     assert notes_of(midi(on(60) + off(60, 9) + on(61, 1) + ending)) == [(0, 9, 60, 0), (10, 0, 61, 0)]
 
 
-def test_a_thousand_hanging_notes_of_one_pitch_are_kept() -> None:
-    assert len(read_midi_notes(midi(on(60) * 1000 + END))) == 1000
+def test_a_thousand_hanging_notes_of_one_pitch_are_one_at_each_tick() -> None:
+    assert len(read_midi_notes(midi(on(60) * 1000 + END))) == 1
+    assert len(read_midi_notes(midi(on(60, 1) * 1000 + END))) == 1000
 
 
 def test_drums_are_the_tenth_channel(tmp_path: Path) -> None:
@@ -232,7 +242,7 @@ def test_drums_are_the_tenth_channel(tmp_path: Path) -> None:
         (b"hello, world, this is text", "not a MIDI file"),
         (midi(on(60) + END)[:-3], r"cut short: the end of track 1 is missing \(3 bytes\)"),
         (midi(on(60) + END)[:10], "cut short"),
-        (midi(on(60), division=0xE728), "SMPTE"),
+        (midi(on(60), division=0xE028), "32 frames of 40 ticks"),
         (midi(on(60), division=0), "0 ticks per beat"),
         (midi(on(60) + END, on(60) + b"\x00\x90\xbc\x40" + END), "track 2 is damaged: a data byte above 127"),
         (midi(on(60) + b"\x00\xf4" + END), "undefined status byte, 0xf4"),
@@ -261,7 +271,6 @@ def test_a_longer_header_and_a_riff_wrapper_are_read(tmp_path: Path) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 20))
 def test_damaged_bytes_are_read_or_refused(seed: int, count: int) -> None:
-    """A pitch above 127 makes symusic write outside its memory; such bytes must not reach it."""
     generator = random.Random(seed)
     parts = [on(60 + k, channel=k % 16) + off(60 + k, 50, channel=k % 16) for k in range(30)]
     data = bytearray(midi(b"".join(parts[:15]) + END, b"\x00\xc0\x05" + b"".join(parts[15:]) + END))
@@ -295,7 +304,7 @@ def test_texts_are_decoded(tmp_path: Path) -> None:
 
 
 def test_marks_of_one_tick_keep_their_order(tmp_path: Path) -> None:
-    """The last tempo of a tick applies; symusic may swap them."""
+    """The last tempo of a tick applies."""
     path = tmp_path / "tempos.mid"
     tempos = [500_000 + 1000 * step for step in (3, 1, 2, 5, 4, 0) * 5]
     track = b"".join(b"\x00\xff\x51\x03" + tempo.to_bytes(3, "big") for tempo in tempos)
@@ -326,8 +335,7 @@ def test_reading_notes_does_not_import_muspy() -> None:
     code = """
 import sys
 from mmt.music.reading.midi import read_midi_notes
-assert "symusic" not in sys.modules
 read_midi_notes(bytes.fromhex("4d546864000000060000000100604d54726b0000000400ff2f00"))
-assert not {"muspy", "music21", "matplotlib"} & set(sys.modules)
+assert not {"muspy", "symusic", "music21", "matplotlib", "numba"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

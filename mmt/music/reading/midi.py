@@ -218,7 +218,7 @@ def _tracks(found: MidiNotes, names: dict[int, str]) -> list[muspy.Track]:
         muspy.Track(program, is_drum, names.get(track), made[begin:end])
         for program, is_drum, track, begin, end in zip(
             *(column[heads].tolist() for column in (found.program, found.is_drum, found.track)),
-            *([0, *ends[:-1]], ends),
+            *([0, *ends][: len(ends)], ends),
             strict=True,
         )
     ]

@@ -44,6 +44,8 @@ _AFTER_ONE, _AFTER_TWO = (
     bytes([delta + 2] * 0x80 + [delta + 3] * 0x40 + [0] * 0x20 + [delta + 3] * 0x10 + [0] * 0x10) for delta in (1, 2)
 )
 _SHORTEST, _LONGEST = 3, 5
+# What `_walk` notes at the first of two frequent events, and at another event.
+_STEP, _SINGLE = 1, 2
 # After each track. At each of these bytes a meta event begins, so that no step leads past it.
 _PADDING = b"\x00\xff" * 8
 
@@ -179,7 +181,7 @@ def _two_steps(steps: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _walk(joined: bytes, hops: bytes, seen: bytearray, position: int, end: int, track: int) -> list[Mark]:
-    """Set `seen` where the events of a track begin, or every second one; return its marks, with positions for `index`."""
+    """Note in `seen` where the events of a track begin, or every second one; return its marks, with positions for `index`."""
     marks: list[Mark] = []
     message = b""  # the packets of a system exclusive message that has not ended
     start, one_data_byte = position, False  # whether the running status has one data byte
@@ -187,11 +189,11 @@ def _walk(joined: bytes, hops: bytes, seen: bytearray, position: int, end: int, 
         if not one_data_byte:
             # This loop is short, since every event of a corpus passes here.
             while step := hops[position]:
-                seen[position] = 1
+                seen[position] = _STEP
                 position += step
         if position > end:
             raise ValueError("the last event is cut off")
-        seen[position] = 1
+        seen[position] = _SINGLE
         if position == end:
             return marks
         _, at = _quantity(joined, position)
@@ -204,6 +206,8 @@ def _walk(joined: bytes, hops: bytes, seen: bytearray, position: int, end: int, 
         if at < end and status == _META and joined[at + 1] == _END:
             return marks
         kind, content, after = _special_event(joined, at, start) if at < end else (0, b"", end + 1)
+        if after > end:
+            raise ValueError("the last event is cut off")
         if status in (SYSTEM_EXCLUSIVE, _PACKET):
             message = content if status == SYSTEM_EXCLUSIVE else message + content
             if message.endswith(b"\xf7"):
@@ -241,9 +245,9 @@ def _quantity(joined: bytes, position: int) -> tuple[int, int]:
 
 def _positions(seen: bytearray, steps: npt.NDArray[np.uint8]) -> Integers:
     """Where all events begin: those that `_walk` saw, and those that it stepped over."""
-    begins = np.frombuffer(seen, bool)
-    stepped = np.flatnonzero(begins)
-    begins[stepped + steps[stepped]] = True
+    begins = np.frombuffer(seen, np.uint8)
+    stepped = np.flatnonzero(begins == _STEP)
+    begins[stepped + steps[stepped]] = _SINGLE
     return np.flatnonzero(begins)
 
 
