@@ -124,8 +124,8 @@ def test_notes_equal_those_of_muspy_in_every_file(train_files: list[Path]) -> No
     assert {path.name: found for path in train_files if (found := differences(path))} == KNOWN_DIFFERENCES
 
 
-# In three files of Freedoom the program changes while a note sounds: muspy gives it the program at its end. In the others a track plays
-# with a program that another track sets.
+# In three files of Freedoom the program changes while a note sounds: muspy gives it the program at its end. In the others a track
+# plays with a program that another track sets.
 KNOWN_DIFFERENCES = {
     "d_dm18_59fdb95e.mid": {"programs"},
     "d_e2m9_02376f6d.mid": {"programs"},

@@ -72,7 +72,9 @@ def test_invalid_events_are_refused(track: str, message: str) -> None:
 )  # fmt: skip
 def test_incomplete_tracks_are_read(track: str, end: int) -> None:
     events = parsed(bytes.fromhex(track))
-    notes = [(tick, status & 0xF0 == 0x90 and velocity > 0) for tick, status, _, velocity in rows(events) if status < 0xB0]
+    notes = [
+        (tick, status & 0xF0 == 0x90 and velocity > 0) for tick, status, _, velocity in rows(events) if status < 0xB0
+    ]
     assert notes[0] == (0, True)
     assert notes[-1] == (0x60, False)
     assert events.ends.tolist() == [end]
@@ -92,5 +94,5 @@ def test_packets_are_one_message() -> None:
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:
-    with pytest.raises(ValueError, match="larger than 8,388,608 bytes"):
+    with pytest.raises(ValueError, match="larger than 4,194,304 bytes"):
         parse(b"MThd" + bytes(LARGEST_FILE))

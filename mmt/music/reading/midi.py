@@ -1,19 +1,19 @@
 """Reading MIDI files: into a `muspy.Music`, or straight into `RawNotes` where thousands of files are prepared.
 
-The bytes are parsed into arrays of events (`midi_tracks`), strikes and releases are paired (`midi_notes`), and every note gets the
-program of its channel (`midi_channels`). Notes, tempos, time and key signatures equal those of `muspy.read_midi`, which is many times
-slower, except for:
+The bytes are parsed into arrays of events (`midi_tracks`), strikes and releases are paired (`midi_notes`), and every note gets
+the program of its channel (`midi_channels`). Notes, tempos, time and key signatures equal those of `muspy.read_midi`, which is
+many times slower, except for:
 
 - programs of a channel that another track sets, drums and melodies by banks and system exclusive messages, lost and doubled
   releases, all notes off, coarse tuning, packets of system exclusive messages: muspy does not know of them;
 - program changes while a note sounds: muspy takes the program at the note's end, mmt the one at its onset, as synthesizers do;
 - impossible signatures and tempos (a key of 9 sharps, 0/4, a tempo of 0): muspy refuses the file, mmt leaves them out;
 - tracks without a note: muspy makes one of controllers alone, mmt none;
-- texts: muspy decodes Latin-1 (see `midi_texts`), and names an untitled piece "None".
+- texts: muspy decodes Latin-1 (for mmt see `midi_texts`), and names an untitled piece "None".
 
-mmt also reads files that muspy refuses: several tracks in a type-2 file (played together), times in film frames, unknown chunks between
-tracks, a RIFF wrapper, a header with too many tracks, a status byte missing after a system exclusive message. If the header has too
-few tracks, all are read.
+mmt also reads files that muspy refuses: several tracks in a type-2 file (played together), times in film frames, unknown chunks
+between tracks, a RIFF wrapper, a header with too many tracks, a status byte missing after a system exclusive message. If the
+header has too few tracks, all are read.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from mmt.music.reading.midi_notes import MidiNotes, notes
 from mmt.music.reading.midi_texts import texts
@@ -191,7 +192,8 @@ def _in_beats(events: MidiEvents, found: MidiNotes) -> _Parsed:
 
     def convert(tick: Integers) -> Integers:
         at = np.searchsorted(start, tick, side="right") - 1
-        return np.rint((beat[at] + (tick - start[at]) * beats_per_tick[at]) * resolution).astype(np.int64)
+        beats: npt.NDArray[np.float64] = beat[at] + (tick - start[at]) * beats_per_tick[at]
+        return np.rint(beats * resolution).astype(np.int64)
 
     resolution = frames * ticks
     moments = convert(np.array([mark.tick for mark in events.marks], np.int64)).tolist()
@@ -228,7 +230,8 @@ def _order(columns: Sequence[Integers]) -> Integers:
     """What sorts by the first column, then by the second, and so on."""
     widths = [int(column.max(initial=0)).bit_length() for column in columns]
     if sum(widths) > 63:
-        return np.lexsort(columns[::-1])
+        order: Integers = np.lexsort(columns[::-1])
+        return order
     key = np.zeros(len(columns[0]), np.int64)
     for column, width in zip(columns, widths, strict=True):
         key = key << width | column

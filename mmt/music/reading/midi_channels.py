@@ -1,20 +1,20 @@
 """What the notes of a MIDI file sound as: their programs, whether they are drums, and their transposition.
 
-A program belongs to a channel of a port, and the tracks of a file play together (type 1). So a program that one track sets holds in
-all tracks, with one exception: files from sequencers have many tracks on channel 1, each with a program of its own. A track that
-sets a program in a channel therefore keeps to its own programs there, from the first one on.
+A program belongs to a channel of a port, and the tracks of a file play together (type 1). So a program that one track sets
+holds in all tracks, with one exception: files from sequencers have many tracks on channel 1, each with a program of its own. A
+track that sets a program in a channel therefore keeps to its own programs there, from the first one on.
 
 At one tick, what sets up a channel comes before the notes of other tracks; within a track the file's order holds.
 
 Channel 10 has drums. Other channels have them, and channel 10 has none, by the latest of
 
-- a program change after bank select 120 (General MIDI 2), 126 or 127 (Yamaha XG): drums; 121 (General MIDI 2), or any smaller bank
-  after XG System On: melody. After GS Reset a bank is a variation of a sound and means neither;
+- a program change after bank select 120 (General MIDI 2), 126 or 127 (Yamaha XG): drums; 121 (General MIDI 2), or any smaller
+  bank after XG System On: melody. After GS Reset a bank is a variation of a sound and means neither;
 - a system exclusive message that sets the mode of a part: GS `40 1x 15`, XG `08 nn 07`.
 
 A message that resets the system undoes both, but no program (in a file that sets programs before it, that is a mistake).
 
-References: MIDI 1.0 Detailed Specification 4.2; General MIDI 2 (RP-024); Roland GS, manual of the SC-88Pro; Yamaha XG Specifications.
+References: MIDI 1.0 Detailed Specification 4.2; General MIDI 2 (RP-024); Roland, manual of the SC-88Pro; Yamaha XG.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ _NO_ROW: _Row = (0, 0, 0, _NO_VERDICT, -1, 0)
 def lanes(events: MidiEvents) -> Lanes:
     """The channel and lane of each event.
 
-    A track states its port by its number (FF 21) or by the name of a device (FF 09); a track that states none is on the first one.
+    A track states its port by a number (FF 21) or by the name of a device (FF 09); a track that states none is on the first.
     A statement holds from the beginning of its track on, also if events of the track precede it.
     """
     port = _ports(events.marks, events.track, events.index)
@@ -143,7 +143,9 @@ def sounds(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[Sound, 
     if part_modes or (verdict != _NO_VERDICT).any():
         reset = np.array([-1, *(key for key, _ in resets)])
         last_reset = reset[np.searchsorted(reset, keys) - 1]
-        _, _, _, mode, mode_since, _ = np.array([*part_modes, _NO_ROW], np.int64)[_latest_row(part_modes, channel, keys)].T
+        _, _, _, mode, mode_since, _ = np.array([*part_modes, _NO_ROW], np.int64)[
+            _latest_row(part_modes, channel, keys)
+        ].T
         verdict, since = verdict[row], np.where(verdict[row] == _NO_VERDICT, -1, since[row])
         by_mode = mode_since > since
         verdict, since = np.where(by_mode, mode, verdict), np.where(by_mode, mode_since, since)
@@ -172,7 +174,9 @@ def _ports(marks: tuple[Mark, ...], track: Integers, index: Integers) -> Integer
     if not stated:
         return np.zeros(len(track), np.int64)
     contents = [mark.content for mark in stated]
-    ranks = {content: rank for rank, content in enumerate(sorted(set(contents)) if numbers else dict.fromkeys(contents))}
+    ranks = {
+        content: rank for rank, content in enumerate(sorted(set(contents)) if numbers else dict.fromkeys(contents))
+    }
     port = np.array([ranks[content] & 0xFF for content in contents])
     by = np.array([mark.track for mark in stated])
     after = np.searchsorted([mark.index for mark in stated], index)

@@ -1,15 +1,15 @@
 """Pairing strikes (note-on events) with releases (note-off events, or note-on of velocity 0) into notes.
 
-A release ends the earliest strike of its key that still sounds, in its own track. Files lose releases and double strikes: if a key has
-fewer releases than strikes,
+A release ends the earliest strike of its key that still sounds, in its own track. Files lose releases and double strikes: if a
+key has fewer releases than strikes,
 
 - a release belongs to the latest strike before it, and a strike without one ends where its key is struck again;
 - strikes of one tick with fewer releases are one note;
-- a last strike without a release ends with a release of its key in another track of the channel that releases nothing there, else
-  with its track.
+- a last strike without a release ends with a release of its key in another track of the channel that releases nothing there,
+  else with its track.
 
-All sound off, all notes off and the mode messages (controllers 120 and 123 to 127) end what sounds on their channel, but no notes of
-another track if both tracks have programs of their own in the channel: then they are different instruments.
+All sound off, all notes off and the mode messages (controllers 120 and 123 to 127) end what sounds on their channel, but no
+notes of another track if both tracks have programs of their own in the channel: then they are different instruments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from mmt.music.reading.midi_channels import CONTROL, NOTE_OFF, NOTE_ON, Lanes, Sound, lanes, latest, sounds
 from mmt.music.reading.midi_tracks import LARGEST_TICK, Integers, MidiEvents
 
-MOST_NOTES = 1_000_000
+MOST_NOTES = 500_000
 _PITCHES = 128
 _ALL_OFF = (120, 123, 124, 125, 126, 127)
 
@@ -77,9 +77,7 @@ def notes(events: MidiEvents) -> MidiNotes:
     )
 
 
-def _ends(
-    events: MidiEvents, where: Lanes, struck: npt.NDArray[np.bool_], released: npt.NDArray[np.bool_]
-) -> Integers:
+def _ends(events: MidiEvents, where: Lanes, struck: npt.NDArray[np.bool_], released: npt.NDArray[np.bool_]) -> Integers:
     """The tick at which each event's note ends, if it is a strike; -1 for doubles."""
     end = np.full(len(struck), -1, np.int64)
     used = np.flatnonzero(struck | released)
@@ -99,7 +97,7 @@ def _ends(
 
 
 def _stable_order(values: Integers) -> Integers:
-    """What sorts the values, and keeps the order of equal ones: NumPy's radix sort, which has 16 bits, for each 16 bits of them."""
+    """What sorts the values, and keeps the order of equal ones: by NumPy's radix sort, which has 16 bits."""
     order = np.argsort(values.astype(np.uint16), kind="stable")
     for shift in range(16, int(values.max(initial=0)).bit_length(), 16):
         order = order[np.argsort((values[order] >> shift).astype(np.uint16), kind="stable")]
@@ -181,7 +179,9 @@ def _silenced(events: MidiEvents, where: Lanes, strikes: Integers, owners: Integ
     tick = np.append(events.tick[offs], LARGEST_TICK)
 
     def first(series: Integers, of: Integers, among: npt.NDArray[np.bool_] | slice = slice(None)) -> Integers:
-        after = latest(series[offs][among], LARGEST_TICK + 1 - tick[:-1][among], of, LARGEST_TICK - events.tick[strikes])
+        after = latest(
+            series[offs][among], LARGEST_TICK + 1 - tick[:-1][among], of, LARGEST_TICK - events.tick[strikes]
+        )
         return np.append(tick[:-1][among], LARGEST_TICK)[after]
 
     lane, channel = where.lane[strikes], where.channel[strikes]

@@ -1,7 +1,7 @@
 """Texts of MIDI files: names of tracks, the title, lyrics and karaoke.
 
-MIDI files do not say in which encoding their texts are. In a karaoke file (.kar) the lyrics are text events (FF 01): those that begin
-with "@" hold information ("@T" is the title, and a second one the artist), "\\\\" begins a paragraph and "/" a line.
+MIDI files do not say in which encoding their texts are. In a karaoke file (.kar) the lyrics are text events (FF 01): those that
+begin with "@" hold information ("@T" is the title, and a second one the artist), "\\" begins a paragraph and "/" a line.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def texts(marks: tuple[Mark, ...]) -> Texts:
 
 
 def decode_text(text: bytes) -> str:
-    """Decode as UTF-8 if it is valid, as Shift-JIS if it looks like Japanese, else as Latin-1, in which every byte is a character."""
+    """Decode as UTF-8 if it is valid, as Shift-JIS if it looks Japanese, else as Latin-1, in which every byte is valid."""
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,12 +1,12 @@
 """Parsing the bytes of a MIDI file into arrays of events.
 
-A Standard MIDI File 1.0 is a header chunk "MThd" (type, number of tracks, ticks per beat) and track chunks "MTrk". A track is a
-sequence of events, each after a delta time in ticks (a variable-length quantity: groups of 7 bits, the high bit set in all but the
-last). An event is a channel event (status 0x80 to 0xEF and one or two data bytes; the status byte is omitted if it is that of the
-channel event before), a meta event, a system exclusive message, or a packet of one (status 0xF7).
+A Standard MIDI File 1.0 is a header chunk "MThd" (type, number of tracks, ticks per beat) and track chunks "MTrk". A track is
+a sequence of events, each after a delta time in ticks (a variable-length quantity: groups of 7 bits, the high bit set in all
+but the last). An event is a channel event (status 0x80 to 0xEF and one or two data bytes; the status byte is omitted if it is
+that of the channel event before), a meta event, a system exclusive message, or a packet of one (status 0xF7).
 
-For every byte of the file, NumPy computes how long the two events are that would begin there; a short loop follows them from the
-beginning of each track and looks at the other events (metadata, system exclusive, programs) one by one.
+For every byte of the file, NumPy computes how long the two events are that would begin there. A short loop follows them from
+the beginning of each track, and looks at the other events (meta events, system exclusive messages, programs) one by one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ COPYRIGHT, TRACK_NAME, LYRIC, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x02, 0x03,
 TEXT, DEVICE, PORT, SYSTEM_EXCLUSIVE = 0x01, 0x09, 0x21, 0xF0
 END_OF_TRACK = b"\xff\x2f\x00"
 
-LARGEST_FILE = 8 * 2**20
-"""Bytes. Parsing takes up to 40 times as much memory, and half a second per million notes."""
+LARGEST_FILE = 4 * 2**20
+"""Bytes; a symphony has a tenth of it. Parsing takes up to a hundred times as much memory."""
+MOST_TRACKS = 65_535  # as many as a header can state
 LARGEST_TICK = 2**31 - 1
 # The header may start this far into a file: a RIFF wrapper (.rmi) or MacBinary puts some bytes before it.
 _LONGEST_PREAMBLE = 4096
@@ -39,7 +40,8 @@ _META, _PACKET, _END = 0xFF, 0xF7, 0x2F
 # Data bytes of system messages, which are not allowed in a file, but some files have them. The other status bytes are undefined.
 _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
-# Bytes of a frequent event, by the byte after a delta time of one byte or two; 0 for the others. A data byte: the status byte is omitted.
+# Bytes of a frequent event, by the byte after a delta time of one byte or two; 0 for the others. Below 0x80 the status byte is
+# omitted.
 _AFTER_ONE, _AFTER_TWO = (
     bytes([delta + 2] * 0x80 + [delta + 3] * 0x40 + [0] * 0x20 + [delta + 3] * 0x10 + [0] * 0x10) for delta in (1, 2)
 )
@@ -58,7 +60,7 @@ class Mark(NamedTuple):
 
     tick: int
     track: int
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody calls
     kind: int
     content: bytes
 
@@ -90,14 +92,14 @@ class MidiEvents:
 def parse(data: bytes) -> MidiEvents:
     """Parse a MIDI file.
 
-    Accepts a RIFF wrapper, a long header, unknown chunks between the tracks, a wrong number of tracks in the header, tracks without
-    an end, and a status byte that is missing after a system exclusive message.
+    Accepts a RIFF wrapper, a long header, unknown chunks between the tracks, a wrong number of tracks in the header, tracks
+    without an end, and a status byte that is missing after a system exclusive message.
 
     Raises
     ------
     ValueError
-        If this is no MIDI file, it is cut short or too large, or an event is cut off, has no or an undefined status byte, or a data
-        byte above 127.
+        If this is no MIDI file, it is cut short or too large, or an event is cut off, has no or an undefined status byte, or
+        a data byte above 127.
     """
     kind, division, body = _header(data)
     chunks = list(_track_chunks(data, body))
@@ -154,6 +156,8 @@ def _track_chunks(data: bytes, position: int) -> Iterator[bytes]:
         position += 8
         if tag == b"MTrk":
             count += 1
+            if count > MOST_TRACKS:
+                raise ValueError(f"it has more than {MOST_TRACKS:,} tracks, the most that a MIDI file can have")
             if length > len(data) - position:
                 missing = length - (len(data) - position)
                 raise ValueError(f"the file is cut short: the end of track {count} is missing ({missing:,} bytes)")
@@ -183,7 +187,7 @@ def _two_steps(steps: npt.NDArray[np.uint8]) -> bytes:
 def _walk(joined: bytes, hops: bytes, seen: bytearray, position: int, end: int, track: int) -> list[Mark]:
     """Note in `seen` where the events of a track begin, or every second one; return its marks, with positions for `index`."""
     marks: list[Mark] = []
-    message = b""  # the packets of a system exclusive message that has not ended
+    message = bytearray()  # the packets of a system exclusive message that has not ended
     start, one_data_byte = position, False  # whether the running status has one data byte
     while True:
         if not one_data_byte:
@@ -209,9 +213,12 @@ def _walk(joined: bytes, hops: bytes, seen: bytearray, position: int, end: int, 
         if after > end:
             raise ValueError("the last event is cut off")
         if status in (SYSTEM_EXCLUSIVE, _PACKET):
-            message = content if status == SYSTEM_EXCLUSIVE else message + content
+            if status == SYSTEM_EXCLUSIVE:
+                message.clear()
+            message += content
             if message.endswith(b"\xf7"):
-                kind, content, message = SYSTEM_EXCLUSIVE, message.removeprefix(b"\xf0"), b""
+                kind, content = SYSTEM_EXCLUSIVE, bytes(message.removeprefix(b"\xf0"))
+                message.clear()
         if kind:
             marks.append(Mark(0, track, position, kind, content))
         position = after
@@ -267,7 +274,9 @@ def _ticks(codes: Integers, position: Integers, firsts: Integers) -> tuple[Integ
     return tick, at
 
 
-def _channel_events(codes: Integers, at: Integers, track: Integers, starts: Integers) -> tuple[Integers, Integers, Integers]:
+def _channel_events(
+    codes: Integers, at: Integers, track: Integers, starts: Integers
+) -> tuple[Integers, Integers, Integers]:
     """Status, first and second data byte of channel events; `at`: the position of the status byte, or of the first data byte."""
 
     def refuse(index: int, byte: int, reason: str) -> None:
