@@ -130,7 +130,7 @@ def parse(data: bytes) -> MidiEvents:
         track_of[place],
         place,
         *event,
-        tuple(mark._replace(tick=t, index=i) for mark, t, i in zip(marks, ticks, indices, strict=True)),
+        tuple(Mark(t, m.track, i, m.kind, m.content) for m, t, i in zip(marks, ticks, indices, strict=True)),
     )
 
 
