@@ -110,7 +110,10 @@ def generate_pieces(
     """
     names = [f"{corpus.pieces[index].sha256}:{corpus.pieces[index].length}" for index in sources]
     job = {"what": "pieces", "model": fingerprint(model), "mode": mode, "seed": seed, "sampling": sampling}
-    known = Ledger(ledger, job | {"max_events": max_events, "sampling_settings": dict(model.sampling)})
+    job |= {"max_events": max_events, "sampling_settings": dict(model.sampling)}
+    if model.network.decodes_with != "float32":
+        job["weights"] = model.network.decodes_with
+    known = Ledger(ledger, job)
     at_once = _AT_ONCE if mode == "unconditional" else 1
     keys = [f"{number}" if mode == "unconditional" else f"{number}:{name}" for number, name in enumerate(names)]
     missing = [number for number, key in enumerate(keys) if key not in known]

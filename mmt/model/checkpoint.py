@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 
 from mmt.model.config import NetworkConfig
+from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
 from mmt.representation.codes import Representation
 
@@ -50,7 +51,17 @@ def write_checkpoint(
         The text of `MODEL_CARD.md`.
     dtype : torch.dtype
         The type of the weights on disk; half precision halves the file.
+
+    Raises
+    ------
+    ValueError
+        If the network is edited (see `mmt.model.inside`): a checkpoint holds weights only.
     """
+    if edits := edits_of(checkpoint.network):
+        raise ValueError(
+            f"the model is edited inside ({edits[0].partition(':')[0]}), and a checkpoint holds weights only; "
+            "save the plain model, and apply the edit after loading"
+        )
     target = Path(folder).resolve()
     if target.exists() and not (target / CONFIG).exists():
         raise FileExistsError(f"{folder} exists and is not a checkpoint folder; give another path")

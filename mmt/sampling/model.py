@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.compiled import telling_of_compiling
 from mmt.model.cpu.packing import check_int8
-from mmt.model.inside import Edit, edited
+from mmt.model.inside import Edit, edited, edits_of
 from mmt.model.network import Network
 from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
@@ -47,9 +47,8 @@ class Model:
     def __repr__(self) -> str:
         size = sum(parameter.numel() for parameter in self.network.parameters())
         config = self.network.config
-        return (
-            f"<Model of {size:,} parameters: {config.layers} layers of {config.dim}, context {config.context} events>"
-        )
+        edits = "".join(f", edited at {edit}" for edit in edits_of(self.network))
+        return f"<Model of {size:,} parameters: {config.layers} layers of {config.dim}, context {config.context} events{edits}>"
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +78,7 @@ class Model:
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write a checkpoint folder that `load_model` reads."""
+        """Write a checkpoint folder that `load_model` reads; a model that is `edited` is refused."""
         write_checkpoint(folder, Checkpoint(self.network, self.representation, self.sampling, self.training))
 
     def edited(self, edit: Edit) -> Model:
