@@ -108,7 +108,13 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
         np.repeat(np.array([part.program for part in parsed.parts], np.int64), counts),
         np.repeat(np.array([part.is_drum for part in parsed.parts], bool), counts),
         velocity,
-        tempos=len(_tempos(parsed)),
+        np.repeat(np.arange(len(counts)), counts),
+        marks={
+            "tempo marks": len(_tempos(parsed)),
+            "time signatures": len(_time_signatures(parsed)),
+            "key signatures": len(_key_signatures(parsed)),
+            "lyrics": len(parsed.all_marks(midi_tracks.LYRIC)),
+        },
     )
 
 
