@@ -100,6 +100,7 @@ def _run(chosen: argparse.Namespace) -> None:
 
 
 def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
+    from mmt.model.checkpoint import read_checkpoint
     from mmt.training.recipe import load_recipe
     from mmt.training.train import train
 
@@ -125,7 +126,10 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
             overwrite=chosen.overwrite,
             progress=wants_progress(chosen),
         )
-    _say(chosen, f"{best}: the best checkpoint", best)
+    if not read_checkpoint(best).training["steps"]:
+        _say(chosen, f"no step improved on {chosen.start_from}: {best} is a copy of it", None)
+    else:
+        _say(chosen, f"{best}: the best checkpoint", best)
 
 
 def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
@@ -150,7 +154,7 @@ def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str
             progress=wants_progress(chosen),
             say=None if chosen.quiet else print,
         )
-    _say(chosen, str(done), done.checkpoint)
+    _say(chosen, str(done), done.checkpoint if done.steps else None)
 
 
 def _hush(chosen: argparse.Namespace) -> None:
@@ -159,9 +163,11 @@ def _hush(chosen: argparse.Namespace) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if chosen.debug else logging.ERROR)
 
 
-def _say(chosen: argparse.Namespace, what: str, best: Path) -> None:
+def _say(chosen: argparse.Namespace, what: str, trained: Path | None) -> None:
     if not chosen.quiet:
-        print(f"{what}\ntry it: mmt-generate --checkpoint {shlex.quote(str(best))} -o piece.mid")
+        print(what)
+        if trained is not None:
+            print(f"try it: mmt-generate --checkpoint {shlex.quote(str(trained))} -o piece.mid")
 
 
 def _yaml_list(words: Sequence[str]) -> str:

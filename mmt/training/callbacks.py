@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.callbacks import Checkpoint as StateSaver
 from lightning.pytorch.trainer.states import TrainerFn
 
+from mmt.corpus.windows import ValidationBatches
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.representation.codes import FIELDS
 from mmt.training.card import model_card
@@ -45,6 +46,7 @@ class WriteCheckpoints(Callback):
             },
             "steps": trainer.global_step,
             "validation": validation,
+            "validated_on": _validated_on(trainer),
             "before": self.before,
             "data": self.data,
             "torch": str(torch.__version__),
@@ -61,6 +63,14 @@ class WriteCheckpoints(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.before = state_dict["best"], state_dict["before"]
+
+
+def _validated_on(trainer: lightning.Trainer) -> dict[str, int] | None:
+    """The number of windows that the validation losses are of, and that of the whole split."""
+    batches = trainer.val_dataloaders.dataset  # type: ignore[union-attr]
+    if not isinstance(batches, ValidationBatches):
+        return None
+    return {"windows": batches.windows, "all_windows": batches.all_windows}
 
 
 class SaveState(StateSaver):

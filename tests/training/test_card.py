@@ -55,6 +55,16 @@ def test_the_card_lists_composers_sources_and_licences(named: Path, tmp_path: Pa
     assert "Left out" not in card
 
 
+def test_the_card_names_the_windows_that_the_loss_is_of(named: Path, tmp_path: Path) -> None:
+    whole = train(tiny(*ONE), named, tmp_path / "whole")
+    part = train(tiny(*ONE, "data.validation_windows=2"), named, tmp_path / "part")
+    count = mmt.load_model(whole).training["validated_on"]["windows"]
+    assert mmt.load_model(whole).training["validated_on"] == {"windows": count, "all_windows": count}
+    assert mmt.load_model(part).training["validated_on"] == {"windows": 2, "all_windows": count}
+    for folder, words in ((whole, f"all {count} windows"), (part, f"2 of the {count} windows, spread evenly,")):
+        assert f"Loss on {words} of the validation split: " in (folder / "MODEL_CARD.md").read_text()
+
+
 def test_excluded_composers_are_in_no_split_and_listed_in_the_card(named: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert command.main(["tiny", *ONE, "--corpus", str(named), "-o", str(run), "--exclude", "byrd", "--quiet"]) == 0
