@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from mmt.analysis import likelihood, originality
 from mmt.analysis.distributions import Distributions, compare_distributions, picture
+from mmt.analysis.intervals import ENOUGH
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
 from mmt.analysis.modes import MODES, GeneratedPieces, choose_prompts, generate_pieces
@@ -91,7 +92,9 @@ class Evaluation:
 
     def __str__(self) -> str:
         parts = (f"{name}: {found}" for part in self._parts().values() for name, found in part.items())
-        return "\n\n".join([self.table(), *parts])
+        few = any(len(row.scores) < ENOUGH for row in self.rows)
+        note = [f"intervals of fewer than {ENOUGH} pieces are rough"] if few else []
+        return "\n\n".join([self.table(), *note, *parts])
 
     def table(self) -> str:
         """The table in Markdown."""
@@ -187,9 +190,7 @@ def evaluate_models(
             _add_mode(found, name, mode, model, generated, real, index)
         if with_likelihood:
             ledger = output / "work" / f"{name}-likelihood.jsonl"
-            found.likelihoods[name] = likelihood.measure(
-                model, real, stride=stride, seed=seed, ledger=ledger, progress=progress
-            )
+            found.likelihoods[name] = likelihood.measure(model, real, stride=stride, ledger=ledger, progress=progress)
     _write(output, found)
     return found
 

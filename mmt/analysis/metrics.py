@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from mmt.analysis.intervals import Floats, Mean, mean_of, share_of
+from mmt.analysis.intervals import ENOUGH, Floats, Mean, mean_of, share_of
 from mmt.analysis.structure import longest_loop as longest_loop
 from mmt.analysis.structure import longest_silence as longest_silence
 from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
@@ -53,11 +54,13 @@ class Metric:
     """0 or 1 for each piece."""
     distribution: bool = False
     """Whether `mmt.distributions` compares it."""
+    highest: float = math.inf
+    """The largest possible value; the smallest is 0."""
 
 
 METRICS = {
     # Entropy of the notes' pitch classes, in bits, 0 to 3.58.
-    "pitch_class_entropy": Metric("pitch-class entropy", distribution=True),
+    "pitch_class_entropy": Metric("pitch-class entropy", distribution=True, highest=math.log2(12)),
     # Greatest share of the notes that lie in one scale.
     "scale_consistency": Metric("scale consistency", percent=True, distribution=True),
     # 1 - the mean share of a measure's steps where only one of two neighbouring measures has an onset. As in muspy, which
@@ -100,7 +103,10 @@ class Scores:
     def __getitem__(self, name: str) -> Mean:
         if name not in self.values:
             raise KeyError(f"there is no metric {name!r}; choose one of {', '.join(self.values)}")
-        return (share_of if METRICS[name].binary else mean_of)(self.values[name])
+        metric, values = METRICS[name], self.values[name]
+        if metric.binary:
+            return share_of(values)
+        return mean_of(values, 0.0, 1.0 if metric.percent else metric.highest)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values)
@@ -109,7 +115,8 @@ class Scores:
         return len(next(iter(self.values.values())))
 
     def __str__(self) -> str:
-        lines = [f"{len(self):,} pieces, {self.length}; means and 95 % intervals"]
+        rough = f" (rough: of fewer than {ENOUGH} pieces)" if len(self) < ENOUGH else ""
+        lines = [f"{len(self):,} pieces, {self.length}; means and 95 % intervals{rough}"]
         for name in self.values:
             unit = ", %" if METRICS[name].percent else ""
             lines.append(f"{name.replace('_', ' ') + unit:<33} {self.text(name)}")

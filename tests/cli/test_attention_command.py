@@ -10,6 +10,7 @@ import pytest
 
 import mmt
 from mmt.analysis.attention.plots import draw_codes, draw_gain, stands_out
+from mmt.analysis.intervals import FewPiecesWarning
 from mmt.cli import attention
 from mmt.corpus.prepare import prepare
 from mmt.representation.codes import FIELDS, Representation
@@ -56,7 +57,8 @@ def test_tables_match_the_library(folder: Path, report: Path) -> None:
     with (report / "relative.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["field"] for row in rows} == set(FIELDS)
-    low, high = found["pitch"].confidence(0.95, "row_gain")
+    with pytest.warns(FewPiecesWarning):
+        low, high = found["pitch"].confidence(0.95, "row_gain")
     for row in rows:
         if row["field"] == "pitch" and row["head"] == "1":
             where = (int(row["layer"]), 1, int(row["difference"]) + 127)
@@ -65,6 +67,12 @@ def test_tables_match_the_library(folder: Path, report: Path) -> None:
             assert float(row["row_gain_high"]) == pytest.approx(high[where], rel=1e-5, abs=1e-9)
     merged = [float(row["gamma"]) for row in rows if (row["field"], row["layer"], row["head"]) == ("beat", "0", "all")]
     assert sum(merged) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_command_warns_of_few_pieces_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (tmp_path / "one", tmp_path / "two"):
+        assert run(folder, out, "-n", "2", "--format", "svg") == 0
+        assert capsys.readouterr().err.count("2 pieces are few") == 1
 
 
 def test_arrays_round_trip(folder: Path, report: Path) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 
 from mmt.analysis.attention.measurement import Statistics, measure
 from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
-from mmt.analysis.attention.statistics import Absolute, Relative, Which
+from mmt.analysis.attention.statistics import Absolute, Relative, Which, confidence_interval
+from mmt.analysis.intervals import warn_of_few
 from mmt.analysis.pieces import check_same_representation
 from mmt.analysis.plotting import code_labels
 from mmt.corpus.storage import Corpus
@@ -64,6 +65,7 @@ def study_corpus(
         chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
         pieces = pieces.subset(sorted(chosen.tolist()))
     statistics = measure(model, pieces, progress=progress)
+    warn_of_few(len(pieces))
     return write_report(
         output, statistics, level=level, format=format, representation=model.representation, overwrite=overwrite
     )
@@ -180,8 +182,7 @@ def _relative_rows(statistics: Statistics, level: float) -> Iterator[tuple[objec
     for field, each in statistics.relative.items():
         for found, merged in ((each, False), (each.merged(), True)):
             unknown = np.full((2, *found.gamma.shape), np.nan)
-            several = len(found.attention) > 1
-            gain, row_gain = (found.confidence(level, of) if several else unknown for of in _GAINS)
+            gain, row_gain = (confidence_interval(found, level, of) if found.pieces > 1 else unknown for of in _GAINS)
             columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
             # Differences without any pair get no row.
             seen = np.flatnonzero(found.pairs.any(axis=0))
