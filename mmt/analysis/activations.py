@@ -57,7 +57,7 @@ def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | Non
 
         return record
 
-    codes = torch.from_numpy(readable_events(model.network.config, events)).to(model.device)
+    codes = torch.from_numpy(readable_events(model.network.config, events, model.representation)).to(model.device)
     wanted = all_places(model.network) if places is None else places
     edited(model.network, {place: recorder(place) for place in wanted}).hidden(codes[None])
     return found

@@ -40,6 +40,7 @@ from mmt.representation.codes import (
 from mmt.representation.decode import DEFAULT_TEMPO, check_codes, notes_of_events
 from mmt.representation.grammar import is_valid
 from mmt.representation.notes import NoteTable
+from mmt.representation.origin import check_origin
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def evaluate(
     if representation is None:
         representation = pieces.representation if isinstance(pieces, Corpus) else PAPER
     found = [
-        _piece_metrics(_events(piece, number), representation, beats, max_events, max_beats)
+        _piece_metrics(_events(piece, number, representation), representation, beats, max_events, max_beats)
         for number, piece in enumerate(tqdm(pieces, unit=" pieces", desc="Measuring", disable=not progress, delay=1))
     ]
     if not found:
@@ -230,8 +231,9 @@ def pitched(notes: NoteTable, representation: Representation) -> NoteTable:
     return kept
 
 
-def _events(piece: npt.ArrayLike, number: int) -> npt.NDArray[np.integer[Any]]:
+def _events(piece: npt.ArrayLike, number: int, representation: Representation) -> npt.NDArray[np.integer[Any]]:
     try:
+        check_origin(piece, representation)
         return as_events(piece)
     except ValueError as error:
         raise ValueError(f"piece {number}: {error}") from error

@@ -26,6 +26,7 @@ from mmt.corpus.splits import SPLITS
 from mmt.representation.codes import Events, Representation
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE, LeftOutWarning, NoteTable
+from mmt.representation.origin import remember
 
 FORMAT_VERSION = 1
 NOTES, PIECES, REPORT, CORPUS = "notes.npy", "pieces.csv", "report.json", "corpus.json"
@@ -111,7 +112,7 @@ class Corpus:
     def __getitem__(self, index: int | slice) -> Events | list[Events]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        return events_of_notes(self.notes(index), self.representation)
+        return remember(events_of_notes(self.notes(index), self.representation), self.representation)
 
     def __iter__(self) -> Iterator[Events]:
         return (self[index] for index in range(len(self)))

@@ -30,6 +30,7 @@ from mmt.representation.codes import (
     Representation,
 )
 from mmt.representation.notes import NoteTable, Report, note_table, raw_notes
+from mmt.representation.origin import remember
 
 if TYPE_CHECKING:
     import muspy
@@ -89,6 +90,7 @@ def encode(
         raise ValueError(f"got {type(music).__name__}, expected a muspy.Music; mmt.read(path) reads one from a file")
     table, account = note_table(raw_notes(music), representation, beats=beats, known_durations=True)
     events = events_of_notes(table, representation)
+    remember(events, representation)
     return (events, account) if report else events
 
 

@@ -19,6 +19,7 @@ from mmt.model.network import Network
 from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
+from mmt.representation.origin import remember
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.decoding import decode_events
 from mmt.sampling.filters import PerField
@@ -112,7 +113,7 @@ class Model:
         >>> following.draw(2, seed=0).shape
         (2, 6)
         """
-        codes = torch.from_numpy(readable_events(self.network.config, events)).to(self.device)
+        codes = torch.from_numpy(readable_events(self.network.config, events, self.representation)).to(self.device)
         return NextEvent(self.network, self.network.hidden(codes[None])[0, -1])
 
     @overload
@@ -254,7 +255,8 @@ class Model:
         beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
         network = self.network if edit is None else edited(self.network, edit)
         streams = streams_of(n, seed)
-        pieces = write_pieces(network, beginning, streams, progress=progress, **settings)
+        written = write_pieces(network, beginning, streams, progress=progress, **settings)
+        pieces = [remember(piece, self.representation) for piece in written]
         if not report:
             return pieces
         limited = max_events is not None

@@ -59,7 +59,7 @@ def weights(model: Model, events: npt.ArrayLike) -> list[npt.NDArray[np.floating
     >>> [layer.shape for layer in weights(model, mmt.prompt.instruments("violin", "cello"))]
     [(2, 4, 4), (2, 4, 4)]
     """
-    codes = torch.from_numpy(readable_events(model.network.config, events)).to(model.device)
+    codes = torch.from_numpy(readable_events(model.network.config, events, model.representation)).to(model.device)
     return [layer[0].cpu().numpy() for layer in model.network.attention_weights(codes[None])]
 
 
