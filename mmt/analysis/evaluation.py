@@ -30,6 +30,7 @@ from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
 from mmt.analysis.modes import MODES, GeneratedPieces, choose_prompts, generate_pieces
 from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
+from mmt.model.provenance import software
 from mmt.model.recipes import find_checkpoint, shipped
 from mmt.sampling.model import Model, load_model
 
@@ -176,6 +177,7 @@ def evaluate_models(
         "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": max_events,
         "sampling": sampling, "prompts_from": min(n, fit), "pieces_fit_for_prompts": fit,
         "models": {name: fingerprint(model) for name, model in models.items()},
+        "corpus_sha256": real.sha256, "software": software(),
     }  # fmt: skip
     found = Evaluation(settings)
     found.rows += [TableRow(TRUTH, "", evaluate(real, beats=beats)) for beats in (None, CUT)]

@@ -62,7 +62,7 @@ def check_same_representation(model: Model, corpus: Corpus) -> None:
         if ours[name] != theirs[name]:
             raise ValueError(
                 f"the {name} of {corpus.folder} {'is' if name == 'resolution' else 'are'} not the model's; "
-                "prepare a corpus with the model's representation"
+                "prepare a corpus with the model's representation (mmt-prepare --checkpoint)"
             )
     # A model with drums can read a corpus without them.
     if corpus.representation.drums and not model.representation.drums:

@@ -62,3 +62,7 @@ def _study(chosen: argparse.Namespace) -> None:
         )
     if not chosen.quiet:
         print(f"{chosen.output}: {', '.join(written)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import hashlib
 import json
 import re
 import warnings
@@ -116,6 +117,15 @@ class Corpus:
 
     def __iter__(self) -> Iterator[Events]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def sha256(self) -> str:
+        """A hash of the notes of all pieces, in their order, and of the representation; in hexadecimal."""
+        digest = hashlib.sha256(json.dumps(self.representation.to_dict(), sort_keys=True).encode())
+        for index in range(len(self)):
+            notes = np.ascontiguousarray(self.notes(index))
+            digest.update(len(notes).to_bytes(8, "little") + notes.tobytes())
+        return digest.hexdigest()
 
     def notes(self, index: int) -> NoteTable:
         """The note table of piece `index`, a view of the memory map."""

@@ -1,7 +1,7 @@
 """A model on disk: a folder with `config.json`, `model.safetensors` and `MODEL_CARD.md`.
 
-`config.json` holds the format version, the representation, the network's configuration, the sampling defaults, and how the
-model was trained, on which data and under which licences. Loading a folder cannot run code.
+`config.json` holds the format version, the representation, the network's configuration, the sampling defaults, how the model was
+trained, on which data and under which licences, and which version of mmt wrote it. Loading a folder cannot run code.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from mmt.model.config import NetworkConfig
 from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
+from mmt.model.provenance import software
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
@@ -75,6 +76,7 @@ def write_checkpoint(
             "network": checkpoint.network.config.to_dict(),
             "sampling": dict(checkpoint.sampling),
             "training": dict(checkpoint.training),
+            "software": software(),
         }
         (partial / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         weights = {

@@ -16,7 +16,7 @@ _OTHERS = "(others)"
 
 
 def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
-    """Describe training data for `config.json`: numbers of pieces and notes, composers, sources and licences.
+    """Describe training data for `config.json`: numbers of pieces and notes, a hash, composers, sources and licences.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
         "name": corpus.folder.name,
         "pieces": len(corpus),
         "notes": sum(piece.length for piece in corpus.pieces),
+        "sha256": corpus.sha256,
         "excluded": list(exclude),
         "composers": counts["composer"],
         "sources": counts["source"],

@@ -73,9 +73,11 @@ def test_table_has_a_row_per_model_mode_and_length(evaluated: Path) -> None:
     assert (evaluated / "table.md").read_text().count("\n") == len(rows) + 2
 
 
-def test_evaluation_json_has_all_results(evaluated: Path) -> None:
+def test_evaluation_json_has_all_results(evaluated: Path, corpus: Path) -> None:
     found = json.loads((evaluated / "evaluation.json").read_text())
     assert found["settings"]["n"] == 4
+    assert found["settings"]["software"]["mmt"] == mmt.__version__
+    assert found["settings"]["corpus_sha256"] == mmt.Corpus(corpus, split="valid").sha256
     assert {row["length"] for row in found["rows"]} == {"whole pieces", "the first 64 beats"}
     assert set(found["likelihood"]) == {"a", "b"}
     difference = found["differences"]["b against a"]
