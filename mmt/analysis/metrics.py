@@ -35,6 +35,7 @@ from mmt.representation.codes import (
     TYPE,
     Representation,
     as_events,
+    check_several,
     is_note,
 )
 from mmt.representation.decode import DEFAULT_TEMPO, check_codes, notes_of_events
@@ -187,6 +188,7 @@ def evaluate(
     """
     if beats is not None and beats < 1:
         raise ValueError(f"beats is {beats}; it must be at least 1, or None for whole pieces")
+    check_several(pieces)
     if representation is None:
         representation = pieces.representation if isinstance(pieces, Corpus) else PAPER
     found = [

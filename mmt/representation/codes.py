@@ -265,6 +265,17 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def check_several(pieces: Any) -> None:
+    """Raise a `ValueError` if one piece, a `muspy.Music` or a path was given where several pieces are expected."""
+    if hasattr(pieces, "tracks"):
+        raise ValueError("a muspy.Music was given; give a list of pieces: [mmt.encode(music)]")
+    if isinstance(pieces, str | PathLike):
+        raise ValueError(f"{str(pieces)!r} is a path; give a list of event arrays, or mmt.Corpus(folder)")
+    rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
+    if rows or getattr(pieces, "ndim", 0) == 2:
+        raise ValueError("one piece was given; give a list of pieces: [piece]")
+
+
 def as_events(events: npt.ArrayLike) -> IntArray:
     """Convert to an (n, 6) array of integers; codes are not checked.
 

@@ -116,6 +116,27 @@ def test_head_that_attends_to_the_same_pitch_has_gamma_one_at_zero(
     assert np.count_nonzero(found.gamma) == 4
 
 
+def test_instrument_events_are_in_no_instrument_pair(model: Model) -> None:
+    """Two instrument events and two notes: one pair, that of the notes."""
+    piece = np.array([*mmt.prompt.instruments("violin", "cello"), [3, 1, 1, 61, 12, 25], [3, 2, 1, 61, 12, 27]])
+    found = mmt.attention.absolute(model, piece, "instrument")
+    assert found.pairs.sum() == 1
+    assert found.pairs[found.codes == 27, found.codes == 25] == 1
+
+
+def test_an_event_and_itself_are_no_pair(model: Model) -> None:
+    notes = np.array([[3, 1, 1, 61, 12, 25], [3, 1, 1, 64, 12, 25], [3, 1, 1, 67, 12, 25]])
+    found = mmt.attention.relative(model, notes, "pitch")
+    assert found.pairs.sum() == 3
+    assert found.pairs[:, found.differences == 0].sum() == found.attention[..., found.differences == 0].sum() == 0
+
+
+def test_merged_heads_are_the_share_of_their_sums(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.relative(model, pieces, "pitch")
+    sums = found.attention.sum(axis=0).sum(axis=1)
+    np.testing.assert_allclose(found.merged().gamma[:, 0], sums / sums.sum(axis=-1, keepdims=True))
+
+
 def test_differences_are_key_minus_query(model: Model, pieces: list[np.ndarray]) -> None:
     assert mmt.attention.relative(model, pieces, "beat").differences[[0, -1]].tolist() == [-63, 0]
     assert mmt.attention.relative(model, pieces, "type").differences.tolist() == [-4, -3, -2, -1, 0]
