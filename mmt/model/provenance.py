@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-
-import mmt
 
 _PACKAGE = "multitrack-music-transformer"
 _LIBRARIES = ("numpy", "torch")
@@ -22,13 +21,15 @@ def software() -> dict[str, str | None]:
     >>> sorted(software())
     ['commit', 'mmt', 'numpy', 'python', 'torch']
     """
-    versions = {"mmt": mmt.__version__, "commit": _commit(), "python": platform.python_version()}
+    # Not imported: modules of a package do not import the whole of it.
+    own = sys.modules[__name__.partition(".")[0]].__version__
+    versions = {"mmt": own, "commit": _commit(), "python": platform.python_version()}
     return versions | {name: version(name) for name in _LIBRARIES}
 
 
 def _commit() -> str | None:
     """The commit, or None if it is unknown."""
-    checkout = Path(mmt.__file__).resolve().parents[1]
+    checkout = Path(__file__).resolve().parents[2]
     if (checkout / ".git").exists():
         asked = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         try:

@@ -271,8 +271,8 @@ def check_several(pieces: Any) -> None:
         raise ValueError("a muspy.Music was given; give a list of pieces: [mmt.encode(music)]")
     if isinstance(pieces, str | PathLike):
         raise ValueError(f"{str(pieces)!r} is a path; give a list of event arrays, or mmt.Corpus(folder)")
-    rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
-    if rows or getattr(pieces, "ndim", 0) == 2:
+    first = pieces[0] if isinstance(pieces, list | tuple) and pieces else None
+    if (isinstance(first, list | tuple | np.ndarray) and np.ndim(first) == 1) or getattr(pieces, "ndim", 0) == 2:
         raise ValueError("one piece was given; give a list of pieces: [piece]")
 
 
