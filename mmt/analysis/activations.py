@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mmt.analysis.pieces import check_model
+from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
 from mmt.model.inside import places as all_places
 from mmt.sampling.model import Model
@@ -38,7 +40,7 @@ def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | Non
     Raises
     ------
     ValueError
-        If the events are not codes of the model's representation, or exceed its context; if there is no such place.
+        If the events are not codes of the model's representation, or exceed its context; if `places` is no list of places.
 
     Examples
     --------
@@ -57,7 +59,12 @@ def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | Non
 
         return record
 
-    codes = torch.from_numpy(readable_events(model.network.config, events)).to(model.device)
+    check_model(model)
+    if isinstance(events, Corpus):
+        raise ValueError("a corpus was given, and activations are those of one piece; give a piece of it: corpus[0]")
+    if isinstance(places, str):
+        raise ValueError(f"places is {places!r}; give a list of places: [{places!r}]")
+    codes = torch.from_numpy(readable_events(model.network.config, events, model.representation)).to(model.device)
     wanted = all_places(model.network) if places is None else places
     edited(model.network, {place: recorder(place) for place in wanted}).hidden(codes[None])
     return found

@@ -29,7 +29,7 @@ from mmt.analysis.intervals import Floats
 from mmt.analysis.metrics import METRICS, cut_notes, note_metrics, onsets, pitched
 from mmt.analysis.plotting import new_figure
 from mmt.corpus.storage import Corpus
-from mmt.representation.codes import PAPER, Representation
+from mmt.representation.codes import PAPER, Representation, check_several
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.notes import NoteTable
 
@@ -136,6 +136,8 @@ def compare_distributions(
     >>> 0 <= found.features[0].agreement.overlap <= 1
     True
     """
+    check_several(generated)
+    check_several(real)
     if representation is None:
         representation = real.representation if isinstance(real, Corpus) else PAPER
     ours, theirs = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmt.analysis.intervals import Floats
-from mmt.analysis.pieces import field_numbers
+from mmt.analysis.pieces import check_model, field_numbers
 from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import FIELDS
 from mmt.sampling.model import Model
@@ -35,6 +35,7 @@ def table(model: Model, field: str, codes: Sequence[int] | None = None) -> Float
     >>> table(mmt.new_model("tiny", seed=0), "pitch").shape
     (129, 32)
     """
+    check_model(model)
     if field not in FIELDS:
         field_numbers(str(field))
     weight = model.network.embeddings[FIELDS.index(field)].weight

@@ -24,11 +24,13 @@ from tqdm import tqdm
 
 from mmt.analysis import likelihood, originality
 from mmt.analysis.distributions import Distributions, compare_distributions, picture
+from mmt.analysis.intervals import ENOUGH
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
 from mmt.analysis.modes import MODES, GeneratedPieces, choose_prompts, generate_pieces
 from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
+from mmt.model.provenance import software
 from mmt.model.recipes import find_checkpoint, shipped
 from mmt.sampling.model import Model, load_model
 
@@ -91,7 +93,9 @@ class Evaluation:
 
     def __str__(self) -> str:
         parts = (f"{name}: {found}" for part in self._parts().values() for name, found in part.items())
-        return "\n\n".join([self.table(), *parts])
+        few = any(len(row.scores) < ENOUGH for row in self.rows)
+        note = [f"intervals of fewer than {ENOUGH} pieces are rough"] if few else []
+        return "\n\n".join([self.table(), *note, *parts])
 
     def table(self) -> str:
         """The table in Markdown."""
@@ -173,6 +177,7 @@ def evaluate_models(
         "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": max_events,
         "sampling": sampling, "prompts_from": min(n, fit), "pieces_fit_for_prompts": fit,
         "models": {name: fingerprint(model) for name, model in models.items()},
+        "corpus_sha256": real.sha256, "software": software(),
     }  # fmt: skip
     found = Evaluation(settings)
     found.rows += [TableRow(TRUTH, "", evaluate(real, beats=beats)) for beats in (None, CUT)]
@@ -187,9 +192,7 @@ def evaluate_models(
             _add_mode(found, name, mode, model, generated, real, index)
         if with_likelihood:
             ledger = output / "work" / f"{name}-likelihood.jsonl"
-            found.likelihoods[name] = likelihood.measure(
-                model, real, stride=stride, seed=seed, ledger=ledger, progress=progress
-            )
+            found.likelihoods[name] = likelihood.measure(model, real, stride=stride, ledger=ledger, progress=progress)
     _write(output, found)
     return found
 

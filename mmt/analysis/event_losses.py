@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmt.analysis.loss_windows import find_stride, loss_windows
-from mmt.analysis.pieces import check_same_representation
+from mmt.analysis.pieces import check_model, check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.model.marginals import marginals
 from mmt.music.files import read
@@ -141,6 +141,7 @@ def events(
     """
     if distribution not in get_args(Distribution):
         raise ValueError(f"distribution is {distribution!r}; choose one of {', '.join(get_args(Distribution))}")
+    check_model(model)
     stride = find_stride(model, stride)
     count, listed = _listed(model, pieces)
     bar = tqdm(listed, total=count, unit=" pieces", desc="Event losses", disable=not progress, delay=1)

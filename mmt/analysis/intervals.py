@@ -1,10 +1,14 @@
-"""Means and shares over pieces with 95 % confidence intervals, and bootstrap samples of the pieces.
+"""Means, shares and quotients of sums over pieces, with confidence intervals in the range of what is measured.
 
-Values are float64. NaN is an undefined value and does not enter a mean.
+Intervals are Student's, on a scale without bounds: the logarithm of a positive quantity, the logit of one between two bounds, and
+back (delta method). With few pieces they cover more often than the bootstrap, which is too narrow: see the coverage tests in
+`tests/analysis/test_intervals.py`. Values are float64. NaN is an undefined value and does not enter a mean.
 """
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 LEVEL = 0.95
+# The smallest number of pieces whose intervals can be trusted.
+ENOUGH = 30
 
 Floats = npt.NDArray[np.float64]
+
+
+class FewPiecesWarning(UserWarning):
+    """An interval is of so few pieces that it may miss the true value more often than its level says."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +59,34 @@ class Mean:
         return dict(self.__dict__)
 
 
-def mean_of(values: npt.ArrayLike) -> Mean:
-    """The mean of the defined values, with Student's t interval.
+def mean_of(values: npt.ArrayLike, low: float = -math.inf, high: float = math.inf) -> Mean:
+    """The mean of the defined values, which lie from `low` to `high`, with an interval in this range.
 
     >>> print(mean_of([1.0, 2.0, 3.0, float("nan")]).text())
     2.00 ± 2.48 (3 of 4)
+    >>> print(mean_of([1.0, 2.0, 3.0], low=0.0).text())
+    2.00 [0.58, 6.93]
     """
     known, undefined = _defined(values)
     if not len(known):
         return Mean(None, None, None, 0, undefined)
-    mean = float(known.mean())
-    if len(known) == 1:
+    mean, count = float(known.mean()), len(known)
+    if count == 1:
         return Mean(mean, None, None, 1, undefined)
     from scipy.stats import sem, t
 
-    half = float(t.ppf((1 + LEVEL) / 2, len(known) - 1) * sem(known))
-    return Mean(mean, mean - half, mean + half, len(known), undefined)
+    if mean in (low, high):
+        # All values are at a bound. No quantity in this range varies more than a share of zeros and ones, as Wilson has it.
+        if math.isinf(low + high):
+            return Mean(mean, None, None, count, undefined)
+        share = share_of(np.full(count, float(mean == high)))
+        assert share.low is not None
+        assert share.high is not None
+        ends = low + (high - low) * share.low, low + (high - low) * share.high
+    else:
+        half = t.ppf((1 + LEVEL) / 2, count - 1) * sem(known)
+        ends = tuple(float(end) for end in interval_within(mean, half, low, high))  # type: ignore[assignment]
+    return Mean(mean, *ends, count, undefined)
 
 
 def share_of(values: npt.ArrayLike) -> Mean:
@@ -82,15 +104,80 @@ def share_of(values: npt.ArrayLike) -> Mean:
     return Mean(float(known.mean()), float(found.low), float(found.high), len(known), undefined)
 
 
-def resampled_counts(pieces: int, seed: int = 0, draws: int = 10_000) -> npt.NDArray[np.int64]:
-    """How often each piece is in each bootstrap sample, (draws, pieces)."""
-    return np.random.default_rng(seed).multinomial(pieces, np.full(pieces, 1 / pieces), size=draws)
+def jackknife_interval(
+    value: npt.ArrayLike,
+    left_out: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    *,
+    level: float = LEVEL,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> tuple[Floats, Floats]:
+    """The interval of a quotient of sums over pieces, by the delete-one jackknife.
+
+    The degrees of freedom are the effective number of pieces (Kish 1965) minus 1: few, if some pieces outweigh the others.
+
+    Parameters
+    ----------
+    value : array_like, (…)
+        The quotient.
+    left_out : array_like, (pieces, …)
+        The quotient without each piece; there are at least two.
+    weights : array_like, (pieces,)
+        What each piece adds to the denominator.
+    level : float
+        In (0, 1).
+    low, high : float
+        The range of the quotient.
+
+    Returns
+    -------
+    low, high : ndarray, (…)
+    """
+    from scipy.stats import t
+
+    others, sizes = np.asarray(left_out, np.float64), np.asarray(weights, np.float64)
+    spread = np.sqrt((len(others) - 1) * others.var(axis=0))
+    effective = sizes.sum() ** 2 / (sizes**2).sum()
+    half = t.ppf((1 + level) / 2, max(effective - 1, 1)) * spread
+    return interval_within(value, half, low, high)
 
 
-def percentile_interval(draws: npt.ArrayLike) -> tuple[float, float]:
-    """The middle 95 % of bootstrap draws."""
-    low, high = np.nanpercentile(np.asarray(draws, np.float64), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return float(low), float(high)
+def interval_within(value: npt.ArrayLike, half: npt.ArrayLike, low: float, high: float) -> tuple[Floats, Floats]:
+    """The interval value ± half, taken to a scale on which the range from `low` to `high` has no bounds, and back.
+
+    >>> low, high = interval_within(0.875, 0.398, 0, 1)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.155 to 0.996'
+    """
+    from scipy.special import expit, logit
+
+    middle, step = np.asarray(value, np.float64), np.asarray(half, np.float64)
+    # At a bound, where the scale is infinite, the interval is the value.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if math.isinf(low):
+            ends = middle - step, middle + step
+        elif math.isinf(high):
+            factor = np.exp(step / (middle - low))
+            ends = low + (middle - low) / factor, low + (middle - low) * factor
+        else:
+            share = (middle - low) / (high - low)
+            place, apart = logit(share), step / (high - low) / (share * (1 - share))
+            ends = low + (high - low) * expit(place - apart), low + (high - low) * expit(place + apart)
+    inside = (step > 0) & (middle > low) & (middle < high)
+    below, above = (np.where(inside, end, middle) for end in ends)
+    return below, above
+
+
+def warn_of_few(pieces: int) -> None:
+    """Warn that the intervals of fewer than 30 pieces are rough."""
+    if pieces < ENOUGH:
+        warnings.warn(
+            f"{pieces} pieces are few: their intervals may miss the true value more often than the level says; "
+            f"use {ENOUGH} or more",
+            FewPiecesWarning,
+            stacklevel=3,
+        )
 
 
 def _defined(values: npt.ArrayLike) -> tuple[Floats, int]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from mmt.sampling.model import Model
 
@@ -59,7 +62,8 @@ class Ledger:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.path} is not a file of saved results; remove it to start again") from error
         if job != self._job:
-            other = next((name for name in self._job if job.get(name) != self._job[name]), "what").replace("_", " ")
+            names = [*self._job, *job] if isinstance(job, dict) else []
+            other = next((name for name in names if job.get(name) != self._job.get(name)), "what").replace("_", " ")
             raise ValueError(f"{self.path} was started with another {other}; remove it, or write to another folder")
         if rest:
             os.truncate(self.path, self.path.stat().st_size - len(rest.encode()))
@@ -67,11 +71,20 @@ class Ledger:
 
 
 def fingerprint(model: Model) -> str:
-    """A hash of a model's configuration, representation and weights, 16 characters."""
-    digest = hashlib.sha256(
-        json.dumps([model.network.config.to_dict(), model.representation.to_dict()], sort_keys=True).encode()
-    )
-    for name, weight in model.network.state_dict().items():
+    """A hash of a model's configuration, representation, weights and edits, 16 characters.
+
+    Models with equal edits by `mmt.inside.ablate` and `add` have equal fingerprints. An edit by a function of your own makes a
+    fingerprint that no other model has, since functions cannot be compared.
+    """
+    network = model.network
+    described = [network.config.to_dict(), model.representation.to_dict()]
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name, weight in network.state_dict().items():
         digest.update(name.encode())
         digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
+    # What a plain float32 network lacks is hashed only where it is there, so that its fingerprint stays the same.
+    dtypes = {str(weight.dtype) for weight in network.state_dict().values() if weight.dtype != torch.float32}
+    hooks = [*(module._forward_hooks | module._forward_pre_hooks for module in network.modules())]
+    edits = [getattr(hook, "identity", secrets.token_hex(8)) for of_module in hooks for hook in of_module.values()]
+    digest.update("\n".join(sorted(dtypes) + edits).encode())
     return digest.hexdigest()[:16]

@@ -9,6 +9,7 @@ targets and notes depend neither on the model's context nor on the stride.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from mmt.analysis.event_losses import EventLosses as EventLosses
 from mmt.analysis.event_losses import events as events
-from mmt.analysis.intervals import Floats, percentile_interval, resampled_counts
+from mmt.analysis.intervals import Floats, jackknife_interval
 from mmt.analysis.ledger import Ledger, fingerprint
 from mmt.analysis.loss_windows import LossWindow, find_stride, loss_windows
 from mmt.analysis.pieces import check_same_representation
@@ -47,8 +48,6 @@ class Likelihood:
     stride: int
     restarts: int
     """Number of windows that started without context after a long silence."""
-    seed: int = 0
-    """Of the bootstrap intervals."""
 
     @property
     def per_note(self) -> float:
@@ -62,15 +61,14 @@ class Likelihood:
         return dict(zip(FIELDS, means.tolist(), strict=True))
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """95 % bootstrap confidence interval of `per_note`, over the pieces."""
-        return percentile_interval(_resampled(self.nats.sum(1), self.notes, self.seed))
+    def interval(self) -> tuple[float, float] | None:
+        """95 % confidence interval of `per_note`, over the pieces; None for a single piece."""
+        return _interval(self.nats.sum(1), self.notes, low=0.0)
 
     def __str__(self) -> str:
-        low, high = self.interval
         fields = ", ".join(f"{name} {loss:.3f}" for name, loss in self.per_field.items())
         return (
-            f"{self.per_note:.4f} nats per note [{low:.3f}, {high:.3f}] over {len(self.names):,} whole pieces, "
+            f"{self.per_note:.4f} nats per note{_brackets(self.interval, '.3f')} over {len(self.names):,} whole pieces, "
             f"{self.notes.sum():,} notes (stride {self.stride}); per field: {fields}"
         )
 
@@ -81,7 +79,7 @@ class Likelihood:
             "pieces": len(self.names),
             "notes": int(self.notes.sum()),
             "nats_per_note": self.per_note,
-            "interval": list(self.interval),
+            "interval": self.interval and list(self.interval),
             "nats_per_target": self.per_field,
             "stride": self.stride,
             "restarts": self.restarts,
@@ -93,8 +91,9 @@ class Difference:
     """Loss of one model minus that of another on the same pieces, in nats per note; below 0, the first is better."""
 
     per_note: float
-    low: float
-    high: float
+    low: float | None
+    """Of the 95 % confidence interval; None for a single piece."""
+    high: float | None
     per_field: dict[str, float]
     """Differences of the mean nats per target."""
     better: int
@@ -102,8 +101,9 @@ class Difference:
     pieces: int
 
     def __str__(self) -> str:
+        ends = None if self.low is None or self.high is None else (self.low, self.high)
         return (
-            f"{self.per_note:+.4f} nats per note [{self.low:+.4f}, {self.high:+.4f}], paired over {self.pieces:,} pieces; "
+            f"{self.per_note:+.4f} nats per note{_brackets(ends, '+.4f')}, paired over {self.pieces:,} pieces; "
             f"lower on {self.better:,} of them"
         )
 
@@ -117,7 +117,6 @@ def measure(
     corpus: Corpus,
     *,
     stride: int | None = None,
-    seed: int = 0,
     ledger: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> Likelihood:
@@ -131,8 +130,6 @@ def measure(
     stride : int, optional
         Number of notes by which windows advance, from 1 to half the context. A smaller stride gives each note more context
         and takes longer: each event is read about context / stride times. Default: a quarter of the context.
-    seed : int
-        Of the bootstrap intervals.
     ledger : path, optional
         A file that the loss of each piece is saved to, from which a stopped computation continues.
     progress : bool
@@ -169,12 +166,11 @@ def measure(
         notes=np.array([one["notes"] for one in found], np.int64),
         stride=stride,
         restarts=sum(one["restarts"] for one in found),
-        seed=seed,
     )
 
 
-def compare(first: Likelihood, second: Likelihood, *, seed: int = 0) -> Difference:
-    """The difference of two models' losses, with a paired 95 % bootstrap confidence interval over the pieces.
+def compare(first: Likelihood, second: Likelihood) -> Difference:
+    """The difference of two models' losses, with a paired 95 % confidence interval over the pieces.
 
     Raises
     ------
@@ -184,7 +180,7 @@ def compare(first: Likelihood, second: Likelihood, *, seed: int = 0) -> Differen
     if first.names != second.names or (first.targets != second.targets).any():
         raise ValueError("the losses are of different pieces; measure both models on the same corpus and split")
     nats = first.nats.sum(1) - second.nats.sum(1)
-    low, high = percentile_interval(_resampled(nats, first.notes, seed))
+    low, high = _interval(nats, first.notes) or (None, None)
     return Difference(
         per_note=first.per_note - second.per_note,
         low=low,
@@ -231,7 +227,14 @@ def _losses(
     return torch.stack(nats).cpu().double().sum(dim=(1, 2)), (targets != -100).sum(dim=(0, 1)).cpu()
 
 
-def _resampled(nats: Floats, notes: npt.NDArray[np.int64], seed: int) -> Floats:
-    """Nats per note of each bootstrap sample of the pieces, (draws,)."""
-    counts = resampled_counts(len(notes), seed)
-    return np.asarray((counts @ nats) / (counts @ notes), np.float64)
+def _interval(nats: Floats, notes: npt.NDArray[np.int64], low: float = -math.inf) -> tuple[float, float] | None:
+    """The 95 % interval of the nats per note of pieces, with nats and notes of each, (pieces,); None for a single piece."""
+    if len(notes) < 2:
+        return None
+    total, count = nats.sum(), notes.sum()
+    below, above = jackknife_interval(total / count, (total - nats) / (count - notes), notes, low=low)
+    return float(below), float(above)
+
+
+def _brackets(ends: tuple[float, float] | None, form: str) -> str:
+    return "" if ends is None else f" [{ends[0]:{form}}, {ends[1]:{form}}]"

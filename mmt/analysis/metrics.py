@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from mmt.analysis.intervals import Floats, Mean, mean_of, share_of
+from mmt.analysis.intervals import ENOUGH, Floats, Mean, mean_of, share_of
 from mmt.analysis.structure import longest_loop as longest_loop
 from mmt.analysis.structure import longest_silence as longest_silence
 from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
@@ -34,11 +35,13 @@ from mmt.representation.codes import (
     TYPE,
     Representation,
     as_events,
+    check_several,
     is_note,
 )
 from mmt.representation.decode import DEFAULT_TEMPO, check_codes, notes_of_events
 from mmt.representation.grammar import is_valid
 from mmt.representation.notes import NoteTable
+from mmt.representation.origin import check_origin
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ class Metric:
     """0 or 1 for each piece."""
     distribution: bool = False
     """Whether `mmt.distributions` compares it."""
+    highest: float = math.inf
+    """The largest possible value; the smallest is 0."""
 
 
 METRICS = {
     # Entropy of the notes' pitch classes, in bits, 0 to 3.58.
-    "pitch_class_entropy": Metric("pitch-class entropy", distribution=True),
+    "pitch_class_entropy": Metric("pitch-class entropy", distribution=True, highest=math.log2(12)),
     # Greatest share of the notes that lie in one scale.
     "scale_consistency": Metric("scale consistency", percent=True, distribution=True),
     # 1 - the mean share of a measure's steps where only one of two neighbouring measures has an onset. As in muspy, which
@@ -100,7 +105,10 @@ class Scores:
     def __getitem__(self, name: str) -> Mean:
         if name not in self.values:
             raise KeyError(f"there is no metric {name!r}; choose one of {', '.join(self.values)}")
-        return (share_of if METRICS[name].binary else mean_of)(self.values[name])
+        metric, values = METRICS[name], self.values[name]
+        if metric.binary:
+            return share_of(values)
+        return mean_of(values, 0.0, 1.0 if metric.percent else metric.highest)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values)
@@ -109,7 +117,8 @@ class Scores:
         return len(next(iter(self.values.values())))
 
     def __str__(self) -> str:
-        lines = [f"{len(self):,} pieces, {self.length}; means and 95 % intervals"]
+        rough = f" (rough: of fewer than {ENOUGH} pieces)" if len(self) < ENOUGH else ""
+        lines = [f"{len(self):,} pieces, {self.length}; means and 95 % intervals{rough}"]
         for name in self.values:
             unit = ", %" if METRICS[name].percent else ""
             lines.append(f"{name.replace('_', ' ') + unit:<33} {self.text(name)}")
@@ -179,10 +188,11 @@ def evaluate(
     """
     if beats is not None and beats < 1:
         raise ValueError(f"beats is {beats}; it must be at least 1, or None for whole pieces")
+    check_several(pieces)
     if representation is None:
         representation = pieces.representation if isinstance(pieces, Corpus) else PAPER
     found = [
-        _piece_metrics(_events(piece, number), representation, beats, max_events, max_beats)
+        _piece_metrics(_events(piece, number, representation), representation, beats, max_events, max_beats)
         for number, piece in enumerate(tqdm(pieces, unit=" pieces", desc="Measuring", disable=not progress, delay=1))
     ]
     if not found:
@@ -223,8 +233,9 @@ def pitched(notes: NoteTable, representation: Representation) -> NoteTable:
     return kept
 
 
-def _events(piece: npt.ArrayLike, number: int) -> npt.NDArray[np.integer[Any]]:
+def _events(piece: npt.ArrayLike, number: int, representation: Representation) -> npt.NDArray[np.integer[Any]]:
     try:
+        check_origin(piece, representation)
         return as_events(piece)
     except ValueError as error:
         raise ValueError(f"piece {number}: {error}") from error

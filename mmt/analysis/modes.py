@@ -25,7 +25,7 @@ from mmt.sampling.model import Model
 
 MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation")
 _PROMPT_BEATS = {"4-beat continuation": 4, "16-beat continuation": 16}
-# Batch size of unconditional pieces; pieces with a prompt are generated one by one.
+# Largest batch size of unconditional pieces; pieces with a prompt are generated one by one.
 _AT_ONCE = 16
 
 
@@ -110,8 +110,11 @@ def generate_pieces(
     """
     names = [f"{corpus.pieces[index].sha256}:{corpus.pieces[index].length}" for index in sources]
     job = {"what": "pieces", "model": fingerprint(model), "mode": mode, "seed": seed, "sampling": sampling}
-    known = Ledger(ledger, job | {"max_events": max_events, "sampling_settings": dict(model.sampling)})
-    at_once = _AT_ONCE if mode == "unconditional" else 1
+    job |= {"max_events": max_events, "sampling_settings": dict(model.sampling)}
+    if model.network.decodes_with != "float32":
+        job["weights"] = model.network.decodes_with
+    known = Ledger(ledger, job)
+    at_once = min(_AT_ONCE, len(names)) if mode == "unconditional" else 1
     keys = [f"{number}" if mode == "unconditional" else f"{number}:{name}" for number, name in enumerate(names)]
     missing = [number for number, key in enumerate(keys) if key not in known]
     done = len(keys) - len(missing)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from mmt.analysis.metrics import pitched
 from mmt.analysis.runs import NoteSequences, Run, SortedSequences
 from mmt.corpus.storage import Corpus
-from mmt.representation.codes import GIVEN_NOTE, TYPE, Representation
+from mmt.representation.codes import GIVEN_NOTE, TYPE, Representation, check_several
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.notes import NoteTable
 
@@ -147,6 +147,8 @@ class Index:
                 f"the pieces have {representation.resolution} steps a beat, the corpus {self.corpus.folder} has "
                 f"{self.corpus.representation.resolution}; prepare the corpus for the model's representation"
             )
+        if not any(getattr(getattr(piece, "dtype", None), "names", None) for piece in pieces):
+            check_several(pieces)
         tables = _compared(pieces, first_beats, representation)
         if not tables:
             return []
@@ -191,7 +193,7 @@ def compare(
     >>> print(compare(mmt.load_model().generate(n=4), "data/mine"))  # doctest: +SKIP
     """
     index = corpus if isinstance(corpus, Index) else Index(Corpus(corpus, split="train"), progress=progress)
-    if not len(pieces):
+    if not hasattr(pieces, "tracks") and not len(pieces):
         raise ValueError("there are no pieces to compare; give at least one")
     findings = index.find(pieces, first_beats=first_beats, representation=representation)
     lengths = [len(table) for table in _compared(pieces, first_beats, representation or index.corpus.representation)]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, cover
+from mmt.model.network import Network
 from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, is_note
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.encode import moments
@@ -30,12 +31,20 @@ def field_numbers(field: str | None) -> list[int]:
     return [number for number, name in enumerate(FIELDS) if field in (None, name)]
 
 
+def check_model(model: Model) -> None:
+    """Raise a `ValueError` if this is no `Model`."""
+    if not isinstance(model, Model):
+        hint = ", which has its network as model.network" if isinstance(model, Network) else ""
+        raise ValueError(f"model is a {type(model).__name__}; give the mmt.Model{hint}")
+
+
 def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]]:
     """The number of pieces, and an iterator over them. All are checked before the first is returned.
 
     Pieces of fewer than two notes have no pair: those of a corpus are skipped. Any other piece, or a corpus, that the model
     cannot read raises a `ValueError`; a piece is named by its index.
     """
+    check_model(model)
     if isinstance(pieces, Corpus):
         check_same_representation(model, pieces)
         kept = [index for index, piece in enumerate(pieces.pieces) if piece.length >= 2]
@@ -55,14 +64,18 @@ def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]
 
 def check_same_representation(model: Model, corpus: Corpus) -> None:
     """Raise a `ValueError` if the codes of a corpus and of the model differ in meaning; the number of beats may differ."""
+    check_model(model)
     if not isinstance(corpus, Corpus):
-        raise ValueError(f"corpus is {corpus!r}; give mmt.Corpus(folder, split='valid')")
+        given = repr(corpus) if isinstance(corpus, str) else f"a {type(corpus).__name__}"
+        raise ValueError(
+            f"corpus is {given}; give mmt.Corpus(folder, split='valid') (the loss of arrays: mmt.likelihood.events)"
+        )
     ours, theirs = model.representation.to_dict(), corpus.representation.to_dict()
     for name in ("resolution", "durations", "instruments"):
         if ours[name] != theirs[name]:
             raise ValueError(
                 f"the {name} of {corpus.folder} {'is' if name == 'resolution' else 'are'} not the model's; "
-                "prepare a corpus with the model's representation"
+                "prepare a corpus with the model's representation (mmt-prepare --checkpoint)"
             )
     # A model with drums can read a corpus without them.
     if corpus.representation.drums and not model.representation.drums:

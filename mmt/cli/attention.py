@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,9 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument("--split", default="test", help="train, valid, test, or all")
     arguments.add_argument("-n", type=int, help="number of pieces, drawn with --seed (default: all)")
     arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to write")
-    arguments.add_argument(
-        "--level", type=float, default=0.95, help="level of the bootstrap confidence intervals over pieces"
-    )
+    arguments.add_argument("--level", type=float, default=0.95, help="level of the confidence intervals over pieces")
     arguments.add_argument("--format", default="png", help="format of the plots: png, svg or pdf")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     arguments.add_argument("--seed", type=int, default=0, help="seed of the draw of pieces")
@@ -43,7 +42,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _study(chosen: argparse.Namespace) -> None:
     from mmt.analysis.attention.report import study_corpus
+    from mmt.analysis.intervals import FewPiecesWarning
 
+    if not chosen.quiet:
+        warnings.filterwarnings("always", category=FewPiecesWarning)
     with telling_what_is_kept():
         written = study_corpus(
             chosen.output,
@@ -60,3 +62,7 @@ def _study(chosen: argparse.Namespace) -> None:
         )
     if not chosen.quiet:
         print(f"{chosen.output}: {', '.join(written)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

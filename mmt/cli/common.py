@@ -7,11 +7,13 @@ shows the traceback.
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 # The number of characters of an unexpected error that are shown.
@@ -74,6 +76,11 @@ def run(
         print(f"{arguments.prog}: error: {_one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
+
+
+def is_override(part: str) -> bool:
+    """Whether an argument changes an entry of a recipe, SECTION.ENTRY=VALUE, and is no file."""
+    return re.match(r"[a-z_]+(\.[a-z_]+)*=", part) is not None and not Path(part).exists()
 
 
 @contextmanager

@@ -44,3 +44,7 @@ def _convert(chosen: argparse.Namespace) -> None:
     folder = convert_original_run(chosen.run, chosen.output, chosen.arguments, overwrite=chosen.overwrite)
     if not chosen.quiet:
         print(f"{folder}: try mmt-generate --checkpoint {folder} -o piece.mid")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

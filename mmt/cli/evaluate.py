@@ -103,3 +103,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         print(found)
         pictures = " and pictures" if any(chosen.output.glob("*.png")) else ""
         print(f"{chosen.output}: {REPORT}, table.md, table.csv, pieces.csv{pictures}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

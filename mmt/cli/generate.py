@@ -309,3 +309,7 @@ def _summary(music: muspy.Music) -> str:
     # The paper's grammar allows a piece without notes.
     end = max((note.end for track in music.tracks for note in track.notes), default=0)
     return f"{notes:,} notes, {end / music.resolution:.0f} beats, {names}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmt.cli.common import add_habits, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import UsageError, add_habits, is_override, parser, run, telling_what_is_kept, wants_progress
+
+if TYPE_CHECKING:
+    from mmt.representation.codes import Representation
 
 _EXAMPLES = """examples:
   mmt-prepare ~/Music/midi -o data/mine
   mmt-prepare collection.tar.gz extra.mid --min-beats 16 --duplicates notes -o data/all
+  mmt-prepare music/ --recipe default representation.drums=true -o data/drums     for mmt-train default representation.drums=true
+  mmt-prepare music/ --checkpoint runs/mine/best -o data/more                     for a model
   mmt-prepare lakh/ --backend dask --scheduler tcp://head:8786 -o data/lakh
 
 To continue a stopped preparation, run the same command again.
@@ -29,15 +35,19 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "sources",
         nargs="+",
-        type=Path,
-        help="files, folders (read recursively), zip and tar archives of MIDI, MusicXML, ABC, muspy's JSON or YAML",
+        help="files, folders (read recursively), zip and tar archives of MIDI, MusicXML, ABC, muspy's JSON or YAML; then, as for "
+        "mmt-train, overrides of the representation: representation.drums=true",
     )
     arguments.add_argument("-o", "--output", type=Path, required=True, help="the corpus folder to write")
-    arguments.add_argument(
+    source = arguments.add_mutually_exclusive_group()
+    source.add_argument(
         "--recipe",
         metavar="NAME_OR_FILE",
         help="the recipe whose representation is used: its time grid, its instruments, and whether it has drums (default: the "
         "paper's, without drums)",
+    )
+    source.add_argument(
+        "--checkpoint", metavar="MODEL", help="the model whose representation is used: default, or a checkpoint folder"
     )
     _add_filters(arguments.add_argument_group("filters"))
     _add_splits(arguments.add_argument_group("splits"))
@@ -127,18 +137,32 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--scheduler", metavar="ADDRESS", help="address of the cluster")
 
 
+def _representation(chosen: argparse.Namespace, overrides: list[str]) -> Representation:
+    """The representation of the recipe or model that was named, by default the paper's, with single entries changed."""
+    from mmt.training.recipe import load_recipe
+    from mmt.training.starting_weights import read_base
+
+    if other := [part for part in overrides if not part.startswith("representation.")]:
+        raise UsageError(f"{other[0]} is no entry of the representation; only these change a corpus")
+    if chosen.checkpoint is None:
+        return load_recipe(chosen.recipe or "paper", overrides).representation
+    if overrides:
+        raise UsageError(f"{overrides[0]} would change the representation of {chosen.checkpoint}; give a --recipe")
+    return read_base(chosen.checkpoint).representation
+
+
 def _prepare(chosen: argparse.Namespace) -> None:
     from mmt.corpus.prepare import prepare
     from mmt.corpus.splits import SPLITS, read_names, read_works
-    from mmt.model.recipes import parts_of, read_recipe
-    from mmt.representation.codes import PAPER
 
+    overrides = [part for part in chosen.sources if is_override(part)]
+    representation = _representation(chosen, overrides)
     lists = {split: getattr(chosen, f"{split}_names") for split in SPLITS}
     with telling_what_is_kept("finished files are kept; run the same command to continue"):
         outcome = prepare(
-            chosen.sources,
+            [Path(part) for part in chosen.sources if part not in overrides],
             chosen.output,
-            representation=parts_of(read_recipe(chosen.recipe))[0] if chosen.recipe else PAPER,
+            representation=representation,
             min_notes=chosen.min_notes,
             min_beats=chosen.min_beats,
             max_beats=chosen.max_beats,
@@ -162,3 +186,7 @@ def _prepare(chosen: argparse.Namespace) -> None:
         )
     if not chosen.quiet:
         print(f"{chosen.output}: {outcome}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

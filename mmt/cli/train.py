@@ -6,12 +6,11 @@ import argparse
 import json
 import logging
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import UsageError, add_habits, is_override, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-train --fine-tune default my_midis/                     your own files, from preparation to a model
@@ -24,7 +23,6 @@ _EXAMPLES = """examples:
 then: mmt-generate --checkpoint runs/mine/best -o piece.mid
 """
 
-_OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 _LORA_RANK = 8
 _BEFORE = "the training had not begun; run the same command to start it again"
 # Environment variables with the rank of a process, set by torchrun, Lightning or SLURM.
@@ -87,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(chosen: argparse.Namespace) -> None:
     # Only the process of rank 0 prints.
     chosen.quiet = chosen.quiet or any(os.environ.get(name, "0") != "0" for name in _RANKS)
-    overrides = [part for part in chosen.recipe if _OVERRIDE.match(part) and not Path(part).exists()]
+    overrides = [part for part in chosen.recipe if is_override(part)]
     named = [part for part in chosen.recipe if part not in overrides]
     if chosen.seed is not None:
         overrides.append(f"seed={chosen.seed}")
@@ -100,6 +98,7 @@ def _run(chosen: argparse.Namespace) -> None:
 
 
 def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
+    from mmt.model.checkpoint import read_checkpoint
     from mmt.training.recipe import load_recipe
     from mmt.training.train import train
 
@@ -125,7 +124,10 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
             overwrite=chosen.overwrite,
             progress=wants_progress(chosen),
         )
-    _say(chosen, f"{best}: the best checkpoint", best)
+    if not read_checkpoint(best).training["steps"]:
+        _say(chosen, f"no step improved on {chosen.start_from}: {best} is a copy of it", None)
+    else:
+        _say(chosen, f"{best}: the best checkpoint", best)
 
 
 def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
@@ -150,7 +152,7 @@ def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str
             progress=wants_progress(chosen),
             say=None if chosen.quiet else print,
         )
-    _say(chosen, str(done), done.checkpoint)
+    _say(chosen, str(done), done.checkpoint if done.steps else None)
 
 
 def _hush(chosen: argparse.Namespace) -> None:
@@ -159,11 +161,17 @@ def _hush(chosen: argparse.Namespace) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if chosen.debug else logging.ERROR)
 
 
-def _say(chosen: argparse.Namespace, what: str, best: Path) -> None:
+def _say(chosen: argparse.Namespace, what: str, trained: Path | None) -> None:
     if not chosen.quiet:
-        print(f"{what}\ntry it: mmt-generate --checkpoint {shlex.quote(str(best))} -o piece.mid")
+        print(what)
+        if trained is not None:
+            print(f"try it: mmt-generate --checkpoint {shlex.quote(str(trained))} -o piece.mid")
 
 
 def _yaml_list(words: Sequence[str]) -> str:
     # A JSON list of strings is valid YAML.
     return json.dumps(list(words))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import hashlib
 import json
 import re
 import warnings
@@ -26,6 +27,7 @@ from mmt.corpus.splits import SPLITS
 from mmt.representation.codes import Events, Representation
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE, LeftOutWarning, NoteTable
+from mmt.representation.origin import remember
 
 FORMAT_VERSION = 1
 NOTES, PIECES, REPORT, CORPUS = "notes.npy", "pieces.csv", "report.json", "corpus.json"
@@ -111,10 +113,19 @@ class Corpus:
     def __getitem__(self, index: int | slice) -> Events | list[Events]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        return events_of_notes(self.notes(index), self.representation)
+        return remember(events_of_notes(self.notes(index), self.representation), self.representation)
 
     def __iter__(self) -> Iterator[Events]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def sha256(self) -> str:
+        """A hash of the notes of all pieces, in their order, and of the representation; in hexadecimal."""
+        digest = hashlib.sha256(json.dumps(self.representation.to_dict(), sort_keys=True).encode())
+        for index in range(len(self)):
+            notes = np.ascontiguousarray(self.notes(index))
+            digest.update(len(notes).to_bytes(8, "little") + notes.tobytes())
+        return digest.hexdigest()
 
     def notes(self, index: int) -> NoteTable:
         """The note table of piece `index`, a view of the memory map."""

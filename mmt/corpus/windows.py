@@ -279,6 +279,8 @@ class ValidationBatches(torch.utils.data.Dataset[Batch]):
 
     A beat that was cut in two is repeated at the start of the next window, so a few notes are seen twice. If one beat alone
     exceeds a window, the notes that do not fit are left out.
+
+    `windows` is the number of windows in the batches, and `all_windows` that of the whole split.
     """
 
     def __init__(
@@ -294,8 +296,10 @@ class ValidationBatches(torch.utils.data.Dataset[Batch]):
         tables = map(corpus.notes, range(len(corpus)))
         known = representation or corpus.representation
         events = [window for notes in tables for window in cover(notes, limits, known)]
+        self.all_windows = len(events)
         if windows is not None and windows < len(events):
             events = [events[place] for place in np.linspace(0, len(events) - 1, windows).round().astype(int)]
+        self.windows = len(events)
         events.sort(key=len)
         self._batches = [events[first : first + batch_size] for first in range(0, len(events), batch_size)]
 

@@ -1,7 +1,7 @@
 """A model on disk: a folder with `config.json`, `model.safetensors` and `MODEL_CARD.md`.
 
-`config.json` holds the format version, the representation, the network's configuration, the sampling defaults, and how the
-model was trained, on which data and under which licences. Loading a folder cannot run code.
+`config.json` holds the format version, the representation, the network's configuration, the sampling defaults, how the model was
+trained, on which data and under which licences, and which version of mmt wrote it. Loading a folder cannot run code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import safetensors.torch
 import torch
 
 from mmt.model.config import NetworkConfig
+from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
+from mmt.model.provenance import software
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
@@ -50,7 +52,17 @@ def write_checkpoint(
         The text of `MODEL_CARD.md`.
     dtype : torch.dtype
         The type of the weights on disk; half precision halves the file.
+
+    Raises
+    ------
+    ValueError
+        If the network is edited (see `mmt.model.inside`): a checkpoint holds weights only.
     """
+    if edits := edits_of(checkpoint.network):
+        raise ValueError(
+            f"the model is edited inside ({edits[0].partition(':')[0]}), and a checkpoint holds weights only; "
+            "save the plain model, and apply the edit after loading"
+        )
     target = Path(folder).resolve()
     if target.exists() and not (target / CONFIG).exists():
         raise FileExistsError(f"{folder} exists and is not a checkpoint folder; give another path")
@@ -64,6 +76,7 @@ def write_checkpoint(
             "network": checkpoint.network.config.to_dict(),
             "sampling": dict(checkpoint.sampling),
             "training": dict(checkpoint.training),
+            "software": software(),
         }
         (partial / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         weights = {

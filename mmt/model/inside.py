@@ -9,15 +9,20 @@
 | `layers.I.stream` | the residual stream after layer I |
 | `final` | the residual stream after the last norm, from which the heads predict |
 
-Layers and heads count from 0. All but `heads` are (batch, length, dim). An edit maps places to functions; each takes the
-activations and returns new ones of the same shape. During generation, a function sees the prompt first and then one event at a
-time (length 1), so it should treat each event independently.
+Layers and heads count from 0. All but `heads` are (batch, length, dim). An edit is what `ablate` and `add` return, several of
+them joined by `combine`, or a mapping from places to functions: each takes the activations and returns new ones of the same
+shape. During generation, a function sees the prompt first and then one event at a time (length 1), so it should treat each
+event independently.
 """
 
 from __future__ import annotations
 
+import hashlib
+import operator
+import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
 
 import numpy.typing as npt
 import torch
@@ -26,7 +31,42 @@ from torch import Tensor, nn
 from mmt.model.network import Network
 from mmt.model.sharing import share
 
-Edit = Mapping[str, Callable[[Tensor], Tensor]]
+
+class Step(NamedTuple):
+    """One function at one place."""
+
+    place: str
+    function: Callable[[Tensor], Tensor]
+    identity: str
+    """Equal for steps that do the same; random for a function of the user, which cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Functions at places, applied in this order; `a & b` joins two edits (see `combine`)."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def places(self) -> list[str]:
+        """The places that are changed, each once."""
+        return list(dict.fromkeys(step.place for step in self.steps))
+
+    def __and__(self, other: Edit) -> Edits:
+        return combine(self, other)
+
+    def __rand__(self, other: Edit) -> Edits:
+        return combine(other, self)
+
+    # A union of dictionaries keeps one function per place, so edits are none: | joins as & does, and {**edit} raises.
+    __or__, __ror__ = __and__, __rand__
+
+    def keys(self) -> NoReturn:
+        """Refuse `{**edit}` and `dict(edit)`, which would keep one function per place."""
+        raise ValueError("an edit cannot be unpacked into a dict; join edits by mmt.inside.combine(a, b), or a & b")
+
+
+Edit = Edits | Mapping[str, Callable[[Tensor], Tensor]]
 
 
 def places(network: Network | Any) -> list[str]:
@@ -48,7 +88,7 @@ def edited(network: Network, edit: Edit) -> Network:
     ----------
     network : Network
         It is not changed.
-    edit : mapping from places to functions
+    edit : Edits, or mapping from places to functions
 
     Raises
     ------
@@ -66,40 +106,90 @@ def edited(network: Network, edit: Edit) -> Network:
     """
     changed = share(network)
     modules = _modules(changed)
-    for place, function in edit.items():
-        if place not in modules:
-            raise ValueError(f"unknown place {place!r}; this network has {', '.join(modules)}")
-        modules[place].register_forward_hook(_hook(place, function))
+    for step in combine(edit).steps:
+        if step.place not in modules:
+            raise ValueError(f"unknown place {step.place!r}; this network has {', '.join(modules)}")
+        modules[step.place].register_forward_hook(_hook(step))
     return changed
 
 
-def ablate(*heads: tuple[int, int]) -> Edit:
+def edits_of(network: Network) -> list[str]:
+    """What identifies each edit of a network, "place: change"; empty for a plain network. Other hooks are not edits."""
+    hooks = (hook for module in network.modules() for hook in module._forward_hooks.values())
+    return [hook.identity for hook in hooks if hasattr(hook, "identity")]
+
+
+def combine(*edits: Edit) -> Edits:
+    """Join edits: all of their functions are applied, at the same place in the order given.
+
+    Examples
+    --------
+    >>> both = combine(ablate((0, 0)), ablate((0, 1)), {"final": lambda stream: 2 * stream})
+    >>> both.places, len(both.steps)
+    (['layers.0.heads', 'final'], 3)
+    """
+    steps: list[Step] = []
+    for edit in edits:
+        if isinstance(edit, Edits):
+            steps += edit.steps
+            continue
+        if not isinstance(edit, Mapping):
+            raise ValueError(
+                f"an edit is {edit!r}; give mmt.inside.ablate(…), mmt.inside.add(…), or {{place: function}}, such as "
+                '{"final": function}'
+            )
+        for place, function in edit.items():
+            if not callable(function):
+                raise ValueError(
+                    f"the edit at {place} is {function!r}; give a function that takes and returns a tensor"
+                )
+            steps.append(Step(place, function, f"{place}: function {secrets.token_hex(8)}"))
+    return Edits(tuple(steps))
+
+
+def ablate(*heads: tuple[int, int]) -> Edits:
     """An edit that sets the outputs of attention heads to 0; each head is a (layer, head).
 
     Examples
     --------
-    >>> list(ablate((2, 0), (2, 3), (3, 1)))
+    >>> ablate((2, 0), (2, 3), (3, 1)).places
     ['layers.2.heads', 'layers.3.heads']
     """
     if not heads:
         raise ValueError("no head was given; give each as (layer, head)")
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in heads:
-        by_layer.setdefault(layer, []).append(head)
-    return {f"layers.{layer}.heads": _silence(layer, of_layer) for layer, of_layer in by_layer.items()}
+    by_layer: dict[int, set[int]] = {}
+    for pair in heads:
+        try:
+            layer, head = map(operator.index, pair)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{pair!r} is not a head; give each head as a pair (layer, head): ablate((0, 1)), ablate((0, 1), (2, 3))"
+            ) from None
+        by_layer.setdefault(layer, set()).add(head)
+    return Edits(
+        tuple(
+            Step(f"layers.{layer}.heads", _silence(layer, of_layer), f"layers.{layer}.heads: ablate {of_layer}")
+            for layer, of_layer in ((layer, sorted(of_layer)) for layer, of_layer in by_layer.items())
+        )
+    )
 
 
-def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edit:
+def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edits:
     """An edit that adds `strength * direction` to the activations of every event at a place.
 
     The direction is (dim,), or (head_dim,) at `heads`, where it is added to every head.
 
     Examples
     --------
-    >>> add("layers.0.stream", torch.ones(4), 0.5)["layers.0.stream"](torch.zeros(1, 1, 4)).tolist()
-    [[[0.5, 0.5, 0.5, 0.5]]]
+    >>> from mmt.model.config import NetworkConfig
+    >>> network = Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16)).eval()
+    >>> codes = torch.zeros(1, 3, 6, dtype=torch.long)
+    >>> moved = edited(network, add("final", torch.ones(32), 0.5)).hidden(codes) - network.hidden(codes)
+    >>> bool(torch.isclose(moved, torch.tensor(0.5), atol=1e-6).all())
+    True
     """
-    vector = torch.as_tensor(direction)
+    # A copy: the edit stays the same when the caller's array changes.
+    vector = torch.as_tensor(direction).detach().clone()
 
     def shift(activations: Tensor) -> Tensor:
         if vector.shape != activations.shape[-1:]:
@@ -108,7 +198,8 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
             )
         return activations + strength * vector.to(activations)
 
-    return {place: shift}
+    digest = hashlib.sha256(vector.double().cpu().numpy().tobytes()).hexdigest()[:16]
+    return Edits((Step(place, shift, f"{place}: add {float(strength)!r} times {digest}"),))
 
 
 def _modules(network: Network) -> dict[str, nn.Module]:
@@ -120,7 +211,9 @@ def _modules(network: Network) -> dict[str, nn.Module]:
     return modules | {"final": network.norm}
 
 
-def _hook(place: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+def _hook(step: Step) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    place, function, identity = step
+
     def change(module: nn.Module, inputs: Any, activations: Tensor) -> Tensor:
         changed = function(activations)
         if not isinstance(changed, Tensor) or changed.shape != activations.shape:
@@ -130,6 +223,7 @@ def _hook(place: str, function: Callable[[Tensor], Tensor]) -> Callable[[nn.Modu
             )
         return changed
 
+    change.identity = identity  # type: ignore[attr-defined]
     return change
 
 

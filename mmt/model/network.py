@@ -23,6 +23,7 @@ from mmt.model.config import NetworkConfig
 from mmt.model.dropout import Dropout, is_on_plain_cpu
 from mmt.model.heads import HEADS, next_written
 from mmt.model.positions import POSITIONS, Rotation, rotate, rotate_to_train, rotation_of
+from mmt.representation.codes import FIELDS
 
 
 class Network(nn.Module):
@@ -89,10 +90,7 @@ class Network(nn.Module):
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""
-        if codes.dim() != 3:
-            raise ValueError(
-                f"codes must be (batch, length, 6), not {tuple(codes.shape)}; for one piece give codes[None]"
-            )
+        _check_shape(codes)
         seen = cache.length if cache is not None else 0
         length = codes.shape[1]
         limit = self.config.context if cache is None else min(self.config.context, cache.capacity)
@@ -116,6 +114,7 @@ class Network(nn.Module):
 
         Each row sums to 1 over the query's own event and the earlier ones. Only one layer is in memory at a time.
         """
+        _check_shape(codes)
         if codes.shape[1] > self.config.context:
             raise ValueError(
                 f"{codes.shape[1]} events are more than the {self.config.context} that the network sees at once"
@@ -147,6 +146,12 @@ class Network(nn.Module):
                 for out in (block.attention.out, block.feed_forward.contract):  # type: ignore[union-attr]
                     nn.init.zeros_(out.weight)  # type: ignore[union-attr, arg-type]
                     nn.init.zeros_(out.bias)  # type: ignore[union-attr, arg-type]
+
+
+def _check_shape(codes: Tensor) -> None:
+    if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
+        hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
+        raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
 
 
 class Block(nn.Module):

@@ -141,6 +141,11 @@ class Representation:
         """The codes of the known durations nearest to `steps` (any shape), the smaller in a tie."""
         return 1 + np.searchsorted(self._duration_borders, steps, side="left").astype(np.int64)
 
+    def nearest_durations(self, steps: IntArray) -> Events:
+        """The known durations nearest to `steps` (any shape), the smaller in a tie."""
+        nearest: Events = np.asarray(self.durations, np.int64)[self.duration_codes(steps) - 1]
+        return nearest
+
     def instrument_codes(self, programs: IntArray) -> Events:
         """The instrument codes of MIDI programs (0 … 127); 0 for programs without an instrument."""
         return self._code_of_program[programs]
@@ -258,6 +263,17 @@ def is_note(events: IntArray) -> npt.NDArray[np.bool_]:
 def plain_name(name: str) -> str:
     """A name in lower case without anything but letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def check_several(pieces: Any) -> None:
+    """Raise a `ValueError` if one piece, a `muspy.Music` or a path was given where several pieces are expected."""
+    if hasattr(pieces, "tracks"):
+        raise ValueError("a muspy.Music was given; give a list of pieces: [mmt.encode(music)]")
+    if isinstance(pieces, str | PathLike):
+        raise ValueError(f"{str(pieces)!r} is a path; give a list of event arrays, or mmt.Corpus(folder)")
+    first = pieces[0] if isinstance(pieces, list | tuple) and pieces else None
+    if (isinstance(first, list | tuple | np.ndarray) and np.ndim(first) == 1) or getattr(pieces, "ndim", 0) == 2:
+        raise ValueError("one piece was given; give a list of pieces: [piece]")
 
 
 def as_events(events: npt.ArrayLike) -> IntArray:

@@ -28,6 +28,7 @@ from mmt.representation.codes import (
     is_note,
 )
 from mmt.representation.notes import DEFAULT_VELOCITY, NOTE_DTYPE, NoteTable
+from mmt.representation.origin import check_origin
 
 if TYPE_CHECKING:
     import muspy
@@ -68,7 +69,8 @@ def decode(
     Raises
     ------
     ValueError
-        If the array is not (n, 6), or a note has code 0 or a code out of range; the message has the row.
+        If the array is not (n, 6), or a note has code 0 or a code out of range; the message has the row. If the array, or
+        the one that it is a slice of, was made with another representation.
 
     Examples
     --------
@@ -109,8 +111,10 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
     Raises
     ------
     ValueError
-        If a code is out of range; the message has the row. Beats are limited only by the 32 bits of the note table.
+        If a code is out of range; the message has the row. Beats are limited only by the 32 bits of the note table. If the
+        events are known to be of another representation.
     """
+    check_origin(events, representation)
     array = as_events(events).astype(np.int64)
     types = representation.sizes[TYPE]
     if (row := _first((array[:, TYPE] < 0) | (array[:, TYPE] >= types))) is not None:

@@ -30,6 +30,7 @@ from mmt.representation.codes import (
     Representation,
 )
 from mmt.representation.notes import NoteTable, Report, note_table, raw_notes
+from mmt.representation.origin import remember
 
 if TYPE_CHECKING:
     import muspy
@@ -87,15 +88,10 @@ def encode(
         raise ValueError(f"beats is {beats}; keep at least 1 beat, or leave it out to keep all")
     if not hasattr(music, "tracks"):
         raise ValueError(f"got {type(music).__name__}, expected a muspy.Music; mmt.read(path) reads one from a file")
-    table, account = note_table(raw_notes(music), representation, beats=beats)
+    table, account = note_table(raw_notes(music), representation, beats=beats, known_durations=True)
     events = events_of_notes(table, representation)
-    if not report:
-        return events
-    notes = int((events[:, TYPE] == NOTE).sum())
-    # Notes whose durations were rounded to the same known duration are now duplicates.
-    account.dropped["doubled notes"] += len(table) - notes
-    account.changed["durations rounded to a known one"] += _rounded_durations(table, representation)
-    return events, Report(account.notes, notes, +account.dropped, +account.changed)
+    remember(events, representation)
+    return (events, account) if report else events
 
 
 def events_of_notes(
@@ -179,8 +175,3 @@ def moments(notes: IntArray, representation: Representation) -> IntArray:
         ..., POSITION
     ]
     return times
-
-
-def _rounded_durations(table: NoteTable, representation: Representation) -> int:
-    known = np.asarray(representation.durations)[representation.duration_codes(table["duration"]) - 1]
-    return int((known != table["duration"]).sum())

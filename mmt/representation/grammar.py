@@ -31,6 +31,7 @@ from mmt.representation.codes import (
 )
 from mmt.representation.decode import check_codes
 from mmt.representation.encode import moments, note_keys
+from mmt.representation.origin import check_origin
 
 
 def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation: Representation = PAPER) -> Events:
@@ -75,8 +76,9 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
     Raises
     ------
     ValueError
-        If `events` is a muspy.Music or the name of a file.
+        If `events` is a muspy.Music or the name of a file, or is known to be of another representation.
     """
+    check_origin(events, representation)
     if hasattr(events, "tracks") or isinstance(events, str | PathLike):
         as_events(events)
     try:

@@ -9,7 +9,7 @@ its columns, without doubles.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ NOTE_DTYPE = np.dtype(
 NoteTable = npt.NDArray[np.void]
 _KEY_BITS = 63
 
+# Kinds of marks that events cannot represent.
+MARKS = ("tempo marks", "time signatures", "key signatures", "lyrics", "annotations", "chords")
+
 # decode() gives every note this velocity, so a note that had it loses nothing.
 DEFAULT_VELOCITY = 64
 
@@ -39,7 +42,7 @@ class LeftOutWarning(UserWarning):
 class RawNotes:
     """The notes of a piece as in its file: arrays (n,) in any order.
 
-    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` may be None if it is
+    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` and `track` may be None if they are
     unknown.
     """
 
@@ -50,8 +53,10 @@ class RawNotes:
     program: IntArray
     is_drum: npt.NDArray[np.bool_]
     velocity: IntArray | None = None
-    tempos: int = 0
-    """The number of tempo marks, for the report."""
+    track: IntArray | None = None
+    """The number of each note's track."""
+    marks: Mapping[str, int] = field(default_factory=dict)
+    """How many marks that are no notes the piece has, by kind (`MARKS`), for the report."""
 
     def __len__(self) -> int:
         return len(self.onset)
@@ -61,8 +66,9 @@ class RawNotes:
 class Report:
     """How many notes of a piece, or of several, were kept, left out and changed.
 
-    Of `notes` notes, `kept` are in the events. `dropped` counts the others by reason; `changed` counts changes of kept notes by
-    reason. Reports can be added; `print(report)` prints one line.
+    Of `notes` notes, `kept` are in the events. `dropped` counts the others by reason. `changed` counts changes of notes by
+    reason, also of doubled notes, and what is no note and is not kept (`MARKS`). A note counts for at most one change of its
+    duration. Reports can be added; `print(report)` prints one line.
     """
 
     notes: int = 0
@@ -80,7 +86,9 @@ class Report:
 
     def __str__(self) -> str:
         line = f"{self.kept:,} of {self.notes:,} notes kept"
-        for title, counts in (("left out", self.dropped), ("simplified", self.changed)):
+        marks = {kind: self.changed[kind] for kind in MARKS}
+        simplified = {reason: count for reason, count in self.changed.items() if reason not in marks}
+        for title, counts in (("left out", self.dropped), ("simplified", simplified), ("not kept", marks)):
             if parts := [f"{count:,} {reason}" for reason, count in counts.items() if count]:
                 line += f"; {title}: {', '.join(parts)}"
         return line
@@ -91,23 +99,31 @@ def raw_notes(music: muspy.Music) -> RawNotes:
     if not music.resolution or music.resolution < 1:
         raise ValueError(f"the resolution of the music is {music.resolution}; it must be at least 1 step per beat")
     rows = [
-        (note.time, note.duration, note.pitch, note.velocity, track.program, track.is_drum)
-        for track in music.tracks
+        (note.time, note.duration, note.pitch, note.velocity, track.program, track.is_drum, number)
+        for number, track in enumerate(music.tracks)
         for note in track.notes
     ]
-    onset, duration, pitch, velocity, program, is_drum = np.array(rows, np.int64).reshape(-1, 6).T
-    return RawNotes(
-        music.resolution, onset, duration, pitch, program, is_drum.astype(bool), velocity, tempos=len(music.tempos)
+    onset, duration, pitch, velocity, program, is_drum, track = np.array(rows, np.int64).reshape(-1, 7).T
+    numbers = (
+        len(music.tempos),
+        len(music.time_signatures),
+        len(music.key_signatures),
+        sum(len(part.lyrics) for part in (music, *music.tracks)),
+        sum(len(part.annotations) for part in (music, *music.tracks)),
+        sum(len(part.chords) for part in music.tracks),
     )
+    marks = dict(zip(MARKS, numbers, strict=True))
+    return RawNotes(music.resolution, onset, duration, pitch, program, is_drum.astype(bool), velocity, track, marks)
 
 
 def note_table(
-    raw: RawNotes, representation: Representation = PAPER, *, beats: int | None = None
+    raw: RawNotes, representation: Representation = PAPER, *, beats: int | None = None, known_durations: bool = False
 ) -> tuple[NoteTable, Report]:
     """Quantise notes to the grid of a representation; returns the note table, and a report of what was left out.
 
     Onset and end are each rounded to the nearest step, half to even; the duration is their difference, at least 1.
-    With `beats`, only notes with an onset in the first `beats` beats are kept.
+    With `beats`, only notes with an onset in the first `beats` beats are kept. With `known_durations`, durations are then
+    rounded to those that the representation knows, as in events.
     """
     # Drum notes, if the representation has no drums.
     drums = raw.is_drum & (not representation.drums)
@@ -124,7 +140,9 @@ def note_table(
     onset = _on_grid(raw.onset[keep], raw, representation)
     end = _on_grid(raw.onset[keep] + raw.duration[keep], raw, representation)
     beat, position = np.divmod(onset, representation.resolution)
-    columns = (beat, position, raw.pitch[keep], np.maximum(end - onset, 1), instrument[keep])
+    steps = np.maximum(end - onset, 1)
+    duration = representation.nearest_durations(steps) if known_durations else steps
+    columns = (beat, position, raw.pitch[keep], duration, instrument[keep])
     table = _sorted_without_doubles(columns)
 
     dropped = {
@@ -135,8 +153,10 @@ def note_table(
         f"notes past beat {beats}": past.sum(),
         "doubled notes": len(onset) - len(table),
     }
-    report = Report(len(raw), len(table), _counter(dropped), _counter(_changes(raw, keep, representation)))
-    return table, report
+    changed = _changes(raw, keep, instrument, representation) | _changed_durations(
+        raw, keep, steps, duration, representation
+    )
+    return table, Report(len(raw), len(table), _counter(dropped), _counter(changed | dict(raw.marks)))
 
 
 def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> npt.NDArray[np.int64]:
@@ -163,16 +183,36 @@ def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
     return table
 
 
-def _changes(raw: RawNotes, keep: npt.NDArray[np.bool_], representation: Representation) -> dict[str, int]:
+def _changes(
+    raw: RawNotes, keep: npt.NDArray[np.bool_], instrument: IntArray, representation: Representation
+) -> dict[str, int]:
     played_by = np.array([i.program for i in representation.instruments])
-    program = raw.program[keep & ~raw.is_drum]
+    pitched = keep & ~raw.is_drum
     changes = {
         "onsets moved to the grid": (raw.onset[keep] * representation.resolution % raw.resolution != 0).sum(),
-        "programs merged": (played_by[representation.instrument_codes(program) - 1] != program).sum(),
+        "programs merged": (played_by[instrument[pitched] - 1] != raw.program[pitched]).sum(),
     }
     if raw.velocity is not None:
         changes["velocities"] = (raw.velocity[keep] != DEFAULT_VELOCITY).sum()
-    return changes | {"tempo marks": raw.tempos}
+    if raw.track is not None:
+        of_instruments = np.unique(np.stack([instrument[keep], raw.track[keep]]), axis=1)[0]
+        changes["tracks joined"] = len(of_instruments) - len(np.unique(of_instruments))
+    return changes
+
+
+def _changed_durations(
+    raw: RawNotes, keep: npt.NDArray[np.bool_], steps: IntArray, duration: IntArray, representation: Representation
+) -> dict[str, int]:
+    """How many durations change, by the last reason that applies: `steps` are on the grid, `duration` is what is kept."""
+    exact = raw.duration[keep] * representation.resolution
+    changed = duration * raw.resolution != exact
+    short = changed & (exact < raw.resolution)
+    rounded = changed & ~short & (duration != steps)
+    return {
+        "durations moved to the grid": (changed & ~short & ~rounded).sum(),
+        "durations shorter than a step": short.sum(),
+        "durations rounded to a known one": rounded.sum(),
+    }
 
 
 def _counter(counts: dict[str, Any]) -> Counter[str]:

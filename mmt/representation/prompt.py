@@ -31,6 +31,7 @@ from mmt.representation.decode import check_codes
 from mmt.representation.encode import canonical
 from mmt.representation.ensembles import find_instruments
 from mmt.representation.grammar import check_piece
+from mmt.representation.origin import remember
 
 
 class Prompt(np.ndarray[Any, np.dtype[np.int64]]):
@@ -86,7 +87,7 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
             named[code] = name
     if not named:
         raise ValueError("no instrument was named; name at least one, or use start() to leave the choice to the model")
-    return Prompt(_opening(np.array(sorted(named), np.int64)))
+    return remember(Prompt(_opening(np.array(sorted(named), np.int64))), representation)
 
 
 def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Representation = PAPER) -> Prompt:
@@ -123,13 +124,13 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
         raise ValueError("the piece has no notes to continue; give a piece with notes, or use instruments(...)")
     length = int(notes[-1, BEAT])
     if beats is None:
-        return Prompt(piece[piece[:, TYPE] != END_OF_SONG])
+        return remember(Prompt(piece[piece[:, TYPE] != END_OF_SONG]), representation)
     if beats < 1:
         raise ValueError(f"beats is {beats}; give at least 1, or use instruments(...) to start without notes")
     if beats > length:
         raise ValueError(f"beats is {beats}, but the piece has {length} beats; ask for at most {length}")
     kept = (piece[:, TYPE] < NOTE) | ((piece[:, TYPE] == NOTE) & (piece[:, BEAT] <= beats))
-    return Prompt(piece[kept], first_beat=beats)
+    return remember(Prompt(piece[kept], first_beat=beats), representation)
 
 
 def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Prompt:

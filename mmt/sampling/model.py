@@ -14,11 +14,12 @@ from tqdm import tqdm
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.compiled import telling_of_compiling
 from mmt.model.cpu.packing import check_int8
-from mmt.model.inside import Edit, edited
+from mmt.model.inside import Edit, edited, edits_of
 from mmt.model.network import Network
 from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
+from mmt.representation.origin import remember
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.decoding import decode_events
 from mmt.sampling.filters import PerField
@@ -47,9 +48,8 @@ class Model:
     def __repr__(self) -> str:
         size = sum(parameter.numel() for parameter in self.network.parameters())
         config = self.network.config
-        return (
-            f"<Model of {size:,} parameters: {config.layers} layers of {config.dim}, context {config.context} events>"
-        )
+        edits = "".join(f", edited at {edit}" for edit in edits_of(self.network))
+        return f"<Model of {size:,} parameters: {config.layers} layers of {config.dim}, context {config.context} events{edits}>"
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +79,7 @@ class Model:
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write a checkpoint folder that `load_model` reads."""
+        """Write a checkpoint folder that `load_model` reads; a model that is `edited` is refused."""
         write_checkpoint(folder, Checkpoint(self.network, self.representation, self.sampling, self.training))
 
     def edited(self, edit: Edit) -> Model:
@@ -113,7 +113,7 @@ class Model:
         >>> following.draw(2, seed=0).shape
         (2, 6)
         """
-        codes = torch.from_numpy(readable_events(self.network.config, events)).to(self.device)
+        codes = torch.from_numpy(readable_events(self.network.config, events, self.representation)).to(self.device)
         return NextEvent(self.network, self.network.hidden(codes[None])[0, -1])
 
     @overload
@@ -255,7 +255,8 @@ class Model:
         beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
         network = self.network if edit is None else edited(self.network, edit)
         streams = streams_of(n, seed)
-        pieces = write_pieces(network, beginning, streams, progress=progress, **settings)
+        written = write_pieces(network, beginning, streams, progress=progress, **settings)
+        pieces = [remember(piece, self.representation) for piece in written]
         if not report:
             return pieces
         limited = max_events is not None

@@ -13,15 +13,17 @@ from torch import Tensor
 from mmt.model.config import NetworkConfig
 from mmt.model.marginals import marginals
 from mmt.model.network import Network
-from mmt.representation.codes import FIELDS, Events, as_events
+from mmt.representation.codes import FIELDS, Events, Representation, as_events
+from mmt.representation.origin import check_origin
 
 Probabilities = npt.NDArray[np.float64]
 # So many prefixes that types, beats and positions are exact with the paper's sizes.
 _POINTS = 4096
 
 
-def readable_events(config: NetworkConfig, events: npt.ArrayLike) -> Events:
+def readable_events(config: NetworkConfig, events: npt.ArrayLike, representation: Representation) -> Events:
     """Check that a network can read the events in one window; returns them as an int64 array, (n, 6)."""
+    check_origin(events, representation)
     codes = as_events(events)
     if not len(codes):
         raise ValueError(f"there are no events; give an (n, {len(FIELDS)}) array of one or more")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.callbacks import Checkpoint as StateSaver
 from lightning.pytorch.trainer.states import TrainerFn
 
+from mmt.corpus.windows import ValidationBatches
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.representation.codes import FIELDS
 from mmt.training.card import model_card
@@ -45,9 +45,10 @@ class WriteCheckpoints(Callback):
             },
             "steps": trainer.global_step,
             "validation": validation,
+            "validated_on": _validated_on(trainer),
             "before": self.before,
             "data": self.data,
-            "torch": str(torch.__version__),
+            "seed": recipe.seed,
         }
         checkpoint = Checkpoint(module.trained_network(), recipe.representation, recipe.sampling, training)
         card = model_card(checkpoint)
@@ -63,6 +64,14 @@ class WriteCheckpoints(Callback):
         self.best, self.before = state_dict["best"], state_dict["before"]
 
 
+def _validated_on(trainer: lightning.Trainer) -> dict[str, int] | None:
+    """The number of windows that the validation losses are of, and that of the whole split."""
+    batches = trainer.val_dataloaders.dataset  # type: ignore[union-attr]
+    if not isinstance(batches, ValidationBatches):
+        return None
+    return {"windows": batches.windows, "all_windows": batches.all_windows}
+
+
 class SaveState(StateSaver):
     """Saves the training state every `every` steps, after each validation, and when a signal asks to stop.
 
@@ -72,6 +81,15 @@ class SaveState(StateSaver):
 
     def __init__(self, path: Path, every: int, signals: StopSignals) -> None:
         self.path, self.every, self.signals = path, every, signals
+        self._stops = False
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: Any, place: int
+    ) -> None:
+        self._stop()
+
+    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self._stop()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, place: int
@@ -81,22 +99,27 @@ class SaveState(StateSaver):
         # Stop only after the last batch of a step; if a validation follows, after the validation.
         if (place + 1) % chosen.accumulate or step % chosen.validate_every == 0:
             return
-        self._save_or_stop(trainer, due=step % self.every == 0 or step == chosen.max_steps)
+        # Lightning logs the step only after this: stop when the next one begins, or the log would lack the last step.
+        self._stops = self._save_if_due(trainer, due=step % self.every == 0 or step == chosen.max_steps)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._save_or_stop(trainer, due=True)
+            self._stops = self._save_if_due(trainer, due=True)
+            self._stop()
 
-    def _save_or_stop(self, trainer: lightning.Trainer, *, due: bool) -> None:
-        """Save the state if it is due or a signal asks to stop; all processes of a training agree on this."""
+    def _stop(self) -> None:
+        if self._stops:
+            raise StopHere
+
+    def _save_if_due(self, trainer: lightning.Trainer, *, due: bool) -> bool:
+        """Save the state if it is due or a signal asks to stop; whether to stop. All processes of a training agree on this."""
         agree = trainer.strategy.reduce_boolean_decision
         stop = agree(bool(self.signals.received), all=False)
         if due or stop:
             self._save(trainer)
         if agree(self.signals.asked_to_requeue, all=False):
             self.signals.requeue()
-        if stop:
-            raise StopHere
+        return stop
 
     def _save(self, trainer: lightning.Trainer) -> None:
         partial = self.path.with_name(f".{self.path.name}-new")

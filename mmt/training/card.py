@@ -16,7 +16,7 @@ _OTHERS = "(others)"
 
 
 def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
-    """Describe training data for `config.json`: numbers of pieces and notes, composers, sources and licences.
+    """Describe training data for `config.json`: numbers of pieces and notes, a hash, composers, sources and licences.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
         "name": corpus.folder.name,
         "pieces": len(corpus),
         "notes": sum(piece.length for piece in corpus.pieces),
+        "sha256": corpus.sha256,
         "excluded": list(exclude),
         "composers": counts["composer"],
         "sources": counts["source"],
@@ -55,7 +56,7 @@ def model_card(checkpoint: Checkpoint) -> str:
         f"A Multitrack Music Transformer of {size:,} parameters, trained for {training['steps']:,} steps.",
         *_origin(data.get("base")),
         "",
-        _loss_line(training["recipe"]).format(loss=validation["loss"]),
+        _loss_line(training).format(loss=validation["loss"]),
         "",
         "| " + " | ".join(FIELDS) + " |",
         "|" + "---|" * len(FIELDS),
@@ -68,13 +69,25 @@ def model_card(checkpoint: Checkpoint) -> str:
     return "\n".join(lines)
 
 
-def _loss_line(recipe: Mapping[str, Any]) -> str:
-    if recipe.get("compat") == "authors":
+def _loss_line(training: Mapping[str, Any]) -> str:
+    if training["recipe"].get("compat") == "authors":
         return (
             "Validation loss as the original code takes it, over beginnings of pieces with padding and zeros counted: "
             "{loss:.3f}, the sum of the fields' means:"
         )
-    return "Loss on the validation split: {loss:.3f} nats per note. Mean nats per counted target of each field:"
+    return (
+        f"Loss on {windows_measured(training)} of the validation split: {{loss:.3f}} nats per note. "
+        "Mean nats per counted target of each field:"
+    )
+
+
+def windows_measured(training: Mapping[str, Any]) -> str:
+    """The windows that the validation losses of a checkpoint are of, in words: all of the split, or a subset of them."""
+    measured = training.get("validated_on")
+    if measured is None:
+        return "windows"
+    count, total = measured["windows"], measured["all_windows"]
+    return f"all {total:,} windows" if count == total else f"{count:,} of the {total:,} windows, spread evenly,"
 
 
 def _origin(base: Mapping[str, Any] | None) -> list[str]:

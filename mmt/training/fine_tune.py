@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -9,12 +10,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmt.corpus.prepare import prepare
 from mmt.corpus.sources import stem
 from mmt.corpus.storage import CORPUS as DESCRIPTION
 from mmt.corpus.storage import Corpus
-from mmt.model.checkpoint import Checkpoint, read_checkpoint
+from mmt.model.checkpoint import CONFIG, Checkpoint
+from mmt.model.recipes import find_checkpoint
+from mmt.training.card import windows_measured
 from mmt.training.recipe import Recipe, load_recipe, recipe_of
 from mmt.training.starting_weights import read_base
 from mmt.training.train import CORPUS, RECIPE, check_room, train
@@ -44,23 +48,24 @@ class FineTuning:
     """The result of fine-tuning."""
 
     checkpoint: Path
-    """The folder of the best checkpoint."""
+    """The folder of the best checkpoint; that of the initial model if no step improved on it."""
     before: float
     """Validation loss per note of the initial model."""
     after: float
     """Validation loss per note of the best checkpoint."""
     steps: int
     """Number of steps of the best checkpoint; 0 if no step improved on the initial model."""
+    measured: str = "windows"
+    """The windows that the losses are of: all of the validation split, or a subset."""
 
     def __str__(self) -> str:
-        if not self.steps:
-            return (
-                f"loss per note on pieces that it did not learn from: {self.before:.3f}, and no step made it better; "
-                f"{self.checkpoint} is the initial model"
-            )
+        what = f"loss per note on {self.measured} of pieces that it did not learn from"
+        if self.steps:
+            return f"{what}: {self.before:.3f} before, {self.after:.3f} after {self.steps:,} steps"
         return (
-            f"loss per note on pieces that it did not learn from: {self.before:.3f} before, "
-            f"{self.after:.3f} after {self.steps:,} steps"
+            f"nothing was gained: {what}: {self.before:.3f}, and no step made it better; no copy is kept, and "
+            f"{self.checkpoint} stays the better model\n"
+            "what may help: more files; a lower rate (optimizer.learning_rate=0.0001); LoRA (--lora), which changes less"
         )
 
 
@@ -131,7 +136,7 @@ def fine_tune(
     if say is not None:
         say(expectation(Corpus(corpus, split="train", exclude=exclude), recipe))
     best = train(recipe, corpus, output, start_from=base, resume=resume, overwrite=overwrite, progress=progress)
-    return _outcome(best)
+    return _outcome(best, find_checkpoint(base))
 
 
 def _check_same_flags(output: Path, recipe: Recipe, exclude: Sequence[str], lora_rank: int | None) -> None:
@@ -258,6 +263,18 @@ def _check_validation_split(corpus: Path, output: Path, exclude: Sequence[str]) 
     )
 
 
-def _outcome(best: Path) -> FineTuning:
-    training = read_checkpoint(best).training
-    return FineTuning(best, training["before"], training["validation"]["loss"], training["steps"])
+def _outcome(best: Path, base: Path) -> FineTuning:
+    """The result of a finished training; a best checkpoint that is the initial model is removed."""
+    last = _training_of(best.with_name("last"))
+    found = _training_of(best) if best.exists() else {}
+    before, measured = last["before"], windows_measured(last)
+    if found.get("steps"):
+        return FineTuning(best, before, found["validation"]["loss"], found["steps"], measured)
+    shutil.rmtree(best, ignore_errors=True)
+    return FineTuning(base, before, before, 0, measured)
+
+
+def _training_of(folder: Path) -> dict[str, Any]:
+    """How a checkpoint was trained, without reading its weights."""
+    training: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]
+    return training

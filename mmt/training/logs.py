@@ -15,10 +15,13 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
+from mmt.representation.codes import FIELDS
 from mmt.training.recipe import Recipe
 
+_COLUMNS = sorted(["epoch", "step", "train/loss", "train/rate", *(f"valid/{name}" for name in ("loss", *FIELDS))])
 _WANDB_HOST = "api.wandb.ai"
 
 
@@ -31,7 +34,8 @@ def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
         If the recipe asks for Weights & Biases and its package is missing.
     """
     version = log_folder(output, done).name
-    found: list[Logger] = [CSVLogger(output, "log", version=version, flush_logs_every_n_steps=50)]
+    # Each row is written at once, so that a training that is killed keeps the rows of the steps before its saved state.
+    found: list[Logger] = [_CsvLog(output, "log", version=version, flush_logs_every_n_steps=1)]
     if find_spec("tensorboard") is not None:
         found.append(TensorBoardLogger(output, "log", version=version))
     else:
@@ -39,6 +43,16 @@ def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
     if recipe.trainer.wandb:
         found.append(_wandb(recipe, output))
     return found
+
+
+class _CsvLog(CSVLogger):
+    """A log that has all columns from its first row on, so that rows are only ever appended to the file."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        if not self.experiment.metrics_keys:
+            self.experiment.metrics_keys.extend(_COLUMNS)
+        super().log_metrics(metrics, step)
 
 
 def log_folder(output: Path, done: int) -> Path:

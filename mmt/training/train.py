@@ -98,6 +98,7 @@ def train(
     if resume and not state_file(output).exists():
         raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
     module, data = _initial_module(recipe, training, start_from, new=not resume)
+    data["validation_sha256"] = validation.sha256
     if resume:
         check_resumable(recipe, data, output / RECIPE, output / "last")
     # If several processes train together, each of them runs this code, and the first makes the folder.
@@ -203,7 +204,8 @@ def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
         names = ("resolution", "instruments", "drums")
         name = next(name for name in names if getattr(ours, name) != getattr(theirs, name))
         raise ValueError(
-            f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation"
+            f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation "
+            "(mmt-prepare --recipe, with the same representation.… entries)"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_stream_equals_generate_with_an_edit(model: Model) -> None:
 def test_edits_give_the_same_result_with_and_without_cache(model: Model, piece: np.ndarray) -> None:
     from mmt.model.cache import Cache
 
-    edit = {**mmt.inside.ablate((0, 1)), **mmt.inside.add("layers.0.stream", torch.ones(32), 0.1)}
+    edit = mmt.inside.ablate((0, 1)) & mmt.inside.add("layers.0.stream", torch.ones(32), 0.1)
     network, codes = model.edited(edit).network, torch.from_numpy(piece[None, :20])
     cache = Cache(network.config, 1)
     with torch.inference_mode():
@@ -101,6 +102,60 @@ def test_edits_leave_the_model_unchanged_and_compose(model: Model, piece: np.nda
     np.testing.assert_allclose(mmt.activations(twice, piece)["final"], before + 3, atol=1e-5)
 
 
+def test_combined_edits_of_one_place_are_all_applied(model: Model, piece: np.ndarray) -> None:
+    inside, place = mmt.inside, "layers.0.heads"
+    both, direction = inside.ablate((0, 0), (0, 1)), np.arange(16.0)
+    for edit in (
+        inside.ablate((0, 0)) & inside.ablate((0, 1)),
+        inside.ablate((0, 0)) | inside.ablate((0, 1)),
+        inside.combine(inside.ablate((0, 0)), inside.ablate((0, 1))),
+        {place: lambda heads: heads * torch.tensor([[0.0], [1.0]])} | inside.ablate((0, 1)),
+    ):
+        found = mmt.activations(model.edited(edit), piece)["final"]
+        np.testing.assert_array_equal(found, mmt.activations(model.edited(both), piece)["final"])
+    # At one place the order counts: what is added before an ablation is gone, what is added after it stays.
+    first = mmt.activations(model.edited(inside.add(place, direction) & both), piece, [place])[place]
+    last = mmt.activations(model.edited(both & inside.add(place, direction)), piece, [place])[place]
+    assert (first == 0).all()
+    np.testing.assert_array_equal(last, np.broadcast_to(direction, last.shape))
+
+
+def test_edits_do_not_become_dicts_which_would_drop_one_of_two() -> None:
+    first, second = mmt.inside.ablate((0, 0)), mmt.inside.add("layers.0.heads", np.ones(16))
+    for union in (lambda: {**first, **second}, lambda: dict(first), lambda: {"final": abs} | dict(second)):
+        with pytest.raises(ValueError, match=r"join edits by mmt\.inside\.combine\(a, b\), or a & b"):
+            union()
+
+
+def test_an_edit_keeps_the_direction_that_it_was_given(model: Model, piece: np.ndarray) -> None:
+    direction = np.ones(32)
+    edited = model.edited(mmt.inside.add("final", direction))
+    before = mmt.activations(edited, piece)["final"]
+    direction[:] = 5
+    np.testing.assert_array_equal(mmt.activations(edited, piece)["final"], before)
+
+
+@pytest.mark.parametrize("heads", [([(0, 1)],), (0, 1), ((0, 1, 2),), ("ab",), ((0.5, 1),)])
+def test_ablate_names_what_is_not_a_head(heads: tuple[object, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=r"is not a head; give each head as a pair \(layer, head\): ablate\(\(0, 1\)\)"
+    ):
+        mmt.inside.ablate(*heads)  # type: ignore[arg-type]
+
+
+def test_an_edited_model_is_not_saved_as_the_plain_one(model: Model, tmp_path: Path) -> None:
+    for edit in (mmt.inside.ablate((0, 0)), {"final": lambda stream: 2 * stream}):
+        edited = model.edited(edit)
+        with pytest.raises(
+            ValueError, match=r"is edited inside .*save the plain model, and apply the edit after loading"
+        ):
+            edited.save(tmp_path / "edited")
+        assert not any(tmp_path.iterdir())
+        assert "edited at" in repr(edited)
+    model.save(tmp_path / "plain")
+    assert "edited" not in repr(model)
+
+
 def test_adding_a_pitch_direction_makes_that_pitch_more_frequent(model: Model) -> None:
     """The direction is the row of the output matrix for that pitch, added to the final stream."""
     pitch = 1 + 72
@@ -129,7 +184,9 @@ def test_adding_a_pitch_direction_makes_that_pitch_more_frequent(model: Model) -
         ),
         ({"final": lambda passing: None}, "returned NoneType for a tensor"),
         (mmt.inside.add("final", np.ones(31)), r"the direction at final has the shape \(31,\); expected \(32,\)"),
-        ({"layers.0.heads": mmt.inside.ablate((0, 5))["layers.0.heads"]}, "layer 0 has no head 5; it has 2"),
+        (mmt.inside.ablate((0, 5)), "layer 0 has no head 5; it has 2"),
+        ({"final": 3}, "the edit at final is 3; give a function"),
+        (abs, "an edit is <built-in function abs>; give mmt.inside.ablate"),
     ],
 )
 def test_invalid_edits_raise(model: Model, edit: dict[str, Callable[[Tensor], Tensor]], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import mmt
 from mmt.analysis import likelihood
 from mmt.analysis.attention.pairs import differences
 from mmt.analysis.attention.report import write_report
+from mmt.analysis.attention.statistics import Relative
+from mmt.analysis.intervals import FewPiecesWarning, jackknife_interval
 from mmt.corpus.prepare import prepare
 from mmt.corpus.windows import Limits, cut_window
 from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, NOTE, PITCH, START_OF_NOTES, TYPE, Representation
@@ -21,6 +24,7 @@ from mmt.representation.decode import notes_of_events
 from mmt.representation.encode import events_of_notes
 from mmt.sampling.model import Model
 
+pytestmark = pytest.mark.filterwarnings("ignore::mmt.analysis.intervals.FewPiecesWarning")
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 
 
@@ -112,6 +116,27 @@ def test_head_that_attends_to_the_same_pitch_has_gamma_one_at_zero(
     assert np.count_nonzero(found.gamma) == 4
 
 
+def test_instrument_events_are_in_no_instrument_pair(model: Model) -> None:
+    """Two instrument events and two notes: one pair, that of the notes."""
+    piece = np.array([*mmt.prompt.instruments("violin", "cello"), [3, 1, 1, 61, 12, 25], [3, 2, 1, 61, 12, 27]])
+    found = mmt.attention.absolute(model, piece, "instrument")
+    assert found.pairs.sum() == 1
+    assert found.pairs[found.codes == 27, found.codes == 25] == 1
+
+
+def test_an_event_and_itself_are_no_pair(model: Model) -> None:
+    notes = np.array([[3, 1, 1, 61, 12, 25], [3, 1, 1, 64, 12, 25], [3, 1, 1, 67, 12, 25]])
+    found = mmt.attention.relative(model, notes, "pitch")
+    assert found.pairs.sum() == 3
+    assert found.pairs[:, found.differences == 0].sum() == found.attention[..., found.differences == 0].sum() == 0
+
+
+def test_merged_heads_are_the_share_of_their_sums(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.relative(model, pieces, "pitch")
+    sums = found.attention.sum(axis=0).sum(axis=1)
+    np.testing.assert_allclose(found.merged().gamma[:, 0], sums / sums.sum(axis=-1, keepdims=True))
+
+
 def test_differences_are_key_minus_query(model: Model, pieces: list[np.ndarray]) -> None:
     assert mmt.attention.relative(model, pieces, "beat").differences[[0, -1]].tolist() == [-63, 0]
     assert mmt.attention.relative(model, pieces, "type").differences.tolist() == [-4, -3, -2, -1, 0]
@@ -188,36 +213,73 @@ def test_groups_are_sums_of_their_differences(model: Model, pieces: list[np.ndar
 
 
 @pytest.mark.parametrize("of", ["gamma", "gain", "row_gain"])
-def test_confidence_interval_contains_the_statistic_and_is_reproducible(
+def test_confidence_interval_contains_the_statistic_and_grows_with_the_level(
     model: Model, pieces: list[np.ndarray], of: str
 ) -> None:
     found = mmt.attention.relative(model, pieces, "beat")
-    low, high = found.confidence(0.99, of, seed=1)
+    low, high = found.confidence(0.99, of)
     value = getattr(found, of)
     assert low.shape == high.shape == value.shape
     assert (low <= value + 1e-12).all()
     assert (value <= high + 1e-12).all()
-    again = found.confidence(0.99, of, seed=1)
-    np.testing.assert_array_equal(low, again[0])
-    assert (found.confidence(0.5, of, seed=1)[0] >= low).all()
+    assert (low >= (0 if of == "gamma" else -1)).all()
+    assert (high <= 1).all()
+    inner = found.confidence(0.5, of)
+    assert (inner[0] >= low).all()
+    assert (inner[1] <= high).all()
 
 
-def test_confidence_interval_matches_resampled_pieces(model: Model, pieces: list[np.ndarray]) -> None:
+def test_confidence_interval_is_that_of_statistics_without_each_piece(model: Model, pieces: list[np.ndarray]) -> None:
     found = mmt.attention.relative(model, pieces, "pitch")
-    random = np.random.default_rng(5)
-    values = [
-        mmt.attention.relative(model, [pieces[place] for place in random.integers(0, 3, 3)], "pitch").row_gain
-        for _ in range(40)
-    ]
-    low, high = found.confidence(0.9999, "row_gain", draws=4000)
-    assert (np.array(values) >= low - 1e-12).all()
-    assert (np.array(values) <= high + 1e-12).all()
-    assert np.allclose(np.min(values, axis=0), low, atol=5e-3)
+    rest = [mmt.attention.relative(model, pieces[:n] + pieces[n + 1 :], "pitch").row_gain for n in range(len(pieces))]
+    for layer, head in ((0, 0), (1, 1)):
+        weights = found.attention[:, layer, head].sum(-1)
+        expected = jackknife_interval(found.row_gain, rest, weights, low=-1, high=1)
+        for end, other in zip(found.confidence(), expected, strict=True):
+            np.testing.assert_allclose(end[layer, head], other[layer, head], atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "least"), [(5, 0.90), (10, 0.90), (30, 0.91)])
+@pytest.mark.parametrize("of", ["gamma", "gain", "row_gain"])
+def test_confidence_intervals_cover_the_truth_as_often_as_they_say(count: int, least: float, of: str) -> None:
+    """Pieces of very different lengths, each with a mix of differences of its own; the bootstrap covered 79 to 84 % at five."""
+
+    def draw(random: np.random.Generator, pieces: int) -> Relative:
+        sizes = (random.gamma(1.5, 200, pieces) + 20)[:, None]
+        pairs, even = (random.dirichlet([8, 6, 4, 2], pieces) for _ in range(2))
+        attention = even * [0.8, 1.0, 1.3, 1.5] * random.lognormal(0, 0.4, even.shape)
+        attention *= sizes / attention.sum(axis=1, keepdims=True)
+        return Relative("pitch", np.arange(4), attention[:, None, None], pairs * sizes, even * sizes)
+
+    truth = getattr(draw(np.random.default_rng(0), 400_000), of)[0, 0]
+    random, covered = np.random.default_rng(1), []
+    for _ in range(600):
+        low, high = draw(random, count).confidence(0.95, of)
+        covered.append((low[0, 0] <= truth) & (truth <= high[0, 0]))
+    assert least < np.mean(covered) < 0.985
+    assert np.mean(covered, axis=0).min() > least - 0.03
+
+
+def test_few_pieces_have_a_warning(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.relative(model, pieces, "pitch")
+    with pytest.warns(FewPiecesWarning, match="3 pieces are few: .* use 30 or more"):
+        found.confidence()
+    many = Relative("pitch", np.arange(2), np.ones((30, 1, 1, 2)), np.ones((30, 2)), np.ones((30, 2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        many.confidence()
+
+
+def test_pieces_without_pairs_are_no_pieces_of_an_interval() -> None:
+    one = np.array([[3.0, 1.0], [1.0, 2.0], [2.0, 2.0]])
+    empty = np.concatenate([one, np.zeros((2, 2))])
+    of_three, of_five = (Relative("pitch", np.arange(2), sums[:, None, None], sums, sums) for sums in (one, empty))
+    np.testing.assert_array_equal(of_three.confidence(of="gamma"), of_five.confidence(of="gamma"))
 
 
 def test_equal_pieces_have_an_interval_of_width_zero(model: Model, pieces: list[np.ndarray]) -> None:
     low, high = mmt.attention.relative(model, [pieces[0]] * 3, "pitch").confidence()
-    np.testing.assert_allclose(low, high, atol=1e-12)
+    np.testing.assert_allclose(low, high, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +287,6 @@ def test_equal_pieces_have_an_interval_of_width_zero(model: Model, pieces: list[
     [
         ({"level": 95}, "level is 95; it must be between 0 and 1"),
         ({"of": "loss"}, "of is 'loss'; choose one of gamma"),
-        ({"draws": 1}, "draws is 1"),
     ],
 )
 def test_invalid_confidence_arguments_raise(

@@ -198,6 +198,50 @@ def test_stopped_measurement_continues_from_its_ledger(
         measure(model, corpus, ledger=path)
 
 
+def test_an_edited_model_has_its_own_ledger(model: Model, corpus: mmt.Corpus, tmp_path: Path) -> None:
+    short, path, direction = (
+        corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))]),
+        tmp_path / "a",
+        np.ones(32),
+    )
+    edit = mmt.inside.add("final", direction)
+    plain, edited = measure(model, short, ledger=path), measure(model.edited(edit), short)
+    assert plain.per_note != edited.per_note
+    for other in (edit, mmt.inside.ablate((0, 0)), {"final": lambda stream: -stream}):
+        with pytest.raises(ValueError, match="was started with another model"):
+            measure(model.edited(other), short, ledger=path)
+    # An equal edit continues: its results are its own.
+    measure(model.edited(edit), short, ledger=tmp_path / "b")
+    again = measure(model.edited(mmt.inside.add("final", direction)), short, ledger=tmp_path / "b")
+    assert again.per_note == edited.per_note
+
+
+def test_fingerprints_differ_where_models_compute_differently(model: Model) -> None:
+    edits = [
+        mmt.inside.ablate((0, 0)),
+        mmt.inside.ablate((0, 1)),
+        mmt.inside.ablate((1, 0)),
+        mmt.inside.add("final", np.ones(32)),
+        mmt.inside.add("final", np.ones(32), 0.5),
+        mmt.inside.add("embedding", np.ones(32)),
+        mmt.inside.add("final", np.arange(32)),
+        mmt.inside.ablate((0, 0)) & mmt.inside.ablate((0, 1)),
+        {"final": lambda stream: 2 * stream},
+        {"final": lambda stream: 3 * stream},
+    ]
+    hooked = model.edited({})
+    hooked.network.norm.register_forward_hook(lambda module, inputs, output: 2 * output)
+    half = mmt.new_model("tiny", seed=1)
+    half.network.bfloat16().float()
+    rounded = ledger.fingerprint(half)
+    half.network.bfloat16()
+    found = [ledger.fingerprint(model.edited(edit)) for edit in edits]
+    found += [ledger.fingerprint(other) for other in (model, hooked, half)] + [rounded]
+    assert len(set(found)) == len(found)
+    assert ledger.fingerprint(model.edited({})) == ledger.fingerprint(model)
+    assert ledger.fingerprint(model.edited(mmt.inside.ablate((0, 0)))) == found[0]
+
+
 def test_ledger_round_trip_keeps_every_result(tmp_path: Path) -> None:
     book = ledger.Ledger(tmp_path / "book", {"what": "x"})
     book.add("a", [1.5])

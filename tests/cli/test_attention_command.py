@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 import mmt
 from mmt.analysis.attention.plots import draw_codes, draw_gain, stands_out
+from mmt.analysis.intervals import FewPiecesWarning
+from mmt.analysis.ledger import fingerprint
 from mmt.cli import attention
 from mmt.corpus.prepare import prepare
 from mmt.representation.codes import FIELDS, Representation
@@ -56,7 +59,8 @@ def test_tables_match_the_library(folder: Path, report: Path) -> None:
     with (report / "relative.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["field"] for row in rows} == set(FIELDS)
-    low, high = found["pitch"].confidence(0.95, "row_gain")
+    with pytest.warns(FewPiecesWarning):
+        low, high = found["pitch"].confidence(0.95, "row_gain")
     for row in rows:
         if row["field"] == "pitch" and row["head"] == "1":
             where = (int(row["layer"]), 1, int(row["difference"]) + 127)
@@ -65,6 +69,24 @@ def test_tables_match_the_library(folder: Path, report: Path) -> None:
             assert float(row["row_gain_high"]) == pytest.approx(high[where], rel=1e-5, abs=1e-9)
     merged = [float(row["gamma"]) for row in rows if (row["field"], row["layer"], row["head"]) == ("beat", "0", "all")]
     assert sum(merged) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_report_says_what_it_was_made_with(folder: Path, report: Path) -> None:
+    found = json.loads((report / "provenance.json").read_text())
+    assert found["software"]["mmt"] == mmt.__version__
+    assert {"commit", "torch", "numpy", "python"} <= set(found["software"])
+    assert found["model"]["fingerprint"] == fingerprint(mmt.load_model(folder / "model"))
+    corpus = mmt.Corpus(folder / "corpus")
+    assert found["corpus"] == {
+        "folder": f"{folder}/corpus", "split": "all", "pieces": len(corpus), "sha256": corpus.sha256
+    }  # fmt: skip
+    assert (found["seed"], found["level"]) == (0, 0.95)
+
+
+def test_the_command_warns_of_few_pieces_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (tmp_path / "one", tmp_path / "two"):
+        assert run(folder, out, "-n", "2", "--format", "svg") == 0
+        assert capsys.readouterr().err.count("2 pieces are few") == 1
 
 
 def test_arrays_round_trip(folder: Path, report: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -24,3 +26,11 @@ def test_an_unforeseen_error_is_one_line_that_can_be_read(capsys: pytest.Capture
     assert said.endswith("(--debug shows the traceback)\n")
     assert len(said) < 600
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["attention", "convert", "evaluate", "generate", "prepare", "train"])
+def test_each_command_runs_as_a_module(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"mmt.cli.{name}", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"usage: mmt-{name}")

@@ -67,13 +67,17 @@ def test_table_has_a_row_per_model_mode_and_length(evaluated: Path) -> None:
     assert rows[0]["parameters"] == rows[0]["notes/s"] == ""
     assert rows[2]["parameters"] == f"{_parameters(mmt.new_model('tiny')) / 1e6:.2f} M"
     assert float(rows[2]["notes/s"].split(" ")[0]) > 0
+    # No more pieces are written at once than were asked for.
+    assert [row["notes/s"].split(" ", 1)[1] for row in rows[2:6:2]] == ["(4 at once)", "(1 at once)"]
     assert all(row["valid, %"].startswith("100.00") for row in rows)
     assert (evaluated / "table.md").read_text().count("\n") == len(rows) + 2
 
 
-def test_evaluation_json_has_all_results(evaluated: Path) -> None:
+def test_evaluation_json_has_all_results(evaluated: Path, corpus: Path) -> None:
     found = json.loads((evaluated / "evaluation.json").read_text())
     assert found["settings"]["n"] == 4
+    assert found["settings"]["software"]["mmt"] == mmt.__version__
+    assert found["settings"]["corpus_sha256"] == mmt.Corpus(corpus, split="valid").sha256
     assert {row["length"] for row in found["rows"]} == {"whole pieces", "the first 64 beats"}
     assert set(found["likelihood"]) == {"a", "b"}
     difference = found["differences"]["b against a"]
@@ -115,7 +119,9 @@ def test_stopped_evaluation_continues_to_the_same_results(
     first = ledger.read_text().splitlines()
     assert evaluate.main([*command, "--overwrite"]) == 0
     assert ledger.read_text().splitlines()[:4] == first
-    assert "nats per note" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "nats per note" in out
+    assert "intervals of fewer than 30 pieces are rough" in out
     whole, again = (json.loads((folder / "evaluation.json").read_text()) for folder in (evaluated, tmp_path / "again"))
     kept = {(row["mode"], row["length"]): row["measures"] for row in whole["rows"] if row["model"] == "a"}
     for row in again["rows"][2:]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mmt.cli import prepare
+from mmt.cli import prepare, train
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import Representation
 
@@ -66,6 +67,27 @@ def test_the_representation_of_a_recipe(music: Path, tmp_path: Path) -> None:
     assert Corpus(tmp_path / "a").representation == replace(Representation.slides(), drums=True)
     assert prepare.main([str(music), "-o", str(tmp_path / "b"), "--recipe", "tiny", "--jobs", "1", "--quiet"]) == 0
     assert Corpus(tmp_path / "b").representation.beats == 64
+
+
+def test_what_mmt_train_asks_for_can_be_prepared(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries, short = ["representation.drums=true", "representation.resolution=24"], ["trainer.max_steps=1"]
+    asked = ["tiny", *entries, *short, "-o", str(tmp_path / "run"), "--corpus"]
+    assert prepare.main([str(music), "-o", str(tmp_path / "plain"), "--valid", "0.4", "--jobs", "1", "--quiet"]) == 0
+    assert train.main([*asked, str(tmp_path / "plain")]) == 1
+    assert "(mmt-prepare --recipe, with the same representation.… entries)" in capsys.readouterr().err
+    flags = ["--valid", "0.4", "--jobs", "1", "--quiet"]
+    assert prepare.main([str(music), "--recipe", "tiny", *entries, "-o", str(tmp_path / "right"), *flags]) == 0
+    assert train.main([*asked, str(tmp_path / "right"), "--quiet"]) == 0
+    # And for the model: from its checkpoint.
+    best = ["--checkpoint", str(tmp_path / "run" / "best")]
+    assert prepare.main([str(music), *best, "-o", str(tmp_path / "more"), *flags]) == 0
+    assert Corpus(tmp_path / "more").representation == Corpus(tmp_path / "right").representation
+    for wrong in (["trainer.max_steps=1"], [*best, entries[0]], [*best, "--recipe", "tiny"]):
+        with suppress(SystemExit):
+            assert prepare.main([str(music), "-o", str(tmp_path / "wrong"), *wrong]) == 2
+    assert not (tmp_path / "wrong").exists()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_reading_midi_directly_equals_reading_with_muspy(shared: Path) -> None:
         short, report = note_table(read_midi_notes(file))
         long, other = note_table(raw_notes(mmt.read(file)))
         np.testing.assert_array_equal(short, long, err_msg=file.name)
-        assert (report.notes, report.kept, report.dropped) == (other.notes, other.kept, other.dropped), file.name
+        assert report == other, file.name
 
 
 @pytest.mark.slow

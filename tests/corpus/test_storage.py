@@ -9,9 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_corpora import tiny_tables, write_corpus
 
 from mmt.corpus.storage import Corpus
+from mmt.representation.codes import Representation
 from mmt.representation.grammar import is_valid
+
+
+def test_the_hash_of_a_corpus_depends_on_its_notes_and_representation(tmp_path: Path) -> None:
+    tables = {name: ("train" if name < "g" else "valid", notes) for name, notes in tiny_tables().items()}
+    corpus = Corpus(write_corpus(tmp_path / "one", tables))
+    assert corpus.sha256 == Corpus(write_corpus(tmp_path / "same", tables)).sha256
+    moved = {name: (split, notes.copy()) for name, (split, notes) in tables.items()}
+    next(iter(moved.values()))[1]["pitch"][0] += 1
+    others = [
+        corpus.subset([0]),
+        Corpus(tmp_path / "one", split="valid"),
+        Corpus(write_corpus(tmp_path / "moved", moved)),
+        Corpus(write_corpus(tmp_path / "other", tables, Representation.slides())),
+    ]
+    assert len({corpus.sha256, *(other.sha256 for other in others)}) == 5
 
 
 def test_splits_divide_a_corpus(corpus: Corpus) -> None:

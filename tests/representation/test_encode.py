@@ -172,14 +172,67 @@ def test_the_report_counts_all_that_is_left_out() -> None:
     _, report = mmt.encode(music, report=True)
     assert (report.notes, report.kept) == (4, 2)
     assert report.dropped == {"drum notes": 1, "notes of programs without an instrument": 1}
-    assert report.changed == {"onsets moved to the grid": 1, "velocities": 2, "tempo marks": 2}
+    assert report.changed == {"onsets moved to the grid": 1, "velocities": 2, "tracks joined": 1, "tempo marks": 2}
     assert str(report).startswith("2 of 4 notes kept; left out: 1 drum notes, 1 notes of programs")
+
+
+DURATIONS = ("durations moved to the grid", "durations shorter than a step", "durations rounded to a known one")
+
+
+@given(st.sampled_from([1, 24, 100, 480]).flatmap(lambda r: st.tuples(st.just(r), raw_rows(r))), st.booleans())
+def test_each_changed_duration_is_counted_once(case: tuple[int, list[Row]], slides: bool) -> None:
+    resolution, rows = case
+    representation = Representation.slides() if slides else PAPER
+    _, report = mmt.encode(music_of(rows, resolution), report=True, representation=representation)
+    changed = 0
+    for row in rows:
+        for note in plain_encode([row], resolution, representation):
+            changed += representation.durations[note[DURATION] - 1] * resolution != row[1] * representation.resolution
+    assert sum(report.changed[reason] for reason in DURATIONS) == changed
+
+
+@pytest.mark.parametrize(
+    ("onset", "length", "reason"),
+    [
+        (0, 24, None),  # a beat
+        (0, 25, DURATIONS[0]),
+        (1, 24, None),  # only the onset moves
+        (3, 4, None),  # 1 1/2 to 2 steps: the onset moves up and the end too
+        (1, 6, DURATIONS[0]),  # onset at 1/2, end at 3 1/2: 0 and 4
+        (0, 1, DURATIONS[1]),
+        (0, 0, DURATIONS[1]),
+        (0, 26, DURATIONS[2]),  # 13 steps
+        (0, 27, DURATIONS[2]),  # 13 1/2 steps
+    ],
+)
+def test_a_changed_duration_has_one_reason(onset: int, length: int, reason: str | None) -> None:
+    _, report = mmt.encode(music_of([(onset, length, 60, 0, False)], resolution=24), report=True)
+    assert {name: report.changed[name] for name in DURATIONS if report.changed[name]} == ({reason: 1} if reason else {})
+
+
+def test_the_report_counts_marks_that_are_no_notes() -> None:
+    music = music_of([(0, 480, 60, 40, False), (480, 480, 62, 40, False), (0, 480, 60, 41, False)])
+    music.tempos = [muspy.Tempo(0, 100.0), muspy.Tempo(960, 90.0)]
+    music.time_signatures = [muspy.TimeSignature(0, 3, 4)]
+    music.key_signatures = [muspy.KeySignature(0, 7, "major"), muspy.KeySignature(960, 2, "major")]
+    music.lyrics, music.tracks[0].lyrics = [muspy.Lyric(0, "la")], [muspy.Lyric(0, "la"), muspy.Lyric(480, "la")]
+    music.annotations, music.tracks[1].annotations = [muspy.Annotation(0, "A")], [muspy.Annotation(0, "cresc.")]
+    music.tracks[0].chords = [muspy.Chord(0, [60, 64, 67], 480)]
+    _, report = mmt.encode(music, report=True)
+    assert report.changed == {
+        "tracks joined": 1, "tempo marks": 2, "time signatures": 1, "key signatures": 2, "lyrics": 3, "annotations": 2,
+        "chords": 1,
+    }  # fmt: skip
+    assert str(report) == (
+        "3 of 3 notes kept; simplified: 1 tracks joined; not kept: 2 tempo marks, 1 time signatures, 2 key signatures, "
+        "3 lyrics, 2 annotations, 1 chords"
+    )
 
 
 def test_simplifications_are_counted_for_kept_notes_only() -> None:
     rows = [(0, 480, 60, 1, False), (7 + 480, 480, 60, 1, False)]
     _, report = mmt.encode(music_of(rows, velocity=90), beats=1, report=True)
-    assert report.changed == {"programs merged": 1, "velocities": 1}
+    assert report.changed == {"programs merged": 1, "velocities": 1}  # one track is left: none is joined
 
 
 def test_impossible_notes_are_left_out_and_counted() -> None:

@@ -7,11 +7,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mmt
 from mmt.cli import train as command
 from mmt.corpus.storage import Corpus, write_pieces
+from mmt.model.provenance import software
 from mmt.training.card import describe
 from mmt.training.train import train
 from runs import quiet_lightning, tiny
@@ -53,6 +55,40 @@ def test_the_card_lists_composers_sources_and_licences(named: Path, tmp_path: Pa
     assert f"{data['pieces']} pieces, {data['notes']} notes in the training split" in card
     assert data["excluded"] == []
     assert "Left out" not in card
+
+
+def test_a_checkpoint_says_what_it_was_made_with(named: Path, tmp_path: Path) -> None:
+    best = train(tiny(*ONE, "seed=7"), named, tmp_path / "run")
+    config = json.loads((best / "config.json").read_text())
+    assert config["software"] == software()
+    assert config["software"]["mmt"] == mmt.__version__
+    training = config["training"]
+    assert training["seed"] == 7
+    assert training["data"]["sha256"] == Corpus(named, split="train").sha256
+    assert training["data"]["validation_sha256"] == Corpus(named, split="valid").sha256
+    # A model that is saved again is of this version too.
+    mmt.new_model("tiny").save(tmp_path / "new")
+    assert json.loads((tmp_path / "new" / "config.json").read_text())["software"] == software()
+
+
+def test_a_training_does_not_resume_with_other_notes(named: Path, tmp_path: Path) -> None:
+    train(tiny(*ONE), named, tmp_path / "run")
+    shutil.copytree(named, tmp_path / "other")
+    notes = np.load(named / "notes.npy")
+    notes["pitch"] += 1
+    np.save(tmp_path / "other" / "notes.npy", notes)
+    with pytest.raises(ValueError, match="has learned from other notes than this corpus has"):
+        train(tiny("trainer.max_steps=2"), tmp_path / "other", tmp_path / "run", resume=True)
+
+
+def test_the_card_names_the_windows_that_the_loss_is_of(named: Path, tmp_path: Path) -> None:
+    whole = train(tiny(*ONE), named, tmp_path / "whole")
+    part = train(tiny(*ONE, "data.validation_windows=2"), named, tmp_path / "part")
+    count = mmt.load_model(whole).training["validated_on"]["windows"]
+    assert mmt.load_model(whole).training["validated_on"] == {"windows": count, "all_windows": count}
+    assert mmt.load_model(part).training["validated_on"] == {"windows": 2, "all_windows": count}
+    for folder, words in ((whole, f"all {count} windows"), (part, f"2 of the {count} windows, spread evenly,")):
+        assert f"Loss on {words} of the validation split: " in (folder / "MODEL_CARD.md").read_text()
 
 
 def test_excluded_composers_are_in_no_split_and_listed_in_the_card(named: Path, tmp_path: Path) -> None:

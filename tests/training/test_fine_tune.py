@@ -63,10 +63,45 @@ def test_without_improvement_the_best_checkpoint_is_the_initial_model(base: Path
     # A rate at which every step makes it worse.
     done = fine_tune(base, music, tmp_path / "run", overrides=[*FAST, "optimizer.learning_rate=3"])
     assert (done.steps, done.after) == (0, done.before)
+    assert str(done).startswith("nothing was gained")
     assert "no step made it better" in str(done)
-    assert_same_weights(base, done.checkpoint)
+    assert "more files; a lower rate (optimizer.learning_rate=0.0001); LoRA (--lora)" in str(done)
+    assert done.checkpoint == base
+    # No copy of the initial model is kept.
+    assert not (tmp_path / "run" / "best").exists()
     # It did not wait for the last step to see that.
     assert len(validation_losses(tmp_path / "run")) == 1 + 4
+
+
+def test_resuming_a_run_that_gained_nothing_says_the_same(base: Path, music: Path, tmp_path: Path) -> None:
+    changes = [
+        *FAST,
+        "optimizer.learning_rate=3",
+        "trainer.max_steps=2",
+        "trainer.validate_every=2",
+    ]
+    first = fine_tune(base, music, tmp_path / "run", overrides=changes)
+    more = ["trainer.max_steps=4"]
+    again = fine_tune(base, music, tmp_path / "run", overrides=more, resume=True)
+    assert (again.steps, again.before, again.checkpoint) == (0, first.before, base)
+
+
+@pytest.mark.parametrize("flag", ["--fine-tune", "--from"])
+def test_the_command_does_not_offer_the_initial_model_as_a_new_one(
+    base: Path, music: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    worse = [
+        "optimizer.learning_rate=3",
+        "trainer.max_steps=2",
+        "trainer.validate_every=1",
+        "-o",
+        str(tmp_path / "run"),
+    ]
+    what = [str(music), *FAST] if flag == "--fine-tune" else ["tiny", "--corpus", str(corpus)]
+    assert command.main([*what, flag, str(base), *worse]) == 0
+    out = capsys.readouterr().out
+    assert "try it" not in out
+    assert ("nothing was gained" if flag == "--fine-tune" else f"no step improved on {base}") in out
 
 
 @pytest.mark.parametrize("resumed", [False, True])

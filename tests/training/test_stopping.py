@@ -19,7 +19,7 @@ from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe
 from mmt.training.stopping import TrainingStopped
 from mmt.training.train import train
-from runs import assert_same_weights, interrupted_at, quiet_lightning, tiny, validation_losses
+from runs import assert_same_weights, interrupted_at, logged, quiet_lightning, tiny, validation_losses
 
 pytestmark = quiet_lightning
 DROPOUT = "network.dropout=0.2"
@@ -75,6 +75,23 @@ def test_a_signal_stops_a_training_after_its_step(
     assert signal.getsignal(number) == before
     goes_on(tiny(DROPOUT), corpus, tmp_path / "run", whole)
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("step", [0, 4, 5, 7, 10])
+def test_a_stopped_training_logs_every_step_once(whole: Path, corpus: Path, tmp_path: Path, step: int) -> None:
+    with signalled_at(step, signal.SIGTERM), pytest.raises(TrainingStopped):
+        train(tiny(DROPOUT), corpus, tmp_path / "run")
+    train(tiny(DROPOUT), corpus, tmp_path / "run", resume=True)
+    for name in ("train/loss", "train/rate", "valid/loss"):
+        assert logged(tmp_path / "run", name) == logged(whole, name)
+
+
+def test_a_stop_at_a_last_step_that_no_validation_follows_is_told(corpus: Path, tmp_path: Path) -> None:
+    recipe = tiny("trainer.max_steps=6")
+    with signalled_at(5, signal.SIGTERM), pytest.raises(TrainingStopped, match="the state of step 6 is kept"):
+        train(recipe, corpus, tmp_path / "run")
+    train(recipe, corpus, tmp_path / "whole")
+    assert logged(tmp_path / "run", "train/loss") == logged(tmp_path / "whole", "train/loss")
 
 
 def test_a_step_of_accumulated_batches_is_finished_before_a_stop(corpus: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from mmt.analysis.attention.pairs import Pairs, by_difference, differences
 from mmt.analysis.attention.statistics import Absolute, Relative
-from mmt.analysis.pieces import Pieces, field_numbers, pieces_to_study, windows_of
+from mmt.analysis.pieces import Pieces, check_model, field_numbers, pieces_to_study, windows_of
+from mmt.corpus.storage import Corpus
 from mmt.representation.codes import FIELDS, TYPE, Events
 from mmt.sampling.model import Model
 from mmt.sampling.next_event import readable_events
@@ -59,7 +60,10 @@ def weights(model: Model, events: npt.ArrayLike) -> list[npt.NDArray[np.floating
     >>> [layer.shape for layer in weights(model, mmt.prompt.instruments("violin", "cello"))]
     [(2, 4, 4), (2, 4, 4)]
     """
-    codes = torch.from_numpy(readable_events(model.network.config, events)).to(model.device)
+    check_model(model)
+    if isinstance(events, Corpus):
+        raise ValueError("a corpus was given, and weights are those of one piece; give a piece of it: corpus[0]")
+    codes = torch.from_numpy(readable_events(model.network.config, events, model.representation)).to(model.device)
     return [layer[0].cpu().numpy() for layer in model.network.attention_weights(codes[None])]
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.attention.pairs import Sums
-from mmt.analysis.attention.statistics import Absolute, Relative, Which
+from mmt.analysis.attention.statistics import Absolute, Relative, Which, confidence_interval
+from mmt.analysis.intervals import ENOUGH
 from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import PAPER, Representation
 
@@ -85,7 +86,7 @@ def draw_gain(
     fields : sequence of str, optional
         Default: beat, position and pitch, or the only one given.
     level : float, optional
-        Level of the bootstrap intervals, drawn as thin lines. None, or a single piece: no intervals.
+        Level of the confidence intervals, drawn as thin lines. None, or a single piece: no intervals.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def draw_gain(
     fields = fields or ("beat", "position", "pitch")
     if missing := [field for field in fields if field not in statistics]:
         raise ValueError(f"there are no statistics of {missing[0]!r}; choose one of {', '.join(statistics)}")
-    pieces, layer_count, head_count, _ = statistics[fields[0]].attention.shape
+    layer_count, head_count, _ = statistics[fields[0]].attention.shape[1:]
     shown_layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
     if head is not None:
         check_indices("head", [head], head_count)
@@ -112,14 +113,16 @@ def draw_gain(
     for column, field in enumerate(fields):
         found = statistics[field] if head is not None else statistics[field].merged()
         values = 100 * getattr(found, of)
-        ends = np.array(found.confidence(level, of)) * 100 if level is not None and pieces > 1 else None
+        ends = np.array(confidence_interval(found, level, of)) * 100 if level is not None and found.pieces > 1 else None
         for axes, layer in zip(grid[:, column], shown_layers, strict=True):
             _draw_bars(axes, found, values[layer, head or 0], None if ends is None else ends[:, layer, head or 0])
         grid[-1, column].set_xlabel(_AXES[field].label, fontsize=_TEXT, color=_INK)
     for axes, layer in zip(grid[:, 0], shown_layers, strict=True):
         axes.set_ylabel(f"layer {layer}\n%", fontsize=_TEXT, color=_INK)
     heads = "all heads of a layer as one" if head is None else f"head {head}"
-    figure.suptitle(f"{_NAMES[of].capitalize()}; {heads}, {pieces:,} pieces", fontsize=_TITLE, color=_INK)
+    few = ": the intervals are rough" if level is not None and found.pieces < ENOUGH else ""
+    title = f"{_NAMES[of].capitalize()}; {heads}, {len(found.attention):,} pieces{few}"
+    figure.suptitle(title, fontsize=_TITLE, color=_INK)
     return figure
 
 

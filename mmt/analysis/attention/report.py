@@ -2,33 +2,38 @@
 
 `relative.csv`: a row per field, layer, head and difference, with confidence intervals. `absolute.csv`: a row per pair of codes of
 the type, the duration or the instrument that occurs. `statistics.npz`: the sums of all six fields, for `read_statistics`.
+`provenance.json`: versions, commit, model, corpus, seed.
 Layers and heads count from 0, as in the arrays; "all" is all heads of a layer merged.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmt.analysis.attention.measurement import Statistics, measure
 from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
-from mmt.analysis.attention.statistics import Absolute, Relative, Which
+from mmt.analysis.attention.statistics import Absolute, Relative, Which, confidence_interval
+from mmt.analysis.intervals import warn_of_few
+from mmt.analysis.ledger import fingerprint
 from mmt.analysis.pieces import check_same_representation
 from mmt.analysis.plotting import code_labels
 from mmt.corpus.storage import Corpus
+from mmt.model.provenance import software
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ARRAYS = "statistics.npz"
+ARRAYS, PROVENANCE = "statistics.npz", "provenance.json"
 _GAINS: tuple[Which, Which] = ("gain", "row_gain")
 _LABELLED = ("type", "duration", "instrument")
 _RELATIVE = ["field", "layer", "head", "difference", "gamma"]
@@ -64,8 +69,21 @@ def study_corpus(
         chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
         pieces = pieces.subset(sorted(chosen.tolist()))
     statistics = measure(model, pieces, progress=progress)
+    warn_of_few(len(pieces))
+    provenance = {
+        "model": {"checkpoint": str(checkpoint or "default"), "fingerprint": fingerprint(model)},
+        "corpus": {"folder": str(corpus), "split": split or "all", "pieces": len(pieces), "sha256": pieces.sha256},
+        "seed": seed,
+        "level": level,
+    }
     return write_report(
-        output, statistics, level=level, format=format, representation=model.representation, overwrite=overwrite
+        output,
+        statistics,
+        level=level,
+        format=format,
+        representation=model.representation,
+        provenance=provenance,
+        overwrite=overwrite,
     )
 
 
@@ -76,6 +94,7 @@ def write_report(
     level: float = 0.95,
     format: str = "png",
     representation: Representation = PAPER,
+    provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> list[str]:
     """Write attention statistics as tables, arrays and plots into a new folder, which appears whole or not at all.
@@ -91,6 +110,9 @@ def write_report(
         Of the plots.
     representation : Representation
         The model's, for the names of the codes.
+    provenance : mapping, optional
+        What the statistics were made with, for `provenance.json`: model, corpus, seed. The versions of mmt and its libraries are
+        written in any case.
     overwrite : bool
         Whether to replace a folder that this function wrote.
 
@@ -116,6 +138,8 @@ def write_report(
         _write_table(new / "absolute.csv", _ABSOLUTE, _absolute_rows(statistics, representation))
         np.savez_compressed(new / ARRAYS, **_arrays(statistics))  # type: ignore[arg-type]
         _draw_all(new, statistics, level, format, representation)
+        made_with = {"software": software()} | dict(provenance or {})
+        (new / PROVENANCE).write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
         if target.exists():
             os.replace(target, Path(unfinished) / "old")
         os.replace(new, target)
@@ -180,8 +204,7 @@ def _relative_rows(statistics: Statistics, level: float) -> Iterator[tuple[objec
     for field, each in statistics.relative.items():
         for found, merged in ((each, False), (each.merged(), True)):
             unknown = np.full((2, *found.gamma.shape), np.nan)
-            several = len(found.attention) > 1
-            gain, row_gain = (found.confidence(level, of) if several else unknown for of in _GAINS)
+            gain, row_gain = (confidence_interval(found, level, of) if found.pieces > 1 else unknown for of in _GAINS)
             columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
             # Differences without any pair get no row.
             seen = np.flatnonzero(found.pairs.any(axis=0))

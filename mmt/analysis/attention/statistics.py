@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.attention.pairs import Sums
-from mmt.analysis.intervals import resampled_counts
+from mmt.analysis.intervals import jackknife_interval, warn_of_few
 
 Which = Literal["gamma", "gain", "row_gain"]
 
@@ -45,6 +45,11 @@ class Relative:
     """Attention of a head that attends evenly to all it can see, (piece, K)."""
 
     @property
+    def pieces(self) -> int:
+        """Number of pieces with a pair of this field; the others have no part in the statistic."""
+        return int(self.pairs.any(axis=1).sum())
+
+    @property
     def gamma(self) -> Sums:
         """Share of its attention that a head gives to each difference, (layer, head, K)."""
         return _shares(self.attention.sum(axis=0))
@@ -59,20 +64,14 @@ class Relative:
         """Gamma minus that of a head that attends evenly to all it can see, (layer, head, K)."""
         return self.gamma - _shares(self.even.sum(axis=0))
 
-    def confidence(
-        self, level: float = 0.95, of: Which = "row_gain", *, draws: int = 1000, seed: int = 0
-    ) -> tuple[Sums, Sums]:
-        """Bootstrap confidence interval of a statistic, with pieces resampled.
+    def confidence(self, level: float = 0.95, of: Which = "row_gain") -> tuple[Sums, Sums]:
+        """Confidence interval of a statistic over pieces, see `mmt.analysis.intervals.jackknife_interval`.
 
         Parameters
         ----------
         level : float
             Confidence level, in (0, 1).
         of : "row_gain", "gain" or "gamma"
-        draws : int
-            Number of bootstrap samples of the pieces; at least 2.
-        seed : int
-            Of the draws.
 
         Returns
         -------
@@ -82,27 +81,15 @@ class Relative:
         ------
         ValueError
             If an argument is out of range, or there is only one piece.
+
+        Warns
+        -----
+        FewPiecesWarning
+            If there are fewer than 30 pieces.
         """
-        baselines = {"gamma": None, "gain": self.pairs, "row_gain": self.even}
-        if of not in baselines:
-            raise ValueError(f"of is {of!r}; choose one of {', '.join(baselines)}")
-        if not 0 < level < 1:
-            raise ValueError(f"level is {level}; it must be between 0 and 1")
-        if draws < 2:
-            raise ValueError(f"draws is {draws}; it must be at least 2")
-        if (pieces := len(self.attention)) < 2:
-            raise ValueError("one piece has no interval; give at least two pieces")
-        drawn = resampled_counts(pieces, seed, draws).astype(np.float64)
-        baseline = baselines[of]
-        # Differences without any pair stay at 0. Leaving them out does not change the shares.
-        seen = np.flatnonzero(self.pairs.any(axis=0))
-        expected = 0.0 if baseline is None else _shares(drawn @ baseline[:, seen])
-        ends = np.zeros((2, *self.attention.shape[1:]))
-        # Head by head: the draws of all heads at once would take `draws` times the memory of the result.
-        for layer, head in np.ndindex(*self.attention.shape[1:3]):
-            values = _shares(drawn @ self.attention[:, layer, head, seen]) - expected
-            ends[:, layer, head, seen] = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return ends[0], ends[1]
+        low, high = confidence_interval(self, level, of)
+        warn_of_few(self.pieces)
+        return low, high
 
     def merged(self, *, layers: bool = False) -> Relative:
         """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
@@ -178,6 +165,41 @@ class Absolute:
     def merged(self, *, layers: bool = False) -> Absolute:
         """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
         return replace(self, attention=self.attention.sum(axis=(0, 1) if layers else 1, keepdims=True))
+
+
+def confidence_interval(found: Relative, level: float, of: Which) -> tuple[Sums, Sums]:
+    """`Relative.confidence`, without the warning of few pieces."""
+    baselines = {"gamma": None, "gain": found.pairs, "row_gain": found.even}
+    if of not in baselines:
+        raise ValueError(f"of is {of!r}; choose one of {', '.join(baselines)}")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must be between 0 and 1")
+    if found.pieces < 2:
+        raise ValueError("one piece has no interval; give at least two pieces")
+    used = np.flatnonzero(found.pairs.any(axis=1))
+    baseline = baselines[of]
+    # Differences without any pair stay at 0. Leaving them out does not change the shares.
+    seen = np.flatnonzero(found.pairs.any(axis=0))
+    part = np.ix_(used, seen)
+    expected = 0.0 if baseline is None else _shares_without_each(baseline[part])
+    values, ends = getattr(found, of)[..., seen], np.zeros((2, *found.attention.shape[1:]))
+    # Head by head: all at once would take twice the memory of `attention`.
+    for layer, head in np.ndindex(*found.attention.shape[1:3]):
+        attention = found.attention[:, layer, head][part]
+        ends[:, layer, head, seen] = jackknife_interval(
+            values[layer, head],
+            _shares_without_each(attention) - expected,
+            attention.sum(axis=-1),
+            level=level,
+            low=0.0 if of == "gamma" else -1.0,
+            high=1.0,
+        )
+    return ends[0], ends[1]
+
+
+def _shares_without_each(sums: Sums) -> Sums:
+    """The shares without each piece, (piece, K), of the sums of each piece."""
+    return _shares(sums.sum(axis=0) - sums)
 
 
 def _shares(sums: Sums) -> Sums:

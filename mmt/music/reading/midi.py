@@ -105,7 +105,13 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
         found.program,
         found.is_drum,
         found.velocity,
-        tempos=len(_tempos(parsed)),
+        _parts(found)[0],
+        marks={
+            "tempo marks": len(_tempos(parsed)),
+            "time signatures": len(_time_signatures(parsed)),
+            "key signatures": len(_key_signatures(parsed)),
+            "lyrics": len(texts(parsed.marks).lyrics),
+        },
     )
 
 
@@ -205,17 +211,11 @@ def _tracks(found: MidiNotes, names: dict[int, str]) -> list[muspy.Track]:
     """A track for each program of each channel of each MIDI track, in order of appearance."""
     import muspy
 
+    part, heads = _parts(found)
     columns = (found.onset, found.pitch, found.end - found.onset, found.velocity)
-    code = np.zeros(len(found.onset), np.int64)
-    for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
-        code = code * size + column
-    first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))[: len(code)]  # of each run of notes of one part
-    _, appearance, part = np.unique(code[first], return_index=True, return_inverse=True)
-    part = np.repeat(np.argsort(np.argsort(appearance))[part], np.diff(first, append=len(code)))
     order = _order((part, *columns))
     made = list(map(muspy.Note, *(column[order].tolist() for column in columns)))
     ends = np.cumsum(np.bincount(part)).tolist()
-    heads = first[np.sort(appearance)]
     return [
         muspy.Track(program, is_drum, names.get(track), made[begin:end])
         for program, is_drum, track, begin, end in zip(
@@ -224,6 +224,17 @@ def _tracks(found: MidiNotes, names: dict[int, str]) -> list[muspy.Track]:
             strict=True,
         )
     ]
+
+
+def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
+    """The number of each note's part (track, channel, drums and program), in order of appearance; the first note of each part."""
+    code = np.zeros(len(found.onset), np.int64)
+    for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
+        code = code * size + column
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))[: len(code)]  # of each run of notes of one part
+    _, appearance, part = np.unique(code[first], return_index=True, return_inverse=True)
+    part = np.repeat(np.argsort(np.argsort(appearance))[part], np.diff(first, append=len(code)))
+    return part, first[np.sort(appearance)]
 
 
 def _order(columns: Sequence[Integers]) -> Integers:

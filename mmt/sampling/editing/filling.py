@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 
 from mmt.representation.codes import BEAT, Events
+from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt
 from mmt.sampling.controls import Pitches, Ranges, Scale
 from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, check_candidates, header_of, notes_of
@@ -86,7 +87,7 @@ def fill(
         joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
         scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]
         chosen.append(joined[int(np.argmax(scores))])
-    return [np.concatenate([one, END]) for one in chosen]
+    return [remember(np.concatenate([one, END]), model.representation) for one in chosen]
 
 
 @torch.inference_mode()

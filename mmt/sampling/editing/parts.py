@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mmt.representation.codes import END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
 from mmt.representation.encode import canonical
+from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt, instruments, plain
 
 Names = str | int | Sequence[str | int]
@@ -50,7 +51,8 @@ def codes_of(header: Events) -> list[int]:
 
 def assemble(header: Events, notes: Sequence[Events], representation: Representation) -> Events:
     """A whole piece: the header, all notes (n, 6) in canonical order, and end-of-song."""
-    return np.concatenate([np.asarray(header), canonical(np.concatenate(notes), representation), END])
+    piece = np.concatenate([np.asarray(header), canonical(np.concatenate(notes), representation), END])
+    return remember(piece, representation)
 
 
 def check_plays(own: npt.NDArray[np.bool_], code: int, representation: Representation) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, Events
+from mmt.representation.origin import remember
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import (
@@ -89,7 +90,8 @@ def reharmonise(
     filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
     writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams_of(n, seed)]
     header, beats = header_of(piece, representation), int(notes[-1, BEAT])
-    return write_constrained(model.network, header, writers, len(notes), beats, progress=progress)
+    pieces = write_constrained(model.network, header, writers, len(notes), beats, progress=progress)
+    return [remember(one, representation) for one in pieces]
 
 
 @dataclass

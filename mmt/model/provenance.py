@@ -1,0 +1,45 @@
+"""Provenance: the versions of mmt and its libraries that a result was made with, and the commit of mmt if it is known."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+
+_PACKAGE = "multitrack-music-transformer"
+_LIBRARIES = ("numpy", "torch")
+
+
+@cache
+def software() -> dict[str, str | None]:
+    """Versions of mmt, Python and libraries; and the commit ("-dirty": with changes), None if it is unknown.
+
+    >>> sorted(software())
+    ['commit', 'mmt', 'numpy', 'python', 'torch']
+    """
+    # Not imported: modules of a package do not import the whole of it.
+    own = sys.modules[__name__.partition(".")[0]].__version__
+    versions = {"mmt": own, "commit": _commit(), "python": platform.python_version()}
+    return versions | {name: version(name) for name in _LIBRARIES}
+
+
+def _commit() -> str | None:
+    """The commit, or None if it is unknown."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / ".git").exists():
+        asked = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        try:
+            return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+        except (OSError, subprocess.SubprocessError):
+            return None
+    try:
+        # How pip notes an installation from a repository (PEP 610).
+        noted = distribution(_PACKAGE).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    commit = json.loads(noted or "{}").get("vcs_info", {}).get("commit_id")
+    return None if commit is None else str(commit)

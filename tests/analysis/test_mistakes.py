@@ -1,0 +1,93 @@
+"""What is given to a function of the analysis by mistake is named in one line, with what to give instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mmt
+from mmt.analysis import event_losses, originality
+
+MODEL = mmt.new_model("tiny", seed=0)
+PIECE = mmt.encode(mmt.read(Path(__file__).resolve().parents[2] / "data" / "tiny" / "mayer_quartet_in_g_minor.mid"))[
+    :60
+]
+NETWORK: Any = MODEL.network
+
+
+def refused(message: str, call: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=message) as found:
+        call()
+    assert "\n" not in str(found.value)
+    assert len(str(found.value)) < 400
+
+
+def test_a_network_is_no_model(tiny_folder: Path) -> None:
+    corpus = mmt.Corpus(tiny_folder)
+    for call in (
+        lambda: mmt.attention.weights(NETWORK, PIECE),
+        lambda: mmt.attention.relative(NETWORK, [PIECE], "pitch"),
+        lambda: mmt.attention.measure(NETWORK, corpus),
+        lambda: mmt.activations(NETWORK, PIECE),
+        lambda: mmt.likelihood.measure(NETWORK, corpus),
+        lambda: event_losses.events(NETWORK, PIECE),
+        lambda: mmt.embeddings.table(NETWORK, "pitch"),
+    ):
+        refused("model is a Network; give the mmt.Model, which has its network as model.network", call)
+    refused("model is a str; give the mmt.Model$", lambda: mmt.activations("default", PIECE))  # type: ignore[arg-type]
+
+
+def test_activations_are_of_one_piece_at_a_list_of_places(tiny_folder: Path) -> None:
+    corpus: Any = mmt.Corpus(tiny_folder)
+    refused(r"places is 'final'; give a list of places: \['final'\]", lambda: mmt.activations(MODEL, PIECE, "final"))
+    refused(r"a corpus was given, .*give a piece of it: corpus\[0\]", lambda: mmt.activations(MODEL, corpus))
+    refused(r"a corpus was given, .*give a piece of it: corpus\[0\]", lambda: mmt.attention.weights(MODEL, corpus))
+
+
+@pytest.mark.parametrize("one", [PIECE, PIECE.tolist(), torch.from_numpy(PIECE)], ids=["array", "list", "tensor"])
+def test_one_piece_is_not_several(tiny_folder: Path, one: Any) -> None:
+    for call in (
+        lambda: mmt.metrics.evaluate(one),
+        lambda: mmt.distributions.compare_distributions(one, [PIECE] * 6),
+        lambda: mmt.distributions.compare_distributions([PIECE] * 3, one),
+        lambda: originality.Index(mmt.Corpus(tiny_folder)).find(one),
+        lambda: originality.compare(one, tiny_folder),
+    ):
+        refused(r"one piece was given; give a list of pieces: \[piece\]", call)
+    assert len(mmt.metrics.evaluate([one])) == 1
+
+
+def test_music_and_paths_are_no_pieces() -> None:
+    music: Any = mmt.decode(PIECE)
+    refused(
+        r"a muspy.Music was given; give a list of pieces: \[mmt.encode\(music\)\]", lambda: mmt.metrics.evaluate(music)
+    )
+    refused("'data/mine' is a path; give a list of event arrays", lambda: mmt.metrics.evaluate("data/mine"))
+
+
+def test_the_loss_is_that_of_a_corpus() -> None:
+    several: Any = [PIECE, PIECE]
+    refused(r"corpus is a list; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, several))
+    refused(r"corpus is a ndarray; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, PIECE))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [5, 7])
+def test_a_network_reads_six_fields(fields: int) -> None:
+    codes = torch.ones(1, 4, fields, dtype=torch.long)
+    for call in (
+        lambda: MODEL.network(codes),
+        lambda: MODEL.network.hidden(codes),
+        lambda: list(MODEL.network.attention_weights(codes)),
+        lambda: MODEL.network(codes[0]),
+    ):
+        refused(r"codes must be \(batch, length, 6\), not \(", call)
+    refused(rf"shape \(n, 6\), not \(4, {fields}\)", lambda: mmt.decode(np.ones((4, fields), int)))
+
+
+def test_an_edit_is_no_function() -> None:
+    refused("an edit is <function .*; give mmt.inside.ablate", lambda: MODEL.edited(lambda stream: stream))  # type: ignore[arg-type]

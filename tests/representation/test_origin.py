@@ -1,0 +1,110 @@
+"""Events are read only by the representation that they were made with, wherever both are at hand."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import muspy
+import numpy as np
+import pytest
+from small_corpora import model_of, tiny_tables, write_corpus
+
+import mmt
+from mmt.analysis.originality import Index
+from mmt.representation import origin
+from mmt.representation.codes import PAPER, Representation
+
+SLIDES = Representation.slides()
+MUSIC = muspy.Music(resolution=24, tracks=[muspy.Track(40, notes=[muspy.Note(6 * beat, 60, 6) for beat in range(200)])])
+
+
+def pieces(representation: Representation) -> dict[str, np.ndarray]:
+    """Arrays of each origin that a user has."""
+    model = model_of(representation)
+    events = mmt.encode(MUSIC, representation=representation)
+    return {
+        "encoded": events,
+        "slice": events[:9],
+        "slice of a slice": events[:50][2:],
+        "generated": model.generate(seed=0, max_events=20)[0],
+        "prompt": mmt.prompt.beats(events, 4, representation=representation),
+        "header": mmt.prompt.instruments("violin", representation=representation),
+        "filled": mmt.edit.fill(model, events, 4, 6, seed=0, candidates=1)[0],
+    }
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(PAPER, SLIDES), (SLIDES, PAPER)], ids=["paper's", "talk's"])
+def test_events_of_another_representation_are_refused(ours: Representation, theirs: Representation) -> None:
+    model = model_of(theirs)
+    readers: list[Callable[[np.ndarray], Any]] = [
+        lambda events: mmt.decode(events, representation=theirs),
+        lambda events: mmt.to_text(events, representation=theirs),
+        lambda events: mmt.is_valid(events, representation=theirs),
+        lambda events: mmt.prompt.beats(events, 1, representation=theirs),
+        lambda events: mmt.metrics.evaluate([events], representation=theirs),
+        lambda events: mmt.distributions.compare_distributions([events] * 3, [events] * 6, representation=theirs),
+        lambda events: mmt.activations(model, events, ["final"]),
+        lambda events: mmt.attention.weights(model, events),
+        lambda events: mmt.attention.relative(model, [events], "pitch"),
+        lambda events: model.generate(events, max_events=400),
+    ]
+    for name, events in pieces(ours).items():
+        for number, reader in enumerate(readers):
+            with pytest.raises(
+                ValueError, match=r"made with another resolution .*give the one that they were made with"
+            ):
+                pytest.fail(f"{name} was read by {number}: {reader(events)!r}")
+        # By its own it is read.
+        mmt.to_text(events, representation=ours)
+
+
+def test_pieces_of_a_corpus_are_refused_by_another_representation(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path / "c", {name: ("train", notes) for name, notes in tiny_tables().items()})
+    for events in (mmt.Corpus(folder)[0], next(iter(mmt.Corpus(folder))), mmt.Corpus(folder)[:1][0]):
+        with pytest.raises(ValueError, match="another resolution"):
+            mmt.decode(events, representation=SLIDES)
+    with pytest.raises(ValueError, match="another resolution"):
+        Index(mmt.Corpus(folder)).find([mmt.encode(MUSIC, representation=SLIDES)])
+
+
+def test_arrays_are_plain_and_any_other_array_is_read_as_before() -> None:
+    events = mmt.encode(MUSIC, representation=SLIDES)
+    assert type(events) is np.ndarray
+    assert events.dtype.metadata is None
+    for other in (events.tolist(), events.copy(), events + 0):
+        mmt.decode(other, representation=SLIDES)
+
+
+def test_options_that_add_codes_do_not_change_what_codes_mean() -> None:
+    events = mmt.encode(MUSIC)
+    for other in (
+        Representation(drums=True),
+        Representation(given=True),
+        Representation(length=True),
+        Representation(beats=256),
+    ):
+        assert mmt.decode(events, representation=other).tracks
+
+
+def test_other_durations_or_instruments_are_refused_too() -> None:
+    events = mmt.encode(MUSIC)
+    for other in (Representation(durations=(1, 2, 12)), Representation(instruments=PAPER.instruments[::-1])):
+        with pytest.raises(ValueError, match=r"made with another (durations|instruments) of the representation"):
+            mmt.decode(events, representation=other)
+
+
+def test_nothing_is_remembered_of_a_deleted_array() -> None:
+    gc.collect()
+    before = len(origin._ORIGINS)
+    events = [mmt.encode(MUSIC) for _ in range(5)]
+    assert len(origin._ORIGINS) == before + 5
+    view = events[0][3:]
+    del events
+    gc.collect()
+    assert len(origin._ORIGINS) == before + 1
+    del view
+    gc.collect()
+    assert len(origin._ORIGINS) == before
