@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from mmt.music.reading.abc_fields import parse_parts
 from mmt.music.reading.abc_voice import Mark, Voice
-from mmt.music.reading.repeats import RepeatMarks, playing_order
+from mmt.music.reading.repeats import Jump, Section, playing_order
 
 Value = TypeVar("Value")
 
@@ -22,6 +22,8 @@ _MOST_CHANGES = 100_000
 
 # Marks that belong to what ends at their time; other marks belong to what begins there.
 _AT_ENDS = ("repeat ends", "fine", "to coda", "leave", "da capo", "dal segno")
+_JUMPS = {"da capo": Jump(), "dal segno": Jump("")}
+_SIGNS = {"segno": "segnos", "coda": "codas", "to coda": "to_codas"}
 _NOT_OF_ORDER = ("tempo", "key", "meter")
 
 
@@ -53,7 +55,7 @@ def passages(voices: Sequence[Voice], parts: str) -> list[Passage]:
     starts = sorted({0, *(mark.time for mark in marks if mark.time < end)})
     if len(starts) > _MOST_SEGMENTS:
         raise ValueError(f"it has more than {_MOST_SEGMENTS:,} signs of repeats and jumps")
-    segments = [RepeatMarks() for _ in starts]
+    segments = [Section() for _ in starts]
     ends = [*starts[1:], end]
     _set_signs(segments, marks, starts, ends)
     _set_repeats(segments, marks, starts, ends)
@@ -104,7 +106,7 @@ def _common_marks(voices: Sequence[Voice]) -> list[Mark]:
     return sorted((mark for mark in found if mark.kind != "leave"), key=lambda mark: mark.time)
 
 
-def _set_signs(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
+def _set_signs(segments: list[Section], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
     """Set the endings and the signs of jumps."""
     beginning = dict(zip(starts, segments, strict=True))
     finishing = dict(zip(ends, segments, strict=True))
@@ -115,11 +117,15 @@ def _set_signs(segments: list[RepeatMarks], marks: list[Mark], starts: list[int]
         segment.endings = current
     for mark in marks:
         place = (finishing if mark.kind in _AT_ENDS else beginning).get(mark.time)
-        if place and mark.kind in ("segno", "coda", "fine", "to coda", "da capo", "dal segno"):
-            setattr(place, mark.kind.replace(" ", "_"), True)
+        if place and mark.kind == "fine":
+            place.fine = True
+        elif place and mark.kind in _JUMPS:
+            place.jumps = (*place.jumps, _JUMPS[mark.kind])
+        elif place and mark.kind in _SIGNS:
+            getattr(place, _SIGNS[mark.kind]).add("")
 
 
-def _set_repeats(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
+def _set_repeats(segments: list[Section], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
     """Set the repeats. One without a beginning goes back to the last double bar, end of a repeat, or part (4.8)."""
     begins = {mark.time: mark.value for mark in marks if mark.kind == "repeat begins"}
     finishes = {mark.time: mark.value for mark in marks if mark.kind == "repeat ends"}
@@ -137,11 +143,11 @@ def _set_repeats(segments: list[RepeatMarks], marks: list[Mark], starts: list[in
             is_open, had_ended = False, True
 
 
-def _order(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], parts: str) -> list[int]:
+def _order(segments: list[Section], marks: list[Mark], starts: list[int], parts: str) -> list[int]:
     """The indices of the segments in playing order."""
     labels = {mark.time: mark.value for mark in marks if mark.kind == "part"}
     if not parts or not labels:
-        return playing_order(segments)
+        return _played(segments)
     sections: dict[str, list[int]] = {"": []}
     current = ""
     for index, time in enumerate(starts):
@@ -149,10 +155,14 @@ def _order(segments: list[RepeatMarks], marks: list[Mark], starts: list[int], pa
             current = labels[time] if labels[time] not in sections else f"{labels[time]} at {time}"
         sections.setdefault(current, []).append(index)
     orders = {
-        label: [indices[place] for place in playing_order([segments[index] for index in indices])]
+        label: [indices[place] for place in _played([segments[index] for index in indices])]
         for label, indices in sections.items()
     }
     chosen = [orders[label] for label in parse_parts(parts) if label in orders]
     if sum(map(len, chosen)) > _MOST_PASSAGES:
         raise ValueError(f"its parts and repeats make more than {_MOST_PASSAGES:,} passages")
-    return [index for order in (orders[""], *chosen) for index in order] if chosen else playing_order(segments)
+    return [index for order in (orders[""], *chosen) for index in order] if chosen else _played(segments)
+
+
+def _played(segments: list[Section]) -> list[int]:
+    return [index for index, _ in playing_order(segments)]

@@ -1,7 +1,7 @@
 """Unfolding of repeats, endings, da capo and dal segno of a score.
 
-A file may have several movements; a da capo goes to the start of its own. After a jump, repeats are not taken again and the last
-endings are played.
+A score is a list of sections: its measures, and parts of measures where a sign stands inside. A file may have several movements;
+a da capo goes to the start of its own. After a jump, repeats are not taken again and the last endings are played.
 """
 
 from __future__ import annotations
@@ -9,102 +9,183 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_MOST_MEASURES = 20_000  # a longer score is played without its repeats
+AFTER_JUMP = 0
+"""The pass of a section that is played after a jump: the last one."""
+
+_MOST_SECTIONS = 20_000  # a longer score is played without its repeats
 _MOST_TIMES = 16
+_MOST_JUMPS = 100
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A da capo or dal segno."""
+
+    segno: str | None = None
+    """The name of the segno, empty for any; None for a da capo."""
+    until: str | None = None
+    """What ends the passage after it: "fine" or "coda"; None for either."""
+    passes: frozenset[int] = frozenset()
+    """The passes of a repeat in which it is taken; empty for the last."""
 
 
 @dataclass
-class RepeatMarks:
-    """The repeat marks of a measure."""
+class Section:
+    """A measure, or the part of a measure between two signs; positions are in beats."""
 
+    measure: int = 0
+    begin: float = 0.0
+    end: float = 0.0
+    is_whole: bool = True
+    """Whether it is all of its measure."""
     movement: int = 0
-    """Index of the first measure of its movement."""
+    """Index of the first section of its movement."""
+    endings: frozenset[int] = frozenset()
+    """The passes in which it is played; empty for all."""
+
+    # Signs at its beginning. Segnos and codas have names, empty if they are only printed.
     repeat_begins: bool = False
+    segnos: set[str] = field(default_factory=set)
+    codas: set[str] = field(default_factory=set)
+
+    # Signs at its end.
     repeat_times: int = 0
     """The number of times that the passage that ends here is played; 0 if none ends."""
-    endings: frozenset[int] = field(default_factory=frozenset)
-    """The passes in which this measure is played; empty for all."""
-    segno: bool = False
-    coda: bool = False
-    to_coda: bool = False
+    repeats_after_jump: bool = False
+    to_codas: set[str] = field(default_factory=set)
     fine: bool = False
-    da_capo: bool = False
-    dal_segno: bool = False
+    jumps: tuple[Jump, ...] = ()
 
 
-def playing_order(measures: Sequence[RepeatMarks]) -> list[int]:
-    """The indices of the measures in playing order.
+def playing_order(sections: Sequence[Section]) -> list[tuple[int, int]]:
+    """Return the indices of the sections in playing order, each with its pass: 1, 2, … of a repeat, or `AFTER_JUMP`.
 
     Examples
     --------
-    >>> playing_order([RepeatMarks(), RepeatMarks(repeat_times=2), RepeatMarks()])
-    [0, 1, 0, 1, 2]
+    >>> playing_order([Section(), Section(repeat_times=2), Section()])
+    [(0, 1), (1, 1), (0, 2), (1, 2), (2, 1)]
     """
-    order: list[int] = []
-    start, turn, jumped_from = 0, 1, None  # start and pass of the passage, the measure of the last jump
-    done: set[int] = set()
-    index = 0
-    while index < len(measures):
-        measure = measures[index]
-        if len(order) > _MOST_MEASURES:
-            return list(range(len(measures)))
-        if index and not measure.endings and measures[index - 1].endings and order and order[-1] < index:
-            start, turn = index, 1  # after the last ending
-        if (measure.repeat_begins or measure.movement == index) and index != start:
+    groups = _ending_groups(sections)
+    order: list[tuple[int, int]] = []
+    start, turn, index = 0, 1, 0  # start and pass of the passage
+    jumped: tuple[int, Jump] | None = None  # the last jump, and the section that it ended
+    taken: set[tuple[int, Jump]] = set()
+    while index < len(sections):
+        section, group = sections[index], groups[index]
+        if len(order) > _MOST_SECTIONS:
+            return [(index, 1) for index in range(len(sections))]
+        ends_endings = index > 0 and not group.numbers and groups[index - 1].numbers and order and order[-1][0] < index
+        if index != start and (section.repeat_begins or section.movement == index or ends_endings):
             start, turn = index, 1
-        if not _is_played(measures, index, turn, jumped_from is not None):
+        if not _is_played(section, group, turn, jumped is not None):
             index += 1
             continue
-        order.append(index)
-        if jumped_from is not None and measure.fine:
-            index, start, turn, jumped_from = jumped_from + 1, jumped_from + 1, 1, None
-        elif jumped_from is not None and measure.to_coda and (coda := _find(measures, index, "coda")) is not None:
-            index, start, turn, jumped_from = coda, coda, 1, None
-        elif jumped_from is None and _goes_back(measures, start, index, turn):
+        order.append((index, AFTER_JUMP if jumped else turn))
+        coda = _coda(sections, index, jumped[1]) if jumped else None
+        if jumped and section.fine and jumped[1].until != "coda":
+            index = _after_fine(sections, jumped[0])
+            start, turn, jumped = index, 1, None
+        elif coda is not None:
+            index = start = coda
+            turn, jumped = 1, None
+        elif _goes_back(sections, groups, index, turn, jumped is not None):
             index, turn = start, turn + 1
-        elif (measure.da_capo or measure.dal_segno) and index not in done:
-            done.add(index)
-            segno = _find(measures, index, "segno") if measure.dal_segno else None
-            index, jumped_from = (measure.movement if segno is None else segno), index
-            start, turn = index, 1
+        elif (jump := _jump(section, turn)) and (index, jump) not in taken and len(taken) < _MOST_JUMPS:
+            taken.add((index, jump))
+            jumped = (index, jump)
+            index = start = _target(sections, index, jump)
+            turn = 1
         else:
-            if measure.repeat_times and jumped_from is None and not measure.endings:
+            if section.repeat_times and not group.numbers:
                 start, turn = index + 1, 1
-            if jumped_from == index:
-                jumped_from = None  # back at the jump without a fine
+            if jumped and jumped[0] == index:
+                jumped = None  # back at the jump without a fine
             index += 1
     return order
 
 
-def _is_played(measures: Sequence[RepeatMarks], index: int, turn: int, after_jump: bool) -> bool:
-    endings = measures[index].endings
-    if not endings:
+@dataclass(eq=False)
+class _Group:
+    """Adjacent endings: "1", "2" and so on."""
+
+    numbers: set[int] = field(default_factory=set)
+    count: int = 0
+    repeats_after_jump: bool = False
+
+
+def _ending_groups(sections: Sequence[Section]) -> list[_Group]:
+    """The group of endings of each section; an empty group for a section without an ending."""
+    groups: list[_Group] = []
+    for index, section in enumerate(sections):
+        before = sections[index - 1] if index else Section()
+        if not section.endings or not before.endings or section.repeat_begins or section.movement == index:
+            groups.append(_Group())
+        else:
+            groups.append(groups[-1])
+        group = groups[-1]
+        group.count += bool(section.endings) and (group.count == 0 or section.endings != before.endings)
+        group.numbers |= section.endings
+        group.repeats_after_jump |= section.repeats_after_jump
+    return groups
+
+
+def _is_played(section: Section, group: _Group, turn: int, after_jump: bool) -> bool:
+    if not group.numbers:
         return True
-    if after_jump:
-        return max(endings) == max(_endings_around(measures, index))
-    return turn in endings or (turn > max(_endings_around(measures, index)))
+    last = max(group.numbers)
+    if after_jump and not group.repeats_after_jump:
+        return max(section.endings) == last
+    if turn > last:
+        # A single ending is the first; what follows is the second.
+        return group.count > 1 and max(section.endings) == last
+    return min(number for number in group.numbers if number >= turn) in section.endings
 
 
-def _goes_back(measures: Sequence[RepeatMarks], start: int, index: int, turn: int) -> bool:
-    measure = measures[index]
-    if not measure.repeat_times:
+def _goes_back(sections: Sequence[Section], groups: Sequence[_Group], index: int, turn: int, after_jump: bool) -> bool:
+    section, group = sections[index], groups[index]
+    if after_jump and not section.repeats_after_jump:
         return False
-    if measure.endings:
-        return turn + 1 in _endings_around(measures, index)
-    return turn < min(measure.repeat_times, _MOST_TIMES)
+    if not group.numbers:
+        return turn < min(section.repeat_times, _MOST_TIMES)
+    # An ending before another one repeats even without a sign.
+    is_followed = groups[index + 1 : index + 2] == [group] and sections[index + 1].endings != section.endings
+    if not section.repeat_times and not is_followed:
+        return False
+    is_single = group.count == 1 and 1 in group.numbers
+    last = max(group.numbers)
+    return turn < last or (is_single and turn == last)
 
 
-def _endings_around(measures: Sequence[RepeatMarks], index: int) -> set[int]:
-    """The numbers of all endings of a measure's passage."""
-    first = last = index
-    while first and measures[first - 1].endings:
-        first -= 1
-    while last + 1 < len(measures) and measures[last + 1].endings:
-        last += 1
-    return set().union(*(measure.endings for measure in measures[first : last + 1]))
+def _jump(section: Section, turn: int) -> Jump | None:
+    return next((jump for jump in section.jumps if not jump.passes or turn in jump.passes), None)
 
 
-def _find(measures: Sequence[RepeatMarks], index: int, sign: str) -> int | None:
-    """The measure with a sign in the movement of the measure `index`."""
-    movement = measures[index].movement
-    return next((i for i, m in enumerate(measures) if m.movement == movement and getattr(m, sign)), None)
+def _target(sections: Sequence[Section], index: int, jump: Jump) -> int:
+    """Where a jump goes: the start of the movement, or the last segno of its name before it, or the first after it."""
+    movement = sections[index].movement
+    if jump.segno is None:
+        return movement
+    places = [i for i, section in enumerate(sections) if section.movement == movement and section.segnos]
+    named = [i for i in places if jump.segno in sections[i].segnos]
+    found = named or places
+    return max((i for i in found if i <= index), default=min(found, default=movement))
+
+
+def _coda(sections: Sequence[Section], index: int, jump: Jump) -> int | None:
+    """The coda to which a section leads after a jump: the next one, of its name if there is one; None for none."""
+    names = sections[index].to_codas
+    if not names or jump.until == "fine":
+        return None
+    movement = sections[index].movement
+    places = [i for i in range(index + 1, len(sections)) if sections[i].movement == movement and sections[i].codas]
+    named = (i for i in places if names & sections[i].codas)
+    return next(named, places[0] if places else None)
+
+
+def _after_fine(sections: Sequence[Section], index: int) -> int:
+    """Where the score goes on after a fine: after the jump, but not in a coda, which only "to coda" reaches."""
+    index += 1
+    if index < len(sections) and sections[index].codas:
+        movement = sections[index].movement
+        return next((i for i in range(index, len(sections)) if sections[i].movement != movement), len(sections))
+    return index

@@ -1,271 +1,263 @@
-"""Parts of a MusicXML score: their measures as written, and the tracks as they sound.
-
-Positions are ticks from the start of the measure. MusicXML has a cursor in a measure: notes and rests advance it, and `backup`
-moves it back for the next voice.
-"""
+"""Parts of a MusicXML score: their notes as written, with tempos, signatures and lyrics, by measures."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from mmt.music.reading.part_names import choir_parts, program_of
+from mmt.music.reading.score_instruments import Instrument, PartInstruments
+from mmt.music.reading.score_time import Event, Measure, Place, Timeline, number, time_signature, written_duration
 from mmt.representation.notes import DEFAULT_VELOCITY
 
-if TYPE_CHECKING:
-    import muspy
-
-_LONGEST_TIE_GAP = 4  # beats
-GRACES_PER_BEAT = 8  # a grace note lasts an eighth of a beat
-
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_BEATS = {"breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": 0.5, "16th": 0.25, "32nd": 0.125}
 _FORTE = 90  # velocity: MusicXML's dynamics are in per cent of it
-_DRUM_CHANNEL = 10
-_DRUMS, _DRUM_TRACK = "drums", -1
+_FIRST_STAFF = "1"  # of a note without a staff
 
 
-@dataclass(frozen=True)
-class Instrument:
-    """An instrument of the part list; `program` and `drum` count from 0, and are None if missing."""
+class Grace(NamedTuple):
+    """The place of a grace note before its main note."""
 
-    part_name: str = ""
-    name: str = ""
-    sound: str = ""
-    program: int | None = None
-    drum: int | None = None
-    is_drum: bool = False
+    order: int
+    """From 0, the first to sound."""
+    of: int
+    """The number of grace notes, or chords of them, before the main note."""
+    main: float
+    """The duration of the main note in beats; 0 if there is none."""
 
 
 class Note(NamedTuple):
-    """A written note; `tied_from` and `tied_to` mean a tie from the note before, and to the next."""
+    """A written note; position and duration in beats. A grace note has the position of its main note."""
 
-    position: int
-    duration: int
+    position: float
+    duration: float
     pitch: int
     velocity: int
-    instrument: str
+    instrument: Instrument
+    is_drum: bool
     voice: str
     tied_from: bool
+    """Whether a tie comes from the note before."""
     tied_to: bool
+    """Whether a tie leads to the next note."""
+    grace: Grace | None
+    passes: frozenset[int]
+    """The passes of a repeat in which it sounds; empty for all."""
+
+
+class Lyric(NamedTuple):
+    """A syllable; the position in beats."""
+
+    position: float
+    text: str
+    instrument: Instrument
 
 
 @dataclass
-class Measure:
-    """A written measure of one part; tempos and signatures by position."""
-
-    length: int = 0
-    notes: list[Note] = field(default_factory=list)
-    lyrics: list[tuple[int, str, str]] = field(default_factory=list)  # position, text, instrument
-    tempos: dict[int, float] = field(default_factory=dict)
-    keys: dict[int, tuple[int, str | None]] = field(default_factory=dict)
-    times: dict[int, tuple[int, int]] = field(default_factory=dict)
-
-
 class ScorePart:
-    """A part of a score, with its written `measures` in the order of the file."""
+    """What a part says: notes and lyrics by measures, and marks by their places."""
 
-    def __init__(self, element: Element, resolution: int, instruments: dict[str, Instrument]) -> None:
-        self.instruments = instruments or {"": Instrument()}
-        self.measures: list[Measure] = []
-        self._resolution = resolution
+    instruments: PartInstruments
+    notes: list[list[Note]] = field(default_factory=list)
+    lyrics: list[list[Lyric]] = field(default_factory=list)
+    tempos: dict[Place, float] = field(default_factory=dict)
+    """Quarter notes a minute."""
+    keys: dict[Place, tuple[int, str | None]] = field(default_factory=dict)
+    """Sounding fifths and mode."""
+    times: dict[Place, tuple[int, int]] = field(default_factory=dict)
+
+
+def read_part(measures: Sequence[Measure], instruments: dict[str, Instrument]) -> ScorePart:
+    """Read a part from its measures, which `measure_parts` placed in time."""
+    part = ScorePart(PartInstruments(instruments))
+    reader = _Reader(part)
+    for index, measure in enumerate(measures):
+        # What holds from a place on may stand after notes of another voice: it is read first.
+        for event in measure.events:
+            if event.element.tag == "attributes":
+                reader.read_attributes(event.element, (index, event.position))
+            elif event.element.tag in ("direction", "sound"):
+                reader.read_direction(event.element, (index, event.position))
+        part.notes.append([])
+        part.lyrics.append([])
+        reader.read_notes([event for event in measure.events if event.element.tag == "note"], index)
+    return part
+
+
+class _Reader:
+    """Reads a part; remembers the transpositions and dynamics in force."""
+
+    def __init__(self, part: ScorePart) -> None:
+        self._part = part
+        self._velocity = Timeline(DEFAULT_VELOCITY)
+        self._transpositions: dict[str, Timeline[_Transposition]] = {"": Timeline(_Transposition())}  # "": all staves
         self._divisions = 1.0
-        self._velocity = DEFAULT_VELOCITY
-        self._transpositions: dict[str | None, int] = {}  # by staff; None for all others
-        for measure in element.findall("measure"):
-            self._read_measure(measure)
 
-    def tracks(self, played: Sequence[tuple[int, int]]) -> list[muspy.Track]:
-        """The sounding part, a track per program; `played` has (index of the measure, time)."""
-        import muspy
-
-        notes: dict[str, list[list[int]]] = {}
-        lyrics: dict[str, list[muspy.Lyric]] = defaultdict(list)
-        open_ties: dict[tuple[str, int], list[tuple[list[int], str]]] = defaultdict(list)
-        gap = _LONGEST_TIE_GAP * self._resolution
-        for index, start in played:
-            measure = self.measures[index] if index < len(self.measures) else Measure()
-            for note in measure.notes:
-                row = _tied(note, start + note.position, open_ties[note.instrument, note.pitch], gap)
-                if row is None:
-                    # A grace note may begin before its measure, though not before the piece.
-                    row = [max(start + note.position, 0), note.pitch, note.duration, note.velocity]
-                    notes.setdefault(note.instrument, []).append(row)
-                if note.tied_to:
-                    open_ties[note.instrument, note.pitch].append((row, note.voice))
-            for position, text, instrument in measure.lyrics:
-                lyrics[instrument].append(muspy.Lyric(start + position, text))
-        tracks: dict[int, muspy.Track] = {}
-        for key, rows in notes.items():
-            # Some programs write a new instrument for every playing instruction: those with one program are one track.
-            program = _DRUM_TRACK if key == _DRUMS else _program(self.instruments[key], sung=bool(lyrics[key]))
-            track = tracks.setdefault(program, muspy.Track(max(program, 0), program == _DRUM_TRACK, self._name(key)))
-            track.notes += [muspy.Note(*row) for row in rows]
-            track.lyrics += lyrics[key]
-        if len(tracks) == 1:
-            next(iter(tracks.values())).name = self._name(_DRUMS)
-        for track in tracks.values():
-            track.notes.sort(key=attrgetter("time", "pitch", "duration", "velocity"))
-            track.lyrics.sort(key=attrgetter("time"))
-        return list(tracks.values())
-
-    def _name(self, key: str) -> str | None:
-        """The name of one instrument of the part, or of the whole part for drums."""
-        instrument = self.instruments.get(key, next(iter(self.instruments.values())))
-        whole, own = (" ".join(name.split()) for name in (instrument.part_name, instrument.name))
-        return (whole or own if key == _DRUMS else own or whole) or None
-
-    def _read_measure(self, element: Element) -> None:
-        measure = Measure()
-        self.measures.append(measure)
-        cursor = onset = 0  # onset: of the last note, also for the rest of its chord
+    def read_notes(self, events: Sequence[Event], index: int) -> None:
         graces: list[list[Note]] = []  # chords of grace notes before their main note
-        for child in element:
-            if child.tag == "note":
-                is_chord, is_grace = child.find("chord") is not None, child.find("grace") is not None
-                duration = 0 if is_grace else self._ticks(child)
-                if not is_chord:
-                    onset = cursor
-                    cursor += duration
-                note = self._note(child, onset, duration)
-                if is_grace:
-                    if note and is_chord and graces:
-                        graces[-1].append(note)
-                    elif note:
-                        graces.append([note])
-                    continue
-                self._place_graces(measure, graces, onset)
-                if note:
-                    measure.notes.append(note)
-                    self._read_lyrics(child, measure, note)
-            elif child.tag in ("backup", "forward"):
-                self._place_graces(measure, graces, cursor)
-                cursor = max(cursor + self._ticks(child) * (1 if child.tag == "forward" else -1), 0)
-            elif child.tag == "attributes":
-                self._read_attributes(child, measure, cursor)
-            elif child.tag in ("direction", "sound"):
-                self._read_direction(child, measure, cursor)
-            measure.length = max(measure.length, cursor)
-        self._place_graces(measure, graces, cursor)
+        for event in events:
+            notes = self._notes(event, (index, event.position))
+            if "grace" in event.fields:
+                if graces and graces[0][0].position != event.position:
+                    self._add_graces(graces, 0.0)
+                if graces and "chord" in event.fields:
+                    graces[-1].extend(notes)
+                elif notes:
+                    graces.append(notes)
+                continue
+            if "chord" not in event.fields:
+                self._add_graces(graces, event.duration)
+            self._part.notes[index].extend(notes)
+            if notes and "lyric" in event.fields:
+                # The first verse only: the others would be simultaneous.
+                text = (event.fields["lyric"].findtext("text") or "").strip()
+                if text:
+                    self._part.lyrics[index].append(Lyric(event.position, text, notes[0].instrument))
+        self._add_graces(graces, 0.0)
 
-    def _note(self, element: Element, onset: int, duration: int) -> Note | None:
-        """The sounding note; None for rests, cues, and notes without a pitch."""
-        if element.find("rest") is not None or element.find("cue") is not None:
-            return None
-        number = _attribute(element.find("instrument"), "id")
-        if number not in self.instruments:
-            number = next(iter(self.instruments))
-        pitch = self._pitch(element, self.instruments[number])
-        if pitch is None:
-            return None
-        if self.instruments[number].is_drum or element.find("unpitched") is not None:
-            number = _DRUMS
-        ties = {tie.get("type") for tie in [*element.findall("tie"), *element.findall("notations/tied")]}
-        velocity = self._velocity
-        if "dynamics" in element.attrib:
-            velocity = _velocity(element.get("dynamics"))
-        voice = element.findtext("voice", "")
-        return Note(onset, max(duration, 1), pitch, velocity, number, voice, "stop" in ties, "start" in ties)
-
-    def _pitch(self, element: Element, instrument: Instrument) -> int | None:
-        """The sounding MIDI pitch."""
-        pitch, prefix = element.find("pitch"), ""
-        if pitch is None:
-            if instrument.drum is not None:
-                return instrument.drum
-            pitch, prefix = element.find("unpitched"), "display-"
-        if pitch is None or (step := _STEPS.get(pitch.findtext(f"{prefix}step", "").strip())) is None:
-            return None
-        value = 12 * (number(pitch.findtext(f"{prefix}octave")) + 1) + step + number(pitch.findtext("alter"))
-        if not prefix:
-            staff = element.findtext("staff")
-            value += self._transpositions.get(staff, self._transpositions.get(None, 0))
-        return round(value) if 0 <= round(value) < 128 else None
-
-    def _place_graces(self, measure: Measure, graces: list[list[Note]], onset: int) -> None:
-        length = max(self._resolution // GRACES_PER_BEAT, 1)
-        for place, chord in enumerate(reversed(graces), start=1):
-            for note in chord:
-                measure.notes.append(note._replace(position=onset - place * length, duration=length, tied_to=False))
+    def _add_graces(self, graces: list[list[Note]], main: float) -> None:
+        for order, chord in enumerate(graces):
+            grace = Grace(order, len(graces), main)
+            self._part.notes[-1].extend(note._replace(grace=grace) for note in chord)
         graces.clear()
 
-    def _read_lyrics(self, element: Element, measure: Measure, note: Note) -> None:
-        # The first verse only: the others would be simultaneous.
-        text = "".join(element.findtext("lyric/text") or "").strip()
-        if text:
-            measure.lyrics.append((note.position, text, note.instrument))
+    def _notes(self, event: Event, place: Place) -> list[Note]:
+        """The notes that sound for a `<note>`: none for rests, cues, and notes without a pitch."""
+        fields = event.fields
+        if "rest" in fields or "cue" in fields:
+            return []
+        instrument = self._part.instruments.at(
+            fields["instrument"].get("id", "") if "instrument" in fields else "", place
+        )
+        transposition = self._transposition(fields["staff"].text if "staff" in fields else None, place)
+        pitches, is_drum = _pitches(fields, instrument, transposition)
+        tied_from, tied_to = _ties(event) if "tie" in fields or "notations" in fields else (False, False)
+        dynamics, passes = event.element.get("dynamics"), event.element.get("time-only")
+        velocity = self._velocity.at(place) if dynamics is None else _velocity(dynamics)
+        voice = (fields["voice"].text or "") if "voice" in fields else ""
+        return [
+            Note(
+                event.position,
+                event.duration,
+                pitch,
+                velocity,
+                instrument,
+                is_drum,
+                voice,
+                tied_from,
+                tied_to,
+                None,
+                frozenset(map(int, re.findall(r"\d{1,3}", passes[:100]))) if passes else frozenset(),
+            )
+            for pitch in pitches
+        ]
 
-    def _read_attributes(self, element: Element, measure: Measure, cursor: int) -> None:
+    def _transposition(self, staff: str | None, place: Place) -> _Transposition:
+        timeline = self._transpositions.get((staff or _FIRST_STAFF).strip()) or self._transpositions[""]
+        return timeline.at(place)
+
+    def read_attributes(self, element: Element, place: Place) -> None:
         if (divisions := number(element.findtext("divisions"))) > 0:
             self._divisions = divisions
         for transpose in element.findall("transpose"):
-            semitones = number(transpose.findtext("chromatic")) + 12 * number(transpose.findtext("octave-change"))
-            self._transpositions[transpose.get("number")] = round(semitones)
+            self._read_transpose(transpose, place)
         for key in element.findall("key")[:1]:
             if key.find("fifths") is not None:
                 mode = key.findtext("mode", "").strip().lower()
-                fifths = _concert_key(round(number(key.findtext("fifths"))), self._transpositions.get(None, 0))
-                measure.keys[cursor] = (fifths, mode if mode in ("major", "minor") else None)
+                semitones = self._transposition(None, place).semitones
+                fifths = _concert_key(round(number(key.findtext("fifths"))), semitones)
+                self._part.keys[place] = (fifths, mode if mode in ("major", "minor") else None)
         for time in element.findall("time")[:1]:
-            above = sum(round(number(beats)) for beats in time.findtext("beats", "").split("+"))
-            below = round(number(time.findtext("beat-type")))
-            if above > 0 and below > 0:
-                measure.times[cursor] = (above, below)
+            signature = time_signature(time)
+            if signature[0]:
+                self._part.times[place] = signature
 
-    def _read_direction(self, element: Element, measure: Measure, cursor: int) -> None:
-        sound = element if element.tag == "sound" else element.find("sound")
-        if sound is not None and "dynamics" in sound.attrib:
-            self._velocity = _velocity(sound.get("dynamics"))
-        tempo = number(_attribute(sound, "tempo"))
-        metronome = element.find("direction-type/metronome")
-        if tempo <= 0 and metronome is not None:
-            dots = len(metronome.findall("beat-unit-dot"))
-            unit = _BEATS.get(metronome.findtext("beat-unit", ""), 0) * (2 - 0.5**dots)
-            tempo = unit * number(metronome.findtext("per-minute"))
+    def _read_transpose(self, element: Element, place: Place) -> None:
+        semitones = number(element.findtext("chromatic")) + 12 * number(element.findtext("octave-change"))
+        double = element.find("double")
+        doubling = 0 if double is None else 12 if double.get("above") == "yes" else -12
+        transposition = _Transposition(round(semitones), doubling)
+        staff = element.get("number")
+        if staff is None:
+            for timeline in self._transpositions.values():
+                timeline.set(place, transposition)
+        else:
+            if staff not in self._transpositions:
+                self._transpositions[staff] = Timeline(self._transpositions[""].at(place))
+            self._transpositions[staff].set(place, transposition)
+
+    def read_direction(self, element: Element, place: Place) -> None:
+        sounds = [element] if element.tag == "sound" else element.findall("sound")
+        tempo = 0.0
+        for sound in sounds:
+            if "dynamics" in sound.attrib:
+                self._velocity.set(place, _velocity(sound.get("dynamics")))
+            tempo = tempo or number(sound.get("tempo"))
+            self._part.instruments.read_change(sound, place)
+        if tempo <= 0:
+            tempo = next(
+                (_tempo(mark) for kind in element.findall("direction-type") for mark in kind.findall("metronome")), 0
+            )
         if tempo > 0:
-            offset = round(number(element.findtext("offset")) * self._resolution / self._divisions)
-            measure.tempos.setdefault(max(cursor + offset, 0), tempo)
-
-    def _ticks(self, element: Element) -> int:
-        return max(round(number(element.findtext("duration")) * self._resolution / self._divisions), 0)
+            position = place[1] + number(element.findtext("offset")) / self._divisions
+            self._part.tempos.setdefault((place[0], max(position, 0.0)), tempo)
 
 
-def number(text: str | None) -> float:
-    """A number in a score; 0 if it is missing, invalid, or 1e9 or more."""
-    try:
-        value = float(text or 0)
-    except ValueError:
-        return 0
-    return value if math.isfinite(value) and abs(value) < 1e9 else 0
+class _Transposition(NamedTuple):
+    """From written to sounding pitch, and to that of a doubling in another octave (0: none)."""
+
+    semitones: int = 0
+    doubling: int = 0
 
 
-def _tied(note: Note, time: int, open_ties: list[tuple[list[int], str]], gap: int) -> list[int] | None:
-    """Extend the note to which this one is tied, and return it; of several, one that ends here in the same voice.
+def _pitches(
+    fields: dict[str, Element], instrument: Instrument, transposition: _Transposition
+) -> tuple[list[int], bool]:
+    """The sounding MIDI pitches of a note, and whether they are drum keys."""
+    if "pitch" in fields:
+        written = _pitch(fields["pitch"], "")
+        if written is None:
+            return [], False
+        if instrument.is_drum:
+            return _in_range(written), True
+        sounding = [written + transposition.semitones]
+        sounding += [sounding[0] + transposition.doubling] if transposition.doubling else []
+        return _in_range(*sounding), False
+    if instrument.drum is not None:
+        return [instrument.drum], True
+    shown = _pitch(fields["unpitched"], "display-") if "unpitched" in fields else None
+    return [] if shown is None else _in_range(shown), True
 
-    Ties may span gaps of up to `gap` ticks, as in arpeggios whose notes are all held to the end.
-    """
-    if not note.tied_from:
+
+def _in_range(*pitches: float) -> list[int]:
+    return [round(pitch) for pitch in pitches if 0 <= round(pitch) < 128]
+
+
+def _pitch(element: Element, prefix: str) -> float | None:
+    """The written MIDI pitch, with quarter tones; None if the file does not say it."""
+    step = _STEPS.get((element.findtext(f"{prefix}step") or "").strip())
+    if step is None:
         return None
-
-    def distance(tie: tuple[list[int], str]) -> tuple[int, bool]:
-        (onset, _, duration, _), voice = tie
-        return abs(time - onset - duration), voice != note.voice
-
-    tie = min(open_ties, key=distance, default=None)
-    if tie is None or distance(tie)[0] > gap or tie[0][0] >= time:
-        return None
-    open_ties.remove(tie)
-    tie[0][2] = time + note.duration - tie[0][0]
-    return tie[0]
+    octave, alter = number(element.findtext(f"{prefix}octave")), number(element.findtext("alter"))
+    return 12 * (octave + 1) + step + alter
 
 
-def _program(instrument: Instrument, sung: bool) -> int:
-    return program_of(instrument.sound, instrument.name, instrument.part_name, instrument.program, sung)
+def _ties(event: Event) -> tuple[bool, bool]:
+    """Whether ties lead to a note, and from it."""
+    element = event.element
+    kinds = {tie.get("type") for tie in [*element.findall("tie"), *element.findall("notations/tied")]}
+    return "stop" in kinds or "continue" in kinds, "start" in kinds or "continue" in kinds
+
+
+def _tempo(metronome: Element) -> float:
+    """Quarter notes a minute of a metronome mark such as "60", "ca. 72" or "60-66" (their mean); 0 if it has no number."""
+    unit = written_duration(metronome.findtext("beat-unit") or "", len(metronome.findall("beat-unit-dot")))
+    found = [
+        float(text) for text in re.findall(r"\d{1,4}(?:\.\d{1,4})?", (metronome.findtext("per-minute") or "")[:40])
+    ]
+    return unit * sum(found[:2]) / len(found[:2]) if found else 0.0
 
 
 def _concert_key(fifths: int, transposition: int) -> int:
@@ -277,39 +269,3 @@ def _concert_key(fifths: int, transposition: int) -> int:
 
 def _velocity(per_cent: str | None) -> int:
     return min(max(round(number(per_cent) * _FORTE / 100), 1), 127)
-
-
-def _attribute(element: Element | None, name: str) -> str:
-    return "" if element is None else element.get(name, "")
-
-
-def read_instruments(score_parts: Iterable[Element]) -> dict[str, dict[str, Instrument]]:
-    """Read the part list: the instruments of each part, by their ids."""
-    parts, score_parts = {}, list(score_parts)
-    choir = choir_parts(part.findtext("part-name") or "" for part in score_parts)
-    for part, sings in zip(score_parts, choir, strict=True):
-        part_name = part.findtext("part-name") or ""
-        midi = {element.get("id"): element for element in part.findall("midi-instrument")}
-        instruments = {}
-        for element in part.findall("score-instrument") or [Element("score-instrument", id="")]:
-            played = midi.get(element.get("id"), next(iter(midi.values()), Element("midi-instrument")))
-            program = _from_one(played.findtext("midi-program"))
-            name, sound = element.findtext("instrument-name") or "", element.findtext("instrument-sound") or ""
-            if sings and program is None and not name and not sound:
-                sound = "voice"
-            instruments[element.get("id", "")] = Instrument(
-                part_name,
-                name,
-                sound,
-                program,
-                _from_one(played.findtext("midi-unpitched")),
-                round(number(played.findtext("midi-channel"))) == _DRUM_CHANNEL,
-            )
-        parts[part.get("id", "")] = instruments
-    return parts
-
-
-def _from_one(text: str | None) -> int | None:
-    """Convert a program or drum key, which MusicXML counts from 1."""
-    value = round(number(text)) - 1
-    return value if 0 <= value < 128 else None

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 
 from mmt.music.reading.part_names import choir_parts, program_of
-from mmt.music.reading.score_parts import read_instruments
+from mmt.music.reading.score_instruments import read_instruments
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,56 @@ from mmt.music.reading.score_parts import read_instruments
 def test_names_in_many_languages_give_the_program(name: str, program: int) -> None:
     assert program_of("", "", name, None, sung=False) == program
     assert program_of("", name, "", None, sung=False) == program
+
+
+@pytest.mark.parametrize(
+    ("program", "names"),
+    [
+        (40, "Violín I; Violini II; Violons; Viool; Fiolin; Skrzypce; Housle; Скрипка; ヴァイオリン; 小提琴"),
+        (41, "Viole; Altos; Bratschen; Altviool; Altówka; Viola d'amore"),
+        (42, "Violonchelo; Violoncelo; Wiolonczela; Виолончель; Viola da gamba; Bass Viol; Violoncello piccolo"),
+        (43, "Contrabajo; Contrabbassi; Kontrabässe; Kontrabas; Контрабас; Violone; Bässe"),
+        (47, "Timbales; Pauken; Tímpanos; Timbali; Литавры"),
+        (56, "Trombe; Trąbka; Piccolo Trumpet; Cornet à pistons; Flugelhorn; Soprano Cornet; Trompetas"),
+        (57, "Tromboni; Puzon; Contrabass Trombone; Bassposaune; Trombón bajo"),
+        (58, "Baritone Horn; Baritone (T.C.); Euphonium; Contrabass Tuba"),
+        (60, "Trompa; Corni in Fa; Cors; Hörner; Hoorn; Waldhorn; Alto Horn"),
+        (64, "Soprano Sax; Saxophone soprano; Sopransaxophon"),
+        (66, "Saxofón tenor; Sax tenor; Saxophone ténor; Tenorsaxophon"),
+        (67, "Baritone Saxophone; Saxophone baryton"),
+        (68, "Oboé; Obój; Hobo; Bass Oboe"),
+        (69, "Cors anglais; Englischhorn; Corno inglese"),
+        (70, "Fagot; Bassons; Contrafagotto"),
+        (71, "Clarinete bajo; Klarnet; Contrabass Clarinet; Piccolo Clarinet; Bassetthorn"),
+        (72, "Ottavino; Flautín; Petite flûte; Kleine Flöte; Piccolo"),
+        (73, "Flûtes; Dwarsfluit; Fløyte; Flet; Флейта; Alto Flute"),
+        (74, "Flûte à bec; Flauta doce; Altblockflöte; Flauto dolce; Soprano Recorder"),
+        (33, "Bass Guitar; Electric Bass; E-Bass; Bajo eléctrico"),
+        (27, "Electric Guitar; Guitare électrique; E-Gitarre"),
+        (19, "Choir Organ; Órgano; Orgue"),
+        (21, "Fisarmonica; Accordéon; Akkordeon"),
+        (13, "Soprano Xylophone; Claquebois"),  # the second by music21's table
+        (0, "Chords; Lead Sheet; Melody; Bass Drum; Snare Drum; Percussion"),
+        (52, "Voice; Choir; Coro; Chœur; Canto; Alto; Tenor; Mezzo"),
+    ],
+)  # fmt: skip
+def test_names_of_instruments_and_their_registers(program: int, names: str) -> None:
+    wanted = names.split("; ")
+    assert {name: program_of("", "", name, None, sung=False) for name in wanted} == dict.fromkeys(wanted, program)
+
+
+def test_the_program_of_the_score_counts() -> None:
+    assert program_of("", "", "Soprano Cornet", 56, sung=False) == 56
+    assert program_of("", "", "Chords", 0, sung=False) == 0
+    assert program_of("", "", "Violin", 73, sung=False) == 73
+    assert program_of("", "", "Soprano", 74, sung=False) == 74
+
+
+def test_the_piano_gives_way_to_the_name_of_another_instrument() -> None:
+    assert program_of("", "Grand Piano", "Violin", 0, sung=False) == 40
+    assert program_of("keyboard.piano", "", "Violin", 0, sung=False) == 0
+    assert program_of("", "Piano", "Flute and Piano", 0, sung=False) == 0
+    assert program_of("", "Piano", "Bass", 0, sung=False) == 0
 
 
 def test_sung_parts_are_voices() -> None:

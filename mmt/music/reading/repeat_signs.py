@@ -1,0 +1,268 @@
+"""Finding the repeats and jumps of a MusicXML score: barlines, `<sound>`, signs and words.
+
+A sign that begins something (a repeat, an ending, a segno, a coda) belongs to what follows its place; one that ends something (a
+repeat, to coda, fine, da capo, dal segno) to what comes before. `<sound>` acts where it stands, and at the end of its measure if
+it stands at the beginning. Words and printed signs without `<sound>` end something at the end of their measure, since they are
+printed below its last note.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from xml.etree.ElementTree import Element
+
+from mmt.music.reading.repeats import Jump, Section
+from mmt.music.reading.score_time import Measure, Place, number
+
+_TINY = 1e-6
+_LONGEST_WORDS = 80  # characters; longer ones are prose
+
+_DA_CAPO = re.compile(r"\bd\.? ?c\b|\bda ?capo\b")
+_DAL_SEGNO = re.compile(r"\bd\.? ?s\b|\bd[ae]l segno\b")
+_TO_CODA = re.compile(r"\b(to|till|al|alla|zur|vers|à|a) (la )?coda\b")
+_FINE = re.compile(r"\W*fine?\W*")
+_CODA = re.compile(r"\W*coda\W*")
+_SEGNO = re.compile(r"\W*segno\W*")
+_SYMBOLS = str.maketrans({"𝄋": " segno ", "𝄌": " coda ", "⊕": " coda ", "\xa0": " "})
+
+
+@dataclass
+class _Signs:
+    """The signs at a place."""
+
+    repeat_begins: bool = False
+    segnos: set[str] = field(default_factory=set)
+    codas: set[str] = field(default_factory=set)
+    repeat_times: int = 0
+    repeats_after_jump: bool = False
+    to_codas: set[str] = field(default_factory=set)
+    fine: bool = False
+    jumps: dict[tuple[bool, frozenset[int]], Jump] = field(default_factory=dict)
+    """By whether it is a da capo, and its passes."""
+
+
+def find_sections(parts: Sequence[Sequence[Measure]], lengths: Sequence[float]) -> list[Section]:
+    """Divide a score into sections: its measures, and parts of measures where a sign stands inside."""
+    finder = _Finder(lengths)
+    for part in parts:
+        for index, measure in enumerate(part):
+            for event in measure.events:
+                if event.element.tag == "barline":
+                    finder.read_barline(event.element, index, event.position)
+                elif event.element.tag in ("direction", "sound"):
+                    finder.read_direction(event.element, index, event.position)
+        finder.end_part()
+    finder.settle_codas()
+    return finder.sections(_movements(max(parts, key=len, default=[])))
+
+
+class _Finder:
+    """Collects the signs of a score by their places."""
+
+    def __init__(self, lengths: Sequence[float]) -> None:
+        self._lengths = lengths
+        self._signs: dict[Place, _Signs] = defaultdict(_Signs)
+        self._endings: list[tuple[Place, Place, frozenset[int]]] = []
+        self._ending: tuple[Place, frozenset[int]] | None = None  # that is open in this part
+        # Printed coda signs, which stand for "to coda" as well: the places that they would begin and end.
+        self._printed_codas: dict[Place, Place] = {}
+
+    def read_barline(self, element: Element, index: int, position: float) -> None:
+        location = element.get("location")
+        repeat = element.find("repeat")
+        is_forward = repeat is not None and repeat.get("direction") == "forward"
+        if location == "left" or (location is None and is_forward and position == 0):
+            position = 0.0
+        elif location != "middle":
+            position = self._lengths[index]
+        place = self._place(index, position)
+        if repeat is not None and is_forward:
+            self._signs[place].repeat_begins = True
+        elif repeat is not None:
+            signs, times = self._signs[place], round(number(repeat.get("times", "2")))
+            signs.repeat_times = max(signs.repeat_times, times, 2)
+            signs.repeats_after_jump |= repeat.get("after-jump") == "yes"
+        for sign in element.findall("ending"):
+            self._read_ending(sign, place)
+        if element.find("segno") is not None or "segno" in element.attrib:
+            self._signs[place].segnos.add(element.get("segno", ""))
+        if "coda" in element.attrib:
+            self._signs[place].codas.add(element.get("coda", ""))
+        elif element.find("coda") is not None:
+            self._printed_codas[place] = place
+
+    def _read_ending(self, sign: Element, place: Place) -> None:
+        self._close_ending(place)
+        if sign.get("type") == "start":
+            self._ending = (place, _numbers(sign.get("number", "")) or _numbers(sign.text or ""))
+
+    def _close_ending(self, place: Place) -> None:
+        if self._ending:
+            self._endings.append((self._ending[0], place, self._ending[1]))
+            self._ending = None
+
+    def end_part(self) -> None:
+        """Close an ending without an end after its first measure."""
+        if self._ending:
+            self._close_ending((self._ending[0][0] + 1, 0.0))
+
+    def read_direction(self, element: Element, index: int, position: float) -> None:
+        sounds = [element] if element.tag == "sound" else element.findall("sound")
+        words = _words(element)
+        begins, ends = self._place(index, position), self._end_place(index, position)
+        found = False
+        for sound in sounds:
+            found |= self._read_sound(sound, words, begins, ends)
+        if not found and element.tag == "direction":
+            self._read_print(element, words, begins, (index + 1, 0.0))
+
+    def _read_sound(self, sound: Element, words: str, begins: Place, ends: Place) -> bool:
+        """Read the signs of a `<sound>`; whether it has one."""
+        attributes = sound.attrib.keys() & _SOUND_SIGNS
+        if not attributes:
+            return False
+        if "segno" in attributes:
+            self._signs[begins].segnos.add(sound.get("segno", ""))
+        if "coda" in attributes:
+            self._signs[begins].codas.add(sound.get("coda", ""))
+        if sound.get("forward-repeat") == "yes":
+            self._signs[begins].repeat_begins = True
+        if "tocoda" in attributes:
+            self._signs[ends].to_codas.add(sound.get("tocoda", ""))
+        if sound.get("fine", "no") != "no":
+            self._signs[ends].fine = True
+        passes = _numbers(sound.get("time-only", ""))
+        if sound.get("dacapo") == "yes":
+            self._add_jump(ends, Jump(None, _until(words), passes))
+        if "dalsegno" in attributes:
+            self._add_jump(ends, Jump(sound.get("dalsegno", ""), _until(words), passes))
+        return True
+
+    def _read_print(self, direction: Element, words: str, begins: Place, ends: Place) -> None:
+        """Read signs and words that are printed only."""
+        if _DA_CAPO.search(words):
+            self._add_jump(ends, Jump(None, _until(words)))
+        elif _DAL_SEGNO.search(words):
+            self._add_jump(ends, Jump("", _until(words)))
+        elif _TO_CODA.search(words):
+            self._signs[ends].to_codas.add("")
+        elif _FINE.fullmatch(words):
+            self._signs[ends].fine = True
+        elif _SEGNO.fullmatch(words) or direction.find("direction-type/segno") is not None:
+            self._signs[begins].segnos.add("")
+        elif _CODA.fullmatch(words) or direction.find("direction-type/coda") is not None:
+            self._printed_codas[begins] = ends
+
+    def _add_jump(self, place: Place, jump: Jump) -> None:
+        """Add a jump; one that is written twice, in words and by a sound or in several parts, is one."""
+        jumps = self._signs[place].jumps
+        key = (jump.segno is None, jump.passes)
+        known = jumps.get(key, jump)
+        jumps[key] = Jump(known.segno or jump.segno, known.until or jump.until, jump.passes)
+
+    def settle_codas(self) -> None:
+        """Read a printed coda sign before a jump as "to coda", if the coda follows the jump and no words or sounds say it."""
+        jumps = sorted(place for place, signs in self._signs.items() if signs.jumps)
+        is_said = any(signs.to_codas for signs in self._signs.values())
+        last = max(
+            [*self._printed_codas, *(place for place, signs in self._signs.items() if signs.codas)], default=None
+        )
+        for begins, ends in self._printed_codas.items():
+            jump = bisect_left(jumps, ends)
+            if not is_said and jump < len(jumps) and last is not None and jumps[jump] <= last:
+                self._signs[ends].to_codas.add("")
+            else:
+                self._signs[begins].codas.add("")
+
+    def sections(self, movements: Sequence[int]) -> list[Section]:
+        places = sorted({(index, 0.0) for index in range(len(self._lengths))} | set(self._inside()))
+        sections = []
+        for place, end in pairwise([*places, (len(self._lengths), 0.0)]):
+            before, after = self._signs.get(place, _Signs()), self._signs.get(end, _Signs())
+            sections.append(
+                Section(
+                    measure=place[0],
+                    begin=place[1],
+                    end=end[1] or self._lengths[place[0]],
+                    is_whole=place[1] == 0 and end[1] == 0,
+                    movement=bisect_left(places, (movements[place[0]], 0.0)),
+                    repeat_begins=before.repeat_begins,
+                    segnos=before.segnos,
+                    codas=before.codas,
+                    repeat_times=after.repeat_times,
+                    repeats_after_jump=after.repeats_after_jump,
+                    to_codas=after.to_codas,
+                    fine=after.fine,
+                    jumps=tuple(after.jumps.values()),
+                )
+            )
+        for begin, end, numbers in self._endings:
+            for section in sections[bisect_left(places, begin) : bisect_left(places, end)]:
+                section.endings |= numbers
+        return sections
+
+    def _inside(self) -> Iterator[Place]:
+        """The places inside measures where a sign or an ending stands."""
+        for place in (*self._signs, *(place for ending in self._endings for place in ending[:2])):
+            if place[1] > 0:
+                yield place
+
+    def _place(self, index: int, position: float) -> Place:
+        if position >= self._lengths[index] - _TINY and position > 0:
+            return index + 1, 0.0
+        return index, position if position > _TINY else 0.0
+
+    def _end_place(self, index: int, position: float) -> Place:
+        place = self._place(index, position)
+        return (index + 1, 0.0) if place[1] == 0 else place
+
+
+_TEXTS = ("words", "rehearsal")
+_SOUND_SIGNS = {"segno", "coda", "tocoda", "fine", "dacapo", "dalsegno", "forward-repeat"}
+
+
+def _words(direction: Element) -> str:
+    """The words and signs of a direction in lower case; empty if they are long."""
+    printed = [element for kind in direction.findall("direction-type") for element in kind]
+    signs = {"segno": "segno", "coda": "coda"}
+    texts = [element.text or "" if element.tag in _TEXTS else signs.get(element.tag, "") for element in printed]
+    words = " ".join(" ".join(texts)[: 2 * _LONGEST_WORDS].translate(_SYMBOLS).lower().split())
+    return words if len(words) <= _LONGEST_WORDS else ""
+
+
+def _until(words: str) -> str | None:
+    """What ends the passage after a jump, by its words: fine or coda; None if they do not say."""
+    found = {sign for sign in ("fine", "coda") if sign in words}
+    return found.pop() if len(found) == 1 else None
+
+
+def _numbers(text: str) -> frozenset[int]:
+    """The numbers of an ending or a pass: "1", "1, 2", "1. 2." or "1-3"."""
+    numbers: set[int] = set()
+    for first, last in re.findall(r"\b(\d{1,2})\b(?: ?[-\u2013] ?(\d{1,2})\b)?", text[:200]):
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
+def _movements(measures: Sequence[Measure]) -> list[int]:
+    """The index of the first measure of each measure's movement: where counted numbers start again from 1.
+
+    The measure before, numbered 0, is the pickup of the movement. (A measure 0 that no measure 1 follows is not counted.)
+    """
+    starts: list[int] = []
+    start, last = 0, 0.0
+    for index, measure in enumerate(measures):
+        if measure.number.isdecimal() and not measure.is_implicit:
+            value = number(measure.number)
+            if value == 1 and last > 1:
+                start = index - 1 if measures[index - 1].number == "0" else index
+                if start < index:
+                    starts[start] = start
+            last = value or last
+        starts.append(start)
+    return starts

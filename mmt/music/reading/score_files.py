@@ -1,0 +1,179 @@
+"""The root element of a MusicXML file: plain or in an archive, in any usual text encoding, by parts.
+
+The size of what is unpacked and the number of elements are limited, so that a small file cannot take all memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import unquote
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+_LARGEST = 128 << 20  # bytes unpacked; a symphony has 30 MB
+_LARGEST_ARCHIVE = 32 << 20
+_LARGEST_CONTAINER = 1 << 20
+_MOST_ELEMENTS = 3_000_000  # with attributes; a symphony has one million
+_MOST_SCORES = 4  # of an archive, until one can be read
+
+_CONTAINER = "META-INF/container.xml"
+_METHODS = (
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+)  # those of the MusicXML specification, which unpack in bounded steps
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, RuntimeError, KeyError)
+
+_DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+# Python's codecs for other purposes than files.
+_NO_CODECS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
+# Their supersets, which programs write under the narrower names.
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252"}
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def read_score(path: Path) -> Element:
+    """Return the root element of a MusicXML score as `score-partwise`, without namespaces.
+
+    Raises
+    ------
+    ValueError
+        If this is no MusicXML score, or one beyond the limits.
+    OSError
+        If the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        data = _limited(file, _LARGEST)
+    if not data.startswith(b"PK"):
+        return _score(data)
+    if len(data) > _LARGEST_ARCHIVE:
+        raise ValueError(f"the archive holds more than {_LARGEST_ARCHIVE >> 20} MB, which no score does")
+    try:
+        return _score_of_archive(data)
+    except _ARCHIVE_ERRORS as error:  # cut short, unknown methods, damage, encryption
+        raise ValueError(f"the archive cannot be unpacked ({error or type(error).__name__})") from error
+
+
+def _score_of_archive(data: bytes) -> Element:
+    """The first member of an .mxl archive that is a score: what the container names, then other XML files."""
+    first_error = ValueError("the archive holds no score")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for place, name in enumerate(_scores(archive)[:_MOST_SCORES]):
+            try:
+                return _score(_member(archive, name, _LARGEST))
+            except ValueError as error:
+                first_error = first_error if place else error
+    raise first_error
+
+
+def _scores(archive: zipfile.ZipFile) -> list[str]:
+    """The members that may be the score, the most likely first."""
+    names = archive.namelist()
+    files = [name for name in names if name.lower().endswith((".xml", ".musicxml"))]
+    # macOS adds files that describe others.
+    files = [name for name in files if not name.startswith(("META-INF", "__MACOSX")) and _file_name(name)[:2] != "._"]
+    if _CONTAINER not in names:
+        return files
+    try:
+        container = _parsed(_member(archive, _CONTAINER, _LARGEST_CONTAINER))
+    except ValueError:
+        return files
+    paths = [element.get("full-path", "") for element in container.iter() if element.tag.endswith("rootfile")]
+    wanted = [form for path in paths for form in (path, unquote(path).replace("\\", "/").lstrip("./"))]
+    known = set(names)
+    return list(dict.fromkeys(name for name in (*wanted, *files) if name in known and not name.endswith("/")))
+
+
+def _file_name(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
+    if archive.getinfo(name).compress_type not in _METHODS:
+        raise ValueError("the archive is packed by another method than MusicXML's, which is deflate; pack it as zip")
+    with archive.open(name) as file:
+        return _limited(file, largest)
+
+
+def _limited(file: IO[bytes], largest: int) -> bytes:
+    data = file.read(largest + 1)
+    if len(data) > largest:
+        raise ValueError(f"it holds more than {largest >> 20} MB, which no score does")
+    return data
+
+
+def _score(data: bytes) -> Element:
+    root = _parsed(data)
+    if "}" in root.tag:
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
+    if root.tag == "score-timewise":
+        return _partwise(root)
+    if root.tag != "score-partwise":
+        raise ValueError(f"this is XML, but no MusicXML score (its root is <{root.tag[:40]}>)")
+    return root
+
+
+def _parsed(data: bytes) -> Element:
+    data = _as_utf8(data)
+    if b"<!ENTITY" in data:  # entities can expand a small file without limit
+        raise ValueError("it declares XML entities, which no MusicXML score has")
+    if data.count(b"<") - data.count(b"</") + data.count(b"=") > _MOST_ELEMENTS:
+        raise ValueError(f"it has more than {_MOST_ELEMENTS:,} elements and attributes, which no score has")
+    parser = ElementTree.XMLParser(encoding="utf-8")  # whatever the file declares
+    try:
+        parser.feed(data)
+        root: Element = parser.close()
+    except ElementTree.ParseError as error:
+        raise ValueError(f"this is not well-formed XML ({error})") from None
+    return root
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """Recode XML by its byte order mark, by its declaration, as UTF-8, or else as Western.
+
+    (Python's parser refuses encodings with several bytes a character.)
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return data.removeprefix(mark).decode(encoding, "replace").encode()
+    for start, encoding in ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
+        if data.startswith(start):
+            return data.decode(encoding, "replace").encode()
+    declared = _DECLARATION.match(data[:1000])
+    name = declared[1].decode("ascii").lower() if declared else "utf-8"
+    # A file that declares UTF-16 and is not was saved again by a tool.
+    names = ["utf-8"] if name.startswith(("utf-16", "utf16", "ucs")) else [name, "utf-8"]
+    for name in names:
+        try:
+            return data if data.isascii() and name == "utf-8" else data.decode(_codec(name)).encode()
+        except (UnicodeError, LookupError):
+            continue
+    return data.decode("latin-1").encode()
+
+
+def _codec(name: str) -> str:
+    codec = codecs.lookup(name).name
+    if codec in _NO_CODECS:
+        raise LookupError(name)
+    return _SUPERSETS.get(codec, codec)
+
+
+def _partwise(root: Element) -> Element:
+    """Convert score-timewise (measures of parts) to score-partwise (parts of measures)."""
+    parts: dict[str, Element] = {}
+    measures = root.findall("measure")
+    for measure in measures:
+        for part in measure.findall("part"):
+            name = part.get("id", "")
+            parts.setdefault(name, Element("part", id=name)).append(part)
+            part.tag, part.attrib = "measure", dict(measure.attrib)
+    partwise = Element("score-partwise")
+    partwise.extend(element for element in root if element.tag != "measure")
+    partwise.extend(parts.values())
+    return partwise
