@@ -1,7 +1,7 @@
 """The order in which an ABC tune is played: repeats, endings, jumps and parts (ABC standard 2.1, 4.8 to 4.10 and 3.1.9).
 
-All voices share one line of time, which the marks of all voices cut into segments; `playing_order` orders these as it does the
-measures of a score.
+All voices share one line of time, which the marks of all voices cut into sections; `playing_order` orders these as it does those
+of a score.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from mmt.music.reading.repeats import Jump, Section, playing_order
 
 Value = TypeVar("Value")
 
-_MOST_SEGMENTS = 2_000
+_MOST_SECTIONS = 2_000
 _MOST_PASSAGES = 100_000
 _MOST_CHANGES = 100_000
 
 # Marks that belong to what ends at their time; other marks belong to what begins there.
 _AT_ENDS = ("repeat ends", "fine", "to coda", "leave", "da capo", "dal segno")
-_JUMPS = {"da capo": Jump(), "dal segno": Jump("")}
-_SIGNS = {"segno": "segnos", "coda": "codas", "to coda": "to_codas"}
 _NOT_OF_ORDER = ("tempo", "key", "meter")
 
 
@@ -53,15 +51,15 @@ def passages(voices: Sequence[Voice], parts: str) -> list[Passage]:
     end = max(voice.time for voice in voices)
     marks = _common_marks(voices)
     starts = sorted({0, *(mark.time for mark in marks if mark.time < end)})
-    if len(starts) > _MOST_SEGMENTS:
-        raise ValueError(f"it has more than {_MOST_SEGMENTS:,} signs of repeats and jumps")
-    segments = [Section() for _ in starts]
+    if len(starts) > _MOST_SECTIONS:
+        raise ValueError(f"it has more than {_MOST_SECTIONS:,} signs of repeats and jumps")
+    sections = [Section() for _ in starts]
     ends = [*starts[1:], end]
-    _set_signs(segments, marks, starts, ends)
-    _set_repeats(segments, marks, starts, ends)
+    _set_signs(sections, marks, starts, ends)
+    _set_repeats(sections, marks, starts, ends)
     found: list[Passage] = []
     at = 0
-    for index in _order(segments, marks, starts, parts):
+    for index in _order(sections, marks, starts, parts):
         start, length = starts[index], ends[index] - starts[index]
         if found and found[-1].end == start:
             found[-1] = found[-1]._replace(end=start + length)
@@ -106,63 +104,67 @@ def _common_marks(voices: Sequence[Voice]) -> list[Mark]:
     return sorted((mark for mark in found if mark.kind != "leave"), key=lambda mark: mark.time)
 
 
-def _set_signs(segments: list[Section], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
+def _set_signs(sections: list[Section], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
     """Set the endings and the signs of jumps."""
-    beginning = dict(zip(starts, segments, strict=True))
-    finishing = dict(zip(ends, segments, strict=True))
+    beginning = dict(zip(starts, sections, strict=True))
+    finishing = dict(zip(ends, sections, strict=True))
     endings = {mark.time: mark.value for mark in marks if mark.kind == "ending"}
     current: frozenset[int] = frozenset()
-    for time, segment in beginning.items():
+    for time, section in beginning.items():
         current = endings.get(time, current)
-        segment.endings = current
+        section.endings = current
     for mark in marks:
         place = (finishing if mark.kind in _AT_ENDS else beginning).get(mark.time)
-        if place and mark.kind == "fine":
+        if place is None:
+            continue
+        if mark.kind == "segno":
+            place.segnos.add("")
+        elif mark.kind == "coda":
+            place.codas.add("")
+        elif mark.kind == "to coda":
+            place.to_codas.add("")
+        elif mark.kind == "fine":
             place.fine = True
-        elif place and mark.kind in _JUMPS:
-            place.jumps = (*place.jumps, _JUMPS[mark.kind])
-        elif place and mark.kind in _SIGNS:
-            getattr(place, _SIGNS[mark.kind]).add("")
+        elif mark.kind in ("da capo", "dal segno"):
+            place.jumps = (*place.jumps, Jump(None if mark.kind == "da capo" else "", mark.value))
 
 
-def _set_repeats(segments: list[Section], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
+def _set_repeats(sections: list[Section], marks: list[Mark], starts: list[int], ends: list[int]) -> None:
     """Set the repeats. One without a beginning goes back to the last double bar, end of a repeat, or part (4.8)."""
     begins = {mark.time: mark.value for mark in marks if mark.kind == "repeat begins"}
     finishes = {mark.time: mark.value for mark in marks if mark.kind == "repeat ends"}
     implied = {mark.time for mark in marks if mark.kind in ("double bar", "part")}
     first, times, is_open, had_ended = 0, 0, False, False
-    for index, segment in enumerate(segments):
+    for index, section in enumerate(sections):
         if starts[index] in begins:
             first, times, is_open, had_ended = index, begins[starts[index]], True, False
-            segment.repeat_begins = True
-        elif (starts[index] in implied and not is_open and not segment.endings) or (had_ended and not segment.endings):
+            section.repeat_begins = True
+        elif (starts[index] in implied and not is_open and not section.endings) or (had_ended and not section.endings):
             first, times, is_open, had_ended = index, 0, False, False
         if ends[index] in finishes:
-            segment.repeat_times = max(finishes[ends[index]], times)
-            segments[first].repeat_begins |= first > 0
+            section.repeat_times = max(finishes[ends[index]], times)
+            sections[first].repeat_begins |= first > 0
             is_open, had_ended = False, True
 
 
-def _order(segments: list[Section], marks: list[Mark], starts: list[int], parts: str) -> list[int]:
-    """The indices of the segments in playing order."""
+def _order(sections: list[Section], marks: list[Mark], starts: list[int], parts: str) -> list[int]:
+    """The indices of the sections in playing order."""
     labels = {mark.time: mark.value for mark in marks if mark.kind == "part"}
     if not parts or not labels:
-        return _played(segments)
-    sections: dict[str, list[int]] = {"": []}
+        return [index for index, _ in playing_order(sections)]
+    places: dict[str, list[int]] = {"": []}
     current = ""
     for index, time in enumerate(starts):
         if time in labels:
-            current = labels[time] if labels[time] not in sections else f"{labels[time]} at {time}"
-        sections.setdefault(current, []).append(index)
+            current = labels[time] if labels[time] not in places else f"{labels[time]} at {time}"
+        places.setdefault(current, []).append(index)
     orders = {
-        label: [indices[place] for place in _played([segments[index] for index in indices])]
-        for label, indices in sections.items()
+        label: [indices[place] for place, _ in playing_order([sections[index] for index in indices])]
+        for label, indices in places.items()
     }
     chosen = [orders[label] for label in parse_parts(parts) if label in orders]
     if sum(map(len, chosen)) > _MOST_PASSAGES:
         raise ValueError(f"its parts and repeats make more than {_MOST_PASSAGES:,} passages")
-    return [index for order in (orders[""], *chosen) for index in order] if chosen else _played(segments)
-
-
-def _played(segments: list[Section]) -> list[int]:
-    return [index for index, _ in playing_order(segments)]
+    if not chosen:
+        return [index for index, _ in playing_order(sections)]
+    return [index for order in (orders[""], *chosen) for index in order]

@@ -281,8 +281,8 @@ class Tune:
         """Read a decoration: dynamics, and signs of the order of playing."""
         if sign in _DYNAMICS:
             self._voice.velocity = _DYNAMICS[sign]
-        elif kind := _order_sign("".join(filter(str.isalpha, sign)).lower()):
-            self._voice.sign(kind)
+        elif found := _order_sign("".join(filter(str.isalpha, sign)).lower()):
+            self._voice.sign(*found)
 
 
 def _set_clef(voice: Voice, text: str) -> None:
@@ -292,15 +292,14 @@ def _set_clef(voice: Voice, text: str) -> None:
     voice.is_drum |= is_percussion
 
 
-def _order_sign(word: str) -> str | None:
-    """The kind of mark that a word means, in lower-case letters only: `dcalfine` is a da capo."""
+def _order_sign(word: str) -> tuple[str, str | None] | None:
+    """The mark that a word means, in lower-case letters only: `dcalfine` is a da capo until the fine."""
     if word in ("segno", "coda", "fine"):
-        return word
+        return word, None
     if word in ("tocoda", "dacoda"):
-        return "to coda"
-    if re.fullmatch(r"(dc|dacapo)(al(la)?(fine|coda|segno))?", word):
-        return "da capo"
-    return "dal segno" if re.fullmatch(r"(ds|d[ae]l?segno)(al(la)?(fine|coda))?", word) else None
+        return "to coda", None
+    found = re.fullmatch(r"(?:(dc|dacapo)|ds|d[ae]l?segno)(?:al(?:la)?(fine|coda|segno))?", word)
+    return ("da capo" if found[1] else "dal segno", found[2]) if found else None
 
 
 def _without_comment(line: str) -> str:

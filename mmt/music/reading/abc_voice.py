@@ -45,8 +45,8 @@ class Mark(NamedTuple):
     """A sign of the order of playing, or a change of tempo, key or meter.
 
     Kinds with their values: `repeat begins` and `repeat ends` (times), `ending` (numbers), `double bar`, `segno`, `coda`,
-    `to coda`, `leave`, `fine`, `da capo`, `dal segno`, `part` (letter), `tempo` (quarters per minute), `key` (`Key`),
-    `meter` (`Meter`).
+    `to coda`, `leave`, `fine`, `da capo` and `dal segno` (until `fine` or `coda`), `part` (letter), `tempo` (quarters per
+    minute), `key` (`Key`), `meter` (`Meter`).
     """
 
     time: int
@@ -106,7 +106,7 @@ class Voice:
     _broken: tuple[int, int] = (1, 1)  # factor of the next length
     _tuplet: tuple[int, int, int] = (0, 1, 1)  # notes left, and their factor
     _in_ending: bool = False
-    _jumps: list[str] = field(default_factory=list)  # they act at the next bar line
+    _jumps: list[tuple[str, str | None]] = field(default_factory=list)  # they act at the next bar line
     _layer: int = 0
     _layer_measures: int = 0  # how many the overlay still has
     _main_time: int = 0  # where the first layer goes on
@@ -261,8 +261,8 @@ class Voice:
         """Add a mark here."""
         self.marks.append(Mark(self.time, kind, value))
 
-    def sign(self, kind: str) -> None:
-        """Add a sign of the order of playing.
+    def sign(self, kind: str, until: str | None = None) -> None:
+        """Add a sign of the order of playing; `until` says what ends the passage after a jump, `fine` or `coda`.
 
         `segno` and `coda` hold where they stand, others at the end of their measure. A tune may also mark by a `coda` where one
         leaves for the other `coda`: that is the end of its measure, or its beginning if it stands there.
@@ -272,7 +272,7 @@ class Voice:
         if kind == "coda" and self.time == self.measures[-1]:
             self.mark("leave")
         elif kind != "segno":
-            self._jumps.append("leave" if kind == "coda" else kind)
+            self._jumps.append(("leave" if kind == "coda" else kind, until))
 
     def set_key(self, key: Key) -> None:
         """Change the key."""
@@ -309,7 +309,7 @@ class Voice:
             if self._layer_measures <= 0:
                 self._layer, self.time = 0, self._main_time
         self._altered.clear()
-        self.marks += [Mark(self.time, kind) for kind in self._jumps]
+        self.marks += [Mark(self.time, *jump) for jump in self._jumps]
         self._jumps = []
         if not self._layer and self.time != self.measures[-1]:
             self.measures.append(self.time)

@@ -49,6 +49,8 @@ def test_repeats(tmp_path: Path, body: str, letters: str) -> None:
         ("|:C|[1,3D:|[2E:|[4F|]G", "CDCECDCFG"),
         ("|:C|[1-3D:|[4E|]", "CDCDCDCE"),
         ("|:C|1D|E:|2F|G|]", "CDECFG"),
+        ("|:C|1D:|E|F|]", "CDCEF"),  # a single ending is the first
+        ("|:C|1D|2E|]", "CDCE"),  # without a sign
     ],
 )
 def test_endings(tmp_path: Path, body: str, letters: str) -> None:
@@ -64,6 +66,7 @@ def test_endings(tmp_path: Path, body: str, letters: str) -> None:
         ("C|D!fine!|E!D.C.alfine!|", "CDECD"),
         ("C|D!fine!|E!dacapo!|", "CDECD"),
         ('C|D"^Fine"|E"^D.C. al Fine"|', "CDECD"),
+        ("C!dacoda!|D!fine!|E!D.C.alfine!|!coda!F|", "CDECD"),
         ("|:C:|D!fine!|E!D.C.!|]", "CCDECD"),  # repeats are not taken after a jump
         ("|:C|1D:|2E||F!D.C.!|]", "CDCEFCEF"),  # the last ending is
         ("|:C:|:D!D.C.!:|", "CCDDCD"),
