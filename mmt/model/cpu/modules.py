@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from mmt.model.cache import Cache
 from mmt.model.cpu.kernels import block_step, chain_logits, embed, linear, normalise
 from mmt.model.cpu.scalars import array_of
-from mmt.model.cpu.tiles import Array
-from mmt.model.cpu.weights import BlockWeights, ChainWeights, EmbeddingWeights, LinearWeights, NormWeights
+from mmt.model.cpu.weights import Array, BlockWeights, ChainWeights, EmbeddingWeights, LinearWeights, NormWeights
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Block, Network
 from mmt.model.positions import Rotation
