@@ -232,7 +232,7 @@ def write_pieces(
     most = None if max_events > 2**24 else (max_events - len(prompt)) * len(streams)
     with (
         tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
-        telling_of_compiling(bar.set_description, "Writing"),
+        telling_of_compiling(progress),
     ):
         for first in range(0, len(streams), _BATCH):
             batch = streams[first : first + _BATCH]
