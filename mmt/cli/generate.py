@@ -117,10 +117,12 @@ def _generate(chosen: argparse.Namespace) -> None:
     check_originality(chosen)
     outputs = _outputs(chosen)
 
+    from mmt.cli.light_muspy import import_muspy_lightly
     from mmt.model.compiled import telling_of_compiling
     from mmt.sampling.model import load_model
     from mmt.sampling.streams import streams_of
 
+    import_muspy_lightly()
     streams = streams_of(chosen.n, chosen.seed)
     chosen.seed = streams[0][0] if chosen.seed is None else chosen.seed
     model = load_model(chosen.checkpoint, device=chosen.device, weights=chosen.weights)

@@ -413,6 +413,28 @@ def test_help_needs_nothing_heavy() -> None:
     assert answer.stdout.strip() == "[]"
 
 
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_writing_a_midi_file_imports_no_library_of_other_formats(checkpoint: Path, tmp_path: Path) -> None:
+    flags = ["--checkpoint", str(checkpoint), "-o", str(tmp_path / "a.mid"), "--max-events", "8", "--quiet"]
+    absent = ("music21", "pypianoroll", "pretty_midi", "matplotlib", "scipy.stats", "lightning")
+    code = f"import sys; from mmt.cli.generate import main; main({flags}); print([m for m in {absent} if m in sys.modules])"
+    assert run_python(code) == "[]"
+    assert (tmp_path / "a.mid").exists()
+
+
+def test_a_muspy_that_was_imported_lightly_is_whole() -> None:
+    code = (
+        "from mmt.cli.light_muspy import import_muspy_lightly; import_muspy_lightly(); import muspy\n"
+        "music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])\n"
+        "kind = type(music.to_pretty_midi()).__name__\n"
+        "print(kind, muspy.read_midi.__name__, isinstance(music, muspy.Music), hasattr(muspy, 'nothing'))"
+    )
+    assert run_python(code) == "PrettyMIDI read_midi True False"
+
+
 def test_every_example_is_continued(shared: Path, tmp_path: Path) -> None:
     """Real MIDI and MusicXML files, by a model as small as the tiny one with the context of the shipped one."""
     recipe = tmp_path / "wide.yaml"
