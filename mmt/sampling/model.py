@@ -6,13 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Unpack, overload
 
-import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from mmt.model.compiled import telling_of_compiling
 from mmt.model.cpu.packing import check_int8
 from mmt.model.inside import Edit, edited, edits_of
 from mmt.model.network import Network
@@ -21,14 +18,11 @@ from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt
-from mmt.sampling.decoding import decode_events
+from mmt.sampling.decoding import decode_events, write_pieces
 from mmt.sampling.next_event import NextEvent, readable_events
 from mmt.sampling.options import GenerationOptions, Options
 from mmt.sampling.outcome import Outcome, outcomes_of
-from mmt.sampling.streams import Stream, seed_of, streams_of
-
-# The maximum batch size, which bounds the memory.
-_BATCH = 64
+from mmt.sampling.streams import seed_of, streams_of
 
 
 class Model:
@@ -220,29 +214,6 @@ class Model:
         """The network, the tidied prompt, and the keyword arguments of `decode_events`."""
         beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
         return self.network if edit is None else edited(self.network, edit), beginning, settings
-
-
-def write_pieces(
-    network: Network, prompt: Events, streams: Sequence[Stream], *, progress: bool = False, **settings: Any
-) -> list[Events]:
-    """Continue a prompt (n, 6) to a whole piece for each stream; `settings` are the keyword arguments of `decode_events`."""
-    pieces: list[list[Events]] = [[np.asarray(prompt)] for _ in streams]
-    max_events = settings["bounds"].max_events
-    # The number of events is unknown if only the beats are limited.
-    most = None if max_events > 2**24 else (max_events - len(prompt)) * len(streams)
-    with (
-        tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
-        telling_of_compiling(progress),
-    ):
-        for first in range(0, len(streams), _BATCH):
-            batch = streams[first : first + _BATCH]
-            for rows, events in decode_events(network, prompt, batch, **settings):
-                for row, event in zip(rows, events, strict=True):
-                    pieces[first + row].append(event[None])
-                bar.update(len(rows))
-        # Complete the bar if pieces ended early.
-        bar.update((most or bar.n) - bar.n)
-    return [np.concatenate(piece) for piece in pieces]
 
 
 def load_model(

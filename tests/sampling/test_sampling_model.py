@@ -298,7 +298,7 @@ def test_pieces_that_end_change_nothing_for_those_that_go_on(model: Model) -> No
 
 def test_more_pieces_than_a_batch_are_the_same_pieces(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = model.generate(n=7, seed=2, max_events=20)
-    monkeypatch.setattr("mmt.sampling.model._BATCH", 3)
+    monkeypatch.setattr("mmt.sampling.decoding._BATCH", 3)
     assert same(model.generate(n=7, seed=2, max_events=20), whole)
 
 

@@ -25,6 +25,7 @@ from mmt.representation.codes import (
 )
 from mmt.representation.encode import canonical, moments
 from mmt.representation.prompt import Prompt
+from mmt.sampling.decoding import write_pieces
 from mmt.sampling.editing.parts import (
     MAX_NOTES_PER_BEAT,
     EditOptions,
@@ -36,7 +37,7 @@ from mmt.sampling.editing.parts import (
     notes_of,
     settings_of,
 )
-from mmt.sampling.model import Model, write_pieces
+from mmt.sampling.model import Model
 from mmt.sampling.options import GenerationOptions
 
 
