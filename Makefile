@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 .PHONY: demo test test-fast lint format docs wheel check-wheel pictures notebooks clean
 
 demo: .venv/installed
-	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 7 \
+	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 7 --max-beats 64 \
 		-o out/demo.mid --png --wav --overwrite
 
 test: .venv/installed-dev

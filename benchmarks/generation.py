@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from mmt.model.cpu.weights import LinearWeights
 from mmt.model.heads import HEADS, next_written
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, NOTE, TYPE
+from mmt.sampling import decoding
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
@@ -164,6 +166,28 @@ def by_heads(events: int = 512) -> list[str]:
     return [
         f"| {kind} | {1000 * seconds:.2f} | {seconds / least['independent']:.2f} |" for kind, seconds in least.items()
     ]
+
+
+def beside_pytorch() -> list[str]:
+    """CPU time of an event with the compiled decoder and with plain PyTorch, both with the key/value cache, one thread."""
+    torch.set_num_threads(1)
+    lines = []
+    for name, model in (("shipped", mmt.load_model()), ("paper's size", lively_model())):
+        for batch, events in ((1, 384), (32, 160)):
+            spent = {decode: _cpu_time(model, batch, events, decode) for decode in (lambda network: network, pack)}
+            plain, compiled = spent.values()
+            lines.append(f"| {name} | {batch} | {plain:,.0f} | {compiled:,.0f} | {plain / compiled:.1f} |")
+    torch.set_num_threads(2)
+    return lines
+
+
+def _cpu_time(model: mmt.Model, batch: int, events: int, decode: Callable[[Network], Network]) -> float:
+    """Microseconds of CPU time an event of one piece."""
+    with mock.patch.object(decoding, "pack", decode):
+        model.generate(TRIO, batch, 0, max_events=12)
+        begun = time.process_time()
+        pieces = model.generate(TRIO, batch, 0, max_events=events)
+        return 1e6 * (time.process_time() - begun) / (sum(map(len, pieces)) - len(TRIO) * batch)
 
 
 # Narrower weights.
@@ -301,6 +325,14 @@ def main() -> None:
         "`benchmarks/generation.py`, which says what is measured.",
         "",
         *on_the_processor(),
+        "",
+        "## Plain PyTorch with the key/value cache",
+        "",
+        "CPU time of an event of one piece in microseconds (`time.process_time`, one thread):",
+        "",
+        "| model | batch | PyTorch | `generate` | ratio |",
+        "|---|---:|---:|---:|---:|",
+        *beside_pytorch(),
         "",
         "## Heads",
         "",

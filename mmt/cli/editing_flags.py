@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.cli.common import UsageError, wants_progress
+from mmt.cli.common import UsageError
 
 if TYPE_CHECKING:
     from mmt.representation.codes import Events
@@ -28,7 +28,10 @@ _OF_MODES: dict[str, tuple[str, ...]] = {
     "to_beat": ("rewrite", "fill"),
 }
 # Flags that no editing mode takes.
-_ONLY_WRITING = ("min_beats", "max_beats", "max_events", "length", "grammar", "sampling", "context", "use_all")
+_ONLY_WRITING = (
+    *("min_beats", "max_beats", "new_beats", "max_events", "length"),
+    *("grammar", "sampling", "context", "use_all"),
+)
 
 
 def add_modes(arguments: argparse.ArgumentParser) -> None:
@@ -99,35 +102,35 @@ def mode_of(chosen: argparse.Namespace) -> str | None:
 
 
 def edit_piece(
-    mode: str,
-    model: Model,
-    events: Events,
-    chosen: argparse.Namespace,
-    sampling: dict[str, Any],
-    controls: dict[str, Any],
+    mode: str, model: Model, events: Events, chosen: argparse.Namespace, given: dict[str, Any]
 ) -> list[Events]:
-    """Call the `mmt.edit` function of a mode; `sampling` are filters, n and seed, `controls` are scale, pitches and ranges."""
+    """Call the `mmt.edit` function of a mode; `given` are the sampling flags, see `mmt.cli.sampling_flags.options_of`."""
     from mmt.representation.codes import BEAT
     from mmt.sampling import editing
+    from mmt.sampling.editing.parts import EditOptions
 
-    names = [name.strip() for name in (chosen.instruments or "").split(",") if name.strip()]
-    sampling = sampling | {"progress": wants_progress(chosen)}
+    options: Any = {name: value for name, value in given.items() if name in EditOptions.__annotations__}
+    names = names_in(chosen.instruments)
     candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
     if mode == "rewrite":
         first, stop = chosen.from_beat or 0, chosen.to_beat
         stop = int(events[:, BEAT].max()) if stop is None else stop
-        return editing.rewrite(model, events, (first, stop), names or None, **sampling, **controls)
+        return editing.rewrite(model, events, (first, stop), names or None, **options)
     if mode == "reorchestrate":
-        pieces, report = editing.reorchestrate(model, events, names, ranges=controls["ranges"], report=True, **sampling)
+        pieces, report = editing.reorchestrate(model, events, names, report=True, **options)
         if not chosen.quiet:
             print(report)
         return pieces
     if mode == "reharmonise":
-        return editing.reharmonise(model, events, chosen.part, **sampling, **controls)
+        return editing.reharmonise(model, events, chosen.part, **options)
     if mode == "accompany":
-        hold = [name.strip() for name in chosen.hold.split(",") if name.strip()]
-        return editing.accompany(model, events, hold, names or None, **sampling, **controls, **candidates)
-    return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **sampling, **controls, **candidates)
+        return editing.accompany(model, events, names_in(chosen.hold), names or None, **options, **candidates)
+    return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **options, **candidates)
+
+
+def names_in(text: str | None) -> list[str]:
+    """The names in a list that is separated by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _flag(name: str) -> str:

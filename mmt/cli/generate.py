@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept
 from mmt.cli.editing_flags import MODES, add_modes, edit_piece, mode_of
 from mmt.cli.originality import add_originality, check_originality, print_originality
-from mmt.cli.sampling_flags import add_controls, add_sampling, per_field, ranges
+from mmt.cli.sampling_flags import add_controls, add_sampling, options_of
 
 if TYPE_CHECKING:
     import muspy
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmt.representation.codes import Events, Representation
     from mmt.representation.prompt import Prompt
     from mmt.sampling.model import Model
+    from mmt.sampling.streams import Stream
 
 _EXAMPLES = """examples:
   mmt-generate -o piece.mid
@@ -116,63 +117,75 @@ def _generate(chosen: argparse.Namespace) -> None:
     check_originality(chosen)
     outputs = _outputs(chosen)
 
-    from mmt.music.files import write
-    from mmt.representation.decode import decode
-    from mmt.representation.text import to_text
+    from mmt.cli.light_muspy import import_muspy_lightly
+    from mmt.model.compiled import telling_of_compiling
     from mmt.sampling.model import load_model
+    from mmt.sampling.streams import streams_of
 
+    import_muspy_lightly()
+    streams = streams_of(chosen.n, chosen.seed)
+    chosen.seed = streams[0][0] if chosen.seed is None else chosen.seed
     model = load_model(chosen.checkpoint, device=chosen.device, weights=chosen.weights)
     with telling_what_is_kept() as kept:
-        pieces, said, like, prompt = _write(chosen, model)
+        with telling_of_compiling(not chosen.quiet):
+            pieces, said, like, prompt = _write(chosen, model, streams)
         prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
-        for files, events, outcome in zip(outputs, pieces, said, strict=True):
-            music = decode(events, like=like, tempo=chosen.tempo, representation=model.representation)
-            for file in files:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                if file.suffix == ".txt":
-                    file.write_text(to_text(events, representation=model.representation) + "\n", encoding="utf-8")
-                else:
-                    write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
-                kept.append(str(file))
+        for files, events, stream, remark in zip(outputs, pieces, streams, said, strict=True):
+            music = _save(chosen, files, events, stream, like, prompt_beats, model.representation)
+            kept += map(str, files)
             if not chosen.quiet:
                 print(
-                    f"{', '.join(map(str, files))}: {_summary(music)}{_silent(events, model.representation)}{outcome}"
+                    f"{', '.join(map(str, files))}: {_summary(music)}{_silent(events, model.representation)}; {remark}"
                 )
         if chosen.originality:
             print_originality(chosen, pieces, prompt, model.representation)
 
 
 def _write(
-    chosen: argparse.Namespace, model: Model
+    chosen: argparse.Namespace, model: Model, streams: Sequence[Stream]
 ) -> tuple[list[Events], list[str], muspy.Music | None, Prompt | None]:
     """The pieces, a remark on each, the music of the given file, and the prompt."""
-    sampling: dict[str, Any] = {"n": chosen.n, "seed": chosen.seed} | {
-        name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
-    }
-    controls = {name: getattr(chosen, name) for name in ("scale", "allow", "exclude")} | {
-        "ranges": ranges(chosen.ranges)
-    }
+    from mmt.sampling.options import FilterOptions, GenerationOptions
+    from mmt.sampling.streams import name_of
+
+    options = options_of(chosen)
     prompt, like = _prompt(chosen, model)
+    given = {name: value for name, value in options.items() if name in (*FilterOptions.__annotations__, "sampling")}
+    filters = GenerationOptions(**given).filters(model.sampling, model.network.config.sizes)
+    if not chosen.quiet:
+        print(f"sampling with {filters}")
     if mode := mode_of(chosen):
         assert prompt is not None
-        edited = edit_piece(mode, model, prompt, chosen, sampling, controls)
-        return edited, [""] * len(edited), like, prompt
-    pieces, outcomes = model.generate(
-        prompt,
-        min_beats=chosen.min_beats,
-        max_beats=chosen.max_beats,
-        max_events=chosen.max_events,
-        length=chosen.length,
-        use_all=chosen.use_all,
-        grammar=chosen.grammar,
-        sampling=chosen.sampling,
-        context=chosen.context,
-        report=True,
-        progress=wants_progress(chosen),
-        **sampling,
-        **controls,
-    )
-    return pieces, [f"; {outcome}" for outcome in outcomes], like, prompt
+        return edit_piece(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
+    pieces, outcomes = model.generate(prompt, report=True, **options)
+    return pieces, [str(outcome) for outcome in outcomes], like, prompt
+
+
+def _save(
+    chosen: argparse.Namespace,
+    files: Sequence[Path],
+    events: Events,
+    stream: Stream,
+    like: muspy.Music | None,
+    prompt_beats: int | None,
+    representation: Representation,
+) -> muspy.Music:
+    """Write the files of a piece; they say from which seed it was written."""
+    from mmt import __version__
+    from mmt.music.files import write
+    from mmt.representation.decode import decode
+    from mmt.representation.text import to_text
+    from mmt.sampling.streams import name_of
+
+    music = decode(events, like=like, tempo=chosen.tempo, representation=representation)
+    music.metadata.creators = [f"mmt-generate {__version__}, {name_of(stream)}"]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".txt":
+            file.write_text(to_text(events, representation=representation) + "\n", encoding="utf-8")
+        else:
+            write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
+    return music
 
 
 def _check_usage(chosen: argparse.Namespace) -> None:
@@ -295,11 +308,9 @@ def _list_instruments(chosen: argparse.Namespace) -> None:
 
 def _silent(events: Events, representation: Representation) -> str:
     """Instruments that were asked for but do not play."""
-    from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, TYPE, is_note
+    from mmt.sampling.outcome import notes_of
 
-    which = (events[:, TYPE] == INSTRUMENT_EVENT, is_note(events))
-    declared, playing = (events[rows, INSTRUMENT].tolist() for rows in which)
-    names = [representation.names[code - 1] for code in declared if code not in playing]
+    names = [name for name, count in notes_of(events, representation).items() if not count]
     return f"; silent: {', '.join(names)}" if names else ""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
-from mmt.cli.common import UsageError
+from mmt.cli.common import UsageError, wants_progress
 
 _FIELDS = "type, beat, position, pitch, duration, instrument"
 
@@ -14,7 +15,8 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
     """Add the flags of seeds, filters, limits and grammar."""
     group = arguments.add_argument_group(
         "sampling",
-        f"The filters take a number, or FIELD=NUMBER for a single field ({_FIELDS}); repeat a flag for more fields.",
+        f"The filters take a number, or FIELD=NUMBER for a single field ({_FIELDS}); repeat a flag for more fields. Other fields "
+        "keep the model's default.",
     )
     group.add_argument("-n", type=int, default=1, help="number of pieces")
     group.add_argument(
@@ -35,9 +37,10 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-beats",
         type=int,
-        help="notes begin in the first MAX_BEATS beats; may exceed the model's own (default: the model's beats; with --length, 8 "
-        "more than LENGTH)",
+        help="notes begin in the first MAX_BEATS beats of the piece, those of the FILE included; may exceed the model's own "
+        "(default: the model's beats; with --length, 8 more than LENGTH)",
     )
+    group.add_argument("--new-beats", type=int, help="the same, counted from the end of what is read of the FILE")
     group.add_argument(
         "--max-events",
         type=int,
@@ -83,6 +86,18 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--use-all", action=argparse.BooleanOptionalAction, default=False, help="each instrument plays at least once"
     )
+
+
+def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The sampling flags and controls that were given, with n, seed and progress, as arguments of `Model.generate`."""
+    given: dict[str, Any] = {
+        name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
+    }
+    given |= {name: getattr(chosen, name) for name in ("scale", "allow", "exclude", "use_all", "grammar", "sampling")}
+    given |= {name: getattr(chosen, name) for name in ("min_beats", "max_beats", "new_beats", "max_events", "length")}
+    given |= {"ranges": ranges(chosen.ranges), "context": chosen.context}
+    given |= {"n": chosen.n, "seed": chosen.seed, "progress": wants_progress(chosen)}
+    return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
 def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,16 +12,22 @@ from typing import Any
 
 import numba
 from numba.core.event import Listener, install_listener
+from tqdm import tqdm
 
 # Numba recompiles when the file of a function changes, but not when a function that it inlines from another file does.
 SOURCES = (
-    *("model/compiled.py", "model/cpu/scalars.py", "model/cpu/tiles.py", "model/cpu/weights.py"),
+    *("model/compiled.py", "model/cpu/scalars.py", "model/cpu/weights.py"),
     *("representation/codes.py", "sampling/lookahead.py", "sampling/state.py"),
 )
 
 
-def compiled(*, parallel: bool = False, fast: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a function; `parallel` runs its `prange` loops on threads, `fast` allows sums in any order."""
+def compiled(
+    *, parallel: bool = False, fast: bool | set[str] = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile a function.
+
+    `parallel` runs its `prange` loops on threads; `fast` allows sums in any order, or what the given fast-math flags of LLVM do.
+    """
     options = {"parallel": parallel, "fastmath": fast, "error_model": "numpy"}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,18 +47,22 @@ def _hash_of_sources() -> str:
 
 
 @contextmanager
-def telling_of_compiling(tell: Callable[[str], object], otherwise: str) -> Iterator[None]:
-    """Call `tell` with a message while something is compiled, which may take half a minute, and with `otherwise` afterwards."""
-    with install_listener("numba:compile", _CompilationListener(tell, otherwise)):
+def telling_of_compiling(wanted: bool = True) -> Iterator[None]:
+    """Say on stderr, once a process, if something is compiled within the context."""
+    if not wanted:
+        yield
+        return
+    with install_listener("numba:compile", _CompilationListener()):
         yield
 
 
 class _CompilationListener(Listener):  # type: ignore[misc]
-    def __init__(self, tell: Callable[[str], object], otherwise: str) -> None:
-        self.tell, self.otherwise = tell, otherwise
+    told = False
 
     def on_start(self, event: object) -> None:
-        self.tell("Compiling, once")
+        if not _CompilationListener.told:
+            tqdm.write("Compiling for this processor, which takes a quarter of a minute; only once.", file=sys.stderr)
+        _CompilationListener.told = True
 
     def on_end(self, event: object) -> None:
-        self.tell(self.otherwise)
+        pass

@@ -7,12 +7,15 @@ its draws.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from mmt.model.compiled import telling_of_compiling
 from mmt.model.cpu.modules import PackedChain, PackedHeads
 from mmt.model.cpu.packing import pack
 from mmt.model.heads import ChainHeads, IndependentHeads
@@ -28,7 +31,33 @@ from mmt.sampling.window import AnchoredWindow, SlidingWindow, Window
 GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
 WINDOWS: dict[str, type[AnchoredWindow] | type[SlidingWindow]] = {"anchor": AnchoredWindow, "slide": SlidingWindow}
 
+# The maximum batch size, which bounds the memory.
+_BATCH = 64
+
 Heads = IndependentHeads | ChainHeads | PackedHeads | PackedChain
+
+
+def write_pieces(
+    network: Network, prompt: Events, streams: Sequence[Stream], *, progress: bool = False, **settings: Any
+) -> list[Events]:
+    """Continue a prompt (n, 6) to a whole piece for each stream; `settings` are the keyword arguments of `decode_events`."""
+    pieces: list[list[Events]] = [[np.asarray(prompt)] for _ in streams]
+    max_events = settings["bounds"].max_events
+    # The number of events is unknown if only the beats are limited.
+    most = None if max_events > 2**24 else (max_events - len(prompt)) * len(streams)
+    with (
+        tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
+        telling_of_compiling(progress),
+    ):
+        for first in range(0, len(streams), _BATCH):
+            batch = streams[first : first + _BATCH]
+            for rows, events in decode_events(network, prompt, batch, **settings):
+                for row, event in zip(rows, events, strict=True):
+                    pieces[first + row].append(event[None])
+                bar.update(len(rows))
+        # Complete the bar if pieces ended early.
+        bar.update((most or bar.n) - bar.n)
+    return [np.concatenate(piece) for piece in pieces]
 
 
 @torch.inference_mode()

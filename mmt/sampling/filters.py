@@ -18,8 +18,9 @@ from mmt.model.compiled import compiled
 from mmt.representation.codes import FIELDS
 
 Numbers = npt.NDArray[np.float32]
-PerField = float | Mapping[str, float] | None
+PerField = float | Mapping[str, float | None] | None
 
+FILTERS = ("temperature", "top_k", "top_p", "min_p")
 _NEVER = np.float32(-np.inf)
 
 
@@ -56,6 +57,17 @@ class Filters:
             top_p=_six("top_p", top_p, "above 0 and at most 1", lambda p: 0 < p <= 1),
             min_p=_six("min_p", min_p, "at least 0 and at most 1", lambda p: 0 <= p <= 1),
         )
+
+    def __str__(self) -> str:
+        """The filters in force: "top_p 0.9, min_p 0.01 (beat 0.05)"."""
+        told = []
+        for name in FILTERS:
+            numbers = ["off" if value is None else f"{value:g}" for value in getattr(self, name)]
+            usual = max(numbers, key=numbers.count)
+            others = [f"{field} {n}" for field, n in zip(FIELDS, numbers, strict=True) if n != usual]
+            if others or usual != ("1" if name == "temperature" else "off"):
+                told.append(f"{name} {usual}" + (f" ({', '.join(others)})" if others else ""))
+        return ", ".join(told) or "no filters"
 
     def temper(self, logits: Tensor, field: int) -> Numbers:
         """The logits of a field (batch, size), divided by its temperature, as a NumPy array of finite numbers."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
-import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from mmt.model.compiled import telling_of_compiling
 from mmt.model.cpu.packing import check_int8
 from mmt.model.inside import Edit, edited, edits_of
 from mmt.model.network import Network
@@ -20,16 +17,12 @@ from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.representation.origin import remember
-from mmt.sampling.controls import Pitches, Ranges, Scale
-from mmt.sampling.decoding import decode_events
-from mmt.sampling.filters import PerField
+from mmt.representation.prompt import Prompt
+from mmt.sampling.decoding import decode_events, write_pieces
 from mmt.sampling.next_event import NextEvent, readable_events
-from mmt.sampling.options import GenerationOptions
+from mmt.sampling.options import GenerationOptions, Options
 from mmt.sampling.outcome import Outcome, outcomes_of
-from mmt.sampling.streams import Stream, seed_of, streams_of
-
-# The maximum batch size, which bounds the memory.
-_BATCH = 64
+from mmt.sampling.streams import seed_of, streams_of
 
 
 class Model:
@@ -118,49 +111,24 @@ class Model:
 
     @overload
     def generate(
-        self,
-        prompt: npt.ArrayLike | None = ...,
-        n: int = ...,
-        seed: int | Sequence[int] | None = ...,
-        *,
-        report: Literal[True],
-        **options: Any,
-    ) -> tuple[list[Events], list[Outcome]]: ...
+        self, prompt: npt.ArrayLike | None = ..., n: int = ..., seed: int | Sequence[int] | None = ..., *,
+        edit: Edit | None = ..., report: Literal[True], progress: bool = ..., **options: Unpack[Options],
+    ) -> tuple[list[Events], list[Outcome]]: ...  # fmt: skip
     @overload
     def generate(
-        self,
-        prompt: npt.ArrayLike | None = ...,
-        n: int = ...,
-        seed: int | Sequence[int] | None = ...,
-        *,
-        report: Literal[False] = ...,
-        **options: Any,
-    ) -> list[Events]: ...
-    def generate(  # type: ignore[misc]  # `options` above are the keywords below
+        self, prompt: npt.ArrayLike | None = ..., n: int = ..., seed: int | Sequence[int] | None = ..., *,
+        edit: Edit | None = ..., report: Literal[False] = ..., progress: bool = ..., **options: Unpack[Options],
+    ) -> list[Events]: ...  # fmt: skip
+    def generate(
         self,
         prompt: npt.ArrayLike | None = None,
         n: int = 1,
         seed: int | Sequence[int] | None = None,
         *,
-        temperature: PerField = None,
-        top_k: PerField = None,
-        top_p: PerField = None,
-        min_p: PerField = None,
-        min_beats: int = 0,
-        max_beats: int | None = None,
-        max_events: int | None = None,
-        length: int | None = None,
-        scale: Scale = None,
-        allow: Pitches = None,
-        exclude: Pitches = None,
-        ranges: Ranges = False,
-        use_all: bool = False,
-        grammar: Literal["strict", "paper"] | None = None,
-        sampling: Literal["default", "paper"] = "default",
-        context: Literal["anchor", "slide"] = "anchor",
         edit: Edit | None = None,
         report: bool = False,
         progress: bool = False,
+        **options: Unpack[Options],
     ) -> list[Events] | tuple[list[Events], list[Outcome]]:
         """Generate pieces.
 
@@ -173,42 +141,15 @@ class Model:
         seed : int or sequence of int, optional
             Piece i draws from the random stream (seed, i), so the first piece does not depend on `n`. A sequence gives
             the first piece of each seed. Default: a random seed.
-        temperature, top_k, top_p, min_p : number or mapping from field names to numbers, optional
-            Above 0; at least 1 (1: always the likeliest); in (0, 1]; in [0, 1]. Applied in this order, after the
-            grammar. Defaults are the model's own, see `sampling`.
-        min_beats, max_beats : int
-            No end before the piece has `min_beats` beats (as far as the other limits allow); notes begin in the first
-            `max_beats`. Default: the network's beats; no limit where `max_events` is more than the context.
-        max_events : int, optional
-            The maximum number of events of the whole piece, prompt and end included. Default: until the network's context is
-            full; no limit if `length`, or more beats than the network has, are given.
-        length : int, optional
-            The number of beats that the model is told to write, counted from the beginning of the piece, for models whose
-            representation tells lengths. The model itself ends the piece near there; `max_beats` is 8 more by default.
-        scale : str or sequence of pitch classes, optional
-            "C major", "f# minor", "a harmonic minor", "D dorian", …, or pitch classes by name or number ("C,E,G").
-        allow, exclude : pitch or sequence of pitches, optional
-            Only these, and none of these: MIDI numbers, names (C4 is 60), spans ("C3..C6").
-        ranges : bool or mapping from instruments to (lowest, highest) pitches
-            True: each instrument keeps to the range of a real one (`mmt.representation.instrument_ranges`). A mapping
-            such as {"violin": "G3..E6"} applies to the instruments that it names.
-        use_all : bool
-            Each declared instrument must play before the piece can end. The logit of an instrument that has not played grows by
-            0.25 per beat, and one of the last moments or events is reserved for it.
-        grammar : "strict" or "paper"
-            strict: every piece is valid (see `mmt.representation.grammar`). paper: type and beat never fall.
-        sampling : "default" or "paper"
-            paper: the setting of the original code, top-k of 10 % of each field's codes and the paper's grammar.
-        context : "anchor" or "slide"
-            What the network reads of a piece that is longer than its context. anchor: the instruments and the last beats,
-            counted from the first of them, so that a piece may have any number of events and beats. slide: only the last
-            events, as in the original code; beats are counted from the start of the piece, up to the network's last one.
         edit : mapping from places to functions, optional
             Changes inside the network while it generates, see `mmt.inside`: `edit=mmt.inside.ablate((2, 0))` silences a head.
         report : bool
             Whether to return the outcomes too.
         progress : bool
             Whether to show a progress bar.
+        **options
+            temperature, top_k, top_p, min_p; scale, allow, exclude, ranges, use_all; min_beats, max_beats, new_beats, max_events,
+            length; grammar, sampling, context. Each is described in `mmt.sampling.options.Options`.
 
         Returns
         -------
@@ -223,10 +164,6 @@ class Model:
             If an argument is out of range, arguments contradict each other or leave no pitch to sample, or the prompt is
             invalid.
 
-        Notes
-        -----
-        Scale, pitches and ranges are exact, and apply to new notes only; the prompt stays as it is.
-
         Examples
         --------
         >>> model = new_model("tiny", seed=0)
@@ -234,32 +171,13 @@ class Model:
         >>> len(pieces), pieces[0].shape[1]
         (2, 6)
         """
-        options = GenerationOptions(
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            min_beats=min_beats,
-            max_beats=max_beats,
-            max_events=max_events,
-            length=length,
-            scale=scale,
-            allow=allow,
-            exclude=exclude,
-            ranges=ranges,
-            use_all=use_all,
-            grammar=grammar,
-            sampling=sampling,
-            context=context,
-        )
-        beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
-        network = self.network if edit is None else edited(self.network, edit)
+        network, beginning, settings = self._resolve(prompt, GenerationOptions(**options), edit)
         streams = streams_of(n, seed)
         written = write_pieces(network, beginning, streams, progress=progress, **settings)
         pieces = [remember(piece, self.representation) for piece in written]
         if not report:
             return pieces
-        limited = max_events is not None
+        limited = options.get("max_events") is not None
         return pieces, outcomes_of(pieces, streams, settings["bounds"], self.representation, limited=limited)
 
     def stream(
@@ -267,24 +185,9 @@ class Model:
         prompt: npt.ArrayLike | None = None,
         seed: int | None = None,
         *,
-        temperature: PerField = None,
-        top_k: PerField = None,
-        top_p: PerField = None,
-        min_p: PerField = None,
-        min_beats: int = 0,
-        max_beats: int | None = None,
-        max_events: int | None = None,
-        length: int | None = None,
-        scale: Scale = None,
-        allow: Pitches = None,
-        exclude: Pitches = None,
-        ranges: Ranges = False,
-        use_all: bool = False,
-        grammar: Literal["strict", "paper"] | None = None,
-        sampling: Literal["default", "paper"] = "default",
-        context: Literal["anchor", "slide"] = "anchor",
         edit: Edit | None = None,
         endless: bool = False,
+        **options: Unpack[Options],
     ) -> Iterator[Events]:
         """Generate one piece, event by event: yields the new events of `generate` with the same arguments, each (6,).
 
@@ -301,53 +204,16 @@ class Model:
         >>> for event in model.stream(seed=1, max_events=8):
         ...     assert event.shape == (6,)
         """
-        options = GenerationOptions(
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            min_beats=min_beats,
-            max_beats=max_beats,
-            max_events=max_events,
-            length=length,
-            scale=scale,
-            allow=allow,
-            exclude=exclude,
-            ranges=ranges,
-            use_all=use_all,
-            grammar=grammar,
-            sampling=sampling,
-            context=context,
-            endless=endless,
-        )
-        beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
+        network, beginning, settings = self._resolve(prompt, GenerationOptions(endless=endless, **options), edit)
         streams = streams_of(1, None if seed is None else seed_of(seed))
-        network = self.network if edit is None else edited(self.network, edit)
-        decoded = decode_events(network, beginning, streams, **settings)
-        return (events[0] for _, events in decoded)
+        return (events[0] for _, events in decode_events(network, beginning, streams, **settings))
 
-
-def write_pieces(
-    network: Network, prompt: Events, streams: Sequence[Stream], *, progress: bool = False, **settings: Any
-) -> list[Events]:
-    """Continue a prompt (n, 6) to a whole piece for each stream; `settings` are the keyword arguments of `decode_events`."""
-    pieces: list[list[Events]] = [[np.asarray(prompt)] for _ in streams]
-    max_events = settings["bounds"].max_events
-    # The number of events is unknown if only the beats are limited.
-    most = None if max_events > 2**24 else (max_events - len(prompt)) * len(streams)
-    with (
-        tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
-        telling_of_compiling(bar.set_description, "Writing"),
-    ):
-        for first in range(0, len(streams), _BATCH):
-            batch = streams[first : first + _BATCH]
-            for rows, events in decode_events(network, prompt, batch, **settings):
-                for row, event in zip(rows, events, strict=True):
-                    pieces[first + row].append(event[None])
-                bar.update(len(rows))
-        # Complete the bar if pieces ended early.
-        bar.update((most or bar.n) - bar.n)
-    return [np.concatenate(piece) for piece in pieces]
+    def _resolve(
+        self, prompt: npt.ArrayLike | None, options: GenerationOptions, edit: Edit | None
+    ) -> tuple[Network, Prompt, dict[str, Any]]:
+        """The network, the tidied prompt, and the keyword arguments of `decode_events`."""
+        beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
+        return self.network if edit is None else edited(self.network, edit), beginning, settings
 
 
 def load_model(

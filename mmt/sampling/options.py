@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from mmt.model.config import NetworkConfig
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
+    FIELDS,
     GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
@@ -26,7 +27,7 @@ from mmt.representation.codes import (
 from mmt.representation.prompt import Prompt, start, tidy
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import GRAMMARS, WINDOWS
-from mmt.sampling.filters import Filters, PerField, paper_top_k
+from mmt.sampling.filters import FILTERS, Filters, PerField, paper_top_k
 from mmt.sampling.grammar import Bounds, floor_of, moment_of
 from mmt.sampling.window import anchor, places_of
 
@@ -36,22 +37,83 @@ _FOREVER = 2**31 - 1
 _PAST_LENGTH = 8
 
 
-@dataclass(frozen=True)
+class FilterOptions(TypedDict, total=False):
+    """The filters, applied in this order, after the grammar. Default: the model's own, see `Model.sampling`.
+
+    Each is a number for all fields, or a mapping such as `{"pitch": 0.9}`, which changes these fields only; None in a mapping
+    turns the filter off for the field.
+    """
+
+    temperature: PerField
+    """Above 0. Logits are divided by it: above 1 is more surprising, below 1 more predictable."""
+    top_k: PerField
+    """At least 1. Sample among this many likeliest codes; 1 takes the likeliest."""
+    top_p: PerField
+    """In (0, 1]. Sample among the likeliest codes that have this probability together."""
+    min_p: PerField
+    """In [0, 1]. Sample among the codes that are at least this share as likely as the likeliest."""
+
+
+class ControlOptions(TypedDict, total=False):
+    """Which pitches new notes may have. Controls are exact; the notes of the prompt stay."""
+
+    scale: Scale
+    """"C major", "f# minor", "a harmonic minor", "D dorian", …, or pitch classes by name or number ("C,E,G")."""
+    allow: Pitches
+    """Only these pitches: MIDI numbers, names (C4 is 60), spans ("C3..C6")."""
+    exclude: Pitches
+    """None of these pitches."""
+    ranges: Ranges
+    """True: each instrument keeps to the range of a real one (`mmt.representation.instrument_ranges`). A mapping such as
+    {"violin": "G3..E6"} applies to the instruments that it names."""
+
+
+class Options(FilterOptions, ControlOptions, total=False):
+    """The keyword arguments of `Model.generate` and `Model.stream` that say how to sample, and when to end."""
+
+    min_beats: int
+    """No end before the piece has this many beats, as far as the other limits allow."""
+    max_beats: int | None
+    """Notes begin in the first `max_beats` beats of the piece, prompt included. Default: the network's beats; no limit where
+    `max_events` is more than the context."""
+    new_beats: int | None
+    """The same, counted from the end of the prompt; instead of `max_beats`."""
+    max_events: int | None
+    """The maximum number of events of the whole piece, prompt and end included. Default: until the network's context is full; no
+    limit if `length`, or more beats than the network has, are given."""
+    length: int | None
+    """The number of beats that the model is told to write, counted from the start of the piece, for models whose representation
+    tells lengths. The model itself ends the piece near there; `max_beats` is 8 more by default."""
+    use_all: bool
+    """Each declared instrument must play before the piece can end. The logit of an instrument that has not played grows by 0.25
+    per beat, and one of the last moments or events is reserved for it."""
+    grammar: Literal["strict", "paper"] | None
+    """strict (default): every piece is valid, see `mmt.representation.grammar`. paper: type and beat never fall."""
+    sampling: Literal["default", "paper"]
+    """paper: the setting of the original code, top-k of 10 % of each field's codes and the paper's grammar."""
+    context: Literal["anchor", "slide"]
+    """What the network reads of a piece that is longer than its context. anchor: the instruments and the last beats, counted from
+    the first of them, so that a piece may have any number of events and beats. slide: only the last events, as in the original
+    code; beats are counted from the start of the piece, up to the network's last one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """The arguments of `Model.generate`, as the user gave them."""
+    """The values of `Options`, with their defaults."""
 
     temperature: PerField = None
     top_k: PerField = None
     top_p: PerField = None
     min_p: PerField = None
-    min_beats: int = 0
-    max_beats: int | None = None
-    max_events: int | None = None
-    length: int | None = None
     scale: Scale = None
     allow: Pitches = None
     exclude: Pitches = None
     ranges: Ranges = False
+    min_beats: int = 0
+    max_beats: int | None = None
+    new_beats: int | None = None
+    max_events: int | None = None
+    length: int | None = None
     use_all: bool = False
     grammar: str | None = None
     sampling: str = "default"
@@ -80,11 +142,36 @@ class GenerationOptions:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
         if self.use_all and grammar != "strict":
             raise ValueError(f"use_all=True goes with grammar='strict' only, not {grammar!r}")
-        filters = self.filters({"top_k": paper_top_k(config.sizes)} if self.sampling == "paper" else defaults)
         beginning = tidy(start() if prompt is None else prompt, representation)
+        filters = self.filters(defaults, config.sizes)
         self._tell_length(beginning, representation)
-        bounds = self._bounds(beginning, config.context, representation)
+        bounds = self._with_max_beats(beginning)._bounds(beginning, config.context, representation)
         return beginning, {"filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context}
+
+    def filters(self, defaults: Mapping[str, Any], sizes: tuple[int, ...] = ()) -> Filters:
+        """The filters, with `defaults`, or the paper's for fields of these `sizes`, where the user gave none."""
+        if self.sampling == "paper":
+            defaults = {"top_k": paper_top_k(sizes)}
+        return Filters.of(**{name: _merged(getattr(self, name), defaults.get(name)) for name in FILTERS})
+
+    def controls(self, representation: Representation) -> Controls:
+        """The controls."""
+        given = {name: getattr(self, name) for name in ("scale", "allow", "exclude", "ranges", "use_all")}
+        return Controls.of(representation, **given)
+
+    def _with_max_beats(self, prompt: Prompt) -> GenerationOptions:
+        """The same options, with `max_beats` in place of `new_beats`."""
+        if self.new_beats is None:
+            return self
+        if self.max_beats is not None:
+            raise ValueError(
+                f"max_beats is {self.max_beats} and new_beats {self.new_beats}; give one of them: max_beats counts from the "
+                "start of the piece, new_beats from the end of the prompt"
+            )
+        if _whole("new_beats", self.new_beats) < 1:
+            raise ValueError(f"new_beats is {self.new_beats}; it must be at least 1")
+        last = int(prompt[is_note(prompt), BEAT].max(initial=0))
+        return replace(self, max_beats=max(last, prompt.first_beat) + int(self.new_beats), new_beats=None)
 
     def _tell_length(self, prompt: Prompt, representation: Representation) -> None:
         """Write the length, if given, into the prompt's start-of-notes."""
@@ -97,23 +184,6 @@ class GenerationOptions:
         if _whole("length", self.length) < 1:
             raise ValueError(f"length is {self.length}; it must be at least 1 beat")
         prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(self.length)
-
-    def filters(self, defaults: Mapping[str, Any]) -> Filters:
-        """The filters, with `defaults` for those that were not given."""
-        names = ("temperature", "top_k", "top_p", "min_p")
-        given = {name: getattr(self, name) for name in names}
-        return Filters.of(**{name: defaults.get(name) if value is None else value for name, value in given.items()})
-
-    def controls(self, representation: Representation) -> Controls:
-        """The controls."""
-        return Controls.of(
-            representation,
-            scale=self.scale,
-            allow=self.allow,
-            exclude=self.exclude,
-            ranges=self.ranges,
-            use_all=self.use_all,
-        )
 
     def _bounds(self, prompt: Prompt, context: int, representation: Representation) -> Bounds:
         if prompt[-1, TYPE] == END_OF_SONG:
@@ -203,7 +273,8 @@ class GenerationOptions:
         lowest = max(1, last if written else max(last, prompt.first_beat + 1))
         if limit < lowest or (slide and limit > beats):
             raise ValueError(
-                f"max_beats is {limit}; with this prompt it must be {f'{lowest} to {beats}' if slide else f'at least {lowest}'}"
+                f"max_beats is {limit}; with this prompt it must be {f'{lowest} to {beats}' if slide else f'at least {lowest}'}: "
+                "it counts from the start of the piece, new_beats from the end of the prompt"
             )
         return limit
 
@@ -214,6 +285,13 @@ class GenerationOptions:
         if self.context == "slide" or (len(prompt) < context and beat <= beats):
             return prompt[-context:], 0
         return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1), reach=reach)
+
+
+def _merged(given: PerField, default: PerField) -> PerField:
+    """What the user gave, with the default for the fields that a mapping does not name."""
+    if not isinstance(given, Mapping):
+        return default if given is None else given
+    return {**(default if isinstance(default, Mapping) else dict.fromkeys(FIELDS, default)), **given}
 
 
 def _told_length(prompt: Events) -> int:

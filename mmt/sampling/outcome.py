@@ -10,7 +10,7 @@ import numpy as np
 
 from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, TYPE, Events, Representation, is_note
 from mmt.sampling.grammar import Bounds
-from mmt.sampling.streams import Stream
+from mmt.sampling.streams import Stream, name_of
 
 Ending = Literal["end-of-song", "event limit", "beat limit", "context full"]
 
@@ -29,8 +29,7 @@ class Outcome:
     """The number of notes of each declared instrument, the prompt's included."""
 
     def __str__(self) -> str:
-        number = f", piece {self.number + 1}" if self.number else ""
-        return f"seed {self.seed}{number}; {_SAID[self.ending]}"
+        return f"{name_of((self.seed, self.number))}; {_SAID[self.ending]}"
 
 
 _SAID: dict[Ending, str] = {
@@ -51,7 +50,7 @@ def outcomes_of(
 ) -> list[Outcome]:
     """The outcome of each piece; `limited` says whether a limit of events was given."""
     return [
-        Outcome(seed, number, _ending_of(piece, bounds, limited=limited), _notes_of(piece, representation))
+        Outcome(seed, number, _ending_of(piece, bounds, limited=limited), notes_of(piece, representation))
         for piece, (seed, number) in zip(pieces, streams, strict=True)
     ]
 
@@ -65,7 +64,8 @@ def _ending_of(piece: Events, bounds: Bounds, *, limited: bool) -> Ending:
     return "end-of-song"
 
 
-def _notes_of(piece: Events, representation: Representation) -> dict[str, int]:
+def notes_of(piece: Events, representation: Representation) -> dict[str, int]:
+    """The number of notes of each declared instrument."""
     counts = np.bincount(piece[is_note(piece), INSTRUMENT], minlength=representation.sizes[INSTRUMENT])
     codes = piece[piece[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT].tolist()
     return {representation.names[code - 1]: int(counts[code]) for code in codes}

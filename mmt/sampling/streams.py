@@ -40,6 +40,11 @@ def generator_of(stream: Stream) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(stream)))
 
 
+def name_of(stream: Stream) -> str:
+    """A stream in words: "seed 7", or "seed 7, piece 2" for (7, 1)."""
+    return f"seed {stream[0]}" + (f", piece {stream[1] + 1}" if stream[1] else "")
+
+
 def seed_of(seed: int) -> int:
     """The seed as an int; a `ValueError` unless it is a whole number from 0 to 2**63 - 1, the range of every generator."""
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:

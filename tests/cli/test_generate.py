@@ -197,6 +197,38 @@ def test_editing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "notes kept" in capsys.readouterr().out
 
 
+def test_the_seed_that_was_drawn_is_printed_and_stored(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.json", "a.mid"):
+        assert generate(checkpoint, "-o", tmp_path / name, "-n", 2, "--max-events", 20) == 0
+        lines = capsys.readouterr().out.splitlines()
+        seed = re.search(r"; (seed \d+); ", lines[1])[1]  # type: ignore[index]
+        assert f"; {seed}, piece 2; " in lines[2]
+        stem, suffix = name.split(".")
+        assert f", {seed}, piece 2".encode() in (tmp_path / f"{stem}-2.{suffix}").read_bytes()
+        number = seed.removeprefix("seed ")
+        again = ("-o", tmp_path / f"again.{suffix}", "--seed", number, "--max-events", 20, "--quiet")
+        assert generate(checkpoint, *again) == 0
+        assert (tmp_path / f"again.{suffix}").read_bytes() == (tmp_path / f"{stem}-1.{suffix}").read_bytes()
+
+
+def test_the_filters_in_force_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = mmt.new_model("tiny", seed=0)
+    model.sampling = {"min_p": 0.01}
+    model.save(tmp_path / "model")
+    flags = ("--max-events", 20, "--min-p", "beat=0.05", "--temperature", 0.9, "--temperature", "pitch=1")
+    assert generate(tmp_path / "model", "-o", tmp_path / "a.mid", *flags) == 0
+    assert "sampling with temperature 0.9 (pitch 1), min_p 0.01 (beat 0.05)\n" in capsys.readouterr().out
+
+
+def test_new_beats_are_written_after_the_file(checkpoint: Path, tmp_path: Path) -> None:
+    for flags in (("--new-beats", 3), ("--max-beats", 7)):
+        out = tmp_path / f"{flags[0]}.json"
+        assert generate(checkpoint, "--continue", QUARTET, "--beats", 4, *flags, "-o", out, "--seed", 1, "--quiet") == 0
+    assert (tmp_path / "--new-beats.json").read_bytes() == (tmp_path / "--max-beats.json").read_bytes()
+
+
 def test_quiet_prints_nothing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate(checkpoint, "-o", tmp_path / "a.mid", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
@@ -224,7 +256,7 @@ def test_ctrl_c_says_what_is_kept(
 
     monkeypatch.setattr(files, "write", write_or_stop)
     monkeypatch.chdir(tmp_path)
-    assert generate(checkpoint, "-o", ".", "-n", 6, "--max-events", 16) == 130
+    assert generate(checkpoint, "-o", ".", "-n", 6, "--max-events", 16, "--quiet") == 130
     assert error_of(capsys) == f"mmt-generate: stopped: {said}"
     assert len(list(tmp_path.glob("*.mid"))) == finished
 
@@ -292,6 +324,8 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["-o", "a.mid", "--use-all", "--grammar", "paper"], 1, "grammar='strict' only"),
         (["-o", "a.mid", "--min-beats", "9", "--max-beats", "8"], 1, "min_beats is 9"),
+        (["-o", "a.mid", "--continue", str(QUARTET), "--max-beats", "24"], 1, "new_beats from the end of the prompt"),
+        (["-o", "a.mid", "--new-beats", "3", "--max-beats", "24"], 1, "give one of them"),
         (["-o", "a.mid", "--fill", str(QUARTET)], 2, "--fill needs --from-beat"),
         (["-o", "a.mid", "--fill", str(QUARTET), "--continue", str(QUARTET)], 2, "choose one"),
         (["-o", "a.mid", "--fill", str(QUARTET), "--from-beat", "9", "--to-beat", "8"], 1, "from_beat < to_beat"),
@@ -377,6 +411,28 @@ def test_help_needs_nothing_heavy() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_writing_a_midi_file_imports_no_library_of_other_formats(checkpoint: Path, tmp_path: Path) -> None:
+    flags = ["--checkpoint", str(checkpoint), "-o", str(tmp_path / "a.mid"), "--max-events", "8", "--quiet"]
+    absent = ("music21", "pypianoroll", "pretty_midi", "matplotlib", "scipy.stats", "lightning")
+    code = f"import sys; from mmt.cli.generate import main; main({flags}); print([m for m in {absent} if m in sys.modules])"
+    assert run_python(code) == "[]"
+    assert (tmp_path / "a.mid").exists()
+
+
+def test_a_muspy_that_was_imported_lightly_is_whole() -> None:
+    code = (
+        "from mmt.cli.light_muspy import import_muspy_lightly; import_muspy_lightly(); import muspy\n"
+        "music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])\n"
+        "kind = type(music.to_pretty_midi()).__name__\n"
+        "print(kind, muspy.read_midi.__name__, isinstance(music, muspy.Music), hasattr(muspy, 'nothing'))"
+    )
+    assert run_python(code) == "PrettyMIDI read_midi True False"
 
 
 def test_every_example_is_continued(shared: Path, tmp_path: Path) -> None:

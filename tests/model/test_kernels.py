@@ -21,8 +21,7 @@ import mmt
 from mmt.model.compiled import SOURCES, telling_of_compiling
 from mmt.model.cpu.kernels import linear, match_threads, normalise
 from mmt.model.cpu.scalars import array_of, exp, gelu, narrowed, widened
-from mmt.model.cpu.tiles import LANES
-from mmt.model.cpu.weights import BlockWeights, LinearWeights, NormWeights
+from mmt.model.cpu.weights import LANES, BlockWeights, LinearWeights, NormWeights
 from mmt.sampling.lookahead import Lookahead
 from mmt.sampling.state import Rules
 
@@ -62,7 +61,7 @@ def test_rows_may_lie_apart_but_not_be_of_another_width() -> None:
         linear(rows[:, :7], ours)
 
 
-def test_weights_lie_in_blocks_of_outputs() -> None:
+def test_weights_lie_in_groups_of_outputs() -> None:
     of, ours = make_map(20, 3)
     assert ours.weight.shape[1:] == (3, LANES)
     laid = ours.weight.transpose(0, 2, 1).reshape(-1, 3)
@@ -132,11 +131,15 @@ def test_several_threads_may_compute_at_once() -> None:
         assert all(np.array_equal(one, expected) for one in pool.map(lambda _: linear(rows, ours), range(200)))
 
 
-def test_compilation_is_reported() -> None:
-    told = list[str]()
-    with telling_of_compiling(told.append, "Writing"):
+def test_compilation_is_told_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmt.model.compiled._CompilationListener.told", False)
+    with telling_of_compiling(False):
         numba.njit(lambda: 1)()
-    assert told == ["Compiling, once", "Writing"]
+    assert capsys.readouterr() == ("", "")
+    for _ in range(2):
+        with telling_of_compiling():
+            numba.njit(lambda: 1)()
+    assert capsys.readouterr().err.count("Compiling for this processor") == 1
 
 
 def test_compilation_works_without_a_cache_folder(tmp_path: Path) -> None:

@@ -276,6 +276,13 @@ def test_invalid_arguments_are_refused(call: Any, message: str) -> None:
         call(make_model())
 
 
+def test_options_that_an_edit_does_not_take_are_refused() -> None:
+    with pytest.raises(TypeError, match="unknown option 'max_beats'"):
+        edit.reharmonise(make_model(), QUARTET, "viola", max_beats=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unknown option 'scale'"):
+        edit.reorchestrate(make_model(), QUARTET, ["harp"], scale="C major")  # type: ignore[call-overload]
+
+
 def test_drums_accompany_and_are_accompanied() -> None:
     representation = mmt.Representation(beats=64, drums=True)
     model, drums = model_of(representation), representation.drums_code

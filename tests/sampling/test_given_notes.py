@@ -30,7 +30,8 @@ from mmt.representation.encode import canonical, frame
 from mmt.representation.grammar import check_piece
 from mmt.representation.instruments import PAPER_INSTRUMENTS
 from mmt.representation.prompt import Prompt, instruments, start
-from mmt.sampling.model import Model, write_pieces
+from mmt.sampling.decoding import write_pieces
+from mmt.sampling.model import Model
 from mmt.sampling.options import GenerationOptions
 from mmt.sampling.streams import streams_of
 from mmt.sampling.window import AnchoredWindow, anchor

@@ -39,6 +39,7 @@ from mmt.sampling.decoding import decode_events, draw_event
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.model import Model, find_device, load_model, new_model
+from mmt.sampling.options import GenerationOptions
 
 PAPER = dataclasses.replace(Representation(), beats=40)
 WEIGHTS = ["float32", "int8"]
@@ -297,7 +298,7 @@ def test_pieces_that_end_change_nothing_for_those_that_go_on(model: Model) -> No
 
 def test_more_pieces_than_a_batch_are_the_same_pieces(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = model.generate(n=7, seed=2, max_events=20)
-    monkeypatch.setattr("mmt.sampling.model._BATCH", 3)
+    monkeypatch.setattr("mmt.sampling.decoding._BATCH", 3)
     assert same(model.generate(n=7, seed=2, max_events=20), whole)
 
 
@@ -491,6 +492,41 @@ def test_a_models_own_defaults_are_taken_unless_something_is_given(model: Model)
     assert same(own.generate(seed=3, top_k=129), model.generate(seed=3, temperature={"pitch": 0.5}))
     assert same(own.generate(seed=3, temperature=1.0), model.generate(seed=3, top_k=1))
     assert same(own.generate(seed=3, sampling="paper"), model.generate(seed=3, sampling="paper"))
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "min_p"])
+def test_a_filter_of_one_field_leaves_the_default_of_the_others(name: str) -> None:
+    usual, other = (3, 5) if name == "top_k" else (0.25, 0.5)
+    for defaults in ({name: usual}, {name: dict.fromkeys(FIELDS, usual)}):
+        filters = GenerationOptions(**{name: {"beat": other, "type": None}}).filters(defaults)
+        off = 1 if name == "temperature" else None
+        assert getattr(filters, name) == (off, other, usual, usual, usual, usual)
+
+
+def test_filters_in_force_are_told_with_the_fields_that_differ() -> None:
+    options = GenerationOptions(min_p={"beat": 0.05}, temperature={"pitch": 0.9})
+    assert str(options.filters({"min_p": 0.01})) == "temperature 1 (pitch 0.9), min_p 0.01 (beat 0.05)"
+    assert str(GenerationOptions().filters({})) == "no filters"
+
+
+def test_new_beats_count_from_the_end_of_the_prompt(model: Model) -> None:
+    for prompt, so_far in (
+        (quartet(5), 5),
+        (mmt.prompt.beats(quartet(9), 2), 2),
+        (mmt.prompt.instruments("violin"), 0),
+    ):
+        ours = model.generate(prompt, n=3, seed=1, new_beats=3)
+        assert same(ours, model.generate(prompt, n=3, seed=1, max_beats=so_far + 3))
+    with pytest.raises(ValueError, match="max_beats is 4 and new_beats 3; give one of them"):
+        model.generate(max_beats=4, new_beats=3)
+    with pytest.raises(ValueError, match="new_beats is 0; it must be at least 1"):
+        model.generate(new_beats=0)
+
+
+def test_an_unknown_option_is_refused(model: Model) -> None:
+    for call in (model.generate, model.stream):
+        with pytest.raises(TypeError, match="max_beat'"):
+            call(max_beat=3)  # type: ignore[call-arg, operator]
 
 
 # Errors.

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from mmt.model.compiled import compiled
-from mmt.model.cpu.tiles import Array
+from mmt.model.cpu.weights import Array
 
 _LOG2_E, _LN_2 = np.float32(1.4426950408889634), (np.float32(0.693359375), np.float32(-2.12194440054690583e-4))
 _FACTORIALS = tuple(np.float32(1 / f) for f in (2, 6, 24, 120, 720, 5040))

@@ -1,17 +1,24 @@
 """The weights of a network in the layout that `mmt.model.cpu.kernels` reads.
 
-Linear maps are stored in blocks of 16 outputs, (block, input, 16), as float32 or int8; the rest are views or copies of tensors.
+Linear maps are stored in groups of `LANES` outputs, (group, input, LANES), as float32 or int8, padded with zeros; the rest are
+views or copies of tensors. A row of a group is contiguous, so that the kernels compute all its outputs at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
-from mmt.model.cpu.tiles import GROUP, LANES, Array
+from mmt.model.network import Block
+
+Array = npt.NDArray[Any]
+
+LANES = 64
+"""The outputs of a group."""
 
 # The smallest range of a row of weights: a row of zeros must not divide by zero.
 _LEAST = np.float32(1e-30)
@@ -21,7 +28,7 @@ class LinearWeights(NamedTuple):
     """A linear map: outputs are scale * (weight @ input) + bias."""
 
     weight: Array
-    """(block, input, 16), float32 or int8, padded with zeros to whole groups of blocks."""
+    """(group, input, LANES), float32 or int8"""
     scale: Array
     """(output,)"""
     bias: Array
@@ -35,7 +42,7 @@ class LinearWeights(NamedTuple):
         if int8:
             scale = np.maximum(np.abs(plain).max(axis=1), _LEAST) / np.float32(127)
         return cls(
-            _in_blocks(plain, scale, int8=int8),
+            _in_groups(plain, scale, int8=int8),
             scale,
             np.zeros(outputs, np.float32) if bias is None else bias.detach().numpy(),
         )
@@ -71,6 +78,25 @@ class BlockWeights(NamedTuple):
     feed_forward_norm: NormWeights
     expand: LinearWeights
     contract: LinearWeights
+
+    @classmethod
+    def of(cls, block: Block, *, int8: bool = False) -> BlockWeights:
+        """Convert a block; with `int8` its linear maps are rounded."""
+
+        def linear(map_: nn.Linear) -> LinearWeights:
+            return LinearWeights.of(map_.weight, map_.bias, int8=int8)
+
+        attention, feed_forward = block.attention, block.feed_forward
+        return cls(
+            NormWeights.of(block.attention_norm),
+            linear(attention.queries_keys_values),
+            NormWeights.of(attention.query_norm),
+            NormWeights.of(attention.key_norm),
+            linear(attention.out),
+            NormWeights.of(block.feed_forward_norm),
+            linear(feed_forward.expand),
+            linear(feed_forward.contract),
+        )
 
 
 class EmbeddingWeights(NamedTuple):
@@ -110,30 +136,26 @@ class ChainWeights(NamedTuple):
     table: Array
     """(code, dim): the embeddings of the earlier fields, concatenated."""
     weight: Array
-    """(block, input, 16): for each field but the first, the map from the GELU of the state to logits, concatenated."""
+    """(group, input, LANES): for each field but the first, the map from the GELU of the state to logits, concatenated."""
     groups: Array
-    """(7,): offsets of the fields in `weight`, in groups of blocks."""
+    """(7,): offsets of the fields in `weight`."""
 
     @classmethod
     def of(cls, tables: Iterable[nn.Module], maps: Iterable[Tensor]) -> ChainWeights:
         """Convert embeddings, and the weights (output, input) of all fields but the first."""
-        blocks = [LinearWeights.of(weight).weight for weight in maps]
+        groups = [LinearWeights.of(weight).weight for weight in maps]
         return cls(
             np.concatenate([cast(Tensor, table.weight).detach().numpy() for table in tables]),
-            np.concatenate(blocks),
-            np.cumsum([0, 0, *(len(one) // GROUP for one in blocks)]),
+            np.concatenate(groups),
+            np.cumsum([0, 0, *map(len, groups)]),
         )
 
 
-def _in_blocks(weight: Array, scale: Array, *, int8: bool = False) -> Array:
-    """Rearrange a weight (output, input) to (block, input, 16), with whole groups of blocks.
-
-    Each output is divided by its scale, and with `int8` rounded.
-    """
-    groups = -(-len(weight) // (LANES * GROUP))
-    blocks = np.zeros((groups * GROUP, weight.shape[1], LANES), np.int8 if int8 else np.float32)
-    for block, first in zip(blocks, range(0, len(weight), LANES), strict=False):
-        # One block at a time, which fits the core's cache.
+def _in_groups(weight: Array, scale: Array, *, int8: bool) -> Array:
+    """Rearrange a weight (output, input) to (group, input, LANES), divided by the scale of each output; with `int8` rounded."""
+    groups = np.zeros((-(-len(weight) // LANES), weight.shape[1], LANES), np.int8 if int8 else np.float32)
+    for group, first in zip(groups, range(0, len(weight), LANES), strict=True):
+        # One group at a time, which fits the core's cache.
         rows = weight[first : first + LANES] / scale[first : first + LANES, None]
-        block[:, : len(rows)] = (np.rint(rows, out=rows) if int8 else rows).T
-    return blocks
+        group[:, : len(rows)] = (np.rint(rows, out=rows) if int8 else rows).T
+    return groups

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TICKS_PER_BEAT = 480  # as sequencers use
 _SLOWEST = 0xFFFFFF  # microseconds per beat
+_TEXT = 0x01  # a meta event that readers do not interpret
 
 # Order of events of one tick: note-offs first, so that a repeated note sounds.
 _NOTE_OFF, _PROGRAM, _NOTE_ON = range(3)
@@ -96,6 +97,7 @@ def _meta_events(music: muspy.Music) -> list[Event]:
     events = list(_name(music.metadata.title))
     if music.metadata.copyright:
         events.append((0, 0, _meta(midi_tracks.COPYRIGHT, music.metadata.copyright.encode())))
+    events += [(0, 0, _meta(_TEXT, creator.encode())) for creator in music.metadata.creators or ()]
     for tempo in music.tempos:
         microseconds = round(60e6 / tempo.qpm) if tempo.qpm > 0 else 0
         if not 1 <= microseconds <= _SLOWEST:

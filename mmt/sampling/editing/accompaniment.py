@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,12 @@ from tqdm import tqdm
 from mmt.model.cpu.packing import pack
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, PITCH, TYPE, Events
-from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.editing.constrained_decoding import Codes, in_window, log_likelihood, rows_in_window
 from mmt.sampling.editing.parts import (
     END,
     MAX_NOTES_PER_BEAT,
+    EditOptions,
     Names,
     check_candidates,
     check_header_fits,
@@ -36,12 +37,12 @@ from mmt.sampling.editing.parts import (
     codes_of,
     header_for,
     notes_of,
+    settings_of,
 )
-from mmt.sampling.filters import Filters, PerField
+from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.model import Model
-from mmt.sampling.options import GenerationOptions
-from mmt.sampling.streams import Stream, generator_of, streams_of
+from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow
 
 
@@ -51,18 +52,8 @@ def accompany(
     hold: str | int | Names,
     instruments: Names | None = None,
     *,
-    n: int = 1,
-    seed: int | None = None,
     candidates: int = 16,
-    temperature: PerField = None,
-    top_k: PerField = None,
-    top_p: PerField = None,
-    min_p: PerField = None,
-    scale: Scale = None,
-    allow: Pitches = None,
-    exclude: Pitches = None,
-    ranges: Ranges = False,
-    progress: bool = False,
+    **options: Unpack[EditOptions],
 ) -> list[Events]:
     """Keep the parts of one or several instruments, and write other parts around them.
 
@@ -81,8 +72,9 @@ def accompany(
     candidates : int
         How many times each beat is written. With 1, the accompaniment follows the held parts without fitting them. More
         candidates fit better and take longer.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
-        As for `Model.generate`; they apply to new notes.
+    **options
+        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
+        new notes.
 
     Raises
     ------
@@ -109,16 +101,15 @@ def accompany(
     if not others or others & set(hold_codes):
         raise ValueError("name instruments to accompany, other than those that are held")
     check_candidates(candidates)
-    controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(others, representation, no_others=True)
     header = header_for([representation.names[code - 1] for code in (*hold_codes, *others)], representation)
     check_header_fits(header, model.network.config.context)
     held = notes[np.isin(notes[:, INSTRUMENT], hold_codes)]
     beats = int(held[-1, BEAT])
     bounds = Bounds(len(header) + len(held) + MAX_NOTES_PER_BEAT * beats, beats, controls=controls)
-    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
     writer = _Accompanist(pack(model.network), held, candidates, filters, bounds)
-    return [writer.write(header, stream, progress=progress) for stream in streams_of(n, seed)]
+    return [writer.write(header, stream, progress=progress) for stream in streams]
 
 
 @dataclass

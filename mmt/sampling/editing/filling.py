@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Unpack
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,11 +12,16 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from mmt.representation.codes import BEAT, Events
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt
-from mmt.sampling.controls import Pitches, Ranges, Scale
-from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, check_candidates, header_of, notes_of
-from mmt.sampling.filters import PerField
+from mmt.sampling.editing.parts import (
+    END,
+    MAX_NOTES_PER_BEAT,
+    EditOptions,
+    check_candidates,
+    header_of,
+    notes_of,
+    settings_of,
+)
 from mmt.sampling.model import Model
-from mmt.sampling.streams import streams_of
 from mmt.sampling.window import anchor
 
 
@@ -24,18 +31,8 @@ def fill(
     from_beat: int,
     to_beat: int,
     *,
-    n: int = 1,
-    seed: int | None = None,
     candidates: int = 16,
-    temperature: PerField = None,
-    top_k: PerField = None,
-    top_p: PerField = None,
-    min_p: PerField = None,
-    scale: Scale = None,
-    allow: Pitches = None,
-    exclude: Pitches = None,
-    ranges: Ranges = False,
-    progress: bool = False,
+    **options: Unpack[EditOptions],
 ) -> list[Events]:
     """Rewrite a range of beats; the beats before and after it stay.
 
@@ -48,8 +45,9 @@ def fill(
         Beats from_beat … to_beat - 1 are rewritten (the first beat of the piece is 0).
     candidates : int
         The number of candidates for each piece. More candidates join better and take longer.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
-        As for `Model.generate`.
+    **options
+        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
+        new notes.
 
     Raises
     ------
@@ -77,13 +75,12 @@ def fill(
     before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
     prompt = Prompt(np.concatenate([header, before]), first_beat=from_beat)
     most = len(prompt) + MAX_NOTES_PER_BEAT * (to_beat - from_beat)
+    streams = settings_of(model, options).streams
+    shared: dict[str, Any] = {name: value for name, value in options.items() if name not in ("n", "seed")}
     chosen = []
-    for base, number in streams_of(n, seed):
+    for base, number in streams:
         seeds = np.random.SeedSequence((base, number)).generate_state(candidates).tolist()
-        gaps = model.generate(
-            prompt, seed=seeds, max_events=most, max_beats=to_beat, temperature=temperature, top_k=top_k, top_p=top_p,
-            min_p=min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges, progress=progress,
-        )  # fmt: skip
+        gaps = model.generate(prompt, seed=seeds, max_events=most, max_beats=to_beat, **shared)
         joined = [np.concatenate([gap[:-1], after]) for gap in gaps]
         scores = [following_likelihood(model, one, len(one) - len(after)) if len(after) else 0.0 for one in joined]
         chosen.append(joined[int(np.argmax(scores))])

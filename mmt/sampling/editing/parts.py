@@ -1,4 +1,4 @@
-"""The parts of a piece (header, notes, end) and the checks that the editing functions share.
+"""What the editing functions share: their options, the parts of a piece (header, notes, end), and checks.
 
 The header is everything before the notes: start-of-song, the instruments, start-of-notes.
 """
@@ -6,6 +6,7 @@ The header is everything before the notes: start-of-song, the instruments, start
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,51 @@ from mmt.representation.codes import END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, 
 from mmt.representation.encode import canonical
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt, instruments, plain
+from mmt.sampling.controls import Controls
+from mmt.sampling.filters import Filters
+from mmt.sampling.model import Model
+from mmt.sampling.options import ControlOptions, FilterOptions, GenerationOptions
+from mmt.sampling.streams import Stream, streams_of
 
 Names = str | int | Sequence[str | int]
 
 # Far more than music has. The limit stops a network that repeats itself for ever.
 MAX_NOTES_PER_BEAT = 1024
+
+
+class SeedAndFilters(FilterOptions, total=False):
+    """The options of all editing functions, as for `Model.generate`."""
+
+    n: int
+    seed: int | None
+    progress: bool
+
+
+class EditOptions(SeedAndFilters, ControlOptions, total=False):
+    """The options of the editing functions that write new pitches, as for `Model.generate`; they apply to new notes."""
+
+
+class EditSettings(NamedTuple):
+    """The options of an editing function, checked and resolved."""
+
+    streams: list[Stream]
+    filters: Filters
+    controls: Controls
+    progress: bool
+
+
+def settings_of(
+    model: Model, options: EditOptions | SeedAndFilters, known: type[EditOptions | SeedAndFilters] = EditOptions
+) -> EditSettings:
+    """Check and resolve the options of an editing function, which takes those of `known`."""
+    given: dict[str, Any] = dict(options)
+    if unknown := sorted(given.keys() - known.__annotations__):
+        raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(known.__annotations__)}")
+    streams = streams_of(given.pop("n", 1), given.pop("seed", None))
+    progress = bool(given.pop("progress", False))
+    sampling = GenerationOptions(**given)
+    return EditSettings(streams, sampling.filters(model.sampling), sampling.controls(model.representation), progress)
+
 
 END = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, Events
 from mmt.representation.origin import remember
-from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import (
     Codes,
@@ -19,29 +19,17 @@ from mmt.sampling.editing.constrained_decoding import (
     rows_in_window,
     write_constrained,
 )
-from mmt.sampling.editing.parts import check_plays, header_of, notes_of
-from mmt.sampling.filters import Filters, PerField, draw
+from mmt.sampling.editing.parts import EditOptions, check_plays, header_of, notes_of, settings_of
+from mmt.sampling.filters import Filters, draw
 from mmt.sampling.model import Model
-from mmt.sampling.options import GenerationOptions
-from mmt.sampling.streams import Stream, streams_of
+from mmt.sampling.streams import Stream
 
 
 def reharmonise(
     model: Model,
     piece: npt.ArrayLike,
     instrument: str | int,
-    *,
-    n: int = 1,
-    seed: int | None = None,
-    temperature: PerField = None,
-    top_k: PerField = None,
-    top_p: PerField = None,
-    min_p: PerField = None,
-    scale: Scale = None,
-    allow: Pitches = None,
-    exclude: Pitches = None,
-    ranges: Ranges = False,
-    progress: bool = False,
+    **options: Unpack[EditOptions],
 ) -> list[Events]:
     """Draw new pitches for one instrument of a piece; its rhythm and all other parts stay.
 
@@ -54,8 +42,9 @@ def reharmonise(
     piece : array_like of int, (n, 6)
     instrument : str or int
         An instrument that plays in the piece.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
-        As for `Model.generate`.
+    **options
+        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
+        new notes.
 
     Raises
     ------
@@ -77,7 +66,7 @@ def reharmonise(
         raise ValueError("drums have no pitches to draw; name another instrument, or use rewrite")
     own = notes[:, INSTRUMENT] == code
     check_plays(own, code, representation)
-    controls = Controls.of(representation, scale=scale, allow=allow, exclude=exclude, ranges=ranges)
+    streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments([code], representation, no_others=True)
     pitches = np.arange(1, representation.sizes[PITCH])
     pitches = pitches if controls.playable is None else np.flatnonzero(controls.playable[:, code])
@@ -87,8 +76,7 @@ def reharmonise(
         raise ValueError(
             f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
         )
-    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
-    writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams_of(n, seed)]
+    writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams]
     header, beats = header_of(piece, representation), int(notes[-1, BEAT])
     pieces = write_constrained(model.network, header, writers, len(notes), beats, progress=progress)
     return [remember(one, representation) for one in pieces]

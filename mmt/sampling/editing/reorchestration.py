@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,10 @@ from mmt.representation.instruments import DRUMS
 from mmt.sampling.controls import Controls, Ranges
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, Writer, rows_in_window, write_constrained
-from mmt.sampling.editing.parts import Names, assemble, codes_of, header_for, notes_of
-from mmt.sampling.filters import Filters, PerField, draw
+from mmt.sampling.editing.parts import Names, SeedAndFilters, assemble, codes_of, header_for, notes_of, settings_of
+from mmt.sampling.filters import Filters, draw
 from mmt.sampling.model import Model
-from mmt.sampling.options import GenerationOptions
-from mmt.sampling.streams import Stream, streams_of
+from mmt.sampling.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -39,30 +38,22 @@ class Orchestration:
 
 @overload
 def reorchestrate(
-    model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[True], n: int = ..., seed: int | None = ...,
-    temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
-    progress: bool = ...,
+    model: Model, piece: npt.ArrayLike, instruments: Names, *, ranges: Ranges = ..., report: Literal[True],
+    **options: Unpack[SeedAndFilters],
 ) -> tuple[list[Events], Orchestration]: ...  # fmt: skip
 @overload
 def reorchestrate(
-    model: Model, piece: npt.ArrayLike, instruments: Names, *, report: Literal[False] = ..., n: int = ..., seed: int | None = ...,
-    temperature: PerField = ..., top_k: PerField = ..., top_p: PerField = ..., min_p: PerField = ..., ranges: Ranges = ...,
-    progress: bool = ...,
+    model: Model, piece: npt.ArrayLike, instruments: Names, *, ranges: Ranges = ..., report: Literal[False] = ...,
+    **options: Unpack[SeedAndFilters],
 ) -> list[Events]: ...  # fmt: skip
 def reorchestrate(
     model: Model,
     piece: npt.ArrayLike,
     instruments: Names,
     *,
-    n: int = 1,
-    seed: int | None = None,
-    temperature: PerField = None,
-    top_k: PerField = None,
-    top_p: PerField = None,
-    min_p: PerField = None,
     ranges: Ranges = False,
     report: bool = False,
-    progress: bool = False,
+    **options: Unpack[SeedAndFilters],
 ) -> list[Events] | tuple[list[Events], Orchestration]:
     """Keep the notes of a piece and give them to other instruments.
 
@@ -71,11 +62,13 @@ def reorchestrate(
     piece : array_like of int, (n, 6)
     instruments : sequence of str or int
         The new instruments: names or MIDI program numbers.
-    n, seed, temperature, top_k, top_p, min_p, ranges, progress
+    ranges
         As for `Model.generate`.
     report : bool
         Whether to return an `Orchestration` too. If a unison has more notes than there are instruments that can play it, the
         surplus notes are lost.
+    **options
+        n, seed, temperature, top_k, top_p, min_p, progress: as for `Model.generate`.
 
     Returns
     -------
@@ -101,6 +94,7 @@ def reorchestrate(
     >>> anew[1:3, INSTRUMENT].tolist(), set(anew[4:-1, INSTRUMENT].tolist()) <= {45, 50}
     ([45, 50], True)
     """
+    streams, filters, _, progress = settings_of(model, options, SeedAndFilters)
     representation = model.representation
     header = header_for(instruments, representation)
     codes = codes_of(header)
@@ -116,8 +110,7 @@ def reorchestrate(
     unisons, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
     kept = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
     groups = [(tuple(unison), count) for unison, count in zip(unisons.tolist(), kept.tolist(), strict=True)]
-    filters = GenerationOptions(temperature, top_k, top_p, min_p).filters(model.sampling)
-    writers = [Orchestrator(stream, groups, playable, filters) for stream in streams_of(n, seed)]
+    writers = [Orchestrator(stream, groups, playable, filters) for stream in streams]
     beats = int(notes[-1, BEAT])
     pieces = write_constrained(model.network, header, writers, int(kept.sum()), beats, progress=progress)
     if len(drums):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,20 +25,20 @@ from mmt.representation.codes import (
 )
 from mmt.representation.encode import canonical, moments
 from mmt.representation.prompt import Prompt
-from mmt.sampling.controls import Pitches, Ranges, Scale
+from mmt.sampling.decoding import write_pieces
 from mmt.sampling.editing.parts import (
     MAX_NOTES_PER_BEAT,
+    EditOptions,
     Names,
     assemble,
     codes_of,
     header_for,
     header_of,
     notes_of,
+    settings_of,
 )
-from mmt.sampling.filters import PerField
-from mmt.sampling.model import Model, write_pieces
+from mmt.sampling.model import Model
 from mmt.sampling.options import GenerationOptions
-from mmt.sampling.streams import streams_of
 
 
 def rewrite(
@@ -45,18 +46,7 @@ def rewrite(
     piece: npt.ArrayLike,
     beats: tuple[int, int] | None = None,
     instruments: Names | None = None,
-    *,
-    n: int = 1,
-    seed: int | None = None,
-    temperature: PerField = None,
-    top_k: PerField = None,
-    top_p: PerField = None,
-    min_p: PerField = None,
-    scale: Scale = None,
-    allow: Pitches = None,
-    exclude: Pitches = None,
-    ranges: Ranges = False,
-    progress: bool = False,
+    **options: Unpack[EditOptions],
 ) -> list[Events]:
     """Rewrite some parts of a piece in some beats; all other notes stay.
 
@@ -73,8 +63,9 @@ def rewrite(
     instruments : str, int or sequence of them, optional
         The parts to write, by name or MIDI program number. An instrument that the piece does not have is added to it. Default:
         all instruments of the piece.
-    n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress
-        As for `Model.generate`; they apply to new notes.
+    **options
+        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
+        new notes.
 
     Returns
     -------
@@ -117,21 +108,16 @@ def rewrite(
     if representation.length:
         prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
 
-    options = GenerationOptions(
-        temperature, top_k, top_p, min_p, scale=scale, allow=allow, exclude=exclude, ranges=ranges
-    )
-    controls = options.controls(representation)
+    streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(parts, representation, no_others=True)
     most = len(prompt) + len(given) + MAX_NOTES_PER_BEAT * (stop - first) + 1
-    options = replace(options, max_beats=stop, max_events=most, scale=None, allow=None, exclude=None, ranges=False)
-    _, settings = options.resolve(prompt, model.network.config, representation, model.sampling)
+    limits = GenerationOptions(max_beats=stop, max_events=most)
+    _, settings = limits.resolve(prompt, model.network.config, representation, model.sampling)
     # The code of start-of-notes is too small for the length of a long piece, so pass the length itself.
     told = length if representation.length else 0
-    settings["bounds"] = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
-    held_parts = set(codes) - set(parts)
-    written = write_pieces(
-        model.network, prompt, streams_of(n, seed), progress=progress, **settings, given=given, held=held_parts
-    )
+    bounds = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
+    settings |= {"filters": filters, "bounds": bounds, "given": given, "held": set(codes) - set(parts)}
+    written = write_pieces(model.network, prompt, streams, progress=progress, **settings)
     new = (one[len(prompt) :] for one in written)
     return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
 
