@@ -14,12 +14,16 @@ from torch import Tensor
 
 from mmt.model.config import NetworkConfig
 
+# Attention reads keys in whole blocks of this many events; the memory is aligned to this many bytes.
+_BLOCK, _ALIGNMENT = 16, 64
+
 
 class Cache:
     """The keys and values of every layer, for a batch of pieces.
 
-    `keys` and `values` are (layer, batch, head, capacity, head_dim). Of row i, the first `lengths[i]` events are filled. Rows may
-    differ in length; attention takes neighbours of equal length together, which is faster.
+    `keys` and `values` are (layer, batch, head, room, head_dim), where the room is the capacity rounded up to whole blocks. Of
+    row i, the first `lengths[i]` events are filled. Rows may differ in length; attention takes neighbours of equal length
+    together, which is faster.
     """
 
     def __init__(
@@ -37,7 +41,8 @@ class Cache:
         """
         self.capacity = capacity or config.context
         """The largest number of events of a piece."""
-        shape = (config.layers, batch, config.heads, self.capacity, config.head_dim)
+        room = -(-self.capacity // _BLOCK) * _BLOCK
+        shape = (config.layers, batch, config.heads, room, config.head_dim)
         like = torch.empty(0, dtype=torch.float32, device="cpu") if like is None else like
         dtype = like.dtype if dtype is None else dtype
         self.keys, self.values = _room(shape, dtype, like.device), _room(shape, dtype, like.device)
@@ -74,6 +79,8 @@ class Cache:
         all_keys, all_values = self.keys[layer, rows], self.values[layer, rows]
         all_keys.narrow(2, seen, new).copy_(keys)
         all_values.narrow(2, seen, new).copy_(values)
+        if new == 1 and queries.device.type == "cpu":
+            return _attend_in_blocks(queries, all_keys, all_values, end)
         if seen:
             keys, values = (of[:, :, :end].to(queries.dtype) for of in (all_keys, all_values))
         return F.scaled_dot_product_attention(
@@ -88,11 +95,11 @@ class Cache:
         """Add `events` to the length of each row."""
         self.lengths = [length + events for length in self.lengths]
 
-    def row(self, row: int, *, filled: bool = False) -> Cache:
-        """A cache of one piece that shares the memory of row `row`, empty or filled as the row is."""
+    def row(self, row: int) -> Cache:
+        """An empty cache of one piece that shares the memory of row `row`."""
         alone = copy.copy(self)
         alone.keys, alone.values = self.keys[:, row : row + 1], self.values[:, row : row + 1]
-        alone.lengths = [self.lengths[row] if filled else 0]
+        alone.lengths = [0]
         return alone
 
     def copy(self, row: int, to: int) -> None:
@@ -126,11 +133,29 @@ class Cache:
             first = last
 
 
+def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) -> Tensor:
+    """Attention of one query (batch, head, 1, head_dim) a row to the first `seen` keys and values (batch, head, room, head_dim).
+
+    Keys are read in whole blocks, with weight 0 for those after `seen`. All rows then have the same alignment and order of
+    summation, so a row is bit-identical in any batch.
+    """
+    batch, heads, _, head_dim = queries.shape
+    blocks = slice(-(-seen // _BLOCK) * _BLOCK)
+    keys, values = (of.flatten(0, 1)[:, blocks].to(queries.dtype) for of in (keys, values))
+    scores = torch.bmm(queries.reshape(batch * heads, 1, head_dim) * head_dim**-0.5, keys.transpose(1, 2))
+    if seen % _BLOCK:
+        scores.narrow(2, seen, _BLOCK - seen % _BLOCK).fill_(-torch.inf)
+    return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, 1, head_dim)
+
+
 def _room(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    # NumPy asks for huge pages, which are read a fifth faster.
-    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
+    # NumPy asks for huge pages, which are read a fifth faster, but does not align the memory.
+    size = math.prod(shape) * dtype.itemsize
+    bytes_ = np.zeros(size + _ALIGNMENT, np.uint8)
+    first = -bytes_.ctypes.data % _ALIGNMENT
+    return torch.from_numpy(bytes_[first : first + size]).view(dtype).view(shape)
 
 
 def _visible_with_past(new: int, total: int, device: torch.device) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
-from mmt.model.cpu.modules import PackedChain, PackedHeads, PackedNetwork
+from mmt.model.cpu.modules import PackedBlock, PackedChain, PackedHeads, PackedNetwork
 from mmt.model.cpu.packing import check_int8, pack
 from mmt.model.heads import HEADS, ChainHeads
 from mmt.model.inside import edited
@@ -61,7 +61,7 @@ def test_packed_logits_equal_plain_logits(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(3)
     packed = pack(network)
     assert isinstance(packed, PackedNetwork)
-    assert packed.compiled
+    assert all(isinstance(block, PackedBlock) for block in packed.blocks)
     assert isinstance(packed.heads, PackedHeads if output == "independent" else PackedChain)
     for ours, theirs in zip(packed(codes), network(codes), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
@@ -71,7 +71,7 @@ def test_packing_leaves_the_network_unchanged() -> None:
     network = make_network()
     packed = pack(network)
     assert type(network) is Network
-    assert not isinstance(network.heads, PackedChain)
+    assert not any(isinstance(block, PackedBlock) for block in network.blocks)
     assert packed.embeddings[0].weight is network.embeddings[0].weight
 
 
@@ -93,8 +93,8 @@ def test_hooks_keep_their_state() -> None:
     network, log, seen = make_network(), Log(), list[int]()
     network.blocks[0].register_forward_hook(log.look)
     network.blocks[1].register_forward_hook(partial(lambda kept, *_: kept.append(1), seen))
-    pack(network).hidden(make_codes(1))
-    edited(network, {}).hidden(make_codes(1))
+    pack(network).hidden(make_codes(2))
+    edited(network, {}).hidden(make_codes(2))
     assert log.seen == len(seen) == 2
 
 
@@ -353,7 +353,7 @@ def test_hooks_are_kept() -> None:
     network.blocks[1].attention.out.register_forward_pre_hook(lambda _, inputs: (0 * inputs[0],))
     network.blocks[0].feed_forward.register_forward_hook(lambda _, inputs, out: 2 * out)
     packed = pack(network)
-    assert packed.compiled is None  # type: ignore[attr-defined]
+    assert not any(isinstance(block, PackedBlock) for block in packed.blocks)
     torch.testing.assert_close(packed(codes)[3], network(codes)[3], rtol=0, atol=1e-5)
 
 
@@ -363,7 +363,7 @@ def test_hooks_are_kept() -> None:
 def test_packed_decoding_equals_plain_hidden_states(positions: str, turned: dict[str, Any]) -> None:
     network, codes = make_network(positions, "chain", **turned), make_codes(3)
     packed, cache = pack(network), Cache(network.config, 3)
-    assert packed.compiled  # type: ignore[attr-defined]
+    assert all(isinstance(block, PackedBlock) for block in packed.blocks)
     torch.testing.assert_close(one_by_one(packed, codes, cache), network.hidden(codes), rtol=0, atol=1e-5)
 
 
@@ -431,7 +431,7 @@ def test_int8_logits_are_close(positions: str, output: str) -> None:
     network, codes = make_narrow(positions, output), make_codes(3)
     packed = pack(network)
     cache = packed.new_cache(3, codes.shape[1])
-    assert all(block.out.weight.dtype == np.int8 for block in packed.compiled[1])  # type: ignore[attr-defined]
+    assert all(block.weights.out.weight.dtype == np.int8 for block in packed.blocks)
     assert cache.keys.dtype == cache.values.dtype == torch.bfloat16
     steps = one_by_one(packed, codes, cache)
     ours, theirs = (heads(steps, torch.roll(codes, -1, 1)) for heads in (packed.heads, network.heads))
@@ -489,7 +489,7 @@ def test_hooks_are_kept_with_int8() -> None:
     network, codes = make_narrow(), make_codes(2)
     network.blocks[0].feed_forward.register_forward_hook(lambda _, inputs, out: 0 * out)
     packed = pack(network)
-    assert packed.compiled is None  # type: ignore[attr-defined]
+    assert [isinstance(block, PackedBlock) for block in packed.blocks] == [False, True]
     assert packed.new_cache(1, 8).keys.dtype == torch.float32
     ours, theirs = packed(codes)[3], network(codes)[3]
     assert (ours - theirs).norm() < 0.02 * theirs.norm()
@@ -506,5 +506,5 @@ def test_low_rank_additions_are_computed() -> None:
     network, codes = make_network(), make_codes(2)
     add_low_rank(network, 2)
     packed = pack(network.eval())
-    assert packed.compiled is None  # type: ignore[attr-defined]
+    assert not any(isinstance(module, PackedBlock | PackedChain) for module in packed.modules())
     torch.testing.assert_close(packed(codes)[3], network(codes)[3], rtol=0, atol=1e-5)

@@ -1,8 +1,8 @@
 """The modules of a packed network: they take one new event of each piece through the kernels of `mmt.model.cpu.kernels`.
 
-With them a row is bit-identical alone and in any batch, with float32 and with int8 weights. What the kernels do not compute goes
-through PyTorch with float32 weights, one piece at a time, because PyTorch's sums depend on the batch. Shapes as in
-`mmt.model.network`.
+With them a row is bit-identical alone and in any batch, with float32 and with int8 weights. Several events at once (prompts, or a
+window that is read again) go through PyTorch with float32 weights, one piece at a time, because PyTorch's sums depend on the
+batch. Shapes as in `mmt.model.network`.
 """
 
 from __future__ import annotations
@@ -18,29 +18,28 @@ from mmt.model.cpu.kernels import block_step, chain_logits, embed, linear, norma
 from mmt.model.cpu.scalars import array_of
 from mmt.model.cpu.weights import Array, BlockWeights, ChainWeights, EmbeddingWeights, LinearWeights, NormWeights
 from mmt.model.heads import ChainHeads, IndependentHeads
-from mmt.model.network import Network
+from mmt.model.network import Block, Network
+from mmt.model.positions import Rotation
+from mmt.model.sharing import share
 
 
 class PackedNetwork(Network):
-    """A network that takes one new event of each piece through the kernels, and several through PyTorch, piece by piece."""
+    """A network that takes single events through the kernels, if the kernels know all of its parts."""
 
-    compiled: tuple[EmbeddingWeights, list[BlockWeights], NormWeights] | None = None
-    """The weights of the kernels; None if PyTorch computes single events too."""
+    compiled: tuple[EmbeddingWeights, NormWeights] | None = None
+    """The embedding and the last norm; None if PyTorch must compute them, or one of the blocks."""
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, as `Network.hidden`."""
-        if cache is not None and len(codes) != len(cache.lengths):
-            raise ValueError(f"{len(codes)} pieces were given, but the cache holds {len(cache.lengths)}")
         one_event = codes.dim() == 3 and codes.shape[1] == 1
-        if mask is not None or not len(codes):
+        if self.compiled is None or not one_event or mask is not None or not self._has_room(codes, cache):
             return super().hidden(codes, mask, cache=cache)
-        if self.compiled is None or cache is None or not one_event or not self._has_room(cache):
-            return self._one_by_one(codes, cache)
-        embedding, blocks, norm = self.compiled
+        assert cache is not None
+        embedding, norm = self.compiled
         seen, keys, values = np.array(cache.lengths), array_of(cache.keys), array_of(cache.values)
         rows, rotation = embed(_rows(codes), seen, embedding)
-        for layer, weights in enumerate(blocks):
-            rows = block_step(rows, weights, keys[layer], values[layer], seen, rotation, self.config.rotary_values)
+        for layer, block in enumerate(self.blocks):
+            rows = block.step(rows, keys[layer], values[layer], seen, rotation)  # type: ignore[operator]
         cache.advance(1)
         return torch.from_numpy(normalise(rows, norm))[:, None]
 
@@ -49,37 +48,97 @@ class PackedNetwork(Network):
         dtype = torch.bfloat16 if self.decodes_with == "int8" and self.compiled is not None else None
         return Cache(self.config, batch, capacity=capacity, like=next(self.parameters()), dtype=dtype)
 
-    def _has_room(self, cache: Cache) -> bool:
-        return type(cache) is Cache and cache.length < min(self.config.context, cache.capacity)
-
-    def _one_by_one(self, codes: Tensor, cache: Cache | None) -> Tensor:
-        """Read each piece alone, because PyTorch's sums depend on the batch."""
-        if cache is None:
-            return torch.cat([super(PackedNetwork, self).hidden(piece[None]) for piece in codes])
-        rows = [cache.row(row, filled=True) for row in range(len(codes))]
-        pairs = zip(codes, rows, strict=True)
-        hidden = [super(PackedNetwork, self).hidden(piece[None], cache=row) for piece, row in pairs]
-        cache.advance(codes.shape[1])
-        return torch.cat(hidden)
+    def _has_room(self, codes: Tensor, cache: Cache | None) -> bool:
+        if type(cache) is not Cache or len(codes) != len(cache.lengths):
+            return False
+        return cache.length < min(self.config.context, cache.capacity)
 
 
-class HeadsOneByOne(nn.Module):
-    """Heads of any kind, applied to each piece alone, because PyTorch's sums depend on the batch."""
+class PackedLinear(nn.Linear):
+    """A linear map inside a block that is not packed as a whole."""
 
-    def __init__(self, heads: nn.Module) -> None:
+    packed: LinearWeights
+
+    @classmethod
+    def of(cls, plain: nn.Linear, *, int8: bool) -> PackedLinear:
+        """A linear map with the parameters of another one."""
+        shared = share(plain)
+        shared.__class__ = cls
+        assert isinstance(shared, cls)
+        shared.packed = LinearWeights.of(plain.weight, plain.bias, int8=int8)
+        return shared
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dim() == 3 and inputs.shape[1] > 1:
+            return torch.cat([super(PackedLinear, self).forward(piece[None]) for piece in inputs])
+        return torch.from_numpy(linear(_rows(inputs), self.packed)).view(*inputs.shape[:-1], -1)
+
+
+class PackedBlock(nn.Module):
+    """A block that takes one new event of each piece through a kernel, and several events through PyTorch, piece by piece."""
+
+    def __init__(self, block: Block, *, int8: bool = False) -> None:
         super().__init__()
-        self.heads = heads
-        self.reads_earlier_fields: bool = heads.reads_earlier_fields  # type: ignore[assignment]
+        self.block = block
+        attention, feed_forward = block.attention, block.feed_forward
 
-    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields."""
-        rows = [self.heads(hidden[row : row + 1], events[row : row + 1]) for row in range(len(hidden))]
-        return [torch.cat(field) for field in zip(*rows, strict=True)]
+        def of(linear: nn.Linear) -> LinearWeights:
+            return LinearWeights.of(linear.weight, linear.bias, int8=int8)
 
-    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of one field, given the earlier ones of `events`."""
-        field: Any = self.heads.field
-        return torch.cat([field(index, hidden[row : row + 1], events[row : row + 1]) for row in range(len(hidden))])
+        self.weights = BlockWeights(
+            NormWeights.of(block.attention_norm),
+            of(attention.queries_keys_values),
+            NormWeights.of(attention.query_norm),
+            NormWeights.of(attention.key_norm),
+            of(attention.out),
+            NormWeights.of(block.feed_forward_norm),
+            of(feed_forward.expand),
+            of(feed_forward.contract),
+        )
+        self.rotary_values = attention.rotary_values
+
+    def forward(
+        self, stream: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        if cache is not None and len(stream) != len(cache.lengths):
+            raise ValueError(f"{len(stream)} pieces were given, but the cache holds {len(cache.lengths)}")
+        if visible is not None:
+            return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
+        if cache is None or stream.shape[1] > 1:
+            if cache is not None and cache.length:
+                return self.block(stream, rotation=rotation, visible=None, cache=cache, layer=layer)  # type: ignore[no-any-return]
+            return torch.cat([self._prefill(stream, rotation, cache, layer, row) for row in range(len(stream))])
+        angles = self._angles(rotation, len(stream))
+        if type(cache) is not Cache or angles is None:
+            return self.block(stream, rotation=rotation, visible=None, cache=cache, layer=layer)  # type: ignore[no-any-return]
+        keys, values = array_of(cache.keys[layer]), array_of(cache.values[layer])
+        return torch.from_numpy(self.step(_rows(stream), keys, values, np.array(cache.lengths), angles))[:, None]
+
+    def step(self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]) -> Array:
+        """Take rows (batch, dim) through the block, see `mmt.model.cpu.kernels.block_step`."""
+        return block_step(rows, self.weights, keys, values, seen, rotation, self.rotary_values)
+
+    def _angles(self, rotation: Rotation | None, batch: int) -> tuple[Array, Array] | None:
+        """Cosine and sine as the kernel reads them, (batch or 1, rotary dims); None if the rotation has another form."""
+        if rotation is None:
+            return np.zeros((1, 0), np.float32), np.zeros((1, 0), np.float32)
+        size = self.block.attention.head_dim
+        for part in rotation:
+            dims = part.shape[-1]
+            if part.dtype != torch.float32 or part.numel() not in (dims, batch * dims) or dims > size or dims % 2:
+                return None
+            if tuple(part.shape[:-1]) not in ((1,), (1, 1, 1), (batch, 1, 1)):
+                return None
+        cosine, sine = (_rows(part) for part in rotation)
+        return cosine, sine
+
+    def _prefill(self, stream: Tensor, rotation: Rotation | None, cache: Cache | None, layer: int, row: int) -> Tensor:
+        """Take the first events of one piece through the PyTorch block."""
+        if rotation is not None and rotation[0].dim() > 2:
+            rotation = rotation[0][row : row + 1], rotation[1][row : row + 1]
+        own = None if cache is None else cache.row(row)
+        piece = stream[row : row + 1]
+        return self.block(piece, rotation=rotation, visible=None, cache=own, layer=layer)  # type: ignore[no-any-return]
 
 
 class PackedHeads(nn.Module):

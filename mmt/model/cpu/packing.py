@@ -1,13 +1,14 @@
-"""`pack` gives a network the compiled decoder, if it is exactly a network that the decoder knows; else PyTorch decodes.
+"""`pack` gives a network the compiled decoder for its parts that the decoder knows; PyTorch computes all other parts.
 
 The compiled decoder (`mmt.model.cpu.modules`) repeats what `mmt.model.network` and `mmt.model.heads` compute, so it may only
-replace modules that are exactly as they define them: no subclass, no hook, no replaced method, no other module in their place.
+replace a module that is exactly as they define it: no subclass, no hook, no replaced method, no other module in one of its slots.
 As a last check, `pack` compares the hidden states and logits of a few events with those of PyTorch.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from types import FunctionType
 from weakref import WeakSet
 
@@ -16,24 +17,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from mmt.model.config import NetworkConfig
 from mmt.model.cpu.kernels import match_threads
-from mmt.model.cpu.modules import HeadsOneByOne, PackedChain, PackedHeads, PackedNetwork
-from mmt.model.cpu.weights import BlockWeights, EmbeddingWeights, NormWeights
+from mmt.model.cpu.modules import PackedBlock, PackedChain, PackedHeads, PackedLinear, PackedNetwork
+from mmt.model.cpu.weights import EmbeddingWeights, NormWeights
 from mmt.model.dropout import Dropout
 from mmt.model.heads import ChainHeads, IndependentHeads
-from mmt.model.network import Attention, Block, FeedForward, Network, network_without_weights
+from mmt.model.network import Attention, Block, FeedForward, Network
 from mmt.model.positions import frequencies_of
 from mmt.model.sharing import share
 from mmt.representation.codes import POSITION
 
 
 def pack(network: Network) -> Network:
-    """A network that computes the same from the same weights, but decodes faster on a CPU, and each piece the same in any batch.
+    """A network that computes the same from the same weights, but decodes faster on a CPU.
 
     For inference only, and only while the weights, hooks and modules stay as they are: the compiled decoder reads copies. If the
     network decodes with int8, the copies of the blocks' weights are rounded; norms, embeddings and heads are not. A network that
-    is not float32 on the CPU is returned unchanged. If the compiled decoder does not know a part of the network, PyTorch decodes
-    all of it with float32 weights, one piece at a time.
+    is not float32 on the CPU is returned unchanged. Modules that the compiled decoder does not know stay in PyTorch.
 
     Raises
     ------
@@ -51,24 +52,28 @@ def pack(network: Network) -> Network:
     if int8:
         for weight in weights:
             check_int8(weight)
-    if type(network) is not Network or not all(_is_float32_on_cpu(weight) for weight in weights):
+    if numba.config.DISABLE_JIT or not all(_is_float32_on_cpu(weight) for weight in weights):
         return network
-    plain, packed = share(network), share(network)
-    plain.__class__ = packed.__class__ = PackedNetwork
-    plain.heads = HeadsOneByOne(plain.heads)  # type: ignore[assignment]
-    if numba.config.DISABLE_JIT or not _is_known(network):
-        return plain
     match_threads()
-    assert isinstance(packed, PackedNetwork)
-    _compile(packed, int8=int8)
-    if network not in _compared and not _agree(network, packed, 0.25 if int8 else 0.01):
-        warnings.warn(
-            "the compiled decoder does not compute what this network computes; PyTorch decodes, which is slower. "
-            "If you changed mmt/model/network.py or heads.py, change mmt/model/cpu/ too",
-            stacklevel=2,
-        )
-        return plain
-    _compared.add(network)
+    packed = share(network)
+    _pack_heads(packed)
+    for layer, block in enumerate(packed.blocks):
+        if _is_known_block(block, network.config):
+            packed.blocks[layer] = PackedBlock(block, int8=int8)  # type: ignore[arg-type]
+        else:
+            _pack_linear(block, int8=int8)
+    if type(network) is Network and not _replaced_methods(network):
+        packed.__class__ = PackedNetwork
+        if _has_known_embedding(packed) and all(isinstance(block, PackedBlock) for block in packed.blocks):
+            _pack_embedding(packed)
+            if network not in _compared and not _agree(network, packed, 0.25 if int8 else 0.01):
+                warnings.warn(
+                    "the compiled decoder does not compute what this network computes; PyTorch decodes, which is slower. "
+                    "If you changed mmt/model/network.py or heads.py, change mmt/model/cpu/ too",
+                    stacklevel=2,
+                )
+                return network
+            _compared.add(network)
     return packed
 
 
@@ -89,17 +94,55 @@ def _is_float32_on_cpu(weight: Tensor) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.float32 and type(weight) in (Tensor, nn.Parameter)
 
 
-def _compile(packed: PackedNetwork, *, int8: bool) -> None:
+def _pack_heads(packed: Network) -> None:
+    heads = packed.heads
+    fields: _Parts = {f"fields.{field}": (nn.Linear,) for field in range(len(packed.config.sizes))}
+    if _has_parts(heads, {"": (IndependentHeads,), "fields": (nn.ModuleList,)} | fields):
+        packed.heads = PackedHeads(heads)  # type: ignore[arg-type, assignment]
+        return
+    parts: _Parts = {"": (ChainHeads,), "state": (nn.Identity, nn.Linear), **fields}
+    for field in range(len(packed.config.sizes) - 1):
+        parts |= {f"known.{field}": (nn.Embedding,), f"mix.{field}": (nn.Linear,)}
+    if _has_parts(heads, parts) and getattr(heads.state, "bias", None) is None:
+        packed.heads = PackedChain(heads)  # type: ignore[arg-type, assignment]
+
+
+def _pack_linear(within: nn.Module, *, int8: bool) -> None:
+    for module in list(within.modules()):
+        for name, child in list(module.named_children()):
+            if _is_plain(child, (nn.Linear,)):
+                setattr(module, name, PackedLinear.of(child, int8=int8))  # type: ignore[arg-type]
+
+
+def _pack_embedding(packed: Network) -> None:
     frequencies, resolution = frequencies_of(packed.config, torch.device("cpu")), packed.config.sizes[POSITION] - 1
-    packed.compiled = (
-        EmbeddingWeights.of(packed.embeddings, packed.positions, frequencies, resolution),  # type: ignore[arg-type]
-        [BlockWeights.of(block, int8=int8) for block in packed.blocks],  # type: ignore[arg-type]
+    table = packed.positions
+    assert table is None or isinstance(table, nn.Embedding)
+    packed.compiled = (  # type: ignore[assignment]
+        EmbeddingWeights.of(packed.embeddings, table, frequencies, resolution),
         NormWeights.of(packed.norm),
     )
-    heads = packed.heads
-    packed.heads = PackedChain(heads) if isinstance(heads, ChainHeads) else PackedHeads(heads)  # type: ignore[assignment]
 
 
+# Which modules the compiled decoder knows.
+
+_Parts = dict[str, tuple[type[nn.Module], ...]]
+_NORMS = (nn.LayerNorm, nn.Identity)
+_BLOCK: _Parts = {
+    "": (Block,),
+    "attention_norm": _NORMS,
+    "attention": (Attention,),
+    "attention.queries_keys_values": (nn.Linear,),
+    "attention.query_norm": _NORMS,
+    "attention.key_norm": _NORMS,
+    "attention.by_head": (nn.Identity,),
+    "attention.out": (nn.Linear,),
+    "feed_forward_norm": _NORMS,
+    "feed_forward": (FeedForward,),
+    "feed_forward.expand": (nn.Linear,),
+    "feed_forward.dropout": (Dropout, nn.Identity),
+    "feed_forward.contract": (nn.Linear,),
+}
 _KNOWN: tuple[type[nn.Module], ...] = (
     *(Network, Block, Attention, FeedForward, IndependentHeads, ChainHeads, Dropout),
     *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.Identity, nn.ModuleList),
@@ -110,41 +153,70 @@ _METHODS = {
 }
 
 
-def _is_known(network: Network) -> bool:
-    """Whether a network has exactly the modules, shapes and settings that its configuration says, all of known types.
-
-    The compiled code does not check bounds, so the shapes count too.
-    """
-    expected, found = network_without_weights(network.config), dict(network.named_modules(remove_duplicate=False))
-    pairs = sum(len(part) for part in frequencies_of(network.config, torch.device("cpu")))
+def _is_known_block(block: nn.Module, config: NetworkConfig) -> bool:
+    if not _has_parts(block, _BLOCK):
+        return False
+    assert isinstance(block, Block)
+    attention, feed_forward = block.attention, block.feed_forward
+    width, wide = config.heads * config.head_dim, feed_forward.expand.out_features
+    # Compiled code does not check bounds.
+    shapes = {
+        attention.queries_keys_values: (3 * width, config.dim),
+        attention.out: (config.dim, width),
+        feed_forward.expand: (wide, config.dim),
+        feed_forward.contract: (config.dim, wide),
+    }
+    norms = {
+        block.attention_norm: config.dim,
+        block.feed_forward_norm: config.dim,
+        attention.query_norm: config.head_dim,
+        attention.key_norm: config.head_dim,
+    }
     return (
-        2 * pairs <= network.config.head_dim
-        and found.keys() == dict(expected.named_modules()).keys()
-        and all(_is_plain(found[name], module) for name, module in expected.named_modules())
+        (attention.heads, attention.head_dim) == (config.heads, config.head_dim)
+        and all(tuple(linear.weight.shape) == shape for linear, shape in shapes.items())
+        and all(_norm_width(norm, width) == (width,) for norm, width in norms.items())
     )
 
 
-def _is_plain(module: nn.Module, expected: nn.Module) -> bool:
-    """Whether a module is as expected: of the same known type, with the same settings and shapes, and without hooks."""
+def _has_known_embedding(network: Network) -> bool:
+    """Whether the parts outside of blocks and heads are known."""
+    config = network.config
+    fields = {f"embeddings.{field}": (nn.Embedding,) for field in range(len(config.sizes))}
+    if not _has_parts(network, {"dropout": (Dropout, nn.Identity), "norm": _NORMS, **fields}):
+        return False
+    tables, limits = [*network.embeddings], [*config.sizes]
+    if network.positions is not None:
+        if not _is_plain(network.positions, (nn.Embedding,)):
+            return False
+        tables, limits = [*tables, network.positions], [*limits, config.context]
+    pairs = sum(len(part) for part in frequencies_of(config, torch.device("cpu")))
+    return (
+        2 * pairs <= config.head_dim
+        and _norm_width(network.norm, config.dim) == (config.dim,)
+        and len(network.embeddings) == len(config.sizes)
+        and all(tuple(table.weight.shape) == (size, config.dim) for table, size in zip(tables, limits, strict=True))
+        and all(table.max_norm is None for table in tables)
+    )
+
+
+def _norm_width(norm: nn.Module, width: int) -> tuple[int, ...]:
+    return tuple(norm.normalized_shape) if isinstance(norm, nn.LayerNorm) else (width,)
+
+
+def _has_parts(module: nn.Module, parts: Mapping[str, tuple[type[nn.Module], ...]]) -> bool:
+    """Whether a module has a plain module of one of the given types at each path."""
+    found = dict(module.named_modules(remove_duplicate=False))
+    return all(path in found and _is_plain(found[path], kinds) for path, kinds in parts.items())
+
+
+def _is_plain(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether a module is exactly of one of these types, without hooks and replaced methods."""
     hooks = (
         *(module._forward_hooks, module._forward_pre_hooks),
         *(torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks),
     )
-    return (
-        type(module) in _KNOWN
-        and type(module) is type(expected)
-        and _settings(module) == _settings(expected)
-        and not any(hooks)
-        and not _replaced_methods(module)
-    )
-
-
-def _settings(module: nn.Module) -> dict[str, object]:
-    """The attributes of a module, and the shapes of its own parameters."""
-    ignored = ("training", "decodes_with")
-    settings = {name: value for name, value in vars(module).items() if name[0] != "_" and name not in ignored}
-    shapes = {name: None if weight is None else tuple(weight.shape) for name, weight in module._parameters.items()}
-    return settings | shapes
+    return type(module) in kinds and not any(hooks) and not _replaced_methods(module)
 
 
 def _replaced_methods(module: nn.Module) -> bool:

@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from mmt.model.network import Block
-
 Array = npt.NDArray[Any]
 
 LANES = 64
@@ -78,25 +76,6 @@ class BlockWeights(NamedTuple):
     feed_forward_norm: NormWeights
     expand: LinearWeights
     contract: LinearWeights
-
-    @classmethod
-    def of(cls, block: Block, *, int8: bool = False) -> BlockWeights:
-        """Convert a block; with `int8` its linear maps are rounded."""
-
-        def linear(map_: nn.Linear) -> LinearWeights:
-            return LinearWeights.of(map_.weight, map_.bias, int8=int8)
-
-        attention, feed_forward = block.attention, block.feed_forward
-        return cls(
-            NormWeights.of(block.attention_norm),
-            linear(attention.queries_keys_values),
-            NormWeights.of(attention.query_norm),
-            NormWeights.of(attention.key_norm),
-            linear(attention.out),
-            NormWeights.of(block.feed_forward_norm),
-            linear(feed_forward.expand),
-            linear(feed_forward.contract),
-        )
 
 
 class EmbeddingWeights(NamedTuple):
