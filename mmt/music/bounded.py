@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 # Largest file, bare or unpacked, in bytes. A symphony has 30 MB as MusicXML.
 LARGEST = 128 * 2**20
-# Largest JSON and YAML files: a list in memory is 20 times as large as its text, and YAML takes 60 times as long to read.
-LARGEST_JSON, LARGEST_YAML = 32 * 2**20, 8 * 2**20
+# Largest JSON and YAML files: a list in memory is 30 times as large as its text, and YAML takes 60 times as long to read.
+LARGEST_JSON, LARGEST_YAML = 16 * 2**20, 8 * 2**20
 # Nested sections of YAML, and its events (brackets, keys and values): muspy's files have 12 for each note.
-_DEPTH, _YAML_EVENTS = 32, 2_000_000
+_DEPTH, _YAML_EVENTS = 32, 400_000
 # Characters of an unquoted value in YAML, which may be a number: parsing numbers takes quadratic time.
-_PLAIN = 4096
+_PLAIN = 1000
 # Numbers from here up are neither times nor codes.
 _LARGEST_NUMBER = 2**31
 _LARGEST_TABLE_ROWS = 2_000_000
@@ -56,12 +56,12 @@ def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a file that can be read, but a folder, a pipe or a device")
+        raise ValueError(f"cannot read {path}: it is no regular file, but a folder, a pipe or a device")
     with path.open("rb") as file:
         try:
             return read_at_most(file, limit)
         except TooLargeError as error:
-            raise TooLargeError(f"{path}: {error}") from error
+            raise TooLargeError(f"cannot read {path}: {error}") from error
 
 
 def read_at_most(file: IO[bytes] | io.RawIOBase, limit: int) -> bytes:
@@ -233,7 +233,7 @@ def _check_events(events: Iterator[Any]) -> None:
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > _PLAIN:
             raise ValueError(f"a value without quotes has more than {_PLAIN:,} characters")
         if count > _YAML_EVENTS:
-            raise ValueError(f"it has more than {_YAML_EVENTS:,} keys and values")
+            raise ValueError(f"it has more than {_YAML_EVENTS:,} keys and values; write JSON instead")
 
 
 def check_numbers(plain: Any) -> None:
