@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from _typeshed import WriteableBuffer
 
 # Largest file, bare or unpacked, in bytes. A symphony has 30 MB as MusicXML.
@@ -32,7 +33,6 @@ _DEPTH, _YAML_EVENTS = 32, 400_000
 _PLAIN = 1000
 # Numbers from here up are neither times nor codes.
 _LARGEST_NUMBER = 2**31
-_LARGEST_TABLE_ROWS = 2_000_000
 _CHUNK = 2**16
 # Control characters, line separators, marks and overrides of direction, surrogates.
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
@@ -249,8 +249,32 @@ def check_numbers(plain: Any) -> None:
             raise ValueError("a number in it is not between -2^31 and 2^31")
 
 
-def read_table(content: bytes, where: str, needed: Sequence[str], wanted: Sequence[str] = ()) -> Iterator[list[str]]:
-    """The rows of a CSV table in UTF-8: the cells of the needed and the wanted columns, "" where there is none.
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """Map a .npy file into memory, so that its header cannot ask for more memory than the file has bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or is truncated.
+    FileNotFoundError
+        If it does not exist.
+    """
+    import numpy as np
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-any-return,no-untyped-call]
+    except OSError:
+        raise
+    except Exception as error:  # NumPy parses the header as Python, without running it, and lets many errors pass
+        raise ValueError(f"{path} is corrupt or truncated ({' '.join(str(error).split())[:200]})") from error
+
+
+def read_table(
+    content: bytes, where: str, needed: Sequence[str], wanted: Sequence[str] = (), *, limit: int = 2_000_000
+) -> Iterator[list[str]]:
+    """At most `limit` rows of a CSV table in UTF-8: cells of the needed and the wanted columns, "" where there is none.
 
     Raises
     ------
@@ -267,8 +291,8 @@ def read_table(content: bytes, where: str, needed: Sequence[str], wanted: Sequen
                 raise ValueError(f"{where} has no column {name!r}; its columns are {known}")
         places = [columns.index(name) if name in columns else len(columns) for name in (*needed, *wanted)]
         for count, row in enumerate(rows):
-            if count == _LARGEST_TABLE_ROWS:
-                raise ValueError(f"{where} has more than {_LARGEST_TABLE_ROWS:,} rows")
+            if count == limit:
+                raise ValueError(f"{where} has more than {limit:,} rows")
             if row:
                 yield [row[place] if place < len(row) else "" for place in places]
     except (UnicodeDecodeError, csv.Error) as error:
