@@ -116,6 +116,7 @@ def _generate(chosen: argparse.Namespace) -> None:
     check_originality(chosen)
     outputs = _outputs(chosen)
 
+    from mmt.music.atomic import replacing
     from mmt.music.files import write
     from mmt.representation.decode import decode
     from mmt.representation.text import to_text
@@ -130,7 +131,8 @@ def _generate(chosen: argparse.Namespace) -> None:
             for file in files:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 if file.suffix == ".txt":
-                    file.write_text(to_text(events, representation=model.representation) + "\n", encoding="utf-8")
+                    with replacing(file) as unfinished:
+                        unfinished.write_text(to_text(events, representation=model.representation) + "\n", "utf-8")
                 else:
                     write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
                 kept.append(str(file))

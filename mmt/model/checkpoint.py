@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from mmt.model.config import NetworkConfig
 from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
 from mmt.model.provenance import software
+from mmt.music.atomic import replacing
 from mmt.music.bounded import LARGEST_JSON, parse_json, read_file
 from mmt.representation.codes import Representation
 
@@ -69,10 +68,9 @@ def write_checkpoint(
     target = Path(folder).resolve()
     if target.exists() and not (target / CONFIG).exists():
         raise FileExistsError(f"{folder} exists and is not a checkpoint folder; give another path")
-    # Not with tempfile, which makes folders that only the owner can read, whatever the umask is.
-    partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}-new")
-    partial.mkdir(parents=True)
-    try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as partial:
+        partial.mkdir()
         config = {
             "format_version": FORMAT_VERSION,
             "representation": checkpoint.representation.to_dict(),
@@ -88,24 +86,6 @@ def write_checkpoint(
         # Not with save_file, which makes a file that only the owner can read.
         (partial / WEIGHTS).write_bytes(safetensors.torch.save(weights))
         (partial / CARD).write_text(card, encoding="utf-8")
-        _put_in_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _put_in_place(partial: Path, target: Path) -> None:
-    """Rename a folder to `target`; an existing folder is removed only after that."""
-    if not target.exists():
-        os.replace(partial, target)
-        return
-    old = partial.with_name(partial.name.removesuffix("-new") + "-old")
-    os.replace(target, old)
-    try:
-        os.replace(partial, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old)
 
 
 def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
