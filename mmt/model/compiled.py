@@ -26,7 +26,7 @@ def compiled(*, parallel: bool = False, fast: bool = False) -> Callable[[Callabl
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             function.__qualname__ += _hash_of_sources()  # the cache file is named after it
-            return _with_careful_cache(numba.njit(cache=True, **options)(function))
+            return _with_careful_cache(numba.njit(cache=True, **options)(function))  # type: ignore[no-any-return]
         except (OSError, RuntimeError):  # no writable cache folder, or no source files
             return numba.njit(**options)(function)  # type: ignore[no-any-return]
 

@@ -41,6 +41,8 @@ from mmt.corpus.isolated import Lost, call_each, end_idle
 SECONDS, MEMORY = 5.0, 2**30
 # Longer than any measured on the processor, for machines with other work.
 _WALL_CLOCK = 120.0
+# Files between two looks at the clock.
+_BATCH = 40
 _TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 
 Item = tuple[str, bytes]
@@ -367,8 +369,7 @@ def run(
     done: Counter[str] = Counter()
     source, end = mutations(seed, names), time.monotonic() + seconds
     while (done.total() < count) if count is not None else (time.monotonic() < end):
-        batch = [next(source) for _ in range(min(200, count - done.total()) if count is not None else 200)]
-        # Each batch in one process, so that a limit on memory holds for few files at a time.
+        batch = [next(source) for _ in range(min(_BATCH, count - done.total()) if count is not None else _BATCH)]
         for (name, content), answer in zip(batch, call_each(attempt, batch, time_limit=_WALL_CLOCK), strict=True):
             done[name] += 1
             problem = answer.reason if isinstance(answer, Lost) else answer
@@ -379,7 +380,7 @@ def run(
                     findings.mkdir(parents=True, exist_ok=True)
                     (findings / file).write_bytes(content)
                     print(found[-1], flush=True)
-        end_idle()
+    end_idle()
     if findings is not None:
         print(f"{done.total():,} files, {len(found)} findings: {json.dumps(done)}")
     return found
