@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from mmt.model.config import NetworkConfig
-from mmt.music.bounded import parse_yaml, read_file
+from mmt.music.bounded import escaped, parse_yaml, read_file
 from mmt.representation.codes import Representation
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -116,8 +116,9 @@ def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> 
     """
     for entry in values:
         if entry not in known:
-            near = difflib.get_close_matches(str(entry), known, n=1)
-            name = f"entry {section}.{entry}" if section else f"section {entry!r} of the recipe"
+            given = escaped(str(entry)[:100])
+            near = difflib.get_close_matches(given, known, n=1)
+            name = f"entry {section}.{given}" if section else f"section {given!r} of the recipe"
             offer = f"did you mean {near[0]}? " if near else ""
             raise ValueError(f"unknown {name}; {offer}known are {', '.join(known)}")
 
