@@ -38,6 +38,8 @@ def test_each_command_runs_as_a_module(name: str) -> None:
         [sys.executable, "-m", f"mmt.cli.{name}", "--help"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith(f"usage: mmt-{name}")
+
+
 HOSTILE = "a\x1b[2J\x07\x9b\u202eb\ud800.mid"
 
 
