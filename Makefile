@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 # Tests start many processes of torch: each has one thread, which waits without spinning. (To write music takes twice as long so.)
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 
-.PHONY: demo test test-fast lint format docs wheel check-wheel pictures notebooks clean
+.PHONY: demo test test-fast fuzz kills lint format docs wheel check-wheel pictures notebooks clean
 
 demo: .venv/installed
 	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 7 --max-beats 64 \
@@ -18,6 +18,14 @@ test: .venv/installed-dev
 
 test-fast: .venv/installed-dev
 	$(PYTEST) -m "not slow"
+
+# Mutated files for all readers, for an hour; inputs that a reader does not stand are in out/fuzz.
+fuzz: .venv/installed-dev
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/fuzz/campaign.py --seconds 3600 --findings out/fuzz
+
+# Kill preparations, generations and trainings 20 times each; what they write in the end has the same bytes.
+kills: .venv/installed-dev
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/fuzz/kills.py --kills 20
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -7,17 +7,18 @@ shows the traceback.
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
-# The number of characters of an unexpected error that are shown.
-_LONGEST = 400
+# The number of characters of an error that are shown. Some messages, such as a compiler's, have thousands.
+_LONGEST, _LONGEST_UNEXPECTED = 2000, 400
 
 
 class UsageError(Exception):
@@ -32,7 +33,7 @@ def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentPa
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage first, dozens of lines that hide the error.
-        self.exit(2, f"{self.prog}: error: {message}; {self.prog} --help lists all flags\n")
+        self.exit(2, f"{self.prog}: error: {_printable(message)}; {self.prog} --help lists all flags\n")
 
 
 def add_habits(arguments: argparse.ArgumentParser) -> None:
@@ -64,16 +65,20 @@ def run(
                 warnings.simplefilter("ignore")
                 # This warning is for the user: it says which notes were left out.
                 warnings.filterwarnings("always", category=LeftOutWarning)
-                warnings.showwarning = lambda message, *_, **__: print(f"{arguments.prog}: {message}", file=sys.stderr)
-            command(chosen)
+                warnings.showwarning = lambda message, *_, **__: print(
+                    f"{arguments.prog}: {_printable(str(message))}", file=sys.stderr
+                )
+            # Names from files may hold control characters. (Progress bars on stderr need theirs.)
+            with redirect_stdout(_Printable(sys.stdout)):
+                command(chosen)
     except KeyboardInterrupt as stopped:
-        print(f"{arguments.prog}: stopped: {str(stopped) or 'nothing was written'}", file=sys.stderr)
+        print(f"{arguments.prog}: stopped: {_printable(str(stopped) or 'nothing was written')}", file=sys.stderr)
         # The convention of shells: 128 plus the number of the signal. Without a number it was Ctrl-C.
         return 128 + int(getattr(stopped, "signal", signal.SIGINT))
     except Exception as error:
         if chosen.debug:
             raise
-        print(f"{arguments.prog}: error: {_one_line(error)}", file=sys.stderr)
+        print(f"{arguments.prog}: error: {_one_line(error)}{_place_of(error, chosen)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 
@@ -102,12 +107,45 @@ def wants_progress(chosen: argparse.Namespace) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, (ValueError, OSError, UsageError)) and text:
-        return text
-    # Some messages, such as a compiler's, have thousands of characters.
-    told = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
-    return f"unexpected {type(error).__name__}: {told} (--debug shows the traceback)"
+    text = _printable(" ".join(str(error).split()))
+    expected = isinstance(error, (ValueError, OSError, UsageError)) and text
+    limit = _LONGEST if expected else _LONGEST_UNEXPECTED
+    text = text if len(text) <= limit else f"{text[:limit]} …"
+    return text if expected else f"unexpected {type(error).__name__}: {text} (--debug shows the traceback)"
+
+
+def _place_of(error: Exception, chosen: argparse.Namespace) -> str:
+    """The output of the command, for an error of a full disk that names no file."""
+    from mmt.music.atomic import FULL
+
+    is_nameless = isinstance(error, OSError) and error.errno in FULL and not error.filename and " " in str(error)
+    output = getattr(chosen, "output", None)
+    return f" (writing {_printable(str(output))})" if is_nameless and output and str(output) not in str(error) else ""
+
+
+def _printable(text: str) -> str:
+    """A text without control characters, but line ends and tabs; those and invalid characters are escaped."""
+    from mmt.music.bounded import escaped
+
+    return re.sub(r"[^\n\t]+", lambda part: escaped(part[0]), text)
+
+
+class _Printable(io.TextIOBase):
+    """A text stream that writes what is printable to another."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(_printable(text).encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

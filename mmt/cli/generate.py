@@ -172,6 +172,7 @@ def _save(
 ) -> muspy.Music:
     """Write the files of a piece; they say from which seed it was written."""
     from mmt import __version__
+    from mmt.music.atomic import replacing
     from mmt.music.files import write
     from mmt.representation.decode import decode
     from mmt.representation.text import to_text
@@ -182,7 +183,8 @@ def _save(
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".txt":
-            file.write_text(to_text(events, representation=representation) + "\n", encoding="utf-8")
+            with replacing(file) as unfinished:
+                unfinished.write_text(to_text(events, representation=representation) + "\n", "utf-8")
         else:
             write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
     return music

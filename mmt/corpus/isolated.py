@@ -39,6 +39,8 @@ _IDLE = 60
 _EXIT_TIME = 1.0
 # The timer is restarted after this fraction of the time limit only, since that takes longer than reading a short file.
 _SLACK = 0.1
+# Bytes of address space of the process: libraries reserve one gigabyte of it, and a large score takes as much.
+_MEMORY = 8 * 2**30
 # Capacity of the pipes in bytes, so that neither side waits for the other at every item.
 _PIPE_SIZE = 2**20
 
@@ -116,6 +118,7 @@ def end_idle() -> None:
 def serve() -> None:
     """The main loop of the other process: receive items and send answers until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, and then this process
+    _limit_memory()
     # Readers may print: keep the pipe for answers, and redirect stdout.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     devnull = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
@@ -135,6 +138,14 @@ def serve() -> None:
                 faulthandler.dump_traceback_later((1 + _SLACK) * time_limit, exit=True, file=devnull)
                 started = now
             _answer(answers, function(item))
+
+
+def _limit_memory() -> None:
+    """Let a reader that takes too much memory fail, before the system runs out of it and ends another process."""
+    with suppress(ImportError, OSError, ValueError):  # not on Windows; or there is a lower limit
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
 
 def _idle_process() -> _Process | None:

@@ -7,17 +7,19 @@ It contains `notes/NAME.npy` or `notes/NAME.csv`, each (n, 5): beat, position, p
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mmt.corpus.sources import writable
 from mmt.corpus.splits import SPLITS
+from mmt.music.bounded import LARGEST_JSON, map_array, parse_json, read_file
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable, RawNotes, Report, note_table
 
 FOLDER, ENCODING = "notes", "encoding.json"
+_MOST = 2**31
 _COLUMNS = ("beat", "position", "pitch", "duration", "program")
 
 
@@ -61,11 +63,11 @@ def read_original_folder(folder: Path) -> OriginalFolder:
             try:
                 path = _find(folder / FOLDER, name)
                 table, account = _read_notes(path, representation)
-            except (ValueError, OSError, EOFError) as error:
+            except (ValueError, OSError, EOFError, OverflowError) as error:
                 skipped[name] = str(error)
                 continue
             report += account
-            pieces.append(OriginalPiece(name, split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
+            pieces.append(OriginalPiece(writable(name), split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
     if not pieces:
         reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
@@ -77,20 +79,26 @@ def _representation(folder: Path) -> Representation:
     path = folder / FOLDER / ENCODING
     if not path.exists():
         return Representation()
+    content = read_file(path, LARGEST_JSON)
     try:
-        resolution = json.loads(path.read_text(encoding="utf-8"))["resolution"]
+        resolution = parse_json(content)["resolution"]
+        slides = Representation.slides()
+        return slides if resolution == slides.resolution else Representation(resolution=resolution)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is corrupt: no JSON with a resolution") from error
-    slides = Representation.slides()
-    return slides if resolution == slides.resolution else Representation(resolution=resolution)
+        raise ValueError(f"{path} is corrupt: no JSON with a resolution ({error})") from error
 
 
 def _names(listed: Path) -> list[str]:
-    lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+    try:
+        lines = read_file(listed).decode("utf-8").splitlines() if listed.exists() else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{listed} is no list of names in UTF-8: {error}") from error
     return [name for line in lines if (name := line.strip())]
 
 
 def _find(folder: Path, name: str) -> Path:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError("a name of a file outside the folder")
     for suffix in (".npy", ".csv"):
         # Not `with_suffix`, which would cut a name that contains a dot.
         if (path := folder / f"{name}{suffix}").exists():
@@ -100,13 +108,15 @@ def _find(folder: Path, name: str) -> Path:
 
 def _read_notes(path: Path, representation: Representation) -> tuple[NoteTable, Report]:
     if path.suffix == ".npy":
-        notes = np.load(path, allow_pickle=False)
+        notes = map_array(path)
     else:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8")
         header = int(not text[:1].lstrip("-").isdigit())
         notes = np.loadtxt(text.splitlines(), np.int64, delimiter=",", skiprows=header, ndmin=2)
     if notes.ndim != 2 or notes.shape[1] != len(_COLUMNS) or notes.dtype.kind not in "iu":
         raise ValueError(f"{notes.dtype} {notes.shape}, not integers (n, 5): {', '.join(_COLUMNS)}")
+    if notes.size and (notes.min() < -_MOST or notes.max() > _MOST):
+        raise ValueError("a number is not between -2^31 and 2^31")
     beat, position, pitch, duration, program = notes.astype(np.int64).T
     raw = RawNotes(
         resolution=representation.resolution,

@@ -6,7 +6,6 @@ works) or the same notes up to transposition.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from mmt.music.bounded import read_file, read_table
 from mmt.representation.codes import IntArray
 from mmt.representation.notes import NoteTable
 
@@ -154,7 +154,11 @@ def read_names(file: Path) -> list[str]:
     """Read a list of names, one per line; empty lines are ignored."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no list of names {file}")
-    return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    try:
+        text = read_file(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no list of names in UTF-8: {error}") from error
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def read_works(file: Path) -> dict[str, str]:
@@ -169,21 +173,12 @@ def read_works(file: Path) -> dict[str, str]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no table of works {file}")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            columns, table = rows.fieldnames or (), list(rows)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file} is no CSV table in UTF-8: {error}") from error
-    for column in ("name", "work"):
-        if column not in columns:
-            raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(columns) or 'none'}")
     works: dict[str, str] = {}
-    for row in table:
-        if not row["work"]:
-            raise ValueError(f"{row['name']!r} has no work in {file}; give one, or leave out its row")
-        if works.setdefault(row["name"], row["work"]) != row["work"]:
-            raise ValueError(f"{row['name']!r} stands in two rows of {file}; leave one of them")
+    for name, work in read_table(read_file(file), str(file), ("name", "work")):
+        if not work:
+            raise ValueError(f"{name!r} has no work in {file}; give one, or leave out its row")
+        if works.setdefault(name, work) != work:
+            raise ValueError(f"{name!r} stands in two rows of {file}; leave one of them")
     return works
 
 

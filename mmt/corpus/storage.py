@@ -24,12 +24,17 @@ import numpy as np
 
 from mmt.corpus.original_folder import is_original_folder, read_original_folder
 from mmt.corpus.splits import SPLITS
-from mmt.representation.codes import Events, Representation
+from mmt.music.bounded import LARGEST_JSON, map_array, parse_json, read_file, read_table
+from mmt.representation.codes import PITCHES, Events, Representation
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE, LeftOutWarning, NoteTable
 from mmt.representation.origin import remember
 
 FORMAT_VERSION = 1
+# The largest beat, duration or number of notes: such numbers are 32-bit integers.
+_MOST = 2**31 - 1
+# Of the table of pieces: rows and bytes.
+_MOST_PIECES, _LARGEST_TABLE = 20_000_000, 2**32
 NOTES, PIECES, REPORT, CORPUS = "notes.npy", "pieces.csv", "report.json", "corpus.json"
 
 
@@ -102,6 +107,7 @@ class Corpus:
             raise ValueError(
                 f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it again"
             )
+        self._limits = _limits(self.representation)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -128,9 +134,22 @@ class Corpus:
         return digest.hexdigest()
 
     def notes(self, index: int) -> NoteTable:
-        """The note table of piece `index`, a view of the memory map."""
+        """The note table of piece `index`, a view of the memory map.
+
+        Raises
+        ------
+        ValueError
+            If a number in it is out of range.
+        """
         piece = self.pieces[index]
         notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]
+        for name, (least, most) in self._limits.items():
+            column = notes[name]
+            if column.min() < least or column.max() > most:
+                raise ValueError(
+                    f"{self.folder / NOTES} is corrupt: the {name} of a note of {piece.name!r} is not {least} to {most}; "
+                    "prepare it again"
+                )
         return notes
 
     def subset(self, indices: Iterable[int]) -> Corpus:
@@ -181,10 +200,25 @@ class Patterns:
             )
 
 
+def _limits(representation: Representation) -> dict[str, tuple[int, int]]:
+    """The least and the largest number of each column of a note table."""
+    return {
+        "beat": (0, _MOST),
+        "position": (0, representation.resolution - 1),
+        "pitch": (0, PITCHES - 1),
+        "duration": (1, _MOST),
+        "instrument": (1, len(representation.names)),
+    }
+
+
 def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
-    representation = Representation.from_dict(_description(folder)["representation"])
-    notes = np.load(folder / NOTES, mmap_mode="r")
-    if notes.dtype != NOTE_DTYPE:
+    description = _description(folder)
+    try:
+        representation = Representation.from_dict(description["representation"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CORPUS} is corrupt: {error}; prepare the corpus again") from error
+    notes = map_array(folder / NOTES)
+    if notes.dtype != NOTE_DTYPE or notes.ndim != 1:
         raise ValueError(f"{folder / NOTES} holds no notes of this format; prepare the corpus again")
     return representation, notes, _read_pieces(folder / PIECES)
 
@@ -231,21 +265,36 @@ def write_description(path: Path, representation: Representation) -> None:
 
 
 def _read_pieces(path: Path) -> list[Piece]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Piece(**{**row, **{name: int(row[name]) for name in ("offset", "length", "beats")}})  # type: ignore[arg-type]
-            for row in csv.DictReader(file)
-        ]
+    names = [field.name for field in fields(Piece)]
+    rows = read_table(read_file(path, _LARGEST_TABLE), str(path), names[:-1], names[-1:], limit=_MOST_PIECES)
+    pieces = []
+    for line, row in enumerate(rows, start=2):
+        values: dict[str, Any] = dict(zip(names, row, strict=True))
+        try:
+            numbers = {name: int(values[name]) for name in ("offset", "length", "beats")}
+        except ValueError as error:
+            raise ValueError(f"{path} is corrupt in row {line}: {error}; prepare the corpus again") from error
+        if numbers["offset"] < 0 or not all(1 <= numbers[name] <= _MOST for name in ("length", "beats")):
+            raise ValueError(f"{path} is corrupt in row {line}: {numbers} is out of range; prepare the corpus again")
+        if values["split"] not in SPLITS:
+            raise ValueError(f"{path} is corrupt in row {line}: there is no split {values['split'][:40]!r}")
+        pieces.append(Piece(**values | numbers))
+    return pieces
 
 
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / CORPUS
     if not path.exists():
         raise ValueError(f"{folder} is no prepared corpus (it has no {CORPUS}); make one with mmt-prepare")
-    description: dict[str, Any] = json.loads(path.read_text())
-    if description.get("format_version") != FORMAT_VERSION:
+    content = read_file(path, LARGEST_JSON)
+    try:
+        description: dict[str, Any] = parse_json(content)
+        version = description["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is corrupt: JSON with a format_version was expected; prepare it again") from error
+    if version != FORMAT_VERSION:
         raise ValueError(
-            f"{folder} is a corpus of format version {description.get('format_version')}; "
+            f"{folder} is a corpus of format version {str(version)[:40]}; "
             f"this mmt reads {FORMAT_VERSION}: prepare it again"
         )
     return description

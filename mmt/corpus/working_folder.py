@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from mmt.music.atomic import FULL, locked
 
 _LOCK = "lock"
 
@@ -29,47 +28,38 @@ def working_folder(output: Path) -> Iterator[Path]:
     """
     parts = output.absolute().parent / f".{output.absolute().name}-parts"
     made = [folder for folder in parts.parents if not folder.exists()]
-    lock = _locked(parts, output)
-    try:
-        yield parts
-    except (ValueError, FileNotFoundError) as error:
-        # A misspelt source must not discard the shards of an earlier call.
-        if isinstance(error, ValueError) or not any(parts.glob("*.shard")):
-            shutil.rmtree(parts, ignore_errors=True)
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    with _created_and_locked(parts, output):
+        try:
+            yield parts
+        except (ValueError, FileNotFoundError) as error:
+            # A misspelt source must not discard the shards of an earlier call.
+            if isinstance(error, ValueError) or not any(parts.glob("*.shard")):
+                shutil.rmtree(parts, ignore_errors=True)
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
             raise
-        raise OSError(
-            f"the disk of {output} is full ({error.strerror}); free some space and call again: "
-            f"what is finished is kept in {parts}"
-        ) from error
-    else:
-        shutil.rmtree(parts, ignore_errors=True)
-    finally:
-        # Delete the file while it is locked: a process that waits for it notices, and opens a new one.
-        with suppress(OSError):
-            (parts / _LOCK).unlink(missing_ok=True)
-        if lock is not None:
-            lock.release()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OSError(
+                error.errno,
+                f"the disk of {output} is full ({error.strerror}); free some space and call again: "
+                f"what is finished is kept in {parts}",
+            ) from error
+        else:
+            shutil.rmtree(parts, ignore_errors=True)
 
 
-def _locked(parts: Path, output: Path) -> BaseFileLock | None:
-    """Create the folder and lock it; the operating system releases the lock when this process ends, however it ends."""
+@contextmanager
+def _created_and_locked(parts: Path, output: Path) -> Iterator[None]:
+    refusal = f"another preparation of {output} is at work; wait until it has ended, or give another folder"
     while True:
         parts.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(parts / _LOCK)
-        try:
-            lock.acquire(timeout=0.2, poll_interval=0.05)
-        except FileNotFoundError:
-            continue  # another preparation has just finished and removed the folder
-        except Timeout:
-            raise BlockingIOError(
-                f"another preparation of {output} is at work; wait until it has ended, or give another folder"
-            ) from None
-        except OSError:  # some network file systems do not support locks
-            return None
-        return lock
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(parts / _LOCK, refusal))
+            except FileNotFoundError:
+                continue  # another preparation has just finished and removed the folder
+            yield
+            return

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +21,14 @@ from mmt.model.config import NetworkConfig
 from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
 from mmt.model.provenance import software
+from mmt.music.atomic import replacing
+from mmt.music.bounded import LARGEST_JSON, parse_json, read_file
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
+# Types of weights, as safetensors names them.
+_DTYPES = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,9 @@ def write_checkpoint(
     target = Path(folder).resolve()
     if target.exists() and not (target / CONFIG).exists():
         raise FileExistsError(f"{folder} exists and is not a checkpoint folder; give another path")
-    # Not with tempfile, which makes folders that only the owner can read, whatever the umask is.
-    partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}-new")
-    partial.mkdir(parents=True)
-    try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as partial:
+        partial.mkdir()
         config = {
             "format_version": FORMAT_VERSION,
             "representation": checkpoint.representation.to_dict(),
@@ -85,24 +86,6 @@ def write_checkpoint(
         # Not with save_file, which makes a file that only the owner can read.
         (partial / WEIGHTS).write_bytes(safetensors.torch.save(weights))
         (partial / CARD).write_text(card, encoding="utf-8")
-        _put_in_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _put_in_place(partial: Path, target: Path) -> None:
-    """Rename a folder to `target`; an existing folder is removed only after that."""
-    if not target.exists():
-        os.replace(partial, target)
-        return
-    old = partial.with_name(partial.name.removesuffix("-new") + "-old")
-    os.replace(target, old)
-    try:
-        os.replace(partial, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old)
 
 
 def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -121,25 +104,32 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
             run = f"; {folder / 'best'} is one" if (folder / "best" / CONFIG).exists() else ""
             raise FileNotFoundError(f"{path} does not exist; a checkpoint is a folder with {CONFIG} and {WEIGHTS}{run}")
     config = _read_config(folder / CONFIG)
+    weights = _read_header(folder / WEIGHTS)
     try:
-        representation = Representation.from_dict(config["representation"])
-        network = network_without_weights(NetworkConfig.from_dict(config["network"]))
-        sampling, training = (dict(config.get(name) or {}) for name in ("sampling", "training"))
+        representation = Representation.from_dict(_section(config, "representation"))
+        sizes = NetworkConfig.from_dict(_section(config, "network"))
+        sampling, training = (_section({name: config.get(name) or {}}, name) for name in ("sampling", "training"))
     except KeyError as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: it has no {error}") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: {error}") from error
-    if network.config.sizes != representation.sizes:
+    if sizes.sizes != representation.sizes:
         raise ValueError(
-            f"{folder / CONFIG}: the network's sizes {network.config.sizes} are not the representation's {representation.sizes}"
+            f"{folder / CONFIG}: the network's sizes {sizes.sizes} are not the representation's {representation.sizes}"
         )
-    network.load_state_dict(_read_weights(folder / WEIGHTS, network), assign=True)
+    # Before the network is built, which takes seconds for each thousand of layers.
+    if (layers := len({name.split(".")[1] for name in weights if name.startswith("blocks.")})) != sizes.layers:
+        raise ValueError(f"{folder / WEIGHTS} has {layers} layers, but {CONFIG} says {sizes.layers}")
+    network = network_without_weights(sizes)
+    _check_weights(folder / WEIGHTS, weights, network)
+    network.load_state_dict(_read_weights(folder / WEIGHTS), assign=True)
     return Checkpoint(network.eval(), representation, sampling, training)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    content = read_file(path, LARGEST_JSON)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(content)
         version = config["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -147,28 +137,52 @@ def _read_config(path: Path) -> dict[str, Any]:
         ) from error
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"{path} is of format version {version}; "
+            f"{path} is of format version {str(version)[:40]}; "
             f"this mmt reads version {FORMAT_VERSION}: update mmt, or get a matching checkpoint"
         )
     assert isinstance(config, dict)
     return config
 
 
-def _read_weights(path: Path, network: Network) -> dict[str, torch.Tensor]:
+def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    values = config[name]
+    if not isinstance(values, dict):
+        raise ValueError(f"{name} must be a mapping")
+    return values
+
+
+def _read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape and the dtype of each tensor in a file, without reading the tensors."""
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
     try:
-        weights = safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is corrupt or truncated ({error}); get the checkpoint again") from error
+
+
+def _check_weights(path: Path, weights: Mapping[str, tuple[tuple[int, ...], str]], network: Network) -> None:
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in weights:
             raise ValueError(f"{path} has no tensor {name!r}, which the network of {CONFIG} needs")
-        if weights[name].shape != tensor.shape:
-            raise ValueError(
-                f"{path}: {name!r} has the shape {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
-            )
-        if not weights[name].isfinite().all():
-            raise ValueError(f"{path}: {name!r} has numbers that are not finite; get another checkpoint")
+        shape, dtype = weights[name]
+        if shape != tensor.shape:
+            raise ValueError(f"{path}: {name!r} has the shape {shape}, expected {tuple(tensor.shape)}")
+        if dtype not in _DTYPES:
+            raise ValueError(f"{path}: {name!r} holds numbers of type {dtype}, expected {', '.join(_DTYPES)}")
     if extra := sorted(set(weights) - set(expected)):
         raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not know")
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        weights = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is corrupt or truncated ({error}); get the checkpoint again") from error
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{path}: {name!r} has numbers that are not finite; get another checkpoint")
     return {name: tensor.float() for name, tensor in weights.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,23 @@ def compiled(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             function.__qualname__ += _hash_of_sources()  # the cache file is named after it
-            return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+            return _with_careful_cache(numba.njit(cache=True, **options)(function))  # type: ignore[no-any-return]
         except (OSError, RuntimeError):  # no writable cache folder, or no source files
             return numba.njit(**options)(function)  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _with_careful_cache(dispatcher: Any) -> Any:
+    """Let a full disk prevent caching only: Numba would raise the error of its cache."""
+    save = dispatcher._cache.save_overload
+
+    def save_if_possible(*arguments: Any) -> None:
+        with suppress(OSError):
+            save(*arguments)
+
+    dispatcher._cache.save_overload = save_if_possible
+    return dispatcher
 
 
 @cache

@@ -9,6 +9,9 @@ from typing import Any
 from mmt.model.heads import HEADS
 from mmt.model.positions import POSITIONS
 
+# Limits of a network: of each of its sizes, of its layers, of its weights, and of the numbers in the keys of one piece.
+_MOST, _MOST_LAYERS, _MOST_WEIGHTS, _MOST_KEYS = 2**20, 1_000, 2**32, 2**31
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -49,9 +52,13 @@ class NetworkConfig:
             raise ValueError(f"sizes must be six numbers of at least 2 codes, not {self.sizes}")
         for name in ("dim", "layers", "heads", "head_dim"):
             if not _is_whole(getattr(self, name), 1):
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be a whole number of at least 1")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; it must be a whole number of at least 1, up to {_MOST:,}"
+                )
         if not _is_whole(self.context, 5):
-            raise ValueError(f"context is {self.context}; the shortest piece has 5 events, so it must be at least 5")
+            raise ValueError(
+                f"context is {self.context}; the shortest piece has 5 events, so it must be at least 5, and at most {_MOST:,}"
+            )
         for name, registry in (("positions", POSITIONS), ("output", HEADS)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in registry:
@@ -67,8 +74,20 @@ class NetworkConfig:
                 f"{rotary} rotary dimensions in a head of {self.head_dim}; {self.positions} positions need a multiple of "
                 f"{multiple} that is at most head_dim"
             )
+        self._check_size()
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+
+    def _check_size(self) -> None:
+        """Refuse a network that no machine holds, whose numbers can only be a mistake or meant to harm."""
+        width = self.heads * self.head_dim
+        tables = sum(self.sizes) + (self.context if self.positions == "absolute" else 0)
+        weights = self.layers * self.dim * (4 * width + 8 * self.dim) + self.dim * tables
+        if self.layers > _MOST_LAYERS or weights > _MOST_WEIGHTS or self.layers * width * self.context > _MOST_KEYS:
+            raise ValueError(
+                f"{self.layers} layers of {self.dim} with {self.heads} heads of {self.head_dim} and a context of {self.context} "
+                f"are too large: mmt takes up to {_MOST_LAYERS:,} layers, {_MOST_WEIGHTS:,} weights and {_MOST_KEYS:,} keys"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to numbers, strings and lists, for JSON and YAML."""
@@ -79,11 +98,11 @@ class NetworkConfig:
         """The inverse of `to_dict`: missing entries take their defaults, an unknown entry raises a `ValueError`."""
         known = [field.name for field in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"unknown entry {unknown[0]!r} in the network; known are {', '.join(known)}")
+            raise ValueError(f"unknown entry {str(unknown[0])[:40]!r} in the network; known are {', '.join(known)}")
         if "sizes" in values and not isinstance(values["sizes"], list | tuple):
             raise ValueError(f"sizes must be six numbers, not {values['sizes']!r}")
         return cls(**{**values, **({"sizes": tuple(values["sizes"])} if "sizes" in values else {})})
 
 
 def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST

@@ -6,8 +6,8 @@ context of a network without a table of positions is taken from the arguments.
 
 from __future__ import annotations
 
-import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network, network_without_weights
+from mmt.music.bounded import DAMAGED, LARGEST_JSON, parse_json, read_file
 from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
 ARGUMENTS, WEIGHTS = "train-args.json", Path("checkpoints", "best_model.pt")
@@ -25,6 +26,9 @@ _PREFIX = "decoder.net."
 # The learned table of absolute positions; the frequencies of rotary positions, which we compute.
 _TABLE, _ROTARY = f"{_PREFIX}pos_emb.emb.weight", f"{_PREFIX}attn_layers.rotary_pos_emb.inv_freq"
 _HEAD_DIM, _ROTARY_DIMS = 64, 32
+# Tensors of each layer, at least.
+_LEAST_TENSORS = 10
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 # The prefix that torch.nn.DataParallel adds to all names.
 _PARALLEL = "module."
 
@@ -70,6 +74,7 @@ def read_original_run(
     if arguments is None and file != path:
         arguments = path / ARGUMENTS
     given = _read_arguments(Path(arguments)) if isinstance(arguments, str | os.PathLike) else arguments
+    _check_archive(file)
     try:
         # With weights_only, the file cannot run code.
         weights = torch.load(file, map_location="cpu", weights_only=True)
@@ -80,7 +85,9 @@ def read_original_run(
         # For other kinds of files, the reason is often a single number.
         said = reason if " " in reason else "it was not written by torch.save"
         raise ValueError(f"{file} is not a file of weights, or is corrupt ({said})") from error
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
         raise ValueError(f"{file} is not a state dict: a mapping from names to tensors was expected")
     if given is None and _TABLE not in _without_prefix(weights):
         raise ValueError(
@@ -90,6 +97,36 @@ def read_original_run(
         return from_original(weights, given or {})
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def _check_archive(file: Path) -> None:
+    """Refuse a file of weights that unpacks to more than it has: torch.save never packs, but torch.load would unpack."""
+    if not file.is_file():
+        raise ValueError(f"{file} is not a file")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (*DAMAGED, ValueError) as error:
+        raise ValueError(
+            f"{file} is not a file of weights, or is corrupt (it was not written by torch.save of PyTorch 1.6 or later)"
+        ) from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError(
+            f"{file} is not a file of weights, or is corrupt (torch.save packs nothing, and this is packed)"
+        )
+    if sum(member.file_size for member in members) > file.stat().st_size:
+        raise ValueError(f"{file} is not a file of weights, or is corrupt (its parts are larger than the file)")
+
+
+def _check_tensors(weights: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are no ordinary arrays of floating-point numbers, or larger than what was stored."""
+    for name, tensor in weights.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _DTYPES:
+            raise ValueError(f"{name!r} is a tensor of {tensor.dtype}, expected floating-point numbers")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{name!r} has more numbers than are stored")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name!r} has numbers that are not finite")
 
 
 def convert_original_run(
@@ -127,8 +164,9 @@ def _read_arguments(path: Path) -> Mapping[str, Any]:
     path = path / ARGUMENTS if path.is_dir() else path
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; the original code writes it next to its checkpoints")
+    content = read_file(path, LARGEST_JSON)
     try:
-        arguments = json.loads(path.read_text(encoding="utf-8"))
+        arguments = parse_json(content)
     except ValueError as error:
         raise ValueError(f"{path} is corrupt: {error}") from error
     if not isinstance(arguments, Mapping):
@@ -167,6 +205,7 @@ def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -
         If a key is missing, unknown or of the wrong shape, or the arguments contradict the weights.
     """
     theirs = _without_prefix(weights)
+    _check_tensors({name: tensor for name, tensor in theirs.items() if name != _ROTARY})
     network = network_without_weights(_config(theirs, arguments))
     theirs.pop(_ROTARY, None)
     state = {name: _take(theirs, names) for name, names in _names(network).items()}
@@ -191,9 +230,15 @@ def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Netw
     def shape(name: str) -> tuple[int, ...]:
         if _PREFIX + name not in weights:
             raise ValueError(f"key {_PREFIX + name!r} is missing")
+        if weights[_PREFIX + name].ndim != 2:
+            raise ValueError(
+                f"{_PREFIX + name} has the shape {tuple(weights[_PREFIX + name].shape)}, expected two numbers"
+            )
         return tuple(weights[_PREFIX + name].shape)
 
     layers = len({name.split(".layers.")[1].split(".")[0] for name in weights if ".layers." in name}) // 2
+    if layers > len(weights) // _LEAST_TENSORS:
+        raise ValueError(f"{len(weights):,} tensors are too few for {layers:,} layers")
     absolute, rotary = _TABLE in weights, _ROTARY in weights
     if absolute and rotary:
         raise ValueError(
@@ -212,7 +257,7 @@ def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Netw
         positions="absolute" if absolute else "rotary" if rotary else "none",
         rotary_dims=_ROTARY_DIMS if rotary else None,
         rotary_values=rotary,
-        dropout=float(arguments.get("dropout", 0.2)),
+        dropout=arguments.get("dropout", 0.2),
     )
 
 
@@ -250,4 +295,7 @@ def _names(network: Network) -> dict[str, tuple[str, ...]]:
 def _take(weights: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
     if missing := [name for name in names if name not in weights]:
         raise ValueError(f"key {missing[0]!r} is missing")
-    return torch.cat([weights.pop(name).float() for name in names])
+    parts = [weights.pop(name) for name in names]
+    if len({part.shape[1:] for part in parts if part.ndim}) != 1 or not all(part.ndim for part in parts):
+        raise ValueError(f"{' and '.join(names)} have shapes that do not fit together")
+    return torch.cat([part.float() for part in parts])

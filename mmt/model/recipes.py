@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from typing import Any
 import yaml
 
 from mmt.model.config import NetworkConfig
+from mmt.music.bounded import escaped, parse_yaml, read_file
 from mmt.representation.codes import Representation
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
+_LARGEST = 2**20  # bytes
 
 
 class _DuplicateError(ValueError):
@@ -29,11 +32,15 @@ class _Loader(yaml.SafeLoader):
     """A YAML loader that refuses duplicate entries, of which YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key) for key, _ in node.value]
-        for place, name in enumerate(names):
-            if name in names[:place]:
-                line = node.value[place][0].start_mark.line + 1
+        names = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                break  # an error, which is raised below
+            if name in names:
+                line = key.start_mark.line + 1
                 raise _DuplicateError(f"{name} occurs twice, the second time in line {line}; remove one")
+            names.add(name)
         return super().construct_mapping(node, deep)
 
 
@@ -71,12 +78,13 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
         if not path.exists():
             known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
             raise ValueError(f"no recipe is named {str(recipe)!r}; there are {known}, or give the path of a .yaml file")
+    content = read_file(path, _LARGEST)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = parse_yaml(content, _Loader)
     except _DuplicateError as error:
         raise ValueError(f"{path}: {error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} is not a recipe: a mapping of sections (representation, network, …) was expected")
     return values
@@ -108,8 +116,9 @@ def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> 
     """
     for entry in values:
         if entry not in known:
-            near = difflib.get_close_matches(str(entry), known, n=1)
-            name = f"entry {section}.{entry}" if section else f"section {entry!r} of the recipe"
+            given = escaped(str(entry)[:100])
+            near = difflib.get_close_matches(given, known, n=1)
+            name = f"entry {section}.{given}" if section else f"section {given!r} of the recipe"
             offer = f"did you mean {near[0]}? " if near else ""
             raise ValueError(f"unknown {name}; {offer}known are {', '.join(known)}")
 
@@ -117,5 +126,5 @@ def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> 
 def _section(recipe: Mapping[str, Any], name: str) -> dict[str, Any]:
     values = recipe.get(name) or {}
     if not isinstance(values, Mapping):
-        raise ValueError(f"{name} must be a mapping, not {values!r}")
+        raise ValueError(f"{name} must be a mapping, not {reprlib.repr(values)}")
     return dict(values)

@@ -7,11 +7,12 @@ if it cannot be opened.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mmt.music.atomic import replacing
 
 if TYPE_CHECKING:
     import muspy
@@ -113,14 +114,12 @@ def write(
         raise FileExistsError(f"cannot write {path}: the file exists; choose another name, or allow overwriting")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}; create it first")
-    # In the same folder, so that the rename is atomic; with the same suffix, which some writers read.
-    with tempfile.TemporaryDirectory(prefix=".mmt-", dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
+    # With the same suffix, which some writers read.
+    with replacing(path) as unfinished:
         try:
             writer(unfinished, music, **options)
         except ValueError as error:
             raise ValueError(f"cannot write {path}: {error}") from error
-        os.replace(unfinished, path)
 
 
 def _function(path: Path, table: Mapping[str, str], what: str) -> Any:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from codecs import BOM_UTF8
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mmt.music.bounded import LARGEST_JSON, LARGEST_YAML, check_numbers, parse_json, parse_yaml, read_file
 
 if TYPE_CHECKING:
     import muspy
@@ -15,16 +19,12 @@ if TYPE_CHECKING:
 
 def read_json(path: Path) -> muspy.Music:
     """Read a muspy JSON file; a `ValueError` names the file if it is none."""
-    return _read(path, json.loads, "JSON")
+    return _read(path, LARGEST_JSON, parse_json, "JSON")
 
 
 def read_yaml(path: Path) -> muspy.Music:
-    """Read a muspy YAML file; a `ValueError` names the file if it is none."""
-    import yaml
-
-    # PyYAML's loader in C, where it is installed, is eight times as fast.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return _read(path, lambda text: yaml.load(text, loader), "YAML")
+    """Read a muspy YAML file, without aliases; a `ValueError` names the file if it is none."""
+    return _read(path, LARGEST_YAML, parse_yaml, "YAML")
 
 
 def write_json(path: Path, music: muspy.Music) -> None:
@@ -41,23 +41,24 @@ def write_yaml(path: Path, music: muspy.Music) -> None:
     path.write_text(yaml.dump(plain, Dumper=dumper, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _read(path: Path, parse: Any, form: str) -> muspy.Music:
+def _read(path: Path, limit: int, parse: Callable[[bytes], Any], form: str) -> muspy.Music:
     import muspy
 
+    content = read_file(path, limit)
     try:
         # muspy prints and warns, and raises exceptions of many types.
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            plain = parse(path.read_text(encoding="utf-8", errors="replace"))
+            plain = parse(content.removeprefix(BOM_UTF8))
             if not isinstance(plain, dict) or "resolution" not in plain:
                 raise ValueError("a muspy file is a mapping with at least a resolution")
+            # The largest numbers of MIDI files are below 2^31 too.
+            check_numbers(plain)
             music = muspy.Music.from_dict(plain)
             for track in music.tracks:
                 _resolve_chords(track)
             music.validate()
             return music
-    except OSError:
-        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or "no reason given"
         raise ValueError(f"cannot read {path}: this is no muspy {form} ({type(error).__name__}: {reason})") from error

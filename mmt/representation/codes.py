@@ -78,10 +78,15 @@ class Representation:
         for name in ("drums", "given", "length"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be true or false")
+        for name in ("resolution", "beats", "reach"):
+            if type(getattr(self, name)) is not int:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
+        if not all(type(steps) is int and steps < 2**31 for steps in self.durations):
+            raise ValueError("durations must be whole numbers of steps below 2^31")
         if not 1 <= self.resolution <= 960:
             raise ValueError(f"resolution is {self.resolution}; it must be 1 to 960 steps per beat")
-        if self.beats < 1:
-            raise ValueError(f"beats is {self.beats}; it must be at least 1")
+        if not 1 <= self.beats < 2**31:
+            raise ValueError(f"beats is {self.beats}; it must be at least 1, and below 2^31")
         ascending = all(a < b for a, b in zip(self.durations, self.durations[1:], strict=False))
         if not self.durations or self.durations[0] < 1 or not ascending:
             raise ValueError(f"durations must be ascending steps from 1 up, not {self.durations}")
@@ -95,7 +100,7 @@ class Representation:
             raise ValueError(f"{len(names) + self.drums} instruments were given; a note table holds at most 255")
         if self.drums and DRUMS in names:
             raise ValueError(f"an instrument is named {DRUMS!r}, which drums=True adds; rename it")
-        if self.reach < 1 or (self.given and 2 * self.reach > self.beats):
+        if not 1 <= self.reach < 2**31 or (self.given and 2 * self.reach > self.beats):
             raise ValueError(f"reach is {self.reach} beats; it must be 1 to half of the {self.beats} beats")
 
     @classmethod

@@ -19,6 +19,8 @@ class Instrument:
     programs: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not all(type(number) is int for number in (self.program, *self.programs)):
+            raise ValueError(f"instrument {self.name!r}: a name and whole numbers of programs were expected")
         if self.program not in self.programs or not all(0 <= program < 128 for program in self.programs):
             raise ValueError(
                 f"instrument {self.name!r}: program {self.program} must be one of its programs {self.programs}, all 0 to 127"

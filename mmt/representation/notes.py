@@ -26,6 +26,8 @@ NOTE_DTYPE = np.dtype(
 )
 NoteTable = npt.NDArray[np.void]
 _KEY_BITS = 63
+# Beats and durations are 32-bit integers.
+_LARGEST_STEP = 2**31 - 1
 
 # Kinds of marks that events cannot represent.
 MARKS = ("tempo marks", "time signatures", "key signatures", "lyrics", "annotations", "chords")
@@ -160,7 +162,12 @@ def note_table(
 
 
 def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> npt.NDArray[np.int64]:
-    return np.rint(ticks * representation.resolution / raw.resolution).astype(np.int64)
+    steps = np.rint(ticks.astype(np.float64) * representation.resolution / raw.resolution)
+    if not np.all(np.abs(steps) < _LARGEST_STEP):
+        raise ValueError(
+            f"a note is more than {_LARGEST_STEP:,} steps long, or from the beginning; no music is that long"
+        )
+    return steps.astype(np.int64)
 
 
 def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:

@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from mmt.corpus.windows import ValidationBatches
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
+from mmt.music.atomic import naming
 from mmt.representation.codes import FIELDS
 from mmt.training.card import model_card
 from mmt.training.module import TrainingModule
@@ -124,7 +125,8 @@ class SaveState(StateSaver):
     def _save(self, trainer: lightning.Trainer) -> None:
         partial = self.path.with_name(f".{self.path.name}-new")
         try:
-            trainer.save_checkpoint(partial, weights_only=False)
+            with naming(self.path):
+                trainer.save_checkpoint(partial, weights_only=False)
             if trainer.is_global_zero:
                 os.replace(partial, self.path)
                 # Delete states that Lightning saved for SLURM: they are older now, and would be preferred.

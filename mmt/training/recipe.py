@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
@@ -16,11 +17,10 @@ from inspect import signature
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
-
 from mmt.corpus.augmentation import Augmentation
 from mmt.model.config import NetworkConfig
 from mmt.model.recipes import check_entries, parts_of, read_recipe
+from mmt.music.bounded import parse_yaml
 from mmt.representation.codes import Representation
 from mmt.sampling.filters import Filters
 
@@ -64,8 +64,8 @@ class Data:
             raise ValueError(
                 f"short_windows is {list(self.short_windows)}; give at least 5 events and 5 steps, or null"
             )
-        if self.workers < 0:
-            raise ValueError(f"workers is {self.workers}; it must be at least 0")
+        if not 0 <= self.workers <= 1024:
+            raise ValueError(f"workers is {self.workers}; it must be at least 0, and at most 1,024")
 
 
 @dataclass(frozen=True)
@@ -282,9 +282,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise ValueError(f"{override!r}: {section!r} is a value and has no entries")
     try:
-        values[entry] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
+        values[entry] = parse_yaml(value)
+    except ValueError as error:
+        raise ValueError(f"{reprlib.repr(override)}: the value is not YAML: {error}") from error
 
 
 def _section(kind: type[Section], values: Any, name: str) -> Section:
@@ -296,7 +296,7 @@ def _section(kind: type[Section], values: Any, name: str) -> Section:
 
 def _mapping(values: Any, name: str) -> dict[str, Any]:
     if values is not None and not isinstance(values, Mapping):
-        raise ValueError(f"{name} is {values!r}; a section of entries was expected")
+        raise ValueError(f"{name} is {reprlib.repr(values)}; a section of entries was expected")
     return dict(values or {})
 
 
@@ -319,4 +319,4 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
             with contextlib.suppress(ValueError):
                 return float(value)
     expected = " or ".join("null" if kind is type(None) else getattr(kind, "__name__", "") for kind in kinds)
-    raise ValueError(f"{name} is {value!r}; expected {expected}")
+    raise ValueError(f"{name} is {reprlib.repr(value)}; expected {expected}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 
 from mmt.model.checkpoint import CONFIG
+from mmt.music.bounded import LARGEST_JSON, parse_json, read_file
 from mmt.training.recipe import Recipe, load_recipe
 
 RESUME = "resume.ckpt"
@@ -48,6 +48,7 @@ class StopSignals(Callback):
 
     def __init__(self) -> None:
         self.received = 0
+        self.begun = False
         self.asked_to_requeue = False
         self._requeue: Any = None
         self._before: dict[signal.Signals, Any] = {}
@@ -63,6 +64,7 @@ class StopSignals(Callback):
             signal.signal(number, handler)
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self.begun = True
         if not self._before:
             return
         for number in _SIGNALS:
@@ -88,8 +90,9 @@ class StopSignals(Callback):
 
 def state_file(output: Path) -> Path:
     """The file from which a run would resume; a file that Lightning wrote for SLURM is always the newer one."""
-    requeued = sorted(output.glob("hpc_ckpt_*.ckpt"), key=lambda path: int(path.stem.split("_")[-1]))
-    return requeued[-1] if requeued else output / RESUME
+    numbers = {path: path.stem.removeprefix("hpc_ckpt_") for path in output.glob("hpc_ckpt_*.ckpt")}
+    requeued = [path for path, number in numbers.items() if number.isdecimal()]
+    return max(requeued, key=lambda path: (len(numbers[path]), numbers[path]), default=output / RESUME)
 
 
 def steps_done(state: Path) -> int:
@@ -100,6 +103,8 @@ def steps_done(state: Path) -> int:
     ValueError
         If the file is not a saved state, or contains anything but numbers and tensors.
     """
+    if not state.is_file():
+        raise ValueError(f"{state} is not a file")
     try:
         return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
     except OSError:
@@ -144,7 +149,11 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
     if before["seed"] != now["seed"]:
         raise ValueError(f"seed is {now['seed']}, and was {before['seed']} when {former.parent} began; leave it out")
     if (checkpoint / CONFIG).exists():
-        known = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8"))["training"]["data"]
+        try:
+            data_before = parse_json(read_file(checkpoint / CONFIG, LARGEST_JSON))["training"]["data"]
+            known = {name: int(data_before[name]) for name in ("pieces", "notes")}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{checkpoint / CONFIG} does not say from which data it has learned ({error})") from error
         if any(known[name] != data[name] for name in ("pieces", "notes")):
             raise ValueError(
                 f"{former.parent} has learned from {known['pieces']:,} pieces of {known['notes']:,} notes, and this corpus "

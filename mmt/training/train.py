@@ -7,6 +7,7 @@ import shutil
 import signal
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Sampler
 from mmt.corpus.original_windows import OriginalTrainingBatches, OriginalValidationBatches
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, PhasedBatches, TrainingBatches, ValidationBatches
+from mmt.music.atomic import locked, remove_remnants, replacing
 from mmt.training.average import AverageWeights
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
@@ -85,11 +87,48 @@ def train(
     ValueError
         If the corpus was prepared for another representation or a split is empty, if `start_from` does not fit the recipe,
         or if there is nothing to resume.
+    BlockingIOError
+        If another training is writing the same run.
     TrainingStopped
         If Ctrl-C or a signal stopped the training (a subclass of KeyboardInterrupt); its state is saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    output = Path(output)
+    # If several processes train together, each of them runs this code, and the first locks and makes the folder.
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it on its function
+    with _locked_run(Path(output)) if first else nullcontext():
+        return _train(recipe, corpus, Path(output), start_from, resume, overwrite, progress, first=first)
+
+
+@contextmanager
+def _locked_run(output: Path) -> Iterator[None]:
+    """Lock a run folder, by a hidden file beside it."""
+    output = output.absolute()
+    made = [folder for folder in output.parents if not folder.exists()]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(
+            output.with_name(f".{output.name}-lock"),
+            f"another training of {output} is at work; wait until it has ended, or give another folder",
+        ):
+            remove_remnants(output)
+            yield
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _train(
+    recipe: Recipe,
+    corpus: str | os.PathLike[str],
+    output: Path,
+    start_from: str | os.PathLike[str] | None,
+    resume: bool,
+    overwrite: bool,
+    progress: bool,
+    *,
+    first: bool,
+) -> Path:
     training = Corpus(corpus, split="train", exclude=recipe.data.exclude)
     validation = Corpus(corpus, split="valid", exclude=recipe.data.exclude)
     _check_representation(recipe, training)
@@ -101,8 +140,6 @@ def train(
     data["validation_sha256"] = validation.sha256
     if resume:
         check_resumable(recipe, data, output / RECIPE, output / "last")
-    # If several processes train together, each of them runs this code, and the first makes the folder.
-    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it on its function
     if first and not resume:
         check_room(output, overwrite)
     done = steps_done(state_file(output)) if resume else 0
@@ -118,13 +155,21 @@ def train(
             # A training that was killed repeats the steps since its saved state.
             shutil.rmtree(log_folder(output, done), ignore_errors=True)
             output.mkdir(parents=True, exist_ok=True)
-            (output / RECIPE).write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+            with replacing(output / RECIPE) as unfinished:
+                unfinished.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
         try:
             _fit(
                 trainer, module, loaders, state_file(output) if resume else None, validate_first=start_from is not None
             )
         except (StopHere, KeyboardInterrupt, SystemExit) as error:
             _end_early(error, trainer, output, signals)
+        except Exception as error:
+            if not resume or signals.begun or isinstance(error, OSError):
+                raise
+            raise ValueError(
+                f"{state_file(output)} is not the state of this training ({' '.join(str(error).split())[:200]}); "
+                "begin a new run from its best checkpoint (--from)"
+            ) from error
     return output / "best"
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 
 import pytest
 
 from mmt.cli.common import add_habits, parser, run
+from mmt.representation.notes import LeftOutWarning
 
 
 def test_an_unforeseen_error_is_one_line_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,3 +38,49 @@ def test_each_command_runs_as_a_module(name: str) -> None:
         [sys.executable, "-m", f"mmt.cli.{name}", "--help"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith(f"usage: mmt-{name}")
+
+
+HOSTILE = "a\x1b[2J\x07\x9b\u202eb\ud800.mid"
+
+
+def say(command: Callable[[argparse.Namespace], None]) -> int:
+    arguments = parser("mmt-try", "Say.")
+    add_habits(arguments)
+    return run(arguments, command, [])
+
+
+def test_names_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    def prints(chosen: argparse.Namespace) -> None:
+        print(f"{HOSTILE}: 3 notes\n\tkept")
+        warnings.warn(HOSTILE, LeftOutWarning, stacklevel=1)
+        raise ValueError(f"cannot read {HOSTILE}")
+
+    assert say(prints) == 1
+    printed = capsys.readouterr()
+    clean = r"a\x1b[2J\x07\x9b\u202eb\ud800.mid"
+    assert printed.out == f"{clean}: 3 notes\n\tkept\n"
+    assert printed.err == f"mmt-try: {clean}\nmmt-try: error: cannot read {clean}\n"
+
+
+def test_wrong_arguments_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = parser("mmt-try", "Say.")
+    with pytest.raises(SystemExit):
+        arguments.parse_args([HOSTILE])
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_what_was_stopped_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    def stops(chosen: argparse.Namespace) -> None:
+        raise KeyboardInterrupt(HOSTILE)
+
+    assert say(stops) == 130
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_full_disk_that_names_no_file_names_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    def writes(chosen: argparse.Namespace) -> None:
+        chosen.output = "corpus"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert say(writes) == 1
+    assert capsys.readouterr().err == "mmt-try: error: [Errno 28] No space left on device (writing corpus)\n"

@@ -39,3 +39,13 @@ def test_a_process_that_cannot_start_raises_an_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="the process that reads files ended with status 1 at once; see whether"):
         call_each(planted.double, [1], time_limit=60)
+
+
+def take_memory(size: int) -> int:
+    return len(bytearray(size))
+
+
+def test_a_reader_that_takes_all_memory_fails_alone() -> None:
+    answers = call_each(take_memory, [1000, 2**40, 1000], time_limit=60)
+    assert answers[0] == answers[2] == 1000
+    assert isinstance(answers[1], Lost)

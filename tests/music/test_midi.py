@@ -66,7 +66,7 @@ def train_files(train_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> li
 def assert_same_roads(path: Path) -> None:
     music, raw = read_midi(path), read_midi_notes(path)
     assert rows(raw) == rows(raw_notes(music)), path.name
-    assert (raw.resolution, raw.tempos) == (music.resolution, len(music.tempos))
+    assert (raw.resolution, dict(raw.marks)["tempo marks"]) == (music.resolution, len(music.tempos))
 
 
 def test_both_readers_give_the_same_notes(train_files: list[Path]) -> None:

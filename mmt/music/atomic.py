@@ -1,0 +1,130 @@
+"""Write files and folders whole or not at all, and lock what one process may use only.
+
+Output is written in a hidden folder beside its place, which is locked while in use, and then moved. A process that is killed
+leaves that folder; the next call that writes beside it removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+# The names of hidden folders: 12 hexadecimal digits, so that no other hidden folder is taken for one.
+_PREFIX, _DIGITS, _LOCK, _FORMER = ".mmt-", 12, ".lock", ".former"
+# Errors of a full disk, a quota and a limit on the size of files.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path of the same name to write to; it replaces `path`, a file or a folder, when the context ends without an error.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the folder may not be written to; the message names `path`.
+    """
+    with naming(path), ExitStack() as stack:
+        remove_remnants(path.parent)
+        folder = _hidden_folder(path, stack)
+        partial = folder / path.name
+        yield partial
+        _put_in_place(partial, path, folder / _FORMER)
+
+
+def _hidden_folder(path: Path, stack: ExitStack) -> Path:
+    """A new hidden folder beside a path, locked and removed at the end of `stack`."""
+    while True:
+        # Not with tempfile, which makes folders that only the owner can read, whatever the umask is.
+        folder = path.with_name(f"{_PREFIX}{secrets.token_hex(_DIGITS // 2)}")
+        folder.mkdir()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            stack.enter_context(locked(folder / _LOCK, ""))
+        except (FileNotFoundError, BlockingIOError):
+            continue  # another process has taken it for a remnant
+        return folder
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the name of the file that is written to an error of a full disk, which names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise OSError(
+                error.errno, f"cannot write {path}: {error.strerror}; free some space and try again"
+            ) from error
+        if error.errno is not None and (error.filename is None or _PREFIX in str(error.filename)):
+            raise type(error)(error.errno, f"cannot write {path}: {error.strerror}") from error
+        raise
+
+
+def remove_remnants(folder: Path) -> None:
+    """Remove what killed processes have left in a folder; a file that such a process had moved away is moved back."""
+    with suppress(OSError):
+        for remnant in folder.glob(_PREFIX + _DIGITS * "[0-9a-f]"):
+            with suppress(OSError), locked(remnant / _LOCK, "", wait=0):
+                for former in (remnant / _FORMER).glob("*"):
+                    if not (folder / former.name).exists():
+                        os.replace(former, folder / former.name)
+                shutil.rmtree(remnant, ignore_errors=True)
+
+
+@contextmanager
+def locked(file: Path, refusal: str, *, wait: float = 0.2) -> Iterator[None]:
+    """Hold the lock of a file, which is created and deleted; the system releases it when the process ends, however it ends.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process, or another thread, holds it: the message is `refusal`.
+    FileNotFoundError
+        If the folder does not exist.
+    """
+    lock = _acquired(file, refusal, wait)
+    try:
+        yield
+    finally:
+        # Delete the file while it is locked: a process that waits for it notices, and opens a new one.
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+        if lock is not None:
+            lock.release()
+
+
+def _acquired(file: Path, refusal: str, wait: float) -> BaseFileLock | None:
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=wait, poll_interval=0.05)
+    except Timeout:
+        raise BlockingIOError(refusal) from None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        return None  # some network file systems do not support locks
+    return lock
+
+
+def _put_in_place(partial: Path, target: Path, former: Path) -> None:
+    """Rename a file or folder to `target`; an existing folder, which cannot be replaced in one step, waits in `former`."""
+    if not target.is_dir() or target.is_symlink():
+        os.replace(partial, target)
+        return
+    former.mkdir()
+    os.replace(target, former / target.name)
+    try:
+        os.replace(partial, target)
+    except OSError:
+        os.replace(former / target.name, target)
+        raise

@@ -1,0 +1,313 @@
+"""Read files that may be hostile, with limits on their size, their unpacked size, the depth of nesting and the size of numbers.
+
+Everything that exceeds a limit, or is damaged, raises a `ValueError` of one line. The limits are far above what music needs.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import io
+import json
+import lzma
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from _typeshed import WriteableBuffer
+
+# Largest file, bare or unpacked, in bytes. A symphony has 30 MB as MusicXML.
+LARGEST = 128 * 2**20
+# Largest JSON and YAML files: a list in memory is 30 times as large as its text, and YAML takes 60 times as long to read.
+LARGEST_JSON, LARGEST_YAML = 16 * 2**20, 8 * 2**20
+# Nested sections of YAML, and its events (brackets, keys and values): muspy's files have 12 for each note.
+_DEPTH, _YAML_EVENTS = 32, 400_000
+# Characters of an unquoted value in YAML, which may be a number: parsing numbers takes quadratic time.
+_PLAIN = 1000
+# Numbers from here up are neither times nor codes.
+_LARGEST_NUMBER = 2**31
+_CHUNK = 2**16
+# Control characters, line separators, marks and overrides of direction, surrogates.
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+# Everything that zipfile and the decompressors raise for damage, encryption and unknown methods.
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError)
+
+
+class TooLargeError(ValueError):
+    """A file or a member of an archive exceeds a limit."""
+
+
+def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
+    """The content of a regular file of at most `limit` bytes; a pipe or device, which may never end, is refused.
+
+    Raises
+    ------
+    ValueError
+        If the file is larger, or not a regular file; the message names the file.
+    OSError
+        If it cannot be opened.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"cannot read {path}: it is no regular file, but a folder, a pipe or a device")
+    with path.open("rb") as file:
+        try:
+            return read_at_most(file, limit)
+        except TooLargeError as error:
+            raise TooLargeError(f"cannot read {path}: {error}") from error
+
+
+def read_at_most(file: IO[bytes] | io.RawIOBase, limit: int) -> bytes:
+    """The rest of a binary file; a `ValueError` if that is more than `limit` bytes."""
+    chunks, size = [], 0
+    while chunk := file.read(min(_CHUNK, limit + 1 - size)):
+        chunks.append(chunk)
+        if (size := size + len(chunk)) > limit:
+            raise TooLargeError(f"it holds more than {_size(limit)}")
+    return b"".join(chunks)
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = LARGEST) -> bytes:
+    """The content of a zip member: at most `limit` bytes, and no more than its header says.
+
+    `zipfile` unpacks bzip2 and LZMA in steps that can be gigabytes, so only the packed bytes are read through it.
+
+    Raises
+    ------
+    ValueError
+        If the member is larger, damaged, encrypted, or packed by an unknown method.
+    """
+    if member.file_size > limit:
+        raise TooLargeError(f"it holds more than {_size(limit)}")
+    packed = copy(member)
+    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, member.compress_size
+    packed.CRC = None  # type: ignore[assignment]  # do not check it for the packed bytes
+    try:
+        with archive.open(packed) as file:
+            content = read_at_most(_unpack(file, member), member.file_size)
+    except DAMAGED as error:
+        raise ValueError(str(error) or "it is damaged") from error
+    except TooLargeError:
+        raise TooLargeError("it holds more than its header says") from None
+    if len(content) < member.file_size or zlib.crc32(content) != member.CRC:
+        raise ValueError(f"Bad CRC-32 for file {member.filename!r}: it is damaged")
+    return content
+
+
+def _unpack(file: IO[bytes], member: zipfile.ZipInfo) -> IO[bytes] | Unpacked:
+    match member.compress_type:
+        case zipfile.ZIP_STORED:
+            return file
+        case zipfile.ZIP_DEFLATED:
+            return Unpacked(file, [_Inflater()])
+        case zipfile.ZIP_BZIP2:
+            return Unpacked(file, [bz2.BZ2Decompressor()])
+        case zipfile.ZIP_LZMA:
+            return Unpacked(file, [_lzma(file, member)])
+    raise ValueError(f"it is packed by method {member.compress_type}, which mmt does not know; pack it with deflate")
+
+
+def _lzma(file: IO[bytes], member: zipfile.ZipInfo) -> lzma.LZMADecompressor:
+    """The decompressor of an LZMA member, which begins with its settings."""
+    head = file.read(9)
+    if len(head) < 9 or head[2:4] != b"\5\0" or head[4] >= 225:
+        raise ValueError("its LZMA header is damaged")
+    rest, lc = divmod(head[4], 9)
+    pb, lp = divmod(rest, 5)
+    # The header may ask for a dictionary of 4 GB, but no more is used than is unpacked.
+    dictionary = min(int.from_bytes(head[5:], "little"), max(member.file_size, 2**12))
+    kind = {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 2**12), "lc": lc, "lp": lp, "pb": pb}
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[kind])
+
+
+class _Inflater:
+    """zlib's decompressor of a bare deflate stream, with the interface of those of bz2 and lzma."""
+
+    def __init__(self) -> None:
+        self._machine = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._machine.decompress(self._machine.unconsumed_tail + data, max_length)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._machine.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        return self._machine.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._machine.unused_data
+
+
+class Unpacked(io.RawIOBase):
+    """A binary file that unpacks another, in steps no larger than what is read.
+
+    `decompressors` gives one for each of the concatenated streams of the file; what follows the last is ignored.
+    """
+
+    def __init__(self, file: IO[bytes], decompressors: Iterable[Any]) -> None:
+        self._file, self._others = file, iter(decompressors)
+        self._machine = next(self._others)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        while True:
+            rest = b""
+            if self._machine.eof:
+                rest = self._machine.unused_data or self._file.read(_CHUNK)
+                following = next(self._others, None) if rest.strip(b"\0") else None
+                if following is None:
+                    return 0
+                self._machine = following
+            elif self._machine.needs_input and not (rest := self._file.read(_CHUNK)):
+                raise EOFError("it is cut off")
+            if data := self._machine.decompress(rest, len(view)):
+                view[: len(data)] = data
+                return len(data)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Parse JSON in UTF-8; a `ValueError` for anything else, deep nesting, and for numbers that are no finite ones."""
+    try:
+        plain = json.loads(content.decode("utf-8") if isinstance(content, bytes) else content, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("its lists and mappings are nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"it is no JSON in UTF-8 ({error})") from error
+    return plain
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
+    """Parse YAML in UTF-8 without aliases (`*name`), by which a short file can hold a huge value.
+
+    Parameters
+    ----------
+    content : bytes or str
+    loader : a yaml.SafeLoader class, optional
+        Default: PyYAML's in C, where it is installed.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML, has an alias, or exceeds a limit.
+    """
+    import yaml
+
+    # The loaders follow nested sections by recursion, in C without a limit, but parsing into events does not.
+    quick = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = content.decode("utf-8") if isinstance(content, bytes) else content
+    try:
+        _check_events(yaml.parse(text, quick))
+        return yaml.load(text, loader or quick)
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
+
+
+def _check_events(events: Iterator[Any]) -> None:
+    import yaml
+
+    depth = 0
+    for count, event in enumerate(events):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise ValueError(f"its sections are nested more than {_DEPTH} deep")
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"it has an alias (*{event.anchor}); write the value out instead")
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > _PLAIN:
+            raise ValueError(f"a value without quotes has more than {_PLAIN:,} characters")
+        if count > _YAML_EVENTS:
+            raise ValueError(f"it has more than {_YAML_EVENTS:,} keys and values; write JSON instead")
+
+
+def check_numbers(plain: Any) -> None:
+    """Raise a `ValueError` unless all numbers in nested lists and mappings are finite and below 2^31, up or down."""
+    left = [plain]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        elif isinstance(value, int | float) and not -_LARGEST_NUMBER < value < _LARGEST_NUMBER:
+            raise ValueError("a number in it is not between -2^31 and 2^31")
+
+
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """Map a .npy file into memory, so that its header cannot ask for more memory than the file has bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or is truncated.
+    FileNotFoundError
+        If it does not exist.
+    """
+    import numpy as np
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-any-return,no-untyped-call]
+    except OSError:
+        raise
+    except Exception as error:  # NumPy parses the header as Python, without running it, and lets many errors pass
+        raise ValueError(f"{path} is corrupt or truncated ({' '.join(str(error).split())[:200]})") from error
+
+
+def read_table(
+    content: bytes, where: str, needed: Sequence[str], wanted: Sequence[str] = (), *, limit: int = 2_000_000
+) -> Iterator[list[str]]:
+    """At most `limit` rows of a CSV table in UTF-8: cells of the needed and the wanted columns, "" where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is no such table, or a needed column is missing; the message names `where` it was read.
+    """
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    rows = csv.reader(lines)
+    try:
+        columns = next(rows, [])
+        for name in needed:
+            if name not in columns:
+                known = ", ".join(columns)[:200] or "none"
+                raise ValueError(f"{where} has no column {name!r}; its columns are {known}")
+        places = [columns.index(name) if name in columns else len(columns) for name in (*needed, *wanted)]
+        for count, row in enumerate(rows):
+            if count == limit:
+                raise ValueError(f"{where} has more than {limit:,} rows")
+            if row:
+                yield [row[place] if place < len(row) else "" for place in places]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{where} is no CSV table in UTF-8: {error} (line {rows.line_num + 1:,})") from error
+
+
+def escaped(text: str) -> str:
+    """A text for one line of a terminal: control characters, those that change the direction of writing, and halves of
+    surrogate pairs are escaped.
+
+    >>> escaped("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _size(limit: int) -> str:
+    return f"{limit >> 20} MiB" if limit >= 2**20 else f"{limit:,} bytes"

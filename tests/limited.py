@@ -1,0 +1,23 @@
+"""Run code in a process with limits on its time and memory, as a hostile file may exceed both."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# The limit counts addresses, of which imported libraries reserve many: it is set after the imports.
+_LIMIT = """
+import resource, sys
+def limit(memory, seconds):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+"""
+
+
+def in_limits(code: str, *arguments: str, imports: str = "", seconds: float, memory: int) -> str:
+    """Run Python code; returns what it prints. An error, or more than so many bytes or seconds of processor, fails."""
+    script = "\n".join([_LIMIT, imports, f"limit({memory}, {seconds:.0f})", code])
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
