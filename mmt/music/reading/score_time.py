@@ -23,7 +23,7 @@ _BEATS = {"maxima": 32.0, "long": 16.0, "breve": 8.0, "whole": 4.0, "half": 2.0,
 _BEATS |= {f"{2**k}th": 4 / 2**k for k in range(4, 11)} | {"32nd": 0.125, "512nd": 4 / 512}
 _LONGEST = 100_000.0  # beats of a note
 _MOST_RESTS = 10_000  # measures of all multi-measure rests that are left out
-_NEARLY = 1 / 16  # beat: a measure that differs by less from its time signature has rounded durations
+_NEARLY = 1 / 32  # beat: a measure that differs by less from its time signature has rounded durations
 _SAME_PLACE = 1 / 50  # beat: after a backup with rounded durations
 _TINY = 1e-6
 
