@@ -24,8 +24,8 @@ MODES: dict[str, tuple[str, ...]] = {
 _OF_MODES: dict[str, tuple[str, ...]] = {
     "part": ("reharmonise",),
     "hold": ("accompany",),
-    "from_beat": ("rewrite", "fill"),
-    "to_beat": ("rewrite", "fill"),
+    "from_beat": ("rewrite", "fill", "accompany"),
+    "to_beat": ("rewrite", "fill", "accompany"),
 }
 # Flags that no editing mode takes.
 _ONLY_WRITING = (
@@ -70,8 +70,8 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         type=Path,
         help="rewrite the beats from --from-beat to --to-beat (the first is 0; --to-beat stays)",
     )
-    group.add_argument("--from-beat", type=int, help="with --rewrite and --fill: the first new beat")
-    group.add_argument("--to-beat", type=int, help="with --rewrite and --fill: the first beat after the new ones")
+    group.add_argument("--from-beat", type=int, help="with --rewrite, --fill and --accompany: the first new beat")
+    group.add_argument("--to-beat", type=int, help="with --rewrite, --fill and --accompany: the first beat after the new ones")
     group.add_argument(
         "--candidates", type=int, help="with --accompany and --fill: number of candidates to choose from (default: 16)"
     )
@@ -112,10 +112,9 @@ def edit_piece(
     options: Any = {name: value for name, value in given.items() if name in EditOptions.__annotations__}
     names = names_in(chosen.instruments)
     candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
+    span = (chosen.from_beat or 0, int(events[:, BEAT].max()) if chosen.to_beat is None else chosen.to_beat)
     if mode == "rewrite":
-        first, stop = chosen.from_beat or 0, chosen.to_beat
-        stop = int(events[:, BEAT].max()) if stop is None else stop
-        return editing.rewrite(model, events, (first, stop), names or None, **options)
+        return editing.rewrite(model, events, span, names or None, **options)
     if mode == "reorchestrate":
         pieces, report = editing.reorchestrate(model, events, names, report=True, **options)
         if not chosen.quiet:
@@ -124,7 +123,9 @@ def edit_piece(
     if mode == "reharmonise":
         return editing.reharmonise(model, events, chosen.part, **options)
     if mode == "accompany":
-        return editing.accompany(model, events, names_in(chosen.hold), names or None, **options, **candidates)
+        beats = None if chosen.from_beat is None and chosen.to_beat is None else span
+        hold = names_in(chosen.hold)
+        return editing.accompany(model, events, hold, names or None, beats=beats, **options, **candidates)
     return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **options, **candidates)
 
 

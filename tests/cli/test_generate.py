@@ -180,16 +180,21 @@ def test_editing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         ("wind", ["--reorchestrate", QUARTET, "--instruments", "flute"]),
         ("viola", ["--reharmonise", QUARTET, "--part", "viola"]),
         ("around", ["--accompany", QUARTET, "--hold", "violin", "--instruments", "harp", "--candidates", 2]),
+        (
+            "bar",
+            ["--accompany", QUARTET, "--hold", "violin", "--from-beat", 1, "--to-beat", 2, "--candidates", 2],
+        ),
         ("gap", ["--fill", QUARTET, "--from-beat", 1, "--to-beat", 2, "--candidates", 2]),
     ):
         out = tmp_path / f"{name}.json"
         assert generate(checkpoint, *flags, *beats, "-o", out) == 0
         after = mmt.encode(mmt.read(out))
-        held = {"wind": slice(1, 5), "viola": [1, 2, 4], "around": slice(1, 6), "gap": slice(1, 6)}[name]
+        held = {"wind": slice(1, 5), "viola": [1, 2, 4], "around": slice(1, 6)}.get(name, slice(1, 6))
         kept = {
             "wind": before,
             "viola": before,
             "around": before[before[:, 5] == 25],
+            "bar": before[(before[:, 1] != 2) | (before[:, 5] == 25)],
             "gap": before[before[:, 1] != 2],
         }[name]
         notes = kept[kept[:, 0] == 3][:, held].tolist()
@@ -329,7 +334,7 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.mid", "--fill", str(QUARTET)], 2, "--fill needs --from-beat"),
         (["-o", "a.mid", "--fill", str(QUARTET), "--continue", str(QUARTET)], 2, "choose one"),
         (["-o", "a.mid", "--fill", str(QUARTET), "--from-beat", "9", "--to-beat", "8"], 1, "from_beat < to_beat"),
-        (["-o", "a.mid", "--from-beat", "8"], 2, "--from-beat goes with --rewrite or --fill"),
+        (["-o", "a.mid", "--from-beat", "8"], 2, "--from-beat goes with --rewrite or --fill or --accompany"),
         (["-o", "a.mid", "--candidates", "8"], 2, "--candidates goes with"),
         (["-o", "a.mid", "--reorchestrate", str(QUARTET)], 2, "--reorchestrate needs --instruments"),
         (["-o", "a.mid", "--reharmonise", str(QUARTET), "--part", "harp"], 1, "harp does not play in the piece"),

@@ -110,6 +110,14 @@ def test_edits_of_any_network_are_valid_and_keep_held_notes(data: st.DataObject)
         assert not len(of(one, VIOLA))
         assert_keeps(notes_of(one)[notes_of(one)[:, INSTRUMENT] != VIOLIN, PITCH] - 1, controls)
 
+    held, free = ["violin"], ["viola", "cello"]
+    for one in edit.accompany(model, piece, held, free, beats=(2, 5), seed=1, candidates=2, **controls, **drawing):
+        check_piece(one, representation=SMALL)
+        assert np.array_equal(of(one, VIOLIN), of(piece, VIOLIN))
+        assert np.array_equal(outside(one), outside(piece))
+        within = of(one, VIOLA, CELLO)
+        assert_keeps(within[(within[:, BEAT] > 2) & (within[:, BEAT] <= 5), PITCH] - 1, controls)
+
     for one in edit.fill(model, piece, 2, 5, seed=1, candidates=2, **controls, **drawing):
         check_piece(one, representation=SMALL)
         assert np.array_equal(outside(one), outside(piece))
@@ -268,6 +276,7 @@ def test_more_instruments_than_the_context_holds_are_refused(call: str) -> None:
         (lambda m: edit.fill(m, QUARTET, 4, 4), "beats 4 to 4: give 0 <= from_beat < to_beat <= 7"),
         (lambda m: edit.fill(m, QUARTET, 0, 9), "give 0 <= from_beat < to_beat <= 7"),
         (lambda m: edit.fill(m, QUARTET, 1, 3, candidates=0), "candidates is 0; it must be at least 1"),
+        (lambda m: edit.accompany(m, QUARTET, "violin", beats=(1, 99)), "beats are 1 to 99"),
         (lambda m: edit.accompany(m, QUARTET, "violin", candidates=0), "candidates is 0; it must be at least 1"),
     ],
 )

@@ -34,6 +34,7 @@ from mmt.sampling.editing.parts import (
     check_candidates,
     check_header_fits,
     check_plays,
+    check_span,
     codes_of,
     header_for,
     notes_of,
@@ -52,6 +53,7 @@ def accompany(
     hold: str | int | Names,
     instruments: Names | None = None,
     *,
+    beats: tuple[int, int] | None = None,
     candidates: int = 16,
     **options: Unpack[EditOptions],
 ) -> list[Events]:
@@ -64,11 +66,14 @@ def accompany(
     Parameters
     ----------
     piece : array_like of int, (n, 6)
-        Only the notes of `hold` are used.
+        Only the notes of `hold` are used, and with `beats` the notes of the accompanying instruments in other beats.
     hold : str, int or sequence of them
         Instruments of the piece.
     instruments : sequence of str or int, optional
         The accompanying instruments. Default: the other instruments of the piece.
+    beats : (int, int), optional
+        The first beat to write and the beat after the last (the first beat of the piece is 0); everything in other beats stays.
+        Default: the whole piece.
     candidates : int
         How many times each beat is written. With 1, the accompaniment follows the held parts without fitting them. More
         candidates fit better and take longer.
@@ -106,10 +111,17 @@ def accompany(
     header = header_for([representation.names[code - 1] for code in (*hold_codes, *others)], representation)
     check_header_fits(header, model.network.config.context)
     held = notes[np.isin(notes[:, INSTRUMENT], hold_codes)]
-    beats = int(held[-1, BEAT])
-    bounds = Bounds(len(header) + len(held) + MAX_NOTES_PER_BEAT * beats, beats, controls=controls)
-    writer = _Accompanist(pack(model.network), held, candidates, filters, bounds)
-    return [writer.write(header, stream, progress=progress) for stream in streams]
+    kept = notes[np.isin(notes[:, INSTRUMENT], codes_of(header))]
+    first, stop = check_span(beats, int((held if beats is None else kept)[-1, BEAT]))
+    beginning = np.concatenate([header, kept[kept[:, BEAT] <= first]])
+    held = held[(held[:, BEAT] > first) & (held[:, BEAT] <= stop)]
+    bounds = Bounds(
+        len(beginning) + len(held) + MAX_NOTES_PER_BEAT * (stop - first), stop, first_beat=first, controls=controls
+    )
+    writer = _Accompanist(pack(model.network), held, hold_codes, candidates, filters, bounds)
+    end = np.concatenate([kept[kept[:, BEAT] > stop] if beats else kept[:0], END])
+    written = (writer.write(beginning, stream, progress=progress) for stream in streams)
+    return [np.concatenate([one, end]) for one in written]
 
 
 @dataclass
@@ -125,19 +137,21 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class _Accompanist:
-    """Writes pieces that contain all held notes (n, 6), and new notes of the other instruments that their header declares."""
+    """Writes all held notes (n, 6), and new notes of the other instruments that the header declares."""
 
     network: Network
     held: Events
+    hold_codes: Collection[int]
+    """Codes of the instruments that play nothing but held notes."""
     candidates: int
     filters: Filters
     bounds: Bounds
 
     @torch.inference_mode()
-    def write(self, header: Events, stream: Stream, *, progress: bool) -> Events:
-        """Write one piece."""
-        piece, generator = np.asarray(header), generator_of(stream)
-        beats = range(1, self.bounds.max_beats + 1)
+    def write(self, beginning: Events, stream: Stream, *, progress: bool) -> Events:
+        """Write one piece, without its end, after a beginning."""
+        piece, generator = np.asarray(beginning), generator_of(stream)
+        beats = range(self.bounds.first_beat + 1, self.bounds.max_beats + 1)
         for beat in tqdm(beats, unit=" beats", desc="Writing", disable=not progress, delay=1):
             written = self._write_beat(piece, beat, generator)
             weights = np.exp(np.array([one.weight for one in written]) - max(one.weight for one in written))
@@ -145,7 +159,7 @@ class _Accompanist:
             chosen = written[int(np.searchsorted(np.cumsum(weights) / weights.sum(), uniform))]
             if chosen.events:
                 piece = np.concatenate([piece, np.array(chosen.events, np.int64)])
-        return np.concatenate([piece, END])
+        return piece
 
     def _write_beat(self, piece: Events, beat: int, generator: np.random.Generator) -> list[_Candidate]:
         """All candidates for a beat (code) after a piece."""
@@ -194,7 +208,6 @@ class _Accompanist:
 
         `nexts` are the next held notes; `dropped` are the beats before each candidate's window.
         """
-        hold_codes: Collection[int] = set(self.held[:, INSTRUMENT].tolist())
         chosen = list(nexts)
         pending = set(range(len(nexts)))
         while pending:
@@ -205,7 +218,7 @@ class _Accompanist:
                 event, held = (row[TYPE], row[BEAT] + dropped[place], *row[BEAT + 1 :]), nexts[place]
                 if row[TYPE] == END_OF_SONG or (held is not None and event >= held):
                     pending.remove(place)
-                elif event[INSTRUMENT] not in hold_codes:
+                elif event[INSTRUMENT] not in self.hold_codes:
                     chosen[place] = event
                     pending.remove(place)
                 else:

@@ -6,7 +6,6 @@ before they sound.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -31,6 +30,7 @@ from mmt.sampling.editing.parts import (
     EditOptions,
     Names,
     assemble,
+    check_span,
     codes_of,
     header_for,
     header_of,
@@ -99,7 +99,7 @@ def rewrite(
         )
     notes, header = notes_of(piece, representation), header_of(piece, representation)
     length = int(notes[:, BEAT].max())
-    first, stop = _span(beats, length)
+    first, stop = check_span(beats, length)
     parts = codes_of(header if instruments is None else header_for(instruments, representation))
     held = notes[~(np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop))]
     codes = np.union1d(codes_of(header), parts).tolist()
@@ -120,22 +120,6 @@ def rewrite(
     written = write_pieces(model.network, prompt, streams, progress=progress, **settings)
     new = (one[len(prompt) :] for one in written)
     return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
-
-
-def _span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
-    """The first beat and the beat after the last, checked for a piece of `length` beats."""
-    if beats is None:
-        return 0, length
-    if not isinstance(beats, Sequence | np.ndarray) or len(beats) != 2 or not all(map(_is_whole, beats)):
-        raise ValueError(f"beats is {beats!r}; give two whole numbers, the first beat and the beat after the last")
-    first, stop = int(beats[0]), int(beats[1])
-    if not 0 <= first < stop <= length:
-        raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")
-    return first, stop
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | np.integer)
 
 
 def _split(
