@@ -49,12 +49,13 @@ check-wheel: wheel
 	bash tests/check_wheel.sh dist/*.whl
 
 # The pictures of the README, from the shipped model.
-pictures: .venv/installed
+pictures: .venv/installed-dev
 	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 7 --max-beats 64 \
 		-o docs/images/ensemble.png --overwrite
 	for beats in 4 16; do $(BIN)/mmt-generate --continue data/tiny/mayer_quartet_in_g_minor.mid --beats $$beats \
 		--seed 1 --max-beats 48 -o docs/images/continue_$$beats.png --overwrite; done
 	$(BIN)/python docs/images/player.py
+	$(BIN)/python docs/images/studio.py
 
 # The notebooks with their outputs, from the shipped model. Notebook 4 shows a prepared corpus where there is one.
 notebooks: .venv/installed-dev
@@ -67,7 +68,7 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e .
+	$(BIN)/pip install -q -e ".[studio]"
 	touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # DESIGN 1, ground floor first.
-FLOORS = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "cli")
+FLOORS = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "studio", "cli")
 HEAVY = (
     *("torch", "numba", "llvmlite", "muspy", "lightning", "matplotlib", "symusic", "music21"),
     *("joblib", "mido", "pretty_midi", "yaml"),
@@ -87,6 +87,8 @@ def test_imports_run_downward_only(module: str) -> None:
     for name in imports_of(module, inside_functions=True):
         if name.startswith("mmt."):
             assert FLOORS.index(name.split(".")[1]) <= floor, f"{module} imports {name}, which stands above it"
+        if name.startswith("mmt.studio"):
+            assert module.startswith(("mmt.studio", "mmt.cli")), f"{module} imports the studio"
         # Commands stand above all: they may use the whole library through its front door.
         if name == "mmt":
             assert module.startswith("mmt.cli"), f"{module} imports the whole of mmt"

@@ -1,0 +1,86 @@
+"""mmt-studio: compose with a model in a browser, on a local page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmt.cli.common import UsageError, add_habits, parser, run
+
+_EXAMPLES = """examples:
+  mmt-studio
+  mmt-studio quartet.mid
+  mmt-studio --checkpoint runs/mine/best --corpus data/mine
+"""
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    # As for mmt-generate: threads that wait for each other spin only briefly.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    return run(_parser(), _serve, given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    arguments = parser(
+        "mmt-studio", "Compose with a model in a browser: a page on this machine, without the internet.", _EXAMPLES
+    )
+    arguments.add_argument("file", metavar="FILE", nargs="?", type=Path, help="a MIDI, MusicXML or ABC file to open")
+    server = arguments.add_argument_group("server")
+    server.add_argument("--port", type=int, default=8642, help="the port; if it is busy, the next free one")
+    server.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen on; another than 127.0.0.1 lets other machines in that know the session's token",
+    )
+    server.add_argument(
+        "--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in the default browser"
+    )
+    server.add_argument(
+        "--folder", type=Path, help="where pieces are kept (default: the user's folder for program state)"
+    )
+    model = arguments.add_argument_group("model")
+    model.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
+    model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    model.add_argument(
+        "--weights", choices=("float32", "int8"), default="float32", help="int8: faster on a CPU, for next to no loss"
+    )
+    model.add_argument(
+        "--corpus", type=Path, help="the prepared corpus that the model was trained on, for the originality check"
+    )
+    add_habits(arguments)
+    return arguments
+
+
+def _serve(chosen: argparse.Namespace) -> None:
+    try:
+        import starlette  # noqa: F401 (only to see whether it is installed)
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f'{error.name} is missing: pip install "multitrack-music-transformer[studio]" installs what mmt-studio needs'
+        ) from error
+    if not 0 <= chosen.port <= 65535:
+        raise UsageError(f"--port is {chosen.port}; give 0 (any free port) to 65535")
+    if chosen.file is not None and not chosen.file.is_file():
+        raise FileNotFoundError(f"there is no file {chosen.file}")
+    if chosen.corpus is not None and not chosen.corpus.is_dir():
+        raise FileNotFoundError(f"there is no corpus {chosen.corpus}")
+
+    from mmt.sampling.model import load_model
+    from mmt.studio.server import default_folder, serve
+
+    model = load_model(chosen.checkpoint, device=chosen.device, weights=chosen.weights)
+    serve(
+        model,
+        folder=chosen.folder or default_folder(),
+        file=chosen.file,
+        host=chosen.host,
+        port=chosen.port,
+        checkpoint=str(chosen.checkpoint or ""),
+        corpus=chosen.corpus,
+        browser=chosen.browser,
+        say=(lambda text: None) if chosen.quiet else lambda text: print(text, flush=True),
+    )

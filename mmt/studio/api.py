@@ -1,0 +1,310 @@
+"""The operations of the HTTP API: each takes the context, the values in its path and query, and a checked body; it returns JSON.
+
+`OPERATIONS` lists them all: the routes and the OpenAPI description are made from it. `revision` in an answer grows with each
+change of a piece; a change by hand names the revision that it is based on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import mmt.studio.requests as ask
+from mmt.representation.codes import NOTE, TYPE, is_note
+from mmt.representation.ensembles import find_instruments
+from mmt.studio import inside, uploads
+from mmt.studio.context import Context
+from mmt.studio.ensembles import ensembles_for, instruments_of
+from mmt.studio.examples import EXAMPLES, read_example
+from mmt.studio.pieces import Piece
+from mmt.studio.scores import events_of, rows_of, score_of
+from mmt.studio.sounds import sound_of
+from mmt.studio.tasks import assembled
+from mmt.studio.work import Job
+
+Json = dict[str, Any] | list[Any]
+_ATTENTION_TIME = 120.0
+"""Seconds to wait for the model's thread, which may have music to finish first."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of the API: `GET /pieces/{piece}`."""
+
+    method: str
+    path: str
+    function: Callable[..., Json]
+    body: type[Any] | None = None
+    query: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one line."""
+        return (self.function.__doc__ or "").split("\n")[0]
+
+
+def status(context: Context) -> Json:
+    """The model, and whether it is ready to write."""
+    model, representation = context.model, context.representation
+    return {
+        "ready": context.worker.is_ready,
+        "trouble": context.worker.trouble,
+        "model": context.checkpoint or "the model that comes with mmt",
+        "parameters": sum(one.numel() for one in model.network.parameters()),
+        "layers": model.network.config.layers,
+        "drums": representation.drums,
+        "given": representation.given,
+        "length": representation.length,
+        "resolution": representation.resolution,
+        "durations": list(representation.durations),
+        "originality": context.corpus is not None,
+        "first": context.first_piece,
+        "most_alternatives": ask.MOST_ALTERNATIVES,
+        "most_upload": 16,
+    }
+
+
+def instruments(context: Context) -> Json:
+    """The instruments of the model, and ready ensembles."""
+    listed = instruments_of(context.representation)
+    return {"instruments": listed, "ensembles": ensembles_for(context.representation), "examples": list(EXAMPLES)}
+
+
+def sound(context: Context, name: str) -> Json:
+    """Recordings of an instrument, for a player: mu-law samples in base64."""
+    return sound_of(name, context.representation)
+
+
+def list_pieces(context: Context) -> Json:
+    """All pieces of the session, the latest first."""
+    return [
+        {"id": piece.id, "title": piece.version.title, "changed": piece.changed, "parts": piece.parts}
+        for piece in context.store.latest()
+    ]
+
+
+def create(context: Context, body: ask.NewPiece) -> Json:
+    """Make a new, empty piece for some instruments."""
+    codes = [code for one in body.instruments for code in find_instruments(one, context.representation)]
+    parts = [context.representation.names[code - 1] for code in dict.fromkeys(codes)]
+    empty = assembled([np.zeros((0, 6), np.int64)], parts, context.representation)
+    piece = context.store.create(empty, {"what": "begun"}, title=body.title, parts=parts)
+    return shown(context, piece)
+
+
+def open_example(context: Context, name: str) -> Json:
+    """Make a piece from an example."""
+    if name not in EXAMPLES:
+        raise KeyError(name)
+    return from_file(context, *read_example(name))
+
+
+def from_file(context: Context, name: str, content: bytes) -> Json:
+    """Make a piece from a MIDI, MusicXML or ABC file, the body of the request; `name` is the file's name."""
+    found = uploads.read_upload(name, content, context.representation)
+    names = context.representation.names
+    parts = [names[code - 1] for code in np.unique(found.events[is_note(found.events), -1])]
+    made = {"what": "opened", "file": name[:200]}
+    piece = context.store.create(
+        found.events, made, title=found.title, parts=parts, report=found.report, signatures=found.signatures
+    )
+    return shown(context, piece)
+
+
+def piece(context: Context, piece: str) -> Json:
+    """A piece: its notes, history, alternatives and running job."""
+    return shown(context, context.store.get(piece))
+
+
+def shown(context: Context, piece: Piece) -> dict[str, Any]:
+    """A piece as the API gives it."""
+    with context.store.lock:
+        job = context.worker.job_of(piece.id)
+        return {
+            "id": piece.id,
+            "revision": piece.revision,
+            "title": piece.version.title,
+            "report": piece.report,
+            "mix": piece.mix,
+            "score": score_of(piece, context.representation),
+            "history": [
+                {"what": one.made.get("what", ""), "tempo": one.tempo, "title": one.title} | one.made
+                for one in piece.versions
+            ],
+            "current": piece.current,
+            "job": described(job) if job else None,
+            "alternatives": [
+                one | {"notes": rows_of(piece.alternative(one["number"]), context.representation)}
+                for one in (piece.alternatives if job is None else [])
+            ],
+        }
+
+
+def delete(context: Context, piece: str) -> Json:
+    """Delete a piece with its history."""
+    found = context.store.get(piece)
+    _end_job(context, found)
+    context.store.delete(found.id)
+    return {"deleted": piece}
+
+
+def start(context: Context, piece: str, body: ask.Sampling) -> Json:
+    found = context.store.get(piece)
+    if isinstance(body, ask.Write | ask.AddPart | ask.Give):
+        named = [body.instrument] if isinstance(body, ask.AddPart) else body.instruments
+        for name in named:
+            find_instruments(name, context.representation)
+    return described(context.start(found, body))
+
+
+def _starter(kind: type[ask.Sampling]) -> Callable[..., Json]:
+    def begin(context: Context, piece: str, body: ask.Sampling) -> Json:
+        return start(context, piece, body)
+
+    begin.__doc__ = f"{kind.__doc__} Starts a job that writes alternatives."
+    return begin
+
+
+def keep(context: Context, piece: str, body: ask.Keep) -> Json:
+    """Keep an alternative as the next version; the others are dropped."""
+    found = context.store.get(piece)
+    _end_job(context, found)
+    with context.store.lock:
+        events = found.alternative(body.alternative)
+        made = next(one["made"] for one in found.alternatives if one["number"] == body.alternative)
+        found.add(events, made)
+        found.drop_alternatives()
+    return shown(context, found)
+
+
+def discard(context: Context, piece: str) -> Json:
+    """Drop all alternatives, and stop writing them."""
+    found = context.store.get(piece)
+    _end_job(context, found)
+    with context.store.lock:
+        found.drop_alternatives()
+    return shown(context, found)
+
+
+def change_notes(context: Context, piece: str, body: ask.Notes) -> Json:
+    """Remove notes and add others by hand, as one step of the history."""
+    found, representation = context.store.get(piece), context.representation
+    with context.store.lock:
+        found.check(body.revision)
+        events = found.events()
+        notes = events[events[:, TYPE] == NOTE]
+        if any(not 0 <= index < len(notes) for index in body.remove):
+            raise ask.BadRequestError(f"remove must hold indices of notes, 0 to {len(notes) - 1}")
+        if len(notes) - len(set(body.remove)) + len(body.add) > ask.MOST_NOTES:
+            raise ask.BadRequestError(f"a piece may have up to {ask.MOST_NOTES:,} notes")
+        kept = np.delete(notes, sorted(set(body.remove)), axis=0)
+        added = events_of(body.add, representation)
+        found.parts = [name for name in found.parts if name in representation.names]
+        found.add(assembled([kept, added], found.parts, representation), {"what": body.what})
+    return shown(context, found)
+
+
+def change_details(context: Context, piece: str, body: ask.Details) -> Json:
+    """Change the title or the tempo, as one step of the history."""
+    found = context.store.get(piece)
+    with context.store.lock:
+        found.check(body.revision)
+        what = "tempo changed" if body.tempo is not None else "title changed"
+        found.add(found.events(), {"what": what}, title=body.title, tempo=body.tempo)
+    return shown(context, found)
+
+
+def go(context: Context, piece: str, body: ask.Go) -> Json:
+    """Go to another version of the history: undo and redo."""
+    found = context.store.get(piece)
+    with context.store.lock:
+        found.go(body.version)
+    return shown(context, found)
+
+
+def set_mix(context: Context, piece: str, body: ask.Mix) -> Json:
+    """Keep volume, mute and solo of the parts."""
+    found = context.store.get(piece)
+    with context.store.lock:
+        found.mix = {"volumes": body.volumes, "muted": body.muted, "solo": body.solo}
+        found.save(is_change=False)
+    return {"kept": True}
+
+
+def surprise(context: Context, piece: str) -> Json:
+    """How surprising each note was to the model, in nats, in the order of the notes."""
+    events = context.store.get(piece).events()
+    waiting = context.worker.call(lambda: inside.surprise(context.model, events))
+    return {"nats": waiting.result(_ATTENTION_TIME)}
+
+
+def attention(context: Context, piece: str, note: str, layer: str = "") -> Json:
+    """The notes that the model attends to when it has read a note: rows of (note, share of the attention)."""
+    if not note.isdigit() or not (layer.isdigit() or not layer) or len(note + layer) > 12:
+        raise ask.BadRequestError("note and layer must be whole numbers")
+    events = context.store.get(piece).events()
+    layer_number = int(layer) if layer else None
+    waiting = context.worker.call(lambda: inside.attention(context.model, events, int(note), layer_number))
+    return {"attends": waiting.result(_ATTENTION_TIME)}
+
+
+def originality(context: Context, piece: str) -> Json:
+    """Compare a piece with the training music: the longest runs that they share."""
+    found = context.store.get(piece)
+    return {"text": context.worker.call(lambda: context.originality(found)).result(900)}
+
+
+def job(context: Context, job: str) -> Json:
+    """The state of a job. Its messages come from `/jobs/{job}/events` as they arise (server-sent events)."""
+    return described(context.worker.get(job))
+
+
+def stop(context: Context, job: str) -> Json:
+    """Stop a job; what is written so far can be kept."""
+    found = context.worker.get(job)
+    context.worker.stop(found)
+    return described(found)
+
+
+def described(job: Job) -> dict[str, Any]:
+    """A job as the API gives it."""
+    return {"id": job.id, "piece": job.piece, "status": job.status, **job.about}
+
+
+def _end_job(context: Context, piece: Piece) -> None:
+    job = context.worker.job_of(piece.id)
+    if job is not None:
+        context.worker.stop(job)
+        job.over.wait(10)
+
+
+OPERATIONS = [
+    Operation("GET", "/status", status),
+    Operation("GET", "/instruments", instruments),
+    Operation("GET", "/sounds/{name}", sound),
+    Operation("GET", "/pieces", list_pieces),
+    Operation("POST", "/pieces", create, ask.NewPiece),
+    Operation("POST", "/files", from_file, query=("name",)),
+    Operation("POST", "/examples/{name}", open_example),
+    Operation("GET", "/pieces/{piece}", piece),
+    Operation("DELETE", "/pieces/{piece}", delete),
+    Operation("POST", "/pieces/{piece}/write", _starter(ask.Write), ask.Write),
+    Operation("POST", "/pieces/{piece}/continue", _starter(ask.Continue), ask.Continue),
+    Operation("POST", "/pieces/{piece}/rewrite", _starter(ask.Rewrite), ask.Rewrite),
+    Operation("POST", "/pieces/{piece}/add-part", _starter(ask.AddPart), ask.AddPart),
+    Operation("POST", "/pieces/{piece}/give", _starter(ask.Give), ask.Give),
+    Operation("POST", "/pieces/{piece}/keep", keep, ask.Keep),
+    Operation("POST", "/pieces/{piece}/discard", discard),
+    Operation("POST", "/pieces/{piece}/notes", change_notes, ask.Notes),
+    Operation("POST", "/pieces/{piece}/details", change_details, ask.Details),
+    Operation("POST", "/pieces/{piece}/go", go, ask.Go),
+    Operation("POST", "/pieces/{piece}/mix", set_mix, ask.Mix),
+    Operation("GET", "/pieces/{piece}/surprise", surprise),
+    Operation("GET", "/pieces/{piece}/attention/{note}", attention, query=("layer",)),
+    Operation("POST", "/pieces/{piece}/originality", originality),
+    Operation("GET", "/jobs/{job}", job),
+    Operation("POST", "/jobs/{job}/stop", stop),
+]

@@ -1,0 +1,163 @@
+"""The web application: the API's operations, streams of jobs, downloads, and the files of the page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mmt.studio import api
+from mmt.studio.context import Context
+from mmt.studio.description import describe_html, openapi
+from mmt.studio.downloads import KINDS, content_of, headers_for
+from mmt.studio.pieces import ConflictError
+from mmt.studio.requests import BadRequestError, parse
+from mmt.studio.scores import music_of
+from mmt.studio.security import Guard, TooLargeError
+from mmt.studio.uploads import UploadError
+from mmt.studio.work import BusyError, Job
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+# Page files by their address: nothing else is served, so no address can name another file.
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
+_PAGE = resources.files("mmt.studio") / "page"
+_SHARED = resources.files("mmt.music.page")
+"""The player and the piano roll, which the page of `--html` has too."""
+_POLL = 0.04
+"""Seconds between two looks at a job that is followed."""
+
+
+def create_app(context: Context, token: str, names: set[str]) -> Guard:
+    """The application; `token` stands in every address, `names` are the host names of this server."""
+    routes = [Route("/", _file_handler("index.html", _PAGE)), Route("/api", _page_of_api)]
+    routes += [Route("/api/", lambda _: RedirectResponse("../api")), Route("/api/openapi.json", _openapi)]
+    routes += [Route(f"/page/{name}", _file_handler(name, _PAGE)) for name in _files(_PAGE)]
+    routes += [Route(f"/page/shared/{name}", _file_handler(name, _SHARED)) for name in _files(_SHARED)]
+    routes += [
+        Route(f"/api{one.path}", _guarded(_handler(context, one)), methods=[one.method]) for one in api.OPERATIONS
+    ]
+    routes += [
+        Route("/api/jobs/{job}/events", _guarded(lambda request: _follow(context, request))),
+        Route("/api/pieces/{piece}/download/{kind}", _guarded(lambda request: _download(context, request))),
+    ]
+    return Guard(Starlette(routes=routes), token, names)
+
+
+def _handler(context: Context, operation: api.Operation) -> Handler:
+    async def handle(request: Request) -> Response:
+        values: dict[str, Any] = dict(request.path_params)
+        values |= {name: request.query_params[name] for name in operation.query if name in request.query_params}
+        if operation.path == "/files":
+            values = {"name": request.query_params.get("name", ""), "content": await request.body()}
+        elif operation.body is not None:
+            values["body"] = parse(operation.body, _json(await request.body()))
+        return JSONResponse(await run_in_threadpool(operation.function, context, **values))
+
+    return handle
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body or b"{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"the body is no JSON: {error}") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _guarded(handler: Handler) -> Handler:
+    """Turn the errors of a handler into answers of one line."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except KeyError:
+            status, text = 404, "there is no such thing here; it may have been deleted"
+        except ConflictError as error:
+            status, text = 409, str(error)
+        except UploadError as error:
+            status, text = 422, str(error)
+        except TooLargeError as error:
+            status, text = 413, str(error)
+        except BusyError as error:
+            status, text = 503, str(error)
+        except ClientDisconnect:
+            status, text = 400, "the client left"
+        except ValueError as error:
+            status, text = 400, " ".join(str(error).split())
+        except TimeoutError:
+            status, text = 503, "the model has other work to finish first; try again"
+        return JSONResponse({"error": text}, status)
+
+    return handle
+
+
+async def _follow(context: Context, request: Request) -> Response:
+    """The messages of a job as server-sent events, from the first (or after `Last-Event-ID`) to the last."""
+    job = context.worker.get(request.path_params["job"])
+    seen = request.headers.get("last-event-id", "")
+    first = int(seen) + 1 if seen.isdigit() and len(seen) < 10 else 0
+    return StreamingResponse(_events(context, job, first), media_type="text/event-stream")
+
+
+async def _events(context: Context, job: Job, first: int) -> AsyncIterator[str]:
+    sent = first
+    while not context.is_ending:
+        is_over = job.is_over  # looked up first, so that no later message is lost
+        ready = job.messages[sent:]
+        for message in ready:
+            yield f"id: {sent}\ndata: {json.dumps(message, separators=(',', ':'))}\n\n"
+            sent += 1
+        if is_over:
+            return
+        await asyncio.sleep(_POLL)
+
+
+async def _download(context: Context, request: Request) -> Response:
+    """A piece as a file; `?alternative=N` for one that was not kept yet."""
+    piece, kind = context.store.get(request.path_params["piece"]), request.path_params["kind"]
+    if kind not in KINDS:
+        raise BadRequestError(f"choose {', '.join(KINDS)}")
+    number = request.query_params.get("alternative")
+    if number is not None and not (number.isdigit() and len(number) < 4):
+        raise BadRequestError("alternative must be a number")
+    events = piece.events() if number is None else piece.alternative(int(number))
+    music = music_of(piece, events, context.representation)
+    content = await run_in_threadpool(content_of, music, kind)
+    return Response(content, headers=headers_for(piece.version.title, kind))
+
+
+def _files(folder: Traversable) -> list[str]:
+    return sorted(one.name for one in folder.iterdir() if one.name.endswith((".js", ".css")))
+
+
+def _file_handler(name: str, folder: Traversable) -> Handler:
+    async def send(_: Request) -> Response:
+        content = (folder / name).read_bytes()
+        return Response(content, media_type=_TYPES[f".{name.rsplit('.', 1)[1]}"])
+
+    return send
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(openapi())
+
+
+async def _page_of_api(_: Request) -> Response:
+    return Response(describe_html(), media_type="text/html")

@@ -1,0 +1,199 @@
+// What can be done with the selection: write anew, continue, add a part, give to others, transpose, delete.
+import { begin } from "./choose.js";
+import { button, el, openDialog, show, tell } from "./dom.js";
+import { picker } from "./picker.js";
+import { selectionText } from "./roll.js";
+import { requestSettings, settingsForm } from "./settings.js";
+import { barsOf, changeNotes, clearSelection, changed, hasRegion, lengthOf, nameOf, on, round, selectBeats, selectedIndices, selectedParts, state } from "./state.js";
+
+/** Fill the panel of actions; `roll` is the studio's piano roll. */
+export function addActions(element, roll) {
+  const title = el("h2", { id: "selection" }), hint = el("p", { class: "hint" }, "Drag over the bar numbers or the roll to select bars, or click a note."), status = el("span", { class: "visually-hidden", role: "status" });
+  const bars = el("div", { class: "bars" }), parts = el("div", { class: "chips", role: "group", "aria-label": "Parts that are selected" });
+  const first = el("input", { type: "number", min: 1, "aria-label": "First bar" }), last = el("input", { type: "number", min: 1, "aria-label": "Last bar" });
+  const none = button("None", () => clearSelection(), { title: "Select nothing (Escape)" });
+  show(bars, el("span", {}, "Bars"), first, el("span", {}, "to"), last, button("All", selectAll, { title: "Select everything (Ctrl-A)" }), none);
+  first.addEventListener("change", () => setBars(Number(first.value), Math.max(Number(first.value), Number(last.value))));
+  last.addEventListener("change", () => setBars(Math.min(Number(first.value) || Number(last.value), Number(last.value)), Number(last.value)));
+  const row = el("div", { class: "action-row" });
+  const form = el("details", { class: "more" }, el("summary", {}, "How to write"), settingsForm({ more: true }));
+  show(element, el("div", { class: "action-head" }, title, bars, hint, el("span", { class: "push" }), parts), row, form, status);
+  let timer = 0;
+
+  function draw() {
+    if (!state.piece) return;
+    const { score } = state.piece, text = selectionText(), indices = selectedIndices(), length = lengthOf(score);
+    title.textContent = text ? `Selected: ${text}` : "Nothing is selected";
+    hint.hidden = Boolean(text);
+    clearTimeout(timer);
+    timer = setTimeout(() => { status.textContent = text ? `Selected: ${text}` : ""; }, 400);
+    drawBars(score);
+    drawParts(score);
+    const inPiece = hasRegion() && state.selection.from < length, hasNotes = indices.length > 0;
+    const from = hasRegion() ? state.selection.from : length;
+    show(row,
+      length > 0 && button("Write anew", rewrite, { class: "primary", disabled: !inPiece || !selectedParts().length, title: inPiece ? "Write the selected bars and parts again" : "Select bars first" }),
+      length > 0 && button(hasRegion() && from > 0 && from < length ? `Continue from bar ${barAt(score, from)}` : "Continue from the end", continueFrom),
+      length > 0 && button("Add a part …", addPart),
+      length === 0 && button("Write music", () => begin("write", requestSettings({ length: false, more: true })), { class: "primary" }),
+      button("Give to other instruments …", give, { disabled: !hasNotes }),
+      el("span", { class: "segments", role: "group", "aria-label": "Transpose" }, [[-12, "−8va"], [-1, "−1"], [1, "+1"], [12, "+8va"]].map(([steps, label]) =>
+        button(label, () => transpose(steps), { disabled: !hasNotes, "aria-label": `Transpose by ${steps} semitones`, title: `Transpose by ${steps} semitones` }))),
+      button("Delete", removeSelected, { disabled: !hasNotes, title: "Delete (Del)" }));
+  }
+
+  function drawBars(score) {
+    const { from, to } = state.selection;
+    first.value = hasRegion() ? barAt(score, from) : "";
+    last.value = hasRegion() ? barAt(score, Math.max(to - 0.001, from)) : "";
+    none.hidden = !hasRegion() && !state.selection.notes.size;
+  }
+
+  function setBars(low, high) {
+    const { score } = state.piece, length = lengthOf(score), count = barsOf(score, Math.max(length, 1)).length;
+    if (!(low >= 1) || low > count) {
+      if (low > count) tell(`The piece has ${count} bars.`);
+      drawBars(score);
+      return;
+    }
+    const all = [...barsOf(score, Math.max(length, 1)), barsEnd(score, length)];
+    selectBeats(all[low - 1], all[Math.min(high, count)]);
+    roll.reveal(all[low - 1]);
+  }
+
+  function drawParts(score) {
+    const chosen = new Set(selectedParts());
+    const focused = parts.contains(document.activeElement) ? document.activeElement.textContent : null;
+    parts.hidden = score.parts.length < 2 || !hasRegion();
+    show(parts, score.parts.map((part) => button(part.name, () => {
+      const next = new Set(chosen);
+      // The first click among all parts chooses one; further clicks add and remove.
+      if (chosen.size === score.parts.length) { next.clear(); next.add(part.name); } else if (!next.delete(part.name)) next.add(part.name);
+      state.selection.parts = next.size && next.size < score.parts.length ? next : null;
+      changed("selection");
+    }, { class: "chip", style: { "--color": part.color }, "aria-pressed": String(chosen.has(part.name)) })));
+    for (const chip of parts.children) chip.prepend(el("span", { class: "swatch" }));
+    if (focused) [...parts.children].find((one) => one.textContent === focused)?.focus();
+  }
+
+  const region = () => ({ from_beat: Math.floor(state.selection.from), to_beat: Math.ceil(state.selection.to) });
+  const chosenParts = () => (state.selection.parts ? { parts: selectedParts() } : {});
+
+  function rewrite() {
+    return begin("rewrite", { ...requestSettings(), ...region(), ...chosenParts() });
+  }
+
+  function continueFrom() {
+    const beat = hasRegion() && state.selection.from > 0 ? Math.floor(state.selection.from) : lengthOf(state.piece.score);
+    return begin("continue", { ...requestSettings({ more: true }), beat: Math.min(beat, lengthOf(state.piece.score)) });
+  }
+
+  function addPart() {
+    const { score } = state.piece, isPart = hasRegion() && state.selection.from < lengthOf(score);
+    const playing = playingIn(score, isPart ? region() : null);
+    const where = isPart ? nameOf(score, state.selection.from, state.selection.to) : "the whole piece";
+    ask("Add a part", `The model writes a part for ${where}; all other notes stay.`, { many: false, except: playing }, ([instrument]) =>
+      begin("add-part", { ...requestSettings(), instrument, ...(isPart ? region() : {}) }));
+  }
+
+  function give() {
+    const { notes } = state.selection, { score } = state.piece;
+    const text = notes.size ? `${notes.size} notes` : selectionText();
+    ask("Give to other instruments", `The notes stay; the model chooses who plays which. Selected: ${text}.`, { many: true }, (instruments) => {
+      if (!notes.size) return begin("give", { ...requestSettings(), instruments, ...region(), ...chosenParts() });
+      const code = state.instruments.find((one) => one.name === instruments[0]).code;
+      const indices = selectedIndices();
+      return changeNotes("given to other instruments", indices, indices.map((index) => [...score.notes[index].slice(0, 3), code]));
+    }, notes.size > 0);
+  }
+
+  function ask(heading, text, options, done, single = false) {
+    const go = button("Go", () => { dialog.close(); done(choice.names); }, { class: "primary", disabled: true });
+    const choice = picker({ ...options, many: options.many && !single, change: (names) => { go.disabled = !names.length; } });
+    const dialog = openDialog(heading, el("p", { class: "hint" }, text), choice.element, el("div", { class: "dialog-foot" }, go));
+    dialog.querySelector("input").focus();
+  }
+
+  on("piece", draw);
+  on("selection", draw);
+  return { rewrite, continueFrom };
+}
+
+// ---- changes by hand ----
+/** Select all bars. */
+export function selectAll() {
+  const { score } = state.piece;
+  selectBeats(0, Math.max(barsEnd(score, lengthOf(score)), 1));
+}
+
+/** Move the selected notes up or down by semitones; drums stay. */
+export function transpose(steps) {
+  const { score } = state.piece, drums = new Set(score.parts.filter((part) => part.drums).map((part) => part.code));
+  const indices = selectedIndices().filter((index) => !drums.has(score.notes[index][3]));
+  const rows = indices.map((index) => { const [onset, duration, pitch, code] = score.notes[index]; return [onset, duration, pitch + steps, code]; });
+  if (!rows.length) return null;
+  if (rows.some((row) => row[2] < 0 || row[2] > 127)) { tell("Some notes would leave the range of MIDI pitches."); return null; }
+  return withRegion(() => changeNotes("transposed", indices, rows));
+}
+
+/** Move the selected notes in time (beats) and pitch. */
+export function moveNotes(beats, pitches) {
+  const { score } = state.piece, indices = selectedIndices(), steps = Math.round(beats * score.resolution);
+  const rows = indices.map((index) => {
+    const [onset, duration, pitch, code] = score.notes[index];
+    return [Math.max(onset + steps, 0), duration, Math.min(Math.max(pitch + pitches, 0), 127), code];
+  });
+  return rows.length && changeNotes("moved", indices, rows);
+}
+
+/** Change the length of the selected notes by beats. */
+export function resizeNotes(beats) {
+  const { score } = state.piece, indices = selectedIndices(), steps = Math.round(beats * score.resolution);
+  const known = state.status.durations;
+  const rows = indices.map((index) => {
+    const [onset, duration, pitch, code] = score.notes[index], wanted = Math.max(duration + steps, 1);
+    // The model knows certain lengths only; the next one in this direction.
+    const next = steps > 0 ? known.find((one) => one >= wanted) ?? known.at(-1) : known.findLast((one) => one <= wanted) ?? known[0];
+    return [onset, next, pitch, code];
+  });
+  return rows.length && changeNotes("length changed", indices, rows);
+}
+
+/** Add a note. */
+export function drawNote(from, to, pitch, code) {
+  const { resolution, parts } = state.piece.score;
+  if (!parts.length) { tell("Choose instruments first: write music, or add a part."); return null; }
+  const onset = Math.round(from * resolution), duration = Math.max(Math.round((to - from) * resolution), 1);
+  return changeNotes("drawn", [], [[onset, duration, pitch, code ?? parts[0].code]]);
+}
+
+/** Delete what is selected. */
+export function removeSelected() {
+  const indices = selectedIndices();
+  return indices.length && withRegion(() => changeNotes("deleted", indices, []));
+}
+
+async function withRegion(edit) {
+  const { from, to, parts } = state.selection;
+  const worked = await edit();
+  // Keep a region selected, so that another step can follow.
+  if (worked && from !== null) { Object.assign(state.selection, { from, to, parts, notes: new Set() }); changed("selection"); }
+  return worked;
+}
+
+// ---- bars ----
+function barAt(score, beat) {
+  return barsOf(score, Math.max(beat, 0) + 0.001).filter((bar) => bar <= beat + 1e-6).length || 1;
+}
+
+function barsEnd(score, length) {
+  return barsOf(score, length + 64).find((bar) => bar >= length) ?? round(length);
+}
+
+/** The names of the instruments that play in beats, or at all. */
+function playingIn(score, beats) {
+  const first = (beats?.from_beat ?? 0) * score.resolution, stop = (beats?.to_beat ?? Infinity) * score.resolution;
+  const codes = new Set(score.notes.filter(([onset]) => onset >= first && onset < stop).map((row) => row[3]));
+  return score.parts.filter((part) => codes.has(part.code)).map((part) => part.name);
+}
+

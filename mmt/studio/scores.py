@@ -1,0 +1,86 @@
+"""A piece as the page and scripts get it: notes as rows of (onset, duration, pitch, instrument code), times in steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmt.music.page.song import song
+from mmt.music.pictures.colors import score_order
+from mmt.representation.codes import DURATION, INSTRUMENT, NOTE, TYPE, Events, Representation
+from mmt.representation.decode import decode, notes_of_events
+from mmt.studio.ensembles import part_of
+from mmt.studio.pieces import Piece
+from mmt.studio.requests import BadRequestError
+
+if TYPE_CHECKING:
+    import muspy
+
+
+def rows_of(events: Events, representation: Representation) -> list[list[int]]:
+    """The notes of events, in their order."""
+    table = notes_of_events(events, representation)
+    onset = table["beat"].astype(np.int64) * representation.resolution + table["position"]
+    rows: list[list[int]] = np.stack([onset, table["duration"], table["pitch"], table["instrument"]], axis=1).tolist()
+    return rows
+
+
+def events_of(rows: list[list[int]], representation: Representation) -> Events:
+    """Notes (n, 6) from such rows; durations are rounded to known ones. A `BadRequestError` names a row that is no note."""
+    array = np.array(rows, np.int64).reshape(-1, 4) if all(len(row) == 4 for row in rows) else None
+    if array is None:
+        raise BadRequestError("each note is a row of four numbers: onset, duration, pitch, instrument code")
+    onset, duration, pitch, code = array.T
+    limits = {
+        "onset": (onset, 0, 10**6),
+        "duration": (duration, 1, 10**6),
+        "pitch": (pitch, 0, 127),
+        "instrument code": (code, 1, len(representation.names)),
+    }
+    for name, (values, low, high) in limits.items():
+        if ((values < low) | (values > high)).any():
+            raise BadRequestError(f"{name} must be {low} to {high:,}")
+    events = np.empty((len(array), 6), np.int64)
+    events[:, TYPE], events[:, DURATION], events[:, INSTRUMENT] = NOTE, representation.duration_codes(duration), code
+    beat, position = np.divmod(onset, representation.resolution)
+    events[:, 1], events[:, 2], events[:, 3] = beat + 1, position + 1, pitch + 1
+    return events
+
+
+def music_of(piece: Piece, events: Events, representation: Representation) -> muspy.Music:
+    """A version or alternative of a piece as music, with its title, tempo and signatures."""
+    music = decode(events, like=_signatures(piece), tempo=piece.version.tempo, representation=representation)
+    music.metadata.title = piece.version.title
+    return music
+
+
+def score_of(piece: Piece, representation: Representation) -> dict[str, Any]:
+    """The current version of a piece, for the page."""
+    events = piece.events()
+    like = _signatures(piece)
+    shown = song(decode(events[:0], like=like, tempo=piece.version.tempo, representation=representation))
+    bars = []
+    if like is not None:
+        bars = [[one.time / like.resolution, 4 * one.numerator / one.denominator] for one in like.time_signatures]
+    names = [name for name in piece.parts if name in representation.names]
+    codes = {*events[events[:, INSTRUMENT] > 0, INSTRUMENT].tolist(), *map(representation.find_instrument, names)}
+    parts = score_order(representation.names[code - 1] for code in codes)
+    return {
+        "resolution": representation.resolution,
+        "notes": rows_of(events, representation),
+        "parts": [part_of(name, representation) for name in parts],
+        "tempos": shown["tempos"],
+        "tempo": round(60 / shown["tempos"][0][2], 2),
+        "bars": bars,
+    }
+
+
+def _signatures(piece: Piece) -> muspy.Music | None:
+    """The tempos, time and key signatures of the file that the piece came from, as music without notes."""
+    path = piece.folder / "signatures.json"
+    if not path.exists():
+        return None
+    from mmt.music.files import read
+
+    return read(path)

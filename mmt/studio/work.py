@@ -1,0 +1,203 @@
+"""The queue of jobs and the one thread in which the model works.
+
+A job is written by a function of the thread; whoever follows it reads its messages, from the first one on, at any time. A job can
+be stopped at any moment: it is told between two events, and where the library is inside a longer call, the thread is
+interrupted by an exception.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Full, Queue
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+MOST_WAITING = 16
+_MOST_KEPT = 16
+"""Finished jobs that can still be asked for."""
+
+
+class Stopped(BaseException):
+    """The job was stopped. Not an `Exception`, so that no handler on the way takes it for an error."""
+
+
+class BusyError(RuntimeError):
+    """Too many jobs are waiting."""
+
+
+@dataclass
+class Job:
+    """Something that the model does, and the messages about it."""
+
+    piece: str
+    run: Callable[[Job], None]
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    about: dict[str, Any] = field(default_factory=dict)
+    """What is asked for, for those who follow it."""
+    status: str = "waiting"
+    """waiting, running, done, stopped or failed."""
+    is_stopped: bool = False
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    is_interruptible: bool = False
+    over: threading.Event = field(default_factory=threading.Event)
+    """Set when the job is over."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in ("done", "stopped", "failed")
+
+    def say(self, **message: Any) -> None:
+        """Add a message for those who follow the job."""
+        self.messages.append(message)
+
+    def check(self) -> None:
+        """Raise `Stopped` if the job is to stop."""
+        if self.is_stopped:
+            raise Stopped
+
+    def interruptibly(self, function: Callable[[], Result]) -> Result:
+        """Call a function that cannot look whether the job is to stop; it is interrupted by `Stopped`."""
+        with self.lock:
+            self.check()
+            self.is_interruptible = True
+        try:
+            return function()
+        finally:
+            with self.lock:
+                self.is_interruptible = False
+
+
+class Worker:
+    """The thread and its queue. `setup` runs first, before any job."""
+
+    def __init__(self, setup: Callable[[], None]) -> None:
+        self._queue: Queue[Job | tuple[Callable[[], Any], Future[Any]] | None] = Queue(MOST_WAITING)
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._running: Job | None = None
+        self._setup = setup
+        self.is_ready = False
+        self.trouble = ""
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    def submit(self, piece: str, run: Callable[[Job], None], about: dict[str, Any] | None = None) -> Job:
+        """Queue a job. Each piece has one job at a time: an earlier one is stopped."""
+        if (earlier := self.job_of(piece)) is not None:
+            self.stop(earlier)
+        job = Job(piece, run, about=about or {})
+        with self._lock:
+            try:
+                self._queue.put_nowait(job)
+            except Full:
+                raise BusyError("the model has too much to do; wait a little") from None
+            self._jobs[job.id] = job
+            over = [one for one in self._jobs.values() if one.is_over]
+            for one in over[: max(len(over) - _MOST_KEPT, 0)]:
+                del self._jobs[one.id]
+        return job
+
+    def call(self, function: Callable[[], Any]) -> Future[Any]:
+        """Call a function in the thread; it is short and cannot be stopped."""
+        future: Future[Any] = Future()
+        try:
+            self._queue.put_nowait((function, future))
+        except Full:
+            raise BusyError("the model has too much to do; wait a little") from None
+        return future
+
+    def get(self, job_id: str) -> Job:
+        """A job; a `KeyError` if there is none."""
+        return self._jobs[job_id]
+
+    def job_of(self, piece: str) -> Job | None:
+        """The job of a piece that is waiting or running."""
+        with self._lock:
+            return next((one for one in self._jobs.values() if one.piece == piece and not one.is_over), None)
+
+    def stop(self, job: Job) -> None:
+        """Stop a job; it is over soon after."""
+        with self._lock:
+            if job.status == "waiting":
+                job.status = "stopped"
+                job.say(type="stopped")
+                job.over.set()
+            with job.lock:
+                job.is_stopped = True
+                if job.is_interruptible and self._thread.ident is not None:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(self._thread.ident), ctypes.py_object(Stopped)
+                    )
+
+    def end(self) -> None:
+        """Stop everything and wait for the thread."""
+        for job in list(self._jobs.values()):
+            if not job.is_over:
+                self.stop(job)
+        try:
+            self._queue.put(None, timeout=1)
+        except Full:
+            return
+        self._thread.join(timeout=3)
+
+    def _work(self) -> None:
+        try:
+            self._setup()
+            self.is_ready = True
+        except Exception as error:  # told to everyone who asks, since there is nobody to raise it to
+            self.trouble = f"the model could not be loaded: {error}"
+        while True:
+            try:
+                task = self._queue.get()
+                if task is None:
+                    return
+                if isinstance(task, Job):
+                    self._run(task)
+                else:
+                    _call(*task)
+            except Stopped:  # it came after the job had ended
+                continue
+
+    def _run(self, job: Job) -> None:
+        with self._lock:
+            if job.is_over:
+                return
+            job.status, self._running = "running", job
+        status, text = "failed", ""
+        try:
+            job.run(job)
+            status = "done"
+        except Stopped:
+            status = "stopped"
+        except ValueError as error:
+            text = " ".join(str(error).split())
+        except Exception as error:
+            text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        # The interruption may arrive as late as here.
+        while self._running is job:
+            try:
+                self._finish(job, status, text)
+            except Stopped:
+                continue
+
+    def _finish(self, job: Job, status: str, text: str) -> None:
+        with self._lock:
+            if not job.is_over:
+                job.say(type=status, text=text)
+                job.status = status
+                job.over.set()
+            self._running = None
+
+
+def _call(function: Callable[[], Any], future: Future[Any]) -> None:
+    try:
+        future.set_result(function())
+    except Exception as error:
+        future.set_exception(error)
