@@ -1,0 +1,618 @@
+"""The page in a real browser: every action by clicks and keys, against the shipped model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live import CHROMIUM, Server, Tab
+from studio_client import ROOT
+
+import mmt
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+
+QUARTET = ROOT / "data" / "tiny" / "mayer_quartet_in_g_minor.mid"
+Open = Callable[..., Tab]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("sessions"), "--port", "0") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as made:
+        options = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--autoplay-policy=no-user-gesture-required",
+        ]
+        chromium = made.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Any) -> Iterator[Any]:
+    made = browser.new_context(viewport={"width": 1280, "height": 850}, accept_downloads=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def open_tab(context: Any, server: Server) -> Iterator[Open]:
+    """Opens tabs; none of them may have had an error."""
+    tabs: list[Tab] = []
+
+    def open_one(url: str = "") -> Tab:
+        tabs.append(Tab(context, url or server.url))
+        return tabs[-1]
+
+    yield open_one
+    for tab in tabs:
+        assert tab.troubles == []
+
+
+def saved(tab: Tab, link: str, folder: Path) -> Path:
+    """The file of a download."""
+    if not tab.page.locator("#save").evaluate("(one) => one.open"):
+        tab.page.locator("#save summary").click()
+    with tab.page.expect_download() as waiting:
+        tab.page.get_by_role("link", name=link, exact=True).click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def sounding(notes: list[list[int]]) -> list[tuple[int, int, int]]:
+    return sorted((onset, pitch, code) for onset, _, pitch, code in notes)
+
+
+def read_notes(path: Path) -> list[tuple[int, int, int]]:
+    events = mmt.encode(mmt.read(path)).tolist()
+    return sorted((12 * (row[1] - 1) + row[2] - 1, row[3] - 1, row[5]) for row in events if row[0] == 3)
+
+
+def test_a_piece_for_an_ensemble_with_bars_5_to_8_rewritten_in_a_file(open_tab: Open, tmp_path: Path) -> None:
+    tab = open_tab()
+    tab.choose("String trio", beats=32, alternatives=4)
+    tab.button("Write music").click()
+    tab.wait_for_alternatives(4)
+    tab.button("Play alternative 2").click()
+    tab.button("Pause alternative 2").wait_for()
+    tab.keep(2)
+    before = tab.notes()
+    assert before
+    tab.select_bars(5, 8)
+    assert tab.selected() == "Selected: bars 5 to 8, all parts"
+    tab.button("Write anew").click()
+    tab.wait_for_alternatives(4)
+    tab.keep(3)
+    after = tab.notes()
+    assert sounding([row for row in after if row[0] < 192]) == sounding([row for row in before if row[0] < 192])
+    assert sounding(after) != sounding(before)
+    for link, suffix in (("MIDI", ".mid"), ("MusicXML", ".musicxml")):
+        path = saved(tab, link, tmp_path)
+        assert path.name == f"Violin, viola and cello{suffix}"
+        assert read_notes(path) == sounding(after)
+    assert saved(tab, "Sound (WAV)", tmp_path).read_bytes()[:4] == b"RIFF"
+    assert "<!DOCTYPE html>" in saved(tab, "Page that plays", tmp_path).read_text(encoding="utf-8")[:20]
+
+
+def test_a_piece_grows_while_it_is_written_and_played_and_can_be_stopped(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.choose("Piano", beats=512, alternatives=1)
+    tab.button("Write music").click()
+    tab.page.locator(".card.writing .hint", has_text=re.compile(r"\d\d+ notes …")).wait_for()
+    tab.button("Play alternative 1").click()
+    tab.button("Pause alternative 1").wait_for()
+    tab.button("Stop").click()
+    tab.page.locator(".choose-head p", has_text="Stopped.").wait_for()
+    tab.keep(1)
+    assert tab.notes()
+
+
+def test_reloading_in_the_middle_of_writing(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.choose("Piano", beats=400, alternatives=2)
+    tab.button("Write music").click()
+    tab.page.locator(".card.writing .hint", has_text=re.compile(r"\d\d+ notes …")).first.wait_for()
+    tab.page.reload()
+    tab.page.locator(".card").nth(1).wait_for()
+    tab.button("Stop").click()
+    tab.wait_for_alternatives(2)
+    tab.page.reload()
+    tab.wait_for_alternatives(2)
+    tab.keep(2)
+    notes = tab.notes()
+    tab.page.reload()
+    tab.page.locator("#roll path.part").first.wait_for(state="attached")
+    assert tab.notes() == notes
+
+
+def test_discarding_leaves_the_piece(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose()
+    notes = tab.notes()
+    tab.select_bars(1, 1)
+    tab.button("Write anew").click()
+    tab.page.locator(".card").first.wait_for()
+    tab.button("Discard all").click()
+    tab.page.locator("#choose").wait_for(state="hidden")
+    assert tab.notes() == notes
+
+
+def test_a_file_is_opened_and_its_report_shown(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.page.locator("#file").set_input_files(QUARTET)
+    tab.page.locator("#report", has_text="notes kept").wait_for()
+    assert tab.page.get_by_label("Title").input_value() == "Adagio con molta espressione"
+    assert len(tab.notes()) == 1820
+
+
+def test_a_file_is_dropped(open_tab: Open) -> None:
+    tab = open_tab()
+    content = (ROOT / "data" / "tiny" / "parry_good_night.mxl").read_bytes()
+    transfer = tab.page.evaluate_handle(
+        "(bytes) => { const t = new DataTransfer(); t.items.add(new File([new Uint8Array(bytes)], 'song.mxl')); return t; }",
+        list(content),
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        tab.page.dispatch_event("body", event, {"dataTransfer": transfer})
+    tab.page.locator("#report", has_text="notes kept").wait_for()
+
+
+def test_an_example_is_opened(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.button("Robert Franz: Für Einen").click()
+    tab.page.locator("#roll path.part").first.wait_for(state="attached")
+    assert tab.notes()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [("huge.mid", 50 * 2**20, "takes files of up to 16 MB"), ("bad.mid", 4, "cannot read bad.mid")],
+)
+def test_a_file_that_cannot_be_opened_is_told(
+    open_tab: Open, tmp_path: Path, name: str, size: int, message: str
+) -> None:
+    tab = open_tab()
+    (tmp_path / name).write_bytes(b"x" * size)
+    tab.page.locator("#file").set_input_files(tmp_path / name)
+    tab.page.locator(".message.error", has_text=message).wait_for()
+    tab.compose("Piano")
+
+
+def test_the_list_of_instruments_is_searched(open_tab: Open) -> None:
+    tab = open_tab()
+    search = tab.page.get_by_label("Search instruments")
+    search.fill("french")
+    assert tab.page.locator("#start .instrument").all_inner_texts() == ["horn"]
+    search.press("Enter")
+    search.fill("harp")
+    tab.page.get_by_role("checkbox", name="harp", exact=True).check()
+    assert tab.page.locator("#start .chips li").count() == 2
+    tab.button("Remove horn").click()
+    tab.button("Write music").click()
+    tab.page.locator(".card").first.wait_for()
+    assert [part["name"] for part in tab.piece()["score"]["parts"]] == ["harp"]
+
+
+def test_notes_are_edited_by_mouse_and_every_step_undone(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("Piano")
+    states = [sounding(tab.notes())]
+    mouse = tab.page.mouse
+
+    def changed(act: Callable[[], None]) -> list[list[int]]:
+        revision = tab.piece()["revision"]
+        act()
+        piece = tab.wait_for_revision(revision)
+        states.append(sounding(piece["score"]["notes"]))
+        tab.page.locator("#history li:nth-child(1) [aria-current]", has_text=f"{len(piece['history'])}.").wait_for()
+        notes: list[list[int]] = piece["score"]["notes"]
+        return notes
+
+    def drag(start: tuple[float, float], end: tuple[float, float]) -> None:
+        mouse.move(*start)
+        mouse.down()
+        mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        mouse.move(*end)
+        mouse.up()
+
+    tab.button("Draw").click()
+    # Above all other notes, so that nothing is in the way.
+    pitch = max(row[2] for row in tab.notes()) + 2
+    drawn = changed(lambda: drag(tab.place(2.1, pitch), tab.place(3.9, pitch)))
+    assert [24, 24, pitch, 1] in drawn
+    tab.button("Select").click()
+    moved = changed(lambda: drag(tab.place(2.5, pitch), tab.place(4.5, pitch - 1)))
+    assert [48, 24, pitch - 1, 1] in moved
+    assert [24, 24, pitch, 1] not in moved
+    end = tab.place(6, pitch - 1)
+    longer = changed(lambda: drag((end[0] - 4, end[1]), (tab.place(7, pitch)[0] - 4, end[1])))
+    assert [48, 36, pitch - 1, 1] in longer
+    mouse.click(*tab.place(4.5, pitch - 1))
+    assert tab.selected() == "Selected: 1 note"
+    deleted = changed(lambda: tab.page.keyboard.press("Delete"))
+    assert [48, 36, pitch - 1, 1] not in deleted
+    for expected in reversed(states[:-1]):
+        revision = tab.piece()["revision"]
+        tab.page.keyboard.press("Control+z")
+        assert sounding(tab.wait_for_revision(revision)["score"]["notes"]) == expected
+    for expected in states[1:]:
+        revision = tab.piece()["revision"]
+        tab.page.keyboard.press("Control+Shift+z")
+        assert sounding(tab.wait_for_revision(revision)["score"]["notes"]) == expected
+
+
+def test_bars_are_selected_by_mouse_and_their_notes_transposed_and_deleted(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("String trio", beats=12)
+    notes = tab.notes()
+    ruler = tab.page.locator(".ruler").bounding_box()
+    assert ruler is not None
+    tab.page.mouse.move(tab.place(4.5, 60)[0], ruler["y"] + 10)
+    tab.page.mouse.down()
+    tab.page.mouse.move(tab.place(9, 60)[0], ruler["y"] + 10, steps=3)
+    tab.page.mouse.up()
+    assert tab.selected() == "Selected: bars 2 to 3, all parts"
+    tab.page.get_by_role("group", name="Parts that are selected").get_by_role("button", name="viola").click()
+    assert tab.selected() == "Selected: bars 2 to 3, viola"
+    revision = tab.piece()["revision"]
+    tab.button("Transpose by 12 semitones").click()
+    moved = tab.wait_for_revision(revision)["score"]["notes"]
+    inside = [row for row in notes if row[0] >= 48 and row[3] == 26]
+    expected = sorted([[*row[:2], row[2] + 12, row[3]] if row in inside else row for row in notes])
+    assert sorted(moved) == expected
+    tab.page.locator("#history [aria-current]", has_text="transposed").wait_for()
+    revision = tab.piece()["revision"]
+    tab.button("Delete").click()
+    assert sorted(tab.wait_for_revision(revision)["score"]["notes"]) == sorted(
+        row for row in notes if row not in inside
+    )
+
+
+def test_the_model_continues_adds_a_part_and_gives_notes_to_others(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("Flute and harp", beats=8)
+    tab.page.locator("#actions").get_by_text("How to write").click()
+    tab.page.locator("#actions").get_by_label("Alternatives").fill("1")
+    tab.page.locator("#actions").get_by_label("Beats to write on").fill("4")
+    first = tab.notes()
+    tab.button("Continue from the end").click()
+    tab.wait_for_alternatives(1)
+    tab.keep(1)
+    continued = tab.notes()
+    assert sounding([row for row in continued if row[0] < 96]) == sounding(first)
+    tab.select_bars(1, 1)
+    tab.button("Add a part …").click()
+    dialog = tab.page.get_by_role("dialog", name="Add a part")
+    dialog.get_by_label("Search instruments").fill("cello")
+    dialog.get_by_role("radio", name="cello").check()
+    dialog.get_by_role("button", name="Go").click()
+    tab.wait_for_alternatives(1)
+    tab.keep(1)
+    assert [row for row in tab.notes() if row[3] != 27] == continued
+    assert {part["name"] for part in tab.piece()["score"]["parts"]} == {"flute", "harp", "cello"}
+    tab.button("All").click()
+    tab.button("Give to other instruments …").click()
+    dialog = tab.page.get_by_role("dialog", name="Give to other instruments")
+    for name in ("piano", "celesta"):
+        dialog.get_by_role("checkbox", name=name, exact=True).check()
+    dialog.get_by_role("button", name="Go").click()
+    tab.page.locator(".choose-head p", has_text="keep the one").or_(tab.page.locator(".message.error")).first.wait_for()
+    if tab.page.locator(".message.error").count() == 0:
+        tab.keep(1)
+        assert {row[3] for row in tab.notes()} <= {1, 5}
+
+
+def test_the_music_is_heard_by_parts_in_a_loop_and_at_a_tempo(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("String trio", beats=16)
+    position = "(one) => Number(one.getAttribute('aria-valuenow'))"
+    roll = tab.page.locator("#roll .roll")
+    tab.page.keyboard.press("Space")
+    tab.button("Pause").wait_for()
+    tab.page.locator("#parts li.sounding").first.wait_for()
+    tab.page.keyboard.press("Space")
+    tab.button("Play").wait_for()
+    assert roll.evaluate(position) > 0
+    tab.select_bars(2, 2)
+    tab.button("Loop the selection").click()
+    assert 4 <= roll.evaluate(position) < 8
+    tab.page.locator("#roll .roll").press("Home")
+    assert roll.evaluate(position) == 0
+    tab.button("Mute viola").click()
+    assert "silent" in tab.page.locator("#parts li", has_text="viola").get_attribute("class")
+    tab.button("Solo cello").click()
+    assert tab.page.locator("#parts li.silent").count() == 2
+    tab.page.get_by_label("Volume of cello").fill("30")
+    tempo = tab.page.get_by_label("Tempo, quarter notes per minute")
+    tempo.fill("150")
+    revision = tab.piece()["revision"]
+    tempo.press("Enter")
+    assert tab.wait_for_revision(revision)["score"]["tempo"] == 150
+    tab.page.wait_for_timeout(700)
+    tab.page.reload()
+    tab.page.locator("#parts li.silent").nth(1).wait_for()
+    assert tab.page.get_by_label("Volume of cello").input_value() == "30"
+    assert tab.page.get_by_label("Tempo, quarter notes per minute").input_value() == "150"
+
+
+def test_everything_works_by_keyboard(open_tab: Open) -> None:
+    tab = open_tab()
+    keyboard = tab.page.keyboard
+    tab.button("Piano", exact=False).first.focus()
+    keyboard.press("Enter")
+    tab.page.get_by_label("Length (beats)").fill("8")
+    tab.button("Write music").focus()
+    keyboard.press("Space")
+    tab.page.locator(".choose-head p", has_text="keep the one").wait_for()
+    keyboard.press("2")
+    tab.button("Pause alternative 2").wait_for()
+    tab.button("Keep alternative 2").focus()
+    keyboard.press("Enter")
+    tab.page.locator("#choose").wait_for(state="hidden")
+    tab.page.locator("#roll .roll").focus()
+    keyboard.press("Home")
+    keyboard.press("Shift+ArrowRight")
+    keyboard.press("Shift+ArrowRight")
+    assert "beats 0 to 2" in tab.selected()
+    keyboard.press("Escape")
+    assert tab.selected() == "Nothing is selected"
+    keyboard.press(".")
+    assert tab.selected() == "Selected: 1 note"
+    before = tab.notes()
+    for key, difference in (("ArrowUp", [0, 0, 1]), ("Alt+ArrowRight", [6, 0, 0]), ("Alt+Shift+ArrowRight", [0, 6, 0])):
+        revision = tab.piece()["revision"]
+        keyboard.press(key)
+        after = tab.wait_for_revision(revision)["score"]["notes"]
+        tab.page.locator("#history [aria-current]", has_text=f"{len(tab.piece()['history'])}.").wait_for()
+        (old,), (new,) = [r for r in before if r not in after][:1], [r for r in after if r not in before][:1]
+        assert all(b - a == d or (d and b > a) for a, b, d in zip(old, new, difference, strict=False)), key
+        before = after
+    keyboard.press("n")
+    tab.page.locator("#history [aria-current]", has_text="drawn").wait_for()
+    assert len(tab.notes()) in (len(before), len(before) + 1)
+
+
+def test_every_control_has_a_name_and_a_visible_focus(open_tab: Open) -> None:
+    tab = open_tab()
+    nameless = """() => [...document.querySelectorAll('button, input, select, a, summary, [role=slider]')]
+        .filter((one) => !(one.ariaLabel || one.textContent.trim() || one.labels?.length || one.title))
+        .map((one) => one.outerHTML)"""
+    assert tab.page.evaluate(nameless) == []
+    tab.compose()
+    assert tab.page.evaluate(nameless) == []
+    seen = set()
+    for _ in range(60):
+        tab.page.keyboard.press("Tab")
+        style = tab.page.evaluate(
+            """() => { const one = document.activeElement, name = one.ariaLabel || one.textContent.trim() || one.tagName;
+                return [name, getComputedStyle(one).outlineStyle, one === document.body]; }"""
+        )
+        if not style[2]:
+            assert style[1] != "none", style
+            seen.add(style[0])
+    assert {"Play", "Undo", "Write anew", "Delete", "Mute viola", "Position in the piano roll"} - {
+        "Write anew",
+        "Delete",
+    } <= seen
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Any, server: Server) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    tab = Tab(context, server.url)
+    width = "() => document.documentElement.scrollWidth"
+    assert tab.page.evaluate(width) == 390
+    tab.choose("String trio", beats=16, alternatives=2)
+    tab.button("Write music").click()
+    tab.wait_for_alternatives(2)
+    assert tab.page.evaluate(width) == 390
+    tab.keep(1)
+    tab.select_bars(1, 2)
+    tab.page.locator("#save summary").click()
+    assert tab.page.evaluate(width) == 390
+    box = tab.page.locator("#downloads").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    context.close()
+
+
+def test_markup_in_titles_is_text(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("Piano", beats=4)
+    markup = "<img src=x onerror=document.title='hacked'><b>&amp;"
+    revision = tab.piece()["revision"]
+    tab.page.get_by_label("Title").fill(markup)
+    tab.page.get_by_label("Title").press("Enter")
+    assert tab.wait_for_revision(revision)["title"] == markup
+    tab.page.get_by_role("link", name="mmt studio").click()
+    tab.page.get_by_role("link", name=markup).wait_for()
+    assert tab.page.locator("#start img").count() == 0
+
+
+def test_two_tabs_do_not_mix(open_tab: Open) -> None:
+    one, other = open_tab(), open_tab()
+    for tab, ensemble in ((one, "Piano"), (other, "Guitar")):
+        tab.choose(ensemble, beats=8, alternatives=1)
+        tab.button("Write music").click()
+    for tab in (one, other):
+        tab.wait_for_alternatives(1)
+        tab.keep(1)
+    assert {row[3] for row in one.notes()} == {1}
+    assert {row[3] for row in other.notes()} == {18}
+    same = open_tab()
+    same.open(f"#{one.id}")
+    same.page.reload()
+    same.page.locator("#roll path.part").first.wait_for(state="attached")
+    same.button("All").click()
+    revision = same.piece()["revision"]
+    same.button("Transpose by 1 semitones").click()
+    after = same.wait_for_revision(revision)["score"]["notes"]
+    one.button("All").click()
+    one.button("Delete").click()
+    one.page.locator(".message.error", has_text="another tab").wait_for()
+    assert one.notes() == after
+
+
+def test_a_look_inside(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("String trio", beats=8)
+    tab.page.get_by_text("Look inside").click()
+    tab.button("Colour the notes by surprise").click()
+    tab.page.locator("#inside", has_text="nats a note").wait_for()
+    assert tab.page.locator(".heat").count() == 5
+    tab.button("Show what the model attends to").click()
+    tab.page.locator("#roll .roll").focus()
+    for _ in range(6):
+        tab.page.keyboard.press(".")
+    tab.page.locator(".arc").first.wait_for(state="attached")
+    tab.page.locator("#inside", has_text="the model attends most to").wait_for()
+    tab.page.get_by_label("Layer", exact=True).select_option("1")
+    tab.page.locator("#inside", has_text="the model attends most to").wait_for()
+
+
+def test_history_shows_how_each_version_was_made(open_tab: Open, context: Any) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab = open_tab()
+    tab.compose("String trio", beats=8, seed=5)
+    tab.page.locator("#history summary").click()
+    command = tab.page.locator("#history pre").inner_text()
+    assert command.startswith("mmt-generate --instruments violin,viola,cello")
+    assert "--seed 5" in command
+    tab.button("Copy the command").click()
+    tab.page.locator(".message", has_text="Copied.").wait_for()
+    assert tab.page.evaluate("() => navigator.clipboard.readText()") == command
+    tab.button("1. begun").click()
+    tab.page.locator("#history [aria-current]", has_text="1. begun").wait_for()
+    assert tab.notes() == []
+    tab.button("Redo").click()
+    tab.page.locator("#history [aria-current]", has_text="2. written").wait_for()
+    assert tab.notes()
+    tab.page.get_by_text("Originality").click()
+    tab.button("Check the piece").click()
+    tab.page.locator("#originality", has_text="--corpus").wait_for()
+
+
+def test_midi_can_be_dragged_out(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("Piano", beats=4)
+    tab.page.locator("#save summary").click()
+    dragged = tab.page.get_by_role("link", name="MIDI", exact=True).evaluate(
+        """(link) => { const dataTransfer = new DataTransfer();
+            link.dispatchEvent(new DragEvent('dragstart', { dataTransfer, bubbles: true }));
+            return dataTransfer.getData('DownloadURL'); }"""
+    )
+    kind, name, url = dragged.split(":", 2)
+    assert (kind, name) == ("audio/midi", "Piano.mid")
+    assert tab.page.context.request.get(url).body()[:4] == b"MThd"
+
+
+def test_a_page_of_another_site_gets_nothing(server: Server, browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page()
+    outside = tmp_path / "evil.html"
+    outside.write_text("<p>evil")
+    page.goto(outside.as_uri())
+    results = page.evaluate(
+        """async (url) => {
+            const tried = [];
+            for (const options of [{}, { mode: 'no-cors' }, { method: 'POST', mode: 'no-cors', body: '{}' }]) {
+                try {
+                    const answer = await fetch(url + 'api/pieces', options);
+                    tried.push(answer.type + answer.status);
+                } catch { tried.push('blocked'); }
+            }
+            const frame = document.createElement('iframe');
+            frame.src = url;
+            document.body.append(frame);
+            await new Promise((done) => { frame.onload = done; });
+            let inside = 'blocked'; try { inside = frame.contentDocument?.body.textContent ?? 'blocked'; } catch { }
+            return [...tried, inside];
+        }""",
+        server.url,
+    )
+    before = len(page.context.request.get(f"{server.url}api/pieces").json())
+    assert results == ["blocked", "blocked", "blocked", "blocked"]
+    assert len(page.context.request.get(f"{server.url}api/pieces").json()) == before
+    page.close()
+
+
+def test_a_page_goes_on_after_the_server_was_killed_and_started_again(context: Any, tmp_path: Path) -> None:
+    with Server(tmp_path, "--port", "0") as server:
+        tab = Tab(context, server.url)
+        tab.compose("Piano", beats=4)
+        notes = tab.notes()
+        port = server.port
+        server.kill()
+        tab.button("All").click()
+        tab.button("Transpose by 1 semitones").click()
+        tab.page.locator("#lost").wait_for(state="visible")
+        server.arguments = ("--port", str(port))
+        server.start()
+        tab.page.locator("#lost").wait_for(state="hidden")
+        assert tab.notes() == notes
+        revision = tab.piece()["revision"]
+        tab.button("All").click()
+        tab.button("Transpose by 1 semitones").click()
+        assert sounding(tab.wait_for_revision(revision)["score"]["notes"]) == [
+            (a, b + 1, c) for a, b, c in sounding(notes)
+        ]
+        assert tab.troubles == []
+
+
+def test_the_description_of_the_api_can_be_read(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.page.goto(tab.url + "api")
+    tab.page.get_by_role("heading", name="HTTP API of mmt-studio").wait_for()
+    tab.page.get_by_role("link", name="the studio").click()
+    tab.page.locator("body.ready").wait_for()
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_and_five_thousand_notes_scroll(open_tab: Open, server: Server) -> None:
+    tab = open_tab()
+    tab.compose("Piano", beats=16)
+    code = 1
+    body = {
+        "revision": tab.piece()["revision"],
+        "add": [[6 * (i // 2), 6, 40 + (7 * i) % 45, code] for i in range(5000)],
+    }
+    tab.page.context.request.post(f"{tab.url}api/pieces/{tab.id}/notes", data=body)
+    tab.page.reload()
+    tab.page.locator("#roll path.part").first.wait_for(state="attached")
+    assert len(tab.notes()) >= 5000
+    frames = tab.page.evaluate(
+        """() => new Promise((done) => {
+            const view = document.querySelector('#roll .view'), times = [];
+            let last = performance.now();
+            const step = (now) => {
+                times.push(now - last);
+                last = now;
+                view.scrollLeft += 40;
+                if (times.length < 120) requestAnimationFrame(step); else done(times.slice(5));
+            };
+            requestAnimationFrame(step);
+        })"""
+    )
+    print(f"median frame {sorted(frames)[len(frames) // 2]:.1f} ms, longest {max(frames):.1f} ms")
+    tab.button("Play").click()
+    measured = []
+    for _ in range(12):
+        tab.select_bars(1, 2)
+        tab.button("Write anew").click()
+        tab.page.locator(".choose-head p", has_text="keep the one").wait_for()
+        tab.keep(1)
+        tab.button("Undo").click()
+        measured.append(server.memory())
+    assert measured[-1] < measured[3] + 64 * 2**20

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmt.studio import pieces
+from mmt.studio.pieces import ConflictError, Piece, Store
+
+EMPTY = np.array([[0] * 6, [4, 0, 0, 0, 0, 0]])
+
+
+def numbered(number: int) -> np.ndarray:
+    return np.array([[0] * 6, [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, number, 12, 25], [4, 0, 0, 0, 0, 0]])
+
+
+def new_piece(store: Store) -> Piece:
+    return store.create(EMPTY, {"what": "begun"}, title="A", parts=["violin"])
+
+
+def test_versions_survive_another_start(tmp_path: Path) -> None:
+    piece = new_piece(Store(tmp_path))
+    piece.add(numbered(60), {"what": "written"}, title="<b>B</b>", tempo=72.0)
+    piece.set_alternative(1, numbered(61), {"what": "anew"})
+    again = Store(tmp_path).get(piece.id)
+    assert (again.version.title, again.version.tempo, again.current) == ("<b>B</b>", 72.0, 1)
+    assert (again.events() == numbered(60)).all()
+    assert (again.alternative(1) == numbered(61)).all()
+    assert (again.events(0) == EMPTY).all()
+
+
+def test_undo_then_a_new_version_forgets_what_was_undone(tmp_path: Path) -> None:
+    piece = new_piece(Store(tmp_path))
+    for pitch in (60, 61, 62):
+        piece.add(numbered(pitch), {"what": "edited"})
+    piece.go(1)
+    assert piece.events()[3, 3] == 60
+    piece.add(numbered(70), {"what": "edited"})
+    assert [piece.events(place)[-2, 3] for place in range(1, 3)] == [60, 70]
+    assert len(list(piece.folder.glob("version-*.npy"))) == len(piece.versions) == 3
+
+
+def test_a_history_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "MOST_VERSIONS", 3)
+    piece = new_piece(Store(tmp_path))
+    for pitch in range(60, 70):
+        piece.add(numbered(pitch), {"what": "edited"})
+    assert [piece.events(place)[3, 3] for place in range(3)] == [67, 68, 69]
+    assert len(list(piece.folder.glob("version-*.npy"))) == 3
+
+
+def test_a_change_of_an_older_state_is_refused(tmp_path: Path) -> None:
+    piece = new_piece(Store(tmp_path))
+    before = piece.revision
+    piece.add(numbered(60), {"what": "edited"})
+    with pytest.raises(ConflictError, match="another tab"):
+        piece.check(before)
+
+
+def test_a_broken_folder_is_left_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    good, bad = new_piece(store), new_piece(store)
+    (bad.folder / "piece.json").write_text("{")
+    (store.folder / "notes").mkdir()
+    assert [one.id for one in Store(tmp_path).latest()] == [good.id]
+    assert bad.folder.is_dir()
+
+
+def test_files_can_be_read_by_their_owner_only(tmp_path: Path) -> None:
+    piece = new_piece(Store(tmp_path))
+    assert all(path.stat().st_mode & 0o077 == 0 for path in piece.folder.iterdir())
+
+
+def test_there_is_a_limit_of_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "MOST_PIECES", 2)
+    store = Store(tmp_path)
+    new_piece(store)
+    second = new_piece(store)
+    with pytest.raises(ValueError, match="delete some"):
+        new_piece(store)
+    store.delete(second.id)
+    new_piece(store)
