@@ -9,7 +9,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "cli")
+PACKAGES = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "studio", "cli")
 
 HEAD = """# Modules
 
