@@ -71,7 +71,9 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         help="rewrite the beats from --from-beat to --to-beat (the first is 0; --to-beat stays)",
     )
     group.add_argument("--from-beat", type=int, help="with --rewrite, --fill and --accompany: the first new beat")
-    group.add_argument("--to-beat", type=int, help="with --rewrite, --fill and --accompany: the first beat after the new ones")
+    group.add_argument(
+        "--to-beat", type=int, help="with --rewrite, --fill and --accompany: the first beat after the new ones"
+    )
     group.add_argument(
         "--candidates", type=int, help="with --accompany and --fill: number of candidates to choose from (default: 16)"
     )
