@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,15 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.url.split(":")[2].split("/")[0])
+
+    def wait_until_ready(self) -> None:
+        """Wait until the model is prepared, which includes compiling on the first run."""
+        for _ in range(600):
+            with urllib.request.urlopen(f"{self.url}api/status", timeout=60) as answer:
+                if json.load(answer)["ready"]:
+                    return
+            time.sleep(0.5)
+        raise AssertionError("the model is not ready after five minutes")
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -93,7 +104,7 @@ class Tab:
 
     def __init__(self, context: Any, url: str) -> None:
         self.page, self.url = context.new_page(), url
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(120_000)
         self.troubles: list[str] = []
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", self._hear)

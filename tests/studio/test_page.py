@@ -23,6 +23,7 @@ Open = Callable[..., Tab]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("sessions"), "--port", "0") as running:
+        running.wait_until_ready()
         yield running
 
 
