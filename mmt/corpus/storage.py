@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
 from fnmatch import translate
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, overload
@@ -107,7 +108,6 @@ class Corpus:
             raise ValueError(
                 f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it again"
             )
-        self._limits = _limits(self.representation)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -143,7 +143,7 @@ class Corpus:
         """
         piece = self.pieces[index]
         notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]
-        for name, (least, most) in self._limits.items():
+        for name, (least, most) in _limits(self.representation).items():
             column = notes[name]
             if column.min() < least or column.max() > most:
                 raise ValueError(
@@ -200,6 +200,7 @@ class Patterns:
             )
 
 
+@cache
 def _limits(representation: Representation) -> dict[str, tuple[int, int]]:
     """The least and the largest number of each column of a note table."""
     return {

@@ -42,6 +42,8 @@ def compiled(
 
 def _with_careful_cache(dispatcher: Any) -> Any:
     """Let a full disk prevent caching only: Numba would raise the error of its cache."""
+    if numba.config.DISABLE_JIT:  # it returns the function itself
+        return dispatcher
     save = dispatcher._cache.save_overload
 
     def save_if_possible(*arguments: Any) -> None:

@@ -43,7 +43,7 @@ def _hidden_folder(path: Path, stack: ExitStack) -> Path:
     """A new hidden folder beside a path, locked and removed at the end of `stack`."""
     while True:
         # Not with tempfile, which makes folders that only the owner can read, whatever the umask is.
-        folder = path.with_name(f"{_PREFIX}{secrets.token_hex(_DIGITS // 2)}")
+        folder = _hidden_name(path.parent)
         folder.mkdir()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
@@ -72,11 +72,30 @@ def remove_remnants(folder: Path) -> None:
     """Remove what killed processes have left in a folder; a file that such a process had moved away is moved back."""
     with suppress(OSError):
         for remnant in folder.glob(_PREFIX + _DIGITS * "[0-9a-f]"):
-            with suppress(OSError), locked(remnant / _LOCK, "", wait=0):
-                for former in (remnant / _FORMER).glob("*"):
-                    if not (folder / former.name).exists():
-                        os.replace(former, folder / former.name)
-                shutil.rmtree(remnant, ignore_errors=True)
+            with suppress(OSError):
+                _remove_remnant(remnant)
+
+
+def _remove_remnant(remnant: Path) -> None:
+    """Remove a hidden folder, unless it is in use: then a `BlockingIOError` is raised."""
+    lock = _acquired(remnant / _LOCK, "", wait=0)
+    try:
+        for former in (remnant / _FORMER).glob("*"):
+            if not (remnant.parent / former.name).exists():
+                os.replace(former, remnant.parent / former.name)
+        # Under a new name, since a process that has just made this folder may put a new lock into it meanwhile. The lock moves
+        # with the folder, so it is not deleted by its old name, which may be that of the new one.
+        condemned = _hidden_name(remnant.parent)
+        os.rename(remnant, condemned)
+        shutil.rmtree(condemned, ignore_errors=True)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _hidden_name(folder: Path) -> Path:
+    """A name for a new hidden folder."""
+    return folder / f"{_PREFIX}{secrets.token_hex(_DIGITS // 2)}"
 
 
 @contextmanager
@@ -107,8 +126,9 @@ def _acquired(file: Path, refusal: str, wait: float) -> BaseFileLock | None:
         lock.acquire(timeout=wait, poll_interval=0.05)
     except Timeout:
         raise BlockingIOError(refusal) from None
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, FileExistsError) as error:
+        # filelock makes a missing folder, and fails so if another process removes it at that moment.
+        raise FileNotFoundError(errno.ENOENT, "the folder was removed", str(file)) from error
     except OSError as error:
         if error.errno in FULL:
             raise

@@ -250,9 +250,12 @@ class Representation:
         if "durations" in arguments:
             arguments["durations"] = tuple(arguments["durations"])
         if "instruments" in arguments:
-            arguments["instruments"] = tuple(
-                Instrument(i["name"], i["program"], tuple(i["programs"])) for i in arguments["instruments"]
-            )
+            try:
+                arguments["instruments"] = tuple(
+                    Instrument(i["name"], i["program"], tuple(i["programs"])) for i in arguments["instruments"]
+                )
+            except (KeyError, TypeError) as error:
+                raise ValueError(f"each instrument needs a name, a program and a list of programs ({error})") from error
         return cls(**arguments)
 
 

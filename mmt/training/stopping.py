@@ -161,7 +161,7 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
                 "or begin a new run from its best (--from)"
             )
         # Checkpoints of earlier versions have no hash.
-        if known.get("sha256", data["sha256"]) != data["sha256"]:
+        if data_before.get("sha256", data["sha256"]) != data["sha256"]:
             raise ValueError(
                 f"{former.parent} has learned from other notes than this corpus has; resume with the same corpus, "
                 "or begin a new run from its best (--from)"
