@@ -39,7 +39,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=["train", "valid", "test"],
         help="the split that real pieces and prompts are taken from",
     )
-    arguments.add_argument("-n", type=int, default=50, help="number of pieces per mode")
+    arguments.add_argument(
+        "--pieces",
+        type=Path,
+        help="a file with names of pieces, one a line: real pieces and prompts are only these of the split",
+    )
+    arguments.add_argument("-n", type=int, default=512, help="number of pieces per mode")
     arguments.add_argument(
         "--mode", action="append", choices=_MODES, help="only this mode; repeat the flag for more (default: all)"
     )
@@ -96,13 +101,14 @@ def _evaluate(chosen: argparse.Namespace) -> None:
             with_likelihood=chosen.likelihood,
             with_originality=chosen.originality,
             stride=chosen.stride,
+            only=None if chosen.pieces is None else chosen.pieces.read_text(encoding="utf-8").split("\n"),
             device=chosen.device,
             progress=wants_progress(chosen),
         )
     if not chosen.quiet:
         print(found)
         pictures = " and pictures" if any(chosen.output.glob("*.png")) else ""
-        print(f"{chosen.output}: {REPORT}, table.md, table.csv, pieces.csv{pictures}")
+        print(f"{chosen.output}: report.md, details.md, {REPORT}, table.csv, pieces.csv{pictures}")
 
 
 if __name__ == "__main__":
