@@ -82,7 +82,7 @@ def kernel_distance(generated: Scores, real: Scores, *, seed: int = 0) -> Kernel
     ]
     value = _squared(kernel, np.arange(len(kernel)) < count, np.arange(len(kernel)) >= count)
     # Resampled sets are more apart than the sets themselves, by the noise of the draw: the interval is centred.
-    spread = np.std(draws) * 1.96
+    spread = float(np.std(draws)) * 1.96
     halves = []
     for _ in range(DRAWS):
         first = np.zeros(len(kernel))
@@ -101,7 +101,7 @@ def _standardised(generated: Scores, real: Scores) -> tuple[Floats, Floats]:
             continue
         scale = float(known.std()) or 1.0
         columns.append(
-            tuple(  # type: ignore[arg-type]
+            tuple(
                 np.clip(np.nan_to_num((scores.values[name] - known.mean()) / scale), -_FARTHEST, _FARTHEST)
                 for scores in (generated, real)
             )

@@ -72,12 +72,16 @@ def provenance(found: Evaluation) -> str:
     settings = found.settings
     models = ", ".join(f"{name} ({digest})" for name, digest in settings["models"].items())
     versions = ", ".join(f"{name} {version}" for name, version in settings["software"].items() if version)
-    chosen = "" if settings["only"] is None else " that are listed"
-    return (
-        f"Models: {models}. Corpus: {settings['corpus']} (sha256 {settings['corpus_sha256'][:16]}), "
-        f"{settings['pieces']:,} pieces of the {settings['split']} split{chosen}. {settings['n']:,} pieces per mode of at most "
-        f"{settings['max_events']:,} events, prompts from {settings['prompts_from']:,} pieces, sampling {settings['sampling']}, seed {settings['seed']}. "
-        f"Versions: {versions}."
+    listed = "" if settings["only"] is None else " that are listed"
+    return "\n".join(
+        [
+            f"- Models: {models}.",
+            f"- Corpus: {settings['corpus']} (sha256 {settings['corpus_sha256'][:16]}): {settings['pieces']:,} pieces of the "
+            f"{settings['split']} split{listed}.",
+            f"- {settings['n']:,} pieces per mode, at most {settings['max_events']:,} events each, prompts from "
+            f"{settings['prompts_from']:,} pieces, sampling {settings['sampling']}, seed {settings['seed']}.",
+            f"- Versions: {versions}.",
+        ]
     )
 
 

@@ -50,17 +50,17 @@ def generate_each(
             prompt, model.network.config, model.representation, model.sampling
         )
         bounds = settled["bounds"]
-        # What of the limits depends on the prompt. A prompt with given notes, or a sliding window, has a batch of its own.
-        alone = bounds.reach or settled["context"] == "slide"
-        limits = (bounds.max_events, bounds.max_beats, bounds.first_beat, bounds.length, 1 + number if alone else 0)
+        # The limits that depend on the prompt. A prompt with given notes, or a sliding window, has a batch of its own.
+        alone = 1 + number if bounds.reach or settled["context"] == "slide" else 0
+        limits = (bounds.max_events, bounds.max_beats, bounds.first_beat, bounds.length, alone)
         batches.setdefault(limits, []).append(number)
         settings[limits] = settled
         parts.append([np.asarray(beginning)])
-    for limits, numbers in batches.items():
+    for shared, numbers in batches.items():
         beginnings = [parts[number][0] for number in numbers]
         streams = streams_of(1, [seeds[number] for number in numbers])
         prompt = beginnings[0] if len(numbers) == 1 else beginnings
-        for rows, events in decode_events(model.network, prompt, streams, **settings[limits]):
+        for rows, events in decode_events(model.network, prompt, streams, **settings[shared]):
             for row, event in zip(rows, events, strict=True):
                 parts[numbers[row]].append(event[None])
     return [remember(np.concatenate(piece), model.representation) for piece in parts]

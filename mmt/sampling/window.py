@@ -59,29 +59,32 @@ class AnchoredWindow:
     def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
         moved: Events | None = None
         if not self.cache.length:
-            latest, moved = self._open(latest)
-        elif rows := [
-            row for row, beat in enumerate(places_of(latest[:, 0], self.bounds.reach)) if self._is_full(row, beat)
-        ]:
-            latest, moved = latest.copy(), np.zeros_like(self.dropped)
-            for row in rows:
-                seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], latest[row]])
-                window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
-                self._tell_length(window, int(self.dropped[row] + moved[row]))
-                latest[row, 0] = self._fill(row, window)
-        self.codes[np.arange(len(latest)), self.cache.lengths] = latest[:, 0]
+            events, moved = self._open(latest)
+        else:
+            assert isinstance(latest, np.ndarray)
+            events = latest
+            if rows := [
+                row for row, beat in enumerate(places_of(events[:, 0], self.bounds.reach)) if self._is_full(row, beat)
+            ]:
+                events, moved = events.copy(), np.zeros_like(self.dropped)
+                for row in rows:
+                    seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
+                    window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
+                    self._tell_length(window, int(self.dropped[row] + moved[row]))
+                    events[row, 0] = self._fill(row, window)
+        self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
-        return self.read_with(latest, self.cache), moved
+        return self.read_with(events, self.cache), moved
 
     def keep(self, rows: Sequence[int]) -> None:
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         self.cache.keep(rows)
 
     def _open(self, prompts: Events | Sequence[Events]) -> tuple[Events, Events | None]:
-        """Read all of each prompt but its last event, once if it is the same for all; returns the last events and dropped beats."""
-        one_for_all = isinstance(prompts, np.ndarray)
-        last, moved = np.zeros((len(prompts), 1, self.codes.shape[2]), np.int64), np.zeros(len(prompts), np.int64)
+        """Read all of each prompt but its last event, or once for all; returns the last events and the dropped beats."""
+        one_for_all, moved = isinstance(prompts, np.ndarray), np.zeros(len(prompts), np.int64)
+        last = np.zeros((len(prompts), 1, self.codes.shape[2]), np.int64)
         for row, prompt in enumerate(prompts[:1] if one_for_all else prompts):
             window, beat = prompt, max(places_of(prompt[-1:], self.bounds.reach)[0], self.bounds.first_beat)
             if len(window) > self.context or self._is_late(beat, 0):
