@@ -183,11 +183,11 @@ def evaluate_models(
     ValueError
         If an argument is out of range, two models have the same name, or a model cannot read the corpus.
     """
-    output, real = Path(output), _reference(Corpus(corpus, split=split), only)
-    models = _load(checkpoints, device)
+    output, real = Path(output), chosen_pieces(Corpus(corpus, split=split), only)
+    models = load_models(checkpoints, device)
     context = min(model.network.config.context for model in models.values())
     max_events = context if max_events is None else max_events
-    _check(n, modes, max_events, context)
+    check_settings(n, modes, max_events, context)
     for model in models.values():
         check_same_representation(model, real)
     sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2, modes=modes)
@@ -218,7 +218,7 @@ def evaluate_models(
     return found
 
 
-def _reference(real: Corpus, only: Collection[str] | None) -> Corpus:
+def chosen_pieces(real: Corpus, only: Collection[str] | None) -> Corpus:
     """The pieces with these names; all pieces for None."""
     if only is None:
         return real
@@ -256,7 +256,8 @@ def _compare(found: Evaluation, models: Sequence[str], sources: Sequence[int]) -
                 found.distances[f"{name}, {mode}"] = kernel_distance(of_mode, truth, seed=found.settings["seed"])
 
 
-def _check(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
+def check_settings(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
+    """Raise a `ValueError` if one is out of range."""
     if unknown := [mode for mode in modes if mode not in MODES]:
         raise ValueError(f"mode {unknown[0]!r} is unknown; choose from {', '.join(MODES)}")
     if n < 1:
@@ -265,7 +266,7 @@ def _check(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
         raise ValueError(f"max_events is {max_events}; with these models it must be 32 to {context}")
 
 
-def _load(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> dict[str, Model]:
+def load_models(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> dict[str, Model]:
     """The models by name: the name of the folder, after that of its parent if two are the same."""
     if not checkpoints:
         raise ValueError("there is no model to evaluate; give at least one checkpoint")
