@@ -2,9 +2,12 @@
 
 `evaluate_models` writes a folder:
 
+    report.md                    what a reader looks for first (`mmt.analysis.report`)
+    details.md                   the whole table, distributions and originality
     evaluation.json              all results, each with the length of the pieces it was computed on
-    table.md, table.csv          the table
+    table.csv                    the table
     pieces.csv                   the metrics of every piece
+    differences-MODEL.png        every metric against the first model, or against real pieces (`mmt.analysis.differences`)
     distributions-MODEL.png      unconditional against real pieces, feature by feature (`mmt.distributions`)
     work/                        finished parts, from which a stopped evaluation continues
 
@@ -13,18 +16,20 @@ For the modes see `mmt.analysis.modes`. As in the paper, the prompt of a continu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
-from mmt.analysis import likelihood, originality
+from mmt.analysis import differences, likelihood, originality, report
+from mmt.analysis.differences import Differences, compare_scores
+from mmt.analysis.distance import KernelDistance, kernel_distance
 from mmt.analysis.distributions import Distributions, compare_distributions, picture
-from mmt.analysis.intervals import ENOUGH
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
 from mmt.analysis.modes import MODES, GeneratedPieces, choose_prompts, generate_pieces
@@ -34,10 +39,11 @@ from mmt.model.provenance import software
 from mmt.model.recipes import find_checkpoint, shipped
 from mmt.sampling.model import Model, load_model
 
-TRUTH = "real pieces"
+TRUTH = report.REAL
 REPORT = "evaluation.json"
 # Metrics are computed on whole pieces and on this many beats, as in the paper's listening test.
 CUT = 64
+CUT_LENGTH = f"the first {CUT} beats"
 # The metrics of the table; the length of the pieces first.
 _SHOWN = sorted((name for name, metric in METRICS.items() if metric.label), key=lambda name: name != "seconds")
 
@@ -74,13 +80,21 @@ def header() -> list[str]:
 
 @dataclass
 class Evaluation:
-    """The result of `evaluate_models`; the dictionaries are by model, `originality` by "model, mode"."""
+    """The result of `evaluate_models`; the dictionaries are by model, `originality` and `distances` by "model, mode"."""
 
     settings: dict[str, Any]
     rows: list[TableRow] = field(default_factory=list)
     distributions: dict[str, Distributions] = field(default_factory=dict)
     likelihoods: dict[str, likelihood.Likelihood] = field(default_factory=dict)
     originality: dict[str, originality.Comparison] = field(default_factory=dict)
+    comparisons: dict[str, Differences] = field(default_factory=dict)
+    """Of all metrics, with each further model against the first, and each model against real pieces."""
+    distances: dict[str, KernelDistance] = field(default_factory=dict)
+    """From real pieces, by "model, mode"."""
+
+    def scores(self, model: str) -> dict[str, Scores]:
+        """The metrics of a model by mode, over the first 64 beats."""
+        return {row.mode: row.scores for row in self.rows if row.model == model and row.scores.length == CUT_LENGTH}
 
     def differences(self) -> dict[str, likelihood.Difference]:
         """The difference of each further model to the first, in nats per note, paired over the pieces."""
@@ -92,15 +106,14 @@ class Evaluation:
         }
 
     def __str__(self) -> str:
-        parts = (f"{name}: {found}" for part in self._parts().values() for name, found in part.items())
-        few = any(len(row.scores) < ENOUGH for row in self.rows)
-        note = [f"intervals of fewer than {ENOUGH} pieces are rough"] if few else []
-        return "\n\n".join([self.table(), *note, *parts])
+        return report.page(self)
 
     def table(self) -> str:
-        """The table in Markdown."""
-        rows = [header(), ["---"] * len(header()), *(row.cells() for row in self.rows)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        """The table in Markdown, of the metrics that any piece has."""
+        columns = zip(header(), *(row.cells() for row in self.rows), strict=True)
+        kept = [column for column in columns if any(cell != "undefined" for cell in column[1:])]
+        head, *rows = zip(*kept, strict=True)
+        return report.table([list(head), *(list(row) for row in rows)])
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -113,6 +126,8 @@ class Evaluation:
             "distributions": self.distributions,
             "likelihood": self.likelihoods,
             "differences": self.differences(),
+            "comparisons": self.comparisons,
+            "distances": self.distances,
             "originality": self.originality,
         }
 
@@ -131,6 +146,7 @@ def evaluate_models(
     with_likelihood: bool = True,
     with_originality: bool = False,
     stride: int | None = None,
+    only: Collection[str] | None = None,
     device: str = "cpu",
     progress: bool = False,
 ) -> Evaluation:
@@ -159,17 +175,19 @@ def evaluate_models(
         Whether to measure the loss on the split, and the runs shared with the corpus's training split.
     stride : int, optional
         As for `mmt.likelihood.measure`.
+    only : collection of str, optional
+        Names of pieces: real pieces and prompts are those of the split with these names. Default: all of the split.
 
     Raises
     ------
     ValueError
         If an argument is out of range, two models have the same name, or a model cannot read the corpus.
     """
-    output, real = Path(output), Corpus(corpus, split=split)
-    models = _load(checkpoints, device)
+    output, real = Path(output), chosen_pieces(Corpus(corpus, split=split), only)
+    models = load_models(checkpoints, device)
     context = min(model.network.config.context for model in models.values())
     max_events = context if max_events is None else max_events
-    _check(n, modes, max_events, context)
+    check_settings(n, modes, max_events, context)
     for model in models.values():
         check_same_representation(model, real)
     sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2, modes=modes)
@@ -177,10 +195,12 @@ def evaluate_models(
         "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": max_events,
         "sampling": sampling, "prompts_from": min(n, fit), "pieces_fit_for_prompts": fit,
         "models": {name: fingerprint(model) for name, model in models.items()},
-        "corpus_sha256": real.sha256, "software": software(),
+        "only": None if only is None else sorted(only), "corpus_sha256": real.sha256, "software": software(),
     }  # fmt: skip
     found = Evaluation(settings)
     found.rows += [TableRow(TRUTH, "", evaluate(real, beats=beats)) for beats in (None, CUT)]
+    if split != "test" and (test := _test_split(corpus)) is not None:
+        found.rows += [TableRow(f"{TRUTH}, test", "", evaluate(test, beats=beats)) for beats in (None, CUT)]
     index = originality.Index(Corpus(corpus, split="train"), progress=progress) if with_originality else None
     for name, model in models.items():
         for mode in tqdm(modes, desc=name, unit=" modes", disable=not progress):
@@ -193,11 +213,51 @@ def evaluate_models(
         if with_likelihood:
             ledger = output / "work" / f"{name}-likelihood.jsonl"
             found.likelihoods[name] = likelihood.measure(model, real, stride=stride, ledger=ledger, progress=progress)
+    _compare(found, list(models), sources)
     _write(output, found)
     return found
 
 
-def _check(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
+def chosen_pieces(real: Corpus, only: Collection[str] | None) -> Corpus:
+    """The pieces with these names; all pieces for None."""
+    if only is None:
+        return real
+    kept = [index for index, piece in enumerate(real.pieces) if piece.name in set(only)]
+    if not kept:
+        raise ValueError(
+            f"none of the {len(only)} names is a piece of {real.folder} in this split; give names of pieces.csv"
+        )
+    return real.subset(kept)
+
+
+def _test_split(corpus: str | os.PathLike[str]) -> Corpus | None:
+    """The corpus's test split, a second reference; None if it has none."""
+    with contextlib.suppress(ValueError):
+        return Corpus(corpus, split="test")
+    return None
+
+
+def _compare(found: Evaluation, models: Sequence[str], sources: Sequence[int]) -> None:
+    """Add the comparisons of all models, and their distances from real pieces."""
+    truth, first = found.scores(TRUTH)[""], models[0]
+    for name in models:
+        scores = found.scores(name)
+        found.comparisons[f"{name} against {TRUTH}"] = compare_scores(
+            scores, dict.fromkeys(scores, truth), names=(name, TRUTH)
+        )
+        if name != first:
+            # Unconditional pieces have no prompt in common.
+            prompts = {mode: range(len(sources)) if mode == "unconditional" else sources for mode in scores}
+            found.comparisons[f"{name} against {first}"] = compare_scores(
+                scores, found.scores(first), names=(name, first), prompts=prompts
+            )
+        for mode, of_mode in scores.items():
+            if len(of_mode) >= 2 and len(truth) >= 4:
+                found.distances[f"{name}, {mode}"] = kernel_distance(of_mode, truth, seed=found.settings["seed"])
+
+
+def check_settings(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
+    """Raise a `ValueError` if one is out of range."""
     if unknown := [mode for mode in modes if mode not in MODES]:
         raise ValueError(f"mode {unknown[0]!r} is unknown; choose from {', '.join(MODES)}")
     if n < 1:
@@ -206,7 +266,7 @@ def _check(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
         raise ValueError(f"max_events is {max_events}; with these models it must be 32 to {context}")
 
 
-def _load(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> dict[str, Model]:
+def load_models(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> dict[str, Model]:
     """The models by name: the name of the folder, after that of its parent if two are the same."""
     if not checkpoints:
         raise ValueError("there is no model to evaluate; give at least one checkpoint")
@@ -254,7 +314,8 @@ def _add_mode(
 
 def _write(output: Path, found: Evaluation) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    _write_file(output / "table.md", found.table() + "\n")
+    _write_file(output / "report.md", report.page(found))
+    _write_file(output / "details.md", report.details(found))
     _write_file(output / "table.csv", to_csv([header(), *(row.cells() for row in found.rows)]))
     pieces: list[list[str]] = []
     for row in found.rows:
@@ -262,6 +323,8 @@ def _write(output: Path, found: Evaluation) -> None:
         pieces = pieces or [["model", "mode", "length", *head]]
         pieces += [[row.model, row.mode, row.scores.length, *line] for line in lines]
     _write_file(output / "pieces.csv", to_csv(pieces))
+    for name, compared in report.pictured(found).items():
+        _write_file(output / f"differences-{name}.png", differences.picture(compared))
     for name, distributions in found.distributions.items():
         _write_file(output / f"distributions-{name}.png", picture(distributions))
     _write_file(output / REPORT, json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")

@@ -3,7 +3,8 @@
 `METRICS` lists and defines them. Pitch-class entropy, scale and groove consistency and polyphony follow muspy's definitions.
 Drums have no pitch: entropy, scale consistency and polyphony ignore them, all others count them. A given note counts as a note. A
 measure has four beats, as in the paper: events have no time signature. Undefined values are NaN: groove for fewer than two
-measures, metrics of pitch without a pitched note, and all but the last two without a readable note.
+measures, metrics of pitch without a pitched note, evenness for fewer than two declared instruments, the ending at a told length
+where none is told, and all but `ends_by_itself` and `valid` without a readable note.
 """
 
 from __future__ import annotations
@@ -20,9 +21,18 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mmt.analysis.intervals import ENOUGH, Floats, Mean, mean_of, share_of
+from mmt.analysis.structure import (
+    LAGS,
+    has_long_final_chord,
+    instrument_evenness,
+    is_locked,
+    repetition_of_notes,
+    silence_of_notes,
+)
 from mmt.analysis.structure import longest_loop as longest_loop
 from mmt.analysis.structure import longest_silence as longest_silence
 from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
+from mmt.analysis.structure import repetition_profile as repetition_profile
 from mmt.analysis.structure import share_in_range as share_in_range
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import (
@@ -32,6 +42,7 @@ from mmt.representation.codes import (
     INSTRUMENT_EVENT,
     PAPER,
     PITCHES,
+    START_OF_NOTES,
     TYPE,
     Representation,
     as_events,
@@ -82,12 +93,26 @@ METRICS = {
     "instruments": Metric(distribution=True),
     # Share of the declared instruments that play.
     "instruments_used": Metric("instruments used", percent=True),
+    # How evenly the notes are shared among the declared instruments, see `instrument_evenness`.
+    "instrument_evenness": Metric("evenness of instruments", percent=True),
+    # Time in which nothing sounds, in beats, see `longest_silence`.
+    "longest_silence": Metric("longest silence, beats"),
+    # Mean of the repetition profile over lags of 1 to 64 beats, see `repetition_profile`.
+    "repetition": Metric("repeated notes", percent=True),
+    # 1 if the piece is stuck in a loop of at most 8 beats, see `structure.is_locked`.
+    "locked": Metric("locked", percent=True, binary=True),
+    # 1 if the notes that begin last are longer than the piece's median duration.
+    "long_final_chord": Metric("long final chord", percent=True, binary=True),
+    # 1 if the last onset is within four beats of the last beat of the length that the piece's start-of-notes tells.
+    "ends_at_told_length": Metric("ends at told length", percent=True, binary=True),
     # 1 if the piece has an end-of-song that no length limit forced, else 0.
     "ends_by_itself": Metric("ends by itself", percent=True, binary=True),
     # 1 if it is a whole piece under the strict grammar, else 0.
     "valid": Metric("valid", percent=True, binary=True),
 }
 _BEATS_PER_MEASURE = 4
+# A piece ends at its told length if it is no more beats away.
+_NEAR = 4
 _MAJOR = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
 # The twelve major scales, (12, 12). The natural minor ones have the same notes.
 _SCALES = np.stack([np.roll(_MAJOR, root) for root in range(12)])
@@ -101,6 +126,8 @@ class Scores:
     """By metric, (pieces,); NaN where undefined."""
     length: str
     """What was measured: "whole pieces", or "the first N beats"."""
+    repetition: Floats
+    """The repetition profile of each piece, (pieces, 64), see `repetition_profile`."""
 
     def __getitem__(self, name: str) -> Mean:
         if name not in self.values:
@@ -134,6 +161,7 @@ class Scores:
             "pieces": len(self),
             "length": self.length,
             "measures": {name: self[name].to_dict() for name in self.values},
+            "repetition_profile": [mean_of(column, 0.0, 1.0).to_dict() for column in self.repetition.T],
         }
 
     def rows(self) -> list[list[str]]:
@@ -164,7 +192,7 @@ def evaluate(
         From `generate`, or a `Corpus`.
     beats : int, optional
         Measure only the first `beats` beats (64 in the paper's listening test) and truncate notes there. Default: whole
-        pieces. `ends_by_itself` and `valid` are always of the whole piece.
+        pieces. `ends_by_itself`, `valid`, `long_final_chord` and `ends_at_told_length` are always of the whole piece.
     max_events, max_beats : int, optional
         The limits under which the pieces were generated: a piece that reached one did not end by itself. Default: every
         end-of-song counts.
@@ -198,7 +226,8 @@ def evaluate(
     if not found:
         raise ValueError("there are no pieces to measure; give at least one")
     values = {name: np.array([piece.get(name, np.nan) for piece in found], np.float64) for name in METRICS}
-    return Scores(values, "whole pieces" if beats is None else f"the first {beats} beats")
+    profiles = np.stack([piece.get("profile", np.full(LAGS, np.nan)) for piece in found])
+    return Scores(values, "whole pieces" if beats is None else f"the first {beats} beats", profiles)
 
 
 def to_csv(rows: Iterable[Sequence[str]]) -> str:
@@ -247,19 +276,23 @@ def _piece_metrics(
     beats: int | None,
     max_events: int | None,
     max_beats: int | None,
-) -> dict[str, float]:
-    """The metrics that are defined for a piece."""
+) -> dict[str, Any]:
+    """The metrics that are defined for a piece, and its repetition profile."""
     valid = is_valid(events, representation=representation)
     ended = bool(len(events) and events[-1, TYPE] == END_OF_SONG)
     ended &= max_events is None or len(events) < max_events
     # An end-of-song in the last allowed beat may have been forced by the limit.
     ended &= max_beats is None or int(events[is_note(events), BEAT].max(initial=0)) < max_beats
-    found: dict[str, float] = {"ends_by_itself": ended, "valid": valid}
+    found: dict[str, Any] = {"ends_by_itself": ended, "valid": valid}
     try:
         events = check_codes(events, representation)
     except ValueError:
         return found
     notes = notes_of_events(events, representation)
+    if len(notes):
+        found["long_final_chord"] = has_long_final_chord(notes, representation.resolution)
+        if told := told_length(events, representation):
+            found["ends_at_told_length"] = abs(int(notes["beat"].max()) + 1 - told) <= _NEAR
     if beats is not None:
         notes = cut_notes(notes, beats, representation.resolution)
     if not len(notes):
@@ -267,7 +300,20 @@ def _piece_metrics(
     declared = np.unique(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT])
     if len(declared):
         found["instruments_used"] = float(np.isin(declared, notes["instrument"]).mean())
+        found["instrument_evenness"] = instrument_evenness(declared, notes["instrument"])
+    profile = repetition_of_notes(notes)
+    known = profile[~np.isnan(profile)]
+    found |= {"profile": profile, "locked": is_locked(notes)}
+    found["repetition"] = float(known.mean()) if len(known) else np.nan
+    found["longest_silence"] = silence_of_notes(notes, representation.resolution)
     return found | note_metrics(notes, representation)
+
+
+def told_length(events: npt.NDArray[np.integer[Any]], representation: Representation) -> int:
+    """The length in beats that the start-of-notes of a piece tells; 0 if it tells none."""
+    if not representation.length:
+        return 0
+    return max(int(events[events[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)
 
 
 def note_metrics(notes: NoteTable, representation: Representation) -> dict[str, float]:

@@ -22,11 +22,12 @@ from mmt.representation import prompt
 from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events
 from mmt.representation.prompt import Prompt
 from mmt.sampling.model import Model
+from mmt.sampling.several import generate_each
 
 MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation")
 _PROMPT_BEATS = {"4-beat continuation": 4, "16-beat continuation": 16}
-# Largest batch size of unconditional pieces; pieces with a prompt are generated one by one.
-_AT_ONCE = 16
+# Largest batch size.
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -114,19 +115,19 @@ def generate_pieces(
     if model.network.decodes_with != "float32":
         job["weights"] = model.network.decodes_with
     known = Ledger(ledger, job)
-    at_once = min(_AT_ONCE, len(names)) if mode == "unconditional" else 1
+    at_once = min(_AT_ONCE, len(names))
     keys = [f"{number}" if mode == "unconditional" else f"{number}:{name}" for number, name in enumerate(names)]
     missing = [number for number, key in enumerate(keys) if key not in known]
     done = len(keys) - len(missing)
     with tqdm(total=len(keys), initial=done, unit=" pieces", desc=mode, disable=not progress) as bar:
         for first in range(0, len(missing), at_once):
             batch = missing[first : first + at_once]
-            start = make_prompt(corpus, sources[batch[0]], mode)
+            starts = [make_prompt(corpus, sources[number], mode) for number in batch]
             seeds = [int(np.random.SeedSequence((seed, number)).generate_state(1)[0]) for number in batch]
             since = time.perf_counter()
-            pieces = model.generate(start, seed=seeds, max_events=max_events, sampling=sampling)
+            pieces = generate_each(model, starts, seeds, max_events=max_events, sampling=sampling)
             seconds = (time.perf_counter() - since) / len(batch)
-            for number, events in zip(batch, pieces, strict=True):
+            for number, start, events in zip(batch, starts, pieces, strict=True):
                 new = int((events[len(start) :, TYPE] == NOTE).sum())
                 result = {"events": events.tolist(), "first_beat": start.first_beat, "seconds": seconds}
                 known.add(keys[number], result | {"new_notes": new})

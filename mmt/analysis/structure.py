@@ -1,4 +1,4 @@
-"""Metrics of typical failures of generated pieces: loops, silences, instruments that hardly play, unplayable notes.
+"""Metrics of the structure of a piece: repetition, loops, silences, how much instruments play, the ending, unplayable notes.
 
 Each function takes one piece, or the beginning of one, as events (n, 6), and raises a `ValueError` if the events cannot be
 decoded (see `mmt.decode`). `representation` is that of the events, by default the paper's. Beats are quarter notes, pitches
@@ -10,10 +10,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mmt.analysis.intervals import Floats
 from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, PAPER, TYPE, Events, Representation
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.notes import NoteTable
+
+LAGS = 64
+"""Lags of the repetition profile: 1 to 64 beats."""
+# A piece is locked if this share of the notes of so many consecutive beats repeats the notes of one period before.
+_LOCKED_SHARE, _LOCKED_BEATS, _LOCKED_PERIOD = 0.9, 32, 8
 
 
 def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representation: Representation = PAPER) -> int:
@@ -45,18 +51,93 @@ def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representati
     notes = _notes(events, representation)
     if not len(notes):
         return 0
-    # A number for each different note: beat * width + kind.
-    kinds = _kinds(notes)
-    width = int(kinds.max()) + 1
-    keys = np.unique(_beats_without_gaps(notes, longest_period) * width + kinds)
-    onsets = np.bincount(keys // width)
+    repeated, onsets = _repetitions(notes, longest_period, ("position", "pitch", "duration", "instrument"))
     longest = 0
     for period in range(1, min(longest_period, len(onsets) - 1) + 1):
-        repeated = keys[np.isin(keys, keys + period * width, assume_unique=True)]
-        shared = np.bincount(repeated // width, minlength=len(onsets))[period:]
+        shared = repeated[period - 1, period:]
         equal = (shared == onsets[period:]) & (shared == onsets[:-period])
         longest = max(longest, _longest_run(equal, onsets[period:] > 0, period))
     return longest
+
+
+def repetition_profile(events: npt.ArrayLike, *, lags: int = LAGS, representation: Representation = PAPER) -> Floats:
+    """Share of the notes that are heard again after 1, 2, …, `lags` beats: at the same position, with the same pitch and
+    instrument.
+
+    Parameters
+    ----------
+    events : array_like of int, (n, 6)
+    lags : int
+        The largest lag, in beats.
+
+    Returns
+    -------
+    ndarray, (lags,)
+        For lag k: of the notes from the k-th beat on, the share that repeat a note k beats before. Durations may differ. NaN if
+        no note is so late.
+
+    Examples
+    --------
+    Two beats, C and D, five times:
+
+    >>> events = [[3, 1 + beat, 1, 61 + 2 * (beat % 2), 12, 1] for beat in range(10)]
+    >>> repetition_profile(events, lags=4).tolist()
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    if lags < 1:
+        raise ValueError(f"lags is {lags}; it must be at least 1 beat")
+    return repetition_of_notes(_notes(events, representation), lags)
+
+
+def repetition_of_notes(notes: NoteTable, lags: int = LAGS) -> Floats:
+    """`repetition_profile` of a note table."""
+    repeated, onsets = _repetitions(notes, lags, ("position", "pitch", "instrument"))
+    late = onsets.sum() - np.cumsum(onsets)[:lags]
+    late = np.pad(late, (0, lags - len(late)))
+    shares: Floats = np.divide(repeated.sum(axis=1), late, out=np.full(lags, np.nan), where=late > 0)
+    return shares
+
+
+def is_locked(notes: NoteTable) -> bool:
+    """Whether a piece is stuck: 32 consecutive beats in which 90 % of the notes repeat those of one period (1 to 8 beats) before.
+
+    Notes repeat in position, pitch and instrument. Music that has a pattern over which something else happens is not stuck.
+    """
+    repeated, onsets = _repetitions(notes, _LOCKED_PERIOD, ("position", "pitch", "instrument"))
+    if len(onsets) < _LOCKED_BEATS:
+        return False
+    width = np.ones(_LOCKED_BEATS)
+    played = np.convolve(onsets, width, "valid")
+    # With one note for every two beats or fewer, hardly anything repeats.
+    return any(
+        ((np.convolve(again, width, "valid") >= _LOCKED_SHARE * played) & (played >= _LOCKED_BEATS / 2)).any()
+        for again in repeated
+    )
+
+
+def has_long_final_chord(notes: NoteTable, resolution: int) -> bool:
+    """Whether the notes that begin last are, on average, longer than the piece's median duration; there is at least one."""
+    onset = notes["beat"].astype(np.int64) * resolution + notes["position"]
+    return bool(notes["duration"][onset == onset.max()].mean() > np.median(notes["duration"]))
+
+
+def instrument_evenness(declared: npt.ArrayLike, playing: npt.ArrayLike) -> float:
+    """How evenly the notes are shared among the declared instruments: 1 if all have as many, 0 if one plays alone.
+
+    The entropy of the instruments' shares of the notes over its maximum (Pielou 1966). NaN for fewer than two instruments, or no
+    note of theirs.
+
+    Examples
+    --------
+    >>> instrument_evenness([25, 27], [25, 27, 25, 27]), instrument_evenness([25, 27], [25, 25])
+    (1.0, 0.0)
+    """
+    codes = np.unique(np.asarray(declared))
+    counts = (np.asarray(playing)[:, None] == codes).sum(axis=0)
+    if len(codes) < 2 or not counts.sum():
+        return np.nan
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum() / np.log(len(codes))) + 0.0
 
 
 def longest_silence(events: npt.ArrayLike, *, representation: Representation = PAPER) -> float:
@@ -71,11 +152,15 @@ def longest_silence(events: npt.ArrayLike, *, representation: Representation = P
     >>> longest_silence([[3, 1, 1, 61, 12, 1], [3, 11, 1, 61, 12, 1]])
     9.0
     """
-    notes = _notes(events, representation)
-    onset = notes["beat"].astype(np.int64) * representation.resolution + notes["position"]
+    return silence_of_notes(_notes(events, representation), representation.resolution)
+
+
+def silence_of_notes(notes: NoteTable, resolution: int) -> float:
+    """`longest_silence` of a note table."""
+    onset = notes["beat"].astype(np.int64) * resolution + notes["position"]
     order = np.argsort(onset)
     end = np.maximum.accumulate((onset + notes["duration"])[order])
-    return int((onset[order][1:] - end[:-1]).max(initial=0)) / representation.resolution
+    return int((onset[order][1:] - end[:-1]).max(initial=0)) / resolution
 
 
 def notes_by_instrument(events: npt.ArrayLike, *, representation: Representation = PAPER) -> dict[str, int]:
@@ -119,9 +204,27 @@ def _notes(events: npt.ArrayLike, representation: Representation) -> NoteTable:
     return notes_of_events(check_codes(events, representation), representation)
 
 
-def _kinds(notes: NoteTable) -> Events:
-    """A number for everything but the beat of each note, (n,)."""
-    columns = [notes[name].astype(np.int64) for name in ("position", "pitch", "duration", "instrument")]
+def _repetitions(notes: NoteTable, lags: int, names: tuple[str, ...]) -> tuple[Events, Events]:
+    """For each lag and beat the number of notes that repeat one `lag` beats before, (lags, beats); and of all notes, (beats,).
+
+    Notes are equal if they have the same values of the columns `names`; equal notes of one beat count once.
+    """
+    if not len(notes):
+        return np.zeros((lags, 0), np.int64), np.zeros(0, np.int64)
+    kinds = _kinds(notes, names)
+    width = int(kinds.max()) + 1
+    keys = np.unique(_beats_without_gaps(notes, lags) * width + kinds)
+    onsets = np.bincount(keys // width)
+    repeated = [
+        np.bincount(keys[np.isin(keys, keys + lag * width, assume_unique=True)] // width, minlength=len(onsets))
+        for lag in range(1, lags + 1)
+    ]
+    return np.stack(repeated), onsets
+
+
+def _kinds(notes: NoteTable, names: tuple[str, ...] = ("position", "pitch", "duration", "instrument")) -> Events:
+    """A number for the values of these columns of each note, (n,)."""
+    columns = [notes[name].astype(np.int64) for name in names]
     return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

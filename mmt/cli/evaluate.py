@@ -1,10 +1,11 @@
-"""mmt-evaluate: metrics of generated and real pieces, the loss on real pieces, and originality."""
+"""mmt-evaluate: metrics of generated and real pieces, loss, originality, comparisons of models, and listening tests."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
 
@@ -12,6 +13,8 @@ _EXAMPLES = """examples:
   mmt-evaluate --corpus data/mine -o evaluation
   mmt-evaluate --checkpoint runs/a/best runs/b/best --corpus data/mine --originality -o evaluation
   mmt-evaluate --corpus data/mine --split test -n 100 --mode unconditional --sampling paper -o evaluation
+  mmt-evaluate --checkpoint runs/a/best runs/b/best --corpus data/mine --mode 4-beat --listening test
+  mmt-evaluate --answers anna.json ben.json --listening test
 To continue a stopped evaluation, run the same command again.
 """
 _MODES = ("unconditional", "instrument-informed", "4-beat", "16-beat")
@@ -28,8 +31,8 @@ def _parser() -> argparse.ArgumentParser:
         "Compute metrics of the pieces that models generate in each mode and of real pieces, and the loss on real pieces.",
         _EXAMPLES,
     )
-    arguments.add_argument("--corpus", type=Path, required=True, help="the folder of a prepared corpus")
-    arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to write")
+    arguments.add_argument("--corpus", type=Path, help="the folder of a prepared corpus")
+    arguments.add_argument("-o", "--output", type=Path, help="the folder to write")
     arguments.add_argument(
         "--checkpoint", type=Path, nargs="+", help="checkpoint folders, one or more (default: the model that mmt ships)"
     )
@@ -39,7 +42,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=["train", "valid", "test"],
         help="the split that real pieces and prompts are taken from",
     )
-    arguments.add_argument("-n", type=int, default=50, help="number of pieces per mode")
+    arguments.add_argument(
+        "--pieces",
+        type=Path,
+        help="a file with names of pieces, one a line: real pieces and prompts are only these of the split",
+    )
+    arguments.add_argument(
+        "-n", type=int, help="number of pieces per mode (default: 512), or pairs to listen to (default: 12)"
+    )
     arguments.add_argument(
         "--mode", action="append", choices=_MODES, help="only this mode; repeat the flag for more (default: all)"
     )
@@ -66,43 +76,90 @@ def _parser() -> argparse.ArgumentParser:
         default=False,
         help="find runs of notes shared with the corpus's training split, for models trained on it",
     )
+    test = arguments.add_argument_group("blind listening test, instead of an evaluation")
+    test.add_argument(
+        "--listening",
+        type=Path,
+        metavar="FOLDER",
+        help="write a page with pairs of pieces: of two models, or of a model and real music (default mode: 4-beat)",
+    )
+    test.add_argument("--beats", type=int, default=32, help="the most beats that are heard of a piece")
+    test.add_argument(
+        "--answers",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="read the answers that the page saved, a file per listener; the key is in --listening (default: beside them)",
+    )
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     add_habits(arguments)
     return arguments
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:
+    if chosen.answers:
+        _read_answers(chosen)
+        return
+    folder = chosen.listening or chosen.output
+    chosen.n = chosen.n if chosen.n is not None else 12 if chosen.listening else 512
     if chosen.n < 1:
         raise UsageError(f"-n is {chosen.n}; it must be at least 1 piece")
     if not 0 <= chosen.seed < 2**63:
         raise UsageError(f"--seed is {chosen.seed}; it must be 0 to 2**63 - 1")
+    if chosen.corpus is None or folder is None:
+        raise UsageError("give --corpus, and -o or --listening for the folder to write")
+    if chosen.listening and len(chosen.mode or ["4-beat"]) != 1:
+        raise UsageError("--listening takes one --mode")
+    from mmt.analysis.evaluation import REPORT
+    from mmt.analysis.listening import PAGE
+
+    written = folder / (PAGE if chosen.listening else REPORT)
+    if written.exists() and not chosen.overwrite:
+        raise FileExistsError(f"{written} exists already; name another folder, or give --overwrite")
+    shared = {
+        "split": chosen.split, "n": chosen.n, "seed": chosen.seed, "max_events": chosen.max_events,
+        "sampling": chosen.sampling, "device": chosen.device, "progress": wants_progress(chosen),
+        "only": None if chosen.pieces is None else chosen.pieces.read_text(encoding="utf-8").split("\n"),
+    }  # fmt: skip
+    with telling_what_is_kept(f"finished parts are kept in {folder}; run the same command to continue"):
+        told = (_write_listening_test if chosen.listening else _write_report)(chosen, shared)
+    if not chosen.quiet:
+        print(told)
+
+
+def _write_report(chosen: argparse.Namespace, shared: dict[str, Any]) -> str:
     from mmt.analysis.evaluation import REPORT, evaluate_models
     from mmt.analysis.modes import MODES
 
-    if (chosen.output / REPORT).exists() and not chosen.overwrite:
-        raise FileExistsError(f"{chosen.output / REPORT} exists already; name another folder, or give --overwrite")
-    modes = MODES if chosen.mode is None else [mode for mode in MODES if mode.split(" ")[0] in chosen.mode]
-    with telling_what_is_kept(f"finished parts are kept in {chosen.output}; run the same command to continue"):
-        found = evaluate_models(
-            chosen.checkpoint or [None],
-            chosen.corpus,
-            chosen.output,
-            split=chosen.split,
-            n=chosen.n,
-            modes=modes,
-            seed=chosen.seed,
-            max_events=chosen.max_events,
-            sampling=chosen.sampling,
-            with_likelihood=chosen.likelihood,
-            with_originality=chosen.originality,
-            stride=chosen.stride,
-            device=chosen.device,
-            progress=wants_progress(chosen),
-        )
-    if not chosen.quiet:
-        print(found)
-        pictures = " and pictures" if any(chosen.output.glob("*.png")) else ""
-        print(f"{chosen.output}: {REPORT}, table.md, table.csv, pieces.csv{pictures}")
+    found = evaluate_models(
+        chosen.checkpoint or [None],
+        chosen.corpus,
+        chosen.output,
+        modes=MODES if chosen.mode is None else [mode for mode in MODES if mode.split(" ")[0] in chosen.mode],
+        with_likelihood=chosen.likelihood,
+        with_originality=chosen.originality,
+        stride=chosen.stride,
+        **shared,
+    )
+    pictures = " and pictures" if any(chosen.output.glob("*.png")) else ""
+    return f"{found}\n{chosen.output}: report.md, details.md, {REPORT}, table.csv, pieces.csv{pictures}"
+
+
+def _write_listening_test(chosen: argparse.Namespace, shared: dict[str, Any]) -> str:
+    from mmt.analysis.listening import KEY, make_listening_test
+    from mmt.analysis.modes import MODES
+
+    (mode,) = (mode for mode in MODES if mode.split(" ")[0] == (chosen.mode or ["4-beat"])[0])
+    page = make_listening_test(
+        chosen.checkpoint or [None], chosen.corpus, chosen.listening, mode=mode, beats=chosen.beats, **shared
+    )
+    return f"{page}: send it to listeners, but not {chosen.listening / KEY}; read their answers with --answers"
+
+
+def _read_answers(chosen: argparse.Namespace) -> None:
+    from mmt.analysis.listening import KEY, read_answers
+
+    print(read_answers(chosen.answers, (chosen.listening or chosen.answers[0].parent) / KEY))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def write_pieces(
 @torch.inference_mode()
 def decode_events(
     network: Network,
-    prompt: Events,
+    prompt: Events | Sequence[Events],
     streams: Sequence[Stream],
     *,
     filters: Filters,
@@ -73,12 +73,13 @@ def decode_events(
     given: Events | None = None,
     held: Collection[int] = (),
 ) -> Iterator[tuple[list[int], Events]]:
-    """Continue a prompt until every piece has ended.
+    """Continue a prompt, or a prompt for each piece, until every piece has ended.
 
     Parameters
     ----------
-    prompt : ndarray, (n, 6)
-        It may have more events than the network's context, and more beats than the network.
+    prompt : ndarray, (n, 6), or sequence of ndarray, (n_i, 6)
+        It may have more events than the network's context, and more beats than the network. A sequence holds one prompt for each
+        stream, without given notes, and for context="anchor".
     streams : sequence of (seed, number)
         One per piece.
     context : "anchor" or "slide"
@@ -99,11 +100,13 @@ def decode_events(
     random = [generator_of(stream) for stream in streams]
     rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds)
     window: Window = WINDOWS[context](network, len(streams), bounds)
-    fixed = GivenNotes(prompt, given, held, len(streams), network.config.sizes, bounds)
+    fixed = GivenNotes(
+        prompt if isinstance(prompt, np.ndarray) else prompt[0], given, held, len(streams), network.config.sizes, bounds
+    )
     dropped = np.zeros(len(streams), np.int64)
-    latest = np.tile(np.array(prompt), (len(streams), 1, 1))
+    latest = np.tile(prompt, (len(streams), 1, 1)) if isinstance(prompt, np.ndarray) else prompt
     rows = list(range(len(streams)))
-    for _ in range(bounds.max_events - len(prompt)):
+    for _ in range(bounds.max_events - int(np.min(rules.length))):
         hidden, moved = window.read(latest)
         if moved is not None:
             rules.drop_beats(moved)

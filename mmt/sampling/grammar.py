@@ -63,6 +63,8 @@ class Grammar(Protocol):
 
     ends: Events
     """Offsets of the fields in the concatenated logits, (7,)."""
+    length: Events
+    """Number of events of each piece, (batch,)."""
 
     def floor_notes(self) -> Events | None: ...
 
@@ -78,7 +80,7 @@ class Grammar(Protocol):
 
 
 class StrictGrammar:
-    """The strict grammar, for a batch of pieces that continue one prompt.
+    """The strict grammar, for a batch of pieces that continue one prompt, or a prompt for each.
 
     The next note must exceed the floor in the order of (beat, position, pitch, duration, instrument). The floor is the last
     note, or the moment before the first allowed one. While the fields drawn so far repeat the floor's, the next field must not
@@ -88,16 +90,18 @@ class StrictGrammar:
     last moments (or of the last events that there is room for) reserved: no other instrument can play there.
     """
 
-    def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
-        self.bounds, self.length = bounds, len(prompt)
+    def __init__(self, prompt: Events | Sequence[Events], batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
+        prompts = [prompt] * batch if isinstance(prompt, np.ndarray) else prompt
+        self.bounds, self.length = bounds, np.array([len(one) for one in prompts])
         self.ends = np.cumsum([0, *sizes])
-        self.rules = _rules_of(prompt, sizes, bounds)
-        self.state = _state_of(prompt, batch, sizes, bounds)
+        self.rules = _rules_of(sizes, bounds)
+        states = [_state_of(one, sizes, bounds) for one in prompts]
+        self.state = State._make(np.concatenate(parts) for parts in zip(*states, strict=True))
 
     def advance(self, event: Events) -> None:
         """Update the state by the next event of each piece, (batch, 6)."""
         take_note(self.rules, self.state, event)
-        self.length += 1
+        self.length = self.length + 1
 
     def pass_by(self, row: int, note: Events) -> None:
         """Raise the floor of a piece to a discarded note, given by its fields from the beat on, (5,)."""
@@ -138,16 +142,17 @@ class StrictGrammar:
         logits = np.ascontiguousarray(logits)
         if field == TYPE:
             room, context = self.bounds.max_events - self.length, self.bounds.context
-            window_has_room = context is None or context - self.length > 3
+            window_has_room = np.full(len(room), True) if context is None else context - self.length > 3
             return _allow_types(logits, self.rules, self.state, self.turn, self.lookahead, room, window_has_room)  # type: ignore[no-any-return]
         return _allow(logits, field - BEAT, event, self.rules, self.state, self.turn, self.lookahead)  # type: ignore[no-any-return]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these pieces of the batch, in this order."""
         self.state = State._make(part[rows] for part in self.state)
+        self.length = self.length[rows]
 
 
-def _rules_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Rules:
+def _rules_of(sizes: tuple[int, ...], bounds: Bounds) -> Rules:
     codes, table = np.arange(max(sizes[BEAT:])), bounds.controls.playable
     may_declare, playable = (codes > 0) & (codes < sizes[INSTRUMENT]), np.zeros((0, 0), bool)
     if table is not None:
@@ -159,7 +164,6 @@ def _rules_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Rules:
         playable=playable,
         may_declare=may_declare,
         use_all=bool(bounds.controls.use_all),
-        waits_from=max(_last_beat(prompt), bounds.first_beat),
         min_beats=bounds.min_beats,
         endless=bool(bounds.endless),
         positions=sizes[POSITION] - 1,
@@ -169,18 +173,20 @@ def _rules_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> Rules:
     )
 
 
-def _state_of(prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> State:
+def _state_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> State:
+    """The state of one piece after its prompt."""
     types, codes = prompt[:, TYPE], max(sizes[BEAT:])
     named, notes = prompt[types == INSTRUMENT_EVENT, INSTRUMENT], prompt[is_note(prompt)]
     state = State(
-        last_type=np.full(batch, NOTE if types[-1] == GIVEN_NOTE else types[-1]),
-        last_instrument=np.full(batch, named.max(initial=0)),
-        last_beat=np.full(batch, _last_beat(prompt)),
-        dropped=np.zeros(batch, np.int64),
-        max_beats=np.full(batch, bounds.max_beats),
-        floor=np.tile(floor_of(prompt, sizes, bounds), (batch, 1)),
-        declared=np.zeros((batch, codes), bool),
-        played=np.zeros((batch, codes), bool),
+        last_type=np.full(1, NOTE if types[-1] == GIVEN_NOTE else types[-1]),
+        last_instrument=np.full(1, named.max(initial=0)),
+        last_beat=np.full(1, _last_beat(prompt)),
+        waits_from=np.full(1, max(_last_beat(prompt), bounds.first_beat)),
+        dropped=np.zeros(1, np.int64),
+        max_beats=np.full(1, bounds.max_beats),
+        floor=floor_of(prompt, sizes, bounds)[None],
+        declared=np.zeros((1, codes), bool),
+        played=np.zeros((1, codes), bool),
     )
     state.declared[:, named] = True
     state.played[:, notes[:, INSTRUMENT]] = True
@@ -201,13 +207,13 @@ def _allow_types(logits, rules, state, turn, lookahead, room, window_has_room): 
         more = missing + 1
         moments = limit * rules.positions - (state.floor[row, 0] - 1) * rules.positions - state.floor[row, 1]
         others = rules.may_declare[state.last_instrument[row] + 1 :].any()
-        has_room = window_has_room and room > 2 + more and (moments >= more or more == 1)
+        has_room = window_has_room[row] and room[row] > 2 + more and (moments >= more or more == 1)
         if last < START_OF_NOTES and others and has_room:
             allowed[row, INSTRUMENT_EVENT] = logits[row, INSTRUMENT_EVENT]
         if last == INSTRUMENT_EVENT:
             allowed[row, START_OF_NOTES] = logits[row, START_OF_NOTES]
         note, end = share_with_end(logits[row, NOTE], logits[row, END_OF_SONG], lookahead.leaves[row])
-        follows = last == NOTE and lookahead.can_follow[row] and room > 1
+        follows = last == NOTE and lookahead.can_follow[row] and room[row] > 1
         if last == START_OF_NOTES or follows:
             allowed[row, NOTE] = note
         at_limit = state.floor[row, 0] >= min(limit, rules.beats)

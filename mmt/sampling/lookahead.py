@@ -55,7 +55,7 @@ def _look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-de
     tempered, inside = np.empty(codes, np.float32), np.empty(codes, np.bool_)
     for row in range(count):
         if rules.use_all:
-            waited = max(state.last_beat[row] - rules.waits_from, 0)
+            waited = max(state.last_beat[row] - state.waits_from[row], 0)
             for code in range(codes):
                 unheard = state.declared[row, code] and not state.played[row, code]
                 instrument_bonus[row, code] = _UNHEARD_BONUS * waited * unheard

@@ -28,17 +28,24 @@ class PaperGrammar:
     The fields of a note are never 0; other events have only the fields of their type.
     """
 
-    def __init__(self, prompt: Events, batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
+    def __init__(self, prompt: Events | Sequence[Events], batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
+        prompts = [prompt] * batch if isinstance(prompt, np.ndarray) else prompt
         self.sizes, self.bounds = sizes, bounds
         self.ends = np.cumsum([0, *sizes])
         table = bounds.controls.playable
         self.playable = np.ones((sizes[PITCH], sizes[INSTRUMENT]), bool) if table is None else table
-        self.length = len(prompt)
-        last = NOTE if prompt[-1, TYPE] == GIVEN_NOTE else prompt[-1, TYPE]
-        self.last_type = np.full(batch, last)
+        self.length = np.array([len(one) for one in prompts])
+        last = np.array([one[-1, TYPE] for one in prompts])
+        self.last_type = np.where(last == GIVEN_NOTE, NOTE, last)
         # A given note stands `reach` beats before its onset.
-        beats = prompt[:, BEAT] - np.where(prompt[:, TYPE] == GIVEN_NOTE, bounds.reach, 0)
-        self.last_beat = np.full_like(self.last_type, beats[prompt[:, TYPE] != START_OF_NOTES].max())
+        self.last_beat = np.array(
+            [
+                (one[:, BEAT] - np.where(one[:, TYPE] == GIVEN_NOTE, bounds.reach, 0))[
+                    one[:, TYPE] != START_OF_NOTES
+                ].max()
+                for one in prompts
+            ]
+        )
         # Beats before the network's window. `last_beat` is counted from the start of the piece.
         self.dropped = np.zeros_like(self.last_type)
 
@@ -48,7 +55,7 @@ class PaperGrammar:
         self.last_type = np.where(given, NOTE, event[:, TYPE])
         beat = event[:, BEAT] + self.dropped - np.where(given, self.bounds.reach, 0)
         self.last_beat = np.maximum(self.last_beat, np.where(self.last_type == NOTE, beat, 0))
-        self.length += 1
+        self.length = self.length + 1
 
     def drop_beats(self, dropped: Events) -> None:
         """Note that the window of each piece now starts `dropped` (batch,) beats later."""
@@ -60,15 +67,13 @@ class PaperGrammar:
         may: Mask = (codes >= self.last_type[:, None]) & (codes > 0) & (codes != GIVEN_NOTE)
         early = (self.last_beat < self.bounds.min_beats) | self.bounds.endless
         may[:, END_OF_SONG] &= ~early
-        full = self.length >= self.bounds.max_events - 1
+        full = (self.length >= self.bounds.max_events - 1) | (self.bounds.first_beat >= self.bounds.max_beats)
         done = (self.last_type == NOTE) & (self.last_beat > self.bounds.max_beats)
         may[done] = codes == END_OF_SONG
-        if full or self.bounds.first_beat >= self.bounds.max_beats:
-            may[:, :END_OF_SONG] = False
-            may[:, END_OF_SONG] = True
-        if self.bounds.context is not None and self.length >= self.bounds.context - 1:
+        may[full] = codes == END_OF_SONG
+        if self.bounds.context is not None:
             # A window full of instruments cannot move on to notes.
-            may = np.where((self.last_type < NOTE)[:, None], codes == END_OF_SONG, may)
+            may[(self.last_type < NOTE) & (self.length >= self.bounds.context - 1)] = codes == END_OF_SONG
         return may
 
     def _mask(self, field: int, event: Events) -> Mask:
@@ -108,4 +113,4 @@ class PaperGrammar:
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these pieces of the batch, in this order."""
         self.last_type, self.last_beat = self.last_type[rows], self.last_beat[rows]
-        self.dropped = self.dropped[rows]
+        self.dropped, self.length = self.dropped[rows], self.length[rows]

@@ -1,6 +1,6 @@
 """The state of pieces that are being written, the rules for all of them, and which codes the next note may have.
 
-Pieces are rows of a batch that all continue one prompt. Masks over codes are as wide as the largest field. The functions are
+Pieces are rows of a batch. Masks over codes are as wide as the largest field. The functions are
 compiled, and called by other compiled functions.
 """
 
@@ -39,8 +39,6 @@ class Rules(NamedTuple):
     """The instruments that may be declared, (codes,)."""
     use_all: bool
     """Whether each declared instrument must play."""
-    waits_from: int
-    """The beat from which the bonus of an instrument that has not played grows."""
     min_beats: int
     endless: bool
     positions: int
@@ -61,6 +59,8 @@ class State(NamedTuple):
     """The code of the last declared instrument, or 0."""
     last_beat: Events
     """The beat code of the last note, counted in the piece; all other beats are counted in the network's window."""
+    waits_from: Events
+    """The beat from which the bonus of an instrument that has not played grows."""
     dropped: Events
     """Beats of the piece before the window."""
     max_beats: Events
@@ -87,7 +87,7 @@ class Turn(NamedTuple):
 
 @compiled()
 def turn_of(rules, state, room):  # type: ignore[no-untyped-def]
-    """The fields of `Turn` for pieces with room for `room` more notes."""
+    """The fields of `Turn` for pieces with room for `room` (row,) more notes."""
     count = len(state.floor)
     missing, forced = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     beat, position = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -97,7 +97,7 @@ def turn_of(rules, state, room):  # type: ignore[no-untyped-def]
                 missing[row] += state.declared[row, code] and not state.played[row, code]
         moment = state.max_beats[row] * rules.positions - max(missing[row] - 1, 0) - 1
         beat[row], position[row] = moment // rules.positions + 1, moment % rules.positions + 1
-        forced[row] = missing[row] >= room
+        forced[row] = missing[row] >= room[row]
     return missing, beat, position, forced
 
 

@@ -30,8 +30,8 @@ class Window(Protocol):
     dropped: Events
     """The number of beats of each piece before its window, (batch,)."""
 
-    def read(self, latest: Events) -> tuple[Tensor, Events | None]:
-        """Read the latest event (batch, 1, 6), or first the prompt (batch, n, 6).
+    def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
+        """Read the latest event (batch, 1, 6), or first the prompt (batch, n, 6), or a prompt (n_i, 6) for each piece.
 
         Returns the hidden state after it, (batch, dim), and, if windows moved, by how many beats, (batch,).
         """
@@ -56,41 +56,47 @@ class AnchoredWindow:
         self.cache = network.new_cache(batch, min(bounds.max_events, self.context))
         self.dropped = np.zeros(batch, np.int64)
 
-    def read(self, latest: Events) -> tuple[Tensor, Events | None]:
+    def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
         moved: Events | None = None
         if not self.cache.length:
-            latest, moved = self._open(latest)
-        elif rows := [
-            row for row, beat in enumerate(places_of(latest[:, 0], self.bounds.reach)) if self._is_full(row, beat)
-        ]:
-            latest, moved = latest.copy(), np.zeros_like(self.dropped)
-            for row in rows:
-                seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], latest[row]])
-                window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
-                self._tell_length(window, int(self.dropped[row] + moved[row]))
-                latest[row, 0] = self._fill(row, window)
-        self.codes[np.arange(len(latest)), self.cache.lengths] = latest[:, 0]
+            events, moved = self._open(latest)
+        else:
+            assert isinstance(latest, np.ndarray)
+            events = latest
+            if rows := [
+                row for row, beat in enumerate(places_of(events[:, 0], self.bounds.reach)) if self._is_full(row, beat)
+            ]:
+                events, moved = events.copy(), np.zeros_like(self.dropped)
+                for row in rows:
+                    seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
+                    window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
+                    self._tell_length(window, int(self.dropped[row] + moved[row]))
+                    events[row, 0] = self._fill(row, window)
+        self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
-        return self.read_with(latest, self.cache), moved
+        return self.read_with(events, self.cache), moved
 
     def keep(self, rows: Sequence[int]) -> None:
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         self.cache.keep(rows)
 
-    def _open(self, prompt: Events) -> tuple[Events, Events | None]:
-        """Read all of the prompt but its last event, once for all pieces; returns the last event and the dropped beats."""
-        window, moved = prompt[0], 0
-        beat = max(places_of(window[-1:], self.bounds.reach)[0], self.bounds.first_beat)
-        if len(window) > self.context or self._is_late(beat, 0):
-            beat = max(beat, self.bounds.first_beat + 1)
-            window, moved = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
-            self._tell_length(window, moved)
-        last = self._fill(0, window)
-        for row in range(1, len(prompt)):
-            self.cache.copy(0, row)
-        self.codes[:] = self.codes[0]
-        return np.tile(last, (len(prompt), 1, 1)), np.full_like(self.dropped, moved) if moved else None
+    def _open(self, prompts: Events | Sequence[Events]) -> tuple[Events, Events | None]:
+        """Read all of each prompt but its last event, or once for all; returns the last events and the dropped beats."""
+        one_for_all, moved = isinstance(prompts, np.ndarray), np.zeros(len(prompts), np.int64)
+        last = np.zeros((len(prompts), 1, self.codes.shape[2]), np.int64)
+        for row, prompt in enumerate(prompts[:1] if one_for_all else prompts):
+            window, beat = prompt, max(places_of(prompt[-1:], self.bounds.reach)[0], self.bounds.first_beat)
+            if len(window) > self.context or self._is_late(beat, 0):
+                beat = max(beat, self.bounds.first_beat + 1)
+                window, moved[row] = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
+                self._tell_length(window, int(moved[row]))
+            last[row] = self._fill(row, window)
+        if one_for_all:
+            for row in range(1, len(prompts)):
+                self.cache.copy(0, row)
+            self.codes[:], last[:], moved[:] = self.codes[0], last[0], moved[0]
+        return last, moved if moved.any() else None
 
     def _fill(self, row: int, window: Events) -> Events:
         """Replace a row by a window; returns its last event (6,), which is still to be read."""
@@ -176,7 +182,9 @@ class SlidingWindow:
         self.dropped = np.zeros(batch, np.int64)
         self.cache: Cache | None = network.new_cache(batch, min(bounds.max_events, self.context))
 
-    def read(self, latest: Events) -> tuple[Tensor, Events | None]:
+    def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
+        if not isinstance(latest, np.ndarray):
+            raise ValueError("context='slide' takes one prompt for all pieces; generate them one by one")
         self.codes = np.concatenate([self.codes, latest], axis=1)
         if self.codes.shape[1] > self.context:
             self.codes, self.cache = self.codes[:, -self.context :], None

@@ -68,9 +68,10 @@ def test_table_has_a_row_per_model_mode_and_length(evaluated: Path) -> None:
     assert rows[2]["parameters"] == f"{_parameters(mmt.new_model('tiny')) / 1e6:.2f} M"
     assert float(rows[2]["notes/s"].split(" ")[0]) > 0
     # No more pieces are written at once than were asked for.
-    assert [row["notes/s"].split(" ", 1)[1] for row in rows[2:6:2]] == ["(4 at once)", "(1 at once)"]
+    assert [row["notes/s"].split(" ", 1)[1] for row in rows[2:6:2]] == ["(4 at once)", "(4 at once)"]
     assert all(row["valid, %"].startswith("100.00") for row in rows)
-    assert (evaluated / "table.md").read_text().count("\n") == len(rows) + 2
+    details = (evaluated / "details.md").read_text()
+    assert sum(line.startswith("| b | ") for line in details.splitlines()) == 8
 
 
 def test_evaluation_json_has_all_results(evaluated: Path, corpus: Path) -> None:
@@ -87,9 +88,36 @@ def test_evaluation_json_has_all_results(evaluated: Path, corpus: Path) -> None:
     assert found["distributions"]["a"]["length"] == "the first 64 beats"
     assert len(found["originality"]) == 8
     assert len(found["originality"]["a, unconditional"]["pieces"]) == 4
+    assert set(found["comparisons"]) == {"a against real pieces", "b against real pieces", "b against a"}
+    assert set(found["distances"]) == set(found["originality"])
+    assert (evaluated / "differences-b.png").read_bytes().startswith(b"\x89PNG")
     assert (evaluated / "distributions-a.png").read_bytes().startswith(b"\x89PNG")
     pieces = list(csv.DictReader((evaluated / "pieces.csv").read_text().splitlines()))
     assert len(pieces) == 2 * (8 + 2 * 4 * 4)
+
+
+def test_report_is_short_and_names_what_was_evaluated(evaluated: Path, corpus: Path) -> None:
+    """Two pages of 60 lines; models, corpus, seed and versions stand on both pages."""
+    for name in ("report.md", "details.md"):
+        text = (evaluated / name).read_text()
+        for named in ("a (", "b (", str(corpus), "seed 3", f"mmt {mmt.__version__}", "sha256"):
+            assert named in text, named
+    assert (evaluated / "report.md").read_text().count("\n") < 120
+
+
+def test_only_listed_pieces_are_real_pieces_and_prompts(
+    corpus: Path, checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [piece.name for piece in mmt.Corpus(corpus, split="valid").pieces[:3]]
+    (tmp_path / "names.txt").write_text("\n".join([*names, "unknown.mid", ""]))
+    command = [*_command(corpus, checkpoints[:1], tmp_path / "out"), "--mode", "4-beat", "--no-likelihood"]
+    assert evaluate.main([*command, "--pieces", str(tmp_path / "names.txt")]) == 0
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert found["rows"][0]["pieces"] == found["settings"]["pieces"] == 3
+    assert names[0] in found["settings"]["only"]
+    (tmp_path / "names.txt").write_text("unknown.mid")
+    assert evaluate.main([*command, "--pieces", str(tmp_path / "names.txt"), "--overwrite"]) == 1
+    assert "none of the 1 names is a piece" in capsys.readouterr().err
 
 
 def test_continuations_begin_with_pieces_of_the_split(evaluated: Path, corpus: Path) -> None:

@@ -158,7 +158,8 @@ def test_advancing_through_a_prompt_equals_giving_it_at_once() -> None:
         other = StrictGrammar(np.array(piece[:-1]), 1, SIZES, Bounds(ROOM, 2))
         assert rules.length == other.length
         for name, part in rules.state._asdict().items():
-            assert np.array_equal(part, getattr(other.state, name)), name
+            # The bonus of silent instruments grows from the end of the prompt.
+            assert name == "waits_from" or np.array_equal(part, getattr(other.state, name)), name
 
 
 def test_rows_are_kept_in_the_given_order() -> None:
@@ -171,7 +172,7 @@ def test_rows_are_kept_in_the_given_order() -> None:
     for place, row in enumerate(rows):
         alone = StrictGrammar(np.array(prefixes_[row]), 1, SIZES, Bounds(ROOM, 2))
         for name, part in rules.state._asdict().items():
-            assert np.array_equal(part[place], getattr(alone.state, name)[0]), name
+            assert name == "waits_from" or np.array_equal(part[place], getattr(alone.state, name)[0]), name
 
 
 # The paper's grammar.

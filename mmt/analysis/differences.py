@@ -1,0 +1,194 @@
+"""Differences between two models, or a model and real pieces, in every metric: intervals, tests, and which ones stand.
+
+Two models are compared piece by piece, since piece i of both has the same prompt: the differences are averaged over the pieces of
+one prompt first, as they are not independent, and tested by Student's t. A model and real pieces are compared by Welch's t. With
+many metrics and modes some differences are large by chance: a difference stands if its p-value passes the procedure of Benjamini
+and Hochberg (1995) over all metrics and modes of the comparison, so that at most 5 % of those that stand are expected to be none.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.analysis.intervals import ENOUGH, LEVEL, Floats
+from mmt.analysis.metrics import METRICS, Scores
+from mmt.analysis.plotting import new_figure
+
+_STANDS, _OTHER = "#c1452b", "#8a8a94"
+# Fewer values say nothing of a difference.
+_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The difference in one metric and mode."""
+
+    mode: str
+    metric: str
+    difference: float
+    """The mean of the first set minus that of the second, in the metric's unit."""
+    low: float
+    high: float
+    """The 95 % interval of the difference, for this metric alone."""
+    effect: float
+    """The difference in standard deviations of the second set's pieces; 0 without a difference."""
+    effect_low: float
+    effect_high: float
+    p: float
+    corrected: float
+    """The p-value after correction; a difference stands if it is at most 0.05."""
+    count: int
+    """Number of values: prompts, or pieces of the smaller set."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the difference stands after correction."""
+        return self.corrected <= 1 - LEVEL
+
+    def __str__(self) -> str:
+        scale, unit = (100, " %") if METRICS[self.metric].percent else (1, "")
+        low, difference, high = (scale * value for value in (self.low, self.difference, self.high))
+        name = METRICS[self.metric].label or self.metric.replace("_", " ")
+        return (
+            f"{self.mode}: {name} {difference:+.2f}{unit} [{low:+.2f}, {high:+.2f}], corrected p = {self.corrected:.2g}"
+        )
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The differences of two sets of pieces, over all modes and metrics."""
+
+    first: str
+    second: str
+    effects: tuple[Effect, ...]
+    length: str
+
+    def __str__(self) -> str:
+        standing = sorted((one for one in self.effects if one.stands), key=lambda one: -abs(one.effect))
+        head = (
+            f"{self.first} minus {self.second}, {self.length}: {len(standing)} of {len(self.effects)} differences stand "
+            "after correction (Benjamini-Hochberg, 5 %)"
+        )
+        rough = f"; tests of fewer than {ENOUGH} pieces or prompts are rough"
+        head += rough if any(one.count < ENOUGH for one in self.effects) else ""
+        return "\n".join([head, *(f"- {one}" for one in standing)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        effects = [vars(one) | {"stands": one.stands} for one in self.effects]
+        return {"first": self.first, "second": self.second, "length": self.length, "effects": effects}
+
+
+def compare_scores(
+    first: Mapping[str, Scores],
+    second: Mapping[str, Scores],
+    *,
+    names: tuple[str, str] = ("first", "second"),
+    prompts: Mapping[str, Sequence[int]] | None = None,
+) -> Differences:
+    """Compare two sets of pieces in every metric and mode.
+
+    Parameters
+    ----------
+    first, second : mapping from modes to Scores
+        The modes that both have are compared.
+    names : pair of str
+        What to call the sets.
+    prompts : mapping from modes to sequences of int, optional
+        The number of the prompt of each piece, the same for both sets: they are paired. Default: the sets are independent.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> sets = [mmt.new_model("tiny", seed=seed).generate(n=8, seed=1, max_events=64) for seed in (0, 1)]
+    >>> scores = [{"unconditional": mmt.metrics.evaluate(pieces)} for pieces in sets]
+    >>> found = compare_scores(*scores, prompts={"unconditional": range(8)})
+    >>> {effect.count for effect in found.effects if effect.metric == "valid"}
+    {8}
+    """
+    from scipy.stats import false_discovery_control
+
+    rows: list[dict[str, Any]] = []
+    for mode in (mode for mode in first if mode in second):
+        for metric in (name for name, shown in METRICS.items() if shown.label or shown.distribution):
+            groups = None if prompts is None else np.asarray(prompts[mode])
+            row = _difference(first[mode].values[metric], second[mode].values[metric], groups)
+            if row is not None:
+                rows.append({"mode": mode, "metric": metric, **row})
+    corrected = false_discovery_control([row["p"] for row in rows]) if rows else []
+    effects = (Effect(**row, corrected=float(p)) for row, p in zip(rows, corrected, strict=True))
+    length = next(iter(first.values())).length if first else ""
+    return Differences(*names, tuple(effects), length)
+
+
+def _difference(ours: Floats, theirs: Floats, groups: npt.NDArray[Any] | None) -> dict[str, float] | None:
+    """Difference, interval, effect and p-value of a metric; None if too few pieces have a value, or none differs at all."""
+    from scipy.stats import t
+
+    scale = float(np.nanstd(np.concatenate([theirs, ours]))) if groups is not None else float(np.nanstd(theirs))
+    if groups is None:
+        samples = [values[~np.isnan(values)] for values in (ours, theirs)]
+        count = min(map(len, samples))
+        if count < _FEWEST:
+            return None
+        difference = float(samples[0].mean() - samples[1].mean())
+        parts = [float(values.var(ddof=1)) / len(values) for values in samples]
+        error = sum(parts) ** 0.5
+        freedom = (
+            sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, samples, strict=True))
+            if error
+            else 1.0
+        )
+    else:
+        between = ours - theirs
+        known = ~np.isnan(between)
+        _, place = np.unique(groups[known], return_inverse=True)
+        means = np.bincount(place, between[known]) / np.bincount(place) if known.any() else np.zeros(0)
+        count = len(means)
+        if count < _FEWEST:
+            return None
+        difference, error, freedom = float(means.mean()), float(means.std(ddof=1)) / count**0.5, count - 1.0
+    if not scale or not error:
+        return None
+    half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
+    p = float(2 * t.sf(abs(difference) / error, freedom))
+    ends = difference - half, difference + half
+    return {
+        "difference": difference, "low": ends[0], "high": ends[1], "effect": difference / scale,
+        "effect_low": ends[0] / scale, "effect_high": ends[1] / scale, "p": p, "count": count,
+    }  # fmt: skip
+
+
+def picture(found: Differences) -> bytes:
+    """Plot the effect and its interval for every metric, a panel for each mode; returns the bytes of a PNG file."""
+    modes = list(dict.fromkeys(one.mode for one in found.effects))
+    metrics = [name for name in METRICS if any(one.metric == name for one in found.effects)]
+    figure = new_figure(2.0 + 2.6 * max(len(modes), 1), 1.4 + 0.24 * len(metrics))
+    panels = figure.subplots(1, max(len(modes), 1), sharey=True, squeeze=False)[0]
+    for axes, mode in zip(panels, modes, strict=False):
+        axes.axvline(0, color="#44444e", linewidth=0.8)
+        for one in (one for one in found.effects if one.mode == mode):
+            axes.plot(
+                [one.effect_low, one.effect, one.effect_high], [metrics.index(one.metric)] * 3,
+                color=_STANDS if one.stands else _OTHER, marker="o", markevery=[1], markersize=5,
+                markerfacecolor=None if one.stands else "white",
+            )  # fmt: skip
+        axes.set_title(mode, fontsize=9.5)
+        axes.set_xlabel("standard deviations", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(metrics)), [METRICS[name].label or name.replace("_", " ") for name in metrics])
+    panels[0].invert_yaxis()
+    figure.suptitle(
+        f"{found.first} minus {found.second}, {found.length}\nfilled: stands after correction; lines: 95 % intervals",
+        fontsize=10.5,
+    )
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130)
+    return file.getvalue()
