@@ -68,7 +68,7 @@ class AnchoredWindow:
                 seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], latest[row]])
                 window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
                 self._tell_length(window, int(self.dropped[row] + moved[row]))
-                latest[row, 0] = self._fill(row, window)
+                latest[row, 0] = self._fill(row, window, int(self.dropped[row] + moved[row]))
         self.codes[np.arange(len(latest)), self.cache.lengths] = latest[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
@@ -86,14 +86,15 @@ class AnchoredWindow:
             beat = max(beat, self.bounds.first_beat + 1)
             window, moved = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
             self._tell_length(window, moved)
-        last = self._fill(0, window)
+        last = self._fill(0, window, moved)
         for row in range(1, len(prompt)):
             self.cache.copy(0, row)
         self.codes[:] = self.codes[0]
         return np.tile(last, (len(prompt), 1, 1)), np.full_like(self.dropped, moved) if moved else None
 
-    def _fill(self, row: int, window: Events) -> Events:
-        """Replace a row by a window; returns its last event (6,), which is still to be read."""
+    def _fill(self, row: int, window: Events, dropped: int) -> Events:
+        """Replace a row by a window that begins after `dropped` beats; returns its last event (6,), which is still to be read."""
+        self.cache.first_beats[row] = dropped
         self.codes[row, : len(window)] = window
         if len(window) > 1:
             self.read_with(window[None, :-1], self.cache.row(row))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from types import FunctionType
+from typing import Any
 from weakref import WeakSet
 
 import numba
@@ -58,13 +59,18 @@ def pack(network: Network) -> Network:
     packed = share(network)
     _pack_heads(packed)
     for layer, block in enumerate(packed.blocks):
+        edits = _take_edits(block)
         if _is_known_block(block, network.config):
             packed.blocks[layer] = PackedBlock(block, int8=int8)  # type: ignore[arg-type]
+            packed.blocks[layer]._forward_hooks.update(edits)
         else:
+            block._forward_hooks.update(edits)
             _pack_linear(block, int8=int8)
     if type(network) is Network and not _replaced_methods(network):
         packed.__class__ = PackedNetwork
-        if _has_known_embedding(packed) and all(isinstance(block, PackedBlock) for block in packed.blocks):
+        # An edit reads what is read, which `Network.hidden` tells it.
+        known = network.reading is None and _has_known_embedding(packed)
+        if known and all(isinstance(block, PackedBlock) for block in packed.blocks):
             _pack_embedding(packed)
             if network not in _compared and not _agree(network, packed, 0.25 if int8 else 0.01):
                 warnings.warn(
@@ -107,6 +113,15 @@ def _pack_heads(packed: Network) -> None:
         packed.heads = PackedChain(heads)  # type: ignore[arg-type, assignment]
 
 
+def _take_edits(block: nn.Module) -> dict[int, Any]:
+    """Remove the hooks of a block and return them, if all are edits of its output (`mmt.inside`), which need no more than it."""
+    hooks = dict(block._forward_hooks)
+    if not all(hasattr(hook, "identity") for hook in hooks.values()):
+        return {}
+    block._forward_hooks.clear()
+    return hooks
+
+
 def _pack_linear(within: nn.Module, *, int8: bool) -> None:
     for module in list(within.modules()):
         for name, child in list(module.named_children()):
@@ -130,16 +145,22 @@ _Parts = dict[str, tuple[type[nn.Module], ...]]
 _NORMS = (nn.LayerNorm, nn.Identity)
 _BLOCK: _Parts = {
     "": (Block,),
+    "attention_inputs": (nn.Identity,),
     "attention_norm": _NORMS,
     "attention": (Attention,),
     "attention.queries_keys_values": (nn.Linear,),
     "attention.query_norm": _NORMS,
     "attention.key_norm": _NORMS,
-    "attention.by_head": (nn.Identity,),
+    **{
+        f"attention.{name}": (nn.Identity,)
+        for name in ("queries", "keys", "values", "scores", "pattern", "by_head", "head_outputs")
+    },
     "attention.out": (nn.Linear,),
+    "feed_forward_inputs": (nn.Identity,),
     "feed_forward_norm": _NORMS,
     "feed_forward": (FeedForward,),
     "feed_forward.expand": (nn.Linear,),
+    "feed_forward.neurons": (nn.Identity,),
     "feed_forward.dropout": (Dropout, nn.Identity),
     "feed_forward.contract": (nn.Linear,),
 }
