@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +32,7 @@ class Context:
     """All events that can be attended to, int64 (batch, keys, 6); without a cache, the same as `codes`."""
     key_beats: Tensor
     """As `beats`, for `keys`, (batch, keys)."""
-    memory: dict[Any, Tensor]
+    memory: dict[Any, Any]
     """Empty at the start of each forward pass; an edit may keep a tensor here for another edit at a later place."""
 
     @property
@@ -44,6 +46,15 @@ class Context:
         codes, beats = self.keys[:, :keys], self.key_beats[:, :keys]
         return Context(codes, places, beats, codes, beats, self.memory)
 
+    def row(self, row: int) -> Context:
+        """Only one row of the batch."""
+        rows = slice(row, row + 1)
+        # Rows of one forward pass do not share memory.
+        memory = self.memory.setdefault(("row", row), {})
+        return Context(
+            self.codes[rows], self.places[rows], self.beats[rows], self.keys[rows], self.key_beats[rows], memory
+        )
+
     def last(self) -> Context:
         """Only the last event of each row."""
         codes, places, beats = self.codes[:, -1:], self.places[:, -1:], self.beats[:, -1:]
@@ -51,23 +62,46 @@ class Context:
 
 
 class Reading(threading.local):
-    """The context of the latest forward pass of an edited network, of each thread."""
+    """What an edited network reads, in each thread: the context of the latest forward pass, which is made when an edit asks."""
 
-    context: Context | None = None
+    def __init__(self) -> None:
+        self._make: Callable[[], Context] | None = None
+        self._made: Context | None = None
 
     def __deepcopy__(self, memo: Any) -> Reading:
         # The hooks of a copied network are those of the original, which read this object.
         return self
 
+    @property
+    def context(self) -> Context | None:
+        """The context, None before the first forward pass."""
+        if self._made is None and self._make is not None:
+            self._made = self._make()
+        return self._made
+
     def begin(self, codes: Tensor, places: Tensor, cache: Cache | None) -> None:
         """Note what is read: codes (batch, length, 6) at places (length,) or (batch, length)."""
-        first = torch.zeros(1, dtype=torch.int64, device=codes.device)
-        keys = codes
-        if cache is not None:
-            first = torch.tensor(cache.first_beats, device=codes.device)
-            keys = cache.remember(codes)
-        beats, key_beats = (_beats(of, first) for of in (codes, keys))
-        self.context = Context(codes, places.expand(codes.shape[:2]), beats, keys, key_beats, {})
+        first_beats = [0] if cache is None else list(cache.first_beats)
+        keys = codes if cache is None else cache.remember(codes)
+        memory: dict[Any, Any] = {}
+
+        def make() -> Context:
+            first = torch.tensor(first_beats, device=codes.device)
+            beats, key_beats = (_beats(of, first) for of in (codes, keys))
+            return Context(codes, places.expand(codes.shape[:2]), beats, keys, key_beats, memory)
+
+        self._make, self._made = make, None
+
+    @contextmanager
+    def only(self, row: int) -> Iterator[None]:
+        """Meanwhile, the context is that of one row."""
+        whole = self.context
+        assert whole is not None
+        self._made = whole.row(row)
+        try:
+            yield
+        finally:
+            self._made = whole
 
 
 def _beats(codes: Tensor, first: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from mmt.model.cache import Cache
 from mmt.model.cpu.modules import PackedBlock
 from mmt.model.cpu.packing import pack
 from mmt.model.inside import Context, edited
+from mmt.model.inside.places import all_places
 from mmt.model.network import Network
 from mmt.model.positions import rotate, rotation_of
 from mmt.representation.codes import BEAT, FIELDS, INSTRUMENT, NOTE, PITCH, TYPE
@@ -142,10 +143,34 @@ def test_an_edit_is_applied_in_packed_decoding_as_in_one_pass(name: str) -> None
         assert any((one - other).abs().max() > 1e-3 for one, other in zip(whole, plain, strict=True))
 
 
+COMPILED = ("heads", "attention", "feed_forward_inputs", "neurons", "feed_forward", "stream")
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("layers.0")])
-def test_a_block_is_compiled_only_if_all_of_its_edits_are_of_its_output(name: str) -> None:
+def test_a_block_is_compiled_only_if_the_decoder_stops_for_its_edits(name: str) -> None:
     packed = pack(edited(make_network(), {name: halved}))
-    assert [isinstance(block, PackedBlock) for block in packed.blocks] == [name.endswith("stream"), True]
+    assert [isinstance(block, PackedBlock) for block in packed.blocks] == [name.split(".")[-1] in COMPILED, True]
+    # A hook that is no edit is left to PyTorch everywhere.
+    network = make_network()
+    network.get_submodule(all_places(network)[name].path).register_forward_hook(lambda module, inputs, output: output)
+    assert [isinstance(block, PackedBlock) for block in pack(network).blocks] == [False, True]
+
+
+@torch.inference_mode()
+def test_the_functions_of_an_edit_get_what_is_read_and_nothing_else() -> None:
+    seen = []
+    network = edited(make_network(), {"layers.1.stream": lambda stream: seen.append(tuple(stream.shape)) or stream})
+    packed, cache = pack(network), Cache(network.config, 2)
+    one_by_one(packed, note_codes(2, 5), cache)
+    assert seen == [(2, 1, 48)] * 5
+
+
+@torch.inference_mode()
+def test_windows_that_are_read_again_show_each_row_its_own_events() -> None:
+    network, codes = make_network(), note_codes(3)
+    codes[1, :, INSTRUMENT] = CELLO
+    changed = edited(network, inside.where({"layers.0.neurons": halved}, inside.notes("cello")))
+    torch.testing.assert_close(pack(changed).hidden(codes), changed.hidden(codes), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "1" in name or "." not in name or "logits" in name])

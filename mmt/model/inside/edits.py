@@ -170,9 +170,10 @@ def with_context(function: Function, place: str) -> Callable[[Tensor, Context | 
 def _hook(step: Step, place: Place, reading: Reading) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     name, function, identity = step
     call = with_context(function, name)
+    needs_context = takes_context(function) or name.startswith("logits.")
 
     def change(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        context = reading.context
+        context = reading.context if needs_context else None
         activations = place.shown(output, context)
         changed = call(activations, context)
         if changed is activations:
