@@ -93,6 +93,7 @@ class PackedBlock(nn.Module):
     def __init__(self, block: Block, *, int8: bool = False, reading: Reading | None = None) -> None:
         super().__init__()
         self.block, self.reading = block, reading
+        self.edited = any(module._forward_hooks for module in block.modules())
         self.edited_inside = any(module._forward_hooks for module in block.modules() if module is not block)
         attention, feed_forward = block.attention, block.feed_forward
 
@@ -132,7 +133,8 @@ class PackedBlock(nn.Module):
         """Take rows (batch, dim) through the block, see `mmt.model.cpu.kernels.block_step`."""
         if self.edited_inside:
             return self._step_in_parts(rows, keys, values, seen, rotation)
-        return _edited(self.block, block_step(rows, self.weights, keys, values, seen, rotation, self.rotary_values))
+        rows = block_step(rows, self.weights, keys, values, seen, rotation, self.rotary_values)
+        return _edited(self.block, rows) if self.edited else rows
 
     def _step_in_parts(
         self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]
