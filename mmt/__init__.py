@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mmt.analysis import originality as originality
     from mmt.analysis.activations import activations as activations
     from mmt.analysis.evaluation import evaluate_models as evaluate_models
+    from mmt.analysis.inside import attribution as attribution
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
     from mmt.model import inside as inside
@@ -68,6 +69,7 @@ _HOME = {
     "attention": "mmt.analysis.attention",
     "activations": "mmt.analysis.activations",
     "embeddings": "mmt.analysis.embeddings",
+    "attribution": "mmt.analysis.inside.attribution",
     "inside": "mmt.model.inside",
     "metrics": "mmt.analysis.metrics",
     "likelihood": "mmt.analysis.likelihood",

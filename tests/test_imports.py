@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "studio", "cli")
 HEAVY = (
     *("torch", "numba", "llvmlite", "muspy", "lightning", "matplotlib", "symusic", "music21"),
-    *("joblib", "mido", "pretty_midi", "yaml"),
+    *("joblib", "mido", "pretty_midi", "yaml", "h5py"),
 )
 # Who alone may import what, anywhere in a module.
 ONLY_IN = {"lightning": {"training"}, "matplotlib": {"music", "analysis"}}

@@ -1,46 +1,82 @@
-"""Activations of a network while it reads a piece: the residual stream, and the outputs of attention and feed-forward."""
+"""Activations of a network while it reads: of one piece as arrays, of a corpus as a file on disk with a label for each row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from mmt.analysis.inside.recording import ActivationStore, read_places, record
 from mmt.analysis.pieces import check_model
 from mmt.corpus.storage import Corpus
-from mmt.model.inside import edited
-from mmt.model.inside import places as all_places
 from mmt.sampling.model import Model
 from mmt.sampling.next_event import readable_events
 
 Activations = dict[str, npt.NDArray[np.floating[Any]]]
+_USUAL = ("heads", "attention", "feed_forward", "stream")
 
 
-@torch.inference_mode()
-def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | None = None) -> Activations:
-    """The activations at places of a network, for every event of a piece.
+@overload
+def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | None = ...) -> Activations: ...
+@overload
+def activations(
+    model: Model,
+    events: Corpus | Iterable[npt.ArrayLike],
+    places: Sequence[str] | None = ...,
+    *,
+    output: str | PathLike[str],
+    dtype: Literal["float32", "float16"] = ...,
+    batch_size: int = ...,
+    stride: int | None = ...,
+    progress: bool = ...,
+) -> ActivationStore: ...
+def activations(
+    model: Model,
+    events: npt.ArrayLike | Corpus | Iterable[npt.ArrayLike],
+    places: Sequence[str] | None = None,
+    *,
+    output: str | PathLike[str] | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    batch_size: int = 8,
+    stride: int | None = None,
+    progress: bool = False,
+) -> Activations | ActivationStore:
+    """The activations at places of a network, for every event of a piece, or of all pieces of a corpus.
 
     Parameters
     ----------
     model : Model
-    events : array_like of int, (n, 6)
-        A piece, or the beginning of one; n is at most the network's context.
+        It may be edited: an activation is what is there after the edits.
+    events : array_like of int, (n, 6); or a Corpus, or a list of pieces, with `output`
+        A piece, or the beginning of one; n is at most the network's context. Pieces of a corpus may have any length.
     places : sequence of str, optional
-        Names as in `mmt.inside.places`. Default: all.
+        Names as in `mmt.inside.places`. Default: embedding, final, and heads, attention, feed_forward and stream of each layer.
+        Logits of joint heads are those given the true earlier fields of the next event, and given zeros after the last one.
+    output : path, optional
+        A folder for the activations of a corpus, see `mmt.analysis.inside.recording`. If it has a part of the same job, the job
+        continues there.
+    dtype : "float32" or "float16"
+        How they are stored.
+    batch_size : int
+        The number of windows that are read at once, which bounds the memory.
+    stride : int, optional
+        By how many notes the windows of a long piece advance. Default: a quarter of the context.
 
     Returns
     -------
-    dict of ndarray by place
-        (n, dim); (n, head, head_dim) at `layers.I.heads`.
+    dict of ndarray by place, for one piece
+        (n, …) with the shapes in `mmt.inside`; (head, n, n) at scores and pattern.
+    ActivationStore, with `output`
 
     Raises
     ------
     ValueError
-        If the events are not codes of the model's representation, or exceed its context; if `places` is no list of places.
+        If the events are not codes of the model's representation, or exceed its context; if `places` is no list of places; if
+        `output` is missing for a corpus, or holds another job.
 
     Examples
     --------
@@ -50,21 +86,23 @@ def activations(model: Model, events: npt.ArrayLike, places: Sequence[str] | Non
     >>> found["layers.1.stream"].shape, found["layers.1.heads"].shape
     ((4, 32), (4, 2, 16))
     """
-    found: Activations = {}
-
-    def recorder(place: str) -> Callable[[Tensor], Tensor]:
-        def record(activation: Tensor) -> Tensor:
-            found[place] = activation[0].cpu().numpy().copy()
-            return activation
-
-        return record
-
     check_model(model)
-    if isinstance(events, Corpus):
-        raise ValueError("a corpus was given, and activations are those of one piece; give a piece of it: corpus[0]")
     if isinstance(places, str):
         raise ValueError(f"places is {places!r}; give a list of places: [{places!r}]")
-    codes = torch.from_numpy(readable_events(model.network.config, events, model.representation)).to(model.device)
-    wanted = all_places(model.network) if places is None else places
-    edited(model.network, {place: recorder(place) for place in wanted}).hidden(codes[None])
-    return found
+    wanted = _usual(model) if places is None else list(places)
+    if output is not None:
+        return record(
+            model, events, wanted, output, dtype=dtype, batch_size=batch_size, stride=stride, progress=progress
+        )
+    if isinstance(events, Corpus):
+        raise ValueError(
+            "a corpus was given; give a folder for its activations (output=…), or a piece of it: corpus[0]"
+        )
+    piece = readable_events(model.network.config, events, model.representation)  # type: ignore[arg-type]
+    codes = torch.from_numpy(piece).to(model.device)
+    return {place: found[0].cpu().numpy() for place, found in read_places(model, codes[None], wanted).items()}
+
+
+def _usual(model: Model) -> list[str]:
+    layers = range(model.network.config.layers)
+    return ["embedding", *(f"layers.{layer}.{part}" for layer in layers for part in _USUAL), "final"]

@@ -75,7 +75,7 @@ def loss_windows(model: Model, events: Events, stride: int, name: str) -> tuple[
         )
     beats = items[items[:, TYPE] == NOTE, BEAT]
     windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=stride))
-    return opening, windows, [_window_events(header, items, beats, window) for window in windows]
+    return opening, windows, [window_events(header, items, beats, window) for window in windows]
 
 
 def plan_windows(
@@ -107,7 +107,7 @@ def plan_windows(
             start = whole if start - whole <= stride // 2 else start
 
 
-def _window_events(header: Events, items: Events, beats: npt.NDArray[np.int64], window: LossWindow) -> Events:
+def window_events(header: Events, items: Events, beats: npt.NDArray[np.int64], window: LossWindow) -> Events:
     """The events of a window, with the beat of its first note as beat 0."""
     events: Events = np.concatenate([header, items[window.start : window.stop]])
     events[events[:, TYPE] == NOTE, BEAT] -= int(beats[min(window.start, len(beats) - 1)]) - 1

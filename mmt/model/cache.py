@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -47,6 +47,9 @@ class Cache:
         dtype = like.dtype if dtype is None else dtype
         self.keys, self.values = _room(shape, dtype, like.device), _room(shape, dtype, like.device)
         self.lengths = [0] * batch
+        self.first_beats = [0] * batch
+        """The beat of the piece at which the codes of each row begin to count."""
+        self._codes = torch.zeros(batch, self.capacity, len(config.sizes), dtype=torch.int64, device=like.device)
 
     @property
     def length(self) -> int:
@@ -91,6 +94,41 @@ class Cache:
             is_causal=new > 1 and not seen,
         )
 
+    def attend_by(
+        self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, weigh: Callable[[Tensor, int], Tensor]
+    ) -> Tensor:
+        """As `attend`, with weights that are computed from all scores by `weigh`.
+
+        `weigh` takes scores (batch, head, new, room), minus infinity at hidden keys, and the number of keys of the longest row,
+        and returns weights of the same shape.
+        """
+        new, most = queries.shape[2], self.length + queries.shape[2]
+        # Whole blocks, so that a row is bit-identical in any batch, see `_attend_in_blocks`.
+        room = -(-most // _BLOCK) * _BLOCK
+        scores = queries.new_full((*queries.shape[:3], room), -torch.inf)
+        groups = [(rows, self.lengths[rows.start]) for rows in self._equal_lengths()]
+        for rows, seen in groups:
+            all_keys, all_values = self.keys[layer, rows], self.values[layer, rows]
+            all_keys.narrow(2, seen, new).copy_(keys[rows])
+            all_values.narrow(2, seen, new).copy_(values[rows])
+            blocks = slice(-(-(seen + new) // _BLOCK) * _BLOCK)
+            found = _by_head(queries[rows] * queries.shape[3] ** -0.5, all_keys[:, :, blocks].transpose(2, 3))
+            visible = _visible_with_past(new, seen + new, queries.device)
+            scores[rows, :, :, : seen + new] = found[..., : seen + new].masked_fill(~visible, -torch.inf)
+        weights, attended = weigh(scores, most), []
+        for rows, seen in groups:
+            blocks = slice(-(-(seen + new) // _BLOCK) * _BLOCK)
+            attended.append(_by_head(weights[rows, :, :, blocks], self.values[layer, rows, :, blocks]))
+        return torch.cat(attended)
+
+    def remember(self, codes: Tensor) -> Tensor:
+        """Keep the codes (batch, new, 6) of events that are about to be read; returns those of all events, (batch, keys, 6)."""
+        new = codes.shape[1]
+        for rows in self._equal_lengths():
+            seen = self.lengths[rows.start]
+            self._codes[rows, seen : seen + new] = codes[rows]
+        return self._codes[:, : self.length + new]
+
     def advance(self, events: int) -> None:
         """Add `events` to the length of each row."""
         self.lengths = [length + events for length in self.lengths]
@@ -99,7 +137,8 @@ class Cache:
         """An empty cache of one piece that shares the memory of row `row`."""
         alone = copy.copy(self)
         alone.keys, alone.values = self.keys[:, row : row + 1], self.values[:, row : row + 1]
-        alone.lengths = [0]
+        alone.lengths, alone.first_beats = [0], [self.first_beats[row]]
+        alone._codes = self._codes[row : row + 1]
         return alone
 
     def copy(self, row: int, to: int) -> None:
@@ -107,7 +146,8 @@ class Cache:
         filled = slice(self.lengths[row])
         self.keys[:, to, :, filled] = self.keys[:, row, :, filled]
         self.values[:, to, :, filled] = self.values[:, row, :, filled]
-        self.lengths[to] = self.lengths[row]
+        self._codes[to, filled] = self._codes[row, filled]
+        self.lengths[to], self.first_beats[to] = self.lengths[row], self.first_beats[row]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows, in this order.
@@ -115,14 +155,16 @@ class Cache:
         Fast if rows only move to the places of removed rows; then the others are not copied.
         """
         if any(row < place for place, row in enumerate(rows)):
-            self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+            self.keys, self.values, self._codes = self.keys[:, rows], self.values[:, rows], self._codes[rows]
             self.lengths = [self.lengths[row] for row in rows]
+            self.first_beats = [self.first_beats[row] for row in rows]
             return
         for place, row in enumerate(rows):
             if place != row:
                 self.copy(row, place)
         self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
-        self.lengths = self.lengths[: len(rows)]
+        self._codes, self.lengths = self._codes[: len(rows)], self.lengths[: len(rows)]
+        self.first_beats = self.first_beats[: len(rows)]
 
     def _equal_lengths(self) -> Iterator[slice]:
         """Slices of neighbouring rows of equal length."""
@@ -146,6 +188,12 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) 
     if seen % _BLOCK:
         scores.narrow(2, seen, _BLOCK - seen % _BLOCK).fill_(-torch.inf)
     return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, 1, head_dim)
+
+
+def _by_head(left: Tensor, right: Tensor) -> Tensor:
+    """The product of matrices (batch, head, …, …), in the type of `left`."""
+    found = torch.bmm(left.flatten(0, 1), right.flatten(0, 1).to(left.dtype))
+    return found.view(*left.shape[:2], *found.shape[1:])
 
 
 def _room(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -23,6 +23,7 @@ from mmt.model.config import NetworkConfig
 from mmt.model.dropout import Dropout, is_on_plain_cpu
 from mmt.model.heads import HEADS, next_written
 from mmt.model.positions import POSITIONS, Rotation, rotate, rotate_to_train, rotation_of
+from mmt.model.reading import Reading
 from mmt.representation.codes import FIELDS
 
 
@@ -38,6 +39,8 @@ class Network(nn.Module):
 
     decodes_with: Literal["float32", "int8"] = "float32"
     """The precision of the weights in compiled decoding, see `mmt.model.cpu.packing`. The parameters stay float32."""
+    reading: Reading | None = None
+    """The events that are being read; only for networks with edits, see `mmt.inside`."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -101,6 +104,8 @@ class Network(nn.Module):
         if seen + length > limit:
             raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
         places = torch.arange(length, device=codes.device) if cache is None else cache.places(length)
+        if self.reading is not None:
+            self.reading.begin(codes, places, cache)
         stream, rotation = self._embed(codes, places)
         visible = _visible(mask) if mask is not None else None
         for layer, block in enumerate(self.blocks):
@@ -119,10 +124,13 @@ class Network(nn.Module):
             raise ValueError(
                 f"{codes.shape[1]} events are more than the {self.config.context} that the network sees at once"
             )
-        stream, rotation = self._embed(codes, torch.arange(codes.shape[1], device=codes.device))
+        places = torch.arange(codes.shape[1], device=codes.device)
+        if self.reading is not None:
+            self.reading.begin(codes, places, None)
+        stream, rotation = self._embed(codes, places)
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            yield block.attention.weights(block.attention_norm(stream), rotation)
+            yield block.attention.weights(block.normalised(stream), rotation)
             stream = block(stream, rotation=rotation, visible=None, cache=None, layer=layer)
 
     def _embed(self, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
@@ -159,6 +167,8 @@ class Block(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        # The modules without weights are for hooks, see `mmt.model.inside`.
+        self.attention_inputs, self.feed_forward_inputs = nn.Identity(), nn.Identity()
         self.attention_norm = nn.LayerNorm(config.dim)
         self.attention = Attention(config)
         self.feed_forward_norm = nn.LayerNorm(config.dim)
@@ -168,9 +178,15 @@ class Block(nn.Module):
         self, stream: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
     ) -> Tensor:
         stream = stream + self.attention(
-            self.attention_norm(stream), rotation=rotation, visible=visible, cache=cache, layer=layer
+            self.normalised(stream), rotation=rotation, visible=visible, cache=cache, layer=layer
         )
-        return stream + self.feed_forward(self.feed_forward_norm(stream))  # type: ignore[no-any-return]
+        return stream + self.feed_forward(self.feed_forward_norm(self.feed_forward_inputs(stream)))  # type: ignore[no-any-return]
+
+    def normalised(self, stream: Tensor) -> Tensor:
+        """The input of attention: (batch, length, dim), or one for each head's queries, keys and values if those are edited."""
+        if _is_used(self.attention_inputs):
+            stream = self.attention_inputs(stream[:, :, None, None].expand(-1, -1, 3, self.attention.heads, -1))
+        return self.attention_norm(stream)  # type: ignore[no-any-return]
 
 
 class Attention(nn.Module):
@@ -185,15 +201,20 @@ class Attention(nn.Module):
         self.query_norm, self.key_norm = (
             nn.LayerNorm(config.head_dim, bias=False) if config.qk_norm else nn.Identity() for _ in range(2)
         )
-        self.by_head = nn.Identity()  # for hooks, see mmt.model.inside
+        # For hooks, see `mmt.model.inside`.
+        self.queries, self.keys, self.values, self.scores, self.pattern = (nn.Identity() for _ in range(5))
+        self.by_head, self.head_outputs = nn.Identity(), nn.Identity()
         self.out = nn.Linear(width, config.dim)
 
     def forward(
         self, inputs: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
     ) -> Tensor:
-        batch, length, _ = inputs.shape
+        """Attend; inputs are (batch, length, dim), or (batch, length, 3, head, dim): for each head's queries, keys, values."""
+        batch, length = inputs.shape[:2]
         queries, keys, values = self._queries_keys_values(inputs, rotation)
-        if cache is not None:
+        if _is_used(self.scores) or _is_used(self.pattern):
+            attended = self._attend_by_weights(queries, keys, values, visible, cache, layer)
+        elif cache is not None:
             attended = cache.attend(layer, queries, keys, values)
         elif self.training and visible is None and is_on_plain_cpu(queries):
             attended = attend_in_blocks(queries, keys, values, self.dropout)
@@ -207,21 +228,64 @@ class Attention(nn.Module):
                 is_causal=visible is None and length > 1,
             )
         by_head = self.by_head(attended.transpose(1, 2))
+        if _is_used(self.head_outputs):
+            weight = self.out.weight.view(-1, self.heads, self.head_dim)
+            summed: Tensor = self.head_outputs(_by_piece("blhd,ohd->blho", by_head, weight)).sum(2)
+            return summed if self.out.bias is None else summed + self.out.bias
         return self.out(by_head.reshape(batch, length, -1))  # type: ignore[no-any-return]
 
     def weights(self, inputs: Tensor, rotation: Rotation | None) -> Tensor:
         """The attention weights, (batch, head, query, key); 0 for keys after the query."""
         queries, keys, _ = self._queries_keys_values(inputs, rotation)
-        scores = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
+        return self._weigh(self._scores(queries, keys, None), keys.shape[2])
+
+    def _attend_by_weights(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        visible: Tensor | None,
+        cache: Cache | None,
+        layer: int,
+    ) -> Tensor:
+        """Attention whose scores and weights can be read and edited."""
+        if cache is not None:
+            return cache.attend_by(layer, queries, keys, values, self._weigh)
+        weights = self._weigh(self._scores(queries, keys, visible), keys.shape[2])
+        return F.dropout(weights, self.dropout, self.training) @ values
+
+    def _scores(self, queries: Tensor, keys: Tensor, visible: Tensor | None) -> Tensor:
+        scores: Tensor = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
+        if visible is not None:
+            return scores + _hidden_bias(visible, scores.dtype)
         later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        weights: Tensor = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
+        return scores.masked_fill(later, -torch.inf)
+
+    def _weigh(self, scores: Tensor, keys: int) -> Tensor:
+        """Weights of scores (batch, head, query, room), of which the first `keys` are scores; 0 for queries that see no key."""
+        extra = (0, scores.shape[-1] - keys)
+        # An edit cannot show a query what comes later.
+        hidden = scores[..., :keys] <= torch.finfo(scores.dtype).min
+        if _is_used(self.scores):
+            changed = self.scores(scores[..., :keys]).where(~hidden, scores[..., :keys])
+            scores = F.pad(changed, extra, value=-torch.inf)
+            blind = (scores == -torch.inf).all(-1, keepdim=True)
+            weights = scores.masked_fill(blind, 0).softmax(dim=-1).masked_fill(blind, 0)
+        else:
+            weights = scores.softmax(dim=-1)
+        if _is_used(self.pattern):
+            weights = F.pad(self.pattern(weights[..., :keys]).masked_fill(hidden, 0), extra)
         return weights
 
     def _queries_keys_values(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
-        batch, length, _ = inputs.shape
-        split = self.queries_keys_values(inputs).view(batch, length, 3, self.heads, self.head_dim)
+        if inputs.dim() == 5:
+            weight = self.queries_keys_values.weight.view(3, self.heads, self.head_dim, -1)
+            split = _by_piece("blchi,chdi->blchd", inputs, weight)
+        else:
+            split = self.queries_keys_values(inputs).view(*inputs.shape[:2], 3, self.heads, self.head_dim)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        return self.placed(queries, keys, values, rotation)
+        queries, keys, values = self.placed(queries, keys, values, rotation)
+        return self.queries(queries), self.keys(keys), self.values(values)
 
     def placed(
         self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation | None
@@ -242,6 +306,7 @@ class FeedForward(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.expand = nn.Linear(config.dim, 4 * config.dim)
+        self.neurons = nn.Identity()  # for hooks, see `mmt.model.inside`
         self.dropout = Dropout(config.dropout)
         self.contract = nn.Linear(4 * config.dim, config.dim)
 
@@ -253,7 +318,17 @@ class FeedForward(nn.Module):
         return self._contracted(wide)
 
     def _contracted(self, wide: Tensor) -> Tensor:
-        return self.contract(self.dropout(F.gelu(wide)))  # type: ignore[no-any-return]
+        return self.contract(self.dropout(self.neurons(F.gelu(wide))))  # type: ignore[no-any-return]
+
+
+def _is_used(module: nn.Module) -> bool:
+    """Whether a module that is there for hooks has one, or was replaced."""
+    return type(module) is not nn.Identity or bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _by_piece(equation: str, pieces: Tensor, weight: Tensor) -> Tensor:
+    """`einsum` of pieces (batch, …) and a weight, one piece at a time, so that a piece is bit-identical in any batch."""
+    return torch.cat([torch.einsum(equation, piece[None], weight) for piece in pieces])
 
 
 class _WithoutInit(TorchFunctionMode):

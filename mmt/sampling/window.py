@@ -71,7 +71,7 @@ class AnchoredWindow:
                     seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
                     window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
                     self._tell_length(window, int(self.dropped[row] + moved[row]))
-                    events[row, 0] = self._fill(row, window)
+                    events[row, 0] = self._fill(row, window, int(self.dropped[row] + moved[row]))
         self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
@@ -91,15 +91,16 @@ class AnchoredWindow:
                 beat = max(beat, self.bounds.first_beat + 1)
                 window, moved[row] = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
                 self._tell_length(window, int(moved[row]))
-            last[row] = self._fill(row, window)
+            last[row] = self._fill(row, window, int(moved[row]))
         if one_for_all:
             for row in range(1, len(prompts)):
                 self.cache.copy(0, row)
             self.codes[:], last[:], moved[:] = self.codes[0], last[0], moved[0]
         return last, moved if moved.any() else None
 
-    def _fill(self, row: int, window: Events) -> Events:
-        """Replace a row by a window; returns its last event (6,), which is still to be read."""
+    def _fill(self, row: int, window: Events, dropped: int) -> Events:
+        """Replace a row by a window that begins after `dropped` beats; returns its last event (6,), which is still to be read."""
+        self.cache.first_beats[row] = dropped
         self.codes[row, : len(window)] = window
         if len(window) > 1:
             self.read_with(window[None, :-1], self.cache.row(row))

@@ -26,7 +26,8 @@ def piece() -> np.ndarray:
 
 def test_stream_is_the_sum_of_embedding_attention_and_feed_forward(model: Model, piece: np.ndarray) -> None:
     found = mmt.activations(model, piece)
-    assert list(found) == mmt.inside.places(model.network)
+    parts = ("heads", "attention", "feed_forward", "stream")
+    assert list(found) == ["embedding", *(f"layers.{layer}.{part}" for layer in (0, 1) for part in parts), "final"]
     stream = found["embedding"]
     for layer in range(model.network.config.layers):
         stream = stream + found[f"layers.{layer}.attention"] + found[f"layers.{layer}.feed_forward"]
@@ -57,7 +58,7 @@ def test_identity_edit_keeps_the_output_and_others_change_it(model: Model) -> No
     nothing = {place: lambda passing: passing + 0 for place in mmt.inside.places(model.network)}
     for ours, theirs in zip(model.generate(n=3, seed=1, max_events=40, edit=nothing), plain, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for place in mmt.inside.places(model.network):
+    for place in mmt.activations(model, plain[0]):
         edited = model.generate(seed=1, max_events=40, edit={place: lambda passing: -3 * passing})
         assert len(edited[0]) != len(plain[0]) or (edited[0] != plain[0]).any(), place
 

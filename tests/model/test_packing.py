@@ -247,6 +247,8 @@ SLOTS = (
     *("blocks.0.attention.queries_keys_values", "blocks.0.attention.query_norm", "blocks.0.attention.by_head"),
     *("blocks.0.attention.out", "blocks.1.feed_forward", "blocks.1.feed_forward.dropout", "norm"),
     *("heads.fields.2", "heads.known.1", "heads.mix.3", "heads.state"),
+    *(f"blocks.0.attention.{name}" for name in ("queries", "keys", "values", "head_outputs")),
+    *("blocks.0.attention_inputs", "blocks.1.feed_forward_inputs", "blocks.0.feed_forward.neurons"),
 )
 
 

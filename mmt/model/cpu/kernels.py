@@ -71,8 +71,8 @@ def normalise(rows: Array, norm: NormWeights) -> Array:
         return _normalise(rows, norm)  # type: ignore[no-any-return]
 
 
-def linear(rows: Array, weights: LinearWeights) -> Array:
-    """Apply a linear map to rows (row, input); returns (row, output).
+def linear(rows: Array, weights: LinearWeights, *, then_gelu: bool = False) -> Array:
+    """Apply a linear map, and a GELU if wanted, to rows (row, input); returns (row, output).
 
     Raises
     ------
@@ -84,7 +84,7 @@ def linear(rows: Array, weights: LinearWeights) -> Array:
     rows = np.ascontiguousarray(rows)
     with _lock:
         outputs = np.empty((len(rows), len(weights.bias)), np.float32)
-        _linear(rows, weights, outputs, _STORE)
+        _linear(rows, weights, outputs, _STORE_GELU if then_gelu else _STORE)
         return outputs
 
 
@@ -104,6 +104,21 @@ def chain_logits(
     """
     with _lock:
         return _chain_logits(state, events, weights, independent, ends, first, stop)  # type: ignore[no-any-return]
+
+
+def attend(
+    split: Array,
+    weights: BlockWeights,
+    keys: Array,
+    values: Array,
+    seen: Array,
+    rotation: tuple[Array, Array],
+    rotate_values: bool,
+) -> Array:
+    """The attention of `block_step` alone: from queries, keys and values (row, 3 width), which change, to (row, width)."""
+    with _lock:
+        norms = weights.query_norm, weights.key_norm
+        return _attend(split, *norms, keys, values, seen, rotation, rotate_values)  # type: ignore[no-any-return]
 
 
 def block_step(

@@ -7,19 +7,22 @@ batch. Shapes as in `mmt.model.network`.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 
 from mmt.model.cache import Cache
-from mmt.model.cpu.kernels import block_step, chain_logits, embed, linear, normalise
+from mmt.model.cpu.kernels import attend, block_step, chain_logits, embed, linear, normalise
 from mmt.model.cpu.scalars import array_of
 from mmt.model.cpu.weights import Array, BlockWeights, ChainWeights, EmbeddingWeights, LinearWeights, NormWeights
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Block, Network
 from mmt.model.positions import Rotation
+from mmt.model.reading import Reading
 from mmt.model.sharing import share
 
 
@@ -37,11 +40,17 @@ class PackedNetwork(Network):
         assert cache is not None
         embedding, norm = self.compiled
         seen, keys, values = np.array(cache.lengths), array_of(cache.keys), array_of(cache.values)
+        if self.reading is not None:
+            self.reading.begin(codes, cache.places(1), cache)
         rows, rotation = embed(_rows(codes), seen, embedding)
+        rows = _edited(self.dropout, rows)
         for layer, block in enumerate(self.blocks):
-            rows = block.step(rows, keys[layer], values[layer], seen, rotation)  # type: ignore[operator]
+            if isinstance(block, PackedBlock):
+                rows = block.step(rows, keys[layer], values[layer], seen, rotation)
+            else:
+                rows = _step_in_pytorch(block, rows, rotation, cache, layer)
         cache.advance(1)
-        return torch.from_numpy(normalise(rows, norm))[:, None]
+        return torch.from_numpy(_edited(self.norm, normalise(rows, norm)))[:, None]
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache; with int8 weights its keys and values are bfloat16, half the bytes."""
@@ -75,11 +84,17 @@ class PackedLinear(nn.Linear):
 
 
 class PackedBlock(nn.Module):
-    """A block that takes one new event of each piece through a kernel, and several events through PyTorch, piece by piece."""
+    """A block that takes one new event of each piece through a kernel, and several events through PyTorch, piece by piece.
 
-    def __init__(self, block: Block, *, int8: bool = False) -> None:
+    Edits (`mmt.inside`) of its output need the kernel's result only; for edits at the places inside that `pack` allows, the
+    kernel's parts run one by one.
+    """
+
+    def __init__(self, block: Block, *, int8: bool = False, reading: Reading | None = None) -> None:
         super().__init__()
-        self.block = block
+        self.block, self.reading = block, reading
+        self.edited = any(module._forward_hooks for module in block.modules())
+        self.edited_inside = any(module._forward_hooks for module in block.modules() if module is not block)
         attention, feed_forward = block.attention, block.feed_forward
 
         def of(linear: nn.Linear) -> LinearWeights:
@@ -116,7 +131,25 @@ class PackedBlock(nn.Module):
 
     def step(self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]) -> Array:
         """Take rows (batch, dim) through the block, see `mmt.model.cpu.kernels.block_step`."""
-        return block_step(rows, self.weights, keys, values, seen, rotation, self.rotary_values)
+        if self.edited_inside:
+            return self._step_in_parts(rows, keys, values, seen, rotation)
+        rows = block_step(rows, self.weights, keys, values, seen, rotation, self.rotary_values)
+        return _edited(self.block, rows) if self.edited else rows
+
+    def _step_in_parts(
+        self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]
+    ) -> Array:
+        """As `step`, with the edits inside the block."""
+        weights, block = self.weights, self.block
+        attention, feed_forward = block.attention, block.feed_forward
+        split = linear(normalise(rows, weights.attention_norm), weights.queries_keys_values)
+        attended = attend(split, weights, keys, values, seen, rotation, self.rotary_values)
+        attended = _edited(attention.by_head, attended, attention.heads, attention.head_dim)
+        rows = rows + _edited(attention, linear(attended, weights.out))
+        read = normalise(_edited(block.feed_forward_inputs, rows), weights.feed_forward_norm)
+        neurons = _edited(feed_forward.neurons, linear(read, weights.expand, then_gelu=True))
+        rows = rows + _edited(feed_forward, linear(neurons, weights.contract))
+        return _edited(block, rows)
 
     def _angles(self, rotation: Rotation | None, batch: int) -> tuple[Array, Array] | None:
         """Cosine and sine as the kernel reads them, (batch or 1, rotary dims); None if the rotation has another form."""
@@ -138,7 +171,8 @@ class PackedBlock(nn.Module):
             rotation = rotation[0][row : row + 1], rotation[1][row : row + 1]
         own = None if cache is None else cache.row(row)
         piece = stream[row : row + 1]
-        return self.block(piece, rotation=rotation, visible=None, cache=own, layer=layer)  # type: ignore[no-any-return]
+        with nullcontext() if self.reading is None else self.reading.only(row):
+            return self.block(piece, rotation=rotation, visible=None, cache=own, layer=layer)  # type: ignore[no-any-return]
 
 
 class PackedHeads(nn.Module):
@@ -150,6 +184,7 @@ class PackedHeads(nn.Module):
         super().__init__()
         fields = cast("list[nn.Linear]", list(heads.fields))
         self.sizes, self.ends = _sizes_of(fields)
+        self.edited = _edited_fields(fields)
         self.weights = _joined([field.weight for field in fields], [_bias(field) for field in fields])
         # The latest hidden state and its logits. (In a list, because setting an attribute of a module is slow.)
         self._last = [(torch.empty(0), torch.empty(0))]
@@ -166,7 +201,8 @@ class PackedHeads(nn.Module):
         """The logits of all six fields, concatenated."""
         if self._last[0][0] is not hidden:
             logits = torch.from_numpy(linear(_rows(hidden), self.weights))
-            self._last[0] = hidden, logits.view(*hidden.shape[:-1], -1)
+            logits = logits.view(*hidden.shape[:-1], -1)
+            self._last[0] = hidden, _edited_logits(logits, self.edited, self.ends)
         return self._last[0][1]
 
 
@@ -183,9 +219,10 @@ class PackedChain(nn.Module):
         super().__init__()
         fields, mixes = cast("list[nn.Linear]", list(heads.fields)), cast("list[nn.Linear]", list(heads.mix))
         self.sizes, self.ends = _sizes_of(fields)
+        self.edited = _edited_fields(fields)
         later = list(zip(fields[1:], mixes, strict=True))
         weights = [field.weight for field in fields]
-        biases = [_bias(fields[0]), *(field(_bias(mix)) for field, mix in later)]
+        biases = [_bias(fields[0]), *(F.linear(_bias(mix), field.weight, field.bias) for field, mix in later)]
         # The state is the hidden state itself, or the first `width` outputs of the map.
         self.width = 0
         if isinstance(heads.state, nn.Linear):
@@ -203,13 +240,13 @@ class PackedChain(nn.Module):
     def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
         """The logits of all six fields, concatenated."""
         logits = torch.from_numpy(self._given_earlier_fields(hidden, events, 1, len(self.sizes)))
-        return logits.view(*hidden.shape[:-1], -1)
+        return _edited_logits(logits.view(*hidden.shape[:-1], -1), self.edited, self.ends)
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
         """The logits of one field, given the earlier fields of `events`."""
         logits = self._given_earlier_fields(hidden, events, index, index + 1) if index else self._independent(hidden)[1]
-        one = logits[:, self.ends[index] : self.ends[index + 1]]
-        return torch.from_numpy(one).view(*hidden.shape[:-1], -1)
+        one = torch.from_numpy(logits[:, self.ends[index] : self.ends[index + 1]]).view(*hidden.shape[:-1], -1)
+        return _after(self.edited[index], one) if index in self.edited else one
 
     def _independent(self, hidden: Tensor) -> tuple[Array, Array]:
         if self._last[0][0] is not hidden:
@@ -222,6 +259,43 @@ class PackedChain(nn.Module):
     def _given_earlier_fields(self, hidden: Tensor, events: Tensor, first: int, stop: int) -> Array:
         state, independent = self._independent(hidden)
         return chain_logits(state, _rows(events), self.known, independent, self.ends, first, stop)
+
+
+def _step_in_pytorch(block: nn.Module, rows: Array, rotation: tuple[Array, Array], cache: Cache, layer: int) -> Array:
+    """Take rows (batch, dim) through a block with edits that no kernel knows."""
+    cosine, sine = (torch.from_numpy(part)[:, None, None] for part in rotation)
+    turned = (cosine, sine) if cosine.shape[-1] else None
+    stream = block(torch.from_numpy(rows)[:, None], rotation=turned, visible=None, cache=cache, layer=layer)
+    return _rows(stream)
+
+
+def _edited(module: nn.Module, rows: Array, *shape: int) -> Array:
+    """The output of a module after its edits; rows (batch, width) are shown to them as (batch, 1, …)."""
+    if not module._forward_hooks:
+        return rows
+    return _rows(_after(module, torch.from_numpy(rows).view(len(rows), 1, *(shape or (-1,)))).flatten(1))
+
+
+def _edited_fields(fields: list[nn.Linear]) -> dict[int, nn.Linear]:
+    return {index: field for index, field in enumerate(fields) if field._forward_hooks}
+
+
+def _edited_logits(logits: Tensor, fields: dict[int, nn.Linear], ends: Array) -> Tensor:
+    """The concatenated logits of all fields, after the edits of each."""
+    if not fields:
+        return logits
+    logits = logits.clone()
+    for index, field in fields.items():
+        here = slice(int(ends[index]), int(ends[index + 1]))
+        logits[..., here] = _after(field, logits[..., here])
+    return logits
+
+
+def _after(module: nn.Module, output: Tensor) -> Tensor:
+    """The output after the module's hooks, which are edits."""
+    for hook in module._forward_hooks.values():
+        output = hook(module, (), output)
+    return output
 
 
 def _sizes_of(fields: list[nn.Linear]) -> tuple[list[int], Array]:

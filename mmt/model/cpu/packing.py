@@ -8,7 +8,7 @@ As a last check, `pack` compares the hidden states and logits of a few events wi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import FunctionType
 from weakref import WeakSet
 
@@ -57,16 +57,20 @@ def pack(network: Network) -> Network:
     match_threads()
     packed = share(network)
     _pack_heads(packed)
+    # An edit calls functions of the user, which must not get what `_agree` reads.
+    plain = network.reading is None
+    known = True
     for layer, block in enumerate(packed.blocks):
-        if _is_known_block(block, network.config):
-            packed.blocks[layer] = PackedBlock(block, int8=int8)  # type: ignore[arg-type]
+        if _is_known_block(block, network.config, _EDITABLE):
+            packed.blocks[layer] = PackedBlock(block, int8=int8, reading=network.reading)  # type: ignore[arg-type]
         else:
+            known = known and not plain and _is_known_block(block, network.config, set(_BLOCK))
             _pack_linear(block, int8=int8)
     if type(network) is Network and not _replaced_methods(network):
         packed.__class__ = PackedNetwork
-        if _has_known_embedding(packed) and all(isinstance(block, PackedBlock) for block in packed.blocks):
+        if known and _has_known_embedding(packed):
             _pack_embedding(packed)
-            if network not in _compared and not _agree(network, packed, 0.25 if int8 else 0.01):
+            if plain and network not in _compared and not _agree(network, packed, 0.25 if int8 else 0.01):
                 warnings.warn(
                     "the compiled decoder does not compute what this network computes; PyTorch decodes, which is slower. "
                     "If you changed mmt/model/network.py or heads.py, change mmt/model/cpu/ too",
@@ -97,13 +101,13 @@ def _is_float32_on_cpu(weight: Tensor) -> bool:
 def _pack_heads(packed: Network) -> None:
     heads = packed.heads
     fields: _Parts = {f"fields.{field}": (nn.Linear,) for field in range(len(packed.config.sizes))}
-    if _has_parts(heads, {"": (IndependentHeads,), "fields": (nn.ModuleList,)} | fields):
+    if _has_parts(heads, {"": (IndependentHeads,), "fields": (nn.ModuleList,)} | fields, fields):
         packed.heads = PackedHeads(heads)  # type: ignore[arg-type, assignment]
         return
     parts: _Parts = {"": (ChainHeads,), "state": (nn.Identity, nn.Linear), **fields}
     for field in range(len(packed.config.sizes) - 1):
         parts |= {f"known.{field}": (nn.Embedding,), f"mix.{field}": (nn.Linear,)}
-    if _has_parts(heads, parts) and getattr(heads.state, "bias", None) is None:
+    if _has_parts(heads, parts, fields) and getattr(heads.state, "bias", None) is None:
         packed.heads = PackedChain(heads)  # type: ignore[arg-type, assignment]
 
 
@@ -130,19 +134,27 @@ _Parts = dict[str, tuple[type[nn.Module], ...]]
 _NORMS = (nn.LayerNorm, nn.Identity)
 _BLOCK: _Parts = {
     "": (Block,),
+    "attention_inputs": (nn.Identity,),
     "attention_norm": _NORMS,
     "attention": (Attention,),
     "attention.queries_keys_values": (nn.Linear,),
     "attention.query_norm": _NORMS,
     "attention.key_norm": _NORMS,
-    "attention.by_head": (nn.Identity,),
+    **{
+        f"attention.{name}": (nn.Identity,)
+        for name in ("queries", "keys", "values", "scores", "pattern", "by_head", "head_outputs")
+    },
     "attention.out": (nn.Linear,),
+    "feed_forward_inputs": (nn.Identity,),
     "feed_forward_norm": _NORMS,
     "feed_forward": (FeedForward,),
     "feed_forward.expand": (nn.Linear,),
+    "feed_forward.neurons": (nn.Identity,),
     "feed_forward.dropout": (Dropout, nn.Identity),
     "feed_forward.contract": (nn.Linear,),
 }
+# Paths in a block at which the compiled decoder stops for edits.
+_EDITABLE = ("", "attention", "attention.by_head", "feed_forward_inputs", "feed_forward", "feed_forward.neurons")
 _KNOWN: tuple[type[nn.Module], ...] = (
     *(Network, Block, Attention, FeedForward, IndependentHeads, ChainHeads, Dropout),
     *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.Identity, nn.ModuleList),
@@ -153,8 +165,9 @@ _METHODS = {
 }
 
 
-def _is_known_block(block: nn.Module, config: NetworkConfig) -> bool:
-    if not _has_parts(block, _BLOCK):
+def _is_known_block(block: nn.Module, config: NetworkConfig, editable: Collection[str]) -> bool:
+    """Whether the decoder knows all of a block, but the edits at the paths `editable`."""
+    if not _has_parts(block, _BLOCK, editable):
         return False
     assert isinstance(block, Block)
     attention, feed_forward = block.attention, block.feed_forward
@@ -183,7 +196,7 @@ def _has_known_embedding(network: Network) -> bool:
     """Whether the parts outside of blocks and heads are known."""
     config = network.config
     fields = {f"embeddings.{field}": (nn.Embedding,) for field in range(len(config.sizes))}
-    if not _has_parts(network, {"dropout": (Dropout, nn.Identity), "norm": _NORMS, **fields}):
+    if not _has_parts(network, {"dropout": (Dropout, nn.Identity), "norm": _NORMS, **fields}, ("dropout", "norm")):
         return False
     tables, limits = [*network.embeddings], [*config.sizes]
     if network.positions is not None:
@@ -204,16 +217,19 @@ def _norm_width(norm: nn.Module, width: int) -> tuple[int, ...]:
     return tuple(norm.normalized_shape) if isinstance(norm, nn.LayerNorm) else (width,)
 
 
-def _has_parts(module: nn.Module, parts: Mapping[str, tuple[type[nn.Module], ...]]) -> bool:
-    """Whether a module has a plain module of one of the given types at each path."""
+def _has_parts(
+    module: nn.Module, parts: Mapping[str, tuple[type[nn.Module], ...]], editable: Collection[str] = ()
+) -> bool:
+    """Whether a module has a plain module of one of the given types at each path; those at `editable` may have edits."""
     found = dict(module.named_modules(remove_duplicate=False))
-    return all(path in found and _is_plain(found[path], kinds) for path, kinds in parts.items())
+    return all(path in found and _is_plain(found[path], kinds, edits=path in editable) for path, kinds in parts.items())
 
 
-def _is_plain(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Whether a module is exactly of one of these types, without hooks and replaced methods."""
+def _is_plain(module: nn.Module, kinds: tuple[type[nn.Module], ...], *, edits: bool = False) -> bool:
+    """Whether a module is exactly of one of these types, without replaced methods and without hooks (or only `mmt.inside`'s)."""
+    own = [hook for hook in module._forward_hooks.values() if not (edits and hasattr(hook, "identity"))]
     hooks = (
-        *(module._forward_hooks, module._forward_pre_hooks),
+        *(own, module._forward_pre_hooks),
         *(torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks),
     )
     return type(module) in kinds and not any(hooks) and not _replaced_methods(module)

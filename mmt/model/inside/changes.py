@@ -1,0 +1,300 @@
+"""The edits that are used most: ablation (zero, mean, resample), directions, patching, and knock-out of edges."""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mmt.model.inside.conditions import Condition, at, where
+from mmt.model.inside.edits import Edits, Step
+from mmt.model.inside.places import is_by_key
+from mmt.model.reading import Context
+
+Head = tuple[int, int]
+"""(layer, head)"""
+_HEAD_AXIS = {
+    "queries": 2,
+    "keys": 2,
+    "values": 2,
+    "heads": 2,
+    "head_outputs": 2,
+    "attention_inputs": 3,
+    "scores": 1,
+    "pattern": 1,
+}
+_EVERYTHING = Condition(lambda context: torch.ones(context.shape, dtype=torch.bool, device=context.codes.device), "all")
+
+
+def ablate(*heads: Head) -> Edits:
+    """An edit that sets the outputs of attention heads to 0; each head is a (layer, head).
+
+    Examples
+    --------
+    >>> ablate((2, 0), (2, 3), (3, 1)).places
+    ['layers.2.heads', 'layers.3.heads']
+    """
+    if not heads:
+        raise ValueError("no head was given; give each as (layer, head)")
+    by_layer: dict[int, set[int]] = {}
+    for pair in heads:
+        layer, head = _head_of(pair, "ablate((0, 1)), ablate((0, 1), (2, 3))")
+        by_layer.setdefault(layer, set()).add(head)
+    return Edits(
+        tuple(
+            Step(f"layers.{layer}.heads", _silence(layer, of_layer), f"layers.{layer}.heads: ablate {of_layer}")
+            for layer, of_layer in ((layer, sorted(of_layer)) for layer, of_layer in by_layer.items())
+        )
+    )
+
+
+def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edits:
+    """An edit that adds `strength * direction` to the activations of every event at a place.
+
+    The direction is (dim,), or as wide as the place: (head_dim,) at `heads`, where it is added to every head.
+
+    Examples
+    --------
+    >>> from mmt.model.config import NetworkConfig
+    >>> from mmt.model.inside import edited
+    >>> from mmt.model.network import Network
+    >>> network = Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16)).eval()
+    >>> codes = torch.zeros(1, 3, 6, dtype=torch.long)
+    >>> moved = edited(network, add("final", torch.ones(32), 0.5)).hidden(codes) - network.hidden(codes)
+    >>> bool(torch.isclose(moved, torch.tensor(0.5), atol=1e-6).all())
+    True
+    """
+    # A copy: the edit stays the same when the caller's array changes.
+    vector = torch.as_tensor(direction).detach().clone()
+
+    def shift(activations: Tensor) -> Tensor:
+        if vector.shape != activations.shape[-1:]:
+            raise ValueError(
+                f"the direction at {place} has the shape {tuple(vector.shape)}; expected ({activations.shape[-1]},)"
+            )
+        return activations + strength * vector.to(activations)
+
+    return Edits((Step(place, shift, f"{place}: add {float(strength)!r} times {_digest(vector)}"),))
+
+
+def replace(place: str, values: npt.ArrayLike | Tensor, *, heads: Sequence[int] | None = None) -> Edits:
+    """An edit that replaces the activations of every event by the same values: mean ablation, if these are means.
+
+    Parameters
+    ----------
+    place : str
+        Any place but scores and pattern.
+    values : array_like
+        Of the shape of one event's activations: (dim,), (head, head_dim), …; or one that broadcasts to it, such as 0.0.
+    heads : sequence of int, optional
+        Replace those of these heads only, at places with an axis of heads.
+
+    Examples
+    --------
+    >>> mean = np.zeros((4, 64))  # the mean over events of mmt.activations(...)["layers.2.heads"]
+    >>> edit = replace("layers.2.heads", mean, heads=[0])
+    """
+    kept = torch.as_tensor(values).detach().clone()
+    return _substitute(place, lambda context: kept, heads, f"replace by {_digest(kept)}")
+
+
+def patch(
+    place: str,
+    values: npt.ArrayLike | Tensor,
+    *,
+    heads: Sequence[int] | None = None,
+    events: Sequence[int] | None = None,
+) -> Edits:
+    """An edit that replaces the activations at each place of the window by those of another run, as from `mmt.activations`.
+
+    Parameters
+    ----------
+    place : str
+        Any place but scores and pattern.
+    values : array_like, (n, …)
+        Row i replaces the activations of event i; events from n on stay as they are.
+    heads : sequence of int, optional
+        Patch these heads only.
+    events : sequence of int, optional
+        Patch these events only. Default: all.
+    """
+    kept = torch.as_tensor(values).detach().clone()
+    condition = at((None, len(kept))) if events is None else at(list(events)) & at((None, len(kept)))
+
+    def of_event(context: Context) -> Tensor:
+        rows: Tensor = kept.to(context.codes.device)[context.places.clamp(max=len(kept) - 1)]
+        return rows
+
+    return where(_substitute(place, of_event, heads, f"patch {_digest(kept)}"), condition)
+
+
+def resample(
+    place: str, samples: npt.ArrayLike | Tensor, *, seed: int = 0, heads: Sequence[int] | None = None
+) -> Edits:
+    """An edit that replaces the activations of each event by a row of `samples`, drawn at random: resample ablation.
+
+    The draw is fixed by the seed and the event's place in the window, so that every pass, with a cache or without, has the same.
+
+    Parameters
+    ----------
+    place : str
+        Any place but scores and pattern.
+    samples : array_like, (n, …)
+        Activations of other events, as from `mmt.activations` of a corpus.
+    """
+    kept = torch.as_tensor(samples).detach().clone()
+
+    def of_event(context: Context) -> Tensor:
+        last = int(context.places.max()) + 1
+        drawn = torch.as_tensor(np.random.default_rng(seed).integers(len(kept), size=last))
+        rows: Tensor = kept.to(context.codes.device)[drawn.to(context.codes.device)[context.places]]
+        return rows
+
+    return _substitute(place, of_event, heads, f"resample {seed} {_digest(kept)}")
+
+
+def knock_out(
+    layer: int,
+    heads: Sequence[int] | None = None,
+    *,
+    queries: Condition | None = None,
+    keys: Condition | None = None,
+    renormalise: bool = True,
+) -> Edits:
+    """An edit that cuts edges of attention: from some events (keys) to others (queries), in some heads of a layer.
+
+    Parameters
+    ----------
+    heads : sequence of int, optional
+        Default: all heads of the layer.
+    queries, keys : Condition, optional
+        The edges from each such key to each such query are cut. Default: all.
+    renormalise : bool
+        True: scores are minus infinity, so that the other weights of a query still sum to 1; a query without keys gets zeros.
+        False: the weights are 0, and the others stay as they are.
+
+    Examples
+    --------
+    >>> from mmt.model.inside import notes
+    >>> deaf = knock_out(2, queries=notes("violin"), keys=notes("cello"))
+    """
+    name, value = ("scores", -torch.inf) if renormalise else ("pattern", 0.0)
+    place = f"layers.{layer}.{name}"
+
+    def cut(activations: Tensor) -> Tensor:
+        cut = _of_heads(place, heads, activations)
+        return activations.masked_fill(cut, value)
+
+    described = "all" if heads is None else sorted(heads)
+    edit = Edits((Step(place, cut, f"{place}: knock out {described}"),))
+    return where(edit, queries or _EVERYTHING, keys=keys)
+
+
+def knock_out_path(source: Head, target: Head, inputs: Sequence[str] = ("queries", "keys", "values")) -> Edits:
+    """An edit that cuts the direct path from one head to a later one: the later head does not read what the other has written.
+
+    With x the residual stream and o the head output of `source`, the queries, keys and values of `target` are computed from
+    x - o; everything else reads x.
+
+    Parameters
+    ----------
+    source, target : (layer, head)
+        The layer of `source` is the lower one.
+    inputs : sequence of "queries", "keys", "values"
+        Which of them are computed from x - o.
+
+    Raises
+    ------
+    ValueError
+        If the target is not in a higher layer, or `inputs` has another name.
+    """
+    (lower, sender), (higher, receiver) = (
+        _head_of(pair, "knock_out_path((0, 1), (2, 3))") for pair in (source, target)
+    )
+    if lower >= higher:
+        raise ValueError(f"{target} cannot read {source}; give a head of a higher layer as the target")
+    kinds = ["queries", "keys", "values"]
+    if unknown := [name for name in inputs if name not in kinds]:
+        raise ValueError(f"inputs has {unknown[0]!r}; choose among {', '.join(kinds)}")
+    chosen = [kinds.index(name) for name in inputs]
+
+    def keep(outputs: Tensor, context: Context) -> Tensor:
+        context.memory[key] = outputs[:, :, sender]
+        return outputs
+
+    def cut(read: Tensor, context: Context) -> Tensor:
+        changed = read.clone()
+        for kind in chosen:
+            changed[:, :, kind, receiver] -= context.memory[key]
+        return changed
+
+    key = ("path", lower, sender)
+    places = f"layers.{lower}.head_outputs", f"layers.{higher}.attention_inputs"
+    described = f"knock out path {source} to {target} {sorted(chosen)}"
+    return Edits(
+        tuple(Step(place, step, f"{place}: {described}") for place, step in zip(places, (keep, cut), strict=True))
+    )
+
+
+def _substitute(place: str, values: Callable[[Context], Tensor], heads: Sequence[int] | None, described: str) -> Edits:
+    if is_by_key(place):
+        raise ValueError(f"{place} has an axis of keys; use knock_out, or a function: {{{place!r}: function}}")
+
+    def change(activations: Tensor, context: Context) -> Tensor:
+        new = values(context).to(activations)
+        try:
+            new = new.expand(activations.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"the values at {place} have the shape {tuple(new.shape)}; expected what broadcasts to {tuple(activations.shape)}"
+            ) from None
+        return new.clone() if heads is None else torch.where(_of_heads(place, heads, activations), new, activations)
+
+    where_ = "" if heads is None else f" in heads {sorted(heads)}"
+    return Edits((Step(place, change, f"{place}: {described}{where_}"),))
+
+
+def _of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) -> Tensor:
+    """True for activations of these heads, a shape that broadcasts to `activations`."""
+    axis = _HEAD_AXIS.get(place.rpartition(".")[2])
+    if heads is None:
+        return torch.ones([1] * activations.dim(), dtype=torch.bool, device=activations.device)
+    if axis is None:
+        raise ValueError(f"{place} has no axis of heads; leave out heads")
+    count = activations.shape[axis]
+    if bad := [head for head in heads if not 0 <= head < count]:
+        raise ValueError(f"{place} has no head {bad[0]}; it has {count}, counted from 0")
+    chosen = torch.zeros(count, dtype=torch.bool, device=activations.device)
+    chosen[list(heads)] = True
+    shape = [1] * activations.dim()
+    shape[axis] = count
+    return chosen.view(shape)
+
+
+def _head_of(pair: Head, example: str) -> Head:
+    try:
+        layer, head = map(operator.index, pair)
+    except (TypeError, ValueError):
+        raise ValueError(f"{pair!r} is not a head; give each head as a pair (layer, head): {example}") from None
+    return layer, head
+
+
+def _digest(values: Tensor) -> str:
+    return hashlib.sha256(values.double().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def _silence(layer: int, heads: list[int]) -> Callable[[Tensor], Tensor]:
+    def silence(activations: Tensor) -> Tensor:
+        for head in heads:
+            if not 0 <= head < activations.shape[2]:
+                raise ValueError(f"layer {layer} has no head {head}; it has {activations.shape[2]}, counted from 0")
+        kept = torch.ones(activations.shape[2], 1, dtype=activations.dtype, device=activations.device)
+        kept[heads] = 0
+        return activations * kept
+
+    return silence

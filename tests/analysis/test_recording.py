@@ -1,0 +1,154 @@
+"""Activations of a corpus on disk: equal to those of the pieces read alone, resumable, with true labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import mmt
+from mmt.analysis.inside import recording
+from mmt.analysis.inside.recording import ActivationStore, key_of
+from mmt.sampling.model import Model
+
+PLACES = ["layers.0.stream", "layers.1.heads", "logits.pitch"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return mmt.new_model("tiny", seed=3)
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_folder: Path) -> mmt.Corpus:
+    return mmt.Corpus(tiny_folder)
+
+
+@pytest.fixture(scope="module")
+def store(model: Model, corpus: mmt.Corpus, tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
+    return mmt.activations(model, corpus, PLACES, output=tmp_path_factory.mktemp("activations") / "all")
+
+
+def test_every_event_has_one_row_in_order(store: ActivationStore, corpus: mmt.Corpus) -> None:
+    assert len(store) == sum(map(len, corpus))
+    expected = np.concatenate(
+        [np.stack([np.full(len(piece), index), np.arange(len(piece))]) for index, piece in enumerate(corpus)], 1
+    )
+    np.testing.assert_array_equal([store.labels("piece"), store.labels("event")], expected)
+    assert store.names == [piece.name for piece in corpus.pieces]
+
+
+def test_rows_equal_the_activations_of_a_piece_read_alone(
+    store: ActivationStore, model: Model, corpus: mmt.Corpus
+) -> None:
+    context = model.network.config.context
+    for index, piece in enumerate(corpus):
+        # Within the first window, whatever was batched with it.
+        alone = mmt.activations(model, piece[: context // 2], PLACES)
+        rows = np.flatnonzero(store.labels("piece") == index)[: context // 2 - 1]
+        np.testing.assert_array_equal(store.labels("context")[rows], np.arange(len(rows)))
+        for place in PLACES:
+            np.testing.assert_allclose(store.read(place, rows), alone[place][: len(rows)], atol=1e-4)
+
+
+def test_events_of_later_windows_have_the_context_that_their_label_says(
+    store: ActivationStore, model: Model, corpus: mmt.Corpus
+) -> None:
+    """Re-read by hand: the header, and as many notes before the event as the label counts, from their own first beat."""
+    limit = model.network.config.context
+    row = int(np.flatnonzero((store.labels("event") > limit) & (store.labels("type") == 3))[5])
+    piece, event, seen = (int(store.labels(name)[row]) for name in ("piece", "event", "context"))
+    codes = corpus[piece]
+    opening = int((codes[:, 0] < 3).sum())
+    notes = codes[event - (seen - opening) : event + 1].copy()
+    notes[:, 1] -= notes[0, 1] - 1
+    alone = mmt.activations(model, np.concatenate([codes[:opening], notes]), ["layers.0.stream"])["layers.0.stream"][-1]
+    assert seen >= limit // 2
+    np.testing.assert_allclose(store.read("layers.0.stream", [row])[0], alone, atol=1e-4)
+
+
+def test_labels_are_those_of_the_notes(store: ActivationStore, corpus: mmt.Corpus) -> None:
+    table = np.concatenate([corpus.notes(index) for index in range(len(corpus))])
+    notes = store.labels("type") == 3
+    for name in ("beat", "position", "pitch"):
+        np.testing.assert_array_equal(np.sort(store.labels(name)[notes]), np.sort(table[name]))
+    np.testing.assert_array_equal(store.labels("pitch_class")[notes], store.labels("pitch")[notes] % 12)
+    assert (store.labels("pitch")[~notes] == -1).all()
+    assert (store.labels("beat")[~notes] == -1).all()
+
+
+def test_a_stopped_recording_continues_and_gives_the_same(
+    model: Model, corpus: mmt.Corpus, store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_ROWS", 300)
+    read, calls, stopped = recording.read_places, 0, []
+
+    def stops(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if not stopped and [*(tmp_path / "part").glob("part-*.h5")]:
+            raise KeyboardInterrupt
+        return read(*arguments)
+
+    monkeypatch.setattr(recording, "read_places", stops)
+    with pytest.raises(KeyboardInterrupt):
+        mmt.activations(model, corpus, PLACES, output=tmp_path / "part", batch_size=2)
+    stopped.append(True)
+    finished = len(list((tmp_path / "part").glob("part-*.h5")))
+    assert finished >= 1
+    before = calls
+    again = mmt.activations(model, corpus, PLACES, output=tmp_path / "part", batch_size=2)
+    assert len(again.paths) > finished
+    assert calls > before
+    for place in PLACES:
+        np.testing.assert_allclose(again.read(place), store.read(place), atol=1e-5)
+    for name in recording.LABELS:
+        np.testing.assert_array_equal(again.labels(name), store.labels(name))
+    # Once complete, nothing is read again.
+    before = calls
+    mmt.activations(model, corpus, PLACES, output=tmp_path / "part")
+    assert calls == before
+
+
+def test_rows_are_read_in_any_order_and_by_a_data_loader(store: ActivationStore) -> None:
+    everything, rows = store.read("layers.0.stream"), np.array([7, 3, 3, len(store) - 1])
+    np.testing.assert_array_equal(store.read("layers.0.stream", rows), everything[rows])
+    np.testing.assert_allclose(store.mean("layers.0.stream"), everything.mean(0), atol=1e-5)
+    dataset = store.dataset("layers.0.stream", "pitch", pieces=[1])
+    assert len(dataset) == int((store.labels("piece") == 1).sum())
+    found = [(x, y) for x, y in DataLoader(dataset, batch_size=64)]
+    chosen = store.labels("piece") == 1
+    np.testing.assert_array_equal(torch.cat([x for x, _ in found]).numpy(), everything[chosen])
+    np.testing.assert_array_equal(torch.cat([y for _, y in found]).numpy(), store.labels("pitch")[chosen])
+
+
+def test_the_key_is_that_with_the_largest_correlation() -> None:
+    representation = mmt.Representation()
+    for tonic in range(12):
+        for minor, steps in ((0, (0, 2, 4, 5, 7, 9, 11, 0, 4, 7, 0)), (12, (0, 2, 3, 5, 7, 8, 11, 0, 3, 7, 0))):
+            notes = [[3, 1 + place, 1, 61 + (tonic + step) % 12, 12, 1] for place, step in enumerate(steps)]
+            assert key_of(np.array(notes), representation) == tonic + minor
+    assert key_of(np.array([[0, 0, 0, 0, 0, 0]]), representation) == -1
+
+
+def test_wrong_jobs_raise(model: Model, corpus: mmt.Corpus, store: ActivationStore, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a corpus was given; give a folder"):
+        mmt.activations(model, corpus)
+    with pytest.raises(ValueError, match="holds activations of other places; give a new folder"):
+        mmt.activations(model, corpus, PLACES[:1], output=store.folder)
+    with pytest.raises(ValueError, match="holds activations of other model; give a new folder"):
+        mmt.activations(model.edited(mmt.inside.ablate((0, 0))), corpus, PLACES, output=store.folder)
+    with pytest.raises(ValueError, match=r"layers\.0\.pattern has no fixed size; read it piece by piece"):
+        mmt.activations(model, corpus, ["layers.0.pattern"], output=tmp_path / "new")
+    with pytest.raises(ValueError, match="unknown place"):
+        mmt.activations(model, corpus, ["stream"], output=tmp_path / "new")
+    with pytest.raises(ValueError, match="there is no label 'chord'"):
+        store.labels("chord")
+    with pytest.raises(ValueError, match="was not recorded"):
+        store.read("final")
+    with pytest.raises(ValueError, match=r"has no job\.json"):
+        ActivationStore(tmp_path)
