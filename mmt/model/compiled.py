@@ -14,6 +14,8 @@ import numba
 from numba.core.event import Listener, install_listener
 from tqdm import tqdm
 
+NOTICE = "Compiling for this processor, which takes a quarter of a minute; only once."
+
 # Numba recompiles when the file of a function changes, but not when a function that it inlines from another file does.
 SOURCES = (
     *("model/compiled.py", "model/cpu/scalars.py", "model/cpu/weights.py"),
@@ -75,7 +77,7 @@ class _CompilationListener(Listener):  # type: ignore[misc]
 
     def on_start(self, event: object) -> None:
         if not _CompilationListener.told:
-            tqdm.write("Compiling for this processor, which takes a quarter of a minute; only once.", file=sys.stderr)
+            tqdm.write(NOTICE, file=sys.stderr)
         _CompilationListener.told = True
 
     def on_end(self, event: object) -> None:

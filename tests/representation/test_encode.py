@@ -70,12 +70,21 @@ def test_encodings_are_those_of_the_authors_code(reference: Path, shared: Path) 
     The original code leaves a duration of 0 as it is, and then has no code for it (ours: 1 step, as a note sounds); it
     sorts notes by MIDI program (ours: by instrument code, the order that the paper gives); and it leaves a note twice
     where two programs become one instrument (ours: once).
+
+    One file changes the program of a channel in one track while another track plays on it. muspy, which the authors'
+    code reads with, keeps a program for each track; ours belongs to the channel, as a synthesiser plays it. So this
+    file has the same notes for other instruments.
     """
     files = sorted((reference / "encodings").glob("*.npy"))
     assert len(files) == 26
     for file in files:
         events = mmt.encode(mmt.read(shared / "data" / "examples" / "mid" / f"{file.stem}.mid"))
-        np.testing.assert_array_equal(events, np.load(file), err_msg=file.stem)
+        expected = np.load(file)
+        if file.stem == "freedoom__d_e4m4_1a638338":
+            events, expected = (
+                np.unique(rows[rows[:, TYPE] == NOTE, :INSTRUMENT], axis=0) for rows in (events, expected)
+            )
+        np.testing.assert_array_equal(events, expected, err_msg=file.stem)
 
 
 @given(st.sampled_from([1, 24, 220, 480]).flatmap(lambda r: st.tuples(st.just(r), raw_rows(r))))
