@@ -106,7 +106,7 @@ def compare_scores(
     Examples
     --------
     >>> import mmt
-    >>> sets = [mmt.new_model("tiny", seed=seed).generate(n=8, seed=1, max_events=64) for seed in (0, 1)]
+    >>> sets = [mmt.new_model("tiny", seed=seed).generate(n=8, seed=1, max_events=256) for seed in (0, 1)]
     >>> scores = [{"unconditional": mmt.metrics.evaluate(pieces)} for pieces in sets]
     >>> found = compare_scores(*scores, prompts={"unconditional": range(8)})
     >>> {effect.count for effect in found.effects if effect.metric == "valid"}
@@ -131,7 +131,9 @@ def _difference(ours: Floats, theirs: Floats, groups: npt.NDArray[Any] | None) -
     """Difference, interval, effect and p-value of a metric; None if too few pieces have a value, or none differs at all."""
     from scipy.stats import t
 
-    scale = float(np.nanstd(np.concatenate([theirs, ours]))) if groups is not None else float(np.nanstd(theirs))
+    spread = theirs if groups is None else np.concatenate([theirs, ours])
+    spread = spread[~np.isnan(spread)]
+    scale = float(spread.std()) if len(spread) else 0.0
     if groups is None:
         samples = [values[~np.isnan(values)] for values in (ours, theirs)]
         count = min(map(len, samples))

@@ -45,7 +45,9 @@ def test_a_network_is_no_model(tiny_folder: Path) -> None:
 def test_activations_are_of_one_piece_at_a_list_of_places(tiny_folder: Path) -> None:
     corpus: Any = mmt.Corpus(tiny_folder)
     refused(r"places is 'final'; give a list of places: \['final'\]", lambda: mmt.activations(MODEL, PIECE, "final"))
-    refused(r"a corpus was given, .*give a piece of it: corpus\[0\]", lambda: mmt.activations(MODEL, corpus))
+    refused(
+        r"a corpus was given; give a folder .*or a piece of it: corpus\[0\]", lambda: mmt.activations(MODEL, corpus)
+    )
     refused(r"a corpus was given, .*give a piece of it: corpus\[0\]", lambda: mmt.attention.weights(MODEL, corpus))
 
 
