@@ -199,7 +199,9 @@ def main() -> None:
     if chosen.length is None:
         given["max_events"] = chosen.max_events
     else:
-        limits = Limits(2**31, 2**31)
+        # The model alone decides where it ends; by default it could not end elsewhere.
+        given |= {"min_beats": 1, "max_beats": chosen.length + 2 * NEAR}
+        limits = Limits(2**31, chosen.length + 2 * NEAR)
     settings = {name: value for name, value in given.items() if value is not None}
     seeds = [f"seed {seed}" for seed in range(chosen.n)]
     lines, flagged, measured = [], [], []

@@ -109,7 +109,7 @@ def compare_scores(
     >>> sets = [mmt.new_model("tiny", seed=seed).generate(n=8, seed=1, max_events=256) for seed in (0, 1)]
     >>> scores = [{"unconditional": mmt.metrics.evaluate(pieces)} for pieces in sets]
     >>> found = compare_scores(*scores, prompts={"unconditional": range(8)})
-    >>> {effect.count for effect in found.effects if effect.metric == "valid"}
+    >>> {effect.count for effect in found.effects if effect.metric == "polyphony"}
     {8}
     """
     from scipy.stats import false_discovery_control

@@ -33,12 +33,12 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{name}", action="append", metavar="[FIELD=]NUMBER", help=f"{meaning} (default: the model's)"
         )
-    group.add_argument("--min-beats", type=int, default=0, help="minimum number of beats")
+    group.add_argument("--min-beats", type=int, default=0, help="minimum number of beats (default: none; LENGTH - 3)")
     group.add_argument(
         "--max-beats",
         type=int,
         help="notes begin in the first MAX_BEATS beats of the piece, those of the FILE included; may exceed the model's own "
-        "(default: the model's beats; with --length, 8 more than LENGTH)",
+        "(default: the model's beats, or --length)",
     )
     group.add_argument("--new-beats", type=int, help="the same, counted from the end of what is read of the FILE")
     group.add_argument(
@@ -51,7 +51,7 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         "--length",
         metavar="BEATS",
         type=int,
-        help="tell the model how many beats to write, for models that know lengths; it ends near there",
+        help="number of beats of the piece, for models that know lengths; it ends in the last four of them",
     )
     group.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
     group.add_argument(

@@ -33,8 +33,8 @@ from mmt.sampling.window import anchor, places_of
 
 # No limit of events or beats in practice; the largest beat of the note table.
 _FOREVER = 2**31 - 1
-# A piece that is told its length in beats may be this many beats longer, unless max_beats is given.
-_PAST_LENGTH = 8
+# A piece with a told length ends in the last beats of that length, this many.
+_LAST_BEATS = 4
 
 
 class FilterOptions(TypedDict, total=False):
@@ -82,8 +82,9 @@ class Options(FilterOptions, ControlOptions, total=False):
     """The maximum number of events of the whole piece, prompt and end included. Default: until the network's context is full; no
     limit if `length`, or more beats than the network has, are given."""
     length: int | None
-    """The number of beats that the model is told to write, counted from the start of the piece, for models whose representation
-    tells lengths. The model itself ends the piece near there; `max_beats` is 8 more by default."""
+    """The number of beats of the whole piece, for models whose representation tells lengths. The model knows it from the start,
+    and the piece ends in the last four of these beats: without other values, `min_beats` is `length - 3` and `max_beats` is
+    `length`. With `min_beats=1` and a larger `max_beats` the model alone decides where the piece ends."""
     use_all: bool
     """Each declared instrument must play before the piece can end. The logit of an instrument that has not played grows by 0.25
     per beat, and one of the last moments or events is reserved for it."""
@@ -145,7 +146,7 @@ class GenerationOptions:
         beginning = tidy(start() if prompt is None else prompt, representation)
         filters = self.filters(defaults, config.sizes)
         self._tell_length(beginning, representation)
-        bounds = self._with_max_beats(beginning)._bounds(beginning, config.context, representation)
+        bounds = self._with_max_beats(beginning)._with_length()._bounds(beginning, config.context, representation)
         return beginning, {"filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context}
 
     def filters(self, defaults: Mapping[str, Any], sizes: tuple[int, ...] = ()) -> Filters:
@@ -172,6 +173,14 @@ class GenerationOptions:
             raise ValueError(f"new_beats is {self.new_beats}; it must be at least 1")
         last = int(prompt[is_note(prompt), BEAT].max(initial=0))
         return replace(self, max_beats=max(last, prompt.first_beat) + int(self.new_beats), new_beats=None)
+
+    def _with_length(self) -> GenerationOptions:
+        """The same options, with the `min_beats` and `max_beats` that follow from `length`."""
+        if self.length is None or self.endless or self.context == "slide":
+            return self
+        most = max(self.length, _whole("min_beats", self.min_beats)) if self.max_beats is None else self.max_beats
+        least = self.min_beats or max(min(self.length - _LAST_BEATS + 1, most), 0)
+        return replace(self, min_beats=least, max_beats=most)
 
     def _tell_length(self, prompt: Prompt, representation: Representation) -> None:
         """Write the length, if given, into the prompt's start-of-notes."""
@@ -255,8 +264,6 @@ class GenerationOptions:
         least = _whole("min_beats", self.min_beats)
         if self.max_beats is not None:
             limit = _whole("max_beats", self.max_beats)
-        elif not slide and self.length is not None and not self.endless:
-            limit = max(self.length + _PAST_LENGTH, last, prompt.first_beat + 1, least)
         elif not slide and (self.endless or (self.max_events or 0) > context):
             limit = _FOREVER
         else:
@@ -272,8 +279,9 @@ class GenerationOptions:
         written = prompt[-1, TYPE] >= NOTE
         lowest = max(1, last if written else max(last, prompt.first_beat + 1))
         if limit < lowest or (slide and limit > beats):
+            name = "length" if limit == self.length else "max_beats"
             raise ValueError(
-                f"max_beats is {limit}; with this prompt it must be {f'{lowest} to {beats}' if slide else f'at least {lowest}'}: "
+                f"{name} is {limit}; with this prompt it must be {f'{lowest} to {beats}' if slide else f'at least {lowest}'}: "
                 "it counts from the start of the piece, new_beats from the end of the prompt"
             )
         return limit

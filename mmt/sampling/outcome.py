@@ -12,7 +12,7 @@ from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, TYPE, E
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.streams import Stream, name_of
 
-Ending = Literal["end-of-song", "event limit", "beat limit", "context full"]
+Ending = Literal["end-of-song", "told length", "event limit", "beat limit", "context full"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Outcome:
     number: int
     """The piece draws from the random stream (seed, number)."""
     ending: Ending
-    """Why it ended: end-of-song was drawn; `max_events` or `max_beats` was reached; or the network's context is full, where no
-    limit was given."""
+    """Why it ended: end-of-song was drawn; `length`, `max_events` or `max_beats` was reached; or the network's context is full,
+    where no limit was given."""
     notes: dict[str, int]
     """The number of notes of each declared instrument, the prompt's included."""
 
@@ -34,6 +34,7 @@ class Outcome:
 
 _SAID: dict[Ending, str] = {
     "end-of-song": "ends by itself",
+    "told length": "ends at the told length",
     "event limit": "cut at the limit of events",
     "beat limit": "cut at the limit of beats",
     "context full": "cut where the model's context is full; a larger limit of events lets it go on",
@@ -60,7 +61,7 @@ def _ending_of(piece: Events, bounds: Bounds, *, limited: bool) -> Ending:
         return "event limit" if limited else "context full"
     # An end in the last beat that is allowed may be what the limit left over.
     if piece[is_note(piece), BEAT].max(initial=0) >= bounds.max_beats:
-        return "beat limit"
+        return "told length" if bounds.max_beats == bounds.length else "beat limit"
     return "end-of-song"
 
 

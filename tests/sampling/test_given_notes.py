@@ -29,7 +29,7 @@ from mmt.representation.codes import (
 from mmt.representation.encode import canonical, frame
 from mmt.representation.grammar import check_piece
 from mmt.representation.instruments import PAPER_INSTRUMENTS
-from mmt.representation.prompt import Prompt, instruments, start
+from mmt.representation.prompt import Prompt, beats, instruments, start
 from mmt.sampling.decoding import write_pieces
 from mmt.sampling.model import Model
 from mmt.sampling.options import GenerationOptions
@@ -305,10 +305,23 @@ def test_a_long_piece_that_is_rewritten_late_tells_what_is_left_of_it(monkeypatc
 def test_the_told_length_stands_in_the_piece(context: int, told_by_prompt: bool) -> None:
     model = make_model(context=context)
     prompt = instruments("violin", "cello", representation=SMALL) if told_by_prompt else start()
-    (piece,) = model.generate(prompt, seed=3, length=30, min_beats=30)
+    (piece,) = model.generate(prompt, seed=3, length=30)
     check_piece(piece, representation=SMALL)
     assert piece[piece[:, TYPE] == START_OF_NOTES, BEAT].tolist() == [SMALL.length_code(30)]
-    assert piece[-2, BEAT] <= 38
+
+
+@given(st.integers(1, 40), st.integers(0, 1000))
+def test_a_piece_ends_in_the_last_four_beats_of_its_told_length(length: int, seed: int) -> None:
+    pieces, outcomes = make_model(context=32).generate(n=2, seed=seed, length=length, report=True)
+    for piece, outcome in zip(pieces, outcomes, strict=True):
+        check_piece(piece, representation=SMALL)
+        assert length - 3 <= piece[-2, BEAT] <= length
+        assert outcome.ending == ("told length" if piece[-2, BEAT] == length else "end-of-song")
+
+
+def test_a_length_shorter_than_the_prompt_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"length is 2; with this prompt it must be at least"):
+        make_model().generate(beats(long_piece(5), 12, representation=SMALL), length=2)
 
 
 def test_a_window_that_begins_later_tells_what_is_left_of_the_length() -> None:
