@@ -374,7 +374,7 @@ def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
         ({}, FileExistsError, "exists; give another folder, continue its training"),
         ({"resume": True, "output": "new"}, ValueError, "there is no training to go on with"),
         ({"overwrite": True, "output": "mine"}, FileExistsError, "is no training run"),
-        ({"corpus": "mine", "output": "new"}, ValueError, "is no prepared corpus"),
+        ({"corpus": "mine", "output": "new"}, ValueError, "is not a prepared corpus"),
     ],
 )
 def test_a_training_that_cannot_start_is_refused(
