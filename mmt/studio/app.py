@@ -18,10 +18,9 @@ from starlette.routing import Route
 from mmt.studio import api
 from mmt.studio.context import Context
 from mmt.studio.description import describe_html, openapi
-from mmt.studio.downloads import KINDS, content_of, headers_for
 from mmt.studio.pieces import ConflictError
 from mmt.studio.requests import BadRequestError, parse
-from mmt.studio.scores import music_of
+from mmt.studio.scores import KINDS, content_of, headers_for, music_of
 from mmt.studio.security import Guard, TooLargeError
 from mmt.studio.uploads import UploadError
 from mmt.studio.work import BusyError, Job
