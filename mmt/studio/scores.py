@@ -40,7 +40,7 @@ def rows_of(events: Events, representation: Representation) -> list[list[int]]:
 
 
 def events_of(rows: list[list[int]], representation: Representation) -> Events:
-    """Notes (n, 6) from such rows; durations are rounded to known ones. A `BadRequestError` names a row that is no note."""
+    """Notes (n, 6) from such rows; durations are rounded to known ones. A `BadRequestError` names a column out of range."""
     array = np.array(rows, np.int64).reshape(-1, 4) if all(len(row) == 4 for row in rows) else None
     if array is None:
         raise BadRequestError("each note is a row of four numbers: onset, duration, pitch, instrument code")

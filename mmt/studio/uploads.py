@@ -36,7 +36,7 @@ class Upload:
 
 
 class UploadError(ValueError):
-    """A file that is no music, is too large or takes too long."""
+    """A file that is not music, is too large or takes too long to read."""
 
 
 def read_upload(name: str, content: bytes, representation: Representation) -> Upload:
