@@ -84,7 +84,7 @@ def run(
 
 
 def is_override(part: str) -> bool:
-    """Whether an argument changes an entry of a recipe, SECTION.ENTRY=VALUE, and is no file."""
+    """Whether an argument changes an entry of a recipe, SECTION.ENTRY=VALUE, and is not a file."""
     return re.match(r"[a-z_]+(\.[a-z_]+)*=", part) is not None and not Path(part).exists()
 
 

@@ -33,6 +33,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument("--corpus", type=Path, help="the folder of a prepared corpus")
     arguments.add_argument("-o", "--output", type=Path, help="the folder to write")
+    _add_pieces(arguments)
+    _add_measures(arguments)
+    _add_listening(arguments.add_argument_group("blind listening test, instead of an evaluation"))
+    arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_habits(arguments)
+    return arguments
+
+
+def _add_pieces(arguments: argparse.ArgumentParser) -> None:
+    """Add the flags of the models and the pieces that are compared."""
     arguments.add_argument(
         "--checkpoint", type=Path, nargs="+", help="checkpoint folders, one or more (default: the model that mmt ships)"
     )
@@ -62,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "--sampling", choices=["default", "paper"], default="default", help="paper: the authors' setting"
     )
+
+
+def _add_measures(arguments: argparse.ArgumentParser) -> None:
+    """Add the flags of the loss and of originality."""
     arguments.add_argument(
         "--likelihood", action=argparse.BooleanOptionalAction, default=True, help="measure the loss on the split"
     )
@@ -76,7 +90,10 @@ def _parser() -> argparse.ArgumentParser:
         default=False,
         help="find runs of notes shared with the corpus's training split, for models trained on it",
     )
-    test = arguments.add_argument_group("blind listening test, instead of an evaluation")
+
+
+def _add_listening(test: argparse._ArgumentGroup) -> None:
+    """Add the flags of a listening test."""
     test.add_argument(
         "--listening",
         type=Path,
@@ -91,9 +108,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="read the answers that the page saved, a file per listener; the key is in --listening (default: beside them)",
     )
-    arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    add_habits(arguments)
-    return arguments
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:

@@ -236,14 +236,9 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
 
 def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
     """Raise an error for an unusable SoundFont before generation starts, which takes long."""
-    if not soundfont.is_file():
-        raise FileNotFoundError(f"there is no SoundFont {soundfont}; name an .sf2 file")
-    with soundfont.open("rb") as file:
-        head = file.read(12)
-    if (head[:4], head[8:]) != (b"RIFF", b"sfbk"):
-        raise ValueError(f"{soundfont} is not a SoundFont; name an .sf2 file")
-    if soundfont.stat().st_size < int.from_bytes(head[4:8], "little") + 8:
-        raise ValueError(f"{soundfont} is cut short; download it again")
+    from mmt.music.audio.soundfont import check_soundfont
+
+    check_soundfont(soundfont)
     if not any(file.suffix.lower() in (".wav", ".html") for file in files):
         raise UsageError("--soundfont applies to sound only: give --wav or --html too, or -o piece.wav")
 

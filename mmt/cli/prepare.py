@@ -143,7 +143,7 @@ def _representation(chosen: argparse.Namespace, overrides: list[str]) -> Represe
     from mmt.training.starting_weights import read_base
 
     if other := [part for part in overrides if not part.startswith("representation.")]:
-        raise UsageError(f"{other[0]} is no entry of the representation; only these change a corpus")
+        raise UsageError(f"{other[0]} is not an entry of the representation; only these change a corpus")
     if chosen.checkpoint is None:
         return load_recipe(chosen.recipe or "paper", overrides).representation
     if overrides:

@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from mmt.corpus.shards import Row, Shard, listed_sources, read_notes, read_rows, short_hash
 from mmt.corpus.sources import Source
-from mmt.corpus.splits import SPLITS, draw_splits, work_of
+from mmt.corpus.splits import SPLITS, check_shares, draw_splits, work_of
 from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, Piece, write_description, write_pieces
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, Report
@@ -48,6 +49,21 @@ class Choice:
     works: Mapping[str, str]
     """An additional work of each name."""
 
+    def __post_init__(self) -> None:
+        if self.duplicates not in DUPLICATES:
+            raise ValueError(f"duplicates is {self.duplicates!r}; choose one of {', '.join(DUPLICATES)}")
+        check_shares(self.shares)
+        if self.work_pattern is None:
+            return
+        try:
+            groups = re.compile(self.work_pattern).groups
+        except re.error as error:
+            raise ValueError(f"work_pattern {self.work_pattern!r} is not a regular expression: {error}") from error
+        if not groups:
+            raise ValueError(
+                f"work_pattern {self.work_pattern!r} has no group; put the part that names the work in parentheses"
+            )
+
     @property
     def draws(self) -> bool:
         """Whether random splits are drawn, for all names or for those that are not listed."""
@@ -61,10 +77,8 @@ class Tally:
     kept: int = 0
     splits: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
-    read_notes: int = 0
-    kept_notes: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    changed: Counter[str] = field(default_factory=Counter)
+    notes: Report = field(default_factory=Report)
+    """The report of the notes of all kept pieces."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Number of skipped files for each reason, without details of the single file."""
 
@@ -73,15 +87,7 @@ class Tally:
         self.kept += 1
         self.splits[piece.split] += 1
         self.licences[piece.licence] += 1
-        self.read_notes += row.read
-        self.kept_notes += row.length
-        for counts, more in ((self.dropped, row.dropped), (self.changed, row.changed)):
-            for reason, count in more.items():
-                counts[reason] += count
-
-    def notes(self) -> Report:
-        """The report of the notes of all kept pieces."""
-        return Report(self.read_notes, self.kept_notes, self.dropped, self.changed)
+        self.notes += Report(row.read, row.length, Counter(row.dropped), Counter(row.changed))
 
 
 def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, representation: Representation) -> Tally:
@@ -167,7 +173,7 @@ def _survey(shards: Shards, choice: Choice) -> _Survey:
 
 
 def _find_duplicates(survey: _Survey, duplicates: str) -> Repeats:
-    """For each file that was read, the index of a reason in `_DUPLICATE_REASONS`; 0 if it is no duplicate."""
+    """For each file that was read, the index of a reason in `_DUPLICATE_REASONS`; 0 if it is not a duplicate."""
     repeats = np.zeros(len(survey.usable), np.uint8)
     left = np.flatnonzero(survey.usable)
     for kind, facts in ((1, survey.contents), (2, survey.fingerprints))[: DUPLICATES.index(duplicates)]:
@@ -211,7 +217,7 @@ def _pieces(
 ) -> Iterator[Piece]:
     """The rows of the kept pieces; also writes their notes."""
     for source, row, table in outcomes:
-        piece = _piece(source, row, tally.kept_notes, next(splits))
+        piece = _piece(source, row, tally.notes.kept, next(splits))
         notes.write(table.data)
         tally.keep(piece, row)
         yield piece
@@ -254,23 +260,20 @@ def _write_report(path: Path, tally: Tally, skipped: Iterator[tuple[str, str]]) 
         "files": {"kept": tally.kept, "reasons": dict(tally.reasons.most_common()), "skipped": {}},
         "pieces": dict(tally.splits),
         "notes": {
-            "read": tally.read_notes,
-            "kept": tally.kept_notes,
-            "dropped": dict(tally.dropped),
-            "changed": dict(tally.changed),
+            "read": tally.notes.notes,
+            "kept": tally.notes.kept,
+            "dropped": dict(tally.notes.dropped),
+            "changed": dict(tally.notes.changed),
         },
         "licences": dict(tally.licences),
     }
     # There may be many skipped files: write their names and reasons one by one.
     head, tail = json.dumps(report, indent=1, ensure_ascii=False).split('"skipped": {}')
+    text = partial(json.dumps, ensure_ascii=False)
     with path.open("w", encoding="utf-8") as file:
         file.write(head + '"skipped": {')
         separator = "\n"
         for name, reason in skipped:
-            file.write(f"{separator}   {_text(name)}: {_text(reason)}")
+            file.write(f"{separator}   {text(name)}: {text(reason)}")
             separator = ",\n"
         file.write(("}" if separator == "\n" else "\n  }") + tail + "\n")
-
-
-def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

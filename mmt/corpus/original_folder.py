@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmt.corpus.sources import writable
-from mmt.corpus.splits import SPLITS
+from mmt.corpus.splits import SPLITS, read_names
 from mmt.music.bounded import LARGEST_JSON, map_array, parse_json, read_file
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable, RawNotes, Report, note_table
@@ -59,7 +59,8 @@ def read_original_folder(folder: Path) -> OriginalFolder:
     representation = _representation(folder)
     pieces, report, skipped = [], Report(), {}
     for split in SPLITS:
-        for name in _names(folder / f"{split}-names.txt"):
+        listed = folder / f"{split}-names.txt"
+        for name in map(str.strip, read_names(listed) if listed.exists() else ()):
             try:
                 path = _find(folder / FOLDER, name)
                 table, account = _read_notes(path, representation)
@@ -86,14 +87,6 @@ def _representation(folder: Path) -> Representation:
         return slides if resolution == slides.resolution else Representation(resolution=resolution)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is corrupt: no JSON with a resolution ({error})") from error
-
-
-def _names(listed: Path) -> list[str]:
-    try:
-        lines = read_file(listed).decode("utf-8").splitlines() if listed.exists() else []
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{listed} is no list of names in UTF-8: {error}") from error
-    return [name for line in lines if (name := line.strip())]
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,15 +26,14 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from mmt.corpus.assembly import DUPLICATES, Choice, Tally, assemble
+from mmt.corpus.assembly import Choice, Tally, assemble
 from mmt.corpus.backends import Work, workers
 from mmt.corpus.isolated import Lost, call_each
-from mmt.corpus.reading import Filters, Outcome, read_piece
-from mmt.corpus.shards import Shard, list_sources, shards, suffix, write_shard
+from mmt.corpus.reading import Outcome, PieceFilters, read_piece
+from mmt.corpus.shards import Shard, list_sources, shards, suffix, working_folder, write_shard
 from mmt.corpus.sources import WORK_COLUMN, Source, find_sources, read_sources
-from mmt.corpus.splits import check_shares, named_splits
+from mmt.corpus.splits import named_splits
 from mmt.corpus.storage import CORPUS, REPORT, Patterns
-from mmt.corpus.working_folder import working_folder
 from mmt.music.files import READABLE
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import Report
@@ -110,7 +108,7 @@ def prepare(
     representation : Representation
         Gives the grid and the instruments; drum notes are kept if it has drums.
     min_notes, min_beats, max_beats, min_instruments, max_drums
-        Limits outside of which pieces are left out; see `Filters`.
+        Limits outside of which pieces are left out; see `PieceFilters`.
     duplicates : "keep", "files" or "notes"
         "files" keeps only the first of files with the same content; "notes" keeps only the first of pieces with the same
         notes, up to transposition, instruments and initial silence.
@@ -164,8 +162,10 @@ def prepare(
     """
     output = Path(output)
     sources = [sources] if isinstance(sources, str | PathLike) else sources
-    filters = Filters(min_notes, min_beats, max_beats, min_instruments, max_drums)
-    _check(output, overwrite, duplicates, work_pattern, shares, time_limit)
+    filters = PieceFilters(min_notes, min_beats, max_beats, min_instruments, max_drums)
+    _check_output(output, overwrite)
+    if not 0 < time_limit < float("inf"):
+        raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
     if draw_rest and splits is None:
         raise ValueError("draw_rest is set, but no split has a list of names; give one, or leave draw_rest out")
     listed = named_splits(splits, draw_rest) if splits is not None else None
@@ -178,40 +178,14 @@ def prepare(
         with workers(jobs, backend, scheduler) as parallel:
             _read_missing_shards(planned, read, parallel, representation, time_limit, count if progress else 0)
         tally = _publish(output, parts, planned, choice, representation)
-    return Preparation(output, tally.kept, tally.reasons, tally.notes())
+    return Preparation(output, tally.kept, tally.reasons, tally.notes)
 
 
-def _check(
-    output: Path,
-    overwrite: bool,
-    duplicates: str,
-    work_pattern: str | None,
-    shares: Mapping[str, float],
-    time_limit: float,
-) -> None:
-    if output.exists():
-        if not overwrite:
-            raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
-        if not (output / CORPUS).exists():
-            raise FileExistsError(
-                f"{output} is no corpus (it has no {CORPUS}), and so is not overwritten; give another"
-            )
-    if duplicates not in DUPLICATES:
-        raise ValueError(f"duplicates is {duplicates!r}; choose one of {', '.join(DUPLICATES)}")
-    if not 0 < time_limit < float("inf"):
-        raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
-    check_shares(shares)
-    if work_pattern is not None:
-        _check_pattern(work_pattern)
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"work_pattern {pattern!r} is no regular expression: {error}") from error
-    if not groups:
-        raise ValueError(f"work_pattern {pattern!r} has no group; put the part that names the work in parentheses")
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
+    if output.exists() and not (output / CORPUS).exists():
+        raise FileExistsError(f"{output} is not a corpus (it has no {CORPUS}), so it is not overwritten; give another")
 
 
 def _list_files(

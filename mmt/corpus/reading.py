@@ -19,7 +19,7 @@ from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, Report, no
 
 
 @dataclass(frozen=True)
-class Filters:
+class PieceFilters:
     """Limits outside of which pieces are left out; by default only pieces without usable notes are."""
 
     min_notes: int = 1
@@ -81,7 +81,10 @@ class Outcome:
 
 
 def read_piece(
-    named: tuple[str, bytes | Exception], *, representation: Representation = PAPER, filters: Filters = Filters()
+    named: tuple[str, bytes | Exception],
+    *,
+    representation: Representation = PAPER,
+    filters: PieceFilters = PieceFilters(),
 ) -> Outcome:
     """Read the notes of a file; return the reason if it is unreadable or filtered out.
 

@@ -1,8 +1,9 @@
-"""Files in the working folder of a preparation, `.NAME-parts` beside its output: the list of sources and finished shards.
+"""The working folder of a preparation, `.NAME-parts` beside its output: the list of sources, and finished shards.
 
-`sources.jsonl` lists every source, one per line. Consecutive sources form shards of about one megabyte; a finished shard is
-one file, which appears when it is complete. Its name is a hash of its inputs (settings; path, size and time of each
-source), so that a later call reuses a shard only if it would be the same.
+The folder is locked while in use, and kept if the preparation stops. `sources.jsonl` lists every source, one per line.
+Consecutive sources form shards of about one megabyte; a finished shard is one file, which appears when it is complete. Its
+name is a hash of its inputs (settings; path, size and time of each source), so that a later call reuses a shard only if it
+would be the same.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +24,7 @@ import numpy.typing as npt
 
 from mmt.corpus.reading import Outcome
 from mmt.corpus.sources import Source, full_name
+from mmt.music.atomic import FULL, locked
 from mmt.music.files import MIDI_SUFFIXES
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
@@ -66,6 +70,59 @@ class Row:
     read: int
     dropped: dict[str, int]
     changed: dict[str, int]
+
+
+@contextmanager
+def working_folder(output: Path) -> Iterator[Path]:
+    """Create and lock the folder of finished shards.
+
+    The folder is removed after success and after a `ValueError` (the user has to change the call), and kept after any other
+    error, so that the next call can continue.
+
+    Raises
+    ------
+    BlockingIOError
+        If another preparation of the same output is running.
+    OSError
+        If the disk is full.
+    """
+    parts = output.absolute().parent / f".{output.absolute().name}-parts"
+    made = [folder for folder in parts.parents if not folder.exists()]
+    with _created_and_locked(parts, output):
+        try:
+            yield parts
+        except (ValueError, FileNotFoundError) as error:
+            # A misspelt source must not discard the shards of an earlier call.
+            if isinstance(error, ValueError) or not any(parts.glob("*.shard")):
+                shutil.rmtree(parts, ignore_errors=True)
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OSError(
+                error.errno,
+                f"the disk of {output} is full ({error.strerror}); free some space and call again: "
+                f"what is finished is kept in {parts}",
+            ) from error
+        else:
+            shutil.rmtree(parts, ignore_errors=True)
+
+
+@contextmanager
+def _created_and_locked(parts: Path, output: Path) -> Iterator[None]:
+    refusal = f"another preparation of {output} is at work; wait until it has ended, or give another folder"
+    while True:
+        parts.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(parts / "lock", refusal))
+            except FileNotFoundError:
+                continue  # another preparation has just finished and removed the folder
+            yield
+            return
 
 
 def list_sources(folder: Path, found: Iterator[Source], reason_against: Callable[[Source], str]) -> tuple[int, int]:

@@ -98,7 +98,7 @@ def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_C
     FileNotFoundError
         If a path does not exist.
     ValueError
-        If a given file is neither music nor an archive, the only given file is a damaged archive, or a manifest is no table
+        If a given file is neither music nor an archive, the only given file is a damaged archive, or a manifest is not a table
         or lacks a column.
     """
     for path in dict.fromkeys(map(Path, paths)):
@@ -108,8 +108,9 @@ def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_C
             raise FileNotFoundError(f"{path} does not exist")
         elif path.suffix.lower() in READABLE:
             found = path.stat()
-            whole = Source(writable(path.name), str(path), "", size=found.st_size, modified=found.st_mtime_ns)
-            yield from _by_tune(replace(whole, source=_origin(path)), partial(read_file, path, LARGEST))
+            name = writable(path.name)
+            whole = Source(name, str(path), "", size=found.st_size, modified=found.st_mtime_ns, source=name)
+            yield from _by_tune(whole, partial(read_file, path, LARGEST))
         elif is_archive(path):
             try:
                 yield from _in_archive(path, work_column)
@@ -117,10 +118,11 @@ def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_C
                 if isinstance(error, _DamagedError) and len(paths) == 1:
                     raise
                 # The members before the damage are kept, and the archive itself is counted as unreadable.
-                yield Source(writable(path.name), str(path), "", source=_origin(path), problem=str(error))
+                name = writable(path.name)
+                yield Source(name, str(path), "", source=name, problem=str(error))
         else:
             raise ValueError(
-                f"{path} is no music that can be read ({' '.join(sorted(READABLE))}), no folder and no zip or tar archive"
+                f"{path} is neither music that can be read ({' '.join(sorted(READABLE))}) nor a folder, zip or tar archive"
             )
 
 
@@ -270,7 +272,7 @@ def _in_archive(path: Path, work_column: str) -> Iterator[Source]:
                 problem = f"its archive unpacks to more than {_RATIO} times its size"
             elif size <= LARGEST:
                 budget -= size
-            origin = rows.of(name, _origin(path))
+            origin = rows.of(name, writable(path.name))
             whole = Source(writable(name), str(path), name, place, 0, size, found.st_mtime_ns, *origin, problem)
             yield from _by_tune(whole, read)
     except TooLargeError as error:
@@ -339,7 +341,7 @@ def _open_tar(path: Path) -> Generator[tarfile.TarFile]:
 
 
 class _Limited:
-    """A binary file that raises an error after `limit` bytes."""
+    """A binary file that raises a `TooLargeError` after `limit` bytes."""
 
     def __init__(self, file: Any, limit: int) -> None:
         self._file, self._left = file, limit
@@ -387,10 +389,6 @@ def _whole_member(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> b
     if file is None:
         raise ValueError("the archive was changed while it was read")
     return read_at_most(file, LARGEST)
-
-
-def _origin(path: Path) -> str:
-    return writable(path.name)
 
 
 class _ManifestError(ValueError):

@@ -157,7 +157,7 @@ def read_names(file: Path) -> list[str]:
     try:
         text = read_file(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is no list of names in UTF-8: {error}") from error
+        raise ValueError(f"{file} is not a list of names in UTF-8: {error}") from error
     return [line for line in text.splitlines() if line.strip()]
 
 
@@ -178,7 +178,7 @@ def read_works(file: Path) -> dict[str, str]:
         if not work:
             raise ValueError(f"{name!r} has no work in {file}; give one, or leave out its row")
         if works.setdefault(name, work) != work:
-            raise ValueError(f"{name!r} stands in two rows of {file}; leave one of them")
+            raise ValueError(f"{name!r} is in two rows of {file}; leave one of them")
     return works
 
 

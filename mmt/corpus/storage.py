@@ -194,7 +194,7 @@ class Patterns:
         The message says what the patterns do (`verb`), where they were searched, and what else to try (`hint`).
         """
         for pattern in self._unused:
-            near = "" if "*" in pattern else f"; a part of one is matched by {f'*{glob.escape(pattern)}*'!r}"
+            near = "" if "*" in pattern else f"; {f'*{glob.escape(pattern)}*'!r} matches a part of one"
             raise ValueError(
                 f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} is like it{near}{hint}"
             )
@@ -286,7 +286,7 @@ def _read_pieces(path: Path) -> list[Piece]:
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / CORPUS
     if not path.exists():
-        raise ValueError(f"{folder} is no prepared corpus (it has no {CORPUS}); make one with mmt-prepare")
+        raise ValueError(f"{folder} is not a prepared corpus (it has no {CORPUS}); make one with mmt-prepare")
     content = read_file(path, LARGEST_JSON)
     try:
         description: dict[str, Any] = parse_json(content)

@@ -208,13 +208,6 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         # Each part takes every n-th window: parts are of similar length, so that devices do not wait for each other.
         return collate([self._window(*row) for row in self._pool_order[place][part :: self.parts].tolist()])
 
-    def shares_by_source(self) -> dict[str, float]:
-        """The share of windows from each source of the corpus; the shares sum to 1."""
-        shares: dict[str, float] = {}
-        for piece, share in zip(self.corpus.pieces, np.diff(self._shares, prepend=0.0).tolist(), strict=True):
-            shares[piece.source] = shares.get(piece.source, 0.0) + share
-        return shares
-
     def _draw_pool(self, pool: int) -> list[npt.NDArray[np.int64]]:
         """The arguments of `_window` for all windows of a pool: one array (parts * batch_size, 7) per step."""
         random = np.random.default_rng((self.seed, pool))

@@ -85,21 +85,8 @@ def decode(
     if not 1 <= velocity <= 127:
         raise ValueError(f"velocity is {velocity}; it must be 1 to 127")
     table = notes_of_events(check_codes(events, representation), representation)
-    onset = table["beat"].astype(np.int64) * representation.resolution + table["position"]
-    tracks = []
-    for code in np.unique(table["instrument"]):
-        rows = table["instrument"] == code
-        columns = (onset[rows], table["pitch"][rows], table["duration"][rows])
-        columns = tuple(column[np.lexsort(columns[::-1])] for column in columns)
-        # tolist() gives Python integers: NumPy's make muspy's JSON writer fail.
-        notes = [
-            muspy.Note(time=time, pitch=pitch, duration=duration, velocity=velocity)
-            for time, pitch, duration in zip(*(column.tolist() for column in columns), strict=True)
-        ]
-        name, program = representation.names[code - 1], representation.program(code)
-        tracks.append(
-            muspy.Track(program=program, is_drum=int(code) == representation.drums_code, name=name, notes=notes)
-        )
+    codes = np.unique(table["instrument"]).tolist()
+    tracks = [_track(code, table[table["instrument"] == code], velocity, representation) for code in codes]
     music = muspy.Music(resolution=representation.resolution, tracks=tracks)
     _set_tempo_and_signatures(music, like, tempo)
     return music
@@ -148,6 +135,20 @@ def notes_of_events(events: Events, representation: Representation = PAPER) -> N
     table["instrument"] = notes[:, INSTRUMENT]
     # Given notes are placed before their onset, so the table must be sorted.
     return np.unique(table) if (notes[:, TYPE] == GIVEN_NOTE).any() else table
+
+
+def _track(code: int, table: NoteTable, velocity: int, representation: Representation) -> muspy.Track:
+    """The track of one instrument, by its code."""
+    import muspy
+
+    onset = table["beat"].astype(np.int64) * representation.resolution + table["position"]
+    columns = (onset, table["pitch"], table["duration"])
+    order = np.lexsort(columns[::-1])
+    # tolist() gives Python integers: NumPy's make muspy's JSON writer fail.
+    rows = zip(*(column[order].tolist() for column in columns), strict=True)
+    notes = [muspy.Note(time=time, pitch=pitch, duration=duration, velocity=velocity) for time, pitch, duration in rows]
+    is_drum = code == representation.drums_code
+    return muspy.Track(representation.program(code), is_drum, representation.names[code - 1], notes)
 
 
 def _set_tempo_and_signatures(music: muspy.Music, like: muspy.Music | None, tempo: float | None) -> None:

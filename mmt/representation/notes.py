@@ -58,7 +58,7 @@ class RawNotes:
     track: IntArray | None = None
     """The number of each note's track."""
     marks: Mapping[str, int] = field(default_factory=dict)
-    """How many marks that are no notes the piece has, by kind (`MARKS`), for the report."""
+    """The number of marks other than notes, by kind (`MARKS`), for the report."""
 
     def __len__(self) -> int:
         return len(self.onset)
@@ -69,7 +69,7 @@ class Report:
     """How many notes of a piece, or of several, were kept, left out and changed.
 
     Of `notes` notes, `kept` are in the events. `dropped` counts the others by reason. `changed` counts changes of notes by
-    reason, also of doubled notes, and what is no note and is not kept (`MARKS`). A note counts for at most one change of its
+    reason, also of doubled notes, and marks, which are not kept (`MARKS`). A note counts for at most one change of its
     duration. Reports can be added; `print(report)` prints one line.
     """
 

@@ -16,12 +16,10 @@ import mmt.studio.requests as ask
 from mmt.representation.codes import NOTE, TYPE, is_note
 from mmt.representation.ensembles import find_instruments
 from mmt.studio import inside, uploads
+from mmt.studio.catalog import EXAMPLES, ensembles_for, instruments_of, read_example, sound_of
 from mmt.studio.context import Context
-from mmt.studio.ensembles import ensembles_for, instruments_of
-from mmt.studio.examples import EXAMPLES, read_example
 from mmt.studio.pieces import Piece
 from mmt.studio.scores import events_of, rows_of, score_of
-from mmt.studio.sounds import sound_of
 from mmt.studio.tasks import assembled
 from mmt.studio.work import Job
 

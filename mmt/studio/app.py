@@ -18,10 +18,9 @@ from starlette.routing import Route
 from mmt.studio import api
 from mmt.studio.context import Context
 from mmt.studio.description import describe_html, openapi
-from mmt.studio.downloads import KINDS, content_of, headers_for
 from mmt.studio.pieces import ConflictError
 from mmt.studio.requests import BadRequestError, parse
-from mmt.studio.scores import music_of
+from mmt.studio.scores import KINDS, content_of, headers_for, music_of
 from mmt.studio.security import Guard, TooLargeError
 from mmt.studio.uploads import UploadError
 from mmt.studio.work import BusyError, Job
@@ -74,7 +73,7 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body or b"{}", parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"the body is no JSON: {error}") from None
+        raise BadRequestError(f"the body is not JSON: {error}") from None
 
 
 def _no_constant(name: str) -> None:
@@ -88,7 +87,7 @@ def _guarded(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except KeyError:
-            status, text = 404, "there is no such thing here; it may have been deleted"
+            status, text = 404, "this does not exist here; it may have been deleted"
         except ConflictError as error:
             status, text = 409, str(error)
         except UploadError as error:

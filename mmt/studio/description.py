@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from mmt.studio.api import OPERATIONS, Operation
-from mmt.studio.downloads import KINDS
 from mmt.studio.requests import schema
+from mmt.studio.scores import KINDS
 
 _INTRODUCTION = (
     "Every address begins with the session's token, as in the address that mmt-studio prints: "

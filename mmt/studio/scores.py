@@ -1,21 +1,34 @@
-"""A piece as the page and scripts get it: notes as rows of (onset, duration, pitch, instrument code), times in steps."""
+"""A piece as clients get it: notes as rows of (onset, duration, pitch, instrument code), times in steps; or a file to keep."""
 
 from __future__ import annotations
 
+import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 
+from mmt.music.files import read, write
 from mmt.music.page.song import song
 from mmt.music.pictures.colors import score_order
 from mmt.representation.codes import DURATION, INSTRUMENT, NOTE, TYPE, Events, Representation
 from mmt.representation.decode import decode, notes_of_events
-from mmt.studio.ensembles import part_of
+from mmt.studio.catalog import part_of
 from mmt.studio.pieces import Piece
 from mmt.studio.requests import BadRequestError
 
 if TYPE_CHECKING:
     import muspy
+
+KINDS = {
+    "mid": "audio/midi",
+    "musicxml": "application/vnd.recordare.musicxml+xml",
+    "wav": "audio/wav",
+    "html": "text/html; charset=utf-8",
+}
+"""The files that a piece can be downloaded as, by suffix."""
 
 
 def rows_of(events: Events, representation: Representation) -> list[list[int]]:
@@ -27,7 +40,7 @@ def rows_of(events: Events, representation: Representation) -> list[list[int]]:
 
 
 def events_of(rows: list[list[int]], representation: Representation) -> Events:
-    """Notes (n, 6) from such rows; durations are rounded to known ones. A `BadRequestError` names a row that is no note."""
+    """Notes (n, 6) from such rows; durations are rounded to known ones. A `BadRequestError` names a column out of range."""
     array = np.array(rows, np.int64).reshape(-1, 4) if all(len(row) == 4 for row in rows) else None
     if array is None:
         raise BadRequestError("each note is a row of four numbers: onset, duration, pitch, instrument code")
@@ -76,11 +89,27 @@ def score_of(piece: Piece, representation: Representation) -> dict[str, Any]:
     }
 
 
+def content_of(music: muspy.Music, kind: str) -> bytes:
+    """The content of a file to keep; `kind` is a suffix in `KINDS`."""
+    with tempfile.TemporaryDirectory(prefix="mmt-studio-") as folder:
+        path = Path(folder) / f"piece.{kind}"
+        write(path, music)
+        return path.read_bytes()
+
+
+def headers_for(title: str, kind: str) -> dict[str, str]:
+    """Headers that make a browser save the file under the piece's title."""
+    name = " ".join(re.sub(r"[^\w\s.,()-]", "", title).split())[:80].strip(". ") or "piece"
+    ascii_name = name.encode("ascii", "ignore").decode().strip(". ") or "piece"
+    return {
+        "content-disposition": f"attachment; filename=\"{ascii_name}.{kind}\"; filename*=UTF-8''{quote(f'{name}.{kind}')}",
+        "content-type": KINDS[kind],
+    }
+
+
 def _signatures(piece: Piece) -> muspy.Music | None:
     """The tempos, time and key signatures of the file that the piece came from, as music without notes."""
     path = piece.folder / "signatures.json"
     if not path.exists():
         return None
-    from mmt.music.files import read
-
     return read(path)

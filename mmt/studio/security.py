@@ -90,7 +90,7 @@ class Guard:
         if not self._is_ours(host):
             return PlainTextResponse("This server does not answer under this name.\n", 421)
         if not (headers.get("content-length") or "0").isdecimal():
-            return PlainTextResponse("The length of the request is no number.\n", 400)
+            return PlainTextResponse("The length of the request is not a number.\n", 400)
         origin = headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return PlainTextResponse("Requests from other sites are refused.\n", 403)

@@ -11,6 +11,7 @@ from threading import Semaphore
 
 from mmt.corpus.isolated import Lost, call_each
 from mmt.music.files import MIDI_SUFFIXES, read
+from mmt.music.pictures.colors import given_title
 from mmt.representation.codes import Events, Representation
 from mmt.representation.encode import encode
 from mmt.studio.requests import MOST_NOTES
@@ -35,7 +36,7 @@ class Upload:
 
 
 class UploadError(ValueError):
-    """A file that is no music, is too large or takes too long."""
+    """A file that is not music, is too large or takes too long to read."""
 
 
 def read_upload(name: str, content: bytes, representation: Representation) -> Upload:
@@ -79,7 +80,7 @@ def _read(suffix: str, representation: Representation, content: bytes) -> tuple[
     if not report.kept:
         return f"FILE has no notes for the model's instruments: {report}"
     music.tracks = []
-    title = music.metadata.title if music.metadata.title not in (None, "None") else ""
+    title = given_title(music)
     music.metadata = type(music.metadata)()
     plain = {
         name: value
@@ -87,7 +88,7 @@ def _read(suffix: str, representation: Representation, content: bytes) -> tuple[
         if name in ("metadata", "resolution", "tempos", "key_signatures", "time_signatures", "tracks")
     }
     signatures = json.dumps(plain, default=lambda value: value.item() if hasattr(value, "item") else str(value))
-    return " ".join(str(title).split())[:200], events, str(report), signatures.encode()
+    return " ".join(title.split())[:200], events, str(report), signatures.encode()
 
 
 def _limit_memory() -> None:

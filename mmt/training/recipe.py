@@ -274,7 +274,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     *sections, entry = path.split(".")
     if not equals or not entry:
-        raise ValueError(f"{override!r} is no override; write section.entry=value, such as trainer.max_steps=1000")
+        raise ValueError(f"{override!r} is not an override; write section.entry=value, such as trainer.max_steps=1000")
     for section in sections:
         if values.get(section) is None:
             values[section] = {}

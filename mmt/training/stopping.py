@@ -111,7 +111,7 @@ def steps_done(state: Path) -> int:
         raise
     except Exception as error:  # the unpickler raises many types for files of other formats
         raise ValueError(
-            f"{state} is no saved state of a training, or holds code, which is not run; "
+            f"{state} is not the saved state of a training, or it contains code, which is not run; "
             "begin a new run from its best checkpoint (--from)"
         ) from error
 
@@ -153,7 +153,7 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
             data_before = parse_json(read_file(checkpoint / CONFIG, LARGEST_JSON))["training"]["data"]
             known = {name: int(data_before[name]) for name in ("pieces", "notes")}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{checkpoint / CONFIG} does not say from which data it has learned ({error})") from error
+            raise ValueError(f"{checkpoint / CONFIG} does not describe its training data ({error})") from error
         if any(known[name] != data[name] for name in ("pieces", "notes")):
             raise ValueError(
                 f"{former.parent} has learned from {known['pieces']:,} pieces of {known['notes']:,} notes, and this corpus "

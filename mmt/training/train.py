@@ -135,7 +135,7 @@ def _train(
     # SLURM requeues a job with the same command.
     resume = resume or (int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 and state_file(output).exists())
     if resume and not state_file(output).exists():
-        raise ValueError(f"{output} has no {RESUME}; there is no training to go on with")
+        raise ValueError(f"{output} has no {RESUME}, so there is no training to resume")
     module, data = _initial_module(recipe, training, start_from, new=not resume)
     data["validation_sha256"] = validation.sha256
     if resume:
@@ -231,7 +231,7 @@ def check_room(output: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{output} exists; give another folder, continue its training (resume), or overwrite it")
     if not (output / RECIPE).exists():
         raise FileExistsError(
-            f"{output} is no training run (it has no {RECIPE}), and so is not overwritten; give another"
+            f"{output} is not a training run (it has no {RECIPE}), so it is not overwritten; give another"
         )
 
 

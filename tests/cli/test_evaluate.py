@@ -183,7 +183,7 @@ def test_modes_without_beats_accept_short_pieces(
     [
         (["-n", "0"], 2, "-n is 0"),
         (["--seed", "-1"], 2, "--seed is -1"),
-        (["--corpus", "nowhere"], 1, "nowhere is no prepared corpus"),
+        (["--corpus", "nowhere"], 1, "nowhere is not a prepared corpus"),
         (["--checkpoint", "nowhere"], 1, "nowhere"),
         (["--max-events", "5000"], 1, "it must be 32 to 128"),
         (["--split", "test"], 1, "no piece in its test split"),

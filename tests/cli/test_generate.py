@@ -122,7 +122,7 @@ def test_a_soundfont_of_ones_own(
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     (tmp_path / "text.sf2").write_text("this is no SoundFont")
     (tmp_path / "half.sf2").write_bytes(carried_soundfont().read_bytes()[:1000])
-    for name, said in (("text.sf2", "not a SoundFont"), ("half.sf2", "cut short")):
+    for name, said in (("text.sf2", "not a SoundFont"), ("half.sf2", "cut off")):
         for out in ("c.wav", "c.html"):
             assert generate(checkpoint, "-o", tmp_path / out, "--soundfont", tmp_path / name, *piece) == 1
             assert f"{name} is {said}" in error_of(capsys)

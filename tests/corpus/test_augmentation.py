@@ -19,6 +19,7 @@ from mmt.corpus.augmentation import (
     Augmentation,
     Region,
     draw_region,
+    piece_weights,
 )
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, ValidationBatches, cut_augmented_window
@@ -212,13 +213,14 @@ def test_batches_without_given_notes_are_the_frozen_ones(long_table: NoteTable) 
     assert found.hexdigest().startswith("fc409d27f457680b")
 
 
-def test_weights_multiply_the_share_of_draws() -> None:
-    corpus = Tables(melody(100), melody(100), melody(400))
+def test_weights_multiply_the_frequency_of_pieces() -> None:
+    corpus = Tables(melody(100), melody(100), melody(400, instrument=2))
     for place, source in enumerate(("songs", "songs", "operas")):
         object.__setattr__(corpus.pieces[place], "source", source)
-    assert training(corpus).shares_by_source() == pytest.approx({"songs": 2 / 3, "operas": 1 / 3})
-    half = training(corpus, augmentation=Augmentation(length_exponent=0.5), weights={"SONG*": 0.25, "0": 2.0})
-    assert half.shares_by_source() == pytest.approx({"songs": 7.5 / 27.5, "operas": 20 / 27.5})
+    assert piece_weights(corpus, 0.0, {}).tolist() == [1, 1, 1]
+    assert piece_weights(corpus, 0.5, {"SONG*": 0.25, "0": 2.0}) == pytest.approx([5, 2.5, 20])
+    rarely = training(corpus, weights={"songs": 1e-9})
+    assert {events[1, INSTRUMENT] for index in range(20) for events in rows_of(rarely[index])} == {2}
     said = r"'song' weighs nothing: no name, .* in in memory is like it.*; leave it out of data\.weights"
     with pytest.raises(ValueError, match=said):
         training(corpus, weights={"song": 2.0})

@@ -280,7 +280,7 @@ def test_only_a_corpus_is_overwritten_and_only_on_request(tiny: Path, tmp_path: 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("keep me")
     with pytest.raises(
-        FileExistsError, match=r"mine is no corpus \(it has no corpus.json\), and so is not overwritten"
+        FileExistsError, match=r"mine is not a corpus \(it has no corpus.json\), so it is not overwritten"
     ):
         prepare([tiny], tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "letter.txt").exists()
@@ -289,7 +289,7 @@ def test_only_a_corpus_is_overwritten_and_only_on_request(tiny: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"work_pattern": "(("}, "is no regular expression"),
+        ({"work_pattern": "(("}, "is not a regular expression"),
         ({"work_pattern": "a.*"}, "has no group"),
         ({"shares": {"valid": 0.1}}, "give 'valid' and 'test'"),
         ({"splits": {"valid": ["nothing"]}}, "is not among the 4 files"),
@@ -314,7 +314,7 @@ def test_without_usable_files_the_error_gives_the_first_reason(tmp_path: Path) -
     with pytest.raises(ValueError, match=r"none of 1 files is usable; the first, a.mid: .+"):
         prepare([tmp_path / "a.mid"], tmp_path / "corpus")
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(ValueError, match="is no music that can be read"):
+    with pytest.raises(ValueError, match="is neither music that can be read"):
         prepare([tmp_path / "a.txt"], tmp_path / "corpus")
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         prepare([tmp_path / "nowhere"], tmp_path / "corpus")

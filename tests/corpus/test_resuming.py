@@ -19,7 +19,6 @@ import pytest
 from mmt.corpus import assembly, shards
 from mmt.corpus import prepare as preparation
 from mmt.corpus.storage import Corpus
-from mmt.corpus.working_folder import working_folder
 
 prepare = preparation.prepare
 
@@ -89,7 +88,7 @@ def test_a_second_preparation_of_the_same_output_is_refused(
     many: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     output = tmp_path / "corpus"
-    with working_folder(output) as parts:
+    with shards.working_folder(output) as parts:
         (parts / "its.shard").touch()
         with pytest.raises(BlockingIOError, match=r"another preparation of .+corpus is at work"):
             prepare([many], output)
@@ -111,9 +110,9 @@ def test_a_working_folder_removed_by_its_last_user_is_created_and_locked_again(
 
     monkeypatch.setattr(fcntl, "flock", lose_the_first)
     with (
-        working_folder(tmp_path / "corpus"),
+        shards.working_folder(tmp_path / "corpus"),
         pytest.raises(BlockingIOError),
-        working_folder(tmp_path / "corpus"),
+        shards.working_folder(tmp_path / "corpus"),
     ):
         pass
 

@@ -209,7 +209,7 @@ def test_a_truncated_archive_is_named_in_the_error(tiny: Path, tmp_path: Path, s
     else:
         write_tar(path, members, MODES[suffix])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    said = "is damaged or cut off after member" if suffix != ".zip" else "is no music that can be read"
+    said = "is damaged or cut off after member" if suffix != ".zip" else "is neither music that can be read"
     with pytest.raises(ValueError, match=said) as caught:
         prepare([path], tmp_path / "corpus")
     assert "\n" not in str(caught.value)

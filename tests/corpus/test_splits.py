@@ -191,7 +191,7 @@ def test_a_table_of_works(tmp_path: Path) -> None:
     (tmp_path / "works.csv").write_text("work,name\nSonnets,a.mid\nSonnets,b.mid\n")
     assert read_works(tmp_path / "works.csv") == {"a.mid": "Sonnets", "b.mid": "Sonnets"}
     (tmp_path / "twice.csv").write_text("name,work\na,b\na,c\n")
-    with pytest.raises(ValueError, match=r"'a' stands in two rows of .*twice.csv; leave one of them"):
+    with pytest.raises(ValueError, match=r"'a' is in two rows of .*twice.csv; leave one of them"):
         read_works(tmp_path / "twice.csv")
     (tmp_path / "wrong.csv").write_text("piece,work\na,b\n")
     with pytest.raises(ValueError, match="has no column 'name'; its columns are piece, work"):

@@ -69,7 +69,9 @@ def copy(corpus: Corpus, tmp_path: Path) -> Path:
 
 
 def test_a_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"is no prepared corpus \(it has no corpus.json\); make one with mmt-prepare"):
+    with pytest.raises(
+        ValueError, match=r"is not a prepared corpus \(it has no corpus.json\); make one with mmt-prepare"
+    ):
         Corpus(tmp_path)
 
 
@@ -143,7 +145,7 @@ def test_a_name_source_licence_or_composer_can_be_left_out(labelled: Path, exclu
 
 def test_a_pattern_must_match_a_piece_of_any_split(labelled: Path) -> None:
     assert len(Corpus(labelled, split="valid", exclude=["there"])) == 1
-    with pytest.raises(ValueError, match=r"'lied' excludes nothing: no name, .* is like it; .* matched by '\*lied\*'"):
+    with pytest.raises(ValueError, match=r"'lied' excludes nothing: no name, .* is like it; '\*lied\*' matches a part"):
         Corpus(labelled, exclude=["here", "lied"])
     with pytest.raises(ValueError, match=r"'\[lied\]' excludes nothing.*'\*\[\[\]lied\]\*'"):
         Corpus(labelled, exclude=["[lied]"])

@@ -372,9 +372,9 @@ def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
     ("arguments", "error", "said"),
     [
         ({}, FileExistsError, "exists; give another folder, continue its training"),
-        ({"resume": True, "output": "new"}, ValueError, "there is no training to go on with"),
-        ({"overwrite": True, "output": "mine"}, FileExistsError, "is no training run"),
-        ({"corpus": "mine", "output": "new"}, ValueError, "is no prepared corpus"),
+        ({"resume": True, "output": "new"}, ValueError, "there is no training to resume"),
+        ({"overwrite": True, "output": "mine"}, FileExistsError, "is not a training run"),
+        ({"corpus": "mine", "output": "new"}, ValueError, "is not a prepared corpus"),
     ],
 )
 def test_a_training_that_cannot_start_is_refused(
@@ -453,7 +453,7 @@ def test_a_state_that_contains_code_or_is_invalid_is_refused_without_running_it(
     else:
         (run / "resume.ckpt").write_bytes(b"a text" if content == "text" else b"")
     with pytest.raises(
-        ValueError, match=r"resume.ckpt is no saved state of a training, or holds code, which is not run"
+        ValueError, match=r"resume.ckpt is not the saved state of a training, or it contains code, which is not run"
     ):
         train(tiny("trainer.max_steps=20"), corpus, run, resume=True)
     assert not (tmp_path / "harmed").exists()

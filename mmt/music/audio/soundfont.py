@@ -87,6 +87,18 @@ class SoundFont:
         ]
 
 
+def check_soundfont(path: Path) -> None:
+    """Raise an error, without reading all of the file, if it does not exist, is not a SoundFont (.sf2, .sf3) or is cut off."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no SoundFont {path}; name an .sf2 file")
+    with path.open("rb") as file:
+        head = file.read(12)
+    if (head[:4], head[8:]) != (b"RIFF", b"sfbk"):
+        raise ValueError(f"{path} is not a SoundFont; name an .sf2 file")
+    if path.stat().st_size < int.from_bytes(head[4:8], "little") + 8:
+        raise ValueError(f"{path} is cut off; download it again")
+
+
 @lru_cache(maxsize=2)
 def read_soundfont(path: Path) -> SoundFont:
     """Read a SoundFont.
@@ -96,7 +108,7 @@ def read_soundfont(path: Path) -> SoundFont:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no SoundFont, cut off, or compressed (.sf3).
+        If it is not a SoundFont, is cut off, or is compressed (.sf3).
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no SoundFont {path}; name an .sf2 file")

@@ -51,6 +51,7 @@ _SILENT = 100.0  # dB: the end of envelopes
 _LONGEST = 60.0  # seconds: longer notes are repeated, which bounds the memory of a key
 # SoundFonts are made for cards that applied only this share of the attenuation, as FluidSynth does.
 _ATTENUATION = 0.4
+_REVERB = 0.25  # gain of the reverb
 
 
 def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: bool = True) -> Sound:
@@ -59,7 +60,7 @@ def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: 
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is no SoundFont.
+        If there is no such file, or it is not a SoundFont.
     """
     font, notes = read_soundfont(soundfont), _split_long(notes)
     sound = np.zeros((int(np.ceil((end(notes) + TAIL) * sample_rate)), 2), np.float32)
@@ -177,11 +178,11 @@ def _seconds(timecents: float) -> float:
     return float(2 ** (np.clip(timecents, -12_000, 8_000) / 1200))
 
 
-def with_reverb(sound: Sound, sample_rate: int, wet: float = 0.25, block: float = 30.0) -> Sound:
-    """Add the reverb of a small hall, with the gain `wet`, in blocks of `block` seconds, which bounds the memory."""
+def with_reverb(sound: Sound, sample_rate: int, block: float = 30.0) -> Sound:
+    """Add the reverb of a small hall, in blocks of `block` seconds, which bounds the memory."""
     from scipy.signal import oaconvolve
 
-    impulse = wet * _impulse_response(sample_rate)
+    impulse = _REVERB * _impulse_response(sample_rate)
     mixed = sound.copy()
     size = int(block * sample_rate)
     for first in range(0, len(sound), size):

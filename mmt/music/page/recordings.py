@@ -6,6 +6,7 @@ tone is sustained or fades slowly, it has a loop, which the player repeats for t
 
 from __future__ import annotations
 
+import base64
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,11 @@ class Recording:
     """Start and end of the loop in seconds; None if the tone ends by itself."""
     decay: float | None
     """Time constant in seconds of the fading from the loop's start on (the loop is level); None if the tone is sustained."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a player needs, for JSON: `pitch`, `loop`, `decay`, and `data`, the samples in base64."""
+        data = base64.b64encode(self.codes).decode()
+        return {"pitch": self.pitch, "loop": self.loop, "decay": self.decay, "data": data}
 
 
 def record(notes: TimedNotes, soundfont: str | os.PathLike[str] | None = None) -> list[Recording]:

@@ -5,7 +5,6 @@ The scripts (`song.js`, `player.js`, `piano_roll.js`, `controls.js`) are ES modu
 
 from __future__ import annotations
 
-import base64
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,15 @@ import numpy as np
 from mmt.music.audio import seconds_at, timed_notes
 from mmt.music.audio.synthesis import TimedNotes
 from mmt.music.page.recordings import RATE, record
-from mmt.music.pictures.colors import instrument_color, instrument_names, score_order
-from mmt.music.pictures.piano_rolls import DRUM_COLOR, LEAST_BEATS, bar_lines, power_of_two
+from mmt.music.pictures.colors import hexadecimal_color, instrument_names, score_order
+from mmt.music.pictures.piano_rolls import LEAST_BEATS, bar_lines, check_prompt_beats, end_in_beats, power_of_two
+from mmt.representation.instruments import DRUMS
 from mmt.representation.notes import raw_notes
 
 if TYPE_CHECKING:
     import muspy
 
 _MOST_LINES = 3_000
-_DRUMS = "drums"
 
 
 def song(music: muspy.Music, prompt_beats: float | None = None) -> dict[str, Any]:
@@ -50,17 +49,16 @@ def song(music: muspy.Music, prompt_beats: float | None = None) -> dict[str, Any
     >>> song(music)["parts"]
     [{'name': 'flute', 'color': '#08b6af', 'drums': False, 'notes': [0, 24, 72, 64]}]
     """
-    if prompt_beats is not None and not prompt_beats >= 0:
-        raise ValueError(f"prompt_beats is {prompt_beats}; it must be a number of beats from 0 up, or None")
+    check_prompt_beats(prompt_beats)
     notes = raw_notes(music)
-    names = np.where(notes.is_drum, _DRUMS, instrument_names(notes.program))
-    end = float((notes.onset + notes.duration).max(initial=0)) / notes.resolution
+    names = np.where(notes.is_drum, DRUMS, instrument_names(notes.program))
+    end = end_in_beats(notes)
     beats = max(float(np.ceil(end)), float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
     bars = bar_lines(music, beats)
     velocity = np.clip(64 if notes.velocity is None else notes.velocity, 0, 127)
     columns = np.broadcast_arrays(np.maximum(notes.onset, 0), notes.duration, notes.pitch, velocity)
     rows = np.stack(columns, axis=1)
-    parts = [*score_order(names[~notes.is_drum].tolist()), *[_DRUMS] * bool(notes.is_drum.any())]
+    parts = [*score_order(names[~notes.is_drum].tolist()), *[DRUMS] * bool(notes.is_drum.any())]
     return {
         "beats": beats,
         "end": end,
@@ -71,8 +69,8 @@ def song(music: muspy.Music, prompt_beats: float | None = None) -> dict[str, Any
         "parts": [
             {
                 "name": name,
-                "color": DRUM_COLOR if name == _DRUMS else _hexadecimal(name),
-                "drums": name == _DRUMS,
+                "color": hexadecimal_color(name),
+                "drums": name == DRUMS,
                 "notes": rows[names == name].ravel().tolist(),
             }
             for name in parts
@@ -85,15 +83,13 @@ def add_recordings(
 ) -> dict[str, Any]:
     """The song with sound: `rate`, `level`, and for each part `recordings`; for `soundfont` see `mmt.music.audio.render`.
 
-    A recording has its `pitch`, `data` (base64 of mu-law samples at `rate` per second), and `loop` and `decay` as in `Recording`.
-    `level` is the gain of velocity 127.
+    Recordings are those of `Recording.to_dict`, at `rate` samples per second. `level` is the gain of velocity 127.
     """
     heard = timed_notes(music)
     of_part: dict[str, list[dict[str, Any]]] = {part["name"]: [] for part in song["parts"]}
-    for r in record(heard, soundfont):
-        name = _DRUMS if r.is_drum else str(instrument_names(r.program))
-        data = base64.b64encode(r.codes).decode()
-        of_part[name].append({"pitch": r.pitch, "loop": r.loop, "decay": r.decay, "data": data})
+    for recording in record(heard, soundfont):
+        name = DRUMS if recording.is_drum else str(instrument_names(recording.program))
+        of_part[name].append(recording.to_dict())
     parts = [part | {"recordings": of_part[part["name"]]} for part in song["parts"]]
     return song | {"rate": RATE, "level": _level(heard), "parts": parts}
 
@@ -104,10 +100,6 @@ def _tempos(music: muspy.Music) -> list[list[float]]:
     per_beat = (seconds_at(marks + 1, music) - seconds) * music.resolution
     rows: list[list[float]] = np.round(np.stack([marks / music.resolution, seconds, per_beat], axis=1), 7).tolist()
     return rows
-
-
-def _hexadecimal(name: str) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in instrument_color(name))
 
 
 def _level(heard: TimedNotes) -> float:

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.representation.codes import PAPER
-from mmt.representation.instruments import GENERAL_MIDI_NAMES
+from mmt.representation.instruments import DRUMS, GENERAL_MIDI_NAMES
 
 if TYPE_CHECKING:
     import muspy
+
+DRUM_COLOR = "#55555f"
 
 # Instrument families in score order: names, range of hues (degrees in the OKLCH space), chroma, lightnesses. Instruments that
 # often play together differ in lightness, which colour-blind readers can see.
@@ -72,18 +74,22 @@ def title_of(music: muspy.Music) -> str:
     >>> title_of(muspy.Music(tracks=[muspy.Track(program, notes=[muspy.Note(0, 60, 1)]) for program in (42, 40, 40)]))
     'Violin and cello'
     """
+    return given_title(music) or listed(players(music)).capitalize() or "Untitled"
+
+
+def given_title(music: muspy.Music) -> str:
+    """The title of music on one line; "" if it has none."""
     given = music.metadata.title if music.metadata else None
     # muspy names an untitled piece "None".
-    title = "" if given in (None, "None") else "".join(sign if sign.isprintable() else " " for sign in given).strip()
-    return title or listed(players(music)).capitalize() or "Untitled"
+    return "" if given in (None, "None") else "".join(sign if sign.isprintable() else " " for sign in given).strip()
 
 
 def in_score_order(tracks: list[muspy.Track]) -> list[muspy.Track]:
     """Tracks in score order if they are named by their instruments or not at all, as generated ones; else as they are."""
-    names = ["drums" if track.is_drum else str(instrument_names(track.program)) for track in tracks]
+    names = [DRUMS if track.is_drum else str(instrument_names(track.program)) for track in tracks]
     if any(track.name not in (None, name) for track, name in zip(tracks, names, strict=True)):
         return tracks
-    order = [*score_order(names), "drums"]
+    order = [*score_order(names), DRUMS]
     return [tracks[index] for index in sorted(range(len(tracks)), key=lambda index: order.index(names[index]))]
 
 
@@ -91,7 +97,7 @@ def players(music: muspy.Music) -> list[str]:
     """The instruments that play, in score order; drums are last."""
     tracks = [track for track in music.tracks if track.notes]
     names = score_order(str(instrument_names(track.program)) for track in tracks if not track.is_drum)
-    return names + ["drums"] * any(track.is_drum for track in tracks)
+    return names + [DRUMS] * any(track.is_drum for track in tracks)
 
 
 def listed(names: list[str]) -> str:
@@ -111,6 +117,11 @@ def instrument_color(name: str) -> tuple[float, float, float]:
             hue = first + (last - first) * place / max(len(names) - 1, 1)
             return _oklch(lightnesses[place % len(lightnesses)], chroma, hue)
     return _oklch(0.6, 0.0, 0.0)
+
+
+def hexadecimal_color(name: str) -> str:
+    """The colour of an instrument, or of the drums, as in HTML: "#08b6af"."""
+    return DRUM_COLOR if name == DRUMS else "#" + "".join(f"{round(255 * x):02x}" for x in instrument_color(name))
 
 
 def _oklch(lightness: float, chroma: float, hue: float) -> tuple[float, float, float]:

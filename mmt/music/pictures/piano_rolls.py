@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.pictures.colors import instrument_color, instrument_names, score_order
+from mmt.music.pictures.colors import DRUM_COLOR, given_title, instrument_color, instrument_names, score_order
 from mmt.representation.notes import RawNotes, raw_notes
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-DRUM_COLOR, _INK, _GREY = "#55555f", "#2b2b33", "#9a9aa5"
+_INK, _GREY = "#2b2b33", "#9a9aa5"
 
 _INCHES_PER_BEAT, _LEAST_WIDTH, _GREATEST_WIDTH = 0.22, 4.6, 17.0
 LEAST_BEATS = 16  # the x axis of shorter pieces
@@ -81,17 +81,15 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     ['flute']
     """
-    if prompt_beats is not None and not prompt_beats >= 0:
-        raise ValueError(f"prompt_beats is {prompt_beats}; it must be a number of beats from 0 up, or None")
+    check_prompt_beats(prompt_beats)
     notes = raw_notes(music)
-    end = float((notes.onset + notes.duration).max(initial=0)) / notes.resolution
-    beats = max(end, float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
+    beats = max(end_in_beats(notes), float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
     band = DrumBand(notes.pitch, notes.is_drum)
     low, high, bottom = band.low, band.high, band.bottom
     names = instrument_names(notes.program)
 
     if axes is None:
-        axes = _new_axes(beats, high - bottom, readable(music.metadata.title if music.metadata else None))
+        axes = _new_axes(beats, high - bottom, _readable(given_title(music)))
     axes.set(xlim=(0, beats), ylim=(bottom, high))
     _draw_grid(axes, music, beats, low, high)
     if prompt_beats:
@@ -105,7 +103,18 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     return _figure(axes)
 
 
-def pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
+def check_prompt_beats(prompt_beats: float | None) -> None:
+    """Raise a `ValueError` unless the length of a prompt is None or at least 0 beats."""
+    if prompt_beats is not None and not prompt_beats >= 0:
+        raise ValueError(f"prompt_beats is {prompt_beats}; it must be a number of beats from 0 up, or None")
+
+
+def end_in_beats(notes: RawNotes) -> float:
+    """The end of the last note in beats; 0 if there is none."""
+    return float((notes.onset + notes.duration).max(initial=0)) / notes.resolution
+
+
+def _pitch_range(pitches: npt.NDArray[Any]) -> tuple[float, float]:
     """The lower and upper edge of the y axis: at least two octaves, with a margin."""
     if not len(pitches):
         return 47.5, 72.5
@@ -124,7 +133,7 @@ class DrumBand:
 
     def __init__(self, pitch: npt.NDArray[Any], is_drum: npt.NDArray[np.bool_]) -> None:
         self.drums = np.unique(pitch[is_drum])
-        self.low, self.high = pitch_range(pitch[~is_drum])
+        self.low, self.high = _pitch_range(pitch[~is_drum])
         self.bottom = self.low - (3 + min(len(self.drums), 12) if len(self.drums) else 0)
         self.top = self.low - 1.5
         self.row_height = (self.top - self.bottom) / max(len(self.drums), 1)
@@ -277,9 +286,9 @@ def _draw_legend(axes: Axes, names: npt.NDArray[Any]) -> None:
         )  # fmt: skip
 
 
-def readable(title: str | None) -> str:
-    """The title without characters that matplotlib's font lacks; muspy names an untitled piece "None"."""
-    if not title or title == "None":
+def _readable(title: str) -> str:
+    """The title without the characters that matplotlib's font lacks."""
+    if not title:
         return ""
     from matplotlib.ft2font import FT2Font
 

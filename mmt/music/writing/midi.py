@@ -1,9 +1,9 @@
 """Writing MIDI files of type 1, which pretty_midi, mido, symusic and muspy read alike.
 
 A file has 480 ticks per beat, or the next multiple of the resolution. The first track holds the title, tempos, signatures (4/4
-where the music has none) and lyrics. Each instrument has a track, or several if notes of one pitch
-overlap (see `channels`, also for more than 15 instruments). Drums are on channel 10. Texts are UTF-8. Values that MIDI cannot
-represent are refused: a tempo below 3.58 quarter notes per minute, a time signature over 3.
+where the music has none) and lyrics. Each instrument has a track, or several if notes of one pitch overlap (see `channels`,
+also for more than 15 instruments). Drums are on channel 10. Texts are UTF-8. Values that MIDI cannot represent are refused:
+a tempo below 3.58 quarter notes per minute, a time signature over 3.
 """
 
 from __future__ import annotations
