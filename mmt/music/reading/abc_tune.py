@@ -19,6 +19,7 @@ from mmt.music.reading.abc_fields import (
     parse_tempo,
     parse_unit,
 )
+from mmt.music.reading.abc_macros import Macros
 from mmt.music.reading.abc_voice import NOTE, Common, Voice
 
 _LONGEST = 1 << 20  # characters
@@ -86,6 +87,7 @@ class Tune:
         self._common = Common()
         self._all = self._voice = Voice(self._common)  # what the header says of all voices; the voice that is read
         self._symbols = dict(_SYMBOLS)
+        self._macros = Macros()
         self._channels: dict[int, int] = {}
         self._tempo = ""
         if len(text) > _LONGEST:
@@ -115,7 +117,7 @@ class Tune:
                 unit = parse_unit(value) or unit
             elif letter == "M":
                 self._all.meter = parse_meter(value)
-            elif letter in ("V", "I", "U"):
+            elif letter in ("V", "I", "U", "m"):
                 self._set(letter, value)
             elif letter == "K":
                 return self._begin(value, unit or default_unit(self._all.meter))
@@ -175,6 +177,8 @@ class Tune:
             self._instruct(value)
         elif letter == "w":
             voice.is_sung = True
+        elif letter == "m":
+            self._macros.define(value)
         elif letter == "U" and (found := _USER_SYMBOL.match(value)):
             self._symbols[found[1]] = found[2].strip()
 
@@ -225,7 +229,7 @@ class Tune:
         if found and not (found[1] in "ABCDEFGabcdefg" and found[2].startswith(("|", ":"))):
             self._set(found[1], found[2])
             return
-        for element in _ELEMENT.finditer(line):
+        for element in _ELEMENT.finditer(self._macros.expand(line)):
             if element["unknown"] or (element["symbol"] and not self._knows(element["symbol"])):
                 self._skip(f"line {number}: {element[0]!r} has no meaning")
             elif element["nothing"] is None:
@@ -281,7 +285,7 @@ class Tune:
         """Read a decoration: dynamics, and signs of the order of playing."""
         if sign in _DYNAMICS:
             self._voice.velocity = _DYNAMICS[sign]
-        elif found := _order_sign("".join(filter(str.isalpha, sign)).lower()):
+        elif found := _order_sign("".join(filter(str.isalpha, sign.replace("𝄋", "segno"))).lower()):
             self._voice.sign(*found)
 
 
@@ -298,7 +302,7 @@ def _order_sign(word: str) -> tuple[str, str | None] | None:
         return word, None
     if word in ("tocoda", "dacoda"):
         return "to coda", None
-    found = re.fullmatch(r"(?:(dc|dacapo)|ds|d[ae]l?segno)(?:al(?:la)?(fine|coda|segno))?", word)
+    found = re.fullmatch(r"(?:(dc|dacapo)|ds|d[ae]l?segno)(?:al(?:la)?(fine|coda|segno))?(?:e?poi(?:la)?coda)?", word)
     return ("da capo" if found[1] else "dal segno", found[2]) if found else None
 
 

@@ -25,6 +25,7 @@ _LONGEST_WORDS = 80  # characters; longer ones are prose
 _DA_CAPO = re.compile(r"\bd\.? ?c\b|\bda ?capo\b")
 _DAL_SEGNO = re.compile(r"\bd\.? ?s\b|\bd[ae]l segno\b")
 _TO_CODA = re.compile(r"\b(to|till|al|alla|zur|vers|à|a) (la )?coda\b")
+_TO_SEGNO = re.compile(r"\b(al|alla|bis zum|jusqu'au) segno\b")
 _FINE = re.compile(r"\W*fine?\W*")
 _CODA = re.compile(r"\W*coda\W*")
 _SEGNO = re.compile(r"\W*segno\W*")
@@ -236,7 +237,9 @@ def _words(direction: Element) -> str:
 
 
 def _until(words: str) -> str | None:
-    """What ends the passage after a jump, by its words: fine or coda; None if they do not say."""
+    """What ends the passage after a jump, by its words: fine, coda or segno; None if they do not say."""
+    if _TO_SEGNO.search(words):
+        return "segno"
     found = {sign for sign in ("fine", "coda") if sign in words}
     return found.pop() if len(found) == 1 else None
 

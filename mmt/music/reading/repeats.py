@@ -24,7 +24,7 @@ class Jump:
     segno: str | None = None
     """The name of the segno, empty for any; None for a da capo."""
     until: str | None = None
-    """What ends the passage after it: "fine" or "coda"; None for either."""
+    """What ends the passage after it: "fine", "coda" or "segno"; None for fine or coda."""
     passes: frozenset[int] = frozenset()
     """The passes of a repeat in which it is taken; empty for the last."""
 
@@ -87,6 +87,9 @@ def playing_order(sections: Sequence[Section]) -> list[tuple[int, int]]:
             start, turn, jumped = index, 1, None
         elif coda is not None:
             index = start = coda
+            turn, jumped = 1, None
+        elif jumped and _reaches_segno(sections, index, jumped):
+            index = start = jumped[0] + 1  # a coda is what follows the sign ("e poi la coda")
             turn, jumped = 1, None
         elif _goes_back(sections, groups, index, turn, jumped is not None):
             index, turn = start, turn + 1
@@ -180,6 +183,11 @@ def _coda(sections: Sequence[Section], index: int, jump: Jump) -> int | None:
     places = [i for i in range(index + 1, len(sections)) if sections[i].movement == movement and sections[i].codas]
     named = (i for i in places if names & sections[i].codas)
     return next(named, places[0] if places else None)
+
+
+def _reaches_segno(sections: Sequence[Section], index: int, jumped: tuple[int, Jump]) -> bool:
+    """Whether a segno that ends the passage after a jump follows a section, as in "Da capo al segno"."""
+    return jumped[1].until == "segno" and index < jumped[0] and bool(sections[index + 1].segnos)
 
 
 def _after_fine(sections: Sequence[Section], index: int) -> int:

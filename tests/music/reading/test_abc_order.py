@@ -78,6 +78,11 @@ def test_endings(tmp_path: Path, body: str, letters: str) -> None:
         ("C|SD|E O|F!D.S.!|O G|", "CDEFDEG"),  # the first of two codas is where one leaves
         ("C|SD|O E|F!D.S.!|O G|", "CDEFDG"),
         ('C|"^Segno"D|E"_To Coda"|F"^D.S. al Coda"|"^Coda"G|', "CDEFDEG"),
+        # From the beginning to the segno, and on after the jump.
+        ("C|SD|E!D.C.alsegno!|]", "CDEC"),
+        ("C|SD|E!D.C. al Segno!|]OF", "CDECF"),
+        ('C|SD|E"^D.C. al 𝄋 e poi la Coda"|"^Coda"F|', "CDECF"),
+        ("C|D!fine!|E!D.C.alsegno!|", "CDECD"),  # there is no segno
         ("U:S=!trill!\nSC|D!D.S.!|", "CDCD"),
     ],
 )

@@ -33,6 +33,17 @@ def test_dal_segno_and_coda_in_words_and_signs(tmp_path: Path, text: str, to_cod
     assert played(tmp_path, *measures) == "CDEF" + "DE" + "G"
 
 
+@pytest.mark.parametrize("text", ["D.C. al Segno", "Da capo al segno", "D.C. al 𝄋", "D.C. al segno e poi la coda"])
+def test_da_capo_al_segno_ends_at_the_segno(tmp_path: Path, text: str) -> None:
+    assert played(tmp_path, C, sign("segno") + D, E + words(text)) == "CDE" + "C"
+    assert played(tmp_path, C, sign("segno") + D, E + words(text), sign("coda") + F) == "CDE" + "C" + "F"
+
+
+def test_dal_segno_does_not_end_at_its_own_segno(tmp_path: Path) -> None:
+    assert played(tmp_path, C, sign("segno") + D, E + words("D.S.")) == "CDE" + "DE"
+    assert played(tmp_path, C, sign("segno") + D, E + words("D.S. al segno")) == "CDE" + "DE"
+
+
 def test_words_act_at_the_end_of_their_measure(tmp_path: Path) -> None:
     """They are printed below its last note."""
     halves = note("D", 4) + words("Fine") + note("E", 4)
