@@ -84,7 +84,10 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
         help="keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)",
     )
     group.add_argument(
-        "--use-all", action=argparse.BooleanOptionalAction, default=False, help="each instrument plays at least once"
+        "--use-all",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="each instrument plays, and is drawn towards half an equal share of the notes",
     )
 
 

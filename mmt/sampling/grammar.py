@@ -87,7 +87,8 @@ class StrictGrammar:
     be lower, and may repeat it only if a later field can be higher.
 
     With `use_all`, the piece cannot end before each instrument has played. Each instrument that has not played has one of the
-    last moments (or of the last events that there is room for) reserved: no other instrument can play there.
+    last moments (or of the last events that there is room for) reserved: no other instrument can play there. Instruments below
+    a fair share get a bonus, see `mmt.sampling.lookahead.share_bonus`.
     """
 
     def __init__(self, prompt: Events | Sequence[Events], batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
@@ -182,6 +183,7 @@ def _state_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> State:
         last_instrument=np.full(1, named.max(initial=0)),
         last_beat=np.full(1, _last_beat(prompt)),
         waits_from=np.full(1, max(_last_beat(prompt), bounds.first_beat)),
+        notes=np.zeros((1, codes), np.int64),
         dropped=np.zeros(1, np.int64),
         max_beats=np.full(1, bounds.max_beats),
         floor=floor_of(prompt, sizes, bounds)[None],

@@ -17,6 +17,8 @@ _LEAST = -1e30
 _MOST = 1 - 1e-6
 # Nats per beat that are added to the logit of an instrument that must play and has not played yet.
 _UNHEARD_BONUS = 0.25
+# The part of an equal share of the notes that is a fair share, and the nats for each note that an instrument has less.
+_FAIR, _SHORT_BONUS = 0.5, 0.25
 _ZERO = np.float32(0)
 
 
@@ -55,10 +57,7 @@ def _look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-de
     tempered, inside = np.empty(codes, np.float32), np.empty(codes, np.bool_)
     for row in range(count):
         if rules.use_all:
-            waited = max(state.last_beat[row] - state.waits_from[row], 0)
-            for code in range(codes):
-                unheard = state.declared[row, code] and not state.played[row, code]
-                instrument_bonus[row, code] = _UNHEARD_BONUS * waited * unheard
+            share_bonus(state, row, instrument_bonus[row])
         # From the last field to the first: can the fields from this one on exceed the floor's codes if all fields before it
         # repeat them, and with what probability? After the last field nothing can. A tiny probability does not become zero.
         can, likely, floor = False, -np.inf, state.floor[row]
@@ -86,6 +85,22 @@ def _look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-de
         else:
             leaves[row] = _log_sum(tempered, rules.known[0], state.max_beats[row] + 1, size, total)
     return can_follow, repeats, leaves, instrument_bonus
+
+
+@compiled()
+def share_bonus(state, row, bonus):  # type: ignore[no-untyped-def]
+    """Fill in what is added to the logit of each instrument (codes,) with `use_all`.
+
+    It is 0.25 for each beat that a declared instrument has waited for its first note, and 0.25 for each note that it has less
+    than half an equal share of the notes since the prompt.
+    """
+    waited = max(state.last_beat[row] - state.waits_from[row], 0)
+    declared = state.declared[row]
+    fair = _FAIR * state.notes[row].sum() / max(declared.sum(), 1)
+    for code in range(len(bonus)):
+        if declared[code]:
+            unheard = not state.played[row, code]
+            bonus[code] = _UNHEARD_BONUS * waited * unheard + _SHORT_BONUS * max(fair - state.notes[row, code], 0.0)
 
 
 @compiled()

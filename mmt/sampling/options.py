@@ -86,8 +86,10 @@ class Options(FilterOptions, ControlOptions, total=False):
     and the piece ends in the last four of these beats: without other values, `min_beats` is `length - 3` and `max_beats` is
     `length`. With `min_beats=1` and a larger `max_beats` the model alone decides where the piece ends."""
     use_all: bool
-    """Each declared instrument must play before the piece can end. The logit of an instrument that has not played grows by 0.25
-    per beat, and one of the last moments or events is reserved for it."""
+    """Each declared instrument must play before the piece can end, and is drawn towards a fair share of the notes: before the
+    other filters, its logit grows by 0.25 for each beat that it has waited for its first note and for each note that it has less
+    than half an equal share of the notes since the prompt. One of the last moments or events is reserved for an instrument that
+    has not played. The share itself is not promised."""
     grammar: Literal["strict", "paper"] | None
     """strict (default): every piece is valid, see `mmt.representation.grammar`. paper: type and beat never fall."""
     sampling: Literal["default", "paper"]

@@ -61,6 +61,8 @@ class State(NamedTuple):
     """The beat code of the last note, counted in the piece; all other beats are counted in the network's window."""
     waits_from: Events
     """The beat from which the bonus of an instrument that has not played grows."""
+    notes: Events
+    """(row, codes): how many notes each instrument has got since the prompt."""
     dropped: Events
     """Beats of the piece before the window."""
     max_beats: Events
@@ -142,6 +144,7 @@ def take_note(rules, state, events):  # type: ignore[no-untyped-def]
         elif kind == NOTE:
             state.last_beat[row] = events[row, BEAT] + state.dropped[row]
             state.played[row, instrument] = True
+            state.notes[row, instrument] += 1
             for field in range(state.floor.shape[1]):
                 state.floor[row, field] = events[row, BEAT + field]
         elif kind == GIVEN_NOTE:
@@ -149,6 +152,7 @@ def take_note(rules, state, events):  # type: ignore[no-untyped-def]
             state.last_type[row] = NOTE
             state.last_beat[row] = max(state.last_beat[row], events[row, BEAT] + state.dropped[row])
             state.played[row, instrument] = True
+            state.notes[row, instrument] += 1
             beat, position = events[row, BEAT] - rules.reach, events[row, POSITION]
             floor = state.floor[row]
             if beat > floor[0] or (beat == floor[0] and position > floor[1]):

@@ -207,6 +207,25 @@ def test_the_last_moment_is_reserved_for_an_instrument_that_has_not_played() -> 
     assert permitted(prefix, bounds, StrictGrammar) == here | {(NOTE, 2, 2, 1, 1, 1), (NOTE, 2, 2, 2, 1, 1)}
 
 
+@pytest.mark.parametrize("use_all", [True, False])
+def test_the_bonus_of_use_all_is_a_quarter_for_each_beat_waited_and_each_note_below_half_an_equal_share(
+    use_all: bool,
+) -> None:
+    prompt = np.array([START, (1, 0, 0, 0, 0, 1), (1, 0, 0, 0, 0, 2), BEGIN])
+    grammar = StrictGrammar(prompt, 1, (5, 20, 3, 3, 2, 4), Bounds(99, 19, controls=Controls(use_all=use_all)))
+
+    def bonus_after(notes: list[tuple[int, ...]]) -> list[float]:
+        for note in notes:
+            grammar.advance(np.array([note]))
+        grammar.look_ahead(np.zeros((1, 37), np.float32))
+        return grammar.lookahead.instrument_bonus[0, 1:4].tolist()
+
+    # Eight notes of one of two instruments: the other has waited eight beats, and half an equal share is two notes.
+    assert bonus_after([(NOTE, beat, 1, 1, 1, 1) for beat in range(1, 9)]) == [0, 0.25 * (8 + 2) * use_all, 0]
+    assert bonus_after([(NOTE, 9, 1, 1, 1, 2)]) == [0, 0.25 * (9 / 4 - 1) * use_all, 0]
+    assert bonus_after([(NOTE, 10, 1, 1, 1, 2), (NOTE, 11, 1, 1, 1, 2)]) == [0, 0, 0]
+
+
 # Over random weights.
 
 
