@@ -77,7 +77,7 @@ def main() -> None:
         print(*rows[-1], sep=" | ", flush=True)
     chosen.output.write_text(
         f"# Sampling settings against real music\n\n{len(pieces)} pieces a setting, {len(sources)} in each mode, at most "
-        f"{chosen.max_events} events, seed 0; {len(real)} pieces of the validation split, their first {chosen.max_events} events. "
+        f"{chosen.max_events} events, seed 0; {len(real)} pieces of the validation split, their first {chosen.max_events}. "
         "Means and 95 % intervals; in brackets the number of pieces with a value, where it is not all. Made by "
         f"`benchmarks/sampling.py`.\n\n{table(rows)}\n",
         encoding="utf-8",
