@@ -46,6 +46,9 @@ def _study(chosen: argparse.Namespace) -> None:
 
     if not chosen.quiet:
         warnings.filterwarnings("always", category=FewPiecesWarning)
+        of_what = "all" if chosen.n is None else chosen.n
+        name = chosen.checkpoint or "the shipped model"
+        print(f"attention of {name} over {of_what} pieces of {chosen.corpus}, split {chosen.split}", flush=True)
     with telling_what_is_kept():
         written = study_corpus(
             chosen.output,

@@ -149,7 +149,7 @@ def _measure(model: Model, pieces: Pieces, field: str | None, *, progress: bool,
     found = _zeros(model, fields, count, with_absolute=with_absolute)
     for piece, events in enumerate(tqdm(arrays, total=count, unit=" pieces", desc="Attention", disable=not progress)):
         for window in windows_of(model, events):
-            _add_window(found, piece, Pairs(window, model.network.config.sizes, fields), _layers(model, window))
+            _add_window(found, piece, Pairs(window, model.network.config.sizes, fields), layer_weights(model, window))
     if not all(relative.pairs.any() for relative in found.relative.values()):
         raise ValueError("no window of these pieces holds two notes; give pieces with notes closer together")
     return found
@@ -182,15 +182,15 @@ def _add_window(found: Statistics, piece: int, pairs: Pairs, layers: Iterator[np
         if name in found.absolute:
             found.absolute[name].pairs[:] += counts
             found.absolute[name].even[:] += even
-    for layer, layer_weights in enumerate(layers):
-        for name, sums in zip(names, pairs.sums(layer_weights), strict=True):
+    for layer, weights in enumerate(layers):
+        for name, sums in zip(names, pairs.sums(weights), strict=True):
             found.relative[name].attention[piece, layer] += by_difference(sums, FIELDS.index(name))
             if name in found.absolute:
                 found.absolute[name].attention[layer] += sums
 
 
 @torch.inference_mode()
-def _layers(model: Model, events: Events) -> Iterator[npt.NDArray[np.floating[Any]]]:
+def layer_weights(model: Model, events: Events) -> Iterator[npt.NDArray[np.floating[Any]]]:
     """The weights of each layer, (head, n, n)."""
     codes = torch.from_numpy(events).to(model.device)
     for layer in model.network.attention_weights(codes[None]):

@@ -61,8 +61,13 @@ class Pairs:
 
 def by_difference(joint: Sums, field: int) -> Sums:
     """Sum joint sums (..., size, size) over the pairs of equal difference: (..., K), in the order of `differences`."""
-    steps = differences(field, joint.shape[-1] + int(field != TYPE))
-    return np.stack([np.trace(joint, step, axis1=-2, axis2=-1) for step in steps.tolist()], axis=-1)
+    size = joint.shape[-1]
+    steps = differences(field, size + int(field != TYPE))
+    code = np.arange(size)
+    place = (code - code[:, None] - steps[0]).reshape(-1)
+    flat = joint.reshape(-1, size * size)
+    sums = np.stack([np.bincount(np.maximum(place, 0), row, minlength=2 * size - 1) for row in flat * (place >= 0)])
+    return sums[:, : len(steps)].astype(np.float64).reshape(*joint.shape[:-2], len(steps))
 
 
 def differences(field: int, size: int) -> npt.NDArray[np.int64]:

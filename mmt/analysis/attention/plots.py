@@ -7,6 +7,7 @@ from 0, as in the arrays. Sizes are in inches; text is 7 points or more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -71,6 +72,7 @@ def draw_gain(
     head: int | None = None,
     fields: Sequence[str] | None = None,
     level: float | None = 0.95,
+    of_what: str = "",
 ) -> Figure:
     """Draw the paper's figure 3: a bar per difference, a row of panels per layer, a column per field.
 
@@ -87,6 +89,8 @@ def draw_gain(
         Default: beat, position and pitch, or the only one given.
     level : float, optional
         Level of the confidence intervals, drawn as thin lines. None, or a single piece: no intervals.
+    of_what : str
+        The model and the corpus, for the title.
 
     Returns
     -------
@@ -107,26 +111,30 @@ def draw_gain(
     shown_layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
     if head is not None:
         check_indices("head", [head], head_count)
-    figure = new_figure(7.2, 0.75 + 1.25 * len(shown_layers))
+    figure = new_figure(7.2, 1.45 + 1.25 * len(shown_layers))
     widths = [np.sqrt(np.ptp(_limits(statistics[field])) + 4) for field in fields]
     grid = figure.subplots(len(shown_layers), len(fields), squeeze=False, width_ratios=widths)
     for column, field in enumerate(fields):
-        found = statistics[field] if head is not None else statistics[field].merged()
+        whole = statistics[field] if head is not None else statistics[field].merged()
+        found = replace(whole, attention=whole.attention[:, shown_layers])
         values = 100 * getattr(found, of)
         ends = np.array(confidence_interval(found, level, of)) * 100 if level is not None and found.pieces > 1 else None
-        for axes, layer in zip(grid[:, column], shown_layers, strict=True):
+        for layer, axes in enumerate(grid[:, column]):
             _draw_bars(axes, found, values[layer, head or 0], None if ends is None else ends[:, layer, head or 0])
         grid[-1, column].set_xlabel(_AXES[field].label, fontsize=_TEXT, color=_INK)
     for axes, layer in zip(grid[:, 0], shown_layers, strict=True):
         axes.set_ylabel(f"layer {layer}\n%", fontsize=_TEXT, color=_INK)
     heads = "all heads of a layer as one" if head is None else f"head {head}"
     few = ": the intervals are rough" if level is not None and found.pieces < ENOUGH else ""
-    title = f"{_NAMES[of].capitalize()}; {heads}, {len(found.attention):,} pieces{few}"
-    figure.suptitle(title, fontsize=_TITLE, color=_INK)
+    figure.suptitle(
+        "\n".join([_NAMES[of].capitalize(), f"{heads}, {len(found.attention):,} pieces{few}", *([of_what] if of_what else [])]),
+        fontsize=_TITLE, color=_INK,
+    )  # fmt: skip
+    _legend(figure, of, level if ends is not None else None)
     return figure
 
 
-def draw_heads(found: Relative, *, of: Which = "row_gain") -> Figure:
+def draw_heads(found: Relative, *, of: Which = "row_gain", of_what: str = "") -> Figure:
     """Draw every head of every layer as a heat map: a row per head, a column per difference.
 
     >>> import mmt
@@ -144,11 +152,13 @@ def draw_heads(found: Relative, *, of: Which = "row_gain") -> Figure:
     edges = (shown[0] - 0.5, shown[-1] + 0.5, layers * heads - 0.5, -0.5)
     image = axes.imshow(values, **_colors(values, of), extent=edges, aspect="auto", interpolation="none")
     axes.hlines(np.arange(heads, layers * heads, heads) - 0.5, *edges[:2], colors=_INK, linewidths=0.6)
-    middle = np.arange(layers) * heads + heads / 2 - 0.5
-    axes.set_yticks(middle, [f"layer {layer}" for layer in range(layers)])
+    names = [f"{layer}.{head}" for layer, head in np.ndindex(layers, heads)]
+    axes.set_yticks(range(layers * heads), names)
+    axes.set_ylabel("layer.head", fontsize=_TEXT, color=_INK)
     axes.set_xticks(_ticks(found.field, shown))
     axes.set_xlabel(_AXES[found.field].label, fontsize=_TEXT, color=_INK)
-    axes.set_title(f"{found.field}: {_NAMES[of]}, every head", fontsize=_TITLE, color=_INK)
+    title = f"{found.field}: {_NAMES[of]}, every head" + (f"\n{of_what}" if of_what else "")
+    axes.set_title(title, fontsize=_TITLE, color=_INK)
     axes.tick_params(labelsize=_SMALL, length=2, labelcolor=_INK)
     _color_bar(figure, axes, image, "%")
     return figure
@@ -161,6 +171,7 @@ def draw_codes(
     head: int | None = None,
     of: Which = "gamma",
     representation: Representation = PAPER,
+    of_what: str = "",
 ) -> Figure:
     """Draw attention between the codes that occur as a heat map: a row per query's code, a column per key's code.
 
@@ -184,7 +195,12 @@ def draw_codes(
     axes.tick_params(labelsize=_SMALL, length=0, labelcolor=_INK)
     axes.set_xlabel(f"key's {found.field}", fontsize=_TEXT, color=_INK)
     axes.set_ylabel(f"query's {found.field}", fontsize=_TEXT, color=_INK)
-    _color_bar(figure, axes, image, "% of the query's attention")
+    _color_bar(figure, axes, image, "% of the query's attention" + (", minus the baseline" if of != "gamma" else ""))
+    heads = ("all heads of " if head is None else f"head {head}, ") + (
+        "all layers" if layer is None else f"layer {layer}"
+    )
+    # Broken where the figure is narrow.
+    axes.set_title("\n".join(part for part in (_NAMES[of], heads, of_what) if part), fontsize=_TEXT, color=_INK)
     return figure
 
 
@@ -227,6 +243,20 @@ def _limit_height(axes: Axes, where: npt.NDArray[Any], height: Sums, ends: Sums)
             xycoords=axes.get_xaxis_transform(), textcoords="offset points", ha="right", va="top", fontsize=_SMALL,
             color=_INK,
         )  # fmt: skip
+
+
+def _legend(figure: Figure, of: Which, level: float | None) -> None:
+    """Name every mark of `draw_gain` below its panels."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    marks: list[Any] = [Patch(facecolor=RED, label="share" if of == "gamma" else "more than the baseline")]
+    if of != "gamma":
+        marks.append(Patch(facecolor=BLUE, label="less"))
+    marks.append(Patch(facecolor=_BAND, label="multiple of 4 beats, consonance, or same code"))
+    if level is not None:
+        marks.append(Line2D([], [], color=_INK, linewidth=0.5, label=f"{100 * level:g} % interval"))
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False, fontsize=_SMALL)
 
 
 def _ticks(field: str, shown: npt.NDArray[Any]) -> list[int]:

@@ -131,14 +131,14 @@ def write_report(
     target = Path(folder)
     _check_arguments(target, level, format, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
+    made_with = {"software": software()} | dict(provenance or {})
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as unfinished:
         new = Path(unfinished) / target.name
         new.mkdir()
         _write_table(new / "relative.csv", _RELATIVE, _relative_rows(statistics, level))
         _write_table(new / "absolute.csv", _ABSOLUTE, _absolute_rows(statistics, representation))
         np.savez_compressed(new / ARRAYS, **_arrays(statistics))  # type: ignore[arg-type]
-        _draw_all(new, statistics, level, format, representation)
-        made_with = {"software": software()} | dict(provenance or {})
+        _draw_all(new, statistics, level, format, representation, _of_what(made_with))
         (new / PROVENANCE).write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
         if target.exists():
             os.replace(target, Path(unfinished) / "old")
@@ -225,20 +225,32 @@ def _absolute_rows(statistics: Statistics, representation: Representation) -> It
                 yield field, layer, head, *labels, *codes, *columns[layer, head, query, key].tolist()
 
 
-def _draw_all(folder: Path, statistics: Statistics, level: float, format: str, representation: Representation) -> None:
+def _of_what(made_with: Mapping[str, Any]) -> str:
+    """Name the model and the corpus, for the titles; empty if they are unknown."""
+    model, corpus = made_with.get("model"), made_with.get("corpus")
+    if not model or not corpus:
+        return ""
+    names = (Path(str(path)).name for path in (model["checkpoint"], corpus["folder"]))
+    return "model {} ({}), corpus {} ({})".format(next(names), model["fingerprint"], next(names), corpus["split"])
+
+
+def _draw_all(
+    folder: Path, statistics: Statistics, level: float, format: str, representation: Representation, of_what: str
+) -> None:
     layers = next(iter(statistics.relative.values())).attention.shape[1]
     for of in _GAINS:
-        figure = draw_gain(statistics.relative, of=of, level=level)
+        figure = draw_gain(statistics.relative, of=of, level=level, of_what=of_what)
         _save(figure, folder / f"figure3_{of}.{format}")
         for layer in range(layers):
-            figure = draw_gain(statistics.relative, of=of, layers=[layer], level=level)
+            figure = draw_gain(statistics.relative, of=of, layers=[layer], level=level, of_what=of_what)
             _save(figure, folder / f"figure3_{of}_layer{layer}.{format}")
     for field, found in statistics.relative.items():
-        _save(draw_heads(found), folder / f"heads_{field}.{format}")
+        _save(draw_heads(found, of_what=of_what), folder / f"heads_{field}.{format}")
     for field in _LABELLED:
-        figure = draw_codes(statistics.absolute[field], representation=representation)
+        # Gamma would mostly show how frequent the codes are.
+        figure = draw_codes(statistics.absolute[field], of="row_gain", representation=representation, of_what=of_what)
         _save(figure, folder / f"codes_{field}.{format}")
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
