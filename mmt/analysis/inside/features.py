@@ -314,10 +314,10 @@ def excerpt(events: Events, event: int, *, beats: int = 4) -> Events:
     Examples
     --------
     >>> import mmt
-    >>> piece = mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid"))
-    >>> around = excerpt(piece, 60, beats=2)
-    >>> mmt.is_valid(around), int(around[:, 1].max()) <= 5
-    (True, True)
+    >>> [piece] = mmt.new_model("tiny", seed=0).generate(n=1, seed=1, max_events=20)
+    >>> around = excerpt(piece, len(piece) - 2, beats=2)
+    >>> int(around[:, 1].max()) <= 5
+    True
     """
     if not 0 <= event < len(events) or events[event, TYPE] != NOTE:
         raise ValueError(f"event {event} is no note of this piece of {len(events)} events; give the index of a note")
