@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mmt.analysis.activations import activations as activations
     from mmt.analysis.evaluation import evaluate_models as evaluate_models
     from mmt.analysis.inside import attribution as attribution
+    from mmt.analysis.inside import features as features
+    from mmt.analysis.inside import probes as probes
+    from mmt.analysis.inside import steering as steering
     from mmt.corpus.prepare import prepare as prepare
     from mmt.corpus.storage import Corpus as Corpus
     from mmt.model import inside as inside
@@ -70,6 +73,9 @@ _HOME = {
     "activations": "mmt.analysis.activations",
     "embeddings": "mmt.analysis.embeddings",
     "attribution": "mmt.analysis.inside.attribution",
+    "probes": "mmt.analysis.inside.probes",
+    "steering": "mmt.analysis.inside.steering",
+    "features": "mmt.analysis.inside.features",
     "inside": "mmt.model.inside",
     "metrics": "mmt.analysis.metrics",
     "likelihood": "mmt.analysis.likelihood",

@@ -5,6 +5,7 @@ from mmt.model.inside.changes import add as add
 from mmt.model.inside.changes import knock_out as knock_out
 from mmt.model.inside.changes import knock_out_path as knock_out_path
 from mmt.model.inside.changes import patch as patch
+from mmt.model.inside.changes import project_out as project_out
 from mmt.model.inside.changes import replace as replace
 from mmt.model.inside.changes import resample as resample
 from mmt.model.inside.conditions import Condition as Condition

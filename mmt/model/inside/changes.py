@@ -82,6 +82,39 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
     return Edits((Step(place, shift, f"{place}: add {float(strength)!r} times {_digest(vector)}"),))
 
 
+def project_out(place: str, direction: npt.ArrayLike | Tensor) -> Edits:
+    """An edit that removes a direction from the activations of every event: directional ablation (Arditi et al. 2024).
+
+    x' = x - (x · u) u with u = direction / |direction|. The direction is (dim,), or as wide as the place.
+
+    Raises
+    ------
+    ValueError
+        If the direction is no vector, or is zero.
+
+    Examples
+    --------
+    >>> edit = project_out("layers.2.stream", torch.ones(256))
+    """
+    vector = torch.as_tensor(direction).detach().double()
+    if vector.dim() != 1 or not vector.norm() > 0:
+        raise ValueError(
+            f"the direction at {place} has the shape {tuple(vector.shape)} and norm {vector.norm():g}; give a vector, not 0"
+        )
+    unit = vector / vector.norm()
+
+    def project(activations: Tensor) -> Tensor:
+        if unit.shape != activations.shape[-1:]:
+            raise ValueError(
+                f"the direction at {place} has the shape {tuple(unit.shape)}; expected ({activations.shape[-1]},)"
+            )
+        along = unit.to(activations)
+        removed: Tensor = (activations @ along)[..., None] * along
+        return activations - removed
+
+    return Edits((Step(place, project, f"{place}: project out {_digest(unit)}"),))
+
+
 def replace(place: str, values: npt.ArrayLike | Tensor, *, heads: Sequence[int] | None = None) -> Edits:
     """An edit that replaces the activations of every event by the same values: mean ablation, if these are means.
 

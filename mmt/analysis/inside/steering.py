@@ -1,0 +1,212 @@
+"""Steering: directions of recorded activations, and what an edit changes in the music that is written (effect and damage).
+
+A direction is (dim,), as wide as the place. `mmt.inside.add(place, direction, strength)` steers with it, `mmt.inside.ramp`
+changes the strength over beats, and `mmt.inside.project_out(place, direction)` removes it. An attribute is a function
+from a piece, events (n, 6), to a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.analysis import event_losses
+from mmt.analysis.inside.recording import ActivationStore
+from mmt.analysis.intervals import Mean, mean_of, share_of
+from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PAPER, PITCH, TYPE, Events, Representation
+from mmt.sampling.model import Model
+
+Floats = npt.NDArray[np.float64]
+Attribute = Callable[[Events], float]
+_BLOCK = 4096
+
+
+def difference_of_means(store: ActivationStore, place: str, high: npt.ArrayLike, low: npt.ArrayLike) -> Floats:
+    """The difference-in-means direction: the mean activation of some rows minus that of others.
+
+    Parameters
+    ----------
+    store : ActivationStore
+        From `mmt.activations(…, output=folder)`.
+    place : str
+        One that was recorded.
+    high, low : array_like of bool, (rows,); or of int, (m,)
+        The rows of each class. With one value for each piece, `(values > 0)[store.labels("piece")]` selects the rows of pieces.
+
+    Returns
+    -------
+    ndarray, (…)
+        Of the shape of one activation. `mmt.inside.add(place, direction, 1.0)` moves by the whole difference.
+
+    Raises
+    ------
+    ValueError
+        If a class has no rows, or a mask has another length than the store.
+    """
+    return _mean(store, place, high, "high") - _mean(store, place, low, "low")
+
+
+def orthogonalise(direction: npt.ArrayLike, *others: npt.ArrayLike) -> Floats:
+    """The part of a direction that is orthogonal to all others: d - Q Qᵀ d, with Q an orthonormal basis of the others.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or nothing is left of the direction.
+
+    Examples
+    --------
+    >>> abs(orthogonalise([3.0, 2.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0])).round(3)
+    array([0., 0., 1.])
+    """
+    vector = np.asarray(direction, np.float64)
+    shapes = [np.shape(other) for other in others]
+    if vector.ndim != 1 or any(shape != vector.shape for shape in shapes):
+        raise ValueError(f"directions have the shapes {[vector.shape, *shapes]}; give vectors of one length")
+    span = np.array(others, np.float64).reshape(len(others), len(vector))
+    # Singular vectors, because other directions may depend on each other.
+    _, sizes, basis = np.linalg.svd(span, full_matrices=False)
+    basis = basis[sizes > 1e-10 * sizes.max(initial=0.0)]
+    left: Floats = vector - basis.T @ (basis @ vector)
+    if np.linalg.norm(left) <= 1e-8 * np.linalg.norm(vector):
+        raise ValueError("the direction lies in the span of the others, nothing is left; give other directions")
+    return left
+
+
+def note_density(events: Events) -> float:
+    """Notes per beat, from the beat of the first note to that of the last.
+
+    Examples
+    --------
+    >>> note_density(np.array([[3, 1, 1, 61, 12, 1], [3, 1, 7, 63, 12, 1], [3, 2, 1, 65, 12, 1]]))
+    1.5
+    """
+    beats = events[events[:, TYPE] == NOTE, BEAT]
+    return len(beats) / float(beats.max() - beats.min() + 1) if len(beats) else math.nan
+
+
+def register(events: Events, representation: Representation = PAPER) -> float:
+    """Mean MIDI pitch of all notes but drums.
+
+    Examples
+    --------
+    >>> register(np.array([[3, 1, 1, 61, 12, 1], [3, 1, 7, 63, 12, 1], [3, 2, 1, 65, 12, 1]]))
+    62.0
+    """
+    pitched = (events[:, TYPE] == NOTE) & (events[:, INSTRUMENT] != representation.drums_code)
+    return float(events[pitched, PITCH].mean() - 1) if pitched.any() else math.nan
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an edit changes in the pieces that are written; piece i of both lists belongs together. See `compare`."""
+
+    plain: dict[str, Floats]
+    """Each attribute of each piece of the plain model, (pieces,)."""
+    steered: dict[str, Floats]
+    """The same of the edited model."""
+    nats: tuple[Floats, Floats]
+    """Mean nats of the notes of each piece under the plain model: plain pieces, steered pieces, each (pieces,)."""
+
+    def change(self, name: str) -> Mean:
+        """The mean change of an attribute, steered minus plain, with its interval over pieces."""
+        return mean_of(self.steered[name] - self.plain[name])
+
+    @property
+    def damage(self) -> Mean:
+        """By how many nats per note steered pieces are less likely under the plain model than its own pieces."""
+        return mean_of(self.nats[1] - self.nats[0])
+
+    def share_reached(self, targets: Mapping[str, tuple[float, float]]) -> Mean:
+        """The share of steered pieces whose attributes all lie in their targets (lowest, highest), bounds included."""
+        return share_of(_reached(self.steered, targets))
+
+    def share_before(self, targets: Mapping[str, tuple[float, float]]) -> Mean:
+        """The share of plain pieces that lie in the targets: what is reached by chance."""
+        return share_of(_reached(self.plain, targets))
+
+    def table(self) -> str:
+        """The attributes and the nats before and after, a line for each."""
+        rows = [
+            f"{name:16} {mean_of(self.plain[name])!s:>16} -> {mean_of(self.steered[name])!s:>16}, "
+            f"change {self.change(name)}"
+            for name in self.plain
+        ]
+        before, after = map(mean_of, self.nats)
+        return "\n".join([*rows, f"{'nats per note':16} {before!s:>16} -> {after!s:>16}, damage {self.damage}"])
+
+
+def compare(
+    model: Model, plain: Sequence[Events], steered: Sequence[Events], attributes: Mapping[str, Attribute]
+) -> Effect:
+    """Measure what an edit changes: attributes of the pieces that are written, and their likelihood under the plain model.
+
+    Parameters
+    ----------
+    model : Model
+        The plain model, without the edit.
+    plain, steered : sequence of array of int, (n, 6)
+        Pieces of the plain and of the edited model, from the same prompts and seeds.
+    attributes : mapping from names to functions
+        Such as `note_density` and `register`.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of pieces differ, or there are none.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> model = mmt.new_model("tiny", seed=0)
+    >>> edit = mmt.inside.add("layers.0.stream", np.ones(32), 2.0)
+    >>> plain, steered = (model.generate(n=3, seed=1, max_events=20, edit=one) for one in (None, edit))
+    >>> effect = compare(model, plain, steered, {"density": note_density, "register": register})
+    >>> effect.share_reached({"register": (0, 127)}).mean
+    1.0
+    """
+    if len(plain) != len(steered) or not len(plain):
+        raise ValueError(
+            f"there are {len(plain)} plain and {len(steered)} steered pieces; give as many of each, from the same seeds"
+        )
+    values = [
+        {name: np.array([of(piece) for piece in pieces], np.float64) for name, of in attributes.items()}
+        for pieces in (plain, steered)
+    ]
+    before, after = (
+        np.array(
+            [
+                found.per_event[found.events[:, TYPE] == NOTE].mean()
+                for found in event_losses.events(model, list(pieces))
+            ]
+        )
+        for pieces in (plain, steered)
+    )
+    return Effect(values[0], values[1], (before, after))
+
+
+def _reached(values: Mapping[str, Floats], targets: Mapping[str, tuple[float, float]]) -> npt.NDArray[np.bool_]:
+    if not targets or (unknown := [name for name in targets if name not in values]):
+        raise ValueError(f"targets has {unknown[:1] if targets else 'no attribute'}; choose among {', '.join(values)}")
+    inside = [(values[name] >= low) & (values[name] <= high) for name, (low, high) in targets.items()]
+    return np.asarray(np.all(inside, axis=0))
+
+
+def _mean(store: ActivationStore, place: str, rows: npt.ArrayLike, name: str) -> Floats:
+    """The mean of some rows in float64, read block by block."""
+    chosen = np.asarray(rows)
+    if chosen.dtype == bool:
+        if chosen.shape != (len(store),):
+            raise ValueError(f"{name} is a mask of shape {chosen.shape}; the store has {len(store)} rows")
+        chosen = np.flatnonzero(chosen)
+    if not len(chosen):
+        raise ValueError(f"{name} has no rows; give at least one")
+    total = sum(
+        store.read(place, chosen[start : start + _BLOCK]).astype(np.float64).sum(0)
+        for start in range(0, len(chosen), _BLOCK)
+    )
+    return np.asarray(total / len(chosen))
