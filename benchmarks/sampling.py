@@ -29,8 +29,10 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "min-p 0.02": {"min_p": 0.02},
     "min-p 0.05": {"min_p": 0.05},
     "min-p 0.02, temperature 1.1": {"min_p": 0.02, "temperature": 1.1},
-    "min-p 0.05, temperature 1.2": {"min_p": 0.05, "temperature": 1.2},
-    "top-p 0.98": {"top_p": 0.98},
+    "min-p 0.005, loop guard 0.2": {"min_p": 0.005, "loop_guard": 0.2},
+    "min-p 0.01, loop guard 0.2": {"min_p": 0.01, "loop_guard": 0.2},
+    "min-p 0.01, loop guard 0.4": {"min_p": 0.01, "loop_guard": 0.4},
+    "min-p 0.02, temperature 1.1, loop guard 0.2": {"min_p": 0.02, "temperature": 1.1, "loop_guard": 0.2},
 }
 SHOWN = (
     "pitch_class_entropy", "scale_consistency", "groove_consistency_corrected", "notes_per_beat", "polyphony", "instruments_used",

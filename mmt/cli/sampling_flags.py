@@ -53,6 +53,12 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         type=int,
         help="number of beats of the piece, for models that know lengths; it ends in the last four of them",
     )
+    group.add_argument(
+        "--loop-guard",
+        type=float,
+        metavar="RISE",
+        help="how much the temperature rises for each beat in which the piece repeats itself (default: the model's; 0: off)",
+    )
     group.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
     group.add_argument(
         "--context",
@@ -97,8 +103,11 @@ def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
         name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
     }
     given |= {name: getattr(chosen, name) for name in ("scale", "allow", "exclude", "use_all", "grammar", "sampling")}
-    given |= {name: getattr(chosen, name) for name in ("min_beats", "max_beats", "new_beats", "max_events", "length")}
-    given |= {"ranges": ranges(chosen.ranges), "context": chosen.context}
+    given |= {
+        name: getattr(chosen, name)
+        for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "loop_guard")
+    }
+    given |= {"ranges": ranges(chosen.ranges), "context": chosen.context, "loop_guard": chosen.loop_guard}
     given |= {"n": chosen.n, "seed": chosen.seed, "progress": wants_progress(chosen)}
     return {name: value for name, value in given.items() if value is not None and value is not False}
 

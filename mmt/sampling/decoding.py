@@ -24,6 +24,7 @@ from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE, Events, is
 from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.given import GivenNotes
 from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
+from mmt.sampling.loops import LoopGuard
 from mmt.sampling.paper_grammar import PaperGrammar
 from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow, SlidingWindow, Window
@@ -70,6 +71,7 @@ def decode_events(
     bounds: Bounds,
     grammar: str,
     context: str = "anchor",
+    loop_guard: float = 0.0,
     given: Events | None = None,
     held: Collection[int] = (),
 ) -> Iterator[tuple[list[int], Events]]:
@@ -84,6 +86,8 @@ def decode_events(
         One per piece.
     context : "anchor" or "slide"
         What the network sees of a piece that does not fit into its context, see `mmt.sampling.window`.
+    loop_guard : float
+        How much the temperature rises for each repeating beat, see `mmt.sampling.loops`; 0: not at all.
     given : ndarray, (n, 6), optional
         Given notes that stand after the prompt, in canonical order: see `mmt.sampling.given`.
     held : collection of int, optional
@@ -103,6 +107,11 @@ def decode_events(
     fixed = GivenNotes(
         prompt if isinstance(prompt, np.ndarray) else prompt[0], given, held, len(streams), network.config.sizes, bounds
     )
+    loops = (
+        LoopGuard([prompt] * len(streams) if isinstance(prompt, np.ndarray) else prompt, loop_guard)
+        if loop_guard
+        else None
+    )
     dropped = np.zeros(len(streams), np.int64)
     latest = np.tile(prompt, (len(streams), 1, 1)) if isinstance(prompt, np.ndarray) else prompt
     rows = list(range(len(streams)))
@@ -112,16 +121,19 @@ def decode_events(
             rules.drop_beats(moved)
             dropped = dropped + moved
         generators = [random[row] for row in rows]
-        drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators))
+        warmth = None if loops is None else loops.factors()
+        drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators), warmth)
         event = fixed.insert(drawn, dropped)
         # Only the strict grammar discards notes; the paper's allows doubles.
         while isinstance(rules, StrictGrammar) and (again := fixed.discarded(event, dropped)).any():
             # Discard the note and draw the next event after it.
             for row in np.flatnonzero(again):
                 rules.pass_by(row, event[row, BEAT:])
-            drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators, again))
+            drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators, again), warmth)
             event = np.where(again[:, None], fixed.insert(drawn, dropped, only=again), event)
         yield rows, _in_piece(event, dropped)
+        if loops is not None:
+            loops.follow(event, dropped)
         rules.advance(event)
         going = event[:, TYPE] != END_OF_SONG
         if not going.all():
@@ -132,6 +144,8 @@ def decode_events(
             rules.keep(kept)
             window.keep(kept)
             fixed.keep(kept)
+            if loops is not None:
+                loops.keep(kept)
             event, dropped = event[kept], dropped[kept]
         latest = event[:, None]
 
@@ -159,7 +173,9 @@ def _close_gaps(going: list[bool]) -> list[int]:
     return [place if going[place] else next(movers) for place in range(staying)]
 
 
-def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers) -> Events:
+def draw_event(
+    heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers, warmth: Numbers | None = None
+) -> Events:
     """Draw the next event of each piece, field by field.
 
     The grammar's masks and weights apply after temperature and before the other filters.
@@ -169,6 +185,8 @@ def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, u
     hidden : Tensor, (batch, dim)
     uniform : ndarray, (batch, 6)
         Random numbers in [0, 1).
+    warmth : ndarray, (batch, 1), optional
+        What the logits are divided by, besides the temperature of the filters. Default: 1.
 
     Returns
     -------
@@ -177,17 +195,17 @@ def draw_event(heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, u
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
     floor, after_floor = rules.floor_notes(), None
     if floor is not None:
-        after_floor = filters.temper_all(_all_logits(heads, hidden, floor), rules.ends)
+        after_floor = _warm(filters.temper_all(_all_logits(heads, hidden, floor), rules.ends), warmth)
         rules.look_ahead(after_floor)
     for field in range(len(FIELDS)):
         if floor is None or after_floor is None:
-            logits = _logits(heads, hidden, event, filters, field)
+            logits = _warm(_logits(heads, hidden, event, filters, field), warmth)
         else:
             # The lookahead already has the logits where the head reads the same earlier fields.
             logits = after_floor[:, rules.ends[field] : rules.ends[field + 1]]
             same = (event[:, :field] == floor[:, :field]).all(axis=1)
             if heads.reads_earlier_fields and not same.all():
-                logits = np.where(same[:, None], logits, _logits(heads, hidden, event, filters, field))
+                logits = np.where(same[:, None], logits, _warm(_logits(heads, hidden, event, filters, field), warmth))
         event[:, field] = draw(filters.apply(rules.allow(logits, field, event), field), uniform[:, field])
     return event
 
@@ -198,6 +216,10 @@ def _all_logits(heads: Heads, hidden: Tensor, events: Events) -> Tensor:
     if isinstance(heads, PackedHeads | PackedChain):
         return heads.joined(hidden, codes)
     return torch.cat(heads(hidden, codes), dim=-1)
+
+
+def _warm(logits: Numbers, warmth: Numbers | None) -> Numbers:
+    return logits if warmth is None else logits / warmth
 
 
 def _logits(heads: Heads, hidden: Tensor, event: Events, filters: Filters, field: int) -> Numbers:

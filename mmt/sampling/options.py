@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -90,6 +92,9 @@ class Options(FilterOptions, ControlOptions, total=False):
     other filters, its logit grows by 0.25 for each beat that it has waited for its first note and for each note that it has less
     than half an equal share of the notes since the prompt. One of the last moments or events is reserved for an instrument that
     has not played. The share itself is not promised."""
+    loop_guard: float | None
+    """How much the temperature of all fields rises for each beat, from the ninth in a row on, that repeats the beat one period
+    (1 to 8 beats) before; see `mmt.sampling.loops`. 0 turns it off. Default: the model's own; 0 for `sampling="paper"`."""
     grammar: Literal["strict", "paper"] | None
     """strict (default): every piece is valid, see `mmt.representation.grammar`. paper: type and beat never fall."""
     sampling: Literal["default", "paper"]
@@ -118,6 +123,7 @@ class GenerationOptions:
     max_events: int | None = None
     length: int | None = None
     use_all: bool = False
+    loop_guard: float | None = None
     grammar: str | None = None
     sampling: str = "default"
     context: str = "anchor"
@@ -149,13 +155,24 @@ class GenerationOptions:
         filters = self.filters(defaults, config.sizes)
         self._tell_length(beginning, representation)
         bounds = self._with_max_beats(beginning)._with_length()._bounds(beginning, config.context, representation)
-        return beginning, {"filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context}
+        guard = self._loop_guard(defaults)
+        return beginning, {
+            "filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context, "loop_guard": guard,
+        }  # fmt: skip
 
     def filters(self, defaults: Mapping[str, Any], sizes: tuple[int, ...] = ()) -> Filters:
         """The filters, with `defaults`, or the paper's for fields of these `sizes`, where the user gave none."""
         if self.sampling == "paper":
             defaults = {"top_k": paper_top_k(sizes)}
         return Filters.of(**{name: _merged(getattr(self, name), defaults.get(name)) for name in FILTERS})
+
+    def _loop_guard(self, defaults: Mapping[str, Any]) -> float:
+        """The loop guard that the user gave, or the default."""
+        usual = 0.0 if self.sampling == "paper" else defaults.get("loop_guard", 0.0)
+        guard = usual if self.loop_guard is None else self.loop_guard
+        if not isinstance(guard, Real) or not 0 <= guard < math.inf:
+            raise ValueError(f"loop_guard is {guard!r}; it must be a number of at least 0")
+        return float(guard)
 
     def controls(self, representation: Representation) -> Controls:
         """The controls."""

@@ -13,7 +13,6 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
-from inspect import signature
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,7 +21,7 @@ from mmt.model.config import NetworkConfig
 from mmt.model.recipes import check_entries, parts_of, read_recipe
 from mmt.music.bounded import parse_yaml
 from mmt.representation.codes import Representation
-from mmt.sampling.filters import Filters
+from mmt.sampling.filters import FILTERS, Filters
 
 OptimizerName = Literal["adam", "adamw", "muon"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"]
@@ -209,9 +208,9 @@ class Recipe:
             )
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1")
-        check_entries(self.sampling, list(signature(Filters.of).parameters), "sampling")
+        check_entries(self.sampling, [*FILTERS, "loop_guard"], "sampling")
         try:
-            Filters.of(**self.sampling)
+            Filters.of(**{name: value for name, value in self.sampling.items() if name in FILTERS})
         except (TypeError, ValueError) as error:
             raise ValueError(f"sampling: {error}") from error
 

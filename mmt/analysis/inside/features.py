@@ -5,7 +5,8 @@ With x the activations of an event (d_in,), and k features that may be active (G
     f = ReLU(TopK((x - b_dec) W_enc + b_enc)),    x' = f W_dec + b_dec
 
 Rows of `W_dec` have norm 1. A feature is dead if it was not active in the last `dead_after` rows of training; with e = x - x',
-and e' what the k_aux largest inputs of dead features decode to, training minimises |e|² / |x - mean|² + |e - e'|² / (32 |e|²).
+and e' what the k_aux largest inputs of dead features decode to, training minimises
+norm(e)² / norm(x - mean)² + norm(e - e')² / (32 norm(e)²).
 
 A folder of an autoencoder holds `sae_weights.safetensors` (`W_enc` (d_in, d_sae), `b_enc` (d_sae,), `W_dec` (d_sae, d_in),
 `b_dec` (d_in,)) and `cfg.json` with the keys of a SAELens configuration of the architecture "topk".
@@ -233,7 +234,7 @@ class Quality:
     """How well an autoencoder represents activations, see `measure`."""
 
     unexplained: float
-    """The share of variance that is not reconstructed, Σ|x - x'|² / Σ|x - mean|²."""
+    """The share of variance that is not reconstructed, Σ norm(x - x')² / Σ norm(x - mean)²."""
     active: float
     """Mean number of active features per event."""
     rates: npt.NDArray[np.float64]

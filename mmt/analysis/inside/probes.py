@@ -3,7 +3,7 @@
 A probe is multinomial logistic regression on standardised activations: with z the activations of an event less their mean over
 their standard deviation, W (classes, dim) and c (classes,),
 
-    p(y | z) = softmax(W z + c),    minimise the mean of -log p(y | z) + |W|² / (2 N C)
+    p(y given z) = softmax(W z + c),    minimise the mean of -log p(y given z) + norm(W)² / (2 N C)
 
 over the N rows of training. Every row is tested by a probe that has seen no row of its work (K folds of works). An accuracy is
 the mean over works of the share of a work's rows that are right; its interval is over works.

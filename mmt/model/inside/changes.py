@@ -85,7 +85,7 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
 def project_out(place: str, direction: npt.ArrayLike | Tensor) -> Edits:
     """An edit that removes a direction from the activations of every event: directional ablation (Arditi et al. 2024).
 
-    x' = x - (x · u) u with u = direction / |direction|. The direction is (dim,), or as wide as the place.
+    x' = x - (x · u) u with u = direction / norm(direction). The direction is (dim,), or as wide as the place.
 
     Raises
     ------

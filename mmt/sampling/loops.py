@@ -1,0 +1,96 @@
+"""The loop guard: the temperature rises while a piece repeats itself beat after beat, until it goes on.
+
+A beat repeats if at least nine in ten of its notes, by position, pitch and instrument, occur one period before, for one period of
+1 to 8 beats. From the ninth such beat in a row on, the logits of all fields are divided by 1 + `guard` times the number of
+repeating beats beyond eight, after the temperature of the filters, and at most by 2. A model that is sampled near its mode
+repeats a bar for ever (Holtzman et al. 2020, The curious case of neural text degeneration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mmt.model.compiled import compiled
+from mmt.representation.codes import BEAT, INSTRUMENT, PITCH, POSITION, Events, is_note
+from mmt.sampling.filters import Numbers
+
+PERIODS = 8
+_PATIENCE, _MOST = 8, 2.0
+# Beats that are remembered; and the size of the table of a beat's notes, where equal hashes are rare.
+_BEATS, _SIZE = 16, 4096
+
+
+class _Memory(NamedTuple):
+    """Of each piece of the batch: its last beats."""
+
+    seen: npt.NDArray[np.bool_]
+    """The hashes of the notes of the last beats, (batch, 16, 4096); beat b is at b modulo 16."""
+    beat: npt.NDArray[np.int64]
+    """The beat of the last note, (batch,); 0 before the first."""
+    notes: npt.NDArray[np.int64]
+    """The number of notes in this beat, (batch,)."""
+    repeated: npt.NDArray[np.int64]
+    """How many of them occur 1, …, 8 beats before, (batch, 8)."""
+    streak: npt.NDArray[np.int64]
+    """How many of the last beats repeat with this period, (batch, 8)."""
+
+
+class LoopGuard:
+    """Follows the pieces of a batch, and gives the factor of each piece's temperature."""
+
+    def __init__(self, prompts: Sequence[Events], guard: float) -> None:
+        """`prompts` are the events (n_i, 6) of each piece so far; `guard` is the rise of the temperature for each beat."""
+        batch = len(prompts)
+        self.guard = guard
+        self.memory = _Memory(
+            np.zeros((batch, _BEATS, _SIZE), np.bool_),
+            *(np.zeros(batch, np.int64) for _ in range(2)),
+            *(np.zeros((batch, PERIODS), np.int64) for _ in range(2)),
+        )
+        for row, prompt in enumerate(prompts):
+            for note in prompt[is_note(prompt)]:
+                _follow(_Memory(*(part[row : row + 1] for part in self.memory)), np.ascontiguousarray(note[None]))
+
+    def factors(self) -> Numbers | None:
+        """What the logits of each piece are divided by, (batch, 1); None if that is 1 for all."""
+        beyond = self.memory.streak.max(axis=1) - _PATIENCE
+        if not (beyond > 0).any():
+            return None
+        return np.clip(1 + self.guard * beyond[:, None], 1, _MOST).astype(np.float32)
+
+    def follow(self, events: Events, dropped: Events) -> None:
+        """Take in the next event of each piece (batch, 6), whose beats are counted after `dropped` (batch,) beats."""
+        notes = events.copy()
+        notes[:, BEAT] = np.where(is_note(events), events[:, BEAT] + dropped, 0)
+        _follow(self.memory, notes)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these pieces of the batch, in this order."""
+        self.memory = _Memory(*(part[rows] for part in self.memory))
+
+
+@compiled()
+def _follow(memory, events):  # type: ignore[no-untyped-def]
+    """Take in an event of each piece (batch, 6); events with beat 0 are not notes."""
+    for row in range(len(events)):
+        beat = events[row, BEAT]
+        if beat == 0:
+            continue
+        passed = beat - memory.beat[row]
+        if passed > 0:
+            for lag in range(PERIODS):
+                repeats = memory.notes[row] > 0 and 10 * memory.repeated[row, lag] >= 9 * memory.notes[row]
+                memory.streak[row, lag] = memory.streak[row, lag] + passed if repeats and passed <= PERIODS else 0
+                memory.repeated[row, lag] = 0
+            for cleared in range(min(passed, _BEATS)):
+                memory.seen[row, (beat - cleared) % _BEATS] = False
+            memory.notes[row], memory.beat[row] = 0, beat
+        code = ((events[row, POSITION] * 131 + events[row, PITCH]) * 67 + events[row, INSTRUMENT]) % _SIZE
+        memory.notes[row] += 1
+        for lag in range(PERIODS):
+            memory.repeated[row, lag] += memory.seen[row, (beat - lag - 1) % _BEATS, code]
+        memory.seen[row, beat % _BEATS, code] = True
