@@ -47,20 +47,23 @@ class LoopGuard:
         batch = len(prompts)
         self.guard = guard
         self.memory = _Memory(
-            np.zeros((batch, _BEATS, _SIZE), np.bool_),
-            *(np.zeros(batch, np.int64) for _ in range(2)),
-            *(np.zeros((batch, PERIODS), np.int64) for _ in range(2)),
+            seen=np.zeros((batch, _BEATS, _SIZE), np.bool_),
+            beat=np.zeros(batch, np.int64),
+            notes=np.zeros(batch, np.int64),
+            repeated=np.zeros((batch, PERIODS), np.int64),
+            streak=np.zeros((batch, PERIODS), np.int64),
         )
         for row, prompt in enumerate(prompts):
             for note in prompt[is_note(prompt)]:
-                _follow(_Memory(*(part[row : row + 1] for part in self.memory)), np.ascontiguousarray(note[None]))
+                _follow(_Memory._make(part[row : row + 1] for part in self.memory), np.ascontiguousarray(note[None]))
 
     def factors(self) -> Numbers | None:
         """What the logits of each piece are divided by, (batch, 1); None if that is 1 for all."""
         beyond = self.memory.streak.max(axis=1) - _PATIENCE
         if not (beyond > 0).any():
             return None
-        return np.clip(1 + self.guard * beyond[:, None], 1, _MOST).astype(np.float32)
+        factors: Numbers = np.clip(1 + self.guard * beyond[:, None], 1, _MOST).astype(np.float32)
+        return factors
 
     def follow(self, events: Events, dropped: Events) -> None:
         """Take in the next event of each piece (batch, 6), whose beats are counted after `dropped` (batch,) beats."""
@@ -70,7 +73,7 @@ class LoopGuard:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these pieces of the batch, in this order."""
-        self.memory = _Memory(*(part[rows] for part in self.memory))
+        self.memory = _Memory._make(part[rows] for part in self.memory)
 
 
 @compiled()

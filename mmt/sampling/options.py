@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -170,7 +169,7 @@ class GenerationOptions:
         """The loop guard that the user gave, or the default."""
         usual = 0.0 if self.sampling == "paper" else defaults.get("loop_guard", 0.0)
         guard = usual if self.loop_guard is None else self.loop_guard
-        if not isinstance(guard, Real) or not 0 <= guard < math.inf:
+        if not isinstance(guard, int | float) or not 0 <= guard < math.inf:
             raise ValueError(f"loop_guard is {guard!r}; it must be a number of at least 0")
         return float(guard)
 
