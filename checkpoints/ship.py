@@ -1,97 +1,77 @@
-"""Make the shipped checkpoint of a finished training: half precision, a model card with measured figures, the notices.
+"""Make the shipped checkpoint of a finished training: half precision, and a model card with measured figures.
 
-    python checkpoints/ship.py runs/NAME/best --corpus data/NAME --notices LICENSES.md --history "trained …"
+    python checkpoints/ship.py runs/NAME/last --corpus data/NAME --notices LICENSES.md
 
-Losses are taken on every window of the validation split, with the weights as they are shipped. The sampling table is that of
-`benchmarks/sampling.py`, the evaluation that of `benchmarks/evaluation.py`, the comparison with the model before that of
-`benchmarks/comparison.md`; they are made before, and so are the sheets of `draw_pieces.py`. The statement of how the model was
-trained is the one of `--history`.
+The card quotes `benchmarks/evaluation.md` and `benchmarks/ensembles.md`, and shows the sheets of `draw_pieces.py`, so these are
+made first, with the checkpoint in half precision (`--half FOLDER` writes only that).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import shutil
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Limits, ValidationBatches
-from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mmt.model.checkpoint import read_checkpoint, write_checkpoint
 from mmt.model.recipes import read_recipe
-from mmt.representation.codes import FIELDS
-from mmt.training.loss import Losses, losses
+from mmt.training.card import describe, model_card
 
-HERE = Path(__file__).resolve().parent
-TABLE = HERE.parent / "benchmarks" / "sampling.md"
-COMPARISON = HERE.parent / "benchmarks" / "comparison.md"
-EVALUATION = HERE.parent / "benchmarks" / "evaluation.md"
+HERE = Path(__file__).parent
+BENCHMARKS = HERE.parent / "benchmarks"
 
 CARD = """# Model card: the model that comes with mmt
 
 A Multitrack Music Transformer of {parameters:,} parameters ({layers} layers of {dim}, {heads} attention heads, context
 {context} events, {beats} beats, {positions} positions, {output} heads), stored in half precision. It writes music for up to 64
-instruments: from nothing, for given instruments, or on from the beginning of a piece.
+instruments and drums: from nothing, for given instruments, or as a continuation. It also rewrites parts of a piece while the
+other notes stay, and ends at a length that is asked for.
 
-## Training
-
-{history}
-
-The recipe is `configs/default.yaml`; what was different is in `config.json` under `training`. Code and data to do it again:
-`mmt-prepare` on the corpus below, then `mmt-train`.
-
-## Loss
-
-On all {windows:,} windows ({notes:,} notes) of the validation split, without grammar masks, in nats: **{per_note:.3f} per note**.
-Mean per counted target of each field:
-
-| {fields} |
-|{rule}
-| {losses} |
-
-{comparison}
-
-## What it writes, against real music
-
-{table}
-
-The default setting is the one in `config.json` under `sampling`: {sampling}.
-
-Eight pieces of each mode, seeds 0 to 7, none chosen (`checkpoints/draw_pieces.py`); what was given lies left of the line:
-
-{sheets}
-
-## Evaluation
+## What it writes
 
 {evaluation}
 
-## Data and licences
+These are figures of `mmt-evaluate`; `benchmarks/evaluation.md` has all of them. For ensembles that are asked for by name:
 
-{pieces:,} pieces ({trained:,} notes) to train on, {checked:,} to validate on; splits by work, so that no two versions of a
-piece stand on both sides. Licences of the training pieces: {licences}.
+{ensembles}
 
-- OpenScore Lieder, OpenScore String Quartets, OpenScore Orchestra: CC0 1.0. Credit: OpenScore, openscore.cc.
-- Heritage of Polish Music in Open Access, The Fryderyk Chopin Institute, polishscores.org: CC BY 4.0; converted from
-  Humdrum to MIDI.
-- Freedoom, freedoom.github.io: BSD 3-Clause.
+Eight pieces of each mode, seeds 0 to 7, none chosen (`checkpoints/draw_pieces.py`); the prompt is left of the line:
 
-The full notices are in `LICENSES.md` beside this card. The model itself is given away under the MIT licence of mmt.
+{sheets}
 
 ## Known weaknesses
 
-- It is small and was trained for four hours on two CPU cores. It keeps a texture and a key for some bars; it has no plan of a
-  whole piece, and long pieces wander or fall into repetition.
-- Three quarters of its music has voices, nearly all of it is European, from the 17th to the 19th century, with some synthetic
-  rock. Rare instruments sound like guesses.
-- Of the instruments that are asked for, not every one need play.
-- It knows no drums, dynamics, tempo or bar lines.
-- A piece that begins from nothing may begin in the middle of a phrase: four fifths of its windows did.
-- It may repeat what it was trained on. How much it shares with its training pieces stands under Evaluation; of a piece of yours
-  `mmt-generate --originality --corpus FOLDER` tells it.
+- It is small, and was trained for six hours on one CPU core. It keeps a texture and a key for some bars and writes cadences; it
+  has no plan of a whole piece, and seldom takes up a theme again.
+- Without the loop guard, which is on by default, it often repeats a bar for ever.
+- Where no length is given, fewer than half of its pieces end by themselves. A given length is kept because the end is forbidden
+  before its last four beats, and notes after it; by itself the model often misses it.
+- Nearly all of its music is European, from the 16th to the 19th century. The list below has how often it heard each
+  instrument; rare ones, and drums, sound like guesses.
+- An instrument that is asked for may play little. `use_all=True` draws all towards half an equal share of the notes.
+- It knows no dynamics, tempo or bar lines.
+- It may repeat what it was trained on. `mmt-generate --originality --corpus FOLDER` tells whether a piece of yours does.
+
+## Training
+
+The recipe is `configs/full.yaml`. The splits are by work, so that no two versions of a piece are in different splits.
+
+{training}
+
+## Licences and credits
+
+- OpenScore Lieder, OpenScore String Quartets, OpenScore Orchestra: CC0 1.0. Credit: OpenScore, openscore.cc.
+- Heritage of Polish Music in Open Access, The Fryderyk Chopin Institute, polishscores.org: CC BY 4.0; converted from Humdrum
+  to MIDI.
+- Freedoom, freedoom.github.io: BSD 3-Clause.
+- Mutopia Project, mutopiaproject.org: public domain as declared, or CC BY 2.5, 3.0 or 4.0; `LICENSES.md` names the typesetters.
+- Nénuvar, editions by Nicolas Sceaux: CC BY 3.0, inner parts of one work by Richard Civiol CC BY 2.5.
+
+The full notices are in `LICENSES.md` beside this card. The model itself is under the MIT licence of mmt.
 """
 
 
@@ -99,61 +79,44 @@ def main() -> None:
     """Write checkpoints/default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--notices", type=Path, required=True)
-    parser.add_argument("--history", required=True)
+    parser.add_argument("--corpus", type=Path, required=True, help="the corpus of the training")
+    parser.add_argument("--half", type=Path, metavar="FOLDER", help="only write the weights in half precision there")
+    parser.add_argument("--notices", type=Path)
     chosen = parser.parse_args()
     checkpoint = read_checkpoint(chosen.checkpoint)
-    checkpoint.network.half().float()
-    found, windows = validate(checkpoint, Corpus(chosen.corpus, split="valid"))
-    measured = {name: round(float(loss), 4) for name, loss in zip(FIELDS, found.per_field, strict=True)}
-    measured["loss"] = round(float(found.per_note), 4)
-    training = {**checkpoint.training, "history": chosen.history, "validation": measured}
-    sampling = read_recipe("default")["sampling"]
-    shipped = replace(checkpoint, sampling=sampling, training=training)
-    # The folder is made anew.
+    corpus = Corpus(chosen.corpus, split="train")
+    checkpoint = replace(
+        checkpoint,
+        sampling=read_recipe("full")["sampling"],
+        training={**checkpoint.training, "data": {**checkpoint.training["data"], **describe(corpus)}},
+    )
+    if chosen.half:
+        write_checkpoint(chosen.half, checkpoint, card=model_card(checkpoint), dtype=torch.float16)
+        return
+    # The folder is written anew.
     sheets = {file.name: file.read_bytes() for file in sorted((HERE / "default").glob("*.png"))}
-    corpus, config = Corpus(chosen.corpus, split="train"), checkpoint.network.config
-    licences = Counter(piece.licence for piece in corpus.pieces)
+    evaluation = (BENCHMARKS / "evaluation.md").read_text(encoding="utf-8")
+    ensembles = (BENCHMARKS / "ensembles.md").read_text(encoding="utf-8")
     card = CARD.format(
         parameters=sum(p.numel() for p in checkpoint.network.parameters()),
-        **config.to_dict() | {"beats": checkpoint.representation.beats},
-        history=chosen.history,
-        windows=windows,
-        notes=int(found.notes),
-        per_note=measured["loss"],
-        fields=" | ".join(FIELDS),
-        rule="---|" * len(FIELDS),
-        losses=" | ".join(f"{measured[name]:.3f}" for name in FIELDS),
-        table=TABLE.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
-        evaluation=EVALUATION.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
-        comparison=COMPARISON.read_text(encoding="utf-8").split("\n\n", 1)[1].strip(),
+        **checkpoint.network.config.to_dict() | {"beats": checkpoint.representation.beats},
+        evaluation="\n\n".join(_section(evaluation, title) for title in ("new, ", "Loss")),
+        ensembles="\n".join(
+            line for line in ensembles.splitlines() if re.match(r"\| (ensemble|---|\*\*all|real)|\|---", line)
+        ),
+        training=model_card(checkpoint).split("\n\n", 1)[1].replace("\n## ", "\n### ").strip(),
         sheets="\n\n".join(f"![{name[:-4].replace('_', ' ')}]({name})" for name in sheets),
-        sampling=json.dumps(sampling),
-        pieces=len(corpus),
-        trained=sum(piece.length for piece in corpus.pieces),
-        checked=len(Corpus(chosen.corpus, split="valid")),
-        licences=", ".join(f"{name} {count:,}" for name, count in licences.most_common()),
     )
-    write_checkpoint(HERE / "default", shipped, card=card, dtype=torch.float16)
+    write_checkpoint(HERE / "default", checkpoint, card=card, dtype=torch.float16)
     for name, sheet in sheets.items():
         (HERE / "default" / name).write_bytes(sheet)
     shutil.copyfile(chosen.notices, HERE / "default" / "LICENSES.md")
-    print(measured)
 
 
-@torch.inference_mode()
-def validate(checkpoint: Checkpoint, corpus: Corpus) -> tuple[Losses, int]:
-    """The losses of the whole split, and how many windows it has."""
-    network = checkpoint.network
-    limits = Limits(network.config.context + 1, checkpoint.representation.beats)
-    total, windows = None, 0
-    for batch in ValidationBatches(corpus, limits, batch_size=8):
-        logits = network(batch.codes[:, :-1], targets=batch.codes[:, 1:])
-        found = losses(logits, batch.codes, batch.lengths)
-        total, windows = found if total is None else total + found, windows + len(batch.lengths)
-    assert total is not None
-    return total, windows
+def _section(page: str, title: str) -> str:
+    """The section of a Markdown page whose heading begins with `title`, without its heading."""
+    (found,) = (part for part in page.split("\n## ")[1:] if part.startswith(title))
+    return found.split("\n", 1)[1].strip()
 
 
 if __name__ == "__main__":

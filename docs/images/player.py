@@ -11,7 +11,7 @@ from PIL import Image
 import mmt
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parents[1] / "tests" / "music"))
+sys.path.append(str(HERE.parents[1] / "tests"))
 
 from browser import CHROMIUM, Browser  # noqa: E402 (of the tests, which drive a Chromium too)
 

@@ -150,10 +150,12 @@ def _write(
 
     options = options_of(chosen)
     prompt, like = _prompt(chosen, model)
-    given = {name: value for name, value in options.items() if name in (*FilterOptions.__annotations__, "sampling")}
-    filters = GenerationOptions(**given).filters(model.sampling, model.network.config.sizes)
+    shown = (*FilterOptions.__annotations__, "loop_guard", "sampling")
+    given = GenerationOptions(**{name: value for name, value in options.items() if name in shown})
+    guard = given.guard(model.sampling)
     if not chosen.quiet:
-        print(f"sampling with {filters}")
+        filters = given.filters(model.sampling, model.network.config.sizes)
+        print(f"sampling with {filters}" + (f", loop guard {guard:g}" if guard else ""))
     if mode := mode_of(chosen):
         assert prompt is not None
         return edit_piece(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt

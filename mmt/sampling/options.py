@@ -154,7 +154,7 @@ class GenerationOptions:
         filters = self.filters(defaults, config.sizes)
         self._tell_length(beginning, representation)
         bounds = self._with_max_beats(beginning)._with_length()._bounds(beginning, config.context, representation)
-        guard = self._loop_guard(defaults)
+        guard = self.guard(defaults)
         return beginning, {
             "filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context, "loop_guard": guard,
         }  # fmt: skip
@@ -165,7 +165,7 @@ class GenerationOptions:
             defaults = {"top_k": paper_top_k(sizes)}
         return Filters.of(**{name: _merged(getattr(self, name), defaults.get(name)) for name in FILTERS})
 
-    def _loop_guard(self, defaults: Mapping[str, Any]) -> float:
+    def guard(self, defaults: Mapping[str, Any]) -> float:
         """The loop guard that the user gave, or the default."""
         usual = 0.0 if self.sampling == "paper" else defaults.get("loop_guard", 0.0)
         guard = usual if self.loop_guard is None else self.loop_guard

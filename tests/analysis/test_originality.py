@@ -213,7 +213,7 @@ def test_invalid_pieces_and_corpora_raise(index: Index, tmp_path: Path) -> None:
     only = write_corpus(tmp_path / "only", {"a": ("train", random_piece(0))})
     with pytest.raises(ValueError, match="no piece in its valid split"):
         compare([events_of_notes(random_piece(1))], Index(mmt.Corpus(only, split="train")))
-    with pytest.raises(ValueError, match="no prepared corpus"):
+    with pytest.raises(ValueError, match="not a prepared corpus"):
         compare([], tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no pieces to compare"):
         compare([], index)

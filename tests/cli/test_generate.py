@@ -220,11 +220,13 @@ def test_the_seed_that_was_drawn_is_printed_and_stored(
 
 def test_the_filters_in_force_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = mmt.new_model("tiny", seed=0)
-    model.sampling = {"min_p": 0.01}
+    model.sampling = {"min_p": 0.01, "loop_guard": 0.3}
     model.save(tmp_path / "model")
     flags = ("--max-events", 20, "--min-p", "beat=0.05", "--temperature", 0.9, "--temperature", "pitch=1")
     assert generate(tmp_path / "model", "-o", tmp_path / "a.mid", *flags) == 0
-    assert "sampling with temperature 0.9 (pitch 1), min_p 0.01 (beat 0.05)\n" in capsys.readouterr().out
+    assert (
+        "sampling with temperature 0.9 (pitch 1), min_p 0.01 (beat 0.05), loop guard 0.3\n" in capsys.readouterr().out
+    )
 
 
 def test_new_beats_are_written_after_the_file(checkpoint: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_notes_of_the_prompt_are_not_reported_as_copied(
     [
         (["--originality"], 2, "needs --corpus"),
         (["--corpus", "somewhere"], 2, "goes with --originality"),
-        (["--originality", "--corpus", "nowhere"], 1, "no prepared corpus"),
+        (["--originality", "--corpus", "nowhere"], 1, "not a prepared corpus"),
     ],
 )
 def test_missing_or_wrong_flags_fail_before_writing(

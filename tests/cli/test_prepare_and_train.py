@@ -50,7 +50,7 @@ def test_from_my_own_files_to_new_music(corpus: Path, tmp_path: Path) -> None:
         (["tiny", "trainer.max_step=4", "--corpus", "CORPUS", "-o", "new"], "trainer.max_step"),
         (["tiny", "trainer.max_steps=0", "--corpus", "CORPUS", "-o", "new"], "at least 1"),
         (["tiny", "--corpus", "CORPUS", "-o", "."], "exists"),
-        (["tiny", "--corpus", "CORPUS", "-o", ".", "--overwrite"], "no training run"),
+        (["tiny", "--corpus", "CORPUS", "-o", ".", "--overwrite"], "not a training run"),
         (["tiny", "--corpus", "CORPUS", "-o", "new", "--resume"], "no training to resume"),
     ],
 )
