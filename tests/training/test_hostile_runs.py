@@ -53,7 +53,7 @@ def test_a_state_that_would_run_code_is_refused(
         state | {"callbacks": Trap(tmp_path / "sprung")} if within else Trap(tmp_path / "sprung"), tmp_path / place
     )
     message = resume(run, corpus)
-    assert "holds code, which is not run" in message
+    assert "contains code, which is not run" in message
     # Lightning loads it too: the first check is not all that prevents it.
     monkeypatch.setattr("mmt.training.train.steps_done", lambda _: 8)
     assert "is not the state of this training" in resume(run, corpus)
