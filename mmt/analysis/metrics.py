@@ -218,7 +218,8 @@ def evaluate(
         raise ValueError(f"beats is {beats}; it must be at least 1, or None for whole pieces")
     check_several(pieces)
     if representation is None:
-        representation = pieces.representation if isinstance(pieces, Corpus) else PAPER
+        first = next(iter(pieces), None)
+        representation = pieces.representation if isinstance(pieces, Corpus) else check_origin(first, PAPER)
     found = [
         _piece_metrics(_events(piece, number, representation), representation, beats, max_events, max_beats)
         for number, piece in enumerate(tqdm(pieces, unit=" pieces", desc="Measuring", disable=not progress, delay=1))

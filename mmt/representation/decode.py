@@ -84,6 +84,7 @@ def decode(
         raise ValueError(f"tempo is {tempo}; it must be above 0 quarter notes per minute")
     if not 1 <= velocity <= 127:
         raise ValueError(f"velocity is {velocity}; it must be 1 to 127")
+    representation = check_origin(events, representation)
     table = notes_of_events(check_codes(events, representation), representation)
     codes = np.unique(table["instrument"]).tolist()
     tracks = [_track(code, table[table["instrument"] == code], velocity, representation) for code in codes]
@@ -101,7 +102,7 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
         If a code is out of range; the message has the row. Beats are limited only by the 32 bits of the note table. If the
         events are known to be of another representation.
     """
-    check_origin(events, representation)
+    representation = check_origin(events, representation)
     array = as_events(events).astype(np.int64)
     types = representation.sizes[TYPE]
     if (row := _first((array[:, TYPE] < 0) | (array[:, TYPE] >= types))) is not None:

@@ -78,7 +78,7 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
     ValueError
         If `events` is a muspy.Music or the name of a file, or is known to be of another representation.
     """
-    check_origin(events, representation)
+    representation = check_origin(events, representation)
     if hasattr(events, "tracks") or isinstance(events, str | PathLike):
         as_events(events)
     try:

@@ -30,11 +30,14 @@ def remember(events: Array, representation: Representation) -> Array:
     return events
 
 
-def check_origin(events: Any, representation: Representation) -> None:
-    """Raise a `ValueError` if events are known to be of a representation in which codes have another meaning."""
+def check_origin(events: Any, representation: Representation) -> Representation:
+    """The representation to read events with: that which they were made with, if it is known, else the given one.
+
+    A `ValueError` is raised if codes have another meaning in the given one.
+    """
     known = _ORIGINS.get(id(_owner(events))) if isinstance(events, np.ndarray) else None
-    if known is None or known[1] is representation:
-        return
+    if known is None:
+        return representation
     for name in _MEANING:
         theirs, ours = getattr(known[1], name), getattr(representation, name)
         if theirs != ours:
@@ -43,6 +46,7 @@ def check_origin(events: Any, representation: Representation) -> None:
                 f"the events were made with another {name} of the representation{values}; give the one that they were made "
                 "with (representation=…), or use a model of it"
             )
+    return known[1]
 
 
 def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

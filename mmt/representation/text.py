@@ -20,6 +20,7 @@ from mmt.representation.codes import (
     Representation,
 )
 from mmt.representation.decode import check_codes
+from mmt.representation.origin import check_origin
 
 _PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
@@ -40,6 +41,7 @@ def to_text(events: npt.ArrayLike, *, representation: Representation = PAPER) ->
     (2, 0, 0, 0, 0, 0) Start of notes
     (3, 1, 1, 41, 12, 36) Note: beat=1, position=1, pitch=E2, duration=12, instrument=trombone
     """
+    representation = check_origin(events, representation)
     rows = check_codes(events, representation).tolist()
     return "\n".join(f"({', '.join(map(str, row))}) {_meaning(row, representation)}" for row in rows)
 

@@ -108,3 +108,17 @@ def test_nothing_is_remembered_of_a_deleted_array() -> None:
     del view
     gc.collect()
     assert len(origin._ORIGINS) == before
+
+
+def test_events_are_read_with_the_codes_that_they_were_made_with() -> None:
+    """The default representation has no drums; the events know that theirs has."""
+    representation = Representation(drums=True)
+    prompt = mmt.prompt.instruments("electric-bass", "drums", representation=representation)
+    notes = [[3, 1, 1, 37, 12, code] for code in sorted(prompt[prompt[:, 0] == 1, 5].tolist())]
+    piece = np.concatenate([prompt, notes, [[4, 0, 0, 0, 0, 0]]])
+    with pytest.raises(ValueError, match="instrument code 65"):
+        mmt.decode(piece)
+    origin.remember(piece, representation)
+    assert [track.is_drum for track in mmt.decode(piece).tracks] == [False, True]
+    assert "drums" in mmt.to_text(piece)
+    assert np.isfinite(mmt.metrics.evaluate([piece]).values["valid"]).all()

@@ -324,6 +324,7 @@ def test_the_music_is_heard_by_parts_in_a_loop_and_at_a_tempo(open_tab: Open) ->
     tab.page.keyboard.press("Space")
     tab.button("Pause").wait_for()
     tab.page.locator("#parts li.sounding").first.wait_for()
+    tab.page.wait_for_timeout(1500)
     tab.page.keyboard.press("Space")
     tab.button("Play").wait_for()
     assert roll.evaluate(position) > 0
