@@ -93,7 +93,7 @@ def main() -> None:
     if chosen.half:
         write_checkpoint(chosen.half, checkpoint, card=model_card(checkpoint), dtype=torch.float16)
         return
-    # The folder is written anew.
+    # The folder is replaced as a whole, so its pictures are kept here.
     sheets = {file.name: file.read_bytes() for file in sorted((HERE / "default").glob("*.png"))}
     evaluation = (BENCHMARKS / "evaluation.md").read_text(encoding="utf-8")
     ensembles = (BENCHMARKS / "ensembles.md").read_text(encoding="utf-8")

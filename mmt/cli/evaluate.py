@@ -126,6 +126,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         raise UsageError("--listening takes one --mode")
     from mmt.analysis.evaluation import REPORT
     from mmt.analysis.listening import PAGE
+    from mmt.corpus.splits import read_names
 
     written = folder / (PAGE if chosen.listening else REPORT)
     if written.exists() and not chosen.overwrite:
@@ -133,7 +134,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     shared = {
         "split": chosen.split, "n": chosen.n, "seed": chosen.seed, "max_events": chosen.max_events,
         "sampling": chosen.sampling, "device": chosen.device, "progress": wants_progress(chosen),
-        "only": None if chosen.pieces is None else chosen.pieces.read_text(encoding="utf-8").split("\n"),
+        "only": None if chosen.pieces is None else read_names(chosen.pieces),
     }  # fmt: skip
     with telling_what_is_kept(f"finished parts are kept in {folder}; run the same command to continue"):
         told = (_write_listening_test if chosen.listening else _write_report)(chosen, shared)

@@ -39,7 +39,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def survives(make: Callable[[Path, bool], list[str]], kills: int, draw: random.Random) -> int:
     """Run a command to its end, and again with kills; returns how many runs had to be begun. Raises if the bytes differ.
 
-    A run that ends before its kill is compared, and then begun anew, so that every kill hits a process at work.
+    A run that ends before its kill is compared, and then started again, so that every kill hits a process at work.
     """
     with tempfile.TemporaryDirectory(prefix="mmt-kills-") as folder:
         whole, killed = Path(folder) / "a" / "whole", Path(folder) / "b" / "whole"

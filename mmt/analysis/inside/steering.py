@@ -157,7 +157,7 @@ def compare(
     Raises
     ------
     ValueError
-        If the numbers of pieces differ, or there are none.
+        If the numbers of pieces differ or are 0.
 
     Examples
     --------

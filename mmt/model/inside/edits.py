@@ -51,7 +51,7 @@ class Edits:
     def __rand__(self, other: Edit) -> Edits:
         return combine(other, self)
 
-    # A union of dictionaries keeps one function per place, so edits are none: | joins as & does, and {**edit} raises.
+    # Not a dictionary: {**a, **b} would keep one function per place and lose the other. `|` joins as `&` does.
     __or__, __ror__ = __and__, __rand__
 
     def keys(self) -> NoReturn:

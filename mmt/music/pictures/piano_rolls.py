@@ -110,7 +110,7 @@ def check_prompt_beats(prompt_beats: float | None) -> None:
 
 
 def end_in_beats(notes: RawNotes) -> float:
-    """The end of the last note in beats; 0 if there is none."""
+    """The end of the last note in beats; 0 without notes."""
     return float((notes.onset + notes.duration).max(initial=0)) / notes.resolution
 
 
