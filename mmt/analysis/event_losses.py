@@ -18,13 +18,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmt.analysis.loss_windows import find_stride, loss_windows
-from mmt.analysis.pieces import check_model, check_same_representation
+from mmt.analysis.pieces import check_each, check_model, check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.model.marginals import marginals
 from mmt.music.files import read
-from mmt.representation.codes import BEAT, FIELDS, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events
+from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events
 from mmt.representation.decode import decode
-from mmt.representation.encode import encode, events_of_notes
+from mmt.representation.encode import encode
 from mmt.representation.grammar import check_piece
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.model import Model
@@ -58,13 +58,9 @@ class EventLosses:
     def by_beat(self) -> Floats:
         """Mean nats of the notes of each beat, (beats,); NaN for beats without a note."""
         notes = self.events[:, TYPE] == NOTE
-        return _means(self.per_event[notes], self.events[notes, BEAT] - 1, int(self.events[:, BEAT].max()))
-
-    def by_instrument(self) -> dict[int, float]:
-        """Mean nats of the notes of each instrument, by its code."""
-        notes = self.events[:, TYPE] == NOTE
-        means = _means(self.per_event[notes], self.events[notes, INSTRUMENT], int(self.events[:, INSTRUMENT].max()) + 1)
-        return {code: float(mean) for code, mean in enumerate(means) if not np.isnan(mean)}
+        beats, count = self.events[notes, BEAT] - 1, int(self.events[:, BEAT].max())
+        totals, numbers = np.bincount(beats, self.per_event[notes], count), np.bincount(beats, minlength=count)
+        return np.asarray(np.divide(totals, numbers, out=np.full(count, np.nan), where=numbers > 0))
 
     def draw(self, model: Model, axes: Axes | None = None) -> Figure:
         """Draw the piano roll with a dot at each onset, darker where the note is more surprising, and the mean of each beat.
@@ -154,26 +150,17 @@ def _listed(
     """The number of pieces, and the name and the events of each."""
     if isinstance(pieces, Corpus):
         check_same_representation(model, pieces)
-        names = [piece.name for piece in pieces.pieces]
-        tables = (pieces.notes(index) for index in range(len(pieces)))
-        return len(names), (
-            (name, events_of_notes(table, model.representation)) for name, table in zip(names, tables, strict=True)
-        )
+        return len(pieces), ((piece.name, events) for piece, events in zip(pieces.pieces, pieces, strict=True))
     if isinstance(pieces, str | PathLike):
         return 1, iter([(fspath(pieces), encode(read(pieces), representation=model.representation))])
-    first = pieces[0] if isinstance(pieces, list | tuple) and pieces else None
-    one = getattr(pieces, "ndim", 0) == 2 or (first is not None and np.ndim(first) == 1)
-    arrays: list[npt.ArrayLike] = [pieces] if one else list(pieces)  # type: ignore[list-item, arg-type]
-    return len(arrays), ((f"piece {index}", _checked(model, piece, index)) for index, piece in enumerate(arrays))
+    checked = check_each(pieces, lambda piece: _checked(model, piece))
+    return len(checked), ((f"piece {index}", piece) for index, piece in enumerate(checked))
 
 
-def _checked(model: Model, piece: npt.ArrayLike, index: int) -> Events:
-    try:
-        events = check_piece(piece, complete=False, representation=model.representation)
-        if not (events[:, TYPE] == NOTE).any() or (events[:, TYPE] > NOTE + 1).any():
-            raise ValueError("it must have notes, and none of them given; see mmt.prompt.plain")
-    except ValueError as error:
-        raise ValueError(f"piece {index}: {error}") from error
+def _checked(model: Model, piece: npt.ArrayLike) -> Events:
+    events = check_piece(piece, complete=False, representation=model.representation)
+    if not (events[:, TYPE] == NOTE).any() or (events[:, TYPE] == GIVEN_NOTE).any():
+        raise ValueError("it must have notes, and none of them given; see mmt.prompt.plain")
     return events
 
 
@@ -242,9 +229,3 @@ def _grammars(row: Events, sizes: tuple[int, ...], bounds: Bounds, skipped: int)
 
 
 _DISTRIBUTIONS = {"conditional": _conditional, "marginal": _marginal, "masked": _masked}
-
-
-def _means(values: Floats, groups: Events, count: int) -> Floats:
-    """The mean of the values of each group 0 … count - 1; NaN for empty groups."""
-    totals, numbers = np.bincount(groups, values, count), np.bincount(groups, minlength=count)
-    return np.asarray(np.divide(totals, numbers, out=np.full(count, np.nan), where=numbers > 0))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -109,7 +108,7 @@ def write_listening_test(
     ValueError
         If there are no pairs, or the sides have different numbers of pieces.
     """
-    from mmt.music.page.html_page import asset
+    from mmt.music.page.html_page import asset, script
 
     if not len(first.pieces) or len(first.pieces) != len(second.pieces):
         raise ValueError(
@@ -128,8 +127,7 @@ def write_listening_test(
     study = f"{np.random.default_rng([seed, len(key)]).integers(2**32):08x}"
     text = Template((resources.files("mmt.analysis") / PAGE).read_text(encoding="utf-8")).substitute(
         style=asset("page.css"),
-        # In one script, imports and exports have no meaning.
-        script=re.sub(r"^import .*\n|^export ", "", asset("song.js") + asset("player.js"), flags=re.MULTILINE),
+        script=script(("song.js", "player.js")),
         pairs=json.dumps({"study": study, "pairs": pairs}, separators=(",", ":")).replace("<", "\\u003c"),
     )
     folder = Path(folder)

@@ -57,8 +57,12 @@ def find_stride(model: Model, stride: int | None) -> int:
     return stride
 
 
-def loss_windows(model: Model, events: Events, stride: int, name: str) -> tuple[int, list[LossWindow], list[Events]]:
+def loss_windows(
+    model: Model, events: Events, stride: int, name: str, *, targets: int = 1
+) -> tuple[int, list[LossWindow], list[Events]]:
     """The windows of a piece (n, 6): the length of its header, the range of each window, and the events of each.
+
+    The last `targets` events of a window are only targets: a window has this many events more than the context.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def loss_windows(model: Model, events: Events, stride: int, name: str) -> tuple[
     """
     opening = int((events[:, TYPE] < NOTE).sum())
     header, items = events[:opening], events[opening:]
-    room = model.network.config.context + 1 - opening
+    room = model.network.config.context + targets - opening
     if room <= stride:
         raise ValueError(
             f"{name} has {opening - 2} instruments, which leave no room for a stride of {stride} in a context of "

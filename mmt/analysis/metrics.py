@@ -26,13 +26,12 @@ from mmt.analysis.structure import (
     has_long_final_chord,
     instrument_evenness,
     is_locked,
-    repetition_of_notes,
+    repetition_profile,
     silence_of_notes,
 )
 from mmt.analysis.structure import longest_loop as longest_loop
 from mmt.analysis.structure import longest_silence as longest_silence
 from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
-from mmt.analysis.structure import repetition_profile as repetition_profile
 from mmt.analysis.structure import share_in_range as share_in_range
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import (
@@ -302,7 +301,7 @@ def _piece_metrics(
     if len(declared):
         found["instruments_used"] = float(np.isin(declared, notes["instrument"]).mean())
         found["instrument_evenness"] = instrument_evenness(declared, notes["instrument"])
-    profile = repetition_of_notes(notes)
+    profile = repetition_profile(notes)
     known = profile[~np.isnan(profile)]
     found |= {"profile": profile, "locked": is_locked(notes)}
     found["repetition"] = float(known.mean()) if len(known) else np.nan

@@ -6,7 +6,7 @@ beat counted as beat 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 
 import numpy as np
@@ -51,15 +51,31 @@ def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]
         if not kept:
             raise ValueError(f"{pieces.folder} has no piece of two notes or more; give a corpus with longer pieces")
         return len(kept), (pieces[index] for index in kept)
+    checked = check_each(pieces, lambda piece: _checked(model, piece))
+    return len(checked), iter(checked)
+
+
+def check_each(
+    pieces: npt.ArrayLike | Iterable[npt.ArrayLike], check: Callable[[npt.ArrayLike], Events]
+) -> list[Events]:
+    """Check one piece or several by a function that returns the events of a piece.
+
+    A `ValueError` of `check` gets the index of the piece added. A path, or no piece at all, is a `ValueError`.
+    """
     if isinstance(pieces, str | PathLike):
         raise ValueError(f"pieces is {pieces!r}, a path; give event arrays, or mmt.Corpus(folder, split='test')")
     is_rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
     if is_rows or getattr(pieces, "ndim", 0) == 2 or hasattr(pieces, "tracks"):
         pieces = [pieces]  # type: ignore[list-item]
-    checked = [_checked(model, piece, index) for index, piece in enumerate(pieces)]  # type: ignore[arg-type]
+    checked = []
+    for index, piece in enumerate(pieces):  # type: ignore[arg-type]
+        try:
+            checked.append(check(piece))
+        except ValueError as error:
+            raise ValueError(f"piece {index}: {error}") from error
     if not checked:
         raise ValueError("no pieces were given; give at least one")
-    return len(checked), iter(checked)
+    return checked
 
 
 def check_same_representation(model: Model, corpus: Corpus) -> None:
@@ -100,18 +116,15 @@ def _fits(model: Model, events: Events) -> bool:
     return len(events) <= limits.events and events[:, BEAT].max() <= limits.beats
 
 
-def _checked(model: Model, piece: npt.ArrayLike, index: int) -> Events:
-    try:
-        events = check_codes(piece, model.representation)
-        written, notes = (events[:, TYPE] == NOTE).sum(), events[is_note(events)]
-        if written < 2:
-            raise ValueError(f"it has {written} notes; give at least two")
-        types = np.where(is_note(events), NOTE, events[:, TYPE])
-        beats = moments(notes, model.representation) // model.representation.resolution
-        if (np.diff(types) < 0).any() or (np.diff(beats) < 0).any():
-            raise ValueError("types or beats decrease; sort the events")
-        if len(notes) > written and not _fits(model, events):
-            raise ValueError("it has given notes and exceeds the model's context; cut it")
-    except ValueError as error:
-        raise ValueError(f"piece {index}: {error}") from error
+def _checked(model: Model, piece: npt.ArrayLike) -> Events:
+    events = check_codes(piece, model.representation)
+    written, notes = (events[:, TYPE] == NOTE).sum(), events[is_note(events)]
+    if written < 2:
+        raise ValueError(f"it has {written} notes; give at least two")
+    types = np.where(is_note(events), NOTE, events[:, TYPE])
+    beats = moments(notes, model.representation) // model.representation.resolution
+    if (np.diff(types) < 0).any() or (np.diff(beats) < 0).any():
+        raise ValueError("types or beats decrease; sort the events")
+    if len(notes) > written and not _fits(model, events):
+        raise ValueError("it has given notes and exceeds the model's context; cut it")
     return events

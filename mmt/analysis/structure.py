@@ -18,7 +18,7 @@ from mmt.representation.notes import NoteTable
 
 LAGS = 64
 """Lags of the repetition profile: 1 to 64 beats."""
-# A piece is locked if this share of the notes of so many consecutive beats repeats the notes of one period before.
+# A piece is locked if in this number of consecutive beats this share of the notes repeats the notes one period before.
 _LOCKED_SHARE, _LOCKED_BEATS, _LOCKED_PERIOD = 0.9, 32, 8
 
 
@@ -60,41 +60,16 @@ def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representati
     return longest
 
 
-def repetition_profile(events: npt.ArrayLike, *, lags: int = LAGS, representation: Representation = PAPER) -> Floats:
-    """Share of the notes that are heard again after 1, 2, …, `lags` beats: at the same position, with the same pitch and
-    instrument.
+def repetition_profile(notes: NoteTable) -> Floats:
+    """The share of the notes that repeat after 1, 2, …, `LAGS` beats, (LAGS,): same position, pitch and instrument.
 
-    Parameters
-    ----------
-    events : array_like of int, (n, 6)
-    lags : int
-        The largest lag, in beats.
-
-    Returns
-    -------
-    ndarray, (lags,)
-        For lag k: of the notes from the k-th beat on, the share that repeat a note k beats before. Durations may differ. NaN if
-        no note is so late.
-
-    Examples
-    --------
-    Two beats, C and D, five times:
-
-    >>> events = [[3, 1 + beat, 1, 61 + 2 * (beat % 2), 12, 1] for beat in range(10)]
-    >>> repetition_profile(events, lags=4).tolist()
-    [0.0, 1.0, 0.0, 1.0]
+    For lag k: of the notes from the k-th beat on, the share that repeat a note k beats before. Durations may differ. NaN if no
+    note is so late.
     """
-    if lags < 1:
-        raise ValueError(f"lags is {lags}; it must be at least 1 beat")
-    return repetition_of_notes(_notes(events, representation), lags)
-
-
-def repetition_of_notes(notes: NoteTable, lags: int = LAGS) -> Floats:
-    """`repetition_profile` of a note table."""
-    repeated, onsets = _repetitions(notes, lags, ("position", "pitch", "instrument"))
-    late = onsets.sum() - np.cumsum(onsets)[:lags]
-    late = np.pad(late, (0, lags - len(late)))
-    shares: Floats = np.divide(repeated.sum(axis=1), late, out=np.full(lags, np.nan), where=late > 0)
+    repeated, onsets = _repetitions(notes, LAGS, ("position", "pitch", "instrument"))
+    late = onsets.sum() - np.cumsum(onsets)[:LAGS]
+    late = np.pad(late, (0, LAGS - len(late)))
+    shares: Floats = np.divide(repeated.sum(axis=1), late, out=np.full(LAGS, np.nan), where=late > 0)
     return shares
 
 
@@ -211,7 +186,8 @@ def _repetitions(notes: NoteTable, lags: int, names: tuple[str, ...]) -> tuple[E
     """
     if not len(notes):
         return np.zeros((lags, 0), np.int64), np.zeros(0, np.int64)
-    kinds = _kinds(notes, names)
+    columns = [notes[name].astype(np.int64) for name in names]
+    kinds = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
     width = int(kinds.max()) + 1
     keys = np.unique(_beats_without_gaps(notes, lags) * width + kinds)
     onsets = np.bincount(keys // width)
@@ -220,12 +196,6 @@ def _repetitions(notes: NoteTable, lags: int, names: tuple[str, ...]) -> tuple[E
         for lag in range(1, lags + 1)
     ]
     return np.stack(repeated), onsets
-
-
-def _kinds(notes: NoteTable, names: tuple[str, ...] = ("position", "pitch", "duration", "instrument")) -> Events:
-    """A number for the values of these columns of each note, (n,)."""
-    columns = [notes[name].astype(np.int64) for name in names]
-    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _beats_without_gaps(notes: NoteTable, longest_period: int) -> Events:

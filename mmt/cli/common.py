@@ -39,15 +39,24 @@ class _Parser(argparse.ArgumentParser):
 def add_habits(arguments: argparse.ArgumentParser) -> None:
     """Add the flags that every command has."""
     shared = arguments.add_argument_group("flags of every command")
-    shared.add_argument(
-        "--quiet", action=argparse.BooleanOptionalAction, default=False, help="print nothing but errors"
-    )
-    shared.add_argument(
-        "--debug", action=argparse.BooleanOptionalAction, default=False, help="show where an error arose"
-    )
-    shared.add_argument(
-        "--overwrite", action=argparse.BooleanOptionalAction, default=False, help="replace what exists already"
-    )
+    add_switch(shared, "--quiet", "print only errors")
+    add_switch(shared, "--debug", "show where an error arose")
+    add_switch(shared, "--overwrite", "replace what exists already")
+
+
+def add_switch(arguments: argparse._ActionsContainer, flag: str, meaning: str, *, default: bool = False) -> None:
+    """Add a flag that is on or off, with its opposite `--no-…`."""
+    arguments.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=meaning)
+
+
+def add_model(arguments: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags of the model that generates; returns their group."""
+    model = arguments.add_argument_group("model")
+    model.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
+    model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    kinds = ("float32", "int8")
+    model.add_argument("--weights", choices=kinds, default="float32", help="int8: faster on a CPU, for next to no loss")
+    return model
 
 
 def run(

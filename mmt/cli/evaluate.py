@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import UsageError, add_habits, add_switch, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-evaluate --corpus data/mine -o evaluation
@@ -76,20 +76,14 @@ def _add_pieces(arguments: argparse.ArgumentParser) -> None:
 
 def _add_measures(arguments: argparse.ArgumentParser) -> None:
     """Add the flags of the loss and of originality."""
-    arguments.add_argument(
-        "--likelihood", action=argparse.BooleanOptionalAction, default=True, help="measure the loss on the split"
-    )
+    add_switch(arguments, "--likelihood", "measure the loss on the split", default=True)
     arguments.add_argument(
         "--stride",
         type=int,
         help="number of notes by which the windows of the loss advance (default: a quarter of the context)",
     )
-    arguments.add_argument(
-        "--originality",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="find runs of notes shared with the corpus's training split, for models trained on it",
-    )
+    meaning = "find runs of notes shared with the corpus's training split, for models trained on it"
+    add_switch(arguments, "--originality", meaning)
 
 
 def _add_listening(test: argparse._ArgumentGroup) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.cli.common import UsageError, add_habits, parser, run, telling_what_is_kept
+from mmt.cli.common import UsageError, add_habits, add_model, add_switch, parser, run, telling_what_is_kept
 from mmt.cli.editing_flags import MODES, add_modes, edit_piece, mode_of
 from mmt.cli.originality import add_originality, check_originality, print_originality
 from mmt.cli.sampling_flags import add_controls, add_sampling, options_of
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add_controls(arguments)
     beside = arguments.add_argument_group("additional files for each piece")
     for kind, (_, what) in _BESIDE.items():
-        beside.add_argument(f"--{kind}", action=argparse.BooleanOptionalAction, default=False, help=what)
+        add_switch(beside, f"--{kind}", what)
     beside.add_argument(
         "--soundfont",
         metavar="FILE",
@@ -96,15 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help="quarter notes per minute; does not affect the notes (default: as in the FILE, else 100)",
     )
     add_originality(arguments)
-    model = arguments.add_argument_group("model")
-    model.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    model.add_argument(
-        "--weights",
-        choices=("float32", "int8"),
-        default="float32",
-        help="int8: faster generation on a CPU, for next to no loss",
-    )
+    add_model(arguments)
     add_habits(arguments)
     return arguments
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmt.cli.common import UsageError, wants_progress
+from mmt.cli.common import UsageError, add_switch, wants_progress
 
 if TYPE_CHECKING:
     from mmt.representation.codes import Events, Representation
@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 def add_originality(arguments: argparse.ArgumentParser) -> None:
     """Add the two flags to a parser."""
     asked = arguments.add_argument_group("originality")
-    asked.add_argument(
-        "--originality",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="print the longest runs of notes that the new music shares with the model's training pieces",
-    )
+    meaning = "print the longest runs of notes that the new music shares with the model's training pieces"
+    add_switch(asked, "--originality", meaning)
     asked.add_argument(
         "--corpus",
         type=Path,

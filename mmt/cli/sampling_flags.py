@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from mmt.cli.common import UsageError, wants_progress
+from mmt.cli.common import UsageError, add_switch, wants_progress
 
 _FIELDS = "type, beat, position, pitch, duration, instrument"
 
@@ -89,12 +89,7 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
         metavar="INSTRUMENT=LOW..HIGH",
         help="keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)",
     )
-    group.add_argument(
-        "--use-all",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="each instrument plays, and is drawn towards half an equal share of the notes",
-    )
+    add_switch(group, "--use-all", "each instrument plays, and is drawn towards half an equal share of the notes")
 
 
 def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -102,13 +97,12 @@ def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
     given: dict[str, Any] = {
         name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
     }
-    given |= {name: getattr(chosen, name) for name in ("scale", "allow", "exclude", "use_all", "grammar", "sampling")}
-    given |= {
-        name: getattr(chosen, name)
-        for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "loop_guard")
-    }
-    given |= {"ranges": ranges(chosen.ranges), "context": chosen.context, "loop_guard": chosen.loop_guard}
-    given |= {"n": chosen.n, "seed": chosen.seed, "progress": wants_progress(chosen)}
+    same = (
+        *("scale", "allow", "exclude", "use_all", "grammar", "sampling", "context", "n", "seed"),
+        *("min_beats", "max_beats", "new_beats", "max_events", "length", "loop_guard"),
+    )
+    given |= {name: getattr(chosen, name) for name in same}
+    given |= {"ranges": ranges(chosen.ranges), "progress": wants_progress(chosen)}
     return {name: value for name, value in given.items() if value is not None and value is not False}
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_habits, parser, run
+from mmt.cli.common import UsageError, add_habits, add_model, add_switch, parser, run
 
 _EXAMPLES = """examples:
   mmt-studio
@@ -35,19 +35,11 @@ def _parser() -> argparse.ArgumentParser:
         default="127.0.0.1",
         help="the address to listen on; another than 127.0.0.1 lets other machines in that know the session's token",
     )
-    server.add_argument(
-        "--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in the default browser"
-    )
+    add_switch(server, "--browser", "open the page in the default browser", default=True)
     server.add_argument(
         "--folder", type=Path, help="where pieces are kept (default: the user's folder for program state)"
     )
-    model = arguments.add_argument_group("model")
-    model.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    model.add_argument(
-        "--weights", choices=("float32", "int8"), default="float32", help="int8: faster on a CPU, for next to no loss"
-    )
-    model.add_argument(
+    add_model(arguments).add_argument(
         "--corpus", type=Path, help="the prepared corpus that the model was trained on, for the originality check"
     )
     add_habits(arguments)

@@ -10,7 +10,16 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_habits, is_override, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import (
+    UsageError,
+    add_habits,
+    add_switch,
+    is_override,
+    parser,
+    run,
+    telling_what_is_kept,
+    wants_progress,
+)
 
 _EXAMPLES = """examples:
   mmt-train --fine-tune default my_midis/                     your own files, from preparation to a model
@@ -75,9 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument("--seed", type=int, help="seed (default: the recipe's)")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; short for trainer.accelerator=…")
-    arguments.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=False, help="continue a stopped run"
-    )
+    add_switch(arguments, "--resume", "continue a stopped run")
     add_habits(arguments)
     return arguments
 
@@ -113,7 +120,8 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
     if chosen.lora is not None:
         overrides.append(f"optimizer.lora_rank={chosen.lora}")
     if chosen.exclude:
-        overrides.append(f"data.exclude={_yaml_list(chosen.exclude)}")
+        # A JSON list of strings is valid YAML.
+        overrides.append(f"data.exclude={json.dumps(chosen.exclude)}")
     with telling_what_is_kept(_BEFORE):
         best = train(
             load_recipe(named[0], overrides),
@@ -166,11 +174,6 @@ def _say(chosen: argparse.Namespace, what: str, trained: Path | None) -> None:
         print(what)
         if trained is not None:
             print(f"try it: mmt-generate --checkpoint {shlex.quote(str(trained))} -o piece.mid")
-
-
-def _yaml_list(words: Sequence[str]) -> str:
-    # A JSON list of strings is valid YAML.
-    return json.dumps(list(words))
 
 
 if __name__ == "__main__":

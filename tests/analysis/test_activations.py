@@ -185,7 +185,7 @@ def test_adding_a_pitch_direction_makes_that_pitch_more_frequent(model: Model) -
         ),
         ({"final": lambda passing: None}, "returned NoneType for a tensor"),
         (mmt.inside.add("final", np.ones(31)), r"the direction at final has the shape \(31,\); expected \(32,\)"),
-        (mmt.inside.ablate((0, 5)), "layer 0 has no head 5; it has 2"),
+        (mmt.inside.ablate((0, 5)), "layers.0.heads has no head 5; it has 2"),
         ({"final": 3}, "the edit at final is 3; give a function"),
         (abs, "an edit is <built-in function abs>; give mmt.inside.ablate"),
     ],

@@ -97,14 +97,12 @@ def test_marginals_of_independent_heads_are_their_softmax(short: Events) -> None
     np.testing.assert_array_equal(marginal.nats, conditional.nats)
 
 
-def test_means_by_beat_and_by_instrument_are_means_over_notes(model: Model, short: Events) -> None:
+def test_means_by_beat_are_means_over_notes(model: Model, short: Events) -> None:
     [found] = events(model, short)
     notes = short[:, TYPE] == NOTE
-    beats, parts = found.by_beat(), found.by_instrument()
+    beats = found.by_beat()
     counts = np.bincount(short[notes, 1] - 1, minlength=len(beats))
     assert np.nansum(beats * counts) == pytest.approx(found.per_event[notes].sum())
-    shares = {code: (short[notes, INSTRUMENT] == code).sum() for code in parts}
-    assert sum(parts[code] * count for code, count in shares.items()) == pytest.approx(found.per_event[notes].sum())
 
 
 def test_the_picture_has_a_dot_for_each_note(model: Model, short: Events, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ fields of that event; here these are always the true ones, those of the piece. P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,14 +89,7 @@ def direct_logits(model: Model, events: npt.ArrayLike, field: str | None = None)
         joint:        w · mix(GELU(state(h) + earlier fields)), 0 for independent heads and the type
 
     The sum is exact. `joint` is what joint heads add for the true earlier fields of the event; it also reads h, not linearly,
-    so it is not split. What a head does through later layers is in their components.
-
-    Parameters
-    ----------
-    model : Model
-    events : array_like of int, (n, 6)
-    field : str, optional
-        Default: all fields.
+    so it is not split. What a head does through later layers is in their components. Parameters are those of `logit_lens`.
 
     Examples
     --------
@@ -220,8 +213,8 @@ def patch_activations(
             step = Step(place, _replace_one(found[place], chosen, heads, place), "patch")
             network = edited(model.network, Edits((step,)))
             patched[row, chosen.cpu()] = measure(network.hidden(codes.expand(len(chosen), -1, -1)))
-    plain = model.network
-    return Patching(float(measure(plain.hidden(codes))[0]), float(measure(plain.hidden(other))[0]), patched)
+    plain, foreign = (float(measure(model.network.hidden(of))[0]) for of in (codes, other))
+    return Patching(plain, foreign, patched)
 
 
 @torch.inference_mode()
@@ -266,8 +259,8 @@ def patch_paths(
             step = _receiving(model, layer, receiver, moved)
             if step is not None:
                 patched[row, column] = measure(edited(model.network, Edits((step,))).hidden(codes))[0]
-    plain = model.network
-    return Patching(float(measure(plain.hidden(codes))[0]), float(measure(plain.hidden(other))[0]), patched)
+    plain, foreign = (float(measure(model.network.hidden(of))[0]) for of in (codes, other))
+    return Patching(plain, foreign, patched)
 
 
 def _codes(model: Model, events: npt.ArrayLike) -> Tensor:
@@ -355,7 +348,7 @@ def _receiving(model: Model, layer: int, receiver: Any, moved: Tensor) -> Step |
         raise ValueError(f'{receiver!r} is no receiver; give (layer, head), (layer, head, "values"), … or "logits"')
     if higher <= layer:
         return None
-    kinds = list(_indices(kind))
+    kinds = [index for index, name in enumerate(_KINDS) if not kind or name in kind]
 
     def change(read: Tensor) -> Tensor:
         changed = read.clone()
@@ -364,7 +357,3 @@ def _receiving(model: Model, layer: int, receiver: Any, moved: Tensor) -> Step |
         return changed
 
     return Step(f"layers.{higher}.attention_inputs", change, "patch")
-
-
-def _indices(kind: Sequence[str]) -> Iterator[int]:
-    return (index for index, name in enumerate(_KINDS) if not kind or name in kind)

@@ -30,9 +30,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mmt.analysis.inside.recording import ActivationStore
-from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, TYPE, Events
+from mmt.representation.codes import BEAT, NOTE, TYPE, Events
+from mmt.representation.encode import frame
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
+# The form of the autoencoders here, in the words of a SAELens configuration.
+_FORM = {
+    "architecture": "topk", "apply_b_dec_to_input": True, "normalize_activations": "none", "reshape_activations": "none"
+}  # fmt: skip
 # Rows that are neighbours on disk are read together; a buffer of several such blocks is shuffled.
 _BLOCK, _BLOCKS = 256, 64
 _AUXILIARY = 1 / 32
@@ -81,18 +86,9 @@ class SparseAutoencoder(nn.Module):
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path / WEIGHTS
         )
-        config = {
-            "architecture": "topk",
-            "d_in": self.W_enc.shape[0],
-            "d_sae": self.W_enc.shape[1],
-            "k": self.k,
-            "dtype": "float32",
-            "device": "cpu",
-            "apply_b_dec_to_input": True,
-            "normalize_activations": "none",
-            "reshape_activations": "none",
-            "metadata": {"model_name": "mmt", "hook_name": self.place},
-        }
+        inputs, features = self.W_enc.shape
+        config = {"d_in": inputs, "d_sae": features, "k": self.k, "dtype": "float32", "device": "cpu"}
+        config |= _FORM | {"metadata": {"model_name": "mmt", "hook_name": self.place}}
         (path / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
@@ -114,15 +110,9 @@ def load_autoencoder(folder: str | os.PathLike[str]) -> SparseAutoencoder:
         found.load_state_dict(weights)
     except (OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{folder} holds no Top-K autoencoder ({error}); it needs {CONFIG} and {WEIGHTS}") from error
-    wanted = {
-        "architecture": "topk",
-        "apply_b_dec_to_input": True,
-        "normalize_activations": "none",
-        "reshape_activations": "none",
-    }
-    if different := [name for name, value in wanted.items() if config.get(name, value) != value]:
+    if different := [name for name, value in _FORM.items() if config.get(name, value) != value]:
         raise ValueError(
-            f"{folder} has {different[0]} {config[different[0]]!r}, which is not supported; expected {wanted[different[0]]!r}"
+            f"{folder} has {different[0]} {config[different[0]]!r}, which is not supported; expected {_FORM[different[0]]!r}"
         )
     return found.eval()
 
@@ -326,11 +316,7 @@ def excerpt(events: Events, event: int, *, beats: int = 4) -> Events:
     near = (events[:, TYPE] == NOTE) & (np.abs(events[:, BEAT] - beat) <= beats)
     notes = events[near].copy()
     notes[:, BEAT] -= notes[:, BEAT].min() - 1
-    opening = events[: int((events[:, TYPE] < NOTE).sum())]
-    declared = (opening[:, TYPE] != 1) | np.isin(opening[:, INSTRUMENT], notes[:, INSTRUMENT])
-    end = np.zeros((1, events.shape[1]), events.dtype)
-    end[0, TYPE] = NOTE + 1
-    return np.concatenate([opening[declared], notes, end])
+    return frame(notes, end=True)
 
 
 def keep_largest(values: Tensor, k: int) -> Tensor:
@@ -340,9 +326,7 @@ def keep_largest(values: Tensor, k: int) -> Tensor:
 
 
 def _rows_of(store: ActivationStore, pieces: Iterable[int] | None) -> npt.NDArray[np.int64]:
-    chosen = np.arange(len(store))
-    if pieces is not None:
-        chosen = np.flatnonzero(np.isin(store.labels("piece"), list(pieces)))
+    chosen = store.rows_of(pieces)
     if not len(chosen):
         raise ValueError("there are no rows of these pieces; choose pieces of the store")
     return chosen

@@ -1,4 +1,4 @@
-"""Linear probes: how well a label of events is read off recorded activations, beside a control task and baselines.
+"""Linear probes: how well a label of events can be predicted from recorded activations, beside a control task and baselines.
 
 A probe is multinomial logistic regression on standardised activations: with z the activations of an event less their mean over
 their standard deviation, W (classes, dim) and c (classes,),
@@ -24,7 +24,7 @@ from mmt.analysis.intervals import Mean, mean_of
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-# What makes the type of an event in the control task: what is heard at a place in the beat, whatever the beat.
+# What makes the type of an event in the control task: what is heard at a position in the beat, for all beats alike.
 _EVENT_TYPE = ("type", "position", "pitch", "duration", "instrument")
 
 
@@ -33,7 +33,7 @@ class Probe:
     """The result of `probe`: accuracies over works, and the probe itself. All differences are paired by work."""
 
     accuracy: Mean
-    """The share of events whose label is read off."""
+    """The share of events whose label is predicted correctly."""
     majority: Mean
     """The same for the most frequent label in training."""
     control: Mean
@@ -127,30 +127,26 @@ def probe(
     fold = _draw_folds(work, folds, random)
     control = _control_labels(store, chosen, targets, random)
 
+    def accuracies(values: Floats, targets: Integers) -> Floats:
+        return _by_work(_cross_validate(values, targets, fold, len(classes), strength), work)
+
     values = _read(store, place, chosen)
-    right = _cross_validate(values, targets, fold, len(classes), strength)
-    right_control = _cross_validate(values, control, fold, len(classes), strength)
+    accuracy, by_chance, embedding = accuracies(values, targets), accuracies(values, control), None
+    if "embedding" in store.places and place != "embedding":
+        embedding = accuracies(_read(store, "embedding", chosen), targets)
     weights, bias = fit_logistic(values, targets, len(classes), strength)
-    has_embedding = "embedding" in store.places and place != "embedding"
-    right_embedding = (
-        _cross_validate(_read(store, "embedding", chosen), targets, fold, len(classes), strength)
-        if has_embedding
-        else None
-    )
-    accuracy, by_chance = _by_work(right, work), _by_work(right_control, work)
-    embedding = None if right_embedding is None else _by_work(right_embedding, work)
     return Probe(
-        mean_of(accuracy, 0, 1),
-        mean_of(_by_work(_majority(targets, fold), work), 0, 1),
-        mean_of(by_chance, 0, 1),
-        mean_of(accuracy - by_chance, -1, 1),
-        None if embedding is None else mean_of(embedding, 0, 1),
-        None if embedding is None else mean_of(accuracy - embedding, -1, 1),
-        classes.astype(np.int64),
-        weights,
-        bias,
-        len(chosen),
-        int(work.max()) + 1,
+        accuracy=mean_of(accuracy, 0, 1),
+        majority=mean_of(_by_work(_majority(targets, fold), work), 0, 1),
+        control=mean_of(by_chance, 0, 1),
+        selectivity=mean_of(accuracy - by_chance, -1, 1),
+        embedding=None if embedding is None else mean_of(embedding, 0, 1),
+        over_embedding=None if embedding is None else mean_of(accuracy - embedding, -1, 1),
+        classes=classes.astype(np.int64),
+        weights=weights,
+        bias=bias,
+        rows=len(chosen),
+        works=int(work.max()) + 1,
     )
 
 

@@ -37,30 +37,20 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mmt.analysis.ledger import fingerprint
-from mmt.analysis.loss_windows import find_stride, plan_windows, window_events
-from mmt.analysis.pieces import check_model, check_same_representation
+from mmt.analysis.loss_windows import find_stride, loss_windows
+from mmt.analysis.pieces import check_each, check_model, check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
 from mmt.model.inside.places import all_places, is_by_key
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events, Representation
-from mmt.representation.encode import events_of_notes
 from mmt.representation.grammar import check_piece
 from mmt.sampling.model import Model
 
 Floats = npt.NDArray[np.float64]
 JOB = "job.json"
 LABELS = (
-    "piece",
-    "event",
-    "context",
-    "type",
-    "beat",
-    "position",
-    "pitch",
-    "pitch_class",
-    "duration",
-    "instrument",
-    "key",
+    *("piece", "event", "context", "type", "beat", "position"),
+    *("pitch", "pitch_class", "duration", "instrument", "key"),
 )
 # A part is finished at the end of the piece that brings it to this many rows.
 _ROWS = 16384
@@ -196,6 +186,10 @@ class ActivationStore:
             raise ValueError(f"there is no label {name!r}; choose among {', '.join(LABELS)}")
         return np.concatenate([self._file(path)[f"labels/{name}"][:] for path in self.paths] or [np.zeros(0, np.int32)])
 
+    def rows_of(self, pieces: Iterable[int] | None) -> npt.NDArray[np.int64]:
+        """The indices of the rows of some pieces; None: of all."""
+        return np.arange(len(self)) if pieces is None else np.flatnonzero(np.isin(self.labels("piece"), list(pieces)))
+
     def read(self, place: str, rows: npt.ArrayLike | slice = slice(None)) -> npt.NDArray[Any]:
         """The activations at a place, (rows, …): of all rows, a slice, or row numbers in any order."""
         if place not in self.places:
@@ -242,11 +236,8 @@ class ActivationDataset(Dataset[Any]):
 
     def __init__(self, store: ActivationStore, place: str, label: str | None, pieces: Iterable[int] | None) -> None:
         self.store, self.place = store, place
-        chosen = np.arange(len(store))
-        if pieces is not None:
-            chosen = np.flatnonzero(np.isin(store.labels("piece"), list(pieces)))
-        self.rows = chosen
-        self.values = None if label is None else torch.from_numpy(store.labels(label)[chosen].astype(np.int64))
+        self.rows = store.rows_of(pieces)
+        self.values = None if label is None else torch.from_numpy(store.labels(label)[self.rows].astype(np.int64))
         store.read(place, slice(0, 0))
 
     def __len__(self) -> int:
@@ -305,17 +296,11 @@ def _windows(
     model: Model, events: Events, stride: int
 ) -> Iterator[tuple[Events, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """The windows of a piece: events, the places of events that no earlier window has read, and their indices in the piece."""
-    opening = int((events[:, TYPE] < NOTE).sum())
-    header, items = events[:opening], events[opening:]
-    room = model.network.config.context - opening
-    if room <= stride:
-        raise ValueError(f"{opening - 2} instruments leave no room for a stride of {stride}; choose a smaller stride")
-    if not len(items):
-        yield header, np.arange(opening), np.arange(opening)
+    if events[-1, TYPE] < NOTE:
+        yield events, np.arange(len(events)), np.arange(len(events))
         return
-    beats = items[items[:, TYPE] == NOTE, BEAT]
-    for window in plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=stride):
-        row = window_events(header, items, beats, window)
+    opening, windows, rows = loss_windows(model, events, stride, "the piece", targets=0)
+    for window, row in zip(windows, rows, strict=True):
         read = np.arange(opening + window.counted - window.start if window.counted else 0, len(row))
         yield row, read, np.where(read < opening, read, read + window.start)
 
@@ -351,23 +336,11 @@ def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], 
         check_same_representation(model, pieces)
         corpus = pieces
         names = [piece.name for piece in corpus.pieces]
-
-        def from_piece(done: int) -> Iterator[Events]:
-            return (events_of_notes(corpus.notes(index), model.representation) for index in range(done, len(corpus)))
-
-        return names, corpus.sha256, from_piece
-    if isinstance(pieces, str | os.PathLike):
-        raise ValueError(f"pieces is {pieces!r}, a path; give event arrays, or mmt.Corpus(folder, split='test')")
-    arrays = [pieces] if getattr(pieces, "ndim", 0) == 2 else list(pieces)
-    checked, digest = [], hashlib.sha256()
-    for index, piece in enumerate(arrays):
-        try:
-            checked.append(check_piece(piece, complete=False, representation=model.representation))
-        except ValueError as error:
-            raise ValueError(f"piece {index}: {error}") from error
-        digest.update(np.ascontiguousarray(checked[-1]).tobytes() + b"|")
-    if not checked:
-        raise ValueError("no pieces were given; give at least one")
+        return names, corpus.sha256, lambda done: (corpus[index] for index in range(done, len(corpus)))
+    checked = check_each(pieces, lambda piece: check_piece(piece, complete=False, representation=model.representation))
+    digest = hashlib.sha256()
+    for piece in checked:
+        digest.update(np.ascontiguousarray(piece).tobytes() + b"|")
     return [f"piece {index}" for index in range(len(checked))], digest.hexdigest(), lambda done: iter(checked[done:])
 
 

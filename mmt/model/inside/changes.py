@@ -18,16 +18,8 @@ from mmt.model.reading import Context
 
 Head = tuple[int, int]
 """(layer, head)"""
-_HEAD_AXIS = {
-    "queries": 2,
-    "keys": 2,
-    "values": 2,
-    "heads": 2,
-    "head_outputs": 2,
-    "attention_inputs": 3,
-    "scores": 1,
-    "pattern": 1,
-}
+_HEAD_AXIS = {"attention_inputs": 3, "scores": 1, "pattern": 1}
+_HEAD_AXIS |= dict.fromkeys(("queries", "keys", "values", "heads", "head_outputs"), 2)
 _EVERYTHING = Condition(lambda context: torch.ones(context.shape, dtype=torch.bool, device=context.codes.device), "all")
 
 
@@ -45,12 +37,7 @@ def ablate(*heads: Head) -> Edits:
     for pair in heads:
         layer, head = _head_of(pair, "ablate((0, 1)), ablate((0, 1), (2, 3))")
         by_layer.setdefault(layer, set()).add(head)
-    return Edits(
-        tuple(
-            Step(f"layers.{layer}.heads", _silence(layer, of_layer), f"layers.{layer}.heads: ablate {of_layer}")
-            for layer, of_layer in ((layer, sorted(of_layer)) for layer, of_layer in by_layer.items())
-        )
-    )
+    return Edits(tuple(_silence(f"layers.{layer}.heads", sorted(of_layer)) for layer, of_layer in by_layer.items()))
 
 
 def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edits:
@@ -73,10 +60,7 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
     vector = torch.as_tensor(direction).detach().clone()
 
     def shift(activations: Tensor) -> Tensor:
-        if vector.shape != activations.shape[-1:]:
-            raise ValueError(
-                f"the direction at {place} has the shape {tuple(vector.shape)}; expected ({activations.shape[-1]},)"
-            )
+        _check_direction(place, vector, activations)
         return activations + strength * vector.to(activations)
 
     return Edits((Step(place, shift, f"{place}: add {float(strength)!r} times {_digest(vector)}"),))
@@ -104,10 +88,7 @@ def project_out(place: str, direction: npt.ArrayLike | Tensor) -> Edits:
     unit = vector / vector.norm()
 
     def project(activations: Tensor) -> Tensor:
-        if unit.shape != activations.shape[-1:]:
-            raise ValueError(
-                f"the direction at {place} has the shape {tuple(unit.shape)}; expected ({activations.shape[-1]},)"
-            )
+        _check_direction(place, unit, activations)
         along = unit.to(activations)
         removed: Tensor = (activations @ along)[..., None] * along
         return activations - removed
@@ -274,6 +255,13 @@ def knock_out_path(source: Head, target: Head, inputs: Sequence[str] = ("queries
     )
 
 
+def _check_direction(place: str, direction: Tensor, activations: Tensor) -> None:
+    if direction.shape != activations.shape[-1:]:
+        raise ValueError(
+            f"the direction at {place} has the shape {tuple(direction.shape)}; expected ({activations.shape[-1]},)"
+        )
+
+
 def _substitute(place: str, values: Callable[[Context], Tensor], heads: Sequence[int] | None, described: str) -> Edits:
     if is_by_key(place):
         raise ValueError(f"{place} has an axis of keys; use knock_out, or a function: {{{place!r}: function}}")
@@ -321,13 +309,9 @@ def _digest(values: Tensor) -> str:
     return hashlib.sha256(values.double().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def _silence(layer: int, heads: list[int]) -> Callable[[Tensor], Tensor]:
-    def silence(activations: Tensor) -> Tensor:
-        for head in heads:
-            if not 0 <= head < activations.shape[2]:
-                raise ValueError(f"layer {layer} has no head {head}; it has {activations.shape[2]}, counted from 0")
-        kept = torch.ones(activations.shape[2], 1, dtype=activations.dtype, device=activations.device)
-        kept[heads] = 0
-        return activations * kept
-
-    return silence
+def _silence(place: str, heads: list[int]) -> Step:
+    return Step(
+        place,
+        lambda activations: activations.masked_fill(_of_heads(place, heads, activations), 0),
+        f"{place}: ablate {heads}",
+    )

@@ -126,13 +126,12 @@ def where(edit: Edit, condition: Condition, *, keys: Condition | None = None) ->
     ValueError
         If `keys` is given for another place.
     """
-    _check_condition(condition)
-
-    def strength(context: Context) -> Tensor:
-        return condition.holds(context)
-
+    if not isinstance(condition, Condition):
+        raise ValueError(
+            f"condition is {condition!r}; give mmt.inside.notes(…), mmt.inside.at(…), or several joined by & and |"
+        )
     described = f"where {condition.identity}" + (f" to keys {keys.identity}" if keys else "")
-    return _weighted(edit, strength, described, keys)
+    return _weighted(edit, condition.holds, described, keys)
 
 
 def scale(edit: Edit, strength: float | Callable[[Context], Tensor], *, name: str = "") -> Edits:
@@ -218,10 +217,3 @@ def _within(values: Tensor, span: Span) -> Tensor:
     if first is not None:
         found = found & (values >= first)
     return found if stop is None else found & (values < stop)
-
-
-def _check_condition(condition: Condition) -> None:
-    if not isinstance(condition, Condition):
-        raise ValueError(
-            f"condition is {condition!r}; give mmt.inside.notes(…), mmt.inside.at(…), or several joined by & and |"
-        )

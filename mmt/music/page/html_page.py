@@ -11,6 +11,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -68,8 +69,7 @@ def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: str |
         caption=html.escape(describe(music)),
         download=_download(music, title),
         style=asset("page.css") + asset("controls.css"),
-        # In one script, imports and exports have no meaning.
-        script=re.sub(r"^import .*\n|^export ", "", "\n".join(map(asset, SCRIPTS)), flags=re.MULTILINE),
+        script=script(SCRIPTS),
         song=data.replace("<", "\\u003c"),  # a name must not end the script element
     )
 
@@ -81,6 +81,11 @@ def _download(music: muspy.Music, title: str) -> str:
         return ""
     name = re.sub(r"[^\w -]+", "", title).strip()[:80] or "music"
     return f'<a class="download" download="{name}.mid" href="data:audio/midi;base64,{data}">Download as MIDI</a>'
+
+
+def script(modules: Iterable[str]) -> str:
+    """ES modules as one script, in which imports and exports have no meaning."""
+    return re.sub(r"^import .*\n|^export ", "", "\n".join(map(asset, modules)), flags=re.MULTILINE)
 
 
 def asset(name: str) -> str:

@@ -263,18 +263,9 @@ def _staff(note: Element, part: _Part, where: _Place) -> None:
 
 def _notations(note: Element, value: Value, ties: Sequence[str], is_first: bool = True) -> None:
     """Write ties, and the bracket of a tuplet at its first and last note."""
-    brackets = (
-        []
-        if value.tuplet is None or not is_first
-        else [
-            kind
-            for kind, is_there in (
-                ("start", value.start == value.tuplet.start),
-                ("stop", value.end == value.tuplet.end),
-            )
-            if is_there
-        ]
-    )
+    brackets = []
+    if value.tuplet and is_first:
+        brackets += ["start"] * (value.start == value.tuplet.start) + ["stop"] * (value.end == value.tuplet.end)
     if not ties and not brackets:
         return
     notations = SubElement(note, "notations")
