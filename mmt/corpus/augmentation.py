@@ -46,6 +46,9 @@ class Augmentation:
     """The share of windows whose start-of-notes tells the number of beats to the piece's end (`representation.length`)."""
     substitution_share: float = 0.0
     """The share of windows in which some instruments are substituted by others (see `mmt.corpus.substitution`)."""
+    min_beats: int = 0
+    """Windows that begin within their piece begin at least this many beats, about, before its end: a window looks like a whole
+    piece, and so few pieces are that short."""
 
     def __post_init__(self) -> None:
         if not -PITCHES < self.pitch_shift[0] <= 0 <= self.pitch_shift[1] < PITCHES:
@@ -55,6 +58,8 @@ class Augmentation:
         for name in ("start_share", "length_exponent", "given_share", "length_share", "substitution_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
+        if self.min_beats < 0:
+            raise ValueError(f"min_beats is {self.min_beats}; it must be at least 0")
 
     def check_fits(self, representation: Representation) -> None:
         """Raise a `ValueError` if windows would need an option that the representation does not have."""

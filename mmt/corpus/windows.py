@@ -214,7 +214,9 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         count = self.pool * self.parts * self.batch_size
         pieces = np.searchsorted(self._shares, random.random(count), side="right").clip(max=len(self._shares) - 1)
         lengths = self._lengths[pieces]
-        starts = (random.random(count) * lengths).astype(np.int64)
+        # Beats are estimated from the piece's average density.
+        spared = np.minimum(self.augmentation.min_beats * self._density[pieces], lengths)
+        starts = (random.random(count) * (lengths - spared)).astype(np.int64)
         starts[random.random(count) < self.augmentation.start_share] = 0
         shifts = random.integers(self.augmentation.pitch_shift[0], self.augmentation.pitch_shift[1] + 1, count)
         remaining = np.minimum(lengths - starts, self.limits.events)

@@ -156,6 +156,18 @@ def test_shares_of_windows_are_kept() -> None:
     assert np.mean([(events[:, TYPE] == NOTE).sum() for events in rows]) > 15
 
 
+def test_windows_within_a_piece_hold_at_least_its_last_min_beats() -> None:
+    """The corpus has one long and one short piece, each with a note a beat."""
+    corpus = Tables(melody(200), melody(12, instrument=25), representation=ALL)
+    batches = training(corpus, augmentation=Augmentation((0, 0), min_beats=16), steps=200)
+    shortest = {1: 200, 25: 200}
+    for step in range(200):
+        for events in rows_of(batches[step]):
+            notes = events[events[:, TYPE] == NOTE]
+            shortest[notes[0, INSTRUMENT]] = min(shortest[notes[0, INSTRUMENT]], len(notes))
+    assert shortest == {1: 16, 25: 12}
+
+
 def test_start_of_notes_holds_the_beats_to_the_end_of_the_piece() -> None:
     corpus = Tables(melody(200), representation=ALL)
     batches = training(corpus, augmentation=Augmentation((0, 0), length_share=1.0), steps=100)
