@@ -58,8 +58,9 @@ COLUMNS = (
 
 PAGE = """# Ensembles
 
-What {model} writes for {ensembles} ensembles, seeds 0 to {last} each, {limit}; {settings}. Made by
-`benchmarks/ensembles.py`, which names the instruments of each ensemble. Counts are of pieces.
+What {model} writes for {ensembles} ensembles, seeds 0 to {last} each, {limit}; {settings}; `use_all=True`, as
+`mmt-generate --instruments` does, and all pieces again without it. Made by `benchmarks/ensembles.py`, which names the instruments
+of each ensemble. Counts are of pieces.
 
 {table}
 
@@ -189,13 +190,12 @@ def main() -> None:
     parser.add_argument(
         "--length", type=int, metavar="BEATS", help="tell the model this length; no limit of events then"
     )
-    parser.add_argument("--use-all", action="store_true", help="ask `generate` for use_all")
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
     model = mmt.load_model(chosen.checkpoint)
     limits = Limits(chosen.max_events, model.representation.beats)
     # Arguments of `generate` that differ from its defaults.
-    given = {"min_p": chosen.min_p, "use_all": chosen.use_all or None, "length": chosen.length}
+    given = {"min_p": chosen.min_p, "length": chosen.length}
     if chosen.length is None:
         given["max_events"] = chosen.max_events
     else:
@@ -204,16 +204,18 @@ def main() -> None:
         limits = Limits(2**31, chosen.length + 2 * NEAR)
     settings = {name: value for name, value in given.items() if value is not None}
     seeds = [f"seed {seed}" for seed in range(chosen.n)]
-    lines, flagged, measured = [], [], []
+    lines, flagged, measured, without = [], [], [], []
     for name in chosen.ensembles:
         prompt = mmt.prompt.instruments(ENSEMBLES[name], representation=model.representation)
-        pieces = model.generate(prompt, seed=range(chosen.n), **settings)
-        measured.append(Measured.of(pieces, limits, model.representation, chosen.length))
+        for use_all, found in ((True, measured), (False, without)):
+            pieces = model.generate(prompt, seed=range(chosen.n), use_all=use_all, **settings)
+            found.append(Measured.of(pieces, limits, model.representation, chosen.length))
         lines.append(measured[-1].row(name))
         flagged += measured[-1].flagged(name, seeds)
         print(lines[-1], flush=True)
     everything = Measured.together(measured)
     lines.append(everything.row("**all**", instruments=False))
+    lines.append(Measured.together(without).row("**all, `use_all=False`**", instruments=False))
     real = "not measured."
     if chosen.corpus:
         corpus = mmt.Corpus(chosen.corpus, split="valid")
@@ -226,7 +228,7 @@ def main() -> None:
         model=f"the model in `{chosen.checkpoint}`" if chosen.checkpoint else "the shipped model",
         ensembles=len(measured), last=chosen.n - 1,
         limit=f"at most {chosen.max_events} events a piece" if chosen.length is None else "without a limit of events",
-        call=", ".join(f"{name}={value}" for name, value in settings.items()),
+        call=", ".join(f"{name}={value}" for name, value in {"use_all": True, **settings}.items()),
         settings=", ".join(f"{name} {value}" for name, value in settings.items() if name != "max_events")
         or "the model's sampling defaults",
         length="none." if chosen.length is None else f"{chosen.length} beats.",

@@ -44,7 +44,7 @@ def add_habits(arguments: argparse.ArgumentParser) -> None:
     add_switch(shared, "--overwrite", "replace what exists already")
 
 
-def add_switch(arguments: argparse._ActionsContainer, flag: str, meaning: str, *, default: bool = False) -> None:
+def add_switch(arguments: argparse._ActionsContainer, flag: str, meaning: str, *, default: bool | None = False) -> None:
     """Add a flag that is on or off, with its opposite `--no-…`."""
     arguments.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=meaning)
 

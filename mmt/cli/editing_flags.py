@@ -30,7 +30,7 @@ _OF_MODES: dict[str, tuple[str, ...]] = {
 # Flags that no editing mode takes.
 _ONLY_WRITING = (
     *("min_beats", "max_beats", "new_beats", "max_events", "length"),
-    *("grammar", "sampling", "context", "use_all"),
+    *("grammar", "sampling", "context", "use_all", "max_rest"),
 )
 
 

@@ -142,15 +142,18 @@ def _write(
 
     options = options_of(chosen)
     prompt, like = _prompt(chosen, model)
-    shown = (*FilterOptions.__annotations__, "loop_guard", "sampling")
+    shown = (*FilterOptions.__annotations__, "loop_guard", "max_rest", "sampling", "grammar")
     given = GenerationOptions(**{name: value for name, value in options.items() if name in shown})
-    guard = given.guard(model.sampling)
+    guard, rest = given.guard(model.sampling), given.rest(model.sampling)
     if not chosen.quiet:
         filters = given.filters(model.sampling, model.network.config.sizes)
-        print(f"sampling with {filters}" + (f", loop guard {guard:g}" if guard else ""))
+        limits = (f", loop guard {guard:g}" if guard else "") + (f", no silence of {rest} beats" if rest else "")
+        print(f"sampling with {filters}{limits}")
     if mode := mode_of(chosen):
         assert prompt is not None
         return edit_piece(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
+    if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
+        options["use_all"] = True
     pieces, outcomes = model.generate(prompt, report=True, **options)
     return pieces, [str(outcome) for outcome in outcomes], like, prompt
 

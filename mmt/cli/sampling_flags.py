@@ -59,6 +59,12 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         metavar="RISE",
         help="how much the temperature rises for each beat in which the piece repeats itself (default: the model's; 0: off)",
     )
+    group.add_argument(
+        "--max-rest",
+        type=int,
+        metavar="BEATS",
+        help="silences are shorter than this many beats (default: the model's; 0: of any length)",
+    )
     group.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
     group.add_argument(
         "--context",
@@ -89,7 +95,13 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
         metavar="INSTRUMENT=LOW..HIGH",
         help="keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)",
     )
-    add_switch(group, "--use-all", "each instrument plays, and is drawn towards half an equal share of the notes")
+    add_switch(
+        group,
+        "--use-all",
+        "each instrument plays at least four notes, and is drawn towards half an equal share of the notes (default: with "
+        "--instruments, unless --sampling or --grammar is paper)",
+        default=None,
+    )
 
 
 def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -99,7 +111,7 @@ def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
     }
     same = (
         *("scale", "allow", "exclude", "use_all", "grammar", "sampling", "context", "n", "seed"),
-        *("min_beats", "max_beats", "new_beats", "max_events", "length", "loop_guard"),
+        *("min_beats", "max_beats", "new_beats", "max_events", "length", "loop_guard", "max_rest"),
     )
     given |= {name: getattr(chosen, name) for name in same}
     given |= {"ranges": ranges(chosen.ranges), "progress": wants_progress(chosen)}

@@ -17,6 +17,7 @@ import numpy as np
 from mmt.model.compiled import compiled
 from mmt.representation.codes import (
     BEAT,
+    DURATION,
     END_OF_SONG,
     GIVEN_NOTE,
     INSTRUMENT,
@@ -56,6 +57,12 @@ class Bounds:
     """A given note stands this many beats before its onset; 0 where the piece has none."""
     length: int = 0
     """The number of beats that the model is told to write; 0: not told."""
+    least_notes: int = 1
+    """With `controls.use_all`: the notes that each declared instrument must play."""
+    max_rest: int = 0
+    """Silences are shorter than this many beats, at least 2; 0: of any length. Only for pieces without given notes."""
+    durations: tuple[int, ...] = ()
+    """The durations in steps, by code from 1 on; needed for `max_rest`."""
 
 
 class Grammar(Protocol):
@@ -86,9 +93,11 @@ class StrictGrammar:
     note, or the moment before the first allowed one. While the fields drawn so far repeat the floor's, the next field must not
     be lower, and may repeat it only if a later field can be higher.
 
-    With `use_all`, the piece cannot end before each instrument has played. Each instrument that has not played has one of the
-    last moments (or of the last events that there is room for) reserved: no other instrument can play there. Instruments below
-    a fair share get a bonus, see `mmt.sampling.lookahead.share_bonus`.
+    With `use_all`, the piece cannot end while an instrument owes notes. For each note that is owed, one of the last moments (and
+    one of the last events that there is room for) is reserved: no other instrument can play there. Instruments below a fair share
+    get a bonus, see `mmt.sampling.lookahead.share_bonus`.
+
+    With `max_rest`, no note can begin `max_rest` beats or more after the end of the last one that sounds.
     """
 
     def __init__(self, prompt: Events | Sequence[Events], batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
@@ -164,7 +173,9 @@ def _rules_of(sizes: tuple[int, ...], bounds: Bounds) -> Rules:
         known=(codes > 0) & (codes < np.array(sizes[BEAT:])[:, None]),
         playable=playable,
         may_declare=may_declare,
-        use_all=bool(bounds.controls.use_all),
+        least_notes=bounds.least_notes if bounds.controls.use_all else 0,
+        max_rest=bounds.max_rest,
+        durations=np.array([0, *bounds.durations]),
         min_beats=bounds.min_beats,
         endless=bool(bounds.endless),
         positions=sizes[POSITION] - 1,
@@ -188,10 +199,16 @@ def _state_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> State:
         max_beats=np.full(1, bounds.max_beats),
         floor=floor_of(prompt, sizes, bounds)[None],
         declared=np.zeros((1, codes), bool),
-        played=np.zeros((1, codes), bool),
+        owed=np.zeros((1, codes), np.int64),
+        sounds_until=np.full(1, bounds.first_beat * (sizes[POSITION] - 1)),
     )
     state.declared[:, named] = True
-    state.played[:, notes[:, INSTRUMENT]] = True
+    if bounds.controls.use_all:
+        state.owed[0, named] = bounds.least_notes
+        state.owed[0] = np.maximum(state.owed[0] - np.bincount(notes[:, INSTRUMENT], minlength=codes), 0)
+    if bounds.max_rest and len(notes):
+        offsets = moment_of(notes[:, BEAT:], sizes) - 1 + np.array([0, *bounds.durations])[notes[:, DURATION]]
+        state.sounds_until[0] = max(state.sounds_until[0], offsets.max())
     return state
 
 
@@ -205,8 +222,8 @@ def _allow_types(logits, rules, state, turn, lookahead, room, window_has_room): 
     allowed = np.full_like(logits, -np.inf)
     for row in range(len(logits)):
         last, missing, limit = state.last_type[row], turn.missing[row], state.max_beats[row]
-        # After an instrument there must be room for start-of-notes, a note of each instrument that must play, and the end.
-        more = missing + 1
+        # After an instrument there must be room for start-of-notes, the notes that are then owed (or one), and the end.
+        more = missing + max(rules.least_notes, 1)
         moments = limit * rules.positions - (state.floor[row, 0] - 1) * rules.positions - state.floor[row, 1]
         others = rules.may_declare[state.last_instrument[row] + 1 :].any()
         has_room = window_has_room[row] and room[row] > 2 + more and (moments >= more or more == 1)

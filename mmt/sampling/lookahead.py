@@ -15,8 +15,8 @@ from mmt.sampling.state import Mask, Numbers, Rules, State, Turn, find_possible
 _LEAST = -1e30
 # The largest share of notes that may be ruled out, so that the logarithm of the rest is finite.
 _MOST = 1 - 1e-6
-# Nats per beat that are added to the logit of an instrument that must play and has not played yet.
-_UNHEARD_BONUS = 0.25
+# Nats per beat that are added to the logit of an instrument that owes notes.
+_OWED_BONUS = 0.25
 # The part of an equal share of the notes that is a fair share, and the nats for each note that an instrument has less.
 _FAIR, _SHORT_BONUS = 0.5, 0.25
 _ZERO = np.float32(0)
@@ -56,7 +56,7 @@ def _look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-de
     leaves, instrument_bonus = np.empty(count), np.zeros((count, codes), np.float32)
     tempered, inside = np.empty(codes, np.float32), np.empty(codes, np.bool_)
     for row in range(count):
-        if rules.use_all:
+        if rules.least_notes:
             share_bonus(state, row, instrument_bonus[row])
         # From the last field to the first: can the fields from this one on exceed the floor's codes if all fields before it
         # repeat them, and with what probability? After the last field nothing can. A tiny probability does not become zero.
@@ -91,16 +91,16 @@ def _look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-de
 def share_bonus(state, row, bonus):  # type: ignore[no-untyped-def]
     """Fill in what is added to the logit of each instrument (codes,) with `use_all`.
 
-    It is 0.25 for each beat that a declared instrument has waited for its first note, and 0.25 for each note that it has less
-    than half an equal share of the notes since the prompt.
+    For a declared instrument, it is 0.25 for each beat since the prompt as long as the instrument owes notes, and 0.25 for each
+    note that it has less than half an equal share of the notes since the prompt.
     """
     waited = max(state.last_beat[row] - state.waits_from[row], 0)
     declared = state.declared[row]
     fair = _FAIR * state.notes[row].sum() / max(declared.sum(), 1)
     for code in range(len(bonus)):
         if declared[code]:
-            unheard = not state.played[row, code]
-            bonus[code] = _UNHEARD_BONUS * waited * unheard + _SHORT_BONUS * max(fair - state.notes[row, code], 0.0)
+            owes = state.owed[row, code] > 0
+            bonus[code] = _OWED_BONUS * waited * owes + _SHORT_BONUS * max(fair - state.notes[row, code], 0.0)
 
 
 @compiled()

@@ -149,7 +149,7 @@ class Model:
             Whether to show a progress bar.
         **options
             temperature, top_k, top_p, min_p; scale, allow, exclude, ranges, use_all; min_beats, max_beats, new_beats, max_events,
-            length; grammar, sampling, context. Each is described in `mmt.sampling.options.Options`.
+            length; loop_guard, max_rest; grammar, sampling, context. Each is described in `mmt.sampling.options.Options`.
 
         Returns
         -------

@@ -34,6 +34,8 @@ from mmt.sampling.window import anchor, places_of
 
 # No limit of events or beats in practice; the largest beat of the note table.
 _FOREVER = 2**31 - 1
+# With `use_all`, each instrument plays at least this many notes.
+_LEAST_NOTES = 4
 # A piece with a told length ends in the last beats of that length, this many.
 _LAST_BEATS = 4
 
@@ -81,19 +83,22 @@ class Options(FilterOptions, ControlOptions, total=False):
     """The same, counted from the end of the prompt; instead of `max_beats`."""
     max_events: int | None
     """The maximum number of events of the whole piece, prompt and end included. Default: until the network's context is full; no
-    limit if `length`, or more beats than the network has, are given."""
+    limit if `length`, or more beats than the network has, are given with the strict grammar."""
     length: int | None
     """The number of beats of the whole piece, for models whose representation tells lengths. The model knows it from the start,
     and the piece ends in the last four of these beats: without other values, `min_beats` is `length - 3` and `max_beats` is
     `length`. With `min_beats=1` and a larger `max_beats` the model alone decides where the piece ends."""
     use_all: bool
-    """Each declared instrument must play before the piece can end, and is drawn towards a fair share of the notes: before the
-    other filters, its logit grows by 0.25 for each beat that it has waited for its first note and for each note that it has less
-    than half an equal share of the notes since the prompt. One of the last moments or events is reserved for an instrument that
-    has not played. The share itself is not promised."""
+    """Each declared instrument plays at least four notes (or as many as the limits have room for) before the piece can end, and
+    is drawn towards a fair share of the notes: before the other filters, its logit grows by 0.25 for each beat since the prompt
+    until it has these notes, and for each note that it has less than half an equal share of the notes since the prompt. For each
+    note that is missing, one of the last moments or events is reserved. The share itself is not promised."""
     loop_guard: float | None
     """How much the temperature of all fields rises for each beat, from the ninth in a row on, that repeats the beat one period
     (1 to 8 beats) before; see `mmt.sampling.loops`. 0 turns it off. Default: the model's own; 0 for `sampling="paper"`."""
+    max_rest: int | None
+    """Silences are shorter than this many beats (at least 2); 0: of any length. It does not apply to pieces with given notes, nor
+    to the paper's grammar. Default: the model's own; 0 for `sampling="paper"`."""
     grammar: Literal["strict", "paper"] | None
     """strict (default): every piece is valid, see `mmt.representation.grammar`. paper: type and beat never fall."""
     sampling: Literal["default", "paper"]
@@ -123,6 +128,7 @@ class GenerationOptions:
     length: int | None = None
     use_all: bool = False
     loop_guard: float | None = None
+    max_rest: int | None = None
     grammar: str | None = None
     sampling: str = "default"
     context: str = "anchor"
@@ -145,7 +151,7 @@ class GenerationOptions:
         for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
-        grammar = self.grammar or ("paper" if self.sampling == "paper" else "strict")
+        grammar = self.grammar or ("strict" if self._is_strict else "paper")
         if grammar not in GRAMMARS:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
         if self.use_all and grammar != "strict":
@@ -153,11 +159,17 @@ class GenerationOptions:
         beginning = tidy(start() if prompt is None else prompt, representation)
         filters = self.filters(defaults, config.sizes)
         self._tell_length(beginning, representation)
-        bounds = self._with_max_beats(beginning)._with_length()._bounds(beginning, config.context, representation)
+        limited = replace(self._with_max_beats(beginning)._with_length(), max_rest=self.rest(defaults))
+        bounds = limited._bounds(beginning, config.context, representation)
         guard = self.guard(defaults)
         return beginning, {
             "filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context, "loop_guard": guard,
         }  # fmt: skip
+
+    @property
+    def _is_strict(self) -> bool:
+        """Whether the grammar is not the paper's."""
+        return (self.grammar or self.sampling) != "paper"
 
     def filters(self, defaults: Mapping[str, Any], sizes: tuple[int, ...] = ()) -> Filters:
         """The filters, with `defaults`, or the paper's for fields of these `sizes`, where the user gave none."""
@@ -172,6 +184,16 @@ class GenerationOptions:
         if not isinstance(guard, int | float) or not 0 <= guard < math.inf:
             raise ValueError(f"loop_guard is {guard!r}; it must be a number of at least 0")
         return float(guard)
+
+    def rest(self, defaults: Mapping[str, Any]) -> int:
+        """The longest silence that the user gave, or the default."""
+        usual = defaults.get("max_rest", 0) if self._is_strict and self.sampling != "paper" else 0
+        rest = _whole("max_rest", usual if self.max_rest is None else self.max_rest)
+        if rest < 0 or rest == 1:
+            raise ValueError(f"max_rest is {rest}; it must be at least 2 beats, or 0 for no limit")
+        if rest and not self._is_strict:
+            raise ValueError("max_rest goes with grammar='strict' only, not 'paper'")
+        return rest
 
     def controls(self, representation: Representation) -> Controls:
         """The controls."""
@@ -219,11 +241,14 @@ class GenerationOptions:
         declared = prompt[prompt[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]
         no_others = bool((prompt[:, TYPE] >= START_OF_NOTES).any())
         controls.check_instruments(declared.tolist(), representation, no_others=no_others)
-        played = prompt[is_note(prompt), INSTRUMENT]
-        missing = len(np.setdiff1d(declared, played)) if self.use_all else 0
+        played = np.bincount(prompt[is_note(prompt), INSTRUMENT], minlength=representation.sizes[INSTRUMENT])[
+            np.unique(declared)
+        ]
+        missing = int((played == 0).sum()) if self.use_all else 0
         max_events = self._max_events(prompt, missing, context, representation)
         max_beats = self._max_beats(prompt, context, representation)
         window = None if self.context == "slide" else context
+        has_given = bool((prompt[:, TYPE] == GIVEN_NOTE).any())
         bounds = Bounds(
             max_events,
             max_beats,
@@ -232,8 +257,10 @@ class GenerationOptions:
             self.endless,
             controls,
             window,
-            reach=representation.reach if (prompt[:, TYPE] == GIVEN_NOTE).any() else 0,
+            reach=representation.reach if has_given else 0,
             length=self.length or _told_length(prompt),
+            max_rest=0 if has_given else int(self.max_rest or 0),
+            durations=tuple(representation.durations),
         )
         # Each instrument that must still play needs a moment of its own at the end.
         moments = max_beats * representation.resolution
@@ -243,7 +270,10 @@ class GenerationOptions:
                 f"use_all=True, but {missing} instruments have not played and only {moments} moments (positions) are left "
                 f"in the {max_beats} beats; raise max_beats or name fewer instruments"
             )
-        return bounds
+        # A full piece has the prompt, an instrument, start-of-notes, the owed notes and the end.
+        room, counts = min(moments, max_events - len(prompt) - 3), played if len(played) else np.zeros(1, np.int64)
+        fitting = (least for least in range(_LEAST_NOTES, 1, -1) if np.maximum(least - counts, 0).sum() <= room)
+        return replace(bounds, least_notes=next(fitting, 1))
 
     def _max_events(self, prompt: Prompt, missing: int, context: int, representation: Representation) -> int:
         kind, header = min(int(prompt[-1, TYPE]), NOTE), int((prompt[:, TYPE] < NOTE).sum())
@@ -255,11 +285,12 @@ class GenerationOptions:
                 f"the prompt has {header} events before its notes, too many for the model's context of {context}; "
                 "name fewer instruments"
             )
+        longer = self.length is not None or max(self.max_beats or 0, self.min_beats) > representation.beats
+        # In the paper's grammar a note may repeat for ever, so a limit of beats alone does not end a piece.
+        longer &= self._is_strict
         if self.max_events is not None:
             limit = _whole("max_events", self.max_events)
-        elif self.context != "slide" and (
-            self.endless or self.length is not None or max(self.max_beats or 0, self.min_beats) > representation.beats
-        ):
+        elif self.context != "slide" and (self.endless or longer):
             limit = _FOREVER
         else:
             # Until the network's window, which may start after the prompt's start, is full.

@@ -52,7 +52,7 @@ def generate_each(
         bounds = settled["bounds"]
         # The limits that depend on the prompt. A prompt with given notes, or a sliding window, has a batch of its own.
         alone = 1 + number if bounds.reach or settled["context"] == "slide" else 0
-        limits = (bounds.max_events, bounds.max_beats, bounds.first_beat, bounds.length, alone)
+        limits = (bounds.max_events, bounds.max_beats, bounds.first_beat, bounds.length, bounds.least_notes, alone)
         batches.setdefault(limits, []).append(number)
         settings[limits] = settled
         parts.append([np.asarray(beginning)])

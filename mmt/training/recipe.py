@@ -208,7 +208,7 @@ class Recipe:
             )
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1")
-        check_entries(self.sampling, [*FILTERS, "loop_guard"], "sampling")
+        check_entries(self.sampling, [*FILTERS, "loop_guard", "max_rest"], "sampling")
         try:
             Filters.of(**{name: value for name, value in self.sampling.items() if name in FILTERS})
         except (TypeError, ValueError) as error:

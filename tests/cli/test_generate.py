@@ -173,6 +173,17 @@ def test_controls(checkpoint: Path, tmp_path: Path) -> None:
     assert {55 <= pitch <= 105 for _, pitch in notes_in(tmp_path / "b.json")} == {True}
 
 
+def test_instruments_that_are_asked_for_all_play_unless_it_is_turned_off(checkpoint: Path, tmp_path: Path) -> None:
+    def written(*flags: str) -> bytes:
+        out = tmp_path / "a.json"
+        asked = ("--instruments", "violin,cello,flute,tuba", "--seed", 1, "--max-events", 40, "--overwrite", "--quiet")
+        assert generate(checkpoint, "-o", out, *asked, *flags) == 0
+        return out.read_bytes()
+
+    assert written() == written("--use-all") != written("--no-use-all")
+    assert written("--grammar", "paper") == written("--grammar", "paper", "--no-use-all")
+
+
 def test_editing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     beats = ["--beats", 4, "--seed", 1]
     before = mmt.prompt.beats(mmt.encode(mmt.read(QUARTET)), 4)
@@ -220,12 +231,13 @@ def test_the_seed_that_was_drawn_is_printed_and_stored(
 
 def test_the_filters_in_force_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = mmt.new_model("tiny", seed=0)
-    model.sampling = {"min_p": 0.01, "loop_guard": 0.3}
+    model.sampling = {"min_p": 0.01, "loop_guard": 0.3, "max_rest": 8}
     model.save(tmp_path / "model")
     flags = ("--max-events", 20, "--min-p", "beat=0.05", "--temperature", 0.9, "--temperature", "pitch=1")
     assert generate(tmp_path / "model", "-o", tmp_path / "a.mid", *flags) == 0
     assert (
-        "sampling with temperature 0.9 (pitch 1), min_p 0.01 (beat 0.05), loop guard 0.3\n" in capsys.readouterr().out
+        "sampling with temperature 0.9 (pitch 1), min_p 0.01 (beat 0.05), loop guard 0.3, no silence of 8 beats\n"
+        in capsys.readouterr().out
     )
 
 
