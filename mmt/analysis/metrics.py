@@ -3,8 +3,8 @@
 `METRICS` lists and defines them. Pitch-class entropy, scale and groove consistency and polyphony follow muspy's definitions.
 Drums have no pitch: entropy, scale consistency and polyphony ignore them, all others count them. A given note counts as a note. A
 measure has four beats, as in the paper: events have no time signature. Undefined values are NaN: groove for fewer than two
-measures, metrics of pitch without a pitched note, evenness for fewer than two declared instruments, the ending at a told length
-where none is told, and all but `ends_by_itself` and `valid` without a readable note.
+measures, metrics of pitch without a pitched note, returning notes for fewer than eight, evenness for fewer than two declared
+instruments, the ending at a told length where none is told, and all but `ends_by_itself` and `valid` without a readable note.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mmt.analysis.structure import (
     instrument_evenness,
     is_locked,
     repetition_profile,
+    returning_share,
     silence_of_notes,
 )
 from mmt.analysis.structure import longest_loop as longest_loop
@@ -98,6 +99,8 @@ METRICS = {
     "longest_silence": Metric("longest silence, beats"),
     # Mean of the repetition profile over lags of 1 to 64 beats, see `repetition_profile`.
     "repetition": Metric("repeated notes", percent=True),
+    # Share of the notes in passages that return after at least 16 beats, see `structure.returning_share`.
+    "returning": Metric("returning notes", percent=True),
     # 1 if the piece is stuck in a loop of at most 8 beats, see `structure.is_locked`.
     "locked": Metric("locked", percent=True, binary=True),
     # 1 if the notes that begin last are longer than the piece's median duration.
@@ -305,6 +308,7 @@ def _piece_metrics(
     known = profile[~np.isnan(profile)]
     found |= {"profile": profile, "locked": is_locked(notes)}
     found["repetition"] = float(known.mean()) if len(known) else np.nan
+    found["returning"] = returning_share(notes, representation.resolution)
     found["longest_silence"] = silence_of_notes(notes, representation.resolution)
     return found | note_metrics(notes, representation)
 

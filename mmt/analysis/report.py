@@ -16,7 +16,7 @@ REAL = "real pieces"
 # The metrics of the first page.
 _FIRST = (
     "pitch_class_entropy", "scale_consistency", "groove_consistency_corrected", "notes_per_beat", "polyphony", "instruments_used",
-    "instrument_evenness", "longest_silence", "repetition", "locked", "long_final_chord", "ends_at_told_length",
+    "instrument_evenness", "longest_silence", "repetition", "returning", "locked", "long_final_chord", "ends_at_told_length",
     "ends_by_itself", "valid",
 )  # fmt: skip
 

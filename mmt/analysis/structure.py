@@ -20,6 +20,8 @@ LAGS = 64
 """Lags of the repetition profile: 1 to 64 beats."""
 # A piece is locked if in this number of consecutive beats this share of the notes repeats the notes one period before.
 _LOCKED_SHARE, _LOCKED_BEATS, _LOCKED_PERIOD = 0.9, 32, 8
+# A passage of this number of notes returns if it was last heard at least this number of beats before.
+_PASSAGE_NOTES, _PASSAGE_BEATS = 8, 16
 
 
 def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representation: Representation = PAPER) -> int:
@@ -88,6 +90,30 @@ def is_locked(notes: NoteTable) -> bool:
         ((np.convolve(again, width, "valid") >= _LOCKED_SHARE * played) & (played >= _LOCKED_BEATS / 2)).any()
         for again in repeated
     )
+
+
+def returning_share(notes: NoteTable, resolution: int) -> float:
+    """The share of the notes in passages that return: eight notes in a row that were last heard at least 16 beats before.
+
+    Passages are equal if they have the same pitches and instruments, and the same time between onsets. A pattern that goes on
+    without a pause does not return. NaN for fewer than eight notes.
+    """
+    if len(notes) < _PASSAGE_NOTES:
+        return np.nan
+    onset = notes["beat"].astype(np.int64) * resolution + notes["position"]
+    columns = np.stack([onset, notes["pitch"], notes["instrument"]], axis=1)
+    columns = columns[np.lexsort(columns.T[::-1])]
+    # (passages, 3, notes of a passage)
+    passages = np.lib.stride_tricks.sliding_window_view(columns, _PASSAGE_NOTES, axis=0).copy()
+    begin = passages[:, 0, 0].copy()
+    passages[:, 0] -= begin[:, None]
+    kinds = np.unique(passages.reshape(len(passages), -1), axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((begin, kinds))
+    again = np.diff(kinds[order]) == 0
+    away = np.diff(begin[order]) >= _PASSAGE_BEATS * resolution
+    returns = np.zeros(len(passages))
+    returns[order[1:]] = again & away
+    return float((np.convolve(returns, np.ones(_PASSAGE_NOTES)) > 0).mean())
 
 
 def has_long_final_chord(notes: NoteTable, resolution: int) -> bool:

@@ -80,6 +80,15 @@ def lock(notes: NoteTable, level: float, random: np.random.Generator) -> NoteTab
     return np.concatenate([notes[notes["beat"] < begin], *loops])
 
 
+def take_up_the_beginning(notes: NoteTable, level: float, random: np.random.Generator) -> NoteTable:
+    """Replace up to 32 beats from beat 32 on by the first ones of the piece."""
+    beats = round(32 * level)
+    kept = notes[(notes["beat"] < 32) | (notes["beat"] >= 32 + beats)]
+    again = notes[notes["beat"] < beats].copy()
+    again["beat"] += 32
+    return np.concatenate([kept, again])
+
+
 def shorten_the_end(notes: NoteTable, level: float, random: np.random.Generator) -> NoteTable:
     """Cut the duration of the last notes, to a step at the highest level."""
     changed = notes.copy()
@@ -99,6 +108,7 @@ CASES: dict[str, tuple[Corruption, int]] = {
     "instrument_evenness": (thin_a_part, -1),
     "longest_silence": (silence, 1),
     "repetition": (change_pitches, -1),
+    "returning": (take_up_the_beginning, 1),
     "locked": (lock, 1),
     "long_final_chord": (shorten_the_end, -1),
     "ends_at_told_length": (stop_early, -1),

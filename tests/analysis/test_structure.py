@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import pieces
 
 import mmt
-from mmt.analysis.structure import longest_loop, longest_silence, notes_by_instrument, share_in_range
+from mmt.analysis.structure import longest_loop, longest_silence, notes_by_instrument, returning_share, share_in_range
 from mmt.representation.codes import BEAT, DURATION, GIVEN_NOTE, INSTRUMENT, NOTE, PAPER, PITCH, POSITION, TYPE, Events
 from mmt.representation.encode import events_of_notes
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
@@ -209,6 +209,44 @@ def test_given_notes_and_drums_count_as_notes_and_drums_have_no_range() -> None:
         assert longest_silence(events, representation=every) == 0
         assert notes_by_instrument(events, representation=every) == {"violin": 20, "drums": 20}
         assert share_in_range(events, representation=every) == 1
+
+
+def theme(first_beat: int, transposed: int = 0) -> list[tuple[int, int, int, int, int]]:
+    """Eight notes in eight beats."""
+    return [
+        (first_beat + beat, 0, 60 + pitch + transposed, 12, 1) for beat, pitch in enumerate((0, 4, 7, 5, 2, 11, 9, 0))
+    ]
+
+
+def filler(first_beat: int, beats: int) -> list[tuple[int, int, int, int, int]]:
+    """A rising line in which nothing repeats."""
+    return [(beat, 0, 20 + beat, 12, 1) for beat in range(first_beat, first_beat + beats)]
+
+
+def returning(*notes: tuple[int, int, int, int, int]) -> float:
+    return returning_share(np.array(list(notes), NOTE_DTYPE), PAPER.resolution)
+
+
+def test_a_theme_returns_after_sixteen_beats_at_least() -> None:
+    assert returning(*theme(0), *filler(8, 8), *theme(16)) == 8 / 24
+    assert returning(*theme(0), *filler(8, 7), *theme(15)) == 0
+    assert returning(*theme(0), *filler(8, 8), *theme(16, transposed=2)) == 0
+    assert returning(*theme(0), *filler(8, 8), *theme(16)[:7]) == 0
+
+
+def test_a_pattern_that_goes_on_does_not_return() -> None:
+    assert returning(*(note for first in range(0, 64, 8) for note in theme(first))) == 0
+
+
+def test_a_theme_that_returns_twice_counts_twice() -> None:
+    notes = [*theme(0), *filler(8, 16), *theme(24), *filler(32, 16), *theme(48)]
+    assert returning(*notes) == 16 / 56
+    assert returning(*notes[::-1]) == 16 / 56
+
+
+def test_fewer_than_eight_notes_have_no_share_that_returns() -> None:
+    assert np.isnan(returning(*theme(0)[:7]))
+    assert returning(*theme(0)) == 0
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
