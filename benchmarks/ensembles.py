@@ -75,6 +75,7 @@ of each ensemble. Counts are of pieces.
 - *Real pieces*: {real}
 
 Pieces of all ensembles in which an instrument plays fewer than {few} notes, of those that ask for it: {instruments}.
+With `use_all=False`: {without}.
 
 The pieces with loops and silences, with their lengths in beats. `model.generate(mmt.prompt.instruments(…), seed=…,
 {call})` writes them again.
@@ -150,10 +151,10 @@ class Measured:
         return Counter(name for notes in self.notes for name, count in notes.items() if count < FEW_NOTES)
 
     def instruments(self) -> str:
-        """As "accordion 16 of 16, …": the same beside the pieces that ask for the instrument, the largest share first."""
+        """As "accordion 16 of 16, …": these beside the pieces that ask for the instrument, the largest share first."""
         few, asked = self.few_notes(), Counter(name for notes in self.notes for name in notes)
-        names = sorted(asked, key=lambda name: (-few[name] / asked[name], name))
-        return ", ".join(f"{name} {few[name]} of {asked[name]}" for name in names)
+        names = sorted(few, key=lambda name: (-few[name] / asked[name], name))
+        return ", ".join(f"{name} {few[name]} of {asked[name]}" for name in names) or "none"
 
     def flagged(self, name: str, pieces: Sequence[str]) -> list[str]:
         """An item of the list, with the names of the pieces that loop or fall silent; empty if none does."""
@@ -213,9 +214,9 @@ def main() -> None:
         lines.append(measured[-1].row(name))
         flagged += measured[-1].flagged(name, seeds)
         print(lines[-1], flush=True)
-    everything = Measured.together(measured)
+    everything, free = Measured.together(measured), Measured.together(without)
     lines.append(everything.row("**all**", instruments=False))
-    lines.append(Measured.together(without).row("**all, `use_all=False`**", instruments=False))
+    lines.append(free.row("**all, `use_all=False`**", instruments=False))
     real = "not measured."
     if chosen.corpus:
         corpus = mmt.Corpus(chosen.corpus, split="valid")
@@ -233,7 +234,8 @@ def main() -> None:
         or "the model's sampling defaults",
         length="none." if chosen.length is None else f"{chosen.length} beats.",
         table="\n".join([f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *lines]),
-        beats=model.representation.beats, instruments=everything.instruments(), real=real,
+        beats=model.representation.beats, instruments=everything.instruments(),
+        without=free.instruments(), real=real,
         few=FEW_NOTES, short=SHORT, loop=LOOP, silence=SILENCE,
         flagged="\n".join(flagged) or "None.",
     )  # fmt: skip

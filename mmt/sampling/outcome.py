@@ -37,7 +37,7 @@ _SAID: dict[Ending, str] = {
     "told length": "ends at the told length",
     "event limit": "cut at the limit of events",
     "beat limit": "cut at the limit of beats",
-    "context full": "cut where the model's context is full; a larger limit of events lets it go on",
+    "context full": "cut where the model's context is full; give a length for an ending, or more events to let it go on",
 }
 
 

@@ -1,0 +1,103 @@
+"""Measure the loss of a model on the training, validation and test split: by source, number of instruments and field.
+
+    python benchmarks/loss.py --corpus data/open -o benchmarks/loss.md
+
+The training pieces are a random sample. Two splits hold different music, so their losses are compared source by source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import mmt
+from mmt.representation.codes import FIELDS
+
+SPLITS = ("train", "valid", "test")
+COUNTS = {"1": range(1, 2), "2": range(2, 3), "3 to 4": range(3, 5), "5 to 8": range(5, 9), "9 or more": range(9, 65)}
+
+PAGE = """# Loss by split, source and number of instruments
+
+{model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with 95 % intervals over pieces; in round
+brackets the number of pieces. The training pieces are a random sample of {sample}. Made by `benchmarks/loss.py`.
+
+{table}
+
+Mean nats per target of each field:
+
+{fields}
+"""
+
+
+def part(loss: mmt.likelihood.Likelihood, places: Iterable[int]) -> str:
+    """A cell: the loss of some pieces, its interval and their number; empty for no piece."""
+    chosen = list(places)
+    if not chosen:
+        return ""
+    some = mmt.likelihood.Likelihood(
+        tuple(loss.names[place] for place in chosen),
+        loss.nats[chosen],
+        loss.targets[chosen],
+        loss.notes[chosen],
+        loss.stride,
+        0,
+    )
+    interval = "" if some.interval is None else f" [{some.interval[0]:.3f}, {some.interval[1]:.3f}]"
+    return f"{some.per_note:.3f}{interval} ({len(chosen)})"
+
+
+def groups_of(corpus: mmt.Corpus) -> dict[str, list[int]]:
+    """The places of the pieces of each group, by its name."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, piece in enumerate(corpus.pieces):
+        groups["all"].append(place)
+        groups[piece.name.split("/")[0]].append(place)
+        for name, counts in COUNTS.items():
+            if len(piece.instruments.split()) in counts:
+                groups[f"{name} instruments"].append(place)
+    return groups
+
+
+def main() -> None:
+    """Measure the splits, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, help="default: the shipped model")
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--sample", type=int, default=400, help="training pieces to measure (default: 400)")
+    parser.add_argument("--stride", type=int, default=512)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    chosen = parser.parse_args()
+    model = mmt.load_model(chosen.checkpoint)
+    cells: dict[str, dict[str, str]] = defaultdict(dict)
+    fields = []
+    for split in SPLITS:
+        corpus = mmt.Corpus(chosen.corpus, split=split)
+        if split == "train":
+            corpus = corpus.subset(sorted(random.Random(0).sample(range(len(corpus)), min(chosen.sample, len(corpus)))))
+        loss = mmt.likelihood.measure(model, corpus, stride=chosen.stride, progress=True)
+        for group, places in groups_of(corpus).items():
+            cells[group][split] = part(loss, places)
+        fields.append(f"| {split} | {' | '.join(f'{loss.per_field[name]:.3f}' for name in FIELDS)} |")
+    sources = sorted(group for group in cells if group != "all" and "instruments" not in group)
+    order = ["all", *sources, *(f"{name} instruments" for name in COUNTS)]
+    rows = [
+        f"| {group} | {' | '.join(cells[group].get(split, '') for split in SPLITS)} |"
+        for group in order
+        if group in cells
+    ]
+    page = PAGE.format(
+        model=f"The model in `{chosen.checkpoint}`" if chosen.checkpoint else "The shipped model",
+        stride=chosen.stride,
+        sample=chosen.sample,
+        table="\n".join(["| pieces | training | validation | test |", "|---|---|---|---|", *rows]),
+        fields="\n".join([f"| split | {' | '.join(FIELDS)} |", "|---|" + "---|" * len(FIELDS), *fields]),
+    )
+    chosen.output.write_text(page, encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
