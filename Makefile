@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 .PHONY: demo test test-fast fuzz kills lint format docs wheel check-wheel pictures notebooks clean
 
 demo: .venv/installed
-	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 4 --length 64 \
+	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --form ABA --section 24 --seed 2 \
 		-o out/demo.mid --png --wav --overwrite
 
 test: .venv/installed-dev
@@ -50,7 +50,7 @@ check-wheel: wheel
 
 # The pictures of the README, from the shipped model.
 pictures: .venv/installed-dev
-	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --seed 4 --length 64 \
+	$(BIN)/mmt-generate --instruments church-organ,viola,contrabass,strings,voices,horn,oboe --form ABA --section 24 --seed 2 \
 		-o docs/images/ensemble.png --overwrite
 	for beats in 4 16; do $(BIN)/mmt-generate --continue data/tiny/mayer_quartet_in_g_minor.mid --beats $$beats \
 		--seed 1 --max-beats 48 -o docs/images/continue_$$beats.png --overwrite; done

@@ -128,15 +128,15 @@ MODES: tuple[Callable[[Model, Model, Events, Rows, np.random.Generator], None], 
 )
 
 
-def beginning_of(events: Events) -> Events | None:
+def beginning_of(events: Events, representation: mmt.Representation) -> Events | None:
     """The first beats of a piece, if they are of use."""
     if events[:, BEAT].max() < BEATS:
         return None
     notes = notes_of(mmt.prompt.beats(events, BEATS))
-    names = [mmt.Representation().names[code - 1] for code in np.unique(notes[:, INSTRUMENT])]
+    names = [representation.names[code - 1] for code in np.unique(notes[:, INSTRUMENT])]
     if not 2 <= len(names) <= 7 or len(notes) > 400 or not (notes[:, BEAT] > GAP[1]).any():
         return None
-    return np.concatenate([mmt.prompt.instruments(*names), notes, events[-1:]])
+    return np.concatenate([mmt.prompt.instruments(*names, representation=representation), notes, events[-1:]])
 
 
 def main() -> None:
@@ -154,7 +154,7 @@ def main() -> None:
     places = list(range(len(corpus)))
     random.Random(0).shuffle(places)
     drawn = [corpus[place] for place in places[: chosen.n]]
-    pieces = [piece for one in drawn if (piece := beginning_of(one)) is not None]
+    pieces = [piece for one in drawn if (piece := beginning_of(one, corpus.representation)) is not None]
     model = mmt.load_model(chosen.checkpoint)
     judge = mmt.load_model(chosen.judge) if chosen.judge else model
     lines = [

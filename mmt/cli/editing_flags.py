@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,10 @@ _OF_MODES: dict[str, tuple[str, ...]] = {
     "from_beat": ("rewrite", "fill", "accompany"),
     "to_beat": ("rewrite", "fill", "accompany"),
 }
-# Flags that no editing mode takes.
+# Flags that neither an editing mode nor a form takes.
 _ONLY_WRITING = (
     *("min_beats", "max_beats", "new_beats", "max_events", "length"),
-    *("grammar", "sampling", "context", "use_all", "max_rest"),
+    *("grammar", "sampling", "context", "loop_guard", "max_rest"),
 )
 
 
@@ -95,12 +96,25 @@ def mode_of(chosen: argparse.Namespace) -> str | None:
     for name in MODES[mode]:
         if getattr(chosen, name) is None:
             raise UsageError(f"--{mode} needs {_flag(name)}")
-    unused = [*_ONLY_WRITING, *(("scale", "allow", "exclude") if mode == "reorchestrate" else ())]
+    unused = [*_ONLY_WRITING, "use_all", "form", *(("scale", "allow", "exclude") if mode == "reorchestrate" else ())]
     unused += ["instruments"] if mode in ("reharmonise", "fill") else []
-    for name in unused:
+    _refuse(chosen, unused, mode)
+    return mode
+
+
+def check_form(chosen: argparse.Namespace) -> None:
+    """Raise a `UsageError` if --section stands alone, or a flag does not go with --form."""
+    if chosen.form is not None:
+        _refuse(chosen, _ONLY_WRITING, "form")
+    elif chosen.section is not None:
+        raise UsageError("--section goes with --form")
+
+
+def _refuse(chosen: argparse.Namespace, names: Sequence[str], mode: str) -> None:
+    """Raise a `UsageError` if one of these flags was given."""
+    for name in names:
         if getattr(chosen, name) not in (None, False, 0, "default", "anchor"):
             raise UsageError(f"{_flag(name)} does not go with --{mode}")
-    return mode
 
 
 def edit_piece(
@@ -129,6 +143,18 @@ def edit_piece(
         hold = names_in(chosen.hold)
         return editing.accompany(model, events, hold, names or None, beats=beats, **options, **candidates)
     return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **options, **candidates)
+
+
+def compose_piece(
+    model: Model, prompt: Events | None, chosen: argparse.Namespace, given: dict[str, Any]
+) -> list[Events]:
+    """Call `mmt.edit.compose`; `given` are the sampling flags."""
+    from mmt.sampling import editing
+    from mmt.sampling.editing.parts import EditOptions
+
+    options: Any = {name: value for name, value in given.items() if name in (*EditOptions.__annotations__, "use_all")}
+    section = {} if chosen.section is None else {"section": chosen.section}
+    return editing.compose(model, prompt, chosen.form, **section, **options)
 
 
 def names_in(text: str | None) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmt.cli.common import UsageError, add_habits, add_model, add_switch, parser, run, telling_what_is_kept
-from mmt.cli.editing_flags import MODES, add_modes, edit_piece, mode_of
+from mmt.cli.editing_flags import MODES, add_modes, check_form, compose_piece, edit_piece, mode_of
 from mmt.cli.originality import add_originality, check_originality, print_originality
 from mmt.cli.sampling_flags import add_controls, add_sampling, options_of
 
@@ -25,6 +25,7 @@ _EXAMPLES = """examples:
   mmt-generate -o piece.mid
   mmt-generate --instruments "string quartet" -n 4 -o quartets/
   mmt-generate --continue mozart.mid --beats 4 -o continued.mid --png --wav
+  mmt-generate --instruments "wind quintet" --form AABA --section 16 -o winds.mid
   mmt-generate --instruments flute,harp --scale "D minor" --ranges --use-all --max-beats 32 -o duo.mid
   mmt-generate --rewrite quartet.mid --from-beat 16 --to-beat 32 --instruments cello -o rewritten.mid
   mmt-generate --reorchestrate quartet.mid --instruments flute,oboe,bassoon --ranges -o winds.mid
@@ -77,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         "--beats", type=int, help="with a FILE: read only its first BEATS beats (default: the whole piece)"
     )
     ways.add_argument("--list-instruments", action="store_true", help="list the instruments and ensembles, and exit")
+    ways.add_argument(
+        "--form",
+        metavar="LETTERS",
+        help="write sections, as ABA or AABA: those of one letter have the same notes; for models trained with given notes and "
+        "lengths",
+    )
+    ways.add_argument("--section", metavar="BEATS", type=int, help="with --form: the beats of a section (default: 16)")
     add_modes(arguments)
     add_sampling(arguments)
     add_controls(arguments)
@@ -144,16 +152,24 @@ def _write(
     prompt, like = _prompt(chosen, model)
     shown = (*FilterOptions.__annotations__, "loop_guard", "max_rest", "sampling", "grammar")
     given = GenerationOptions(**{name: value for name, value in options.items() if name in shown})
-    guard, rest = given.guard(model.sampling), given.rest(model.sampling)
+    mode = mode_of(chosen)
+    guard, rest = (0, 0) if mode else (given.guard(model.sampling), given.rest(model.sampling))
     if not chosen.quiet:
         filters = given.filters(model.sampling, model.network.config.sizes)
         limits = (f", loop guard {guard:g}" if guard else "") + (f", no silence of {rest} beats" if rest else "")
         print(f"sampling with {filters}{limits}")
-    if mode := mode_of(chosen):
+    if mode:
         assert prompt is not None
         return edit_piece(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
     if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
         options["use_all"] = True
+    if chosen.form:
+        return (
+            compose_piece(model, prompt, chosen, options),
+            [f"{name_of(one)}; form {chosen.form}" for one in streams],
+            like,
+            prompt,
+        )
     pieces, outcomes = model.generate(prompt, report=True, **options)
     return pieces, [str(outcome) for outcome in outcomes], like, prompt
 
@@ -191,6 +207,7 @@ def _check_usage(chosen: argparse.Namespace) -> None:
     if chosen.output is None:
         raise UsageError("say where to write: -o piece.mid")
     mode = mode_of(chosen)
+    check_form(chosen)
     if chosen.beats is not None and chosen.piece is None and mode is None:
         raise UsageError("--beats goes with --continue: name the piece to continue")
     if isinstance(chosen.seed, list):

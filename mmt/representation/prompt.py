@@ -31,7 +31,7 @@ from mmt.representation.decode import check_codes
 from mmt.representation.encode import canonical
 from mmt.representation.ensembles import find_instruments
 from mmt.representation.grammar import check_piece
-from mmt.representation.origin import remember
+from mmt.representation.origin import check_origin, remember
 
 
 class Prompt(np.ndarray[Any, np.dtype[np.int64]]):
@@ -118,6 +118,7 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     >>> len(prompt), prompt.first_beat
     (4, 1)
     """
+    representation = check_origin(events, representation)
     piece = plain(events, representation)
     notes = piece[piece[:, TYPE] == NOTE]
     if not len(notes):
@@ -146,7 +147,8 @@ def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Promp
     >>> tidy([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 27], [1, 0, 0, 0, 0, 25]])[:, INSTRUMENT].tolist()
     [0, 25, 27]
     """
-    array = check_codes(prompt, representation)
+    # The first check reads the codes as those of the prompt's own representation, the second as those of this one.
+    array = check_codes(check_codes(prompt, representation), representation)
     types = array[:, TYPE]
     # Sort within each type. If the types themselves are out of order, nothing is moved.
     if (np.diff(np.where(types == GIVEN_NOTE, NOTE, types)) >= 0).all():

@@ -213,6 +213,18 @@ def test_editing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "notes kept" in capsys.readouterr().out
 
 
+def test_a_form_is_written_as_the_library_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--instruments", "violin,cello", "--form", "ABA", "--section", "6", "--seed", "3", "-n", "2", "--text"]
+    assert main([*flags, "-o", str(tmp_path / "a.mid")]) == 0
+    assert "; seed 3, piece 2; form ABA" in capsys.readouterr().out
+    model = mmt.load_model()
+    duo = mmt.prompt.instruments("violin", "cello")
+    pieces = mmt.edit.compose(model, duo, "ABA", 6, n=2, seed=3, use_all=True)
+    for number, piece in enumerate(pieces, 1):
+        text = (tmp_path / f"a-{number}.txt").read_text("utf-8")
+        assert text == mmt.to_text(piece, representation=model.representation) + "\n"
+
+
 def test_the_seed_that_was_drawn_is_printed_and_stored(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -350,6 +362,11 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.mid", "--fill", str(QUARTET), "--from-beat", "9", "--to-beat", "8"], 1, "from_beat < to_beat"),
         (["-o", "a.mid", "--from-beat", "8"], 2, "--from-beat goes with --rewrite or --fill or --accompany"),
         (["-o", "a.mid", "--candidates", "8"], 2, "--candidates goes with"),
+        (["-o", "a.mid", "--section", "8"], 2, "--section goes with --form"),
+        (["-o", "a.mid", "--form", "ABA", "--length", "64"], 2, "--length does not go with --form"),
+        (["-o", "a.mid", "--form", "ABA", "--rewrite", str(QUARTET)], 2, "--form does not go with --rewrite"),
+        (["-o", "a.mid", "--form", "ABA"], 1, "a form needs a model with given notes and lengths"),
+        (["-o", "a.mid", "--rewrite", str(QUARTET), "--loop-guard", "1"], 2, "--loop-guard does not go with --rewrite"),
         (["-o", "a.mid", "--reorchestrate", str(QUARTET)], 2, "--reorchestrate needs --instruments"),
         (["-o", "a.mid", "--reharmonise", str(QUARTET), "--part", "harp"], 1, "harp does not play in the piece"),
         (
