@@ -46,10 +46,11 @@ Eight pieces of each mode, seeds 0 to 7, none chosen (`checkpoints/draw_pieces.p
 ## Known weaknesses
 
 - It is small, and was trained for ten hours on one CPU core. It keeps a texture and a key for some bars and writes cadences; it
-  has no plan of a whole piece, and seldom takes up a theme again.
+  has no plan of a whole piece, and seldom takes up a theme again ("returning notes" above); `mmt.edit.compose` makes themes
+  return.
 - Without the loop guard, which is on by default, it repeats a bar for ever more often than composers do.
-- Where no length is given, about half of its pieces end by themselves. A given length is kept because the end is forbidden
-  before its last four beats, and notes after it; by itself the model often misses it.
+- Where no length is given, fewer than half of its pieces end by themselves within 512 events. A given length is kept because the
+  end is forbidden before its last four beats, and notes after it; by itself the model often misses it.
 - Nearly all of its music is European, from the 16th to the 19th century. The list below has how often it heard each
   instrument; rare ones, and drums, sound like guesses.
 - An instrument that is asked for may play little, in a third of the pieces fewer than four notes. `use_all=True`, which
