@@ -114,21 +114,21 @@ def test_combined_edits_of_one_place_are_all_applied(model: Model, piece: np.nda
     ):
         found = mmt.activations(model.edited(edit), piece)["final"]
         np.testing.assert_array_equal(found, mmt.activations(model.edited(both), piece)["final"])
-    # At one place the order counts: what is added before an ablation is gone, what is added after it stays.
+    # At one place the order matters: an ablation removes what was added before it, and keeps what is added after it.
     first = mmt.activations(model.edited(inside.add(place, direction) & both), piece, [place])[place]
     last = mmt.activations(model.edited(both & inside.add(place, direction)), piece, [place])[place]
     assert (first == 0).all()
     np.testing.assert_array_equal(last, np.broadcast_to(direction, last.shape))
 
 
-def test_edits_do_not_become_dicts_which_would_drop_one_of_two() -> None:
+def test_edits_refuse_to_become_a_dict_which_would_lose_edits() -> None:
     first, second = mmt.inside.ablate((0, 0)), mmt.inside.add("layers.0.heads", np.ones(16))
     for union in (lambda: {**first, **second}, lambda: dict(first), lambda: {"final": abs} | dict(second)):
         with pytest.raises(ValueError, match=r"join edits by mmt\.inside\.combine\(a, b\), or a & b"):
             union()
 
 
-def test_an_edit_keeps_the_direction_that_it_was_given(model: Model, piece: np.ndarray) -> None:
+def test_an_edit_keeps_a_copy_of_its_direction(model: Model, piece: np.ndarray) -> None:
     direction = np.ones(32)
     edited = model.edited(mmt.inside.add("final", direction))
     before = mmt.activations(edited, piece)["final"]
@@ -137,14 +137,14 @@ def test_an_edit_keeps_the_direction_that_it_was_given(model: Model, piece: np.n
 
 
 @pytest.mark.parametrize("heads", [([(0, 1)],), (0, 1), ((0, 1, 2),), ("ab",), ((0.5, 1),)])
-def test_ablate_names_what_is_not_a_head(heads: tuple[object, ...]) -> None:
+def test_ablate_refuses_what_is_not_a_head(heads: tuple[object, ...]) -> None:
     with pytest.raises(
         ValueError, match=r"is not a head; give each head as a pair \(layer, head\): ablate\(\(0, 1\)\)"
     ):
         mmt.inside.ablate(*heads)  # type: ignore[arg-type]
 
 
-def test_an_edited_model_is_not_saved_as_the_plain_one(model: Model, tmp_path: Path) -> None:
+def test_an_edited_model_is_not_saved_without_its_edits(model: Model, tmp_path: Path) -> None:
     for edit in (mmt.inside.ablate((0, 0)), {"final": lambda stream: 2 * stream}):
         edited = model.edited(edit)
         with pytest.raises(

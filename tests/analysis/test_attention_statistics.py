@@ -116,7 +116,7 @@ def test_head_that_attends_to_the_same_pitch_has_gamma_one_at_zero(
     assert np.count_nonzero(found.gamma) == 4
 
 
-def test_instrument_events_are_in_no_instrument_pair(model: Model) -> None:
+def test_instrument_events_are_excluded_from_instrument_pairs(model: Model) -> None:
     """Two instrument events and two notes: one pair, that of the notes."""
     piece = np.array([*mmt.prompt.instruments("violin", "cello"), [3, 1, 1, 61, 12, 25], [3, 2, 1, 61, 12, 27]])
     found = mmt.attention.absolute(model, piece, "instrument")
@@ -124,7 +124,7 @@ def test_instrument_events_are_in_no_instrument_pair(model: Model) -> None:
     assert found.pairs[found.codes == 27, found.codes == 25] == 1
 
 
-def test_an_event_and_itself_are_no_pair(model: Model) -> None:
+def test_an_event_forms_no_pair_with_itself(model: Model) -> None:
     notes = np.array([[3, 1, 1, 61, 12, 25], [3, 1, 1, 64, 12, 25], [3, 1, 1, 67, 12, 25]])
     found = mmt.attention.relative(model, notes, "pitch")
     assert found.pairs.sum() == 3
@@ -229,7 +229,7 @@ def test_confidence_interval_contains_the_statistic_and_grows_with_the_level(
     assert (inner[1] <= high).all()
 
 
-def test_confidence_interval_is_that_of_statistics_without_each_piece(model: Model, pieces: list[np.ndarray]) -> None:
+def test_confidence_interval_is_a_jackknife_over_pieces(model: Model, pieces: list[np.ndarray]) -> None:
     found = mmt.attention.relative(model, pieces, "pitch")
     rest = [mmt.attention.relative(model, pieces[:n] + pieces[n + 1 :], "pitch").row_gain for n in range(len(pieces))]
     for layer, head in ((0, 0), (1, 1)):
@@ -241,7 +241,7 @@ def test_confidence_interval_is_that_of_statistics_without_each_piece(model: Mod
 
 @pytest.mark.parametrize(("count", "least"), [(5, 0.90), (10, 0.90), (30, 0.91)])
 @pytest.mark.parametrize("of", ["gamma", "gain", "row_gain"])
-def test_confidence_intervals_cover_the_truth_as_often_as_they_say(count: int, least: float, of: str) -> None:
+def test_confidence_intervals_have_their_nominal_coverage(count: int, least: float, of: str) -> None:
     """Pieces of very different lengths, each with a mix of differences of its own; the bootstrap covered 79 to 84 % at five."""
 
     def draw(random: np.random.Generator, pieces: int) -> Relative:
@@ -260,7 +260,7 @@ def test_confidence_intervals_cover_the_truth_as_often_as_they_say(count: int, l
     assert np.mean(covered, axis=0).min() > least - 0.03
 
 
-def test_few_pieces_have_a_warning(model: Model, pieces: list[np.ndarray]) -> None:
+def test_intervals_from_few_pieces_raise_a_warning(model: Model, pieces: list[np.ndarray]) -> None:
     found = mmt.attention.relative(model, pieces, "pitch")
     with pytest.warns(FewPiecesWarning, match="3 pieces are few: .* use 30 or more"):
         found.confidence()
@@ -270,7 +270,7 @@ def test_few_pieces_have_a_warning(model: Model, pieces: list[np.ndarray]) -> No
         many.confidence()
 
 
-def test_pieces_without_pairs_are_no_pieces_of_an_interval() -> None:
+def test_pieces_without_pairs_do_not_count_in_an_interval() -> None:
     one = np.array([[3.0, 1.0], [1.0, 2.0], [2.0, 2.0]])
     empty = np.concatenate([one, np.zeros((2, 2))])
     of_three, of_five = (Relative("pitch", np.arange(2), sums[:, None, None], sums, sums) for sums in (one, empty))
@@ -384,7 +384,7 @@ def pieces_with_options() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("field", range(6))
-def test_given_notes_are_in_no_pair(pieces_with_options: list[np.ndarray], field: int) -> None:
+def test_given_notes_are_excluded_from_pairs(pieces_with_options: list[np.ndarray], field: int) -> None:
     model = model_of(OPTIONS)
     found = mmt.attention.relative(model, pieces_with_options, FIELDS[field])
     for name, expected in plain(model, pieces_with_options, field).items():

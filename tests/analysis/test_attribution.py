@@ -41,7 +41,7 @@ def piece() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def other(piece: np.ndarray) -> np.ndarray:
-    """The same piece with one other pitch."""
+    """The same piece with one pitch changed."""
     other = piece.copy()
     other[20, PITCH] += 7
     return other
@@ -88,8 +88,8 @@ def test_direct_logits_sum_to_the_centred_logit_of_the_true_code(model: Model, p
     assert not found.values["type"][found.components.index("joint")].any()
 
 
-def test_the_direct_logit_of_a_head_is_the_change_without_it_at_a_fixed_norm(model: Model, piece: np.ndarray) -> None:
-    """Computed from the stream with and without the head's output, by NumPy."""
+def test_direct_logit_of_a_head_is_the_change_when_the_head_is_removed(model: Model, piece: np.ndarray) -> None:
+    """Computed by NumPy from the stream with and without the head's output, with the scale of the last norm kept."""
     found = attribution.direct_logits(model, piece, "duration").values["duration"]
     names = attribution.direct_logits(model, piece, "duration").components
     run = mmt.activations(model, piece, ["layers.1.head_outputs", "layers.2.stream"])
@@ -162,7 +162,9 @@ def test_patching_the_only_event_that_differs_at_the_embedding_gives_the_source(
     np.testing.assert_allclose(found.patched[0, :20], found.base, atol=1e-5)
 
 
-def test_heads_that_are_patched_together_and_alone(model: Model, piece: np.ndarray, other: np.ndarray) -> None:
+def test_patching_all_heads_is_patching_the_layer_and_patching_one_is_not(
+    model: Model, piece: np.ndarray, other: np.ndarray
+) -> None:
     common = {"field": "pitch", "event": 30}
     place = ["layers.1.heads"]
     both = attribution.patch_activations(model, piece, other, place, heads=[0, 1], **common)  # type: ignore[arg-type]
@@ -172,9 +174,7 @@ def test_heads_that_are_patched_together_and_alone(model: Model, piece: np.ndarr
     assert np.abs(one.patched - whole.patched).max() > 1e-6
 
 
-def test_a_patched_path_equals_values_that_are_computed_by_hand(
-    model: Model, piece: np.ndarray, other: np.ndarray
-) -> None:
+def test_a_patched_path_equals_a_plain_computation(model: Model, piece: np.ndarray, other: np.ndarray) -> None:
     found = attribution.patch_paths(
         model, piece, other, [(0, 1), (2, 0)], [(1, 0, "values"), (2, 1), "logits"], field="pitch", event=30
     )

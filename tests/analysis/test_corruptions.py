@@ -16,7 +16,7 @@ from mmt.representation.codes import BEAT, START_OF_NOTES, TYPE, Events
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NoteTable
 
-# It tells lengths, so that the ending of a piece can be compared with them.
+# With length codes, so that the ending of a piece can be compared with its length code.
 TOLD = mmt.Representation(length=True)
 LEVELS = np.linspace(0, 1, 7)
 PIECES = list(tiny_tables(TOLD).values())
@@ -44,12 +44,12 @@ def thin_a_part(notes: NoteTable, level: float, random: np.random.Generator) -> 
 
 
 def silence(notes: NoteTable, level: float, random: np.random.Generator) -> NoteTable:
-    """Delete all notes from beat 8 on, for 32 beats at the most."""
+    """Delete all notes from beat 8 on, for at most 32 beats."""
     return notes[(notes["beat"] < 8) | (notes["beat"] >= 8 + 32 * level)]
 
 
 def change_pitches(notes: NoteTable, level: float, random: np.random.Generator) -> NoteTable:
-    """Give this share of the notes another pitch near their own."""
+    """Move this share of the notes to another pitch near their own."""
     changed = notes.copy()
     drawn = random.random(len(notes)) < level
     changed["pitch"][drawn] += random.integers(1, 12, drawn.sum()).astype(changed["pitch"].dtype)
@@ -66,7 +66,7 @@ def shift_in_time(notes: NoteTable, level: float, random: np.random.Generator) -
 
 
 def lock(notes: NoteTable, level: float, random: np.random.Generator) -> NoteTable:
-    """From some beat on, the last four beats go on and on; in more pieces and for longer with the level."""
+    """Repeat the last four beats from some beat on; higher levels do so in more pieces and for longer."""
     last = int(notes["beat"].max())
     begin = max(int(last * (1 - level)) + random.integers(-4, 5), 8)
     phrase = notes[(notes["beat"] >= begin - 4) & (notes["beat"] < begin)]
@@ -136,8 +136,8 @@ def test_measures_follow_the_corruption_that_they_detect(name: str) -> None:
 
 
 @pytest.mark.parametrize("corruption", [change_pitches, shift_in_time, remove_a_part])
-def test_kernel_distance_follows_corruptions_and_is_nothing_between_real_pieces(corruption: Corruption) -> None:
-    """The excerpts of 16 beats of the pieces: those of even numbers are corrupted, the others are real."""
+def test_kernel_distance_follows_corruptions_and_is_zero_between_real_pieces(corruption: Corruption) -> None:
+    """Excerpts of 16 beats of the pieces: those with even numbers are corrupted, the others are real."""
     excerpts = []
     for notes in PIECES:
         for first in range(0, int(notes["beat"].max()) - 16, 8):
@@ -154,7 +154,7 @@ def test_kernel_distance_follows_corruptions_and_is_nothing_between_real_pieces(
     assert spearmanr(LEVELS, [one.value for one in found]).statistic >= 0.9, found
 
 
-def test_kernel_distance_of_equal_distributions_averages_to_nothing() -> None:
+def test_kernel_distance_of_equal_distributions_averages_to_zero() -> None:
     """It is unbiased, and its interval has the true value, 0, in most draws."""
     random, found = np.random.default_rng(1), []
     scores = evaluate([encoded(PIECES[0])] * 2, representation=TOLD)
@@ -169,7 +169,7 @@ def test_kernel_distance_of_equal_distributions_averages_to_nothing() -> None:
     assert np.mean([one.low <= 0 <= one.high for one in found]) >= 0.9
 
 
-def test_real_lengths_are_told_and_kept() -> None:
+def test_encoded_pieces_hold_their_real_length() -> None:
     for notes in PIECES:
         assert told_length(encoded(notes), TOLD) == notes["beat"].max() + 1
     events = encoded(PIECES[0])

@@ -94,7 +94,7 @@ def test_noise_floor_splits_the_real_pieces(monkeypatch: pytest.MonkeyPatch) -> 
         assert not drawn & rest
 
 
-def test_constant_values_agree_fully() -> None:
+def test_equal_constant_values_agree_fully() -> None:
     assert agreement(np.ones(5), np.ones(9)) == distributions.Agreement(1.0, 0.0, 0.0)
     histogram = np.tile([0.5, 0.5], (6, 1))
     assert agreement(histogram, histogram) == distributions.Agreement(1.0, 0.0, None)

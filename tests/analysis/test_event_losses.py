@@ -1,4 +1,4 @@
-"""Event losses: their sums, an independent computation, long pieces, the grammar, the marginals, and what cannot be read."""
+"""Event losses: their sums, an independent computation, long pieces, the grammar, the marginals, and errors."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_masked_probabilities_of_all_valid_next_events_sum_to_one(short: Events)
         if is_valid(np.concatenate([piece, [[4, 0, 0, 0, 0, 0]]]), representation=representation) and event[1] == 2:
             [losses] = events(small, piece, distribution="masked")
             total += np.exp(-losses.per_event[-1])
-    # After the last note: what begins in its own beat, or later, or the end.
+    # After the last note: notes in its beat, later notes, or the end.
     [end] = events(small, np.array([*start, [4, 0, 0, 0, 0, 0]]), distribution="masked")
     assert 0 < total < 1 - np.exp(-end.per_event[-1])
 
@@ -123,6 +123,8 @@ def test_the_picture_has_a_dot_for_each_note(model: Model, short: Events, tmp_pa
         ({"pieces": [[0, 0, 0, 0, 0, 0]]}, "piece 0: it must have notes"),
     ],
 )
-def test_what_cannot_be_read_is_said(model: Model, short: Events, change: dict[str, object], said: str) -> None:
+def test_invalid_pieces_and_arguments_of_event_losses_raise(
+    model: Model, short: Events, change: dict[str, object], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         events(model, **({"pieces": short} | change))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Top-K sparse autoencoders: the equations, dead features, files, and the events that light a feature."""
+"""Top-K sparse autoencoders: the equations, dead features, files, and the events that activate a feature."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plain_encode(weights: dict[str, np.ndarray], x: np.ndarray, k: int) -> np.nd
     return found
 
 
-def test_a_saved_autoencoder_computes_the_stated_equations(
+def test_a_saved_autoencoder_computes_the_documented_equations(
     autoencoder: SparseAutoencoder, store: ActivationStore, tmp_path: Path
 ) -> None:
     autoencoder.save(tmp_path / "sae")
@@ -74,7 +74,7 @@ def test_a_saved_autoencoder_computes_the_stated_equations(
         features.load_autoencoder(tmp_path)
 
 
-def test_the_loss_is_the_stated_one_and_only_dead_features_learn_from_the_error() -> None:
+def test_loss_follows_its_equation_and_only_dead_features_learn_from_the_error() -> None:
     model = SparseAutoencoder(6, 10, 2, seed=1)
     x = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
     dead = torch.zeros(10, dtype=torch.bool)
@@ -142,7 +142,7 @@ def test_an_excerpt_has_the_notes_around_the_event_and_is_a_piece(corpus: mmt.Co
         features.excerpt(piece, 0)
 
 
-def test_batches_show_every_row_once_in_a_pass(store: ActivationStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_hold_every_row_once_per_pass(store: ActivationStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "_BLOCKS", 3)
     rows = np.arange(2048)
     batches = features._batches(store, PLACE, rows, 64, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Intervals: they stay in the range of what is measured, and cover the truth about as often as they say."""
+"""Intervals: they stay in the range of the measured quantity, and have about their nominal coverage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_interval_of_positive_values_is_positive(values: list[float]) -> Non
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=20), st.floats(-10, 10), st.floats(0.1, 10))
-def test_an_interval_without_bounds_moves_and_scales_with_the_values(
+def test_an_interval_without_bounds_shifts_and_scales_with_the_values(
     values: list[float], shift: float, by: float
 ) -> None:
     one, other = mean_of(values), mean_of(by * np.array(values) + shift)
@@ -69,7 +69,7 @@ QUANTITIES: dict[str, tuple[Draw, float, float]] = {
 
 @pytest.mark.parametrize("count", [4, 10, 30])
 @pytest.mark.parametrize("name", QUANTITIES)
-def test_intervals_of_means_cover_the_truth_as_often_as_they_say(name: str, count: int) -> None:
+def test_intervals_of_means_have_their_nominal_coverage(name: str, count: int) -> None:
     draw, truth, high = QUANTITIES[name]
     random = np.random.default_rng(0)
     found = [mean_of(draw(random, count), 0.0, high) for _ in range(1000)]
@@ -77,7 +77,7 @@ def test_intervals_of_means_cover_the_truth_as_often_as_they_say(name: str, coun
 
 
 @pytest.mark.parametrize("count", [5, 30])
-def test_intervals_of_a_loss_cover_the_truth_as_often_as_they_say(count: int) -> None:
+def test_intervals_of_a_loss_have_their_nominal_coverage(count: int) -> None:
     """Nats per note of pieces of very different lengths."""
 
     def draw(random: np.random.Generator, pieces: int) -> Likelihood:

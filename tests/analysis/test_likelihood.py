@@ -39,7 +39,7 @@ def model() -> Model:
 @pytest.mark.parametrize("stride", [None, 5, 64])
 def test_every_target_is_counted_once_for_any_stride(model: Model, corpus: mmt.Corpus, stride: int | None) -> None:
     """Targets: the type of all events but the first, the instrument of instrument events and notes, the rest of notes."""
-    if stride == 5:  # the longest piece would take long
+    if stride == 5:  # the longest piece would take too much time
         corpus = corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))])
     found = measure(model, corpus, stride=stride)
     for row, events in enumerate(corpus):
@@ -115,7 +115,7 @@ def test_windows_cover_all_items_once_with_enough_context(beats: np.ndarray, str
 
 
 def test_windows_begin_at_whole_beats() -> None:
-    """Eight notes per beat: for no stride does a window begin within a beat."""
+    """Eight notes per beat: with every stride, windows begin at whole beats."""
     beats = np.repeat(np.arange(60), 8)
     for stride in (16, 17, 23):
         for window in plan_windows(beats, len(beats) + 1, room=100, reach=1000, stride=stride):
@@ -210,7 +210,7 @@ def test_an_edited_model_has_its_own_ledger(model: Model, corpus: mmt.Corpus, tm
     for other in (edit, mmt.inside.ablate((0, 0)), {"final": lambda stream: -stream}):
         with pytest.raises(ValueError, match="was started with another model"):
             measure(model.edited(other), short, ledger=path)
-    # An equal edit continues: its results are its own.
+    # An equal edit has the same ledger, and continues it.
     measure(model.edited(edit), short, ledger=tmp_path / "b")
     again = measure(model.edited(mmt.inside.add("final", direction)), short, ledger=tmp_path / "b")
     assert again.per_note == edited.per_note

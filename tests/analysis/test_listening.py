@@ -57,7 +57,7 @@ def test_page_is_blind_and_loads_nothing(folder: Path) -> None:
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
-def test_pairs_have_one_length_and_both_orders(folder: Path) -> None:
+def test_both_pieces_of_a_pair_have_the_same_length_and_either_may_come_first(folder: Path) -> None:
     key, pairs = json.loads((folder / KEY).read_text()), pairs_of(folder)["pairs"]
     assert len(key["pairs"]) == len(pairs) == 8
     assert {pair["A"] for pair in key["pairs"]} == {"model-x", "model-y"}
@@ -132,7 +132,7 @@ def test_command_writes_a_test_and_reads_the_answers(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_page_asks_after_both_were_heard_and_saves_the_answers(folder: Path, tmp_path: Path) -> None:
+def test_page_asks_once_both_pieces_were_heard_and_saves_the_answers(folder: Path, tmp_path: Path) -> None:
     key = json.loads((folder / KEY).read_text())
     with Browser(tmp_path / "profile") as browser:
         browser.open(folder / PAGE)

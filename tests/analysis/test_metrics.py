@@ -37,7 +37,7 @@ def piece(*notes: tuple[int, int, int, int, int], end: bool = True) -> np.ndarra
     return events_of_notes(np.array(list(notes), NOTE_DTYPE), ALL, end=end)
 
 
-def assert_muspys(events: np.ndarray) -> None:
+def assert_equals_muspy(events: np.ndarray) -> None:
     music, scores = mmt.decode(events), evaluate([events])
     for name, theirs in OURS.items():
         assert scores.values[name][0] == pytest.approx(theirs(music), abs=1e-9, nan_ok=True), name
@@ -47,15 +47,15 @@ def assert_muspys(events: np.ndarray) -> None:
 @pytest.mark.parametrize("file", sorted([*TINY.glob("*.mid"), *TINY.glob("*.mxl")]), ids=lambda file: file.stem)
 def test_tiny_pieces_match_muspy(file: Path) -> None:
     events = mmt.encode(mmt.read(file))
-    assert_muspys(events)
-    assert_muspys(mmt.encode(mmt.read(file), beats=7))
+    assert_equals_muspy(events)
+    assert_equals_muspy(mmt.encode(mmt.read(file), beats=7))
 
 
 def test_real_pieces_match_muspy(shared: Path) -> None:
     files = sorted((shared / "reference" / "encodings").glob("*.npy"))
     assert len(files) > 20
     for file in files:
-        assert_muspys(np.load(file))
+        assert_equals_muspy(np.load(file))
 
 
 @given(
@@ -72,7 +72,7 @@ def test_real_pieces_match_muspy(shared: Path) -> None:
     )
 )
 def test_any_notes_match_muspy(notes: list[tuple[int, int, int, int, int]]) -> None:
-    assert_muspys(piece(*notes))
+    assert_equals_muspy(piece(*notes))
 
 
 def test_corrected_groove_has_no_empty_measure_after_a_final_bar_line() -> None:
@@ -217,14 +217,14 @@ def test_metrics_of_pitch_ignore_drums_and_others_count_them() -> None:
         assert both[name][0] == alone[name][0] > 0, name
     assert both["notes"][0] == alone["notes"][0] + len(DRUM_NOTES)
     assert both["instruments"][0] == both["valid"][0] * 2 == 2
-    # Drums in only the first measure make it differ from the next.
+    # The first measure differs from the next by its drums.
     uneven = evaluate([piece(*TONES, *DRUM_NOTES[:8])], representation=ALL)
     assert uneven.values["groove_consistency"][0] < alone["groove_consistency"][0]
 
 
 def test_metrics_of_pitch_are_undefined_for_drums_alone() -> None:
     values = evaluate([piece(*DRUM_NOTES)], representation=ALL).values
-    # One instrument has no evenness, and no length is told.
+    # One instrument has no evenness, and the piece has no length code.
     undefined = {*OF_PITCH, "instrument_evenness", "ends_at_told_length"}
     assert {name for name in METRICS if np.isnan(values[name][0])} == undefined
 

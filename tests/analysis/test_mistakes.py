@@ -1,4 +1,4 @@
-"""What is given to a function of the analysis by mistake is named in one line, with what to give instead."""
+"""Wrong arguments of analysis functions raise a `ValueError` of one line that says what to give instead."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refused(message: str, call: Callable[[], object]) -> None:
     assert len(str(found.value)) < 400
 
 
-def test_a_network_is_no_model(tiny_folder: Path) -> None:
+def test_a_network_or_a_name_in_place_of_a_model_is_refused(tiny_folder: Path) -> None:
     corpus = mmt.Corpus(tiny_folder)
     for call in (
         lambda: mmt.attention.weights(NETWORK, PIECE),
@@ -42,7 +42,7 @@ def test_a_network_is_no_model(tiny_folder: Path) -> None:
     refused("model is a str; give the mmt.Model$", lambda: mmt.activations("default", PIECE))  # type: ignore[arg-type]
 
 
-def test_activations_are_of_one_piece_at_a_list_of_places(tiny_folder: Path) -> None:
+def test_a_corpus_in_place_of_a_piece_and_a_name_in_place_of_places_are_refused(tiny_folder: Path) -> None:
     corpus: Any = mmt.Corpus(tiny_folder)
     refused(r"places is 'final'; give a list of places: \['final'\]", lambda: mmt.activations(MODEL, PIECE, "final"))
     refused(
@@ -52,7 +52,7 @@ def test_activations_are_of_one_piece_at_a_list_of_places(tiny_folder: Path) -> 
 
 
 @pytest.mark.parametrize("one", [PIECE, PIECE.tolist(), torch.from_numpy(PIECE)], ids=["array", "list", "tensor"])
-def test_one_piece_is_not_several(tiny_folder: Path, one: Any) -> None:
+def test_one_piece_in_place_of_a_list_is_refused(tiny_folder: Path, one: Any) -> None:
     for call in (
         lambda: mmt.metrics.evaluate(one),
         lambda: mmt.distributions.compare_distributions(one, [PIECE] * 6),
@@ -64,7 +64,7 @@ def test_one_piece_is_not_several(tiny_folder: Path, one: Any) -> None:
     assert len(mmt.metrics.evaluate([one])) == 1
 
 
-def test_music_and_paths_are_no_pieces() -> None:
+def test_music_and_paths_in_place_of_pieces_are_refused() -> None:
     music: Any = mmt.decode(PIECE)
     refused(
         r"a muspy.Music was given; give a list of pieces: \[mmt.encode\(music\)\]", lambda: mmt.metrics.evaluate(music)
@@ -72,14 +72,14 @@ def test_music_and_paths_are_no_pieces() -> None:
     refused("'data/mine' is a path; give a list of event arrays", lambda: mmt.metrics.evaluate("data/mine"))
 
 
-def test_the_loss_is_that_of_a_corpus() -> None:
+def test_pieces_in_place_of_a_corpus_are_refused() -> None:
     several: Any = [PIECE, PIECE]
     refused(r"corpus is a list; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, several))
     refused(r"corpus is a ndarray; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, PIECE))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fields", [5, 7])
-def test_a_network_reads_six_fields(fields: int) -> None:
+def test_codes_without_six_fields_are_refused(fields: int) -> None:
     codes = torch.ones(1, 4, fields, dtype=torch.long)
     for call in (
         lambda: MODEL.network(codes),
@@ -91,5 +91,5 @@ def test_a_network_reads_six_fields(fields: int) -> None:
     refused(rf"shape \(n, 6\), not \(4, {fields}\)", lambda: mmt.decode(np.ones((4, fields), int)))
 
 
-def test_an_edit_is_no_function() -> None:
+def test_a_function_in_place_of_an_edit_is_refused() -> None:
     refused("an edit is <function .*; give mmt.inside.ablate", lambda: MODEL.edited(lambda stream: stream))  # type: ignore[arg-type]

@@ -60,11 +60,11 @@ def test_moments_null_is_the_mean_over_all_permutations(model: Model) -> None:
 
 
 @pytest.mark.parametrize(("field", "null"), [("beat", "moments"), ("position", "moments"), ("beat", "beats")])
-def test_a_null_that_keeps_the_field_leaves_no_gain(model: Model, field: str, null: str) -> None:
+def test_a_null_model_that_keeps_the_field_has_zero_gain(model: Model, field: str, null: str) -> None:
     np.testing.assert_allclose(mmt.attention.contrast(model, NOTES, field, null).gain, 0, atol=1e-12)
 
 
-def test_measured_attention_is_that_of_relative(model: Model) -> None:
+def test_attention_measured_with_nulls_equals_that_of_relative(model: Model) -> None:
     for field in FIELDS[1:]:
         measured = mmt.attention.relative(model, NOTES, field).attention
         for null in ("moments", "events", "beats"):
@@ -74,7 +74,7 @@ def test_measured_attention_is_that_of_relative(model: Model) -> None:
     assert BEAT < POSITION
 
 
-def test_bands_cover_all_cells_at_once_as_often_as_they_say() -> None:
+def test_simultaneous_bands_have_their_nominal_coverage() -> None:
     random, covered, apart = np.random.default_rng(0), [], []
     for _ in range(150):
         sums = random.dirichlet([6, 6, 6, 6, 6], (40, 2, 3))
@@ -85,7 +85,7 @@ def test_bands_cover_all_cells_at_once_as_often_as_they_say() -> None:
     assert 0.82 < np.mean(covered) < 0.97
 
 
-def test_permutation_test_finds_a_difference_and_only_that() -> None:
+def test_permutation_test_finds_a_true_difference_and_no_other() -> None:
     def drawn(random: np.random.Generator, more: float) -> Relative:
         sums = random.dirichlet([6 + more, 6, 6, 6], (40, 1, 1))
         return Relative("pitch", np.arange(4), sums, np.ones((40, 4)), np.ones((40, 4)))

@@ -151,7 +151,7 @@ def test_copies_stand_out_and_random_pieces_do_not(folder: Path, index: Index) -
     assert len(told["real"]) == 12
 
 
-def test_repeated_notes_are_long_but_not_rich(folder: Path, tmp_path: Path) -> None:
+def test_a_long_run_of_repeated_notes_does_not_stand_out(folder: Path, tmp_path: Path) -> None:
     """A shared tremolo of 100 notes is the longest run but does not stand out; 30 shared notes of a melody do."""
     tremolo = np.zeros(100, NOTE_DTYPE)
     tremolo["beat"], tremolo["position"] = np.divmod(np.arange(100) * 3, 12)

@@ -22,7 +22,7 @@ def store(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Activa
     return mmt.activations(model, pieces, ["embedding", PLACE], output=tmp_path_factory.mktemp("probes") / "all")
 
 
-def test_the_fit_minimises_the_stated_loss() -> None:
+def test_the_fit_minimises_the_documented_loss() -> None:
     random = np.random.default_rng(0)
     values = random.normal(2.0, [1.0, 3.0, 0.5], (60, 3))
     targets = (values[:, 0] + random.normal(size=60) > 2).astype(np.int64) + (values[:, 1] > 4)
@@ -64,7 +64,7 @@ def test_accuracy_is_that_of_probes_that_leave_out_one_work_at_a_time(store: Act
     assert "accuracy" in str(found)
 
 
-def test_the_embedding_knows_the_position_of_its_own_note_and_no_label_that_is_drawn(store: ActivationStore) -> None:
+def test_probes_of_the_embedding_predict_the_position_but_no_random_label(store: ActivationStore) -> None:
     position = store.labels("position")
     known = mmt.probes.probe(store, "embedding", np.where(position < 0, -1, position == 0), folds=2)
     assert known.accuracy.mean is not None
@@ -74,7 +74,7 @@ def test_the_embedding_knows_the_position_of_its_own_note_and_no_label_that_is_d
     assert mmt.probes.probe(store, PLACE, drawn, folds=2).accuracy.mean == pytest.approx(0.5, abs=0.12)
 
 
-def test_no_work_is_in_two_folds_and_equal_events_have_equal_control_labels(store: ActivationStore) -> None:
+def test_a_work_is_in_one_fold_and_equal_events_have_equal_control_labels(store: ActivationStore) -> None:
     random = np.random.default_rng(0)
     work = random.integers(0, 7, 200)
     fold = _draw_folds(work, 3, random)
@@ -90,7 +90,7 @@ def test_no_work_is_in_two_folds_and_equal_events_have_equal_control_labels(stor
     assert len(set(labels.values())) > len(labels) / 3
 
 
-def test_works_join_pieces_and_mistakes_are_told(store: ActivationStore) -> None:
+def test_pieces_of_a_work_count_once_and_invalid_arguments_raise(store: ActivationStore) -> None:
     splits = ["train", "train", "valid", "test"]
     assert mmt.probes.probe(store, PLACE, "type", works=splits, folds=3, most=200).works == 3
     for arguments, message in (

@@ -55,7 +55,7 @@ def test_rows_equal_the_activations_of_a_piece_read_alone(
             np.testing.assert_allclose(store.read(place, rows), alone[place][: len(rows)], atol=1e-4)
 
 
-def test_events_of_later_windows_have_the_context_that_their_label_says(
+def test_events_of_later_windows_have_as_much_context_as_their_label_says(
     store: ActivationStore, model: Model, corpus: mmt.Corpus
 ) -> None:
     """Re-read by hand: the header, and as many notes before the event as the label counts, from their own first beat."""
@@ -71,7 +71,7 @@ def test_events_of_later_windows_have_the_context_that_their_label_says(
     np.testing.assert_allclose(store.read("layers.0.stream", [row])[0], alone, atol=1e-4)
 
 
-def test_labels_are_those_of_the_notes(store: ActivationStore, corpus: mmt.Corpus) -> None:
+def test_labels_are_computed_from_the_notes(store: ActivationStore, corpus: mmt.Corpus) -> None:
     table = np.concatenate([corpus.notes(index) for index in range(len(corpus))])
     notes = store.labels("type") == 3
     for name in ("beat", "position", "pitch"):
@@ -81,7 +81,7 @@ def test_labels_are_those_of_the_notes(store: ActivationStore, corpus: mmt.Corpu
     assert (store.labels("beat")[~notes] == -1).all()
 
 
-def test_a_stopped_recording_continues_and_gives_the_same(
+def test_a_stopped_recording_continues_to_the_same_result(
     model: Model, corpus: mmt.Corpus, store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording, "_ROWS", 300)
@@ -108,7 +108,7 @@ def test_a_stopped_recording_continues_and_gives_the_same(
         np.testing.assert_allclose(again.read(place), store.read(place), atol=1e-5)
     for name in recording.LABELS:
         np.testing.assert_array_equal(again.labels(name), store.labels(name))
-    # Once complete, nothing is read again.
+    # A complete recording is not made again.
     before = calls
     mmt.activations(model, corpus, PLACES, output=tmp_path / "part")
     assert calls == before
@@ -126,7 +126,7 @@ def test_rows_are_read_in_any_order_and_by_a_data_loader(store: ActivationStore)
     np.testing.assert_array_equal(torch.cat([y for _, y in found]).numpy(), store.labels("pitch")[chosen])
 
 
-def test_the_key_is_that_with_the_largest_correlation() -> None:
+def test_the_key_label_is_the_key_with_the_largest_correlation() -> None:
     representation = mmt.Representation()
     for tonic in range(12):
         for minor, steps in ((0, (0, 2, 4, 5, 7, 9, 11, 0, 4, 7, 0)), (12, (0, 2, 3, 5, 7, 8, 11, 0, 3, 7, 0))):
@@ -135,7 +135,9 @@ def test_the_key_is_that_with_the_largest_correlation() -> None:
     assert key_of(np.array([[0, 0, 0, 0, 0, 0]]), representation) == -1
 
 
-def test_wrong_jobs_raise(model: Model, corpus: mmt.Corpus, store: ActivationStore, tmp_path: Path) -> None:
+def test_invalid_recordings_and_labels_raise(
+    model: Model, corpus: mmt.Corpus, store: ActivationStore, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="a corpus was given; give a folder"):
         mmt.activations(model, corpus)
     with pytest.raises(ValueError, match="holds activations of other places; give a new folder"):
