@@ -1,4 +1,4 @@
-"""Readers that go wrong, to be imported by another process. What a file begins with says what happens to its reader."""
+"""Readers that fail, imported by another process. The first bytes of a file say how its reader fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HANGS, HANGS_IN_C, ABORTS, CRASHES, EXITS = b"hangs", b"sleeps", b"aborts", b"cr
 
 
 def double(number: int) -> int:
-    """Twice the number, with noise; 2 ends the process, 3 stops it."""
+    """Twice the number, with noise; 2 aborts the process, 3 hangs it."""
     print("noise")
     if number == 2:
         os.abort()
@@ -22,7 +22,7 @@ def double(number: int) -> int:
 
 
 def die_once(file: str) -> str:
-    """The file's text, but for the first time: then it is written, and the process ends."""
+    """The file's text; at the first call, write the file and end the process."""
     if not os.path.exists(file):
         with open(file, "w") as target:
             target.write("alive")
@@ -32,7 +32,7 @@ def die_once(file: str) -> str:
 
 
 def read(named: tuple[str, bytes | Exception], **settings: object) -> Outcome:
-    """`read_piece`, but for files that are planted."""
+    """`read_piece`, except for planted files."""
     content = named[1]
     assert isinstance(content, bytes)
     if content.startswith(HANGS):
@@ -49,5 +49,5 @@ def read(named: tuple[str, bytes | Exception], **settings: object) -> Outcome:
 
 
 def process(_: object) -> int:
-    """The number of the process that this is called in."""
+    """The ID of the calling process."""
     return os.getpid()

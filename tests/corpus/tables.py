@@ -32,7 +32,7 @@ class Tables(Corpus):
 
 
 def melody(count: int, instrument: int = 1, pitch: int = 60) -> NoteTable:
-    """A note a beat, each of another length, so that it can be told from the others."""
+    """One note per beat, each with its own duration, so that notes can be identified."""
     table = np.zeros(count, NOTE_DTYPE)
     table["beat"], table["pitch"], table["instrument"] = np.arange(count), pitch, instrument
     table["duration"] = np.asarray(PAPER.durations)[np.arange(count) % 32]

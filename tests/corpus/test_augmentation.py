@@ -106,7 +106,7 @@ def test_a_window_with_a_region_is_consecutive_notes_and_the_next_written_event(
     else:
         assert written
         assert written[0][BEAT] > limits.beats
-    # As many as fit: at least those until the region's end, or all.
+    # As many notes as fit: at least those before the region's end, or all.
     spare = limits.events - len(events)
     if spare > len(set(table["instrument"].tolist())):
         inside = [row for row in near if row[BEAT] <= region.stop - int(table["beat"][start])]
@@ -116,7 +116,7 @@ def test_a_window_with_a_region_is_consecutive_notes_and_the_next_written_event(
 @pytest.mark.parametrize(
     ("plays", "beats", "last"), [([0, 50], 63, NOTE), ([0, 50], 40, GIVEN_NOTE), ([0], 63, END_OF_SONG)]
 )
-def test_the_last_event_is_the_next_written_one_however_far_it_is(plays: list[int], beats: int, last: int) -> None:
+def test_the_last_event_is_the_next_written_one_at_any_distance(plays: list[int], beats: int, last: int) -> None:
     flute = melody(60, pitch=80)[plays]
     table = np.unique(np.concatenate([melody(60, instrument=25), flute]))
     region = Region(0, 10_000, np.arange(256) == 1)
@@ -127,7 +127,9 @@ def test_the_last_event_is_the_next_written_one_however_far_it_is(plays: list[in
 
 
 @given(note_tables(ALL), st.sampled_from([PARTS_IN_SPAN, WHOLE_PARTS, SPAN]), st.integers(0, 80), st.integers(2, 64))
-def test_a_region_holds_notes_and_leaves_others(table: NoteTable, kind: int, place: int, beats: int) -> None:
+def test_a_region_gives_the_notes_outside_its_parts_and_beats(
+    table: NoteTable, kind: int, place: int, beats: int
+) -> None:
     region = draw_region(np.random.default_rng(place), table, kind, place, beats)
     mask = region.given(table)
     for note, is_given in zip(table, mask, strict=True):
@@ -142,7 +144,7 @@ def test_a_region_holds_notes_and_leaves_others(table: NoteTable, kind: int, pla
         assert (region.stop > table["beat"][-1] + 1000) == (kind == WHOLE_PARTS)
 
 
-def test_shares_of_windows_are_kept() -> None:
+def test_windows_with_given_notes_and_lengths_have_their_shares() -> None:
     table = np.unique(np.concatenate([melody(300), melody(300, instrument=25, pitch=70)]))
     corpus = Tables(table, representation=ALL)
     batches = training(corpus, augmentation=Augmentation((0, 0), **SHARES), steps=400)
@@ -152,7 +154,7 @@ def test_shares_of_windows_are_kept() -> None:
     assert np.mean([events[:, BEAT][events[:, TYPE] == START_OF_NOTES] > 0 for events in rows]) == pytest.approx(
         0.5, abs=0.06
     )
-    # Most of what is trained on is written.
+    # Most notes of the windows are written.
     assert np.mean([(events[:, TYPE] == NOTE).sum() for events in rows]) > 15
 
 
@@ -177,7 +179,7 @@ def test_start_of_notes_holds_the_beats_to_the_end_of_the_piece() -> None:
             beats = int(events[events[:, TYPE] == START_OF_NOTES, BEAT][0])
             if events[-1, TYPE] == END_OF_SONG:
                 assert beats == 1 + events[-2, BEAT]
-            # Each note of the melody tells by its length which it may be.
+            # The duration of a note of the melody identifies it.
             firsts = np.arange(events[3, 4] - 1, 200, 32)
             assert beats in np.minimum(1 + 200 - firsts, 64)
             told[beats == 64] += 1
@@ -218,7 +220,7 @@ def test_validation_has_neither_given_notes_nor_lengths(corpus: Corpus) -> None:
         torch.testing.assert_close(plain[step].codes, ours[step].codes, rtol=0, atol=0)
 
 
-def test_batches_without_given_notes_are_the_frozen_ones(long_table: NoteTable) -> None:
+def test_batches_without_given_notes_have_a_fixed_hash(long_table: NoteTable) -> None:
     corpus = Tables(long_table, melody(90), melody(10, instrument=2))
     batches = training(corpus, augmentation=Augmentation((-5, 6), 0.2, 0.5), batch_size=4, parts=2, steps=8)
     found = hashlib.sha256(b"".join(batches[index].codes.numpy().tobytes() for index in range(len(batches))))

@@ -62,7 +62,7 @@ def test_a_cluster_makes_the_same_corpus(music: Path, tmp_path: Path, scheduler:
         client.wait_for_workers(2, timeout=60)
     prepare([music], tmp_path / "cluster", backend="dask", scheduler=scheduler)
     assert content(tmp_path / "cluster") == content(tmp_path / "alone")
-    # Both workers have worked, and nothing of it is on their disks.
+    # Both workers read files, and wrote nothing to their folders.
     with distributed.Client(scheduler) as client:
         worked = client.run(lambda dask_worker: dask_worker.state.executed_count)
     assert len(worked) == 2

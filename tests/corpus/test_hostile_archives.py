@@ -1,4 +1,4 @@
-"""An archive cannot take more than bounded time and memory, and what is good in it is kept."""
+"""An archive takes bounded time and memory, and its intact members are kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def good(tiny: Path) -> tuple[str, bytes]:
 
 
 def zip_of(path: Path, members: list[tuple[str, bytes]], method: int, lie: int | None = None) -> Path:
-    """A zip archive; with `lie`, the headers say that the first member holds so many bytes."""
+    """A zip archive; with `lie`, the headers state this size for the first member."""
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members:
             archive.writestr(name, content)
@@ -48,7 +48,7 @@ def tar_header(kind: bytes, size: int, name: bytes = b"x.mid") -> bytes:
 
 
 def zeros_in(suffix: str, head: bytes, size: int) -> bytes:
-    """`head` and so many zero bytes, packed without holding them in memory."""
+    """`head` and `size` zero bytes, packed without holding them in memory."""
     out = io.BytesIO()
     opened: dict[str, Callable[[], io.BufferedIOBase]] = {
         ".tar.gz": lambda: gzip.GzipFile(fileobj=out, mode="wb"),
@@ -125,7 +125,7 @@ def test_a_tar_bomb_is_counted_and_the_files_before_it_are_kept(
     assert [piece.name for piece in Corpus(tmp_path / "corpus").pieces] == [name]
 
 
-def test_a_chain_of_tar_headers_is_damage(tiny: Path, tmp_path: Path) -> None:
+def test_a_chain_of_tar_headers_is_treated_as_damage(tiny: Path, tmp_path: Path) -> None:
     chain = (tar_header(tarfile.XHDTYPE, 11) + b"11 a=bbbbb\n".ljust(512, b"\0")) * 3000
     (tmp_path / "a.tar").write_bytes(chain + tar_header(tarfile.REGTYPE, 0) + bytes(1024))
     with pytest.raises(ValueError, match="damaged or cut off"):
@@ -143,7 +143,7 @@ def test_a_chain_of_tar_headers_is_damage(tiny: Path, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("form", ["folder", "zip", "tar", "zip in a folder"])
-def test_a_manifest_that_is_no_table_is_named(
+def test_a_manifest_that_is_not_a_table_is_named(
     tiny: Path, tmp_path: Path, manifest: bytes, said: str, form: str
 ) -> None:
     members = [("a.mid", good(tiny)[1]), ("manifest.csv", manifest)]

@@ -59,7 +59,7 @@ def test_a_number_out_of_range_is_refused(folder: Path, column: str, value: str)
 @pytest.mark.parametrize(
     "content", [b"", b"\0\0", b"\xff\xfe", b"name,offset\n", b'"' + b"x" * 200_000, b"name,offset,length,beats\na"]
 )
-def test_a_table_that_is_none_is_refused(folder: Path, content: bytes) -> None:
+def test_an_invalid_pieces_table_is_refused(folder: Path, content: bytes) -> None:
     (folder / "pieces.csv").write_bytes(content)
     refused(folder)
 
@@ -84,7 +84,7 @@ def save(path: Path, array: Any) -> None:
         np.array(7),
     ],
 )
-def test_notes_of_another_form_are_refused(folder: Path, array: Any) -> None:
+def test_notes_of_another_dtype_or_shape_are_refused(folder: Path, array: Any) -> None:
     save(folder / "notes.npy", array)
     refused(folder)
 
@@ -106,7 +106,7 @@ def header(text: str) -> bytes:
         header("__import__('os').system('true')"),
     ],
 )
-def test_an_array_that_is_none_is_refused(folder: Path, content: bytes) -> None:
+def test_an_invalid_array_of_notes_is_refused(folder: Path, content: bytes) -> None:
     (folder / "notes.npy").write_bytes(content)
     refused(folder)
 
@@ -133,7 +133,7 @@ def test_a_note_out_of_range_is_refused_when_its_piece_is_read(folder: Path, col
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", "[" * 100_000, '{"format_version": 1}', '{"format_version": 1, "representation": 5}']
 )
-def test_a_description_that_is_none_is_refused(folder: Path, content: str) -> None:
+def test_an_invalid_description_is_refused(folder: Path, content: str) -> None:
     (folder / "corpus.json").write_text(content)
     refused(folder)
 
@@ -174,7 +174,7 @@ def test_numbers_of_the_original_code_do_not_wrap(tmp_path: Path) -> None:
     assert "not between" in refused(folder)
 
 
-def test_lists_and_tables_that_are_no_text_are_named(tmp_path: Path) -> None:
+def test_lists_and_tables_that_are_not_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "list").write_bytes(b"\xff\n")
     with pytest.raises(ValueError, match="list is not a list of names in UTF-8"):
         read_names(tmp_path / "list")
@@ -182,7 +182,7 @@ def test_lists_and_tables_that_are_no_text_are_named(tmp_path: Path) -> None:
         read_works(tmp_path / "list")
 
 
-def test_what_is_well_formed_opens(folder: Path) -> None:
+def test_a_well_formed_corpus_opens(folder: Path) -> None:
     description = json.loads((folder / "corpus.json").read_text())
     assert description["format_version"] == 1
     assert len(list(Corpus(folder))) == 3

@@ -21,21 +21,21 @@ def table_of(path: Path) -> NoteTable:
 
 
 def rows_of(table: NoteTable) -> np.ndarray:
-    """As the original code keeps notes: programs, not instruments."""
+    """Notes as the original code stores them, with programs instead of instruments."""
     programs = np.array([instrument.program for instrument in PAPER.instruments])[table["instrument"] - 1]
     return np.stack([table["beat"], table["position"], table["pitch"], table["duration"], programs], axis=1).astype(int)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three real pieces: arrays, a table with a header in a folder of its own, and one with all that is left out."""
+    """Three real pieces: arrays, a table with a header in its own folder, and one with every kind of note that is left out."""
     notes = tmp_path / "processed" / "notes"
     (notes / "songs").mkdir(parents=True)
     first, second, third = (rows_of(table_of(path)) for path in TINY)
     np.save(notes / "No. 1.npy", first)
     header = "beat,position,pitch,duration,program"
     np.savetxt(notes / "songs" / "two.csv", second, fmt="%d", delimiter=",", header=header, comments="")
-    # Sorted by program, left double, lengths of 0, and programs that are no instrument.
+    # Sorted by program, with duplicates, durations of 0, and programs without an instrument.
     mess = np.concatenate([third, third[:3], third[:5] * [1, 1, 1, 1, 0] + [0, 0, 0, 0, 120]])
     np.save(notes / "three.npy", mess[np.argsort(mess[:, 4], kind="stable")])
     (notes / "encoding.json").write_text(json.dumps({"resolution": 12, "max_beat": 1024}))

@@ -43,7 +43,7 @@ def test_original_windows_end_with_end_of_song_inside_a_piece() -> None:
 def test_original_random_starts_never_reach_the_last_window() -> None:
     notes = np.array([(beat, 0, 60 + beat, 12, 1) for beat in range(10)], NOTE_DTYPE)
     latest = original_window(notes, Limits(100, 4), PAPER, np.nextafter(1, 0))
-    # Beats 5 … 8 of 0 … 9: the last is never seen.
+    # The latest window has beats 5 … 8 of 0 … 9: the last beat is never seen.
     assert latest[latest[:, TYPE] == NOTE, PITCH].tolist() == [66, 67, 68, 69]
 
 
@@ -60,7 +60,7 @@ def test_a_window_without_notes_is_replaced_by_the_beginning() -> None:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """Four pieces in a folder of the original code's; the last is the first again, a semitone higher."""
+    """Four pieces in a folder of the original code; the last is the first, a semitone higher."""
     folder = tmp_path_factory.mktemp("authors")
     (folder / "notes").mkdir()
     tables = [table_of(path) for path in PIECES]
@@ -95,7 +95,7 @@ def test_a_batch_depends_only_on_the_seed_and_its_index(corpus: Corpus) -> None:
 
     assert torch.equal(batch(1, 4), batch(1, 4))
     assert not torch.equal(batch(1, 4)[:, :20], batch(2, 4)[:, :20])
-    # One piece alone is the same piece each time, transposed and begun anew.
+    # A corpus of one piece gives that piece each time, with other transpositions and starts.
     one = Corpus(corpus.folder, exclude=["1", "2", "3"])
     batches = OriginalTrainingBatches(one, Limits(64, 16), batch_size=1, count=8, pitch_shift=(-5, 6))
     assert len({tuple(batches[index].codes[0, :20].flatten().tolist()) for index in range(8)}) > 4

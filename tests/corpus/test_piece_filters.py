@@ -17,7 +17,7 @@ from mmt.corpus.storage import Corpus
 
 
 def piece(beats: int, *, instruments: int = 1, drums: int = 0, shift: int = 0, first: int = 60) -> muspy.Music:
-    """A note a beat for each instrument, and some drums."""
+    """One note per beat for each instrument, and some drums."""
     tracks = [
         muspy.Track(program, notes=[muspy.Note(12 * beat, first + shift + beat % 7, 12) for beat in range(beats)])
         for program in (0, 40, 42)[:instruments]

@@ -1,4 +1,4 @@
-"""Preparation: from folders, files and archives, some of them broken, to a corpus that appears only when complete."""
+"""Preparation: folders, files and archives, some of them broken, become a corpus that appears only when complete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder with folders in it: music, a broken file, one of nothing but drums, and a text."""
+    """A folder with subfolders: music, a broken file, a file with only drums, and a text."""
     folder = tmp_path_factory.mktemp("music") / "mine"
     shutil.copytree(tiny, folder / "sub")
     (folder / "broken.mid").write_bytes(b"MThd no music")
@@ -70,7 +70,7 @@ def test_a_single_source_can_be_given_without_a_list(music: Path, tmp_path: Path
     assert content(tmp_path / "path") == content(tmp_path / "str") == content(tmp_path / "list")
 
 
-def test_a_corpus_holds_what_reading_and_encoding_gives(corpus: Corpus, tiny: Path) -> None:
+def test_pieces_of_a_corpus_equal_read_then_encode(corpus: Corpus, tiny: Path) -> None:
     for place, piece in enumerate(corpus.pieces):
         music = mmt.read(tiny / piece.name)
         events = mmt.encode(music)
@@ -157,7 +157,7 @@ def test_transposed_copies_stay_together(tiny: Path, tmp_path: Path) -> None:
     assert set(split.values()) == {"train", "valid", "test"}
 
 
-def test_files_of_the_same_name_in_two_folders_are_two(tiny: Path, tmp_path: Path) -> None:
+def test_files_of_the_same_name_in_two_folders_are_two_pieces(tiny: Path, tmp_path: Path) -> None:
     for place, name in enumerate(("one", "two")):
         (tmp_path / name).mkdir()
         shutil.copy(sorted(tiny.glob("*.mid"))[place], tmp_path / name / "1.mid")
@@ -167,7 +167,7 @@ def test_files_of_the_same_name_in_two_folders_are_two(tiny: Path, tmp_path: Pat
     assert sorted(outcome.skipped) == [f"{tmp_path}/one/2.mid", f"{tmp_path}/two/2.mid"]
     pieces = Corpus(tmp_path / "corpus").pieces
     assert [piece.name for piece in pieces] == [f"{tmp_path}/one/1.mid", f"{tmp_path}/two/1.mid"]
-    # Two works, though both files are called "1": one is there to validate on.
+    # Two works, although both files are called "1": one of them is in the validation split.
     assert {piece.split for piece in pieces} == {"train", "valid"}
 
 
@@ -201,7 +201,7 @@ def test_the_work_pattern_keeps_versions_together(tiny: Path, tmp_path: Path) ->
     assert {piece.split for piece in Corpus(tmp_path / "corpus").pieces} == {"train"}
 
 
-def test_the_work_pattern_reads_the_column_that_is_named(tiny: Path, tmp_path: Path) -> None:
+def test_the_work_pattern_applies_to_the_given_column(tiny: Path, tmp_path: Path) -> None:
     music = tmp_path / "music"
     music.mkdir()
     files = [shutil.copy(file, music) for file in sorted(tiny.glob("*.mid"))]
@@ -246,7 +246,7 @@ def test_min_notes_skips_short_pieces(tiny: Path, tmp_path: Path, corpus: Corpus
     assert set(outcome.skipped.values()) == {f"fewer than {longest} usable notes"}
 
 
-def test_another_representation_travels_with_the_corpus(tiny: Path, tmp_path: Path) -> None:
+def test_a_corpus_keeps_its_representation(tiny: Path, tmp_path: Path) -> None:
     slides = mmt.Representation.slides()
     prepare([tiny], tmp_path / "corpus", representation=slides)
     corpus = Corpus(tmp_path / "corpus")

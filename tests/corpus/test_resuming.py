@@ -1,4 +1,4 @@
-"""A preparation that was stopped, or whose files crash their reader, gives the corpus of an undisturbed one."""
+"""A preparation that was stopped, or whose reader crashed, resumes to the corpus of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def many(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     folder.mkdir()
     files = [file.read_bytes() for file in sorted(tiny.glob("*.mid"))]
     for number in range(400):
-        # Texts behind the last track make them differ.
+        # Texts after the last track make them differ.
         whole = files[number % len(files)] + b"XXXX\0\0\0\3%03d" % number
         (folder / f"{number:03d}.mid").write_bytes(whole if number % 11 else whole[:200])
     return folder
@@ -77,7 +77,7 @@ def test_a_killed_preparation_resumes_with_its_finished_shards(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preparation, "write_shard", lambda file, *rest: (written.append(file.name), write(file, *rest)))
         prepare([many], output, jobs=2)
-    # Only what was missing was done.
+    # Only the missing shards were made.
     assert not set(written) & set(before)
     assert len(written) + len(before) == 7
     assert content(output) == undisturbed
@@ -156,7 +156,7 @@ def test_a_shard_is_reused_only_if_its_inputs_are_the_same(
         patch.setattr(preparation, "assemble", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare([music], tmp_path / "corpus")
-    # A finished part that a power failure cut off, a file that was changed, and another filter.
+    # A finished shard that a power failure truncated, a changed file, and another filter.
     cut = sorted((tmp_path / ".corpus-parts").glob("*.shard"))[0]
     cut.write_bytes(cut.read_bytes()[:1000])
     shutil.copy(music / "001.mid", music / "004.mid")  # of the same size
@@ -217,7 +217,7 @@ def test_a_full_disk_is_a_one_line_error_and_the_next_call_resumes(
 def test_memory_does_not_grow_with_the_number_of_files(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Never more than a few dozen shards at a time, of however many (`itertools.tee` lets go of 57 at once)."""
+    """At most a few dozen shards are held at a time, for any number of files (`itertools.tee` frees 57 at once)."""
     held = 0
     most = 0
     shard = shards._shard

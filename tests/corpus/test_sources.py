@@ -1,4 +1,4 @@
-"""Folders, files and archives: all music in them is found in a fixed order, and read without unpacking."""
+"""Folders, files and archives: all music in them is found in a fixed order, and read without extraction to disk."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_tar(path: Path, members: list[tuple[str, bytes]], mode: str = "w") -> 
 
 @pytest.fixture
 def music(tmp_path: Path) -> Path:
-    """Files that only have names and contents."""
+    """Files of several suffixes whose content is their name, links, and a folder with a suffix."""
     folder = tmp_path / "music"
     for name in ("b/z.mid", "b/a.KAR", "b.mid", "c/d/x.abc", "m.mxl", "j.json", "y.yaml", "no.txt", "x.musicxml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def test_intact_members_of_a_damaged_archive_in_a_folder_are_kept(tiny: Path, tm
     one, other = sorted(tiny.glob("*.mid"))[:2]
     music = tmp_path / "music"
     music.mkdir()
-    # With its manifest in front, the archive is read up to where it ends.
+    # If its manifest comes first, the archive is read up to the damage.
     members = [("manifest.csv", b"path\n"), (one.name, one.read_bytes()), (other.name, other.read_bytes())]
     write_tar(music / "cut.tar", members, "w")
     whole = (music / "cut.tar").read_bytes()
@@ -132,8 +132,8 @@ def test_each_tune_of_an_abc_file_is_a_piece(tmp_path: Path, form: str) -> None:
     names = {piece.name.removeprefix("all.zip/"): piece for piece in Corpus(tmp_path / "corpus").pieces}
     assert set(names) == {"three.abc/1", "three.abc/3"} | ({"one.abc"} if form != "alone" else set())
     assert names["three.abc/3"].length == 4
-    assert names["three.abc/3"].beats == 4  # the file's head has given it its metre
-    assert sorted(piece.split for piece in names.values()).count("test") == 1  # tunes are works of their own
+    assert names["three.abc/3"].beats == 4  # its metre is in the head of the file
+    assert sorted(piece.split for piece in names.values()).count("test") == 1  # each tune is a work
     assert [name.removeprefix("all.zip/") for name in outcome.skipped] == ["three.abc/2"]
 
 
@@ -156,7 +156,7 @@ def test_files_folders_and_archives_can_be_mixed(tiny: Path, tmp_path: Path) -> 
     )
     prepare([tmp_path / "one", tmp_path / "two.zip", tmp_path / "three.tgz", files[2]], tmp_path / "corpus")
     pieces = Corpus(tmp_path / "corpus").pieces
-    # What has the same name twice is called by its full name.
+    # If a name occurs twice, pieces are named by the full path.
     assert [piece.name for piece in pieces] == [
         f"{tmp_path}/one/{files[0].name}",
         files[1].name,

@@ -64,7 +64,7 @@ def test_a_fixed_piece_does_not_change_the_split_of_others() -> None:
     assert rest[:place] + rest[place + 1 :] == drawn[:place] + drawn[place + 1 :]
 
 
-def test_an_empty_split_is_not_filled_with_a_fixed_work() -> None:
+def test_an_empty_split_takes_no_fixed_work() -> None:
     fixed = {0: ("a", "train"), 1: ("b", "train")}
     assert draw_splits(["a", "b", "c"], ["1", "2", "3"], {"valid": 0.01, "test": 0.0}, fixed=fixed) == [
         "train",
@@ -139,7 +139,7 @@ def test_a_fingerprint_ignores_transposition_offset_and_instruments(long_table: 
     other["pitch"] += 5
     other["beat"] += 7
     other["instrument"] = 3
-    # Two notes may have become one, now that they are of one instrument: that is no difference either.
+    # Two notes may become one when they have the same instrument; the fingerprint stays the same.
     assert fingerprint(np.unique(other)) == fingerprint(long_table)
 
 
@@ -169,7 +169,7 @@ def test_an_empty_table_has_a_fingerprint() -> None:
     assert fingerprint(np.zeros(0, NOTE_DTYPE)) == fingerprint(np.zeros(0, NOTE_DTYPE))
 
 
-def test_the_work_of_a_file() -> None:
+def test_the_work_of_a_file_is_its_path_or_the_group_of_a_pattern() -> None:
     assert work_of("a/b.c.mid") == "a/b.c"
     assert work_of("a/tune_0123abcd.mid", r"(.*)_[0-9a-f]{8}") == "a/tune"
     assert work_of("a/other.mid", r"(.*)_[0-9a-f]{8}") == "a/other"
@@ -187,7 +187,7 @@ def test_the_first_group_that_matches_is_the_work() -> None:
     assert work_of("other/tune_2.mid", pattern) == "tune"
 
 
-def test_a_table_of_works(tmp_path: Path) -> None:
+def test_a_table_of_works_is_read_or_refused(tmp_path: Path) -> None:
     (tmp_path / "works.csv").write_text("work,name\nSonnets,a.mid\nSonnets,b.mid\n")
     assert read_works(tmp_path / "works.csv") == {"a.mid": "Sonnets", "b.mid": "Sonnets"}
     (tmp_path / "twice.csv").write_text("name,work\na,b\na,c\n")
@@ -206,7 +206,7 @@ def test_a_table_of_works(tmp_path: Path) -> None:
         read_works(tmp_path / "nowhere.csv")
 
 
-def test_lists_of_names_instead_of_a_draw() -> None:
+def test_lists_of_names_replace_the_draw() -> None:
     assert named_splits({"valid": ["b"], "test": ["c"]}) == {"b": "valid", "c": "test", "": "train"}
     assert named_splits({"valid": ["b"], "train": ["c"]}) == {"b": "valid", "c": "train"}
     assert named_splits({"valid": ["b"], "train": ["c"]}, draw_rest=True) == {"b": "valid", "c": "train", "": ""}

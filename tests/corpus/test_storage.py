@@ -106,7 +106,7 @@ def test_truncated_notes_and_other_dtypes_are_refused(copy: Path) -> None:
 
 @pytest.fixture
 def labelled(copy: Path) -> Path:
-    """The four pieces with origins of their own, the second to validate on."""
+    """The four pieces, each with its own origin; the second is in the validation split."""
     lines = (copy / "pieces.csv").read_text().splitlines()
     origins = [
         {"source": "here", "licence": "CC0-1.0", "composer": "Lied, Ada"},

@@ -40,12 +40,12 @@ def test_substitutes_are_free_instruments_that_can_play_the_part(table: NoteTabl
         assert substitutes[code] not in (*playing, ALL.drums_code)
         assert 1 <= substitutes[code] <= 64
         assert plays(int(substitutes[code]), pitches[code])
-    # One at least, wherever there is a part but the drums: synthesisers play everything.
+    # At least one, if there is a part other than drums: synthesizers can play any part.
     assert changed or playing == [ALL.drums_code]
 
 
 @given(note_tables(ALL), st.data(), st.integers(-5, 5), st.booleans())
-def test_nothing_but_the_instruments_of_a_window_changes(
+def test_only_the_instruments_of_a_window_change(
     table: NoteTable, data: st.DataObject, shift: int, whole: bool
 ) -> None:
     start, limits = data.draw(st.integers(0, len(table) - 1)), Limits(data.draw(st.integers(12, 70)), 63)
@@ -62,13 +62,13 @@ def test_nothing_but_the_instruments_of_a_window_changes(
 
 
 @given(note_tables(ALL), st.data(), st.integers(-5, 5))
-def test_with_nothing_given_an_augmented_window_is_a_plain_one(
+def test_without_given_notes_an_augmented_window_is_a_plain_one(
     table: NoteTable, data: st.DataObject, shift: int
 ) -> None:
     start, limits = data.draw(st.integers(0, len(table) - 1)), Limits(data.draw(st.integers(12, 300)), 63)
     plain = cut_window(table, start, limits, ALL, shift)[0]
     events = cut_augmented_window(table, start, limits, ALL, shift)
-    # A plain window counts instruments in another way: a few notes, or the end, may fit into one and not into the other.
+    # A plain window counts instruments differently: a few notes, or the end, may fit into only one of the two.
     shared, spare = min(len(plain), len(events)), len(np.unique(table["instrument"]))
     assert abs(len(plain) - len(events)) <= spare
     first, second = (part[is_note(part)][: shared - spare - 3] for part in (plain, events))
@@ -78,7 +78,7 @@ def test_with_nothing_given_an_augmented_window_is_a_plain_one(
         np.testing.assert_array_equal(plain, events)
 
 
-def test_every_instrument_is_learned_and_near_ones_more_often() -> None:
+def test_every_instrument_is_drawn_and_similar_ones_more_often() -> None:
     table = melody(20, ALL.find_instrument("violin"), pitch=72)
     random = np.random.default_rng(0)
     drawn = Counter(ALL.names[SUBSTITUTION.draw(random, table)[25] - 1] for _ in range(5000))

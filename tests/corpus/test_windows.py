@@ -1,4 +1,4 @@
-"""Windows are consecutive notes of pieces, every note can be reached, and batches depend only on seed and step."""
+"""Windows are consecutive notes of pieces, every note can be drawn, and batches depend only on seed and step."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def test_a_window_holds_consecutive_notes_of_its_piece(
     expected = table[first:stop].copy()
     expected["beat"] -= table["beat"][start]
     expected["pitch"] = (expected["pitch"].astype(int) + shift).astype("u1")
-    # The notes of that part, from beat 0 on, and the instruments that sound in it.
+    # The notes of that stretch, from beat 0 on, and the instruments that sound in it.
     np.testing.assert_array_equal(events, events_of_notes(expected, end=bool(events[-1, TYPE] == END_OF_SONG)))
     notes = events[events[:, TYPE] == NOTE]
     assert notes[0, BEAT] == 1
     assert set(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]) == set(notes[:, INSTRUMENT])
-    # Never over a limit; an end only where the piece has its end; as long as the limits allow.
+    # Within the limits, as long as they allow, and with an end only at the end of the piece.
     assert len(events) <= limits.events
     assert notes[-1, BEAT] <= limits.beats
     if events[-1, TYPE] == END_OF_SONG:
         assert stop == len(table)
     elif stop < len(table) and table["beat"][stop] - table["beat"][start] < limits.beats:
         one_more = np.unique(table["instrument"][first : stop + 1])
-        # Instruments are counted before the last cut, so a few places may stay empty, one an instrument at most.
+        # Instruments are counted before the last cut, so up to one place per instrument may stay empty.
         assert 2 + len(one_more) + (stop + 1 - first) + len(np.unique(table["instrument"])) > limits.events
     elif stop == len(table):
         assert len(table[first:stop]) + 3 + len(np.unique(table["instrument"][first:stop])) > limits.events
@@ -83,7 +83,7 @@ def test_end_of_song_is_where_the_piece_ends() -> None:
         assert stop == 10
         assert events[-1, TYPE] == END_OF_SONG
         assert len(events) == 3 + 10 - start + 1
-    # 14 events fit exactly, with 13 there is no room for the end, with 12 not for the last note.
+    # 14 events fit exactly; with 13 there is no room for the end, with 12 none for the last note.
     assert cut_window(table, 0, Limits(14, 16), PAPER)[0][-1, TYPE] == END_OF_SONG
     assert [len(cut_window(table, 0, Limits(size, 16), PAPER)[0]) for size in (13, 12)] == [13, 12]
     assert [cut_window(table, 0, Limits(size, 16), PAPER)[1] for size in (13, 12)] == [10, 9]
@@ -91,7 +91,7 @@ def test_end_of_song_is_where_the_piece_ends() -> None:
     assert cut_window(table, 0, Limits(40, 9), PAPER)[0][-1, TYPE] == NOTE
 
 
-def test_every_note_of_a_piece_is_reached_the_last_window_included() -> None:
+def test_every_note_of_a_piece_can_be_drawn_also_in_the_last_window() -> None:
     corpus = Tables(melody(60), melody(5, instrument=2))
     batches = training(corpus, augmentation=Augmentation((0, 0)), steps=400)
     starts: Counter[int] = Counter()
@@ -99,27 +99,27 @@ def test_every_note_of_a_piece_is_reached_the_last_window_included() -> None:
     for step in range(len(batches)):
         for events in rows_of(batches[step]):
             if events[1, INSTRUMENT] == 1:
-                # Which note it is shows in its length and in how many are left.
+                # A note is identified by its duration and the number of notes after it.
                 starts[int(events[3, 4])] += 1
                 ends += events[-1, TYPE] == END_OF_SONG
     assert len(starts) == 32
     assert ends > 0
-    # The last note of the piece begins a window as often as any other.
+    # The last note of the piece begins windows as often as any other note.
     alone = sum(
         len(events) == 5 and events[1, INSTRUMENT] == 1 for step in range(400) for events in rows_of(batches[step])
     )
     assert alone > 0
 
 
-def test_shifts_are_even_over_the_range_and_never_clip() -> None:
+def test_shifts_are_uniform_over_the_range_and_never_clip() -> None:
     batches = training(Tables(melody(20, pitch=60)), augmentation=Augmentation((-5, 6)), steps=2000)
     pitches = Counter(int(events[-2, PITCH]) - 61 for step in range(2000) for events in rows_of(batches[step]))
     assert sorted(pitches) == list(range(-5, 7))
-    # 6,000 draws: 500 of each, give or take 5 standard deviations.
+    # 6,000 draws: 500 of each, within 5 standard deviations.
     assert all(abs(count - 500) < 110 for count in pitches.values())
 
 
-def test_at_the_edge_of_the_range_shifts_are_even_over_what_fits() -> None:
+def test_near_the_limits_of_pitch_shifts_are_nearly_uniform_over_those_that_fit() -> None:
     table = melody(20, pitch=125)
     table["pitch"][3] = 2
     batches = training(Tables(table), augmentation=Augmentation((-5, 6)), steps=1000)
@@ -131,11 +131,11 @@ def test_at_the_edge_of_the_range_shifts_are_even_over_what_fits() -> None:
             assert notes[:, PITCH].min() >= 1
             assert notes[:, PITCH].max() <= 128
     assert sorted(shifts) == [-2, -1, 0, 1, 2]
-    # 12 shifts fall on 5 places: some twice, some three times as likely as one shift, none lost.
+    # 12 shifts map to 5 values: some are twice, some three times as likely as one shift, and none is lost.
     assert all(3000 * 2 / 12 * 0.8 < count < 3000 * 3 / 12 * 1.2 for count in shifts.values())
 
 
-def test_start_share_and_length_exponent() -> None:
+def test_start_share_and_length_exponent_weigh_the_starts_of_windows() -> None:
     corpus = Tables(melody(90), melody(10, instrument=2))
 
     def count(**augmentation: float) -> tuple[float, float]:
@@ -147,7 +147,7 @@ def test_start_share_and_length_exponent() -> None:
 
     assert count()[0] == pytest.approx(0.5, abs=0.08)
     assert count(length_exponent=1.0)[0] == pytest.approx(0.9, abs=0.05)
-    # Notes 1, 33 and 65 have the first length too.
+    # Notes 1, 33 and 65 have the duration of the first note, too.
     assert count(start_share=1.0)[1] == 1.0
     assert count(start_share=0.5)[1] == pytest.approx(0.5 + 0.5 * 3 / 90, abs=0.08)
 
@@ -192,7 +192,7 @@ def test_validation_covers_every_note_and_is_always_the_same(corpus: Corpus, lon
         torch.testing.assert_close(again[step].codes, batches[step].codes, rtol=0, atol=0)
 
 
-def test_where_windows_are_cut_between_beats_validation_has_each_note_once() -> None:
+def test_validation_has_each_note_once_if_windows_are_cut_between_beats() -> None:
     batches = ValidationBatches(Tables(melody(100), melody(7)), LIMITS, batch_size=4)
     rows = [events for step in range(len(batches)) for events in rows_of(batches[step])]
     assert sum(int((events[:, TYPE] == NOTE).sum()) for events in rows) == 107
@@ -222,7 +222,7 @@ def test_fewer_validation_windows_are_spread_over_the_split() -> None:
 
 
 @given(st.lists(pieces(max_notes=5), min_size=1, max_size=4))
-def test_a_batch_is_its_windows_and_zeros(windows: list[Events]) -> None:
+def test_a_batch_holds_its_windows_padded_with_zeros(windows: list[Events]) -> None:
     batch = collate(windows)
     assert batch.lengths.tolist() == [len(window) for window in windows]
     assert batch.codes.shape == (len(windows), max(map(len, windows)), 6)
