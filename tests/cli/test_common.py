@@ -1,4 +1,4 @@
-"""How commands end."""
+"""Exit status and error messages of commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmt.cli.common import add_habits, parser, run
 from mmt.representation.notes import LeftOutWarning
 
 
-def test_an_unforeseen_error_is_one_line_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_is_one_short_line(capsys: pytest.CaptureFixture[str]) -> None:
     def broken(chosen: argparse.Namespace) -> None:
         raise RuntimeError("g++ failed:\n" + "no such header\n" * 10_000)
 
@@ -69,7 +69,7 @@ def test_wrong_arguments_are_printed_without_control_characters(capsys: pytest.C
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_what_was_stopped_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupts_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     def stops(chosen: argparse.Namespace) -> None:
         raise KeyboardInterrupt(HOSTILE)
 
@@ -77,7 +77,7 @@ def test_what_was_stopped_is_printed_without_control_characters(capsys: pytest.C
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_a_full_disk_that_names_no_file_names_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_error_without_a_file_names_the_output(capsys: pytest.CaptureFixture[str]) -> None:
     def writes(chosen: argparse.Namespace) -> None:
         chosen.output = "corpus"
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -67,7 +67,7 @@ def test_table_has_a_row_per_model_mode_and_length(evaluated: Path) -> None:
     assert rows[0]["parameters"] == rows[0]["notes/s"] == ""
     assert rows[2]["parameters"] == f"{_parameters(mmt.new_model('tiny')) / 1e6:.2f} M"
     assert float(rows[2]["notes/s"].split(" ")[0]) > 0
-    # No more pieces are written at once than were asked for.
+    # A batch has no more pieces than were asked for.
     assert [row["notes/s"].split(" ", 1)[1] for row in rows[2:6:2]] == ["(4 at once)", "(4 at once)"]
     assert all(row["valid, %"].startswith("100.00") for row in rows)
     details = (evaluated / "details.md").read_text()

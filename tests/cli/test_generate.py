@@ -1,4 +1,4 @@
-"""mmt-generate: the three ways, what is written, and one clear line for whatever is wrong."""
+"""mmt-generate: the three ways to generate, the files that it writes, and errors of one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUARTET = TINY / "mayer_quartet_in_g_minor.mid"
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows nothing, but writes valid pieces all the same."""
+    """An untrained model, which writes valid pieces nevertheless."""
     folder = tmp_path_factory.mktemp("models") / "untrained"
     mmt.new_model("tiny", seed=0).save(folder)
     return folder
@@ -52,7 +52,7 @@ def test_int8_weights_write_what_the_library_writes_with_them(checkpoint: Path, 
     assert (tmp_path / "a.txt").read_text() == mmt.to_text(piece) + "\n"
 
 
-def test_a_piece_without_notes_is_written_and_told(
+def test_a_piece_without_notes_is_written_and_reported(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("-o", tmp_path / "a.mid", "--instruments", "violin", "--sampling", "paper", "--top-k", 1)
@@ -80,7 +80,7 @@ def test_a_folder_may_have_a_dot_in_its_name(checkpoint: Path, tmp_path: Path) -
     assert [file.name for file in (tmp_path / "version.2").iterdir()] == ["1.mid"]
 
 
-def test_for_instruments_in_the_right_sound(checkpoint: Path, tmp_path: Path) -> None:
+def test_instruments_have_their_programs_in_the_file(checkpoint: Path, tmp_path: Path) -> None:
     assert (
         generate(checkpoint, "--instruments", "violin, 42, Oboe", "-n", 3, "-o", tmp_path / "trios", "--seed", 1) == 0
     )
@@ -97,12 +97,14 @@ def test_continuing_keeps_the_first_beats(checkpoint: Path, tmp_path: Path) -> N
     assert mmt.read(out).tempos[0].qpm == mmt.read(QUARTET).tempos[0].qpm
 
 
-def test_what_is_left_out_is_said(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_notes_of_the_prompt_that_are_left_out_are_printed(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     generate(checkpoint, "--continue", QUARTET, "--beats", 4, "-o", tmp_path / "c.mid")
     assert "1,820 of 1,824 notes kept; left out: 4 doubled notes" in capsys.readouterr().out
 
 
-def test_picture_sound_and_text_beside_the_piece(checkpoint: Path, tmp_path: Path) -> None:
+def test_picture_sound_page_and_text_are_written_next_to_the_piece(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.mid"
     assert generate(checkpoint, "-o", out, "--png", "--wav", "--html", "--text", "--seed", 3, "--max-beats", 8) == 0
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -112,10 +114,10 @@ def test_picture_sound_and_text_beside_the_piece(checkpoint: Path, tmp_path: Pat
     assert out.with_suffix(".html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_a_soundfont_of_ones_own(
+def test_a_users_soundfont_is_used_or_refused(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PATH", "")  # without FluidSynth, mmt plays it itself
+    monkeypatch.setenv("PATH", "")  # without FluidSynth, mmt plays the SoundFont itself
     piece = ["--seed", 3, "--max-beats", 8, "--quiet"]
     generate(checkpoint, "-o", tmp_path / "a.wav", *piece)
     generate(checkpoint, "-o", tmp_path / "b.mid", "--wav", "--soundfont", carried_soundfont(), *piece)
@@ -134,12 +136,12 @@ def test_the_same_seed_gives_the_same_file(checkpoint: Path, tmp_path: Path) -> 
     assert (tmp_path / "a.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
 
 
-def test_several_pieces_into_numbered_files(checkpoint: Path, tmp_path: Path) -> None:
+def test_several_pieces_are_written_to_numbered_files(checkpoint: Path, tmp_path: Path) -> None:
     generate(checkpoint, "-o", tmp_path / "a.json", "-n", 2, "--quiet")
     assert [json.loads((tmp_path / f"a-{number}.json").read_text())["resolution"] for number in (1, 2)] == [12, 12]
 
 
-def test_a_list_of_seeds_gives_a_piece_of_each(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_list_of_seeds_gives_a_piece_for_each(checkpoint: Path, tmp_path: Path) -> None:
     generate(checkpoint, "-o", tmp_path / "a.mid", "--seed", "5,3")
     generate(checkpoint, "-o", tmp_path / "b.mid", "--seed", 3)
     assert (tmp_path / "a-2.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
@@ -173,7 +175,7 @@ def test_controls(checkpoint: Path, tmp_path: Path) -> None:
     assert {55 <= pitch <= 105 for _, pitch in notes_in(tmp_path / "b.json")} == {True}
 
 
-def test_instruments_that_are_asked_for_all_play_unless_it_is_turned_off(checkpoint: Path, tmp_path: Path) -> None:
+def test_all_instruments_play_unless_use_all_is_off(checkpoint: Path, tmp_path: Path) -> None:
     def written(*flags: str) -> bytes:
         out = tmp_path / "a.json"
         asked = ("--instruments", "violin,cello,flute,tuba", "--seed", 1, "--max-events", 40, "--overwrite", "--quiet")
@@ -268,7 +270,7 @@ def test_quiet_prints_nothing(checkpoint: Path, tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("finished", "said"), [(0, "nothing was written"), (1, "1.mid kept"), (5, "1.mid, 2.mid, 3.mid and 2 more kept")]
 )
-def test_ctrl_c_says_what_is_kept(
+def test_ctrl_c_keeps_finished_pieces_and_says_so(
     checkpoint: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -381,7 +383,7 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ([], 2, "-o piece.mid"),
     ],
 )
-def test_one_line_for_what_is_wrong(
+def test_errors_of_a_command_are_one_line(
     checkpoint: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -406,7 +408,9 @@ def test_one_line_for_what_is_wrong(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_checkpoints_that_do_not_load(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_that_does_not_load_is_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert generate(tmp_path / "nowhere", "-o", tmp_path / "a.mid") == 1
     assert "nowhere" in error_of(capsys)
     other = tmp_path / "other"
@@ -421,7 +425,7 @@ def test_checkpoints_that_do_not_load(checkpoint: Path, tmp_path: Path, capsys: 
     assert "corrupt or truncated" in error_of(capsys)
 
 
-def test_debug_shows_where(checkpoint: Path, tmp_path: Path) -> None:
+def test_debug_shows_the_traceback(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean"):
         generate(checkpoint, "-o", tmp_path / "a.mid", "--instruments", "violni", "--debug")
 
@@ -433,14 +437,16 @@ def test_debug_shows_where(checkpoint: Path, tmp_path: Path) -> None:
         (["--seed", "1,x"], "'1,x' is not a whole number"),
     ],
 )
-def test_wrong_flag_is_wrong_usage(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_flag_exits_with_a_usage_error(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(given)
     assert stop.value.code == 2
     assert said in error_of(capsys)
 
 
-def test_help_needs_nothing_heavy() -> None:
+def test_help_imports_no_heavy_library() -> None:
     code = (
         "import sys; from mmt.cli.generate import _parser; _parser().format_help();"
         "print([m for m in ('torch', 'muspy', 'numpy', 'matplotlib', 'lightning') if m in sys.modules])"
@@ -461,7 +467,7 @@ def test_writing_a_midi_file_imports_no_library_of_other_formats(checkpoint: Pat
     assert (tmp_path / "a.mid").exists()
 
 
-def test_a_muspy_that_was_imported_lightly_is_whole() -> None:
+def test_muspy_is_complete_after_a_light_import() -> None:
     code = (
         "from mmt.cli.light_muspy import import_muspy_lightly; import_muspy_lightly(); import muspy\n"
         "music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])\n"
@@ -472,7 +478,7 @@ def test_a_muspy_that_was_imported_lightly_is_whole() -> None:
 
 
 def test_every_example_is_continued(shared: Path, tmp_path: Path) -> None:
-    """Real MIDI and MusicXML files, by a model as small as the tiny one with the context of the shipped one."""
+    """Real MIDI and MusicXML files, by a model with the size of the tiny one and the context of the shipped one."""
     recipe = tmp_path / "wide.yaml"
     recipe.write_text(
         "representation: {beats: 256}\nnetwork: {dim: 32, layers: 1, heads: 2, head_dim: 16, positions: rotary}\n"
@@ -486,7 +492,7 @@ def test_every_example_is_continued(shared: Path, tmp_path: Path) -> None:
         assert mmt.read(out).tracks
 
 
-def test_drums_are_listed_where_the_model_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drums_are_listed_if_the_model_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model_of(mmt.Representation(beats=64, drums=True)).save(tmp_path / "drums")
     assert main(["--list-instruments", "--checkpoint", str(tmp_path / "drums")]) == 0
     instruments, ensembles = capsys.readouterr().out.split("\n\n")

@@ -1,4 +1,4 @@
-"""mmt-prepare and mmt-train: one's own files, from a folder to a model that writes."""
+"""mmt-prepare and mmt-train: from a folder of music to a model that generates."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_broken_file_is_counted_and_the_rest_kept(corpus: Path) -> None:
+def test_broken_files_are_counted_and_the_others_kept(corpus: Path) -> None:
     report = json.loads((corpus / "report.json").read_text())
     assert report["files"]["kept"] == 4
     assert list(report["files"]["skipped"]) == ["broken.mid"]
     assert report["pieces"]["valid"] >= 1
 
 
-def test_from_my_own_files_to_new_music(corpus: Path, tmp_path: Path) -> None:
+def test_a_folder_of_music_becomes_a_model_that_generates(corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     common = ["tiny", "--corpus", str(corpus), "-o", str(run), "--quiet"]
     assert train.main([*common[:1], "trainer.max_steps=4", "trainer.validate_every=2", *common[1:]]) == 0
@@ -54,7 +54,7 @@ def test_from_my_own_files_to_new_music(corpus: Path, tmp_path: Path) -> None:
         (["tiny", "--corpus", "CORPUS", "-o", "new", "--resume"], "no training to resume"),
     ],
 )
-def test_one_line_for_what_is_wrong_with_a_training(
+def test_errors_of_a_training_are_one_line(
     corpus: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -73,7 +73,7 @@ def test_one_line_for_what_is_wrong_with_a_training(
     ("arguments", "said"),
     [(["nowhere", "-o", "new"], "nowhere"), ([".", "-o", "new"], "no music"), ([str(TINY), "-o", "."], "exists")],
 )
-def test_one_line_for_what_is_wrong_with_a_preparation(
+def test_errors_of_a_preparation_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""mmt-prepare: its flags reach the one call, and what is wrong is one line."""
+"""mmt-prepare: its flags reach `prepare`, and errors are one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def music(tmp_path: Path) -> Path:
     return folder
 
 
-def test_filters_and_lists_of_names(music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_filters_and_lists_of_names_reach_prepare(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = sorted(file.name for file in music.iterdir())
     (tmp_path / "valid.txt").write_text(f"{names[1]}\n\n")
     (tmp_path / "test.txt").write_text(f"{names[2]}\r\n")
@@ -47,7 +49,7 @@ def test_filters_and_lists_of_names(music: Path, tmp_path: Path, capsys: pytest.
     assert names[0] not in kept
 
 
-def test_flags_of_works_and_lists_join_files_and_draw_the_rest(music: Path, tmp_path: Path) -> None:
+def test_works_and_lists_fix_splits_and_the_rest_is_drawn(music: Path, tmp_path: Path) -> None:
     names = sorted(file.name for file in music.iterdir())
     places = ["scores/alone/1.mxl", "scores/cycle/1.mxl", "scores/cycle/2.mxl", "scores/other/1.mxl"]
     rows = [f"{name},{place}" for name, place in zip(names, places, strict=True)]
@@ -60,7 +62,7 @@ def test_flags_of_works_and_lists_join_files_and_draw_the_rest(music: Path, tmp_
     assert {piece.split for piece in Corpus(tmp_path / "out").pieces} == {"valid"}
 
 
-def test_the_representation_of_a_recipe(music: Path, tmp_path: Path) -> None:
+def test_a_corpus_has_the_representation_of_the_recipe(music: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "drums.yaml"
     recipe.write_text("representation:\n  preset: slides\n  drums: true\n")
     assert prepare.main([str(music), "-o", str(tmp_path / "a"), "--recipe", str(recipe), "--jobs", "1", "--quiet"]) == 0
@@ -69,7 +71,7 @@ def test_the_representation_of_a_recipe(music: Path, tmp_path: Path) -> None:
     assert Corpus(tmp_path / "b").representation.beats == 64
 
 
-def test_what_mmt_train_asks_for_can_be_prepared(
+def test_mmt_prepare_follows_the_advice_of_mmt_train(
     music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entries, short = ["representation.drums=true", "representation.resolution=24"], ["trainer.max_steps=1"]
@@ -80,7 +82,7 @@ def test_what_mmt_train_asks_for_can_be_prepared(
     flags = ["--valid", "0.4", "--jobs", "1", "--quiet"]
     assert prepare.main([str(music), "--recipe", "tiny", *entries, "-o", str(tmp_path / "right"), *flags]) == 0
     assert train.main([*asked, str(tmp_path / "right"), "--quiet"]) == 0
-    # And for the model: from its checkpoint.
+    # The representation can also be that of a checkpoint.
     best = ["--checkpoint", str(tmp_path / "run" / "best")]
     assert prepare.main([str(music), *best, "-o", str(tmp_path / "more"), *flags]) == 0
     assert Corpus(tmp_path / "more").representation == Corpus(tmp_path / "right").representation
@@ -104,7 +106,7 @@ def test_what_mmt_train_asks_for_can_be_prepared(
         (["--min-notes", "1000000"], "none of 4 files is usable; the first, "),
     ],
 )
-def test_one_line_for_what_is_wrong(
+def test_errors_of_a_command_are_one_line(
     music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
 ) -> None:
     assert prepare.main([str(music), "-o", str(tmp_path / "corpus"), *flags]) == 1
