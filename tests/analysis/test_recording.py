@@ -108,7 +108,7 @@ def test_a_stopped_recording_continues_to_the_same_result(
         np.testing.assert_allclose(again.read(place), store.read(place), atol=1e-5)
     for name in recording.LABELS:
         np.testing.assert_array_equal(again.labels(name), store.labels(name))
-    # A complete recording is not made again.
+    # A complete recording is not repeated.
     before = calls
     mmt.activations(model, corpus, PLACES, output=tmp_path / "part")
     assert calls == before

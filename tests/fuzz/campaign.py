@@ -1,10 +1,10 @@
-"""A mutation fuzzer for everything that reads files: whatever is in a file, reading ends with a result or an error of one line.
+"""A mutation fuzzer for everything that reads files: reading any file ends with a result or an error of one line.
 
     python tests/fuzz/campaign.py --seconds 3600 --findings out/fuzz
 
 An input is a finding if reading it raises anything but a `ValueError` or `OSError` of one line, ends its process, or takes more
 than 5 seconds of the processor or 1 GB of memory. Each mutation depends on the seed and its number only, so that a finding can be
-made again.
+repeated.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from mmt.corpus.isolated import Lost, call_each, end_idle
 
 # The imports are at the top, so that the process that reads has them before its time begins.
 SECONDS, MEMORY = 5.0, 2**30
-# Longer than any measured on the processor, for machines with other work.
+# Longer than the limit of processor time, for machines with other load.
 _WALL_CLOCK = 120.0
-# Files between two looks at the clock.
+# Files between two checks of the clock.
 _BATCH = 40
 _TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 
@@ -165,7 +165,7 @@ def targets() -> dict[str, Target]:
 
 
 def attempt(item: Item) -> str:
-    """Read mutated content; returns what is wrong with how that ended, "" if nothing is."""
+    """Read mutated content; returns a description of the finding, "" if there is none."""
     _limit_memory()
     begun = time.process_time()
     error = attempt_plain(*item)

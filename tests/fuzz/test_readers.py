@@ -1,4 +1,4 @@
-"""Whatever is in a file, reading it ends with a result or with an error of one line, in bounded time and memory."""
+"""Reading any file ends with a result or an error of one line, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_mutated_files_are_read_or_refused() -> None:
     assert campaign.run(seed=0, count=380, seconds=0, findings=None) == []
 
 
-def test_every_example_is_read_as_it_is() -> None:
+def test_every_unchanged_example_is_read() -> None:
     for name, target in campaign.targets().items():
-        if name == "weights":  # of no network, so that it is refused
+        if name == "weights":  # no weights of a network, so that the file is refused
             continue
         for content in target.seeds:
             assert campaign.attempt_plain(name, content) is None, name

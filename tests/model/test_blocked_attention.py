@@ -1,4 +1,4 @@
-"""Attention by blocks is attention, and drops what it should."""
+"""Attention by blocks equals plain attention, and drops the share of weights that it should."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tensors(length: int, seed: int = 0) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 300])
-def test_without_dropout_it_is_the_fused_attention_and_so_are_its_gradients(length: int) -> None:
+def test_without_dropout_outputs_and_gradients_equal_those_of_fused_attention(length: int) -> None:
     ours, theirs = tensors(length), tensors(length)
     found = attend_in_blocks(*ours, 0.0)
     expected = F.scaled_dot_product_attention(*theirs, is_causal=True)
@@ -32,7 +32,7 @@ def test_without_dropout_it_is_the_fused_attention_and_so_are_its_gradients(leng
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
 
 
-def test_in_bfloat16_it_is_as_near_to_float32_as_the_fused_attention() -> None:
+def test_bfloat16_is_as_accurate_as_fused_attention() -> None:
     exact = tensors(300)
     F.scaled_dot_product_attention(*exact, is_causal=True).square().sum().backward()
 
@@ -48,10 +48,10 @@ def test_in_bfloat16_it_is_as_near_to_float32_as_the_fused_attention() -> None:
     assert all(one < 1.5 * other for one, other in zip(ours, theirs, strict=True))
 
 
-def test_weights_are_dropped_and_the_rest_made_up_for() -> None:
+def test_weights_are_dropped_and_the_others_scaled_up() -> None:
     length = 200
     queries, keys, _ = tensors(length)
-    # Each value is a key's own unit vector: what comes out are the weights.
+    # The value of each key is a unit vector, so that the outputs are the weights.
     values = torch.eye(length).expand(2, 3, length, length)
     whole = attend_in_blocks(queries, keys, values, 0.0)
     torch.manual_seed(0)
@@ -63,7 +63,7 @@ def test_weights_are_dropped_and_the_rest_made_up_for() -> None:
     torch.testing.assert_close(found[kept], whole[kept] / 0.75)
 
 
-def test_the_backward_pass_drops_the_same() -> None:
+def test_the_backward_pass_drops_the_same_weights() -> None:
     queries, keys, values = tensors(200)
     torch.manual_seed(0)
     weights = attend_in_blocks(queries, keys, torch.eye(200).expand(2, 3, 200, 200), 0.5)
@@ -73,7 +73,7 @@ def test_the_backward_pass_drops_the_same() -> None:
     torch.testing.assert_close(values.grad, weights.sum(dim=2)[..., None].expand_as(values), rtol=1e-4, atol=1e-5)
 
 
-def test_the_network_takes_it_where_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_uses_blocked_attention_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 
     def watched(*arguments: object) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoint folders: the round trip, whole or not at all, and one line for whatever is wrong with one."""
+"""Checkpoint folders: round trip, atomic writing, and errors of one line."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def test_round_trip(tmp_path: Path, config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "relative"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8)])
-def test_half_precision_on_disk_is_close_and_half_the_size(tmp_path: Path, dtype: torch.dtype, relative: float) -> None:
+def test_half_precision_has_half_the_size_and_close_weights(
+    tmp_path: Path, dtype: torch.dtype, relative: float
+) -> None:
     written = make_checkpoint()
     write_checkpoint(tmp_path / "whole", written)
     write_checkpoint(tmp_path / "half", written, dtype=dtype)
@@ -66,14 +68,14 @@ def test_half_precision_on_disk_is_close_and_half_the_size(tmp_path: Path, dtype
     assert sizes[1] < 0.6 * sizes[0]
 
 
-def test_what_is_read_is_float32_in_eval_mode_and_can_be_trained(folder: Path) -> None:
+def test_a_checkpoint_is_read_in_float32_and_eval_mode_and_can_be_trained(folder: Path) -> None:
     network = read_checkpoint(folder).network
     assert not any(module.training for module in network.modules())
     assert all(parameter.dtype == torch.float32 and parameter.requires_grad for parameter in network.parameters())
     assert all(parameter.device.type == "cpu" for parameter in network.parameters())
 
 
-def test_reading_and_writing_leave_the_global_random_state(folder: Path) -> None:
+def test_reading_and_writing_do_not_change_the_global_random_state(folder: Path) -> None:
     before = torch.get_rng_state()
     write_checkpoint(folder, read_checkpoint(folder))
     assert torch.equal(torch.get_rng_state(), before)
@@ -139,7 +141,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int, file_
     assert set(modes.values()) == {file_mode}
 
 
-def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "mine.mid").write_bytes(b"mine")
     (tmp_path / "file").write_bytes(b"mine")
@@ -167,7 +169,7 @@ def test_missing_files_are_named(folder: Path, missing: str) -> None:
         read_checkpoint(path if not missing else folder)
 
 
-def test_the_checkpoint_within_a_run_is_offered(folder: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_run_folder_names_its_checkpoints(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     folder.rename(run / "best")
@@ -175,7 +177,7 @@ def test_the_checkpoint_within_a_run_is_offered(folder: Path, tmp_path: Path) ->
         read_checkpoint(run)
 
 
-def test_a_file_is_no_checkpoint(folder: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_refused(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="a checkpoint is a folder"):
         read_checkpoint(folder / "config.json")
 
@@ -222,7 +224,7 @@ def test_a_corrupt_config_is_named(folder: Path, content: str) -> None:
         (lambda config: config.pop("network"), "has no 'network'"),
     ],
 )
-def test_what_does_not_fit_in_the_config_is_named(
+def test_entries_of_the_config_that_do_not_fit_are_named(
     folder: Path, change: Callable[[dict[str, Any]], object], words: str
 ) -> None:
     path = folder / "config.json"
@@ -252,7 +254,7 @@ def test_truncated_weights_are_named(folder: Path, share: float) -> None:
     assert re.match(f"{re.escape(str(path))} is corrupt or truncated", error_of(folder))
 
 
-def test_weights_that_are_something_else_are_named(folder: Path) -> None:
+def test_files_that_are_not_weights_are_named(folder: Path) -> None:
     path = folder / "model.safetensors"
     torch.save({"a": torch.zeros(3)}, path)
     assert f"{path} is corrupt or truncated" in error_of(folder)
@@ -274,7 +276,7 @@ def test_tensors_that_do_not_fit_are_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_weights_of_a_training_that_diverged_are_named(folder: Path, value: float) -> None:
+def test_weights_that_are_not_finite_are_named(folder: Path, value: float) -> None:
     path = folder / "model.safetensors"
     weights = safetensors.torch.load_file(path)
     weights["norm.weight"][3] = value

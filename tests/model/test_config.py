@@ -1,4 +1,4 @@
-"""A network's configuration: what it refuses, and that it survives JSON."""
+"""The configuration of a network: invalid values, limits, defaults and the JSON round trip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_json_round_trip() -> None:
     assert NetworkConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_missing_entries_are_the_papers() -> None:
+def test_missing_entries_have_the_values_of_the_paper() -> None:
     assert NetworkConfig.from_dict({}) == NetworkConfig()
     assert NetworkConfig.from_dict({"dim": 64}) == NetworkConfig(dim=64)
 
@@ -53,5 +53,5 @@ def test_invalid_values_are_refused(values: dict[str, Any], message: str) -> Non
 
 
 @pytest.mark.parametrize("values", [{"head_dim": 15}, {"context": 5}, {"dropout": 0}, {"dropout": 0.999}])
-def test_limits_are_valid(values: dict[str, Any]) -> None:
+def test_values_at_the_limits_are_valid(values: dict[str, Any]) -> None:
     NetworkConfig(**values)

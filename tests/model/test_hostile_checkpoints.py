@@ -98,7 +98,7 @@ def test_a_wrong_number_or_type_in_the_config_is_refused(folder: Path, section: 
 
 @pytest.mark.parametrize("section", ["network", "representation", "sampling", "training"])
 @pytest.mark.parametrize("value", [7, "text", [1, 2], [["a", 1]], True])
-def test_a_section_that_is_no_mapping_is_refused(folder: Path, section: str, value: Any) -> None:
+def test_a_section_that_is_not_a_mapping_is_refused(folder: Path, section: str, value: Any) -> None:
     config = json.loads((folder / "config.json").read_text())
     config[section] = value
     (folder / "config.json").write_text(json.dumps(config))
@@ -129,7 +129,7 @@ def test_weights_of_another_shape_are_refused(folder: Path, shape: tuple[int, ..
     assert "has the shape" in refused(folder)
 
 
-def test_pipes_and_folders_in_the_place_of_files_are_refused(folder: Path) -> None:
+def test_pipes_and_folders_in_place_of_files_are_refused(folder: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (folder / name).rename(folder / "other")
         for make in (os.mkfifo, Path.mkdir):
@@ -251,6 +251,6 @@ def test_packed_weights_of_the_original_code_are_not_unpacked(tmp_path: Path) ->
         ({"context": 2**20, "layers": 100}, "too large"),
     ],
 )
-def test_a_network_that_no_machine_holds_is_refused(network: dict[str, int], said: str) -> None:
+def test_a_network_that_exceeds_any_memory_is_refused(network: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         NetworkConfig(**network)

@@ -27,7 +27,7 @@ NAMES = inside.places(make_network())
 
 
 def note_codes(batch: int, length: int = 24) -> Tensor:
-    """Notes of cello and violin in turn, two a beat."""
+    """Alternating notes of cello and violin, two per beat."""
     codes = make_codes(batch, length)
     place = torch.arange(length)
     codes[..., TYPE], codes[..., BEAT] = NOTE, 1 + place // 2
@@ -116,7 +116,7 @@ def test_an_identity_edit_keeps_the_output(name: str) -> None:
 
 
 def halved(activations: Tensor) -> Tensor:
-    """Not linear, since norms undo a factor; keeps minus infinity."""
+    """A nonlinear change, since norms undo a factor; minus infinity stays."""
     return torch.where(activations == -torch.inf, activations, activations * 0.2 + activations.abs())
 
 
@@ -150,14 +150,14 @@ COMPILED = ("heads", "attention", "feed_forward_inputs", "neurons", "feed_forwar
 def test_a_block_is_compiled_only_if_the_decoder_stops_for_its_edits(name: str) -> None:
     packed = pack(edited(make_network(), {name: halved}))
     assert [isinstance(block, PackedBlock) for block in packed.blocks] == [name.split(".")[-1] in COMPILED, True]
-    # A hook that is no edit is left to PyTorch everywhere.
+    # PyTorch computes blocks with any hook that is not an edit.
     network = make_network()
     network.get_submodule(all_places(network)[name].path).register_forward_hook(lambda module, inputs, output: output)
     assert [isinstance(block, PackedBlock) for block in pack(network).blocks] == [False, True]
 
 
 @torch.inference_mode()
-def test_the_functions_of_an_edit_get_what_is_read_and_nothing_else() -> None:
+def test_the_functions_of_an_edit_get_only_the_new_events() -> None:
     seen = []
     network = edited(make_network(), {"layers.1.stream": lambda stream: seen.append(tuple(stream.shape)) or stream})
     packed, cache = pack(network), Cache(network.config, 2)
@@ -166,7 +166,7 @@ def test_the_functions_of_an_edit_get_what_is_read_and_nothing_else() -> None:
 
 
 @torch.inference_mode()
-def test_windows_that_are_read_again_show_each_row_its_own_events() -> None:
+def test_conditions_see_the_events_of_their_own_row() -> None:
     network, codes = make_network(), note_codes(3)
     codes[1, :, INSTRUMENT] = CELLO
     changed = edited(network, inside.where({"layers.0.neurons": halved}, inside.notes("cello")))
@@ -179,7 +179,7 @@ def test_a_row_is_bit_identical_in_any_batch_with_an_edit(name: str) -> None:
     network, codes = edited(make_network(), {name: halved}), note_codes(4, 30)
     together, alone = Cache(network.config, 4), [Cache(network.config, 1) for _ in range(4)]
     packed = pack(network)
-    # Rows of different length, as after windows have moved.
+    # Rows of different lengths, as after windows have moved.
     starts = [0, 3, 3, 5]
     for row, start in enumerate(starts):
         if start:
@@ -193,7 +193,7 @@ def test_a_row_is_bit_identical_in_any_batch_with_an_edit(name: str) -> None:
             assert torch.equal(packed.hidden(events[row : row + 1], cache=alone[row])[0], hidden[row]), name
 
 
-def test_a_condition_knows_instrument_beat_and_place() -> None:
+def test_conditions_select_by_instrument_beat_and_position_in_the_piece() -> None:
     network, codes = make_network(), note_codes(2)
     seen = record(edited(network, {}), codes, ["final"])["final"]
     edit = inside.add("final", torch.ones(48))
@@ -248,7 +248,7 @@ def test_a_query_without_keys_attends_to_nothing() -> None:
     assert not found["layers.0.pattern"].any()
 
 
-def test_a_knocked_out_path_is_not_read_and_all_else_is() -> None:
+def test_only_the_knocked_out_path_is_not_read() -> None:
     network, codes = make_network(), note_codes(1)
     plain = plain_places(network, codes)
     edit = inside.knock_out_path((0, 1), (1, 0), ["queries", "values"])
@@ -268,7 +268,7 @@ def test_a_knocked_out_path_is_not_read_and_all_else_is() -> None:
     torch.testing.assert_close(found["layers.1.keys"], plain["layers.1.keys"], rtol=0, atol=2e-5)
 
 
-def test_mean_and_resample_ablation_and_patching_replace_what_they_name() -> None:
+def test_mean_and_resample_ablation_and_patching_replace_only_their_places() -> None:
     network, codes, place = make_network(), note_codes(2), "layers.1.heads"
     plain = record(network, codes, [place])[place]
     values = torch.arange(2 * 16.0).view(2, 16)
@@ -311,7 +311,7 @@ def test_beats_are_those_of_the_piece_when_the_window_has_moved() -> None:
     assert read[-1] > 2 * model.network.config.sizes[BEAT]
 
 
-def test_equal_edits_have_equal_names_and_others_do_not() -> None:
+def test_edits_have_equal_names_exactly_if_they_are_equal() -> None:
     def names(edit: inside.Edit) -> list[str]:
         return inside.edits_of(edited(make_network(), edit))
 
@@ -352,7 +352,7 @@ def test_invalid_conditions_and_changes_raise(make: Any, message: str) -> None:
         make()
 
 
-def test_logits_without_their_events_are_refused_to_an_edit_that_needs_them() -> None:
+def test_logits_without_events_raise_if_an_edit_needs_the_events() -> None:
     network = edited(make_network(), inside.where({"logits.pitch": halved}, inside.notes()))
     hidden = network.hidden(note_codes(1))
     with pytest.raises(

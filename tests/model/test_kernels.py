@@ -41,7 +41,9 @@ def make_rows(count: int, width: int) -> np.ndarray:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 150), st.booleans())
-def test_a_map_of_any_size_takes_any_number_of_rows(count: int, inputs: int, outputs: int, int8: bool) -> None:
+def test_linear_maps_of_any_size_and_number_of_rows_equal_those_of_torch(
+    count: int, inputs: int, outputs: int, int8: bool
+) -> None:
     of, ours = make_map(outputs, inputs, int8=int8)
     rows = make_rows(count, inputs)
     mapped = linear(rows, ours)
@@ -53,7 +55,7 @@ def test_a_map_of_any_size_takes_any_number_of_rows(count: int, inputs: int, out
         assert np.array_equal(linear(rows[row : row + 1], ours)[0], mapped[row])
 
 
-def test_rows_may_lie_apart_but_not_be_of_another_width() -> None:
+def test_rows_may_have_strides_but_must_have_the_width_of_the_map() -> None:
     _, ours = make_map(20, 8)
     rows = make_rows(6, 8)
     assert np.array_equal(linear(rows.repeat(2, axis=1)[:, ::2], ours), linear(rows, ours))
@@ -61,7 +63,7 @@ def test_rows_may_lie_apart_but_not_be_of_another_width() -> None:
         linear(rows[:, :7], ours)
 
 
-def test_weights_lie_in_groups_of_outputs() -> None:
+def test_weights_are_stored_in_groups_of_outputs_padded_with_zeros() -> None:
     of, ours = make_map(20, 3)
     assert ours.weight.shape[1:] == (3, LANES)
     laid = ours.weight.transpose(0, 2, 1).reshape(-1, 3)
@@ -69,7 +71,7 @@ def test_weights_lie_in_groups_of_outputs() -> None:
     assert not laid[20:].any()
 
 
-def test_narrow_maps_take_zeros_and_are_exact_where_nothing_is_rounded() -> None:
+def test_int8_maps_take_zeros_and_are_exact_without_rounding() -> None:
     of = nn.Linear(4, 2).requires_grad_(False)
     of.weight[:] = torch.tensor([[127.0, -3, 0, 5], [0, 0, 0, 0]])
     ours = LinearWeights.of(of.weight, of.bias, int8=True)
@@ -79,7 +81,7 @@ def test_narrow_maps_take_zeros_and_are_exact_where_nothing_is_rounded() -> None
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_norm_is_that_of_torch(bias: bool) -> None:
+def test_norms_equal_those_of_torch(bias: bool) -> None:
     norm = nn.LayerNorm(48, bias=bias).requires_grad_(False)
     norm.weight.uniform_(0.5, 2.0)
     rows = 3 * make_rows(5, 48) + 1
@@ -89,7 +91,7 @@ def test_a_norm_is_that_of_torch(bias: bool) -> None:
     assert not len(NormWeights.of(nn.Identity()).weight)
 
 
-def test_single_numbers_are_those_of_torch() -> None:
+def test_exp_and_gelu_equal_exact_values() -> None:
     numbers = np.linspace(-30, 30, 20_001, dtype=np.float32)
     expected = nn.functional.gelu(torch.from_numpy(numbers).double()).numpy()
     assert max(abs(gelu(number) - true) for number, true in zip(numbers, expected, strict=True)) < 2e-6
@@ -105,7 +107,7 @@ def there_and_back(numbers, halves, back):  # type: ignore[no-untyped-def]
         back[place] = widened(halves[place])
 
 
-def test_numbers_of_16_bits_are_those_of_torch() -> None:
+def test_conversion_to_bfloat16_and_back_equals_that_of_torch() -> None:
     random = np.random.default_rng(0)
     scales = np.exp2(random.integers(-40, 40, 10_000)).astype(np.float32)
     ties = np.arange(0x3F800000, 0x3F900000, 0x8000, np.uint32).view(np.float32)
@@ -118,7 +120,7 @@ def test_numbers_of_16_bits_are_those_of_torch() -> None:
     there_and_back(numbers, halves, back)
     assert np.array_equal(halves, array_of(expected))
     assert np.array_equal(back, expected.float().numpy())
-    # Where an array is one of float32, nothing is rounded.
+    # Float32 arrays are not rounded.
     there_and_back(numbers, whole := np.empty_like(numbers), back)
     assert np.array_equal(whole, numbers)
 
@@ -131,7 +133,9 @@ def test_several_threads_may_compute_at_once() -> None:
         assert all(np.array_equal(one, expected) for one in pool.map(lambda _: linear(rows, ours), range(200)))
 
 
-def test_compilation_is_told_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notice_of_compilation_is_printed_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mmt.model.compiled._CompilationListener.told", False)
     with telling_of_compiling(False):
         numba.njit(lambda: 1)()
@@ -143,7 +147,7 @@ def test_compilation_is_told_once(capsys: pytest.CaptureFixture[str], monkeypatc
 
 
 def test_compilation_works_without_a_cache_folder(tmp_path: Path) -> None:
-    """Numba keeps what it compiles beside the code, or in the user's cache, or else nowhere."""
+    """Numba caches compiled code next to the source, or in the user's cache folder, or not at all."""
     code = (
         "from numba.core.caching import CacheImpl\n"
         "CacheImpl._locator_classes = []\n"
@@ -157,7 +161,7 @@ def test_compilation_works_without_a_cache_folder(tmp_path: Path) -> None:
 
 
 def test_cached_code_is_named_after_all_its_sources() -> None:
-    """What compiled functions take from other modules, to call, as constants, or as classes of what they are given."""
+    """Everything that compiled functions take from other modules: functions, constants, and classes of arguments."""
     taken = {BlockWeights.__module__, Rules.__module__, Lookahead.__module__}
     for module in Path(mmt.__file__).parent.rglob("*.py"):
         body = ast.parse(module.read_text(encoding="utf-8")).body

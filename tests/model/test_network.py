@@ -25,9 +25,9 @@ every_kind = pytest.mark.parametrize(
 def make_network(
     positions: str = "absolute", output: str = "independent", *, context: int = 24, dropout: float = 0.3
 ) -> Network:
-    """A small network in eval mode; what its heads know of each other begins at zero, so it is drawn here.
+    """A small network in eval mode; weights between its heads are initialised to zero, so they are drawn here.
 
-    Chained ones have normalised queries and keys, too.
+    Networks with chained heads also have normalised queries and keys.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -63,20 +63,20 @@ def at(logits: list[Tensor], *places: slice | int | Tensor) -> list[Tensor]:
     ("positions", "parameters"),
     [("absolute", 19_944_950), ("rotary", 19_420_662), ("time", 19_420_662), ("none", 19_420_662)],
 )
-def test_the_papers_size(positions: str, parameters: int) -> None:
+def test_the_network_of_the_paper_has_its_number_of_parameters(positions: str, parameters: int) -> None:
     with torch.device("meta"):
         network = Network(NetworkConfig(positions=positions))
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
-def test_normalised_queries_and_keys_have_one_length() -> None:
-    """However large the map to them, what is compared stays; each head's factors are its only scale."""
+def test_normalised_queries_and_keys_do_not_depend_on_the_scale_of_their_map() -> None:
+    """The attention logits stay the same for any scale of the map; only the factors of each head scale them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         attention = (
             Network(NetworkConfig(SIZES, dim=32, layers=1, heads=2, head_dim=16, qk_norm=True)).blocks[0].attention
         )
-    # So large that what keeps the norm from dividing by 0 is nothing beside them.
+    # So large that the epsilon of the norm is negligible.
     inputs = 100 * torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
     before = attention.weights(inputs, None)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_one_piece_alone_is_a_batch_of_one() -> None:
         network(codes[0])
 
 
-def test_zero_initialised_blocks_are_the_identity_and_learn() -> None:
+def test_zero_initialised_blocks_are_the_identity_and_get_gradients() -> None:
     network = Network(NetworkConfig(SIZES, dim=32, layers=2, heads=2, head_dim=16, positions="none", zero_init=True))
     codes = make_codes()
     stream = torch.zeros(2, 12, 32)
@@ -129,12 +129,12 @@ def test_attention_is_causal(positions: str, output: str) -> None:
         changed[:, place] = (changed[:, place] + 1) % torch.tensor(SIZES)
         after = network(changed, targets=targets)
         assert_close(at(after, slice(None), slice(place)), at(before, slice(None), slice(place)), tolerance=1e-6)
-        # ... and something behind, or the test would pass for a network that looks at nothing.
+        # ... and later events change, or the test would pass for a network that ignores all events.
         for field in range(6):
             assert not torch.allclose(after[field][:, place], before[field][:, place], atol=1e-3)
 
 
-def test_each_event_and_field_is_seen() -> None:
+def test_every_field_of_every_event_changes_the_last_logits() -> None:
     network, codes = make_network(), make_codes(batch=1)
     before = network(codes)[0][:, -1]
     for place in range(12):
@@ -160,7 +160,7 @@ def test_chained_heads_read_the_earlier_fields_of_the_next_event_only(output: st
 
 
 @pytest.mark.parametrize("output", HEADS)
-def test_heads_by_field_equal_heads_at_once(output: str) -> None:
+def test_heads_evaluated_field_by_field_equal_heads_evaluated_at_once(output: str) -> None:
     network, codes = make_network(output=output), make_codes()
     hidden, events = network.hidden(codes), make_codes(seed=1)
     assert_close([network.heads.field(field, hidden, events) for field in range(6)], network.heads(hidden, events))
@@ -174,7 +174,7 @@ def test_targets_are_the_codes_shifted_unless_given() -> None:
 
 @every_kind
 @pytest.mark.parametrize("side", ["left", "right", "middle"])
-def test_a_mask_keeps_padding_out(positions: str, output: str, side: str) -> None:
+def test_a_mask_excludes_padding(positions: str, output: str, side: str) -> None:
     network, codes = make_network(positions, output), make_codes(batch=3)
     mask = torch.ones(3, 12, dtype=torch.bool)
     hidden = {"left": slice(0, 4), "right": slice(8, 12), "middle": slice(4, 8)}[side]
@@ -189,7 +189,7 @@ def test_a_mask_keeps_padding_out(positions: str, output: str, side: str) -> Non
 
 
 @every_kind
-def test_a_padded_piece_is_the_piece_alone(positions: str, output: str) -> None:
+def test_a_padded_piece_has_the_logits_of_the_piece_alone(positions: str, output: str) -> None:
     network, codes = make_network(positions, output), make_codes(batch=3)
     lengths = (12, 7, 1)
     mask = torch.arange(12) < torch.tensor(lengths)[:, None]
@@ -199,7 +199,7 @@ def test_a_padded_piece_is_the_piece_alone(positions: str, output: str) -> None:
         assert_close(at(logits, slice(row, row + 1), slice(length)), alone)
 
 
-def test_without_a_mask_nothing_is_padding() -> None:
+def test_a_mask_without_padding_changes_nothing() -> None:
     network, codes = make_network(), make_codes()
     assert_close(network(codes, torch.ones(2, 12, dtype=torch.bool)), network(codes), tolerance=1e-6)
 
@@ -216,7 +216,7 @@ def test_rows_are_independent(positions: str, output: str) -> None:
 
 @every_kind
 @pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 7], [4, 1, 1, 3, 1, 2]])
-def test_cached_decoding_gives_the_logits_of_the_whole(positions: str, output: str, pieces: list[int]) -> None:
+def test_cached_decoding_gives_the_logits_of_a_full_pass(positions: str, output: str, pieces: list[int]) -> None:
     network, codes, targets = make_network(positions, output), make_codes(), make_codes(seed=1)
     whole = network(codes, targets=targets)
     cache, seen = Cache(network.config, 2, capacity=12), 0
@@ -229,7 +229,7 @@ def test_cached_decoding_gives_the_logits_of_the_whole(positions: str, output: s
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_a_cache_of_fewer_bits_gives_nearly_the_same(positions: str) -> None:
+def test_a_bfloat16_cache_gives_nearly_the_same_logits(positions: str) -> None:
     network, codes = make_network(positions), make_codes()
     cache = Cache(network.config, len(codes), dtype=torch.bfloat16)
     parts = [network.hidden(part, cache=cache) for part in (codes[:, :5], codes[:, 5:8], codes[:, 8:9], codes[:, 9:])]
@@ -268,7 +268,7 @@ def test_more_events_than_the_context_are_refused(positions: str) -> None:
             network(make_codes(length=1), cache=cache)
 
 
-def test_a_mask_and_a_cache_do_not_go_together() -> None:
+def test_a_mask_with_a_cache_is_refused() -> None:
     network = make_network()
     with pytest.raises(ValueError, match="both a mask and a cache were given"):
         network(make_codes(), torch.ones(2, 12, dtype=torch.bool), cache=Cache(network.config, 2))
@@ -282,18 +282,18 @@ def logits_here_and_after_padding(positions: str) -> tuple[Tensor, Tensor]:
     return network(codes)[3], network(padded, mask)[3][:, 100:]
 
 
-def test_rotary_positions_know_distance_only() -> None:
+def test_rotary_positions_depend_on_distances_only() -> None:
     here, far = logits_here_and_after_padding("rotary")
     torch.testing.assert_close(here, far, rtol=0, atol=1e-5)
 
 
-def test_absolute_positions_know_the_place() -> None:
+def test_absolute_positions_depend_on_the_place() -> None:
     here, far = logits_here_and_after_padding("absolute")
     assert not torch.allclose(here, far, atol=1e-3)
 
 
-def test_rotary_positions_know_the_distance() -> None:
-    """Two events change places before a third: without positions the third cannot tell."""
+def test_rotary_positions_distinguish_distances() -> None:
+    """Two events before a third are swapped: without positions the logits of the third stay the same."""
     codes = make_codes(length=3)
     swapped = codes[:, [1, 0, 2]]
     for positions, tells in (("rotary", True), ("absolute", True), ("none", False)):
@@ -303,10 +303,10 @@ def test_rotary_positions_know_the_distance() -> None:
         assert torch.allclose(network(codes)[3][:, 2], network(swapped)[3][:, 2], atol=1e-6) != tells
 
 
-def test_positions_by_time_know_the_distance_in_time_only() -> None:
+def test_positions_by_time_depend_on_distances_in_time_only() -> None:
     network, codes = make_network("time"), make_codes(length=6)
     for field in (BEAT, POSITION):
-        network.embeddings[field].weight.zero_()  # the rotation alone tells the time
+        network.embeddings[field].weight.zero_()  # the rotation alone encodes time
     codes[..., BEAT], codes[..., POSITION] = torch.arange(1, 7), 1
     later, wider = codes.clone(), codes.clone()
     later[..., BEAT] += 9
@@ -327,15 +327,15 @@ def test_gradients_reach_every_parameter(positions: str, output: str) -> None:
     assert without == []
 
 
-def test_initial_scales_are_the_authors() -> None:
+def test_initial_scales_equal_those_of_the_original_code() -> None:
     network = Network(NetworkConfig(layers=1))
     assert network.positions is not None
     assert network.positions.weight.std().item() == pytest.approx(1, rel=0.02)
     assert network.embeddings[1].weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
 
 
-def test_the_authors_network_is_inside(shared: object) -> None:
-    """Weights of their code, put in place by hand, give their logits (absolute and no positions; their rotary is another)."""
+def test_weights_of_the_original_code_give_its_logits(shared: object) -> None:
+    """Their weights, renamed, give their logits (absolute and no positions; their rotary encoding differs)."""
     for name, positions in (("ape", "absolute"), ("npe", "none")):
         reference = torch.load(f"{shared}/reference/ref_tiny_{name}.pt", weights_only=True)
         weights = {k.removeprefix("decoder.net."): v for k, v in reference["state_dict"].items()}
@@ -394,7 +394,7 @@ def test_attention_weights_times_values_are_attention(positions: str, output: st
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_training_rotates_like_inference(dtype: torch.dtype) -> None:
+def test_rotation_in_training_equals_rotation_in_inference(dtype: torch.dtype) -> None:
     random = torch.Generator().manual_seed(0)
     angles = torch.randn(2, 1, 5, 4, generator=random).repeat(1, 1, 1, 2)
     rotation = angles.cos(), angles.sin()
@@ -411,7 +411,7 @@ def test_training_rotates_like_inference(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("change", [{}, {"positions": "rotary", "rotary_values": True}, {"rotary_dims": 8}])
-def test_training_computes_what_inference_does(change: dict[str, Any]) -> None:
+def test_logits_in_training_equal_those_in_inference(change: dict[str, Any]) -> None:
     values = {"dim": 32, "layers": 2, "heads": 2, "head_dim": 16, "positions": "time", "qk_norm": True, "dropout": 0.0}
     network = Network(NetworkConfig(**{**values, "output": "mixed", **change}))
     codes = torch.stack([torch.randint(size, (2, 200)) for size in network.config.sizes], dim=-1)

@@ -21,7 +21,7 @@ KINDS = ("ape", "rpe", "npe")
 
 @pytest.fixture(params=KINDS)
 def reference(request: pytest.FixtureRequest, shared: Path) -> dict[str, Any]:
-    """A tiny model of the authors' code, and what it computes."""
+    """A tiny model of the original code, with its outputs."""
     path = shared / "reference" / f"ref_tiny_{request.param}.pt"
     return dict(torch.load(path, weights_only=True))
 
@@ -33,28 +33,28 @@ def run_folder(reference: dict[str, Any], folder: Path) -> Path:
     return folder
 
 
-def test_logits_are_theirs(reference: dict[str, Any]) -> None:
+def test_logits_equal_those_of_the_original_code(reference: dict[str, Any]) -> None:
     network = from_original(reference["state_dict"], reference["train_args"]).network
     with torch.no_grad():
         for ours, theirs in zip(network(reference["seq"][:1]), reference["logits"], strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_attention_is_theirs(reference: dict[str, Any], tmp_path: Path) -> None:
+def test_attention_equals_that_of_the_original_code(reference: dict[str, Any], tmp_path: Path) -> None:
     model = mmt.load_model(run_folder(reference, tmp_path / "run"))
     ours = mmt.attention.weights(model, reference["seq"][0].numpy())
     for layer, theirs in zip(ours, reference["attn"], strict=True):
         np.testing.assert_allclose(layer, theirs[0], atol=1e-5, rtol=0)
 
 
-def test_logits_of_a_padded_batch_are_theirs_padding_included(reference: dict[str, Any]) -> None:
+def test_logits_of_a_padded_batch_equal_those_of_the_original_code(reference: dict[str, Any]) -> None:
     network = from_original(reference["state_dict"], reference["train_args"]).network
     with torch.no_grad():
         for ours, theirs in zip(network(reference["seq"], reference["mask"]), reference["logits_masked"], strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_the_likeliest_continuation_is_theirs(reference: dict[str, Any], tmp_path: Path) -> None:
+def test_the_likeliest_continuation_equals_that_of_the_original_code(reference: dict[str, Any], tmp_path: Path) -> None:
     model = mmt.load_model(run_folder(reference, tmp_path / "run"))
     prompt = reference["seq"][0, : reference["greedy_prompt_len"]].numpy()
     greedy = reference["greedy"][0].numpy()
@@ -63,7 +63,9 @@ def test_the_likeliest_continuation_is_theirs(reference: dict[str, Any], tmp_pat
     assert np.array_equal(written[len(prompt) : len(prompt) + len(greedy)], greedy)
 
 
-def test_the_likeliest_continuation_past_the_context_is_theirs(reference: dict[str, Any], tmp_path: Path) -> None:
+def test_the_likeliest_continuation_beyond_the_context_equals_that_of_the_original_code(
+    reference: dict[str, Any], tmp_path: Path
+) -> None:
     model = mmt.load_model(run_folder(reference, tmp_path / "run"))
     prompt = reference["seq"][0, : reference["greedy_prompt_len"]].numpy()
     greedy = reference["greedy_long"][0].numpy()
@@ -93,7 +95,9 @@ def test_a_bare_file_loads_with_its_arguments(reference: dict[str, Any], tmp_pat
         assert torch.equal(network(reference["seq"])[0], expected(reference["seq"])[0])
 
 
-def test_a_run_is_found_however_it_is_named(reference: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_is_found_by_its_checkpoints_or_by_weights_and_arguments(
+    reference: dict[str, Any], tmp_path: Path
+) -> None:
     run = run_folder(reference, tmp_path / "run")
     expected = mmt.load_model(run).network
     parallel = {f"module.{name}": tensor for name, tensor in reference["state_dict"].items()}
@@ -120,7 +124,7 @@ def test_arguments_that_contradict_the_weights_are_refused(reference: dict[str, 
         from_original(reference["state_dict"], arguments)
 
 
-def test_absolute_and_relative_positions_do_not_go_together() -> None:
+def test_absolute_with_relative_positions_are_refused() -> None:
     state = random_weights("rpe", dim=8, layers=1, heads=1, positions=16, beats=4)
     state["decoder.net.pos_emb.emb.weight"] = torch.zeros(16, 8)
     with pytest.raises(ValueError, match="exclude each other"):
@@ -151,7 +155,7 @@ def random_weights(kind: str, *, dim: int, layers: int, heads: int, positions: i
 
 
 def plain_logits(state: dict[str, Tensor], codes: Tensor, heads: int) -> list[Tensor]:
-    """The original network told by its facts, one head at a time, of codes (length, 6)."""
+    """The logits of the original network by a plain implementation, head by head, for codes (length, 6)."""
 
     def get(name: str) -> Tensor:
         return state[f"decoder.net.{name}"]
@@ -189,14 +193,14 @@ def plain_logits(state: dict[str, Tensor], codes: Tensor, heads: int) -> list[Te
     return [hidden @ get(f"to_logits.{field}.weight").T + get(f"to_logits.{field}.bias") for field in range(6)]
 
 
-def test_the_plain_form_is_theirs(reference: dict[str, Any]) -> None:
+def test_the_plain_implementation_equals_the_original_code(reference: dict[str, Any]) -> None:
     logits = plain_logits(reference["state_dict"], reference["seq"][0], reference["config"]["heads"])
     for plain, theirs in zip(logits, reference["logits"], strict=True):
         torch.testing.assert_close(plain, theirs[0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_other_size_computes_what_theirs_does(kind: str) -> None:
+def test_networks_of_any_size_equal_the_plain_implementation(kind: str) -> None:
     state = random_weights(kind, dim=48, layers=3, heads=5, positions=96, beats=32)
     network = from_original(state, {"max_seq_len": 96}).network
     config = network.config
@@ -220,7 +224,9 @@ def test_any_other_size_computes_what_theirs_does(kind: str) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_named(reference: dict[str, Any], tmp_path: Path, change: Any, message: str) -> None:
+def test_weights_that_do_not_fit_are_named(
+    reference: dict[str, Any], tmp_path: Path, change: Any, message: str
+) -> None:
     change(reference["state_dict"])
     with pytest.raises(ValueError, match=message):
         read_original_run(run_folder(reference, tmp_path / "run"))
@@ -233,7 +239,7 @@ def test_a_corrupt_file_is_refused(reference: dict[str, Any], tmp_path: Path) ->
         read_original_run(folder)
 
 
-def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_a_state_dict_are_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
     with pytest.raises(ValueError, match=r"list.pt is not a state dict"):
         mmt.load_model(tmp_path / "list.pt")
@@ -244,14 +250,14 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hi\n", b"this is text\n", bytes(range(256))])
-def test_what_is_no_file_of_weights_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_weights_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "best.pt").write_bytes(content)
     with pytest.raises(ValueError, match=r"best.pt is not a file of weights, or is corrupt \(\S") as caught:
         mmt.load_model(tmp_path / "best.pt")
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_run_is_told_what_it_is(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("music")
     with pytest.raises(ValueError, match=r"notes.txt is neither a file of weights \(.pt\) nor a run folder"):
         convert_original_run(tmp_path / "notes.txt", tmp_path / "ours")
@@ -272,7 +278,9 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_the_command_converts(reference: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_converts_a_run(
+    reference: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, ours = run_folder(reference, tmp_path / "run"), tmp_path / "ours"
     assert convert([str(run), "-o", str(ours)]) == 0
     assert str(ours) in capsys.readouterr().out

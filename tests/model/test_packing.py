@@ -37,7 +37,7 @@ def make_network(positions: str = "rotary", output: str = "mixed", **others: Any
         )  # type: ignore[arg-type]  # fmt: skip
         network = Network(config).eval().requires_grad_(False)
         for name, parameter in network.named_parameters():
-            if "mix" in name:  # begins at zero, as if no field knew another
+            if "mix" in name:  # initialised to zero, as if fields were independent
                 nn.init.normal_(parameter, std=0.2)
             if name.endswith(("query_norm.weight", "key_norm.weight")):
                 nn.init.uniform_(parameter, 0.5, 2.0)
@@ -81,7 +81,7 @@ def test_a_network_in_float64_is_returned_unchanged() -> None:
 
 
 def test_hooks_keep_their_state() -> None:
-    """Bound methods, partial functions, and what cannot be copied: a hook is the user's, not ours."""
+    """Hooks may be bound methods, partial functions, or objects that cannot be copied."""
 
     class Log:
         def __init__(self) -> None:
@@ -98,7 +98,7 @@ def test_hooks_keep_their_state() -> None:
     assert log.seen == len(seen) == 2
 
 
-def test_a_subclass_of_attention_is_computed() -> None:
+def test_a_subclass_of_attention_is_used() -> None:
     class Silent(Attention):
         def forward(self, inputs: Tensor, **others: Any) -> Tensor:
             return torch.zeros_like(super().forward(inputs, **others))
@@ -204,14 +204,14 @@ def assert_decodes_like_pytorch(network: Network) -> None:
 
 
 @pytest.mark.parametrize("positions", list(POSITIONS))
-def test_a_position_encoding_in_a_subclass_is_computed(positions: str) -> None:
+def test_a_position_encoding_in_a_subclass_is_used(positions: str) -> None:
     network = make_network(positions)
     network.__class__ = SinusoidalNetwork
     assert_decodes_like_pytorch(network)
 
 
 @pytest.mark.parametrize("where", ["class", "module"])
-def test_a_position_encoding_in_a_replaced_method_is_computed(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_position_encoding_in_a_replaced_method_is_used(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network()
     if where == "class":
         monkeypatch.setattr(Network, "_embed", with_sinusoids(ORIGINAL_EMBED))
@@ -230,13 +230,13 @@ def test_a_position_encoding_in_a_replaced_method_is_computed(where: str, monkey
     ],
     ids=["table", "per event", "per beat", "both"],
 )
-def test_a_new_position_encoding_is_computed(encoding: Positions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_position_encoding_is_used(encoding: Positions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(POSITIONS, "new", encoding)
     assert_decodes_like_pytorch(make_network("new"))
 
 
-def test_a_change_that_pack_cannot_see_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if somebody had edited the network's source: pack compares a few events with PyTorch."""
+def test_a_change_of_the_source_code_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pack compares the logits of a few events with those of PyTorch, and so finds an edit of the network's source."""
     monkeypatch.setattr("mmt.model.network.rotation_of", lambda *_: None)
     with pytest.warns(UserWarning, match="the compiled decoder does not compute what this network computes"):
         assert_decodes_like_pytorch(make_network())
@@ -280,7 +280,7 @@ def test_a_global_hook_is_called() -> None:
 @pytest.mark.parametrize(
     "slot", [slot for slot in SLOTS if slot.split(".")[-1] not in ("attention", "feed_forward") and slot != "blocks.0"]
 )
-def test_another_module_in_a_slot_is_computed(slot: str) -> None:
+def test_another_module_in_a_slot_is_used(slot: str) -> None:
     network = make_network("absolute", "chain")
     parent, _, name = slot.rpartition(".")
     setattr(network.get_submodule(parent), name, nn.Sequential(network.get_submodule(slot), Biased()))
@@ -288,7 +288,7 @@ def test_another_module_in_a_slot_is_computed(slot: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["norm", "blocks.1.attention_norm", "blocks.0.attention.query_norm"])
-def test_another_norm_is_computed(norm: str) -> None:
+def test_another_norm_is_used(norm: str) -> None:
     network = make_network(output="chain")
     parent, _, name = norm.rpartition(".")
     (width,) = network.get_submodule(norm).normalized_shape
@@ -299,7 +299,7 @@ def test_another_norm_is_computed(norm: str) -> None:
 
 @pytest.mark.parametrize(("slot", "width"), [("dropout", 48), ("blocks.0.attention.by_head", 16), ("heads.state", 48)])
 @pytest.mark.parametrize("kind", [nn.LayerNorm, nn.Linear])
-def test_a_known_kind_of_module_in_another_slot_is_computed(slot: str, width: int, kind: Any) -> None:
+def test_a_known_module_in_another_slot_is_used(slot: str, width: int, kind: Any) -> None:
     network = make_network(output="chain")
     parent, _, name = slot.rpartition(".")
     widths = (width,) if kind is nn.LayerNorm else (width, width)
@@ -310,19 +310,19 @@ def test_a_known_kind_of_module_in_another_slot_is_computed(slot: str, width: in
 @pytest.mark.parametrize(
     "slot", ["embeddings.3", "positions", "norm", "blocks.0.attention.out", "blocks.1.attention_norm", "heads.fields.4"]
 )
-def test_a_parametrisation_is_computed(slot: str) -> None:
+def test_a_parametrisation_is_used(slot: str) -> None:
     network = make_network("absolute", "chain")
     nn.utils.parametrize.register_parametrization(network.get_submodule(slot), "weight", Biased())
     assert_decodes_like_pytorch(network)
 
 
-def test_an_embedding_with_limited_norms_is_computed() -> None:
+def test_an_embedding_with_limited_norms_is_used() -> None:
     network = make_network()
     network.embeddings[2].max_norm = 0.1
     assert_decodes_like_pytorch(network)
 
 
-def test_heads_of_a_subclass_are_computed() -> None:
+def test_heads_of_a_subclass_are_used() -> None:
     network = make_network(output="mixed")
     network.heads.__class__ = SharpHeads
     assert_decodes_like_pytorch(network)
@@ -447,7 +447,7 @@ def test_int8_logits_are_close(positions: str, output: str) -> None:
 def test_a_row_is_bit_identical_in_any_batch_with_int8() -> None:
     network, codes = pack(make_narrow()), make_codes(33)
     together, alone = (network.new_cache(batch, codes.shape[1]) for batch in (33, 1))
-    # The beginning is read at once, and kept in bfloat16 all the same.
+    # The prompt is read in one pass, and its cache is in bfloat16, too.
     network.hidden(codes[:, :4], cache=together)
     network.hidden(codes[7:8, :4], cache=alone)
     assert torch.equal(together.keys[:, 7], alone.keys[:, 0])
@@ -458,7 +458,7 @@ def test_a_row_is_bit_identical_in_any_batch_with_int8() -> None:
 
 
 @pytest.mark.parametrize("change", ["set_default_device('meta')", "set_default_dtype(torch.float16)"])
-def test_the_defaults_of_torch_do_not_matter(change: str) -> None:
+def test_packed_logits_do_not_depend_on_the_defaults_of_torch(change: str) -> None:
     code = (
         f"import mmt, torch; model = mmt.new_model('tiny', seed=0); torch.{change}; "
         "assert len(model.generate(n=2, seed=1, max_events=16)) == 2"
@@ -468,7 +468,7 @@ def test_the_defaults_of_torch_do_not_matter(change: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
 def test_a_process_forked_after_generation_raises() -> None:
-    """Its threads are gone: it would be ended without a word, or wait for ever."""
+    """The forked process has no worker threads: it would crash silently or wait for ever."""
     code = (
         "import mmt, multiprocessing; model = mmt.new_model('tiny', seed=0)\n"
         "def write(seed): return len(model.generate(seed=seed, max_events=16)[0])\n"
@@ -504,7 +504,7 @@ def test_int8_is_refused_for_other_devices_and_types() -> None:
         check_int8(torch.zeros(1, dtype=torch.float64))
 
 
-def test_low_rank_additions_are_computed() -> None:
+def test_low_rank_additions_are_used() -> None:
     network, codes = make_network(), make_codes(2)
     add_low_rank(network, 2)
     packed = pack(network.eval())

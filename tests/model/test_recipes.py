@@ -1,4 +1,4 @@
-"""Recipes are found by name or path; the part of them that is the model."""
+"""Recipes are found by name or path, and their model section becomes a configuration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mmt.model.recipes import parts_of, read_recipe, shipped
 from mmt.representation.codes import Representation
 
 
-def test_the_papers_recipe_is_the_papers_network() -> None:
+def test_the_recipe_of_the_paper_describes_the_network_of_the_paper() -> None:
     representation, network = parts_of(read_recipe("paper"))
     assert representation == dataclasses.replace(Representation(), beats=256)
     assert network == NetworkConfig()
 
 
-def test_every_shipped_recipe_is_a_model() -> None:
+def test_every_shipped_recipe_describes_a_model() -> None:
     names = sorted(path.stem for path in shipped("configs").glob("*.yaml"))
     assert {"default", "paper", "tiny"} <= set(names)
     for name in names:
@@ -26,7 +26,7 @@ def test_every_shipped_recipe_is_a_model() -> None:
         assert network.sizes == representation.sizes
 
 
-def test_a_path_is_read(tmp_path: Path) -> None:
+def test_a_recipe_is_read_from_a_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yml"
     path.write_text("representation: {preset: slides, beats: 7}\nnetwork: {dim: 8}\n", encoding="utf-8")
     representation, network = parts_of(read_recipe(path))
@@ -39,12 +39,12 @@ def test_an_empty_section_is_the_default() -> None:
     assert parts_of({"network": None}) == (Representation(), NetworkConfig(Representation().sizes))
 
 
-def test_an_unknown_name_lists_those_that_ship() -> None:
+def test_the_error_for_an_unknown_name_lists_the_shipped_recipes() -> None:
     with pytest.raises(ValueError, match=r"no recipe is named 'papper'; there are default, .*paper, .*\.yaml file"):
         read_recipe("papper")
 
 
-def test_a_path_that_does_not_exist() -> None:
+def test_a_path_that_does_not_exist_is_refused() -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
         read_recipe("nowhere.yaml")
 
@@ -64,7 +64,7 @@ def test_a_path_that_does_not_exist() -> None:
         (b"word", "is not a recipe: a mapping of sections"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_recipe_is_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
@@ -87,6 +87,6 @@ def test_a_file_that_is_no_recipe_is_named_in_one_line(tmp_path: Path, content: 
         ({"representation": [1]}, r"representation must be a mapping, not \[1\]"),
     ],
 )
-def test_what_does_not_make_a_model_is_refused(recipe: dict[str, object], message: str) -> None:
+def test_invalid_model_sections_are_refused(recipe: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parts_of(recipe)
