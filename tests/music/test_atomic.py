@@ -1,4 +1,4 @@
-"""What is written appears whole or not at all, and what killed processes leave is removed."""
+"""Files and folders are written completely or not at all, and leftovers of killed processes are removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MUSIC = muspy.Music(
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes, as on a disk that is full."""
+    """Limit the size of files to `size` bytes, so that writing fails as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -102,7 +102,7 @@ with atomic.replacing(target) as partial:
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_what_a_killed_process_left_is_removed_and_what_it_had_moved_is_moved_back(tmp_path: Path, step: int) -> None:
+def test_leftovers_of_a_killed_process_are_removed_and_moved_folders_restored(tmp_path: Path, step: int) -> None:
     target = tmp_path / "it"
     target.mkdir()
     (target / "inside").write_text("old")
@@ -115,7 +115,7 @@ def test_what_a_killed_process_left_is_removed_and_what_it_had_moved_is_moved_ba
     assert (target / "inside").read_text() == "old"
 
 
-def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_folders_of_other_programs_are_not_removed(tmp_path: Path) -> None:
     (tmp_path / ".mmt-corpus-parts").mkdir()
     (tmp_path / ".mmt-mine").mkdir()
     with replacing(tmp_path / "one") as one:
@@ -125,7 +125,7 @@ def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {".mmt-corpus-parts", ".mmt-mine", "one", "other"}
 
 
-def test_many_writers_in_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_many_processes_can_write_to_one_folder(tmp_path: Path) -> None:
     errors: list[BaseException] = []
 
     def write(number: int) -> None:
@@ -145,7 +145,7 @@ def test_many_writers_in_one_folder_do_not_disturb_each_other(tmp_path: Path) ->
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {f"{number}": "whole" for number in range(6)}
 
 
-def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+def test_a_lock_is_held_by_one_process(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "lock", "in use"),
         pytest.raises(BlockingIOError, match="in use"),
@@ -156,7 +156,7 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_generations_leave_whole_files_or_none(tmp_path: Path) -> None:
+def test_killed_generations_leave_complete_files_or_none(tmp_path: Path) -> None:
     code = "import sys; from mmt.cli.generate import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["--max-events", "60", "--seed", "1", "--png", "--text", "--overwrite", "-o"]
     command = [sys.executable, "-c", code, *arguments]

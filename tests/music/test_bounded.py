@@ -69,7 +69,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
     "note", [{"time": 10**22}, {"duration": 2**31}, {"pitch": -(2**31)}, {"velocity": 1e400}, {"time": float("nan")}]
 )
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
-def test_numbers_that_no_music_has_are_refused(tmp_path: Path, suffix: str, note: dict[str, Any]) -> None:
+def test_numbers_beyond_the_limits_are_refused(tmp_path: Path, suffix: str, note: dict[str, Any]) -> None:
     import json
 
     import yaml
@@ -81,13 +81,13 @@ def test_numbers_that_no_music_has_are_refused(tmp_path: Path, suffix: str, note
 
 
 @pytest.mark.parametrize("note", [muspy.Note(0, 60, 2**31 - 1), muspy.Note(2**31 - 1, 60, 1), muspy.Note(2**40, 60, 1)])
-def test_notes_that_do_not_fit_the_note_table_are_refused_and_not_wrapped(note: muspy.Note) -> None:
+def test_notes_that_overflow_the_note_table_are_refused(note: muspy.Note) -> None:
     music = muspy.Music(resolution=1, tracks=[muspy.Track(notes=[note])])
     with pytest.raises(ValueError, match="no music is that long"):
         mmt.encode(music)
 
 
-def test_json_and_yaml_are_parsed_as_ever() -> None:
+def test_json_and_yaml_are_parsed_to_plain_values() -> None:
     plain = {"a": [1, -2.5, None, True, "ü"], "b": {"c": []}}
     assert parse_json('{"a": [1, -2.5, null, true, "ü"], "b": {"c": []}}'.encode()) == plain
     assert parse_yaml("a: [1, -2.5, null, true, ü]\nb:\n  c: []\n".encode()) == plain
@@ -112,7 +112,7 @@ def test_a_larger_file_is_refused(tmp_path: Path) -> None:
         read_file(tmp_path / "a", 4)
 
 
-def test_rows_of_a_table_are_the_wanted_columns() -> None:
+def test_rows_of_a_table_have_the_requested_columns() -> None:
     rows = read_table(b"\xef\xbb\xbfb,a\r\n1,2\n\n3\n", "here", ["b"], ["a", "c"])
     assert list(rows) == [["1", "2", ""], ["3", "", ""]]
     with pytest.raises(ValueError, match="here has no column 'c'; its columns are b, a"):

@@ -1,4 +1,4 @@
-"""MIDI as musicians mean it: collected cases with the right notes, cases after public bug reports, and laws."""
+"""Reading MIDI: collected cases with the right notes, cases after public bug reports, and laws."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def notes_of(data: bytes) -> list[Note]:
 # --- collected cases ---
 
 
-def test_collected_cases_are_read_right(shared: Path) -> None:
+def test_collected_cases_have_their_expected_notes(shared: Path) -> None:
     folder = shared / "cases" / "music"
     if not folder.is_dir():
         pytest.skip(f"needs the folder {folder}")
@@ -60,7 +60,7 @@ def test_collected_cases_are_read_right(shared: Path) -> None:
 
 
 def differences(path: Path, expected: list[list[float | int | str | None]]) -> str:
-    """What is read instead of the expected notes; "" if it is the same up to a 50th of a beat."""
+    """The differences from the expected notes; "" if they agree within a 50th of a beat."""
     notes = found(raw_notes(read(path)))
     assert notes == found(read_midi_notes(path))
     notes.sort(key=lambda note: (note[0], note[2], str(note[3])))
@@ -164,7 +164,7 @@ ON, OFF = "00903c40", "01803c40"
         ),
     ],
 )  # fmt: skip
-def test_reported_cases_are_read_right(data: bytes, expected: list[Note]) -> None:
+def test_reported_cases_have_their_expected_notes(data: bytes, expected: list[Note]) -> None:
     assert notes_of(data) == expected
 
 
@@ -189,7 +189,7 @@ def test_texts_in_japanese_are_decoded() -> None:
 
 
 def test_karaoke_texts_are_lyrics(tmp_path: Path) -> None:
-    """wyskoj/midis2jam2#271: texts with "@" are information, the others are sung."""
+    """wyskoj/midis2jam2#271: texts with "@" are metadata, all others are lyrics."""
 
     def text(words: str, after: str = "00") -> str:
         return f"{after}ff01{len(words):02x}{words.encode().hex()}"
@@ -211,7 +211,7 @@ def test_karaoke_texts_are_lyrics(tmp_path: Path) -> None:
     assert [(lyric.time, lyric.lyric) for lyric in music.lyrics] == [(0, "But"), (1, "ter"), (2, "fly")]
 
 
-# --- kinds, and what must stay ---
+# --- channels, resets and controllers ---
 
 
 def test_a_program_holds_in_all_tracks_of_its_channel() -> None:
@@ -220,28 +220,28 @@ def test_a_program_holds_in_all_tracks_of_its_channel() -> None:
     assert notes_of(midi(notes, "00c005 01c006")) == [(0, 1, 60, 5), (1, 1, 62, 6)]
 
 
-def test_a_track_keeps_to_its_own_programs() -> None:
+def test_tracks_with_programs_of_their_own_keep_them() -> None:
     data = midi("00c005 00903c40 013c00", "00c006 00903e40 013e00", "00c007", "00904040 014000")
     assert notes_of(data) == [(0, 1, 60, 5), (0, 1, 62, 6), (0, 1, 64, 7)]
 
 
-def test_tracks_of_type_2_share_nothing() -> None:
+def test_tracks_of_type_2_are_independent() -> None:
     assert notes_of(midi("00c005 00903c40", "00903e40 013e00", kind=2)) == [(0, 0, 60, 5), (0, 1, 62, 0)]
 
 
-def test_a_reset_undoes_drums_but_no_program() -> None:
+def test_a_reset_ends_drum_mode_and_keeps_programs() -> None:
     part_mode = "00f008 43104c080a0703f7"
     data = midi(f"00{XG} {part_mode} 00ca05 009a2440 012400 00{XG} 009a2640 012600")
     assert notes_of(data) == [(0, 1, 36, DRUMS), (1, 1, 38, 5)]
 
 
-def test_split_messages_set_the_part_mode() -> None:
+def test_messages_in_several_packets_set_the_drum_mode() -> None:
     data = midi("00f0034310 4c 00f702080a 00f7030703f7 009a2440 012400")
     assert notes_of(data) == [(0, 1, 36, DRUMS)]
 
 
 @pytest.mark.parametrize("controller", [120, 123, 124, 125, 126, 127])
-def test_controllers_end_what_sounds_in_the_channel(controller: int) -> None:
+def test_all_notes_off_controllers_end_the_notes_of_their_channel(controller: int) -> None:
     off = f"b0{controller:02x}00"
     assert notes_of(midi(f"00903c40 01{off} 03803c40")) == [(0, 1, 60, 0)]
     assert notes_of(midi("00903c40 04803c40", f"01{off}")) == [(0, 1, 60, 0)]
@@ -258,13 +258,13 @@ def test_a_release_may_stand_in_another_track() -> None:
     assert notes_of(midi("00903c40 04803c40", "01803c40")) == [(0, 4, 60, 0)]
 
 
-def test_overlapping_strikes_end_in_their_order() -> None:
+def test_overlapping_notes_of_a_pitch_end_in_the_order_of_their_onsets() -> None:
     assert notes_of(midi("00903c40 01903c40 01803c40 01803c40")) == [(0, 2, 60, 0), (1, 2, 60, 0)]
     later_lost = midi("00903c40 01903c40 01803c40 01803c40 05903c40 04903c40 01803c40")
     assert notes_of(later_lost) == [(0, 2, 60, 0), (1, 2, 60, 0), (8, 4, 60, 0), (12, 1, 60, 0)]
 
 
-def test_coarse_tuning_moves_pitches_but_no_drums() -> None:
+def test_coarse_tuning_transposes_pitches_but_no_drums() -> None:
     tune = "00b{0:x}6500 00b{0:x}6402 00b{0:x}0634 00b{0:x}657f 00b{0:x}647f 00b{0:x}0600"
     assert notes_of(midi(tune.format(0) + "00903c40 013c00")) == [(0, 1, 48, 0)]
     assert notes_of(midi(tune.format(9) + "00992440 012400")) == [(0, 1, 36, DRUMS)]
@@ -299,8 +299,10 @@ def test_no_note_is_lost_and_none_outlasts_the_piece(events: list[tuple[int, int
 
 @settings(max_examples=60)
 @given(EVENTS, st.permutations(range(4)))
-def test_setup_tracks_may_stand_anywhere(events: list[tuple[int, int, str, int, int]], order: list[int]) -> None:
-    """Programs and banks of a channel in a track of their own, before or after the notes, give the same."""
+def test_the_position_of_a_setup_track_does_not_matter(
+    events: list[tuple[int, int, str, int, int]], order: list[int]
+) -> None:
+    """Programs and banks in a separate track apply to their channel, whether before or after the tracks of notes."""
     notes = [event if event[2] in ("on", "off") else (event[0], event[1], "none", *event[3:]) for event in events]
     setup = [event if event[2] in ("program", "bank") else (event[0], event[1], "none", *event[3:]) for event in events]
     first = track([(*event[:4], 0) for event in setup], 0)

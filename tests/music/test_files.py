@@ -138,7 +138,7 @@ def test_an_error_in_writing_names_the_file(tmp_path: Path, music: muspy.Music) 
         mmt.music.write(tmp_path / "piece.mid", music)
 
 
-def test_importing_is_light() -> None:
+def test_importing_music_loads_no_heavy_library() -> None:
     code = """
 import sys, mmt.music
 assert not {"muspy", "symusic", "music21", "matplotlib", "yaml"} & set(sys.modules)

@@ -91,7 +91,7 @@ def test_the_download_is_the_midi_file(tmp_path):
     assert base64.b64decode(data) == (tmp_path / "duo.mid").read_bytes()
 
 
-def test_nothing_is_loaded_from_elsewhere():
+def test_nothing_is_loaded_from_other_addresses():
     page = html_page.page(DUO)
     elements = Elements(page)
     (policy,) = (a["content"] for a in elements.of("meta", **{"http-equiv": "Content-Security-Policy"}))
@@ -162,7 +162,7 @@ def test_odd_music_has_a_page(music):
     assert len(song(page)["parts"]) == len(music.tracks)
 
 
-def test_write_by_suffix(tmp_path):
+def test_write_makes_a_page_for_the_suffix_html(tmp_path):
     mmt.music.write(tmp_path / "a.html", DUO, prompt_beats=8)
     assert song((tmp_path / "a.html").read_text(encoding="utf-8"))["prompt"] == 8
 
@@ -208,7 +208,7 @@ def test_recordings_are_in_tune_and_a_loop_has_no_seam(program):
         assert np.linalg.norm(before_jump - before_goal) < 0.1 * np.linalg.norm(before_goal)
 
 
-def test_loop_and_decay_of_sustained_slow_and_fast_tones():
+def test_sustained_and_slowly_fading_tones_loop_and_short_tones_do_not():
     organ, piano, xylophone = recorded(19, 60), recorded(0, 60), recorded(13, 84)
     assert organ.loop is not None
     assert organ.decay is None
@@ -228,7 +228,7 @@ def test_recordings_are_short_for_short_notes_and_few_for_many_instruments():
     assert seconds < 1.2 * recordings.MOST_SECONDS
 
 
-# Taps the page's audio output.
+# Records the page's audio output.
 TAP = """
 window.connectAsBefore ??= AudioNode.prototype.connect;
 AudioNode.prototype.connect = function (to, ...rest) {

@@ -1,4 +1,4 @@
-"""Reading MIDI: both readers give the same notes, and muspy's but for the differences that `mmt.music.reading.midi` lists."""
+"""Reading MIDI: both readers give the notes of muspy, except for the differences that `mmt.music.reading.midi` lists."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def train_files(train_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> li
 # --- the two readers, and muspy ---
 
 
-def assert_same_roads(path: Path) -> None:
+def assert_readers_agree(path: Path) -> None:
     music, raw = read_midi(path), read_midi_notes(path)
     assert rows(raw) == rows(raw_notes(music)), path.name
     assert (raw.resolution, dict(raw.marks)["tempo marks"]) == (music.resolution, len(music.tempos))
@@ -71,13 +71,13 @@ def assert_same_roads(path: Path) -> None:
 
 def test_both_readers_give_the_same_notes(train_files: list[Path]) -> None:
     for path in train_files[::40]:
-        assert_same_roads(path)
+        assert_readers_agree(path)
 
 
 @pytest.mark.slow
 def test_both_readers_give_the_same_notes_in_every_file(train_files: list[Path]) -> None:
     for path in train_files:
-        assert_same_roads(path)
+        assert_readers_agree(path)
 
 
 def differences(path: Path) -> set[str]:
@@ -158,7 +158,7 @@ def test_every_damaged_file_is_read_or_refused_in_one_line(shared: Path) -> None
     for name in names:
         begun = time.perf_counter()
         try:
-            assert_same_roads(folder / name)
+            assert_readers_agree(folder / name)
         except ValueError as error:
             refusals[name] = str(error)
         assert time.perf_counter() - begun < 2, name
@@ -221,7 +221,7 @@ def test_hanging_notes_last_until_the_end_of_their_track() -> None:
 
 
 @pytest.mark.parametrize("ending", [b"", END, END + on(50)], ids=["missing", "there", "followed by more"])
-def test_any_end_of_a_track_is_read(ending: bytes) -> None:
+def test_a_track_with_any_kind_of_end_is_read(ending: bytes) -> None:
     assert notes_of(midi(on(60) + off(60, 9) + on(61, 1) + ending)) == [(0, 9, 60, 0), (10, 0, 61, 0)]
 
 

@@ -80,12 +80,12 @@ def test_incomplete_tracks_are_read(track: str, end: int) -> None:
     assert events.ends.tolist() == [end]
 
 
-def test_marks_are_at_their_ticks() -> None:
+def test_tempos_have_their_ticks() -> None:
     track = bytes.fromhex("8140 903c40 60 ff510307a120 00 803c40 00 ff2f00")
     assert parsed(track).marks == (Mark(0xC0 + 0x60, 0, 1, TEMPO, bytes.fromhex("07a120")),)
 
 
-def test_packets_are_one_message() -> None:
+def test_packets_of_a_system_exclusive_message_are_joined() -> None:
     whole = parsed(bytes.fromhex("00f00543127e01f7")).marks
     assert [(mark.kind, mark.content) for mark in whole] == [(SYSTEM_EXCLUSIVE, bytes.fromhex("43127e01f7"))]
     packets = parsed(bytes.fromhex("00f0024312 00f7017e 00f70201f7")).marks

@@ -61,7 +61,7 @@ READERS = {
 
 
 def heard(path: Path) -> Counter[tuple[int, int, int, int]]:
-    """(onset, end, pitch, program) by channels alone, with the tracks merged, as synthesizers play them.
+    """(onset, end, pitch, program) of all tracks merged, by channel only, as synthesizers play them.
 
     A release ends every note of its pitch in the channel.
     """
@@ -143,7 +143,7 @@ def by_program(notes: Counter[tuple[int, int, int, int]]) -> Counter[int]:
 
 
 def test_more_than_15_instruments_keep_their_programs(tmp_path: Path) -> None:
-    """40 programs at once, each at a pitch of its own, on 15 channels."""
+    """40 programs at once, each at its own pitch, on 15 channels."""
     music = piece(*(line(program, *((12 * beat, 40 + program, 12) for beat in range(8))) for program in range(40)))
     write_midi(tmp_path / "40.mid", music)
     for name, reader in READERS.items():
@@ -204,7 +204,7 @@ def test_overlaps_share_a_channel_before_instruments_do() -> None:
     assert len(set(channels[1:])) == 15
 
 
-def test_marks_and_texts_are_read_back(tmp_path: Path) -> None:
+def test_tempos_signatures_and_texts_are_read_back(tmp_path: Path) -> None:
     music = muspy.Music(
         metadata=muspy.Metadata(title="Lied für zwei", copyright="1827"),
         resolution=24,

@@ -50,7 +50,7 @@ pieces = st.builds(
 
 
 def rows(music: muspy.Music) -> Counter[tuple[object, ...]]:
-    """Notes in beats, to compare pieces of different resolution."""
+    """Notes in beats, to compare pieces of different resolutions."""
     beat = music.resolution
     return Counter(
         (Fraction(n.time, beat), Fraction(n.duration, beat), n.pitch, n.velocity, track.program, track.is_drum)
@@ -94,7 +94,7 @@ def music() -> muspy.Music:
     )
 
 
-def test_marks_and_names_are_read_back(tmp_path: Path, music: muspy.Music) -> None:
+def test_tempos_signatures_and_names_are_read_back(tmp_path: Path, music: muspy.Music) -> None:
     write_musicxml(tmp_path / "piece.musicxml", music)
     copy = read_musicxml(tmp_path / "piece.musicxml")
     assert (copy.metadata.title, copy.metadata.creators, copy.metadata.copyright) == (
@@ -166,7 +166,7 @@ def clefs_of(program: int, *pitches: int, is_drum: bool = False) -> list[tuple[s
     return [(c.findtext("sign"), c.findtext("line"), c.findtext("clef-octave-change")) for c in root.iter("clef")]
 
 
-def test_clefs_fit_the_instrument_and_its_notes() -> None:
+def test_clefs_suit_the_instrument_and_its_notes() -> None:
     assert clefs_of(40, 60, 76) == [("G", "2", None)]
     assert clefs_of(41, 55, 67) == [("C", "3", None)]
     assert clefs_of(42, 40, 55) == [("F", "4", None)]
@@ -321,7 +321,7 @@ def test_irregular_bars_come_back_with_their_bar_lines(tmp_path: Path, lengths: 
     assert rows(copy) == rows(music)
     if suffix == "musicxml":
         assert [line.time * 12 // copy.resolution for line in copy.barlines] == starts
-        # A second journey changes nothing.
+        # A second round trip changes nothing.
         mmt.write(tmp_path / "again.musicxml", copy)
         assert (tmp_path / "again.musicxml").read_bytes() == (tmp_path / "bars.musicxml").read_bytes()
 
@@ -388,7 +388,7 @@ def test_a_tuplet_is_full_in_every_voice(tmp_path: Path) -> None:
 
 
 def test_notes_between_note_values_are_kept_and_counted(tmp_path: Path) -> None:
-    """A recorded performance: every note is there, at a time near its own, and with a note value."""
+    """Every note of a recorded performance is written, near its time, with a note value."""
     rng = np.random.default_rng(0)
     onsets = np.sort(rng.integers(0, 4 * 480, 24)).tolist()
     music = line(480, *((onset, 60 + place, int(rng.integers(1, 700))) for place, onset in enumerate(onsets)))

@@ -24,7 +24,7 @@ def violin(seconds):
 
 
 def parts(shown):
-    """The files in the HTML, by media type."""
+    """The embedded files of the HTML, by media type."""
     found = re.findall(r"data:(\w+/\w+);base64,([A-Za-z0-9+/=]+)", shown._repr_html_())
     return {kind: base64.b64decode(content) for kind, content in found}
 
@@ -75,7 +75,7 @@ def test_a_browser_plays_the_sound(tmp_path):
         browser.wait_until("document.querySelector('audio').currentTime > 0.2")
 
 
-def test_nothing_is_loaded_from_elsewhere():
+def test_nothing_is_loaded_from_other_addresses():
     page = show(violin(1))._repr_html_()
     assert not re.findall(r"https?:|<script|<link|url\(", page)
     assert set(re.findall(r'src="(\w+):', page)) == {"data"}

@@ -60,7 +60,7 @@ def texts(figure):
     return [text.get_text() for text in [*figure.texts, *figure.axes[0].texts]]
 
 
-def test_every_note_is_a_box_in_its_place_and_colour():
+def test_every_note_is_a_box_at_its_time_and_pitch_in_its_colour():
     drawn = boxes(pictures.piano_roll(QUARTET))
     assert {name: len(drawn[to_rgb(colors.instrument_color(name))]) for name in ("violin", "viola", "cello")} == {
         "violin": 2,
@@ -254,7 +254,7 @@ def test_drums_of_a_real_piece_are_below_all_pitches(shared: Path):
     assert heights.min() > axes.get_ylim()[0]
 
 
-def test_keyboards_are_below_what_they_accompany_except_in_an_orchestra():
+def test_keyboards_are_below_the_parts_that_they_accompany_except_in_an_orchestra():
     assert colors.score_order(["piano", "violin", "cello", "voices"]) == ["voices", "violin", "cello", "piano"]
     assert colors.score_order(["organ", "trumpet"]) == ["trumpet", "organ"]
     assert colors.score_order(["violin", "piano", "horn", "oboe", "harp"]) == [

@@ -17,7 +17,7 @@ def read(folder: Path, text: str) -> muspy.Music:
 
 
 def played(folder: Path, body: str) -> str:
-    """The notes of a tune of this body as `beat:pitch`, and `beat:pitch*beats` where they do not last a beat."""
+    """The notes of a tune with this body as `beat:pitch`, or `beat:pitch*beats` if they do not last one beat."""
     music = read(folder, HEAD + body)
     rows = sorted(
         (note.time / music.resolution, note.pitch, note.duration / music.resolution)

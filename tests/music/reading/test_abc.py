@@ -26,13 +26,13 @@ def notes(music: muspy.Music, track: int = 0) -> list[tuple[float, int, float]]:
     ("body", "pitches"),
     [
         ("K:G\n_B B c ^c | B c =f f | F F' ^F, F |\n", [70, 70, 72, 73, 71, 72, 77, 77, 66, 78, 54, 66]),
-        ("K:C\nc, C' c,, C''|\n", [60, 72, 48, 84]),  # marks that contradict the letter's case
+        ("K:C\nc, C' c,, C''|\n", [60, 72, 48, 84]),  # octave marks that contradict the case of the letter
         ("K:C clef=treble-8\nCDEF|\n", [48, 50, 52, 53]),
         ("K:C\n|:C D:|E F|\n", [60, 62, 60, 62, 64, 65]),
         ("K:C\n|:C D|1 E2:|2 F2|]\n", [60, 62, 64, 60, 62, 65]),
         ("P:AAB\nK:C\nP:A\nC D|\nP:B\nE|\n", [60, 62, 60, 62, 64]),
-        ('K:C\n"Am"C "^loud"D "F,"E F|\n', [60, 62, 64, 65]),  # no accompaniment of chord symbols
-        ("K:C\n~C TD !trill!E .F|!mordent!C uD vE HF|\n", [60, 62, 64, 65, 60, 62, 64, 65]),  # no ornaments are played
+        ('K:C\n"Am"C "^loud"D "F,"E F|\n', [60, 62, 64, 65]),  # chord symbols are not played
+        ("K:C\n~C TD !trill!E .F|!mordent!C uD vE HF|\n", [60, 62, 64, 65, 60, 62, 64, 65]),  # ornaments are not played
     ],
 )
 def test_accidentals_keys_and_octaves_give_the_pitch(tmp_path: Path, body: str, pitches: list[int]) -> None:
@@ -156,7 +156,7 @@ def test_a_percussion_clef_is_drums(tmp_path: Path) -> None:
         ("K:C\nCDEF|\n\nGABc|\n", "line 7: a tune ends at an empty line, but there is music after it"),
     ],
 )
-def test_what_cannot_be_read_is_a_warning(tmp_path: Path, body: str, said: str) -> None:
+def test_unreadable_text_raises_a_warning(tmp_path: Path, body: str, said: str) -> None:
     with pytest.warns(abc.UnreadWarning, match=f"something may be missing: {said}"):
         read(tmp_path, HEAD + body)
     outcome = mmt.prepare(tmp_path / "tune.abc", tmp_path / "corpus")
@@ -170,7 +170,7 @@ def test_free_text_after_a_tune_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("[C2E4]z2|D4|", "0:60*2 0:64*4 4:62*4"),  # the first length moves time on, each note has its own (4.17)
+        ("[C2E4]z2|D4|", "0:60*2 0:64*4 4:62*4"),  # the first length advances time, each note has its own (4.17)
         ("[CE2G4]2 D|", "0:60*2 0:64*4 0:67*8 2:62"),
         ("[C/E]D|", "0:60*0.5 0:64 0.5:62"),
         ("[C3E]>D|", "0:60*4.5 0:64*1.5 4.5:62*0.5"),
@@ -210,7 +210,7 @@ def test_an_overlay_has_the_instrument_of_its_voice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("c4|d2 & f4|e4|", "0:72*4 4:74*2 4:77*4 6:76*4"),  # a short measure: the voice itself moves time on
+        ("c4|d2 & f4|e4|", "0:72*4 4:74*2 4:77*4 6:76*4"),  # a short measure: only the voice itself advances time
         ("g2 f2|e3 e|\n&& (d4|c3) c|\nF4|", "0:74*4 0:79*2 2:77*2 4:72*3 4:76*3 7:72 7:76 8:65*4"),  # two measures
         ("C4|D4|\n& E4|\nF4|", "0:60*4 4:62*4 4:64*4 8:65*4"),  # at a beginning, the measure before
         ("^c2 & c4|c2|", "0:72*4 0:73*2 2:72*2"),  # accidentals are those of a layer
@@ -229,7 +229,7 @@ def test_an_overlay_goes_back_by_measures(tmp_path: Path, body: str, expected: s
         (("Violin", "Bass"), [40, 43]),
     ],
 )
-def test_registers_are_sung_with_high_voices_or_with_words(
+def test_register_names_are_voices_beside_high_voices_or_with_words(
     tmp_path: Path, names: tuple[str, str], programs: list[int]
 ) -> None:
     body = 'V:1 name="{}"\nV:2 name="{}"\nK:C\n[V:1]C4|\n[V:2]C4|\n'.format(*names)
@@ -248,12 +248,12 @@ def test_dynamics_are_velocities_and_drum_maps_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reach", "pitches"), [("pitch", [73, 61, 61]), ("octave", [73, 60, 61]), ("not", [73, 60, 61])]
 )
-def test_accidentals_reach_as_far_as_the_tune_says(tmp_path: Path, reach: str, pitches: list[int]) -> None:
+def test_accidentals_apply_as_far_as_propagate_accidentals_says(tmp_path: Path, reach: str, pitches: list[int]) -> None:
     music = read(tmp_path, HEAD + f"K:C\nI:propagate-accidentals {reach}\n^c C ^C|C|\n")
     assert [note.pitch for note in music.tracks[0].notes] == [*pitches, 60]
 
 
-def test_every_case_of_the_collection_has_its_notes(shared: Path) -> None:
+def test_collected_tunes_have_their_expected_notes(shared: Path) -> None:
     folder = shared / "cases" / "music"
     expected = json.loads((folder / "expected.json").read_text())
     cases = {name: rows for name, rows in expected.items() if name.endswith(".abc")}

@@ -1,4 +1,4 @@
-"""ABC made to harm: it is read or refused in one line, in bounded time and memory, and nothing else is touched."""
+"""Malicious ABC is read or refused in one line, in bounded time and memory, without access to other files."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_no_other_file_is_read(tmp_path: Path, directive: str) -> None:
 
 def test_no_process_is_started_and_no_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tune.abc").write_text(HEAD + "CDEF|\n")
-    mmt.read(tmp_path / "tune.abc")  # what is imported is imported
+    mmt.read(tmp_path / "tune.abc")  # imports of modules that are already loaded
     audited: list[str] = []
     sys.addaudithook(lambda event, details: audited.append(event) if watching else None)
     watching = True

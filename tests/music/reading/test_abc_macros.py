@@ -14,7 +14,7 @@ from mmt.music.reading.abc_macros import Macros
 @pytest.mark.parametrize(
     ("macro", "music", "written"),
     [
-        ("~G3 = G{A}G{F}G", "~G3 A~G2", "G{A}G{F}G AG2"),  # static: only what it says
+        ("~G3 = G{A}G{F}G", "~G3 A~G2", "G{A}G{F}G AG2"),  # static: only this exact text
         ("~n3 = n{o}n{m}n", "~G3 ~c3|~B,3", "G{A}G{F}G c{d}c{B}c|B,{C}B,{A,}B,"),  # the standard's example
         ("~n2 = (3o/n/m/ n", "A~A2 B", "A(3B/A/G/ A B"),  # an example of the standard, with a space
         ("On = [nn,]", "OG,OF OG2", "[G,G,,][FF,] G2"),
@@ -39,7 +39,7 @@ def test_texts_decorations_and_fields_are_kept() -> None:
     assert macros.expand('"C" !C! [K:C] C "C') == '"C" !C! [K:C] D "D'
 
 
-def test_what_macros_make_is_limited() -> None:
+def test_the_output_of_macros_is_limited() -> None:
     macros = Macros()
     macros.define("C = " + "D" * 200)
     with pytest.raises(ValueError, match="its macros make more than 1,048,576 characters"):

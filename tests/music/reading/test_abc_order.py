@@ -50,7 +50,7 @@ def test_repeats(tmp_path: Path, body: str, letters: str) -> None:
         ("|:C|[1-3D:|[4E|]", "CDCDCDCE"),
         ("|:C|1D|E:|2F|G|]", "CDECFG"),
         ("|:C|1D:|E|F|]", "CDCEF"),  # a single ending is the first
-        ("|:C|1D|2E|]", "CDCE"),  # without a sign
+        ("|:C|1D|2E|]", "CDCE"),  # without a repeat sign
     ],
 )
 def test_endings(tmp_path: Path, body: str, letters: str) -> None:
@@ -75,7 +75,7 @@ def test_endings(tmp_path: Path, body: str, letters: str) -> None:
         ("C|D S E!fine!|F!D.S.alfine!|", "CDEFE"),  # in the middle of a measure
         ("C|D!dacoda!|E!D.C.alcoda!|!coda!F|", "CDECDF"),
         ("C|SD|E!dacoda!|F!D.S.!|!coda!G|", "CDEFDEG"),
-        ("C|SD|E O|F!D.S.!|O G|", "CDEFDEG"),  # the first of two codas is where one leaves
+        ("C|SD|E O|F!D.S.!|O G|", "CDEFDEG"),  # the first of two codas is where the jump starts
         ("C|SD|O E|F!D.S.!|O G|", "CDEFDG"),
         ('C|"^Segno"D|E"_To Coda"|F"^D.S. al Coda"|"^Coda"G|', "CDEFDEG"),
         # From the beginning to the segno, and on after the jump.

@@ -19,7 +19,7 @@ Note = tuple[float, float | None, int, int | str | None]
 
 
 def has(found: list[Note], expected: Note) -> Note | None:
-    """The note that is meant."""
+    """The first note that matches the expected one, or None."""
     onset, duration, pitch, program = expected
     for note in found:
         is_near = abs(note[0] - onset) <= NEAR and (duration is None or abs((note[1] or 0) - duration) <= NEAR)
@@ -28,7 +28,7 @@ def has(found: list[Note], expected: Note) -> Note | None:
     return None
 
 
-def test_scores_after_public_reports_are_read_to_the_note(shared: Path) -> None:
+def test_scores_after_public_reports_have_their_expected_notes(shared: Path) -> None:
     folder = shared / "cases" / "music"
     if not folder.is_dir():
         pytest.skip(f"needs the folder {folder}")
@@ -54,7 +54,7 @@ def test_scores_after_public_reports_are_read_to_the_note(shared: Path) -> None:
     assert not wrong
 
 
-def test_marks_of_scores_after_public_reports(shared: Path) -> None:
+def test_scores_after_public_reports_have_their_signatures_and_tempo(shared: Path) -> None:
     folder = shared / "cases" / "music"
     if not folder.is_dir():
         pytest.skip(f"needs the folder {folder}")

@@ -52,7 +52,7 @@ def test_names_in_many_languages_give_the_program(name: str, program: int) -> No
         (27, "Electric Guitar; Guitare électrique; E-Gitarre"),
         (19, "Choir Organ; Órgano; Orgue"),
         (21, "Fisarmonica; Accordéon; Akkordeon"),
-        (13, "Soprano Xylophone; Claquebois"),  # the second by music21's table
+        (13, "Soprano Xylophone; Claquebois"),  # the second name from music21's table
         (0, "Chords; Lead Sheet; Melody; Bass Drum; Snare Drum; Percussion"),
         (52, "Voice; Choir; Coro; Chœur; Canto; Alto; Tenor; Mezzo"),
     ],
@@ -62,14 +62,14 @@ def test_names_of_instruments_and_their_registers(program: int, names: str) -> N
     assert {name: program_of("", "", name, None, sung=False) for name in wanted} == dict.fromkeys(wanted, program)
 
 
-def test_the_program_of_the_score_counts() -> None:
+def test_a_program_in_the_score_precedes_the_name() -> None:
     assert program_of("", "", "Soprano Cornet", 56, sung=False) == 56
     assert program_of("", "", "Chords", 0, sung=False) == 0
     assert program_of("", "", "Violin", 73, sung=False) == 73
     assert program_of("", "", "Soprano", 74, sung=False) == 74
 
 
-def test_the_piano_gives_way_to_the_name_of_another_instrument() -> None:
+def test_the_name_of_another_instrument_precedes_a_piano_program() -> None:
     assert program_of("", "Grand Piano", "Violin", 0, sung=False) == 40
     assert program_of("keyboard.piano", "", "Violin", 0, sung=False) == 0
     assert program_of("", "Piano", "Flute and Piano", 0, sung=False) == 0

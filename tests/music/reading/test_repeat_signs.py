@@ -60,7 +60,7 @@ def test_signs_of_barlines(tmp_path: Path) -> None:
     assert played(tmp_path, C, segno + D, E + words("D.S.") + G) == "CDEG" + "DEG"
 
 
-def test_prose_is_no_jump(tmp_path: Path) -> None:
+def test_ordinary_text_is_not_a_jump(tmp_path: Path) -> None:
     prose = words(
         "The second time one may play the trio once more and then the menuet da capo without its repeats, as usual"
     )
@@ -113,13 +113,13 @@ def test_a_left_barline_ends_the_passage_before_it(tmp_path: Path) -> None:
     assert played(tmp_path, C + begin, D, end + E) == "CDDE"
 
 
-def test_notes_of_one_pass_sound_in_it(tmp_path: Path) -> None:
+def test_notes_of_one_pass_sound_only_in_that_pass(tmp_path: Path) -> None:
     first, second = (f'<note time-only="{k}">{n[6:]}' for k, n in ((1, note("D", 4)), (2, note("E", 4))))
     both = first + "<backup><duration>4</duration></backup>" + second + note("F", 4)
     assert played(tmp_path, FORWARD + C, both + BACKWARD, G) == "CDF" + "CEF" + "G"
 
 
-def test_a_measure_0_within_a_movement_is_no_new_one(tmp_path: Path) -> None:
+def test_a_measure_0_within_a_movement_begins_no_new_movement(tmp_path: Path) -> None:
     measures = (
         (1, C, ""),
         (2, note("D", 6), ""),

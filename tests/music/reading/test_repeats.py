@@ -66,7 +66,7 @@ def test_endings_repeat_without_a_sign() -> None:
     assert order("a b,1 c") == "abc"
 
 
-def test_no_ending_is_lost() -> None:
+def test_endings_are_played_if_others_are_missing() -> None:
     assert order("a b,2 c") == "abc"
     assert order("a,|: b,:| c,2 d") == "ababcd"
     assert order("a,|: b,1,:| c,3 d") == "abacd"
@@ -88,7 +88,7 @@ def test_jumps_go_to_the_sign_of_their_name() -> None:
     assert order("a,segno=x b,DS=y c") == "ababc"
 
 
-def test_words_say_what_ends_the_passage_after_a_jump() -> None:
+def test_words_of_a_jump_say_where_the_passage_after_it_ends() -> None:
     assert order("a,tocoda b,Fine c,DC=fine d,coda") == "abcab"
     assert order("a,Fine b,tocoda c,DC=coda d,coda") == "abcabd"
 
@@ -122,7 +122,7 @@ def test_the_pass_of_each_section_is_given() -> None:
     ]  # fmt: skip
 
 
-def test_a_jump_is_taken_in_its_pass() -> None:
+def test_a_jump_with_a_pass_number_is_taken_in_that_pass() -> None:
     found = sections("a b,:| c")
     for number, expected in ((1, [0, 1, 0, 1, 2]), (2, [0, 1, 0, 1, 0, 1, 2])):
         found[1].jumps = (Jump(None, None, frozenset({number})),)

@@ -30,7 +30,7 @@ def test_a_sound_changes_the_program_from_its_place_on(tmp_path: Path) -> None:
     assert sounding(music) == [(0, 60, 73), (1, 62, 72), (2, 64, 73), (3, 65, 73)]
 
 
-def test_a_change_to_the_piano_is_meant(tmp_path: Path) -> None:
+def test_a_change_to_the_piano_takes_effect(tmp_path: Path) -> None:
     measure = (
         attributes()
         + note("C", 2)
@@ -49,7 +49,7 @@ def test_an_instrument_change_names_a_standard_sound(tmp_path: Path) -> None:
     assert sounding(music) == [(0, 60, 68), (1, 62, 69)]
 
 
-def test_a_change_holds_in_time_for_all_voices_of_its_instrument(tmp_path: Path) -> None:
+def test_a_change_applies_from_its_time_to_all_voices_of_its_instrument(tmp_path: Path) -> None:
     pizzicato = "<backup><duration>4</duration></backup><forward><duration>2</duration></forward>" + change(
         "<midi-program>46</midi-program>"
     )
@@ -118,7 +118,7 @@ def test_unpitched_notes_are_drums_on_any_channel(tmp_path: Path) -> None:
         ("Bass", "", 58, 57),
     ],
 )
-def test_the_program_counts_unless_it_is_a_piano_for_another_instrument(
+def test_a_program_precedes_names_unless_it_is_a_piano_for_another_instrument(
     tmp_path: Path, name: str, instrument: str, program: int, expected: int
 ) -> None:
     music = read(

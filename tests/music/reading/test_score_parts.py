@@ -81,7 +81,7 @@ def test_tempos_in_words_are_read(tmp_path: Path, text: str, qpm: float | None) 
     assert [tempo.qpm for tempo in music.tempos] == ([] if qpm is None else [qpm])
 
 
-def test_dynamics_hold_in_time(tmp_path: Path) -> None:
+def test_dynamics_apply_from_their_time_to_all_voices(tmp_path: Path) -> None:
     loud = '<direction><sound dynamics="100"/></direction>'
     measure = attributes() + note("C", 2) + loud + note("D", 2) + BACK.format(4) + note("E", 2) + note("F", 2)
     music = read(tmp_path, part(measure + words("dolce")))

@@ -17,7 +17,7 @@ def sounding(folder: Path, *measures: str) -> Beats:
     return beats(read(folder, part(attributes(2, time("4")) + first, *others)))
 
 
-def test_a_tie_does_not_leap_over_a_note_that_is_struck(tmp_path: Path) -> None:
+def test_a_tie_does_not_skip_a_struck_note(tmp_path: Path) -> None:
     assert sounding(tmp_path, note("C", 8, START), note("C", 8), note("C", 8, STOP)) == [
         (0, 4, 60),
         (4, 4, 60),
@@ -27,7 +27,7 @@ def test_a_tie_does_not_leap_over_a_note_that_is_struck(tmp_path: Path) -> None:
     assert sounding(tmp_path, struck) == [(0, 2, 60), (2, 1, 60), (3, 1, 60)]
 
 
-def test_a_tie_goes_on_below_the_same_note_of_another_voice(tmp_path: Path) -> None:
+def test_a_tie_continues_over_the_same_pitch_in_another_voice(tmp_path: Path) -> None:
     first = note("C", 8, START) + BACK.format(4) + note("C", 2, "<voice>2</voice>")
     assert sounding(tmp_path, first, note("C", 8, STOP)) == [(0, 8, 60), (2, 1, 60)]
 

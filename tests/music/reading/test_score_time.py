@@ -120,7 +120,7 @@ def test_rounded_tuplets_of_coarse_divisions_are_exact(tmp_path: Path) -> None:
     assert rows(music.tracks[0]) == [(0, 60, 8), (8, 60, 8), (16, 60, 8), (24, 62, 24)]
 
 
-def test_a_backup_goes_to_the_note_that_the_file_means(tmp_path: Path) -> None:
+def test_an_inexact_backup_goes_to_the_nearest_note(tmp_path: Path) -> None:
     third = note(
         "C",
         3,
@@ -188,7 +188,7 @@ def test_space_after_the_last_note_does_not_lengthen_a_measure(tmp_path: Path) -
         ("<beats>four</beats><beat-type>4</beat-type>", (0, 1)),
     ],
 )  # fmt: skip
-def test_time_signatures_are_added_up(inside: str, expected: tuple[int, int]) -> None:
+def test_composite_time_signatures_are_summed(inside: str, expected: tuple[int, int]) -> None:
     assert time_signature(fromstring(f"<time>{inside}</time>")) == expected
 
 
