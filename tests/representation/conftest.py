@@ -1,4 +1,4 @@
-"""What the tests of the representation share."""
+"""Fixtures of the representation tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def reference(shared: Path) -> Path:
-    """The folder of facts and tensors of the authors' code."""
+    """The folder of tables and tensors of the original code."""
     return shared / "reference"
 
 

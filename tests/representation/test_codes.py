@@ -1,4 +1,4 @@
-"""The code tables: the authors' numbers, durations, instruments and their names."""
+"""The code tables: sizes, durations, instruments and their names, compared with the original code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRESETS = {"paper": PAPER, "slides": Representation.slides()}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_are_the_authors(facts: dict[str, Any], preset: str) -> None:
+def test_presets_equal_those_of_the_original_code(facts: dict[str, Any], preset: str) -> None:
     ours, theirs = PRESETS[preset], facts["presets"][preset]
     assert ours.resolution == theirs["resolution"]
     assert list(ours.durations) == theirs["durations"]
@@ -25,7 +25,7 @@ def test_presets_are_the_authors(facts: dict[str, Any], preset: str) -> None:
     assert list(ours.sizes) == theirs["n_codes"]
 
 
-def test_fields_types_and_instruments_are_the_authors(facts: dict[str, Any]) -> None:
+def test_fields_types_and_instruments_equal_those_of_the_original_code(facts: dict[str, Any]) -> None:
     assert list(FIELDS) == facts["fields"]
     assert list(TYPES[: PAPER.sizes[0]]) == facts["types"]
     assert list(PAPER.names) == facts["instruments"]
@@ -41,10 +41,10 @@ def test_sizes_of_the_presets() -> None:
 
 
 @given(st.sampled_from(list(PRESETS.values())), st.integers(1, 2000))
-def test_a_duration_becomes_the_nearest_known_one_and_the_smaller_in_a_tie(
+def test_a_duration_becomes_the_nearest_known_one_or_the_smaller_of_two(
     representation: Representation, steps: int
 ) -> None:
-    # min() takes the first of equals, and the known ones ascend.
+    # min() returns the first minimum, and known durations ascend.
     nearest = min(representation.durations, key=lambda known: abs(known - steps))
     code = int(representation.duration_codes(np.array([steps]))[0])
     assert representation.durations[code - 1] == nearest
@@ -58,7 +58,7 @@ def test_every_name_finds_its_instrument() -> None:
         for program in instrument.programs:
             assert PAPER.find_instrument(program) == code
             assert PAPER.find_instrument(str(program)) == code
-            # Where a General MIDI name is also one of our names, ours goes first: they mean the same instrument.
+            # If a General MIDI name is also one of our names, ours takes precedence: both mean the same instrument.
             assert PAPER.find_instrument(GENERAL_MIDI_NAMES[program]) == code
 
 
@@ -75,7 +75,7 @@ def test_every_name_finds_its_instrument() -> None:
         (True, r"unknown instrument 'True'"),
     ],
 )
-def test_an_unknown_instrument_is_named_and_near_ones_offered(name: str | int, said: str) -> None:
+def test_the_error_for_an_unknown_instrument_offers_similar_names(name: str | int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         PAPER.find_instrument(name)
 
@@ -102,13 +102,13 @@ def test_invalid_representations_are_refused(change: dict[str, Any], said: str) 
         Representation(**change)
 
 
-def test_an_instrument_needs_its_program_among_its_programs() -> None:
+def test_the_programs_of_an_instrument_include_its_own_program() -> None:
     with pytest.raises(ValueError, match="must be one of its programs"):
         Instrument("a", 1, (2,))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_representation_survives_its_dictionary(preset: str) -> None:
+def test_a_representation_round_trips_through_its_dictionary(preset: str) -> None:
     representation = PRESETS[preset]
     assert Representation.from_dict(representation.to_dict()) == representation
 

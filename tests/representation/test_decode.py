@@ -1,4 +1,4 @@
-"""Events to music: beginnings of pieces, the frame of another piece, rows that are named."""
+"""Events to music: values, beginnings of pieces, the argument `like`, and errors that name the row."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def changed(row: int, field: int, value: int) -> Events:
     return events
 
 
-def test_every_value_arrives() -> None:
+def test_every_value_of_an_event_is_in_the_music() -> None:
     music = mmt.decode(PIECE)
     assert music.resolution == 12
     assert [(track.program, track.name, track.is_drum) for track in music.tracks] == [
@@ -64,7 +64,7 @@ def test_any_beginning_of_a_piece_is_decoded(piece: Events, data: st.DataObject)
     assert len(music.tracks) == len(np.unique(notes[:, INSTRUMENT]))
 
 
-def test_notes_out_of_order_come_out_ordered_by_time_and_pitch() -> None:
+def test_notes_are_sorted_by_time_and_pitch() -> None:
     rows = [[3, 2, 1, 61, 12, 25], [3, 1, 1, 65, 12, 25], [3, 1, 1, 61, 12, 25]]
     notes = mmt.decode(rows).tracks[0].notes
     assert [(note.time, note.pitch) for note in notes] == [(0, 60), (0, 64), (12, 60)]
@@ -83,16 +83,16 @@ def test_like_gives_tempo_signatures_and_title() -> None:
     assert [(tempo.time, tempo.qpm) for tempo in music.tempos] == [(0, 72.0), (24, 90.0)]
     assert [(t.time, t.numerator, t.denominator) for t in music.time_signatures] == [(12, 3, 4)]
     assert [(k.time, k.root, k.mode, k.fifths, k.root_str) for k in music.key_signatures] == [(0, 2, "minor", -1, "D")]
-    # An explicit tempo goes before that of `like`, and `like` stays as it was.
+    # An explicit tempo precedes that of `like`, and `like` is not changed.
     assert [tempo.qpm for tempo in mmt.decode(PIECE, like=like, tempo=60).tempos] == [60.0]
     assert [tempo.time for tempo in like.tempos] == [0, 48]
 
 
-def test_like_without_a_tempo_leaves_the_default() -> None:
+def test_like_without_a_tempo_gives_the_default_tempo() -> None:
     assert [tempo.qpm for tempo in mmt.decode(PIECE, like=muspy.Music()).tempos] == [100.0]
 
 
-def test_tempo_and_velocity_are_taken() -> None:
+def test_tempo_and_velocity_are_used() -> None:
     music = mmt.decode(PIECE, tempo=81.5, velocity=100)
     assert music.tempos[0].qpm == 81.5
     assert {note.velocity for track in music.tracks for note in track.notes} == {100}
@@ -120,7 +120,7 @@ def test_tempo_and_velocity_are_taken() -> None:
         (np.zeros((3, 6)), "must be integers, not float64"),
     ],
 )
-def test_what_is_wrong_is_named_by_its_row(events: Events, said: str) -> None:
+def test_errors_name_the_row(events: Events, said: str) -> None:
     for function in (mmt.decode, mmt.to_text, check_codes):
         with pytest.raises(ValueError, match=said):
             function(events)
@@ -153,11 +153,11 @@ def test_invalid_tempo_and_velocity_are_refused(arguments: dict[str, int], said:
         mmt.decode(PIECE, **arguments)
 
 
-def test_a_beat_past_the_networks_last_is_no_error() -> None:
+def test_beats_beyond_the_last_of_the_network_are_decoded() -> None:
     assert mmt.decode(changed(5, BEAT, 5000)).tracks[1].notes[0].time == 4999 * 12 + 6
 
 
-def test_checking_codes_copies() -> None:
+def test_check_codes_returns_a_copy() -> None:
     events = np.array(PIECE)
     check_codes(events)[0, TYPE] = INSTRUMENT_EVENT
     assert events[0, TYPE] == 0

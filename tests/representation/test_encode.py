@@ -1,4 +1,4 @@
-"""Music to events: the talk's example, the authors' encodings, rounding, order, doubles, the report."""
+"""Music to events: the talk's example, encodings of the original code, rounding, order, duplicates, the report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Row = tuple[int, int, int, int, bool]
 
 
 def music_of(rows: list[Row], resolution: int = 480, velocity: int = 64) -> muspy.Music:
-    """A track for each note, in the order of the notes."""
+    """Music with one track for each note, in the order of the notes."""
     tracks = [
         muspy.Track(program, is_drum, notes=[muspy.Note(time=t, pitch=pitch, duration=d, velocity=velocity)])
         for t, d, pitch, program, is_drum in rows
@@ -42,7 +42,7 @@ def music_of(rows: list[Row], resolution: int = 480, velocity: int = 64) -> musp
 
 
 def plain_encode(rows: list[Row], resolution: int, representation: Representation = PAPER) -> list[tuple[int, ...]]:
-    """The notes of a piece, one at a time, by the words of the definition. Python rounds half to even."""
+    """The notes of a piece by a plain loop over the definition. Python rounds half to even."""
     found = set()
     for time, length, pitch, program, is_drum in rows:
         code = next((c for c, i in enumerate(representation.instruments, 1) if program in i.programs), 0)
@@ -56,7 +56,7 @@ def plain_encode(rows: list[Row], resolution: int, representation: Representatio
     return sorted(found)
 
 
-def test_the_talks_example_comes_out_event_for_event_and_line_for_line(reference: Path) -> None:
+def test_the_example_of_the_talk_has_the_same_events_and_lines(reference: Path) -> None:
     example = json.loads((reference / "slide_example.json").read_text())
     slides = Representation.slides()
     music = mmt.decode(example["events"], representation=slides)
@@ -64,16 +64,16 @@ def test_the_talks_example_comes_out_event_for_event_and_line_for_line(reference
     assert mmt.to_text(example["events"], representation=slides).splitlines() == example["text"]
 
 
-def test_encodings_are_those_of_the_authors_code(reference: Path, shared: Path) -> None:
-    """Theirs after three repairs, with which the files were made: they are ours by design, and all that differs.
+def test_encodings_equal_those_of_the_original_code(reference: Path, shared: Path) -> None:
+    """The files were made by the original code with three corrections, which are all intended differences:
 
-    The original code leaves a duration of 0 as it is, and then has no code for it (ours: 1 step, as a note sounds); it
-    sorts notes by MIDI program (ours: by instrument code, the order that the paper gives); and it leaves a note twice
-    where two programs become one instrument (ours: once).
+    The original code keeps a duration of 0, and then has no code for it (ours: 1 step, since a note sounds); it
+    sorts notes by MIDI program (ours: by instrument code, the order in the paper); and it keeps a note twice
+    if two programs become one instrument (ours: once).
 
-    One file changes the program of a channel in one track while another track plays on it. muspy, which the authors'
-    code reads with, keeps a program for each track; ours belongs to the channel, as a synthesiser plays it. So this
-    file has the same notes for other instruments.
+    One file changes the program of a channel in one track while another track plays in the channel. muspy, with
+    which the original code reads, keeps a program for each track; ours belongs to the channel, as a synthesizer
+    plays it. So this file has the same notes for other instruments.
     """
     files = sorted((reference / "encodings").glob("*.npy"))
     assert len(files) == 26
@@ -88,7 +88,7 @@ def test_encodings_are_those_of_the_authors_code(reference: Path, shared: Path) 
 
 
 @given(st.sampled_from([1, 24, 220, 480]).flatmap(lambda r: st.tuples(st.just(r), raw_rows(r))))
-def test_encoding_is_what_the_definition_says_note_for_note(case: tuple[int, list[Row]]) -> None:
+def test_encoding_equals_a_plain_loop_over_the_definition(case: tuple[int, list[Row]]) -> None:
     resolution, rows = case
     events, report = mmt.encode(music_of(rows, resolution), report=True)
     assert [tuple(row) for row in events[events[:, TYPE] == NOTE].tolist()] == plain_encode(rows, resolution)
@@ -119,7 +119,7 @@ def test_the_order_of_tracks_does_not_matter(rows: list[Row], shuffler: random.R
     np.testing.assert_array_equal(mmt.encode(music_of(shuffled)), mmt.encode(music_of(rows)))
 
 
-def test_merging_programs_leaves_no_doubles() -> None:
+def test_merging_programs_leaves_no_duplicates() -> None:
     # Programs 0 and 1 are both the piano.
     events, report = mmt.encode(music_of([(0, 480, 60, 0, False), (0, 480, 60, 1, False)]), report=True)
     assert (events[:, TYPE] == NOTE).sum() == 1
@@ -127,8 +127,8 @@ def test_merging_programs_leaves_no_doubles() -> None:
     assert report.changed["programs merged"] == 1
 
 
-def test_lengths_that_round_to_one_known_length_leave_no_doubles() -> None:
-    # 384 steps are the longest known; 40 and 50 beats both become it.
+def test_durations_that_round_to_the_same_leave_no_duplicates() -> None:
+    # 384 steps are the longest known duration; 40 and 50 beats both become it.
     events, report = mmt.encode(music_of([(0, 40 * 12, 60, 0, False), (0, 50 * 12, 60, 0, False)], 12), report=True)
     assert (events[:, TYPE] == NOTE).sum() == 1
     assert report.dropped == {"doubled notes": 1}
@@ -151,7 +151,7 @@ def test_onset_and_end_are_each_rounded_half_to_even(onset: int, length: int, st
     assert PAPER.durations[note[DURATION] - 1] == steps
 
 
-def test_beats_cuts_by_onset_and_the_report_says_what() -> None:
+def test_beats_cuts_by_onset_and_the_report_counts_what_is_cut() -> None:
     rows = [(beat * 480, 960, 60 + beat, 40 + (beat > 1), False) for beat in range(4)]
     events, report = mmt.encode(music_of(rows), beats=2, report=True)
     notes = events[events[:, TYPE] == NOTE]
@@ -219,7 +219,7 @@ def test_a_changed_duration_has_one_reason(onset: int, length: int, reason: str 
     assert {name: report.changed[name] for name in DURATIONS if report.changed[name]} == ({reason: 1} if reason else {})
 
 
-def test_the_report_counts_marks_that_are_no_notes() -> None:
+def test_the_report_counts_tempos_signatures_texts_and_chords() -> None:
     music = music_of([(0, 480, 60, 40, False), (480, 480, 62, 40, False), (0, 480, 60, 41, False)])
     music.tempos = [muspy.Tempo(0, 100.0), muspy.Tempo(960, 90.0)]
     music.time_signatures = [muspy.TimeSignature(0, 3, 4)]
@@ -241,7 +241,7 @@ def test_the_report_counts_marks_that_are_no_notes() -> None:
 def test_simplifications_are_counted_for_kept_notes_only() -> None:
     rows = [(0, 480, 60, 1, False), (7 + 480, 480, 60, 1, False)]
     _, report = mmt.encode(music_of(rows, velocity=90), beats=1, report=True)
-    assert report.changed == {"programs merged": 1, "velocities": 1}  # one track is left: none is joined
+    assert report.changed == {"programs merged": 1, "velocities": 1}  # only one track is left, so none are joined
 
 
 def test_impossible_notes_are_left_out_and_counted() -> None:
@@ -252,7 +252,7 @@ def test_impossible_notes_are_left_out_and_counted() -> None:
     assert check_piece(events)[3].tolist() == [NOTE, 1, 1, 61, 12, 1]
 
 
-def test_reports_add_up() -> None:
+def test_reports_can_be_added() -> None:
     one = mmt.encode(music_of([(0, 480, 60, 0, True)]), report=True)[1]
     other = mmt.encode(music_of([(0, 480, 60, 0, False)] * 2), report=True)[1]
     total = one + other
@@ -266,7 +266,7 @@ def test_music_without_a_resolution_is_refused() -> None:
 
 
 @given(pieces(end=False), st.randoms(use_true_random=False))
-def test_canonical_sorts_as_python_does_and_removes_doubles(piece: Events, shuffler: random.Random) -> None:
+def test_canonical_sorts_by_all_fields_and_removes_duplicates(piece: Events, shuffler: random.Random) -> None:
     notes = piece[piece[:, TYPE] == NOTE]
     rows = notes.tolist() * 2
     shuffler.shuffle(rows)
@@ -274,7 +274,7 @@ def test_canonical_sorts_as_python_does_and_removes_doubles(piece: Events, shuff
     assert [tuple(row) for row in canonical(np.array(rows, np.int64)).tolist()] == expected
 
 
-def test_encode_leaves_the_music_as_it_was() -> None:
+def test_encode_does_not_change_the_music() -> None:
     music = music_of([(7, 480, 60, 1, False)])
     before = music.to_ordered_dict()
     mmt.encode(music, beats=1)

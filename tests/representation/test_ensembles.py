@@ -29,7 +29,7 @@ def test_a_prompt_for_an_ensemble_is_the_prompt_for_its_instruments() -> None:
         mmt.prompt.instruments("string quartet", "violin")
 
 
-def test_everyday_names_are_known_and_never_hide_an_instrument() -> None:
+def test_common_names_are_known_and_never_hide_an_instrument() -> None:
     own = {name.replace("-", " ") for name in WITH_DRUMS.names}
     for name, meant in EVERYDAY_NAMES.items():
         assert WITH_DRUMS.names[WITH_DRUMS.find_instrument(name) - 1] == meant
@@ -45,7 +45,7 @@ def test_everyday_names_are_known_and_never_hide_an_instrument() -> None:
         ("drums", "unknown instrument 'drums'"),
     ],
 )
-def test_what_is_meant_is_offered_first(name: str, said: str) -> None:
+def test_the_likeliest_name_is_offered_first(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         PAPER.find_instrument(name)
 

@@ -1,4 +1,4 @@
-"""The strict grammar accepts pieces and nothing else, and says which row breaks which rule."""
+"""The strict grammar accepts exactly the valid pieces, and its errors name the row and the rule."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ A, B = [3, 1, 1, 61, 12, 25], [3, 2, 1, 61, 12, 25]
 
 
 def by_definition(events: Events) -> bool:
-    """DESIGN 2 as it is written, in plain Python."""
+    """The definition of a valid piece (DESIGN, section 2) in plain Python."""
     rows = [tuple(row) for row in events.tolist()]
     opening = [row for row in rows if row[TYPE] == 1]
     notes = [row for row in rows if row[TYPE] == NOTE]
@@ -41,7 +41,7 @@ def by_definition(events: Events) -> bool:
 
 
 @given(pieces())
-def test_every_piece_passes_and_comes_back_as_it_was(piece: Events) -> None:
+def test_every_piece_is_valid_and_returned_unchanged(piece: Events) -> None:
     np.testing.assert_array_equal(check_piece(piece.astype(np.int32)), piece)
     assert is_valid(piece)
 
@@ -55,7 +55,9 @@ def test_every_beginning_is_valid_only_as_a_beginning(piece: Events, data: st.Da
 
 
 @given(pieces(max_notes=6), st.data())
-def test_a_change_of_one_code_is_valid_only_if_the_definition_says_so(piece: Events, data: st.DataObject) -> None:
+def test_a_piece_with_one_changed_code_is_valid_exactly_if_the_definition_says_so(
+    piece: Events, data: st.DataObject
+) -> None:
     row, field = data.draw(st.integers(0, len(piece) - 1)), data.draw(st.integers(0, 5))
     piece[row, field] = data.draw(st.one_of(st.integers(0, 5), st.integers(-1, PAPER.sizes[field] + 1)))
     assert is_valid(piece) == by_definition(piece)
@@ -67,7 +69,7 @@ def test_music_is_refused() -> None:
 
 
 @given(pieces(max_notes=6), st.data())
-def test_rows_in_another_order_never_pass(piece: Events, data: st.DataObject) -> None:
+def test_rows_in_another_order_are_invalid(piece: Events, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(piece))))
     assume(list(order) != list(range(len(piece))))
     assert not is_valid(piece[list(order)])
@@ -94,6 +96,6 @@ def test_rows_in_another_order_never_pass(piece: Events, data: st.DataObject) ->
         ([S, V, N, A], "row 4: the piece has no end-of-song"),
     ],
 )
-def test_the_row_and_the_rule_are_named(rows: list[list[int]], said: str) -> None:
+def test_errors_name_the_row_and_the_rule(rows: list[list[int]], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         check_piece(np.array(rows, np.int64).reshape(-1, 6))

@@ -1,4 +1,4 @@
-"""The note table: on the grid, in order, without doubles, every duration at least one step."""
+"""The note table: on the grid, in order, without duplicates, every duration at least one step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def raw(rows: list[tuple[int, int, int, int, bool]], resolution: int) -> RawNote
 
 
 @given(st.sampled_from([1, 24, 220, 480]).flatmap(lambda r: st.tuples(st.just(r), raw_rows(r))))
-def test_a_table_is_on_the_grid_in_order_and_without_doubles(
+def test_a_table_is_on_the_grid_in_order_and_without_duplicates(
     case: tuple[int, list[tuple[int, int, int, int, bool]]],
 ) -> None:
     resolution, rows = case
@@ -33,11 +33,11 @@ def test_a_table_is_on_the_grid_in_order_and_without_doubles(
     assert report.dropped.total() == len(rows) - len(expected)
 
 
-def test_no_notes_are_an_empty_table() -> None:
+def test_music_without_notes_gives_an_empty_table() -> None:
     table, report = note_table(raw([], 480), beats=3)
     assert len(table) == 0
     assert str(report) == "0 of 0 notes kept"
 
 
-def test_velocities_that_are_unknown_are_not_counted() -> None:
+def test_unknown_velocities_are_not_counted() -> None:
     assert note_table(raw([(0, 480, 60, 0, False)], 480))[1].changed == {}

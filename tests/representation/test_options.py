@@ -33,7 +33,7 @@ HEAD = [[0] * 6, [1, 0, 0, 0, 0, 25], [1, 0, 0, 0, 0, 27], [2, 0, 0, 0, 0, 0]]
 
 
 def plain(piece: Events) -> Events:
-    """The piece with its given notes as written ones."""
+    """The piece with its given notes as ordinary notes."""
     notes = piece[is_note(piece)].copy()
     notes[:, TYPE] = NOTE
     return canonical(notes, ALL)
@@ -48,7 +48,7 @@ def test_options_add_a_type_and_an_instrument_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"drums": True}, {"given": True, "reach": 4}, {"length": True}])
-def test_options_travel_as_plain_values_and_absent_ones_are_off(options: dict[str, bool | int]) -> None:
+def test_dictionaries_hold_the_options_that_are_on(options: dict[str, bool | int]) -> None:
     representation = Representation(**options)  # type: ignore[arg-type]
     values = representation.to_dict()
     assert {name for name in values if name in ("drums", "given", "length", "reach")} == set(options)
@@ -76,7 +76,7 @@ def test_decode_takes_given_notes_as_notes(piece: Events) -> None:
 
 
 @given(pieces(ALL))
-def test_given_notes_stand_reach_beats_before_their_onset(piece: Events) -> None:
+def test_given_notes_are_placed_reach_beats_before_their_onset(piece: Events) -> None:
     check_piece(piece, representation=ALL)
     for place in np.flatnonzero(piece[:, TYPE] == GIVEN_NOTE):
         moment = (piece[place, 1] - ALL.reach, piece[place, 2])
@@ -102,7 +102,7 @@ def test_only_the_canonical_order_is_valid(piece: Events, data: st.DataObject) -
     assert is_valid(moved, representation=ALL) == (moved == piece).all()
 
 
-def test_a_note_that_is_written_and_given_is_refused_and_given_by_canonical() -> None:
+def test_a_note_that_is_also_given_is_refused_and_canonical_keeps_the_given_one() -> None:
     note, gift = [3, 1, 1, 61, 12, 25], [5, 1, 1, 61, 12, 25]
     with pytest.raises(ValueError, match="row 5: the note is also a given note"):
         check_piece([*HEAD, gift, note], complete=False, representation=ALL)

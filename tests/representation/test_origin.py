@@ -1,4 +1,4 @@
-"""Events are read only by the representation that they were made with, wherever both are at hand."""
+"""Events are read only by the representation that they were made with, if both are known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MUSIC = muspy.Music(resolution=24, tracks=[muspy.Track(40, notes=[muspy.Note(6 *
 
 
 def pieces(representation: Representation) -> dict[str, np.ndarray]:
-    """Arrays of each origin that a user has."""
+    """Arrays of every origin that a user can have."""
     model = model_of(representation)
     events = mmt.encode(MUSIC, representation=representation)
     return {
@@ -57,7 +57,7 @@ def test_events_of_another_representation_are_refused(ours: Representation, thei
                 ValueError, match=r"made with another resolution .*give the one that they were made with"
             ):
                 pytest.fail(f"{name} was read by {number}: {reader(events)!r}")
-        # By its own it is read.
+        # Its own representation reads it.
         mmt.to_text(events, representation=ours)
 
 
@@ -89,14 +89,14 @@ def test_options_that_add_codes_do_not_change_what_codes_mean() -> None:
         assert mmt.decode(events, representation=other).tracks
 
 
-def test_other_durations_or_instruments_are_refused_too() -> None:
+def test_representations_with_other_durations_or_instruments_are_refused() -> None:
     events = mmt.encode(MUSIC)
     for other in (Representation(durations=(1, 2, 12)), Representation(instruments=PAPER.instruments[::-1])):
         with pytest.raises(ValueError, match=r"made with another (durations|instruments) of the representation"):
             mmt.decode(events, representation=other)
 
 
-def test_nothing_is_remembered_of_a_deleted_array() -> None:
+def test_the_origin_of_a_deleted_array_is_forgotten() -> None:
     gc.collect()
     before = len(origin._ORIGINS)
     events = [mmt.encode(MUSIC) for _ in range(5)]

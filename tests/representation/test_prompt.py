@@ -1,4 +1,4 @@
-"""The three beginnings: nothing, instruments, beats of a piece."""
+"""The three kinds of prompts: nothing, instruments, beats of a piece."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ A, B = [3, 3, 1, 61, 12, 25], [3, 4, 1, 61, 12, 25]
 LATE = [S, V, C, N, A, B, E]  # its first two beats are empty
 
 
-def test_start_is_start_of_song_alone() -> None:
+def test_start_is_only_start_of_song() -> None:
     assert mmt.prompt.start().tolist() == [S]
     assert mmt.prompt.start().first_beat == 0
 
 
 @given(st.lists(st.integers(1, 64), min_size=1, max_size=64, unique=True))
-def test_instruments_come_in_the_order_of_their_codes(codes: list[int]) -> None:
+def test_instruments_are_in_the_order_of_their_codes(codes: list[int]) -> None:
     prompt = mmt.prompt.instruments(*(PAPER.names[code - 1] for code in codes))
     check_piece(prompt, complete=False)
     assert prompt[prompt[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT].tolist() == sorted(codes)
     assert prompt[-1].tolist() == N
 
 
-def test_instruments_by_our_name_general_midi_name_or_number() -> None:
+def test_instruments_are_found_by_name_general_midi_name_or_number() -> None:
     wanted = mmt.prompt.instruments("violin", "piano", "french-horn").tolist()
     assert mmt.prompt.instruments("Acoustic Grand Piano", 60, "40").tolist() == wanted
     assert mmt.prompt.instruments(np.int64(60), "VIOLIN", "Electric grand piano").tolist() == wanted
@@ -57,7 +57,7 @@ def test_wrong_instruments_are_refused(names: tuple[str, ...], said: str) -> Non
 
 
 @given(pieces(beats=6), st.data())
-def test_beats_keeps_every_note_of_the_first_beats_and_all_instruments(piece: Events, data: st.DataObject) -> None:
+def test_beats_keeps_all_instruments_and_the_notes_of_the_first_beats(piece: Events, data: st.DataObject) -> None:
     length = int(piece[-2, BEAT])
     beats = data.draw(st.integers(1, length))
     prompt = mmt.prompt.beats(piece, beats)
@@ -69,15 +69,15 @@ def test_beats_keeps_every_note_of_the_first_beats_and_all_instruments(piece: Ev
 
 
 @given(pieces(beats=6))
-def test_no_beats_given_is_the_whole_piece_without_its_end(piece: Events) -> None:
+def test_without_a_number_of_beats_the_prompt_is_the_piece_without_its_end(piece: Events) -> None:
     prompt = mmt.prompt.beats(piece)
     assert prompt.tolist() == piece[:-1].tolist()
     assert prompt.first_beat == 0
-    # A piece that has no end is as good.
+    # A piece without an end gives the same.
     assert mmt.prompt.beats(piece[:-1]).tolist() == prompt.tolist()
 
 
-def test_empty_first_beats_leave_the_instruments_and_the_beat() -> None:
+def test_empty_first_beats_give_the_instruments_and_the_first_beat() -> None:
     prompt = mmt.prompt.beats(LATE, 2)
     assert prompt.tolist() == [S, V, C, N]
     assert prompt.first_beat == 2
@@ -96,7 +96,7 @@ def test_a_piece_without_notes_cannot_be_continued(rows: list[list[int]]) -> Non
 
 
 @given(pieces(), st.randoms(use_true_random=False))
-def test_out_of_order_is_sorted_and_doubles_are_removed(piece: Events, shuffler: random.Random) -> None:
+def test_notes_out_of_order_are_sorted_and_duplicates_removed(piece: Events, shuffler: random.Random) -> None:
     opening = piece[piece[:, TYPE] == INSTRUMENT_EVENT].tolist() * 2
     notes = piece[piece[:, TYPE] == NOTE].tolist() * 2
     shuffler.shuffle(opening)
@@ -124,14 +124,14 @@ def test_a_prompt_that_breaks_another_rule_is_refused(rows: list[list[int]], sai
         tidy(rows)
 
 
-def test_tidy_keeps_the_first_beat_and_a_part_of_a_prompt_forgets_it() -> None:
+def test_tidy_keeps_the_first_beat_and_slices_drop_it() -> None:
     prompt = mmt.prompt.beats(LATE, 3)
     assert tidy(prompt).first_beat == 3
     assert prompt[:2].first_beat == 0
     assert isinstance(prompt, Prompt)
 
 
-def test_nothing_is_mutated() -> None:
+def test_arguments_are_not_mutated() -> None:
     rows = np.array(LATE)[[0, 2, 1, 3, 5, 4, 6]]
     before = rows.copy()
     assert (mmt.prompt.beats(rows)[:, TYPE] != END_OF_SONG).all()

@@ -1,4 +1,4 @@
-"""Laws on the 2,611 MIDI files: a sample in a moment, all of them marked slow."""
+"""Laws on the 2,611 MIDI files: a sample, and all of them marked slow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_laws(content: bytes, representation: Representation) -> None:
     events = check_piece(events_of_notes(table, representation), representation=representation)
     music = mmt.decode(events, representation=representation)
     np.testing.assert_array_equal(mmt.encode(music, representation=representation), events)
-    # The same without muspy, and the note table too is one that codes keep.
+    # The same without muspy; note table and events convert to each other without loss.
     again = notes_of_events(events, representation)
     np.testing.assert_array_equal(events_of_notes(again, representation), events)
     np.testing.assert_array_equal(note_table(raw_notes(music), representation)[0], again)
@@ -52,5 +52,5 @@ def test_decode_then_encode_is_a_fixed_point_for_real_music(train_zip: Path) -> 
 
 
 @pytest.mark.slow
-def test_and_for_every_file(train_zip: Path) -> None:
+def test_decode_then_encode_is_a_fixed_point_for_every_file(train_zip: Path) -> None:
     check_files(train_zip, None)

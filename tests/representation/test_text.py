@@ -1,4 +1,4 @@
-"""Events as text: a line an event; the talk's example stands in test_encode."""
+"""Events as text, one line per event; the example of the talk is in test_encode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmt.representation.text import pitch_name
 
 
 @given(pieces())
-def test_each_line_carries_its_event(piece: Events) -> None:
+def test_each_line_holds_the_codes_of_its_event(piece: Events) -> None:
     lines = mmt.to_text(piece).splitlines()
     assert len(lines) == len(piece)
     assert [[int(code) for code in re.findall(r"\d+", line.split(")")[0])] for line in lines] == piece.tolist()
@@ -26,5 +26,5 @@ def test_pitches_have_their_names(pitch: int, name: str) -> None:
     assert pitch_name(pitch) == name
 
 
-def test_nothing_is_no_line() -> None:
+def test_no_events_give_no_lines() -> None:
     assert mmt.to_text(mmt.prompt.start()[:0]) == ""
