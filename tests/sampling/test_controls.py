@@ -1,4 +1,4 @@
-"""Pitches, scales, ranges and everyone plays: exact whatever the network says, by enumeration and over random weights."""
+"""Controls (pitches, scales, ranges, use_all) hold exactly for any network, by enumeration and with random weights."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def notes_of(piece: Events) -> Events:
     return piece[piece[:, TYPE] == NOTE]
 
 
-# What is given.
+# Arguments of controls.
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_invalid_or_empty_controls_are_refused(given_: dict[str, Any], message: 
 TABLES = [
     [[0, 0, 0], [0, 1, 0], [0, 0, 1]],  # each instrument has one pitch
     [[0, 0, 0], [0, 1, 1], [0, 0, 1]],
-    [[0, 0, 0], [0, 1, 1], [0, 0, 0]],  # one pitch in all
-    [[0, 0, 0], [0, 0, 1], [0, 0, 1]],  # the first instrument is left without
+    [[0, 0, 0], [0, 1, 1], [0, 0, 0]],  # one pitch in total
+    [[0, 0, 0], [0, 0, 1], [0, 0, 1]],  # the first instrument has none
 ]
 
 
@@ -167,10 +167,10 @@ def test_exactly_the_events_within_the_controls_are_permitted(table: list[list[i
         assert permitted(prefix, Bounds(7, 2, controls=controls), StrictGrammar) == continuations(pieces, prefix)
 
 
-def test_controls_leave_the_prompt_and_apply_to_new_notes() -> None:
+def test_controls_apply_to_new_notes_and_not_to_the_prompt() -> None:
     table = TABLES[0]
     controls = Controls(np.array(table, bool))
-    # One note that nobody may play: pitch 2 of instrument 1.
+    # One note that is not permitted: pitch 2 of instrument 1.
     prefix = (START, (1, 0, 0, 0, 0, 1), (1, 0, 0, 0, 0, 2), BEGIN, (NOTE, 1, 2, 2, 1, 1))
     expected = {piece[5] for piece in PIECES if piece[:5] == prefix and fits(piece, table, behind=5)}
     assert permitted(prefix, Bounds(7, 2, controls=controls), StrictGrammar) == expected
@@ -194,7 +194,7 @@ def test_use_all_permits_exactly_the_events_after_which_all_can_play_enough(leas
             events = permitted(prefix, bounds, StrictGrammar)
             assert events
             assert events <= continuations(pieces, prefix), prefix
-            # Only the last moment is reserved for each note that is still to be played.
+            # One of the last moments is reserved for each note that is still to be played.
             lost = continuations(pieces, prefix) - events
             assert all(event[BEAT] == 2 and event[2] >= 3 - least for event in lost), prefix
             reached += [(*prefix, event) for event in events if event[TYPE] != END_OF_SONG]
@@ -210,7 +210,7 @@ def test_the_last_moment_is_reserved_for_an_instrument_that_has_not_played() -> 
 
 
 @pytest.mark.parametrize("use_all", [True, False])
-def test_the_bonus_of_use_all_is_a_quarter_for_each_beat_waited_and_each_note_below_half_an_equal_share(
+def test_the_bonus_of_use_all_grows_with_the_beats_waited_and_the_missing_notes(
     use_all: bool,
 ) -> None:
     prompt = np.array([START, (1, 0, 0, 0, 0, 1), (1, 0, 0, 0, 0, 2), BEGIN])
@@ -244,7 +244,7 @@ def test_no_note_begins_max_rest_beats_or_more_after_all_sound_has_ended() -> No
     assert latest_after([(NOTE, 1, 1, 1, 1, 1)]) == 3  # ends at 0.5: beat 3 is 1.5 to 2.0 later
     assert latest_after([(NOTE, 1, 2, 1, 1, 1)]) == 4  # ends at 1
     assert latest_after([(NOTE, 1, 1, 1, 2, 1)]) == 6  # ends at 3
-    assert latest_after([(NOTE, 1, 1, 1, 2, 1), (NOTE, 2, 1, 1, 1, 1)]) == 6  # the first note still sounds
+    assert latest_after([(NOTE, 1, 1, 1, 2, 1), (NOTE, 2, 1, 1, 1, 1)]) == 6  # the first note is still sounding
 
 
 # Over random weights.
@@ -267,7 +267,7 @@ def wishes(draw: st.DrawFn, representation: Representation) -> dict[str, Any]:
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """Networks that know nothing, some of them sure of it beyond reason."""
+    """Untrained networks, some of them with extreme logits."""
     few = Representation(
         resolution=draw(st.integers(1, 3)),
         beats=draw(st.integers(1, 5)),
@@ -299,7 +299,7 @@ def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
     representation = model.representation
     wished = data.draw(wishes(representation), "wishes")
     names = data.draw(st.sets(st.sampled_from(representation.names), max_size=5), "names")
-    if names and isinstance(wished["ranges"], dict):  # a range for anybody else is refused
+    if names and isinstance(wished["ranges"], dict):  # ranges of other instruments are refused
         wished["ranges"] = {name: span for name, span in wished["ranges"].items() if name in names}
     prompt = mmt.prompt.instruments(*names, representation=representation) if names else mmt.prompt.start()
     if names and data.draw(st.booleans(), "continue"):
@@ -326,7 +326,7 @@ def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
     bounded = limits | {"max_events": limits["max_events"] or max(context, len(prompt) + 9)}
     endless = np.concatenate([prompt, list(model.stream(prompt, 1, endless=True, **bounded, **wished))])
     playable = Controls.of(representation, **wished | {"use_all": False}).playable
-    # Where more beats are asked for than the network has, only a limit that is given holds.
+    # If more beats are asked for than the network has, only an explicit limit applies.
     longer = limits["min_beats"] > representation.beats
     for piece in [*pieces, endless]:
         check_piece(piece, representation=representation)
@@ -334,7 +334,7 @@ def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
         if limits["max_events"] or piece is endless or not longer:
             assert len(piece) <= bounded["max_events"]
         named, new = piece[piece[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT], notes_of(piece[len(prompt) :])
-        # Without a limit of its own, a piece that is endless or longer than the context may leave the network's beats.
+        # Without an explicit limit, a piece that is endless or exceeds the context may exceed the network's beats.
         bound = piece is not endless and not longer and (limits["max_events"] or 0) <= context
         if limits["max_beats"] or bound:
             assert notes_of(piece)[:, BEAT].max() <= (limits["max_beats"] or representation.beats)
@@ -352,7 +352,7 @@ def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
 
 
 def leaping_model(representation: Representation, rise: float = 1.0) -> Model:
-    """A network of random weights that prefers the last beats and the end, and so leaves out most of what it can."""
+    """A network with random weights that prefers the last beats and the end, and so writes few notes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(NetworkConfig(representation.sizes, 8, 1, 1, 8, context=64)).eval()
@@ -366,7 +366,7 @@ def leaping_model(representation: Representation, rise: float = 1.0) -> Model:
     [
         ({}, 4),  # 15 moments: four notes of each of three instruments fit
         ({"max_beats": 3}, 3),  # 9 moments
-        ({"max_events": 14}, 2),  # 5 events before the notes, one for the end, and one that is kept free
+        ({"max_events": 14}, 2),  # 5 events before the notes, one for the end, and one that stays free
         ({"max_events": 9}, 1),
     ],
 )
@@ -410,7 +410,7 @@ def test_an_invalid_max_rest_is_refused(given_: dict[str, Any], message: str) ->
         mmt.new_model("tiny").generate(**given_)
 
 
-def test_a_piece_of_the_paper_grammar_that_repeats_one_note_ends_with_the_context() -> None:
+def test_with_the_paper_grammar_a_repeated_note_ends_with_the_context() -> None:
     few = Representation(resolution=1, beats=4, durations=(1,), instruments=PAPER_INSTRUMENTS[24:26])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -423,13 +423,13 @@ def test_a_piece_of_the_paper_grammar_that_repeats_one_note_ends_with_the_contex
     assert set(notes_of(piece)[:, BEAT]) == {1}
 
 
-def test_everyone_plays_where_the_network_has_one_beat_which_no_window_can_leave() -> None:
+def test_use_all_holds_for_a_network_with_one_beat() -> None:
     one_beat = Representation(resolution=1, beats=1, durations=(1,), instruments=PAPER_INSTRUMENTS[24:29])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(NetworkConfig(one_beat.sizes, 8, 1, 1, 8, context=16)).eval()
     network.heads.fields[TYPE].bias.data[INSTRUMENT_EVENT] += 1
-    network.heads.fields[PITCH].bias.data[-1] += 9  # soon the last note that there is
+    network.heads.fields[PITCH].bias.data[-1] += 9  # soon there is no higher note left
     model = Model(Checkpoint(network, one_beat))
     for seed in range(40):
         written = list(model.stream(mmt.prompt.start(), seed, endless=True, max_events=16, use_all=True))
@@ -445,7 +445,7 @@ def test_everyone_plays_where_the_network_has_one_beat_which_no_window_can_leave
     "given_",
     [{"scale": "C major"}, {"allow": "C4"}, {"exclude": "0..60"}, {"ranges": True}, {"ranges": {"violin": (60, 70)}}],
 )
-def test_every_key_of_the_drums_stays_playable(given_: dict[str, Any]) -> None:
+def test_controls_of_pitch_permit_every_drum_key(given_: dict[str, Any]) -> None:
     with_drums = Representation(drums=True)
     ours, theirs = (Controls.of(representation, **given_).playable for representation in (with_drums, REP))
     assert ours is not None

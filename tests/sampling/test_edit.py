@@ -1,4 +1,4 @@
-"""Editing: what is held stays exactly, what is new is valid, whatever the network says."""
+"""Editing: for any network, held notes stay exactly as they are, and results are valid."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def of(piece: Events, *codes: int) -> Events:
 
 @st.composite
 def pieces(draw: st.DrawFn) -> Events:
-    """Few moments and pitches, so that chords and unisons are many; some have more events than the context holds."""
+    """Pieces with few moments and pitches, so that chords and unisons are frequent; some exceed the context."""
     note = st.tuples(
         st.just(NOTE), st.integers(1, 6), st.integers(1, 2), st.integers(60, 66) | st.integers(1, 128), st.integers(1, 3),
         st.sampled_from([VIOLIN, VIOLA, CELLO]),
@@ -146,7 +146,7 @@ QUARTET = np.array(
 )  # fmt: skip
 
 
-def test_a_piece_is_the_same_alone_and_among_many() -> None:
+def test_a_piece_is_the_same_alone_and_in_a_batch() -> None:
     model = make_model(scale=1)
     for change in (
         lambda n: edit.reorchestrate(model, QUARTET, ["violin", "harp"], n=n, seed=4),
@@ -161,8 +161,8 @@ def test_a_piece_is_the_same_alone_and_among_many() -> None:
 
 
 @pytest.mark.parametrize("output", ["independent", "chain", "mixed"])
-def test_pitches_follow_the_networks_likelihood_times_that_of_the_fixed_fields(output: str) -> None:
-    """One free note below a held one: every candidate's probability is its share of the network's, all fields told."""
+def test_drawn_pitches_follow_the_joint_probability_with_the_fixed_fields(output: str) -> None:
+    """One free note below a held one: the probability of a candidate is its share of the network's probabilities."""
     heads = make_model(output=output).network.heads
     hidden = torch.randn(1, 16, generator=torch.Generator().manual_seed(0))
     held = (64, 2, VIOLIN)
@@ -200,7 +200,7 @@ def test_reorchestrated_notes_stay_in_the_instruments_ranges() -> None:
         edit.reorchestrate(model, piece, ["flute"], ranges=True)
 
 
-def test_fill_keeps_the_candidate_after_which_the_rest_is_likeliest() -> None:
+def test_fill_keeps_the_candidate_with_the_likeliest_continuation() -> None:
     model, gains = make_model(scale=1), []
     for seed in range(4):
         fits = []
@@ -214,7 +214,7 @@ def test_fill_keeps_the_candidate_after_which_the_rest_is_likeliest() -> None:
 
 
 def busy_model() -> Model:
-    """Many notes a beat, and all instruments alike; nothing of what it has written matters much."""
+    """A model that writes many notes per beat, of all instruments alike, nearly independent of the past."""
     model = make_model(scale=0.1)
     with torch.no_grad():
         fields = model.network.heads.fields
@@ -235,7 +235,7 @@ def test_a_gap_is_filled_to_its_end_after_a_beginning_that_nearly_fills_the_cont
         assert set(range(first + 1, 9)) <= set(notes_of(filled)[:, BEAT].tolist())
 
 
-def test_an_accompaniment_lasts_as_long_as_few_held_notes() -> None:
+def test_an_accompaniment_continues_to_the_last_held_note() -> None:
     held = np.array([[NOTE, beat, 1, 64, 1, VIOLIN] for beat in (1, 170)])
     opening = np.asarray(mmt.prompt.instruments("violin", representation=SMALL))
     piece = np.concatenate([opening, held, [[END_OF_SONG, 0, 0, 0, 0, 0]]])
@@ -292,7 +292,7 @@ def test_options_that_an_edit_does_not_take_are_refused() -> None:
         edit.reorchestrate(make_model(), QUARTET, ["harp"], scale="C major")  # type: ignore[call-overload]
 
 
-def test_drums_accompany_and_are_accompanied() -> None:
+def test_drums_can_accompany_and_be_accompanied() -> None:
     representation = mmt.Representation(beats=64, drums=True)
     model, drums = model_of(representation), representation.drums_code
     rows = [[3, 1 + beat, 1, 37, 12, drums] for beat in range(3)] + [[3, 1, 1, 61, 12, 25]]

@@ -1,4 +1,4 @@
-"""Pieces longer than the context: the window moves, and the piece stays valid and as dense as before."""
+"""Pieces longer than the context: the window moves, and the piece stays valid and equally dense."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmt.sampling.window import KEPT, AnchoredWindow, anchor
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """Untrained: 128 events and 64 beats, with a mind for notes and for the next beats."""
+    """An untrained model of 128 events and 64 beats that prefers notes and the next beats."""
     model = mmt.new_model("tiny", seed=1)
     with torch.no_grad():
         model.network.heads.fields[TYPE].bias += torch.tensor([0.0, 0.0, 3.0, 9.0, -9.0])
@@ -50,15 +50,15 @@ def test_a_piece_of_two_thousand_beats_is_valid_and_keeps_its_instruments_and_it
         assert len(part) / np.ptp(part[:, BEAT]) == pytest.approx(len(notes) / 2000, rel=0.4)
 
 
-def test_until_the_first_window_is_full_nothing_differs(model: Model) -> None:
+def test_pieces_are_equal_until_the_first_window_is_full(model: Model) -> None:
     long, short = model.generate(trio(), seed=3, max_events=300)[0], model.generate(trio(), seed=3)[0]
     assert len(long) > len(short) > 30
-    # The shorter one is closed at the model's last beat, which the longer one may pass.
+    # The shorter piece is closed at the model's last beat, which the longer piece may exceed.
     same = short[:-1]
     assert np.array_equal(long[: len(same)][same[:, BEAT] < 40], same[same[:, BEAT] < 40])
 
 
-def test_the_same_piece_alone_and_among_many(model: Model) -> None:
+def test_a_piece_is_the_same_alone_and_in_a_batch(model: Model) -> None:
     many = model.generate(n=64, seed=7, max_events=320)
     assert min(map(len, many)) > 250
     for number in range(4):
@@ -88,7 +88,7 @@ def test_a_prompt_may_be_longer_than_the_window_in_events_and_beats(model: Model
     new = notes_of(piece[len(prompt) :])
     assert len(new) > 10
     assert new[:, BEAT].min() > 100
-    # Until the window is full that it was seen through.
+    # Until the window that read the prompt is full.
     window, dropped = anchor(prompt, 128, 64, 100)
     assert len(piece) - len(prompt) <= 128 - len(window)
     assert new[:, BEAT].max() <= dropped + 64
@@ -109,7 +109,7 @@ def test_a_window_holds_the_instruments_and_the_last_whole_beats() -> None:
     # By beats, where they are fewer.
     window, dropped = anchor(piece, 1000, 20)
     assert (window[-1, BEAT], dropped, len(window)) == (10, 30, 23)
-    # Of a beat that is more than a window alone, the last notes.
+    # The last notes of a beat that exceeds a window.
     crowd = np.concatenate([piece[:3], [[NOTE, 50, 1 + i // 60, 1 + i % 60, 12, 25] for i in range(200)]])
     window, dropped = anchor(crowd, 63, 64)
     assert (len(window), dropped) == (33, 49)
@@ -119,7 +119,7 @@ def test_a_window_holds_the_instruments_and_the_last_whole_beats() -> None:
     assert (len(window), dropped) == (3, 99)
 
 
-def test_the_network_sees_the_window_and_nothing_else(model: Model) -> None:
+def test_the_network_reads_only_the_window(model: Model) -> None:
     piece = np.concatenate([trio(), [[NOTE, 1 + i // 3, 1 + i % 3, 61, 12, 25] for i in range(150)]])
     window = AnchoredWindow(model.network, 2, Bounds(1000, 1000, context=128))
     seen, dropped = piece[:100], 0
@@ -140,7 +140,7 @@ def test_the_network_sees_the_window_and_nothing_else(model: Model) -> None:
 
 
 def test_the_window_moves_before_its_last_beats(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A piece that leaves beats empty never meets the network's last beat, unless it is its own."""
+    """A piece with empty beats reaches the network's last beat only if that is the last beat of the piece."""
     latest: list[tuple[int, int]] = []
     plain = windows.AnchoredWindow.read
 
@@ -158,7 +158,7 @@ def test_the_window_moves_before_its_last_beats(model: Model, monkeypatch: pytes
     assert max(latest) == (64, 0)
 
 
-def test_instruments_leave_room_for_notes_in_the_window() -> None:
+def test_the_window_has_room_for_notes_next_to_the_instruments() -> None:
     wanting = mmt.new_model("tiny", seed=0)
     config = wanting.network.config
     object.__setattr__(config, "context", 20)
@@ -187,8 +187,8 @@ def test_too_many_instruments_for_the_window_are_refused(model: Model) -> None:
         small.generate(mmt.prompt.instruments(*small.representation.names), max_events=100)
 
 
-def test_a_prompt_far_past_the_last_beat_is_closed() -> None:
-    """A floor before the window is below all codes that the window can hold."""
+def test_a_prompt_far_beyond_the_last_beat_is_closed() -> None:
+    """A first beat before the window is below all codes of the window."""
     chained = mmt.new_model("tiny", seed=0)
     chained.network = Network(replace(chained.network.config, output="chain")).eval()
     context = chained.network.config.context

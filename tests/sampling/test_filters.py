@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmt.representation.codes import FIELDS, PITCH
 from mmt.sampling.filters import Filters, Numbers, draw, keep_min_p, keep_top_k, keep_top_p, paper_top_k
 
-# Few values, so that there are ties; minus infinity is what a mask has forbidden.
+# Few values, so that there are ties; minus infinity marks masked codes.
 ROW = st.lists(st.sampled_from([-math.inf, -2.0, -0.5, 0.0, 0.25, 1.0, 3.0]), min_size=1, max_size=12).filter(
     lambda row: max(row) > -math.inf
 )
@@ -66,12 +66,12 @@ def test_top_k_keeps_the_lower_of_equal_codes() -> None:
     assert kept(keep_top_p(logits.astype(np.float64), 0.0035)) == [0, 1, 2, 3]
 
 
-def test_min_p_keeps_what_ties_with_the_likeliest() -> None:
+def test_min_p_keeps_codes_that_tie_with_the_likeliest() -> None:
     assert kept(keep_min_p(np.array([[2.0, 5.0, 5.0]]), 1.0)) == [1, 2]
 
 
 @given(ROW, st.integers(1, 12), st.sampled_from([0.2, 0.7]), st.sampled_from([0.1, 0.6]))
-def test_filters_leave_the_logits_of_what_they_keep_and_always_the_likeliest(
+def test_filters_keep_logits_unchanged_and_always_keep_the_likeliest_code(
     row: list[float], k: int, p: float, share: float
 ) -> None:
     logits = np.array([row])
@@ -83,7 +83,7 @@ def test_filters_leave_the_logits_of_what_they_keep_and_always_the_likeliest(
 
 
 @given(st.lists(ROW, min_size=2, max_size=4), st.integers(1, 5))
-def test_rows_are_filtered_each_by_itself(rows: list[list[float]], k: int) -> None:
+def test_rows_are_filtered_independently(rows: list[list[float]], k: int) -> None:
     width = max(map(len, rows))
     logits = np.array([row + [-math.inf] * (width - len(row)) for row in rows])
     filters = Filters.of(top_k=k, top_p=0.6, min_p=0.1)
@@ -92,14 +92,14 @@ def test_rows_are_filtered_each_by_itself(rows: list[list[float]], k: int) -> No
         assert np.array_equal(together[row], filters.apply(logits[row : row + 1], PITCH)[0])
 
 
-def test_filters_come_in_the_order_top_k_top_p_min_p() -> None:
+def test_filters_apply_in_the_order_top_k_top_p_min_p() -> None:
     logits = np.log([[0.4, 0.3, 0.2, 0.1]])
-    # Of the two likeliest (4/7, 3/7) the first alone holds half; of all four it does not.
+    # Among the two likeliest (4/7, 3/7) the first alone exceeds half; among all four it does not.
     assert kept(Filters.of(top_k=2, top_p=0.5).apply(logits, PITCH)) == [0]
     assert kept(Filters.of(top_p=0.5).apply(logits, PITCH)) == [0, 1]
 
 
-def test_nothing_is_filtered_unless_asked_for() -> None:
+def test_filters_are_off_by_default() -> None:
     logits = np.random.default_rng(0).standard_normal((3, 9), np.float32)
     for filters in (Filters(), Filters.of(), Filters.of(top_p=1, min_p=0), Filters.of(top_k=9)):
         assert np.array_equal(filters.apply(logits, PITCH), logits)
@@ -120,7 +120,7 @@ def test_logits_that_are_not_finite_are_replaced() -> None:
     assert numbers[0, [0, 3]].tolist() == [0, 1]
 
 
-def test_a_mapping_leaves_the_fields_that_it_does_not_name() -> None:
+def test_a_mapping_changes_only_the_fields_that_it_names() -> None:
     filters = Filters.of(top_k={"pitch": 3}, top_p={"beat": 0.5, "type": None}, min_p={})
     assert filters.top_k == (None, None, None, 3, None, None)
     assert filters.top_p == (None, 0.5, None, None, None, None)
@@ -155,12 +155,12 @@ def test_filters_out_of_range_are_refused(given_: dict[str, Any], message: str) 
         Filters.of(**given_)
 
 
-def test_numpy_numbers_are_numbers() -> None:
+def test_numpy_numbers_are_accepted() -> None:
     filters = Filters.of(np.float32(0.5), np.int64(3), np.float64(0.5), {"beat": np.float32(0.25)})  # type: ignore[dict-item]
     assert filters == Filters.of(0.5, 3, 0.5, {"beat": 0.25})
 
 
-def test_the_authors_top_k_is_a_tenth_of_each_fields_codes_rounded_up() -> None:
+def test_the_top_k_of_the_original_code_is_a_tenth_of_the_codes_rounded_up() -> None:
     assert list(paper_top_k((5, 257, 13, 129, 33, 65)).values()) == [1, 26, 2, 13, 4, 7]
     assert Filters.of(top_k=paper_top_k((5, 257, 13, 129, 33, 65))).top_k == (1, 26, 2, 13, 4, 7)
 

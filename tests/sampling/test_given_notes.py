@@ -1,4 +1,4 @@
-"""Given notes and told lengths in sampling: given notes are read at their moment, never drawn, and every piece is valid."""
+"""Given notes and length codes in sampling: given notes are read at their moment, never drawn, and pieces are valid."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NAMES = ("violin", "viola", "cello", "drums")
 
 @cache
 def make_model(seed: int = 0, *, context: int = 32, output: str = "mixed") -> Model:
-    """Untrained, with strong opinions, dense music and rare ends."""
+    """An untrained model with large logits, dense music and rare ends."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(NetworkConfig(SMALL.sizes, 16, 2, 2, 8, context=context, output=output, positions="rotary"))
@@ -101,7 +101,7 @@ def test_given_notes_are_inserted_once_each_at_their_moment(seed: int, context: 
         np.testing.assert_array_equal(result[result[:, TYPE] == GIVEN_NOTE], gifts)
 
 
-def test_the_papers_grammar_takes_given_notes_too() -> None:
+def test_the_paper_grammar_supports_given_notes() -> None:
     piece = long_piece(1)
     gifts = as_given(notes_of(piece)[notes_of(piece)[:, INSTRUMENT] == CELLO])
     prompt = instruments(*NAMES, representation=SMALL)
@@ -111,7 +111,7 @@ def test_the_papers_grammar_takes_given_notes_too() -> None:
         assert (np.diff(notes[:, BEAT]) >= 0).all()
 
 
-def test_up_to_the_first_given_note_nothing_differs() -> None:
+def test_pieces_are_equal_up_to_the_first_given_note() -> None:
     prompt, model = instruments(*NAMES, representation=SMALL), make_model()
     gifts = as_given(np.array([[NOTE, 7, 2, 61, 1, CELLO]]))
     with_it = written(model, prompt, gifts, 6, max_beats=8)
@@ -120,11 +120,11 @@ def test_up_to_the_first_given_note_nothing_differs() -> None:
         first = int((one[:, TYPE] == GIVEN_NOTE).argmax())
         assert first > 5
         np.testing.assert_array_equal(one[:first], other[:first])
-        # The event that was drawn there comes later than the given note stands.
+        # The event drawn at that place is later than the given note.
         assert other[first, TYPE] == END_OF_SONG or tuple(other[first, 1:3]) >= (7 - SMALL.reach, 2)
 
 
-def test_a_piece_is_the_same_alone_and_among_others() -> None:
+def test_a_piece_is_the_same_alone_and_in_a_batch() -> None:
     piece, model = long_piece(2), make_model()
     for part in ("cello", "drums"):
         several = edit.rewrite(model, piece, (3, 15), part, n=5, seed=9)
@@ -132,7 +132,7 @@ def test_a_piece_is_the_same_alone_and_among_others() -> None:
 
 
 def test_a_note_that_is_given_is_not_written_again() -> None:
-    # All pitches of one moment but one are given, and the written note must be of that moment.
+    # All pitches of one moment but one are given, and the written note must begin at that moment.
     model = make_model()
     prompt = instruments("violin", representation=SMALL)
     every = np.array([[NOTE, 1, 1, pitch, code, VIOLIN] for pitch in range(1, 129) for code in (1, 2, 3)])
@@ -167,7 +167,7 @@ def test_rewrite_holds_all_other_notes(seed: int, first: int, length: int, parts
         np.testing.assert_array_equal(before[~region[0]], after[~region[1]])
 
 
-def test_rewrite_writes_something() -> None:
+def test_rewrite_writes_new_notes() -> None:
     piece = long_piece(3)
     for parts in (None, "cello", ["violin", "harp"]):
         for result in edit.rewrite(make_model(), piece, (4, 16), parts, n=4, seed=0):
@@ -187,8 +187,8 @@ def test_rewrite_applies_controls_to_new_notes() -> None:
     assert all(60 <= note[3] - 1 <= 72 and note[INSTRUMENT] == VIOLA for note in new)
 
 
-def test_held_parts_do_not_lower_the_rates_of_the_others() -> None:
-    # The network is certain that the next note is of the cello, which is held and rests. So nothing new is written.
+def test_probability_of_held_parts_is_not_given_to_other_parts() -> None:
+    # The network is certain that the next note is one of the cello, a held part that rests. So no new note is written.
     model = make_model(7)
     with torch.no_grad():
         model.network.heads.fields[INSTRUMENT].bias[CELLO] += 1e4
@@ -240,7 +240,7 @@ def test_a_shorter_window_with_given_notes_is_the_beginning_of_a_piece(seed: int
 
 @given(st.integers(0, 30), st.integers(4, 30), st.sampled_from([0, 3, 300]), st.booleans())
 @settings(deadline=None, max_examples=40)
-def test_a_window_begins_where_its_last_event_stands_or_before(
+def test_a_window_begins_at_or_before_the_place_of_its_last_event(
     seed: int, room: int, silence: int, written_last: bool
 ) -> None:
     notes = notes_of(long_piece(seed))
@@ -256,7 +256,7 @@ def test_a_window_begins_where_its_last_event_stands_or_before(
 
 
 def test_notes_can_be_written_before_a_given_note_that_ends_a_long_silence() -> None:
-    # What is drawn first is the end, and the given note is inserted in its place.
+    # The first draw is the end, which the given note replaces.
     model, prompt = make_model(), instruments("violin", "cello", representation=SMALL)
     gifts = as_given(np.array([[NOTE, 1, 1, 60, 1, CELLO], [NOTE, 103, 1, 61, 1, CELLO]]))
     silent = Prompt(np.concatenate([prompt, gifts]), first_beat=100)
@@ -264,8 +264,8 @@ def test_notes_can_be_written_before_a_given_note_that_ends_a_long_silence() -> 
     assert {101, 102, 103} <= beats
 
 
-def test_greedy_drawing_of_a_given_note_ends_by_the_papers_grammar() -> None:
-    # A network that writes this note wherever it is, and reads it as given.
+def test_greedy_drawing_with_the_paper_grammar_does_not_loop_at_a_given_note() -> None:
+    # A network that always writes this note, which is also given.
     gift = np.array([[GIVEN_NOTE, 1, 1, 61, 1, VIOLIN]])
     config = NetworkConfig(SMALL.sizes, 16, 1, 2, 8, context=32, output="mixed", positions="rotary")
     model = Model(Checkpoint(Network(config).eval(), SMALL))
@@ -278,14 +278,14 @@ def test_greedy_drawing_of_a_given_note_ends_by_the_papers_grammar() -> None:
     assert len(piece) == 12
 
 
-def test_a_sliding_window_has_no_room_for_given_notes_beyond_the_models_beats() -> None:
+def test_a_sliding_window_refuses_given_notes_beyond_the_models_beats() -> None:
     gift = [[GIVEN_NOTE, SMALL.beats + 1, 1, 61, 1, VIOLIN]]
     prompt = np.concatenate([instruments("violin", representation=SMALL), gift])
     with pytest.raises(ValueError, match="the prompt has 9 beats, more than the model's 8"):
         make_model().generate(prompt, seed=0, context="slide")
 
 
-def test_a_long_piece_that_is_rewritten_late_tells_what_is_left_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rewriting_late_in_a_long_piece_reads_the_remaining_length(monkeypatch: pytest.MonkeyPatch) -> None:
     model, seen = make_model(), []
     piece = long_piece(7, beats=60)
     hidden = type(model.network).hidden
@@ -302,7 +302,7 @@ def test_a_long_piece_that_is_rewritten_late_tells_what_is_left_of_it(monkeypatc
 
 @pytest.mark.parametrize("context", [16, 64])
 @pytest.mark.parametrize("told_by_prompt", [True, False])
-def test_the_told_length_stands_in_the_piece(context: int, told_by_prompt: bool) -> None:
+def test_the_piece_holds_the_length_code_of_the_told_length(context: int, told_by_prompt: bool) -> None:
     model = make_model(context=context)
     prompt = instruments("violin", "cello", representation=SMALL) if told_by_prompt else start()
     (piece,) = model.generate(prompt, seed=3, length=30)
@@ -324,7 +324,7 @@ def test_a_length_shorter_than_the_prompt_is_refused() -> None:
         make_model().generate(beats(long_piece(5), 12, representation=SMALL), length=2)
 
 
-def test_a_window_that_begins_later_tells_what_is_left_of_the_length() -> None:
+def test_a_window_that_begins_later_holds_the_remaining_length() -> None:
     prompt = instruments("violin", representation=SMALL)
     options = GenerationOptions(length=12, max_events=100)
     _, set_up = options.resolve(prompt, make_model().network.config, SMALL, {})
@@ -335,7 +335,7 @@ def test_a_window_that_begins_later_tells_what_is_left_of_the_length() -> None:
         assert codes[0, BEAT] == code
 
 
-def test_a_length_needs_a_model_that_tells_lengths() -> None:
+def test_a_length_needs_a_model_with_length_codes() -> None:
     from mmt.sampling.model import new_model
 
     with pytest.raises(ValueError, match="tells no lengths"):
@@ -344,14 +344,14 @@ def test_a_length_needs_a_model_that_tells_lengths() -> None:
         make_model().generate(length=0)
 
 
-def test_min_and_max_beats_still_hold_beside_a_length() -> None:
+def test_min_and_max_beats_apply_together_with_a_length() -> None:
     piece = make_model().generate(instruments(*NAMES, representation=SMALL), seed=0, length=10, max_beats=6)[0]
     assert piece[-2, BEAT] <= 6
     piece = make_model().generate(instruments(*NAMES, representation=SMALL), seed=0, length=3, min_beats=12)[0]
     assert piece[-2, BEAT] >= 12
 
 
-def test_orchestrating_anew_leaves_the_drums_alone() -> None:
+def test_reorchestrating_does_not_change_the_drums() -> None:
     piece = long_piece(5)
     drums = notes_of(piece)[notes_of(piece)[:, INSTRUMENT] == SMALL.drums_code]
     assert len(drums)
@@ -364,7 +364,7 @@ def test_orchestrating_anew_leaves_the_drums_alone() -> None:
         edit.reharmonise(make_model(), piece, "drums", seed=0)
 
 
-def test_every_edit_takes_given_notes_as_notes_and_leaves_the_told_length_out() -> None:
+def test_every_edit_reads_given_notes_as_notes_and_ignores_the_length_code() -> None:
     piece = long_piece(6)
     told = piece.copy()
     told[told[:, TYPE] == START_OF_NOTES, BEAT] = SMALL.length_code(20)

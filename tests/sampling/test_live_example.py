@@ -1,4 +1,4 @@
-"""examples/live.py, without a clock or a sound: what is due when, and in which order."""
+"""examples/live.py without clock and sound: the times and the order of its events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def live() -> ModuleType:
     return module
 
 
-def test_beginnings_and_ends_come_in_the_order_of_time(live: ModuleType) -> None:
+def test_onsets_and_ends_are_in_the_order_of_time(live: ModuleType) -> None:
     events = [
         *mmt.prompt.instruments("violin"),
         [NOTE, 1, 1, 61, 12, 25],
@@ -40,7 +40,7 @@ def test_events_written_ahead_are_the_events(live: ModuleType) -> None:
     assert list(live.ahead(iter(range(1, 1000)), most=7)) == list(range(1, 1000))
 
 
-def test_moments_sound_when_they_are_due(live: ModuleType) -> None:
+def test_notes_sound_at_their_times(live: ModuleType) -> None:
     now, heard = [7.0], []
 
     def sleep(seconds: float) -> None:

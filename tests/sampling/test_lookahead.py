@@ -1,4 +1,4 @@
-"""The strict grammar draws events as the network has them, among valid ones: checked against a list of all events."""
+"""The strict grammar draws valid events with the network's probabilities, compared with a list of all events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def heads(request: pytest.FixtureRequest) -> torch.nn.Module:
 
 
 def drawn(heads: torch.nn.Module, prompt: list[list[int]], bounds: Bounds) -> tuple[torch.Tensor, np.ndarray]:
-    """Every note there could be and the end, and the probability of each under the decoding loop's draws."""
+    """Every possible note and the end, with the probability that the decoding loop draws it."""
     listed = [[NOTE, *codes] for codes in itertools.product(*(range(1, size) for size in SIZES[1:]))]
     events = torch.tensor([*listed, [END_OF_SONG, 0, 0, 0, 0, 0]])
     hidden = state(len(events))
@@ -53,11 +53,11 @@ def joint(heads: torch.nn.Module, notes: torch.Tensor) -> np.ndarray:
 
 
 def state(rows: int) -> torch.Tensor:
-    """One hidden state, for as many rows as are asked."""
+    """One hidden state, repeated for all rows."""
     return torch.randn(1, 8, generator=torch.Generator().manual_seed(1)).expand(rows, 8)
 
 
-def test_a_note_is_drawn_as_if_invalid_ones_were_drawn_again(heads: torch.nn.Module) -> None:
+def test_a_note_is_drawn_as_by_rejection_of_invalid_ones(heads: torch.nn.Module) -> None:
     last = [NOTE, 2, 2, 3, 1, 1]
     events, ruled = drawn(heads, [*OPENING, last], Bounds(max_events=100, max_beats=4))
     rows = events.tolist()
@@ -69,8 +69,8 @@ def test_a_note_is_drawn_as_if_invalid_ones_were_drawn_again(heads: torch.nn.Mod
     np.testing.assert_allclose(ruled[valid] / ruled[valid].sum(), expected / expected.sum(), atol=1e-5)
 
 
-def test_a_piece_closes_where_it_would_leave_the_last_beat(heads: torch.nn.Module) -> None:
-    """What the network wants to write beyond the limit goes to the end, not into ever higher notes."""
+def test_a_piece_is_closed_instead_of_exceeding_the_last_beat(heads: torch.nn.Module) -> None:
+    """The probability of notes beyond the limit goes to the end, not to higher notes."""
     last = [NOTE, 2, 2, 3, 1, 1]
     free = drawn(heads, [*OPENING, last], Bounds(max_events=100, max_beats=4))
     bound = drawn(heads, [*OPENING, last], Bounds(max_events=100, max_beats=3))
@@ -79,7 +79,7 @@ def test_a_piece_closes_where_it_would_leave_the_last_beat(heads: torch.nn.Modul
     assert bound[1][-1] > free[1][-1]
     at_the_limit = drawn(heads, [*OPENING, last], Bounds(max_events=100, max_beats=2))
     assert at_the_limit[1].sum() == pytest.approx(1, abs=1e-5)
-    # At the last beat every draw that is no valid note closes the piece.
+    # At the last beat every draw that is not a valid note closes the piece.
     valid = torch.tensor([row > last and row[1] == 2 and row[-1] in (1, 3) for row in at_the_limit[0].tolist()[:-1]])
     with torch.no_grad():
         types = heads.field(TYPE, state(1), at_the_limit[0][:1])[0, [NOTE, END_OF_SONG]].softmax(0)
@@ -87,7 +87,7 @@ def test_a_piece_closes_where_it_would_leave_the_last_beat(heads: torch.nn.Modul
     assert at_the_limit[1][:-1].sum() == pytest.approx(expected, abs=1e-5)
 
 
-def test_an_endless_piece_ends_only_where_it_must(heads: torch.nn.Module) -> None:
+def test_an_endless_piece_ends_only_if_no_note_can_follow(heads: torch.nn.Module) -> None:
     last = [NOTE, 2, 2, 3, 1, 1]
     assert drawn(heads, [*OPENING, last], Bounds(100, 4, endless=True))[1][-1] == 0
     assert drawn(heads, [*OPENING, last], Bounds(100, 2, endless=True))[1][-1] > 0

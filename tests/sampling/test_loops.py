@@ -1,4 +1,4 @@
-"""The loop guard: it counts repeating beats as their definition says, and breaks loops without changing other pieces."""
+"""The loop guard counts repeating beats by their definition, and breaks loops without changing other pieces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def events_of(notes: list[tuple[int, int, int, int]]) -> Events:
 
 
 def plain_streaks(notes: list[tuple[int, int, int, int]]) -> list[int]:
-    """Of each period: how many beats before the last note's beat repeat, by the definition."""
+    """For each period, how many beats before the last note's beat repeat, by the definition."""
     beats: dict[int, set[tuple[int, ...]]] = {}
     for beat, *others in notes:
         beats.setdefault(beat, set()).add(tuple(others))
@@ -44,7 +44,7 @@ def test_repeating_beats_are_counted_as_defined(notes: list[tuple[int, int, int,
     events = events_of(notes)
     whole = LoopGuard([events], 0.1)
     assert whole.memory.streak[0].tolist() == plain_streaks(notes)
-    # Event by event, with the beats counted from a later one.
+    # Event by event, with beats that count from a later first beat.
     shifted = LoopGuard([events[:0], events[:0]], 0.1)
     for event in events:
         moved = event.copy()
@@ -55,7 +55,7 @@ def test_repeating_beats_are_counted_as_defined(notes: list[tuple[int, int, int,
     assert shifted.memory.streak.tolist() == [plain_streaks(notes)]
 
 
-def test_the_temperature_rises_from_the_ninth_repeating_beat_on() -> None:
+def test_the_temperature_rises_from_the_ninth_repeating_beat() -> None:
     guard = LoopGuard([np.zeros((0, 6), np.int64)] * 2, 0.25)
     seen = []
     for beat in range(1, 20):
@@ -67,7 +67,7 @@ def test_the_temperature_rises_from_the_ninth_repeating_beat_on() -> None:
     assert seen == [1.0] * 10 + [1.25, 1.5, 1.75] + [2.0] * 6
 
 
-def test_the_guard_is_off_in_the_papers_sampling_and_changes_nothing_before_a_loop() -> None:
+def test_the_guard_is_off_in_the_paper_sampling_and_acts_only_in_a_loop() -> None:
     model = mmt.new_model("tiny", seed=0)
     plain = model.generate(n=3, seed=1, max_events=64)
     guarded = model.generate(n=3, seed=1, max_events=64, loop_guard=0.5)
@@ -85,7 +85,7 @@ def test_the_guard_is_off_in_the_papers_sampling_and_changes_nothing_before_a_lo
 
 
 def test_the_guard_breaks_a_loop() -> None:
-    """At a low temperature the model goes on repeating the prompt's note."""
+    """At a low temperature the model repeats the prompt's note."""
     model = mmt.load_model()
     notes = [[NOTE, beat, 1, 61, 12, 1] for beat in range(1, 25)]
     piece = [[0] * 6, [1, 0, 0, 0, 0, 1], [2, *[0] * 5], *notes, [4, *[0] * 5]]
@@ -99,6 +99,6 @@ def test_the_guard_breaks_a_loop() -> None:
 
 
 @pytest.mark.parametrize("guard", [-0.1, float("inf"), float("nan"), "much"])
-def test_a_faulty_guard_is_refused(guard: object) -> None:
+def test_invalid_guards_are_refused(guard: object) -> None:
     with pytest.raises(ValueError, match=r"loop_guard is .*; it must be a number of at least 0"):
         mmt.new_model("tiny").generate(loop_guard=guard)  # type: ignore[call-overload]

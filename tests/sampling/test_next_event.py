@@ -52,7 +52,7 @@ def test_marginals_are_sums_over_all_events(output: str, points: int, error: flo
 @pytest.fixture(scope="module")
 def model() -> Model:
     network = network_of("mixed")
-    # A representation of other sizes: only the network is used here.
+    # A representation with other sizes; only the network is used here.
     return Model(Checkpoint(network, mmt.Representation(), {}))
 
 
@@ -79,7 +79,7 @@ def test_draws_have_the_joint_distribution(model: Model) -> None:
     assert (found.draw(5, seed=3) == found.draw(5, seed=3)).all()
 
 
-def test_marginals_are_found_by_name_and_number_and_sum_to_one(model: Model) -> None:
+def test_marginals_are_indexed_by_name_and_number_and_sum_to_one(model: Model) -> None:
     found = model.next_distribution(np.zeros((1, 6), int))
     assert len(found) == 6
     for number, name in enumerate(FIELDS):
@@ -89,7 +89,7 @@ def test_marginals_are_found_by_name_and_number_and_sum_to_one(model: Model) -> 
         found["tempo"]
 
 
-def test_what_is_out_of_range_is_said(model: Model) -> None:
+def test_conditions_out_of_range_are_refused(model: Model) -> None:
     with pytest.raises(ValueError, match="beat is 9; the model knows 0 to 3"):
         model.next_distribution(np.zeros((1, 6), int)).given(0, 9)
     with pytest.raises(ValueError, match="there are no events"):

@@ -1,4 +1,4 @@
-"""The grammar told from inside against the law of `mmt.representation.grammar`, by enumeration of every piece there is."""
+"""Grammar masks against the definition in `mmt.representation.grammar`, by enumeration of all small pieces."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ EVERYTHING: list[Event] = list(itertools.product(*(range(size) for size in SIZES
 
 
 def every_piece(room: int = ROOM) -> list[Piece]:
-    """All pieces of at most `room` events, found by asking the law about every candidate."""
+    """All pieces of at most `room` events, found by checking every candidate against the definition."""
     listed = [(INSTRUMENT_EVENT, 0, 0, 0, 0, code) for code in (1, 2)]
     notes = [event for event in EVERYTHING if event[TYPE] == NOTE and min(event) > 0]
     assert len(notes) == 16
     lists = [(a,) for a in listed] + list(itertools.product(listed, repeat=2))
     pieces: list[Piece] = []
     for instruments in lists:
-        # Growing valid beginnings only: a piece whose beginning is no beginning is no piece.
+        # Only valid beginnings are extended, since every prefix of a piece is a valid beginning.
         beginnings: list[Piece] = [(START, *instruments, BEGIN)]
         while beginnings:
             beginnings = [
@@ -84,7 +84,7 @@ def permitted(prefix: Piece, bounds: Bounds, grammar: type[StrictGrammar] | type
         logits = torch.from_numpy(rules.allow(unknown, field, known.numpy()))
         assert not logits.isnan().any()
         choice = logits.gather(1, events[:, field, None]).squeeze(1)
-        # Where the fields before are possible, something is.
+        # If the earlier fields are permitted, at least one code of this field is.
         assert (logits[passes] > -torch.inf).any(dim=1).all()
         passes &= choice > -torch.inf
     return {tuple(event) for event in events[passes].tolist()}
@@ -103,13 +103,13 @@ def sample(items: list[Piece], most: int) -> list[Piece]:
     return [items[index] for index in sorted(chosen.tolist())]
 
 
-def test_exactly_what_can_be_completed_is_permitted() -> None:
+def test_exactly_the_events_that_can_be_completed_are_permitted() -> None:
     for prefix in sample(prefixes(PIECES), 150):
         assert permitted(prefix, Bounds(ROOM, 2), StrictGrammar) == continuations(PIECES, prefix), prefix
 
 
 @pytest.mark.parametrize("room", [5, 6])
-def test_at_a_limit_of_length_the_piece_is_closed(room: int) -> None:
+def test_the_piece_is_closed_at_a_limit_of_events(room: int) -> None:
     pieces = [piece for piece in PIECES if len(piece) <= room]
     for prefix in sample(prefixes(pieces), 60):
         assert permitted(prefix, Bounds(room, 2), StrictGrammar) == continuations(pieces, prefix), prefix
@@ -135,7 +135,7 @@ def test_a_continuation_adds_nothing_before_its_first_beat() -> None:
             assert permitted(prefix, bounds, StrictGrammar) == continuations(allowed, prefix), (prefix, max_beats)
 
 
-def test_no_end_before_the_shortest_length_while_a_note_can_follow() -> None:
+def test_the_end_is_forbidden_before_min_beats_while_a_note_can_follow() -> None:
     for prefix in sample([p for p in prefixes(PIECES) if p[-1][TYPE] == NOTE], 80):
         everything = continuations(PIECES, prefix)
         early = beats_of(prefix) < 2 and everything != {END}
@@ -158,7 +158,7 @@ def test_advancing_through_a_prompt_equals_giving_it_at_once() -> None:
         other = StrictGrammar(np.array(piece[:-1]), 1, SIZES, Bounds(ROOM, 2))
         assert rules.length == other.length
         for name, part in rules.state._asdict().items():
-            # The bonus of silent instruments grows from the end of the prompt.
+            # The bonus of instruments that do not play grows from the end of the prompt.
             assert name in ("waits_from", "notes") or np.array_equal(part, getattr(other.state, name)), name
 
 
@@ -179,7 +179,7 @@ def test_rows_are_kept_in_the_given_order() -> None:
 
 
 def paper_law(prefix: Piece, bounds: Bounds) -> set[Event]:
-    """Type and beat never fall, nothing is 0 where it means something, and all else is 0."""
+    """Type and beat never fall, fields that the type uses are not 0, and all others are 0."""
     if len(prefix) == bounds.max_events - 1:
         return {END}
 
@@ -203,13 +203,13 @@ def paper_law(prefix: Piece, bounds: Bounds) -> set[Event]:
     "bounds",
     [Bounds(7, 2), Bounds(5, 2), Bounds(7, 1), Bounds(7, 2, 2), Bounds(7, 2, endless=True), Bounds(7, 2, first_beat=1)],
 )
-def test_the_papers_grammar(bounds: Bounds) -> None:
+def test_the_paper_grammar_permits_exactly_its_events(bounds: Bounds) -> None:
     fitting = [p for p in prefixes(PIECES) if len(p) < bounds.max_events and beats_of(p) <= bounds.max_beats]
     for prefix in sample(fitting, 60):
         assert permitted(prefix, bounds, PaperGrammar) == paper_law(prefix, bounds), prefix
 
 
-def test_in_the_papers_grammar_too_nothing_is_added_before_the_first_beat() -> None:
+def test_the_paper_grammar_adds_nothing_before_the_first_beat() -> None:
     prompt = (START, (1, 0, 0, 0, 0, 1), BEGIN, (3, 1, 1, 1, 1, 1))
     for bounds in (Bounds(7, 1, first_beat=1), Bounds(7, 1, 1, first_beat=1), Bounds(7, 1, first_beat=1, endless=True)):
         assert permitted(prompt, bounds, PaperGrammar) == {END}
@@ -234,7 +234,7 @@ def joint(rules: StrictGrammar, logits: list[Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_note_follows_the_networks_distribution_given_that_it_exceeds_the_floor(seed: int) -> None:
+def test_a_note_follows_the_networks_distribution_among_notes_that_may_follow(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = [2 * torch.randn(1, size, generator=generator) for size in SIZES]
     for prefix in sample([p for p in prefixes(PIECES) if p[-1][TYPE] == NOTE and len(p) < ROOM - 1], 12):
@@ -253,7 +253,7 @@ def test_a_note_follows_the_networks_distribution_given_that_it_exceeds_the_floo
         assert drawn.sum().item() == pytest.approx(1, abs=1e-6)
 
 
-def test_at_the_last_beat_the_share_of_notes_that_cannot_follow_goes_to_the_end() -> None:
+def test_at_the_last_beat_the_probability_of_notes_that_cannot_follow_goes_to_the_end() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = [torch.randn(1, size, generator=generator) for size in SIZES]
     # After the last position, only a higher pitch can follow.

@@ -1,4 +1,4 @@
-"""Whatever a network says, valid pieces are written; seeds, limits, prompts, and errors in one line."""
+"""Any network writes valid pieces; seeds, limits, prompts, streams, and errors of one line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WEIGHTS = ["float32", "int8"]
 def make_model(
     representation: Representation = PAPER, *, seed: int = 0, scale: float = 1.0, context: int = 64, **config: Any
 ) -> Model:
-    """A small model of random weights, whose heads are sure of themselves by `scale`."""
+    """A small model with random weights, whose logits are multiplied by `scale`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = representation.sizes
@@ -62,7 +62,7 @@ def make_model(
 
 
 def certain_of(model: Model, **codes: int) -> Model:
-    """The same model, sure that every event has these codes."""
+    """The same model with nearly all probability on these codes for every event."""
     for name, code in codes.items():
         model.network.heads.fields[FIELDS.index(name)].bias.data[code] += 1e4
     return model
@@ -70,7 +70,7 @@ def certain_of(model: Model, **codes: int) -> Model:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """It goes on for a while: the end is unlikely, and time passes slowly."""
+    """A model whose pieces are long: the end is unlikely, and beats advance slowly."""
     model = make_model(output="chain", positions="rotary")
     bias = model.network.heads.fields
     bias[TYPE].bias.data[NOTE] += 5
@@ -121,7 +121,7 @@ def models(draw: st.DrawFn) -> Model:
         qk_norm=draw(st.booleans()),
     )
     made.to("cpu", weights=draw(st.sampled_from(WEIGHTS)))
-    # Obsessed with the last code, the first, the end, instruments, …
+    # With nearly all probability on the first code, the last, or another.
     for field, size in zip(FIELDS, representation.sizes, strict=True):
         if draw(st.booleans()):
             certain_of(made, **{field: draw(st.sampled_from([0, 1, size - 1]) | st.integers(0, size - 1))})
@@ -168,7 +168,7 @@ def test_any_network_writes_valid_pieces(data: st.DataObject) -> None:
     context, last = model.network.config.context, int(prompt[:, BEAT].max())
     needed = len(prompt) + (4, 3, 2, 1)[int(prompt[-1, TYPE])]
     lowest = max(1, last if prompt[-1, TYPE] == NOTE else prompt.first_beat + 1)
-    # Both may be more than the network sees at once.
+    # Both may exceed the context of the network.
     max_events = data.draw(st.none() | st.integers(needed, max(needed, 2 * context)), "max_events")
     most_beats = 2 * representation.beats if max_events else representation.beats
     max_beats = data.draw(st.none() | st.integers(lowest, max(lowest, most_beats)), "max_beats")
@@ -194,13 +194,13 @@ def test_any_network_writes_valid_pieces(data: st.DataObject) -> None:
         assert len(piece) <= (max_events or max(context, needed))
         if max_beats or not (max_events or 0) > context:
             assert notes_of(piece)[-1, BEAT] <= (max_beats or representation.beats)
-        # The prompt is there unchanged, and what is new begins where it may.
+        # The prompt is unchanged, and new events begin at the first beat of the prompt or later.
         assert np.array_equal(piece[: len(prompt)], prompt)
         assert (notes_of(piece[len(prompt) :])[:, BEAT] > prompt.first_beat).all()
         if prompt[-1, TYPE] >= START_OF_NOTES:
             assert instruments_of(piece) == instruments_of(prompt)
         if notes_of(piece)[-1, BEAT] < min_beats:
-            # Only where nothing more could follow; a window of one beat cannot go on to the next.
+            # Only if nothing more could follow; a window of one beat cannot move to the next beat.
             no_more_beats = prompt.first_beat >= (max_beats or representation.beats) or representation.beats == 1
             assert len(piece) == (max_events or context) or no_more_beats
     limits["max_events"] = max_events or max(context, needed)
@@ -224,20 +224,20 @@ def test_only_start_of_notes_follows_the_last_instrument() -> None:
 def test_a_network_that_prefers_instruments_declares_all_then_writes_a_note_and_the_end() -> None:
     wanting = certain_of(make_model(context=80), type=INSTRUMENT_EVENT)
     for code in range(64):
-        # Each as low as it can be.
+        # Each as low as possible.
         wanting.network.heads.fields[INSTRUMENT].bias.data[code + 1] -= 1e3 * code
     assert instruments_of(wanting.generate(seed=0)[0]) == list(range(1, 65))
     assert instruments_of(wanting.generate(seed=0, max_events=10)[0]) == list(range(1, 7))
     assert len(wanting.generate(seed=0, max_events=10)[0]) == 10
 
 
-def test_where_no_note_can_follow_the_piece_ends() -> None:
+def test_the_piece_ends_if_no_note_can_follow() -> None:
     top = {field: size - 1 for field, size in zip(FIELDS, PAPER.sizes, strict=True)} | {"type": NOTE}
     piece = certain_of(make_model(), **top).generate(mmt.prompt.instruments("violin"), seed=0)[0]
     assert piece[3:, TYPE].tolist() == [NOTE, END_OF_SONG]
 
 
-def test_at_the_limit_of_events_the_piece_is_closed() -> None:
+def test_the_piece_is_closed_at_max_events() -> None:
     wanting = certain_of(make_model(), type=NOTE, beat=1)
     for limit in (5, 6, 17, None):
         piece = wanting.generate(mmt.prompt.instruments("violin") if limit is None else None, seed=0, max_events=limit)[
@@ -253,7 +253,7 @@ def test_min_beats_forbids_an_earlier_end() -> None:
     hasty.network.heads.fields[BEAT].bias.data[:] -= 20 * torch.arange(PAPER.sizes[BEAT])
     assert max(len(notes_of(piece)) for piece in hasty.generate(n=8, seed=0)) == 1
     for piece in hasty.generate(n=8, seed=0, min_beats=3, max_beats=9):
-        # One note behind the limit, or no room for it.
+        # One note after the limit, or no room for it.
         before = notes_of(piece)[:-1, BEAT].max()
         assert before < 3
         assert notes_of(piece)[-1, BEAT] >= 3 or len(piece) == 64
@@ -268,7 +268,7 @@ def test_empty_first_beats_begin_from_the_instruments_at_that_beat_or_later(mode
         assert instruments_of(made) == [25]
 
 
-def test_a_continuation_after_the_models_last_beat_only_ends(model: Model) -> None:
+def test_a_continuation_after_the_models_last_beat_is_only_the_end(model: Model) -> None:
     piece = np.concatenate([mmt.prompt.instruments("violin"), [[NOTE, 40, 1, 61, 12, 25]]])
     for grammar, instrument_bonus in itertools.product(("strict", "paper"), (NOTE, END_OF_SONG)):
         made = certain_of(make_model(), type=instrument_bonus).generate(
@@ -280,7 +280,7 @@ def test_a_continuation_after_the_models_last_beat_only_ends(model: Model) -> No
 # Seeds.
 
 
-def test_a_piece_is_the_same_alone_and_among_many(model: Model) -> None:
+def test_a_piece_is_the_same_alone_and_in_a_batch(model: Model) -> None:
     many = model.generate(n=64, seed=7)
     assert len({len(piece) for piece in many}) > 5, "they should end at different times"
     assert same(model.generate(n=3, seed=7), many[:3])
@@ -289,7 +289,7 @@ def test_a_piece_is_the_same_alone_and_among_many(model: Model) -> None:
     assert len({piece.tobytes() for piece in many}) == 64
 
 
-def test_pieces_that_end_change_nothing_for_those_that_go_on(model: Model) -> None:
+def test_pieces_that_end_do_not_change_the_others(model: Model) -> None:
     alone = [model.generate(seed=seed)[0] for seed in range(12)]
     lengths = [len(piece) for piece in alone]
     assert any(before < after for before, after in itertools.pairwise(lengths)), "some should outlive those before them"
@@ -302,7 +302,7 @@ def test_more_pieces_than_a_batch_are_the_same_pieces(model: Model, monkeypatch:
     assert same(model.generate(n=7, seed=2, max_events=20), whole)
 
 
-def test_a_list_of_seeds_gives_the_first_piece_of_each(model: Model) -> None:
+def test_a_list_of_seeds_gives_the_first_piece_of_each_seed(model: Model) -> None:
     alone = [model.generate(seed=seed, max_events=30)[0] for seed in (5, 0, 9)]
     assert same(model.generate(seed=[5, 0, 9], max_events=30), alone)
     assert same(model.generate(n=3, seed=(5, 0, 9), max_events=30), alone)
@@ -310,17 +310,17 @@ def test_a_list_of_seeds_gives_the_first_piece_of_each(model: Model) -> None:
     assert same(model.generate(seed=range(5, 6), max_events=30), alone[:1])
 
 
-def test_numpy_integers_are_integers(model: Model) -> None:
+def test_numpy_integers_are_accepted(model: Model) -> None:
     ours = model.generate(None, np.int64(2), np.int32(3), max_events=np.int64(20), max_beats=np.int16(9))  # type: ignore[arg-type]
     assert same(ours, model.generate(n=2, seed=3, max_events=20, max_beats=9))
     assert same(model.generate(seed=[np.uint8(3)], max_events=9), model.generate(seed=3, max_events=9))  # type: ignore[list-item]
 
 
-def test_seeds_differ(model: Model) -> None:
+def test_different_seeds_give_different_pieces(model: Model) -> None:
     assert len({model.generate(seed=seed)[0].tobytes() for seed in range(10)}) == 10
 
 
-def test_without_a_seed_each_call_differs_and_the_global_states_stay(model: Model) -> None:
+def test_without_a_seed_each_call_differs_and_global_random_states_stay(model: Model) -> None:
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 (their state is the point)
     assert not same(model.generate(n=2), model.generate(n=2))
     assert torch.equal(torch.get_rng_state(), torch_state)
@@ -344,7 +344,7 @@ def test_a_stream_is_written_as_it_is_read(model: Model, monkeypatch: pytest.Mon
     next(stream)
     next(stream)
     assert len(drawn) == 2
-    # Between the events the user's own torch is as it was.
+    # Between events the settings of torch are those of the user.
     assert not torch.is_inference_mode_enabled()
 
 
@@ -365,7 +365,7 @@ def test_endless_ends_only_at_a_limit(model: Model) -> None:
 
 
 def uncached(model: Model, prompt: Events, seed: int, bounds: Bounds, filters: Filters) -> Iterator[Events]:
-    """The plain way: the network reads the whole piece again for every event."""
+    """A plain implementation: the network reads the whole piece again for every event."""
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, 0))))
     piece = torch.from_numpy(np.array(prompt))[None]
     while piece[0, -1, TYPE] != END_OF_SONG:
@@ -391,7 +391,7 @@ def test_cached_decoding_writes_what_uncached_decoding_writes(positions: str, ou
         assert np.array_equal(list(model.stream(prompt, seed, temperature=1.1, min_p=0.02)), events)
 
 
-def test_rows_say_which_pieces_go_on(model: Model) -> None:
+def test_rows_name_the_pieces_that_have_not_ended(model: Model) -> None:
     config = {"filters": Filters(), "bounds": Bounds(30, 40), "grammar": "strict"}
     going, length = list(range(6)), [0] * 6
     for rows, events in decode_events(model.network, mmt.prompt.start(), [(seed, 0) for seed in range(6)], **config):
@@ -406,7 +406,7 @@ def test_rows_say_which_pieces_go_on(model: Model) -> None:
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_draws_follow_the_networks_probabilities(temperature: float) -> None:
-    """The first instrument of many pieces: nothing but the network's logits decides."""
+    """The first instrument of many pieces, which depends only on the network's logits."""
     model = make_model(scale=2)
     count = 3200
     pieces = model.generate(seed=range(count), max_events=5, temperature={"instrument": temperature})
@@ -424,7 +424,7 @@ def test_draws_follow_the_networks_probabilities(temperature: float) -> None:
 
 
 def test_masks_come_before_filters() -> None:
-    """The likeliest beat lies behind the last note: of those that may follow, the likeliest is taken."""
+    """The likeliest beat of all is not permitted, so the likeliest permitted beat is drawn."""
     prompt = np.concatenate([mmt.prompt.instruments("violin"), [[NOTE, 9, 12, 128, 32, 25]]])
     wanting = certain_of(make_model(), type=NOTE, beat=3)
     wanting.network.heads.fields[BEAT].bias.data[20] += 1e3
@@ -433,11 +433,11 @@ def test_masks_come_before_filters() -> None:
 
 
 @torch.inference_mode()
-def test_one_likeliest_is_greedy(model: Model) -> None:
+def test_top_k_1_is_greedy(model: Model) -> None:
     greedy = model.generate(n=8, seed=0, top_k=1)
     assert len({piece.tobytes() for piece in greedy}) == 1
     assert same(greedy[:1], model.generate(seed=99, top_k=1))
-    # The likeliest of what the grammar allows, field by field.
+    # The likeliest code that the grammar permits, field by field.
     rules = StrictGrammar(greedy[0][:1], 1, PAPER.sizes, Bounds(64, 40))
     heads = model.network.heads
     for length, wanted in enumerate(torch.from_numpy(greedy[0][1:, None]), start=1):
@@ -450,7 +450,7 @@ def test_one_likeliest_is_greedy(model: Model) -> None:
 
 
 def test_custom_heads_can_generate(model: Model) -> None:
-    """Heads need no more than `docs/extend.md` says, and a norm may have no weights."""
+    """Heads need only what `docs/extend.md` says, and a norm may have no weights."""
 
     class Heads(torch.nn.Module):
         reads_earlier_fields = False
@@ -476,7 +476,7 @@ def test_custom_heads_can_generate(model: Model) -> None:
         )
 
 
-def test_the_papers_sampling_is_its_filters_and_its_grammar(model: Model) -> None:
+def test_the_paper_sampling_is_its_filters_and_its_grammar(model: Model) -> None:
     tenth = {"type": 1, "beat": 5, "position": 2, "pitch": 13, "duration": 4, "instrument": 7}
     ours = model.generate(n=3, seed=0, sampling="paper")
     assert same(ours, model.generate(n=3, seed=0, top_k=tenth, grammar="paper"))
@@ -486,7 +486,7 @@ def test_the_papers_sampling_is_its_filters_and_its_grammar(model: Model) -> Non
     )
 
 
-def test_a_models_own_defaults_are_taken_unless_something_is_given(model: Model) -> None:
+def test_a_models_defaults_apply_unless_options_are_given(model: Model) -> None:
     own = Model(Checkpoint(model.network, model.representation, {"top_k": 1, "temperature": {"pitch": 0.5}}))
     assert same(own.generate(seed=3), model.generate(seed=3, top_k=1, temperature={"pitch": 0.5}))
     assert same(own.generate(seed=3, top_k=129), model.generate(seed=3, temperature={"pitch": 0.5}))
@@ -495,7 +495,7 @@ def test_a_models_own_defaults_are_taken_unless_something_is_given(model: Model)
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "min_p"])
-def test_a_filter_of_one_field_leaves_the_default_of_the_others(name: str) -> None:
+def test_a_filter_of_one_field_keeps_the_defaults_of_the_others(name: str) -> None:
     usual, other = (3, 5) if name == "top_k" else (0.25, 0.5)
     for defaults in ({name: usual}, {name: dict.fromkeys(FIELDS, usual)}):
         filters = GenerationOptions(**{name: {"beat": other, "type": None}}).filters(defaults)
@@ -503,7 +503,7 @@ def test_a_filter_of_one_field_leaves_the_default_of_the_others(name: str) -> No
         assert getattr(filters, name) == (off, other, usual, usual, usual, usual)
 
 
-def test_filters_in_force_are_told_with_the_fields_that_differ() -> None:
+def test_the_description_of_filters_lists_the_fields_that_differ() -> None:
     options = GenerationOptions(min_p={"beat": 0.05}, temperature={"pitch": 0.9})
     assert str(options.filters({"min_p": 0.01})) == "temperature 1 (pitch 0.9), min_p 0.01 (beat 0.05)"
     assert str(GenerationOptions().filters({})) == "no filters"
@@ -589,17 +589,17 @@ def test_invalid_arguments_are_refused_in_one_line(model: Model, arguments: dict
         model.generate(**arguments)
     assert "\n" not in str(caught.value)
     if "n" not in arguments and not isinstance(arguments.get("seed"), list):
-        # At the call, not when the first event is asked for.
+        # At the call, not at the first event.
         with pytest.raises(ValueError, match=message):
             model.stream(**arguments)
 
 
-def test_a_stream_is_one_piece(model: Model) -> None:
+def test_a_stream_of_several_pieces_is_refused(model: Model) -> None:
     with pytest.raises(ValueError, match=r"seed is \[1, 2\]"):
         model.stream(seed=[1, 2])  # type: ignore[arg-type]
 
 
-def test_a_prompt_is_left_as_it_was(model: Model) -> None:
+def test_a_prompt_is_not_changed(model: Model) -> None:
     prompt = quartet()[[0, 1, 2, 5, 3, 4]]
     before = prompt.copy()
     piece = model.generate(prompt, seed=0)[0]
@@ -607,10 +607,10 @@ def test_a_prompt_is_left_as_it_was(model: Model) -> None:
     assert np.array_equal(piece[:6], quartet())
 
 
-# Making, keeping and moving models.
+# Creating, saving and moving models.
 
 
-def test_a_new_model_is_reproducible_and_leaves_the_global_random_state() -> None:
+def test_a_new_model_is_reproducible_and_keeps_the_global_random_state() -> None:
     before = torch.get_rng_state()
     ours, again, other = new_model("tiny", seed=1), new_model("tiny", seed=1), new_model("tiny", seed=2)
     assert torch.equal(torch.get_rng_state(), before)
@@ -631,7 +631,7 @@ def test_a_saved_model_writes_the_same_music(tmp_path: Path, model: Model) -> No
     assert "2 layers of 16, context 64 events" in repr(own)
 
 
-def test_devices() -> None:
+def test_devices_are_found_or_refused() -> None:
     assert find_device("cpu").type == "cpu"
     assert find_device("auto").type in ("cpu", "cuda", "mps")
     assert find_device(torch.device("cpu")).type == "cpu"
@@ -651,7 +651,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("beats", [1, 2, 5])
 def test_a_prompt_that_fills_all_beats_of_the_network_is_continued(beats: int) -> None:
-    """The piece goes on at a beat behind the network's last, so its window must move before the first new note."""
+    """The piece continues after the network's last beat, so its window must move before the first new note."""
     representation = Representation(resolution=2, beats=beats, durations=(1, 2), instruments=PAPER_INSTRUMENTS[:2])
     model = make_model(representation, context=16, output="chain")
     opening = [[0] * 6, [1, 0, 0, 0, 0, 1], [2] + [0] * 5]
@@ -684,7 +684,7 @@ def test_the_shipped_model_writes_valid_pieces_for_several_instruments_and_ends_
 
 
 @pytest.mark.skipif("int8" not in WEIGHTS, reason="no int8 weights here")
-def test_int8_writes_valid_pieces_that_a_seed_repeats_and_leaves_float32_on_the_disk(tmp_path: Path) -> None:
+def test_int8_weights_write_valid_reproducible_pieces_and_are_saved_in_float32(tmp_path: Path) -> None:
     model = new_model("tiny", seed=0).to("cpu", weights="int8")
     prompt = mmt.prompt.instruments("violin", "viola")
     pieces = model.generate(prompt, n=5, seed=3, max_events=40)
@@ -730,7 +730,7 @@ def test_without_a_limit_the_context_ends_a_piece() -> None:
     assert (len(piece), outcome.ending) == (16, "context full")
 
 
-def test_an_end_that_was_drawn_is_told_from_a_limit() -> None:
+def test_the_outcome_distinguishes_a_drawn_end_from_a_limit() -> None:
     made = certain_of(make_model(output="chain"), type=END_OF_SONG)
     _, (outcome,) = made.generate(mmt.prompt.instruments("violin"), seed=1, report=True)
     assert outcome.ending == "end-of-song"

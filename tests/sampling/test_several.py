@@ -1,4 +1,4 @@
-"""A piece for each prompt in one batch: each is the piece that its prompt and seed give alone."""
+"""One piece for each prompt in one batch: each equals the piece that its prompt and seed give alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 
 
 def prompts() -> list[np.ndarray | None]:
-    """Of different lengths, two of them equal."""
+    """Prompts of different lengths, two of them equal."""
     pieces = [mmt.encode(mmt.read(file)) for file in sorted(TINY.glob("*.mid"))]
     instruments = [mmt.prompt.instruments("violin", "cello"), mmt.prompt.instruments("piano")]
     return [None, *instruments, *(mmt.prompt.beats(piece, beats) for piece in pieces for beats in (1, 2)), None]
@@ -43,7 +43,7 @@ def test_each_piece_is_the_one_that_its_prompt_gives_alone(options: dict[str, ob
     assert len({len(piece) for piece in pieces}) > 1 or options["max_events"] == 200
 
 
-def test_prompts_with_given_notes_or_told_lengths_are_kept_apart() -> None:
+def test_prompts_with_given_notes_or_lengths_are_not_mixed_up() -> None:
     representation = mmt.Representation(given=True, length=True)
     model = model_of(representation)
     start = mmt.prompt.instruments("violin", "cello", representation=representation)

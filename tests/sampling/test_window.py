@@ -1,4 +1,4 @@
-"""A window that slides: past the context the network sees the last events alone, whatever the batch."""
+"""A sliding window: beyond the context the network reads only the last events, for any batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTEXT = 128
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """Untrained, but with a mind for short steps and no end, so that pieces grow past the context."""
+    """An untrained model that prefers the next beats and no end, so that pieces exceed the context."""
     model = mmt.new_model("tiny", seed=1)
     with torch.no_grad():
         model.network.heads.fields[TYPE].bias += torch.tensor([0.0, 0.0, 3.0, 9.0, -9.0])
@@ -31,14 +31,14 @@ def piece() -> Events:
     return mmt.prompt.beats(mmt.encode(mmt.read("data/tiny/mayer_quartet_in_g_minor.mid")), 40)
 
 
-def test_pieces_past_the_context_are_valid_and_the_same_alone_and_among_others(model: Model) -> None:
+def test_pieces_beyond_the_context_are_valid_and_the_same_alone_and_in_a_batch(model: Model) -> None:
     pieces = model.generate(n=3, seed=5, max_events=160, context="slide")
     assert [len(one) for one in pieces] == [160] * 3
     assert all(mmt.is_valid(one, representation=model.representation) for one in pieces)
     assert np.array_equal(model.generate(seed=5, max_events=160, context="slide")[0], pieces[0])
 
 
-def test_until_the_context_is_full_nothing_differs(model: Model) -> None:
+def test_pieces_are_equal_until_the_context_is_full(model: Model) -> None:
     slid = model.generate(seed=2, max_events=160, context="slide")[0]
     assert np.array_equal(slid[: CONTEXT - 1], model.generate(seed=2)[0][: CONTEXT - 1])
 
@@ -64,7 +64,7 @@ def test_the_window_is_the_last_events_read_by_themselves(model: Model, piece: E
             torch.testing.assert_close(hidden, alone, rtol=0, atol=1e-5)
 
 
-def test_what_the_window_cannot_do_is_refused(model: Model, piece: Events) -> None:
+def test_options_that_a_sliding_window_does_not_support_are_refused(model: Model, piece: Events) -> None:
     with pytest.raises(ValueError, match="context is 'roll'; choose anchor or slide"):
         model.generate(context="roll")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=f"it must be at least {len(piece) + 1}"):
