@@ -1,4 +1,4 @@
-"""Headless Chromium, controlled by the DevTools protocol through a pipe, without further packages."""
+"""Headless Chromium, controlled by the DevTools protocol through a pipe, without other packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYS = {" ": "Space", "Home": "Home", "ArrowRight": "ArrowRight", "ArrowLeft": "
 
 
 class Browser:
-    """A page in a Chromium of its own; a context manager."""
+    """A page in a new Chromium process; a context manager."""
 
     def __init__(self, profile: Path, width: int = 1280, height: int = 800, time_limit: float = 60) -> None:
         self.time_limit = time_limit

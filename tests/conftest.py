@@ -1,4 +1,4 @@
-"""What tests share."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# How long an example takes says something of the machine, not of the code.
+# The time of an example depends on the machine, not on the code.
 settings.register_profile("mmt", deadline=None)
 settings.load_profile("mmt")
 

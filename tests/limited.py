@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-# The limit counts addresses, of which imported libraries reserve many: it is set after the imports.
+# The limit counts virtual memory, which imported libraries reserve, so it is set after the imports.
 _LIMIT = """
 import resource, sys
 def limit(memory, seconds):
@@ -16,7 +16,7 @@ def limit(memory, seconds):
 
 
 def in_limits(code: str, *arguments: str, imports: str = "", seconds: float, memory: int) -> str:
-    """Run Python code; returns what it prints. An error, or more than so many bytes or seconds of processor, fails."""
+    """The output of Python code; fails on an error, or beyond the limits in bytes and seconds of processor time."""
     script = "\n".join([_LIMIT, imports, f"limit({memory}, {seconds:.0f})", code])
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]

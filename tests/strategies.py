@@ -18,16 +18,16 @@ def notes(representation: Representation = PAPER, *, beats: int = 40) -> st.Sear
 def pieces(
     representation: Representation = PAPER, *, beats: int = 40, max_notes: int = 30, end: bool = True
 ) -> st.SearchStrategy[Events]:
-    """Whole pieces (n, 6) in canonical form, with one to `max_notes` notes; some of them given where there are given notes."""
+    """Whole pieces (n, 6) in canonical form, with one to `max_notes` notes, some of them given if that option is on."""
 
     def piece(rows: list[tuple[int, ...]]) -> Events:
         notes = np.array(rows, np.int64)
         if representation.given:
-            # Which notes are given follows from the notes themselves, so that examples shrink.
+            # Given notes are chosen by a function of the notes, so that examples shrink.
             notes[notes[:, 1:].sum(axis=1) % 3 == 0, TYPE] = GIVEN_NOTE
         return frame(canonical(notes, representation), end=end)
 
-    # Few pitches and beats now and then, so that notes often meet.
+    # Sometimes few pitches and beats, so that notes often coincide.
     crowded = st.tuples(
         st.just(NOTE), st.integers(1, 2), st.integers(1, 2), st.integers(60, 61), st.integers(1, 2), st.integers(1, 2)
     )
@@ -36,7 +36,7 @@ def pieces(
 
 
 def raw_rows(resolution: int) -> st.SearchStrategy[list[tuple[int, int, int, int, bool]]]:
-    """Notes as files have them: (onset in ticks, duration in ticks, pitch, program, is drum), drums and all programs too."""
+    """Notes of files: (onset in ticks, duration in ticks, pitch, program, is drum), with drums and all programs."""
     return st.lists(
         st.tuples(
             st.integers(0, 20 * resolution),

@@ -1,4 +1,4 @@
-"""The page on what differs from the original code names tests; each of them is there."""
+"""Every test that the page on differences from the original code names exists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_page_has_rows() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[2:40] for row in ROWS])
-def test_a_test_holds_each_row(row: str) -> None:
+def test_every_row_names_a_test_that_exists(row: str) -> None:
     named = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", row.split(" | ")[-1])
     assert named
     for name, link in named:

@@ -1,4 +1,4 @@
-"""The pages of the site: their examples run, their commands are understood, and the site is built without a warning."""
+"""The pages of the site: examples run, commands parse, and the site builds without a warning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = [line for page in PAGES for line in blocks(page, "console").splitline
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_of_pages_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").symlink_to(ROOT / "data")
     monkeypatch.chdir(tmp_path)
     found = doctest.DocTestParser().get_doctest(blocks(page, "pycon"), {}, page.stem, str(page), 0)
@@ -42,7 +42,7 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_commands_are_understood(line: str) -> None:
+def test_commands_of_pages_parse(line: str) -> None:
     name, *arguments = shlex.split(line)
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     command = importlib.import_module(scripts[name].split(":")[0])
@@ -70,7 +70,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_the_list_of_modules_is_that_of_their_docstrings() -> None:
-    """`python docs/modules.py` writes the page again."""
+    """`python docs/modules.py` updates the page."""
     script = runpy.run_path(str(ROOT / "docs" / "modules.py"))
     assert (ROOT / "docs" / "modules.md").read_text(encoding="utf-8") == script["page"]()
 

@@ -15,7 +15,7 @@ MODULES = ["mmt", *sorted(module.name for module in pkgutil.walk_packages(mmt.__
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory) -> None:
-    # What is no part of mmt and cannot be imported belongs to an extra that is not installed.
+    # A missing module outside mmt belongs to an extra that is not installed.
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -28,7 +28,7 @@ def test_examples_in_docstrings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_an_examples_heading_is_followed_by_an_example() -> None:
-    """A docstring that a formatter has run together is no example any more, and would fail nowhere else."""
+    """An example that a formatter has joined into a paragraph is not run, and no other test notices."""
     finder = doctest.DocTestFinder()
     for name in MODULES:
         for found in finder.find(importlib.import_module(name)):

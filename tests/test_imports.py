@@ -1,4 +1,4 @@
-"""The floors of the house: `import mmt` is light, packages import only downward, and nothing goes round in a circle."""
+"""Imports: `import mmt` is light, packages import only those before them, and there are no circles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# DESIGN 1, ground floor first.
-FLOORS = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "studio", "cli")
+# The order of packages (DESIGN, section 1): each imports only those before it.
+PACKAGES = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "studio", "cli")
 HEAVY = (
     *("torch", "numba", "llvmlite", "muspy", "lightning", "matplotlib", "symusic", "music21"),
     *("joblib", "mido", "pretty_midi", "yaml", "h5py"),
 )
-# Who alone may import what, anywhere in a module.
+# The only packages that may import these libraries, anywhere in a module.
 ONLY_IN = {"lightning": {"training"}, "matplotlib": {"music", "analysis"}}
 
 MODULES = {
@@ -53,7 +53,7 @@ def imports_of(module: str, *, inside_functions: bool) -> set[str]:
     return found
 
 
-def test_importing_mmt_costs_what_numpy_costs() -> None:
+def test_importing_mmt_loads_no_heavy_library() -> None:
     code = f"import sys, mmt; dir(mmt); print(*(name for name in {HEAVY} if name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.split() == []
@@ -69,7 +69,7 @@ def test_importing_mmt_costs_what_numpy_costs() -> None:
         ("mmt.training.recipe", ("muspy", "lightning", "matplotlib", "symusic", "music21")),
     ],
 )
-def test_a_floor_does_not_pull_in_what_it_does_not_need(module: str, absent: tuple[str, ...]) -> None:
+def test_packages_do_not_import_libraries_that_they_do_not_need(module: str, absent: tuple[str, ...]) -> None:
     code = f"import sys, {module}; print(*(name for name in {absent} if name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.split() == []
@@ -82,14 +82,14 @@ def test_loading_a_model_does_not_load_a_compiler_of_pytorch() -> None:
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "mmt"])
-def test_imports_run_downward_only(module: str) -> None:
-    floor = FLOORS.index(module.split(".")[1])
+def test_packages_import_only_packages_before_them(module: str) -> None:
+    place = PACKAGES.index(module.split(".")[1])
     for name in imports_of(module, inside_functions=True):
         if name.startswith("mmt."):
-            assert FLOORS.index(name.split(".")[1]) <= floor, f"{module} imports {name}, which stands above it"
+            assert PACKAGES.index(name.split(".")[1]) <= place, f"{module} imports {name}, which comes after it"
         if name.startswith("mmt.studio"):
             assert module.startswith(("mmt.studio", "mmt.cli")), f"{module} imports the studio"
-        # Commands stand above all: they may use the whole library through its front door.
+        # Commands come last: they may use the whole library through `import mmt`.
         if name == "mmt":
             assert module.startswith("mmt.cli"), f"{module} imports the whole of mmt"
         for package, homes in ONLY_IN.items():

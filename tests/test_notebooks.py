@@ -1,4 +1,4 @@
-"""The notebooks run, in a small form (MMT_SMALL), and are committed with what they show."""
+"""The notebooks run in a small form (MMT_SMALL), and are committed with their outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(notebook: Path, tmp_path: Path) -> None:
     pytest.importorskip("nbmake")
-    # Beside a link to the music, so that nothing is written into the checkout.
+    # Next to a link to the music, so that nothing is written into the checkout.
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "data").symlink_to(ROOT / "data")
     copy = shutil.copy(notebook, tmp_path / "notebooks")
@@ -46,7 +46,7 @@ def test_a_notebook_can_be_read_without_running_it(notebook: Path) -> None:
     shown = [output for cell in code for output in cell["outputs"]]
     assert any("image/png" in output.get("data", {}) for output in shown)
     assert not [output for output in shown if output["output_type"] == "error"]
-    # Nothing of the machine on which it was run.
+    # No paths of the machine on which it was run.
     assert str(ROOT) not in json.dumps(shown)
     assert "site-packages" not in json.dumps(shown)
     assert notebook.stat().st_size < 1_500_000

@@ -21,7 +21,7 @@ _START = "import sys; from mmt.cli.studio import main; sys.exit(main())"
 
 
 class Server:
-    """`mmt-studio` with these arguments; a context manager."""
+    """An `mmt-studio` process with these arguments; a context manager."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder, self.arguments = folder, arguments
@@ -52,12 +52,12 @@ class Server:
         raise AssertionError("the model is not ready after five minutes")
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End it at once, like a crash."""
         self.process.kill()
         self.end()
 
     def interrupt(self) -> tuple[int, str]:
-        """Press Ctrl-C; the exit status and what it printed since its start."""
+        """Press Ctrl-C; returns the exit status and the output since the start."""
         self.process.send_signal(signal.SIGINT)
         status = self.process.wait(20)
         assert self.process.stdout is not None
@@ -100,7 +100,7 @@ class Server:
 
 
 class Tab:
-    """A page of the studio, by what a person does; anything else is Playwright's `page`."""
+    """A page of the studio with the actions of a person; for anything else use Playwright's `page`."""
 
     def __init__(self, context: Any, url: str) -> None:
         self.page, self.url = context.new_page(), url
@@ -111,7 +111,7 @@ class Tab:
         self.open()
 
     def _hear(self, message: Any) -> None:
-        # A request that the server refuses, or cannot answer while it is down, is told to the user.
+        # The page itself shows requests that fail, also while the server is down.
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.troubles.append(message.text)
 

@@ -49,7 +49,7 @@ class Studio:
         return self.follow(self.post(f"pieces/{piece}/{operation}", **body))
 
     def written(self, *instruments: str, beats: int = 8, **body: Any) -> Any:
-        """A piece that was written and kept."""
+        """A piece that was generated and kept."""
         piece = self.new(*instruments)
         self.write(piece, beats=beats, alternatives=1, **({"seed": 1} | body))
         return self.post(f"pieces/{piece}/keep", alternative=0)

@@ -53,7 +53,7 @@ def test_alternatives_are_streamed_and_one_is_kept(studio: Studio) -> None:
     assert kept["history"][1]["seed"] == 7
 
 
-def test_the_same_seed_writes_the_same(studio: Studio, trio: Any) -> None:
+def test_the_same_seed_writes_the_same_notes(studio: Studio, trio: Any) -> None:
     again = studio.written("violin", "viola", "cello", beats=16)
     assert again["score"]["notes"] == trio["score"]["notes"]
 
@@ -98,14 +98,14 @@ def test_rewriting_leaves_every_other_note(studio: Studio, trio: Any, parts: lis
         assert outside(notes, 4, 8, codes) == outside(before, 4, 8, codes)
 
 
-def test_continuing_keeps_what_is_before(studio: Studio, trio: Any) -> None:
+def test_continuing_keeps_the_earlier_notes(studio: Studio, trio: Any) -> None:
     studio.write(trio["id"], "continue", beat=8, beats=8, seed=2, alternatives=1)
     notes = studio.get(f"pieces/{trio['id']}")["alternatives"][0]["notes"]
     assert [row for row in notes if row[0] < 96] == [row for row in trio["score"]["notes"] if row[0] < 96]
     assert 96 <= max(row[0] for row in notes) < 192
 
 
-def test_an_added_part_leaves_the_others(studio: Studio, trio: Any) -> None:
+def test_adding_a_part_does_not_change_the_others(studio: Studio, trio: Any) -> None:
     studio.write(trio["id"], "add-part", instrument="flute", from_beat=4, to_beat=8, seed=2, alternatives=1)
     notes = studio.get(f"pieces/{trio['id']}")["alternatives"][0]["notes"]
     flute = [row for row in notes if row[3] not in (25, 26, 27)]
@@ -122,7 +122,7 @@ def test_given_notes_keep_pitch_and_time(studio: Studio, trio: Any) -> None:
     studio.post(f"pieces/{trio['id']}/discard")
 
 
-def test_a_job_can_be_stopped_and_what_is_written_kept(studio: Studio) -> None:
+def test_a_job_can_be_stopped_and_its_notes_kept(studio: Studio) -> None:
     piece = studio.new("piano")
     job = studio.post(f"pieces/{piece}/write", beats=512, alternatives=4, seed=1)
     while not any(message["type"] == "notes" for message in studio.context.worker.get(job["id"]).messages):
@@ -143,7 +143,7 @@ def test_keeping_one_while_the_others_are_written(studio: Studio) -> None:
     assert kept["score"]["notes"]
 
 
-def test_two_pieces_do_not_mix(studio: Studio) -> None:
+def test_jobs_of_two_pieces_are_independent(studio: Studio) -> None:
     one, other = studio.new("flute"), studio.new("cello")
     jobs = [studio.post(f"pieces/{piece}/write", beats=8, seed=1, alternatives=2) for piece in (one, other)]
     for job in jobs:
@@ -225,7 +225,7 @@ def test_a_title_with_markup_is_text(studio: Studio) -> None:
     assert "\n" not in header
 
 
-def test_surprise_and_attention_are_the_models(studio: Studio, trio: Any) -> None:
+def test_surprise_and_attention_equal_those_of_the_library(studio: Studio, trio: Any) -> None:
     notes = trio["score"]["notes"]
     nats = studio.get(f"pieces/{trio['id']}/surprise")["nats"]
     assert len(nats) == len(notes)
@@ -241,7 +241,7 @@ def test_surprise_and_attention_are_the_models(studio: Studio, trio: Any) -> Non
     assert attends[0][1] == pytest.approx(weights.max() / weights.sum(), abs=1e-3)
 
 
-def test_originality_without_a_corpus_says_what_to_do(studio: Studio, trio: Any) -> None:
+def test_the_error_of_originality_without_a_corpus_says_what_to_do(studio: Studio, trio: Any) -> None:
     response = studio.client.post(f"/{TOKEN}/api/pieces/{trio['id']}/originality")
     assert response.status_code == 400
     assert "--corpus" in response.json()["error"]
@@ -253,7 +253,7 @@ def test_missing_things_are_404(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"beats": 1e999}', '{"beats": NaN}', "[" * 100_000])
-def test_a_body_that_is_no_json_object_is_refused(studio: Studio, trio: Any, body: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(studio: Studio, trio: Any, body: str) -> None:
     response = studio.client.post(f"/{TOKEN}/api/pieces/{trio['id']}/keep", content=body)
     assert response.status_code == 400
     assert set(response.json()) == {"error"}
@@ -302,14 +302,14 @@ def test_a_model_with_given_notes_rewrites_by_them(full: Studio) -> None:
     assert "--rewrite" in made["command"]
 
 
-def test_drums_are_offered_where_the_model_has_them(full: Studio, plain: Studio) -> None:
+def test_drums_are_offered_if_the_model_has_them(full: Studio, plain: Studio) -> None:
     for one, drums in ((full, True), (plain, False)):
         band = next(e for e in one.get("instruments")["ensembles"] if e["name"] == "Rock band")
         assert ("drums" in band["instruments"]) == drums
         assert ("drums" in band["missing"]) != drums
 
 
-def test_a_sound_covers_an_instrument(studio: Studio, full: Studio) -> None:
+def test_recordings_cover_the_range_of_an_instrument(studio: Studio, full: Studio) -> None:
     sound = studio.get("sounds/violin")
     pitches = [one["pitch"] for one in sound["recordings"]]
     assert min(pitches) <= 60

@@ -159,7 +159,7 @@ def test_a_file_is_opened_and_its_report_shown(open_tab: Open) -> None:
     assert len(tab.notes()) == 1820
 
 
-def test_a_file_is_dropped(open_tab: Open) -> None:
+def test_a_dropped_file_is_opened(open_tab: Open) -> None:
     tab = open_tab()
     content = (ROOT / "data" / "tiny" / "parry_good_night.mxl").read_bytes()
     transfer = tab.page.evaluate_handle(
@@ -182,7 +182,7 @@ def test_an_example_is_opened(open_tab: Open) -> None:
     ("name", "size", "message"),
     [("huge.mid", 50 * 2**20, "takes files of up to 16 MB"), ("bad.mid", 4, "cannot read bad.mid")],
 )
-def test_a_file_that_cannot_be_opened_is_told(
+def test_a_file_that_cannot_be_opened_shows_an_error(
     open_tab: Open, tmp_path: Path, name: str, size: int, message: str
 ) -> None:
     tab = open_tab()
@@ -230,7 +230,7 @@ def test_notes_are_edited_by_mouse_and_every_step_undone(open_tab: Open) -> None
         mouse.up()
 
     tab.button("Draw").click()
-    # Above all other notes, so that nothing is in the way.
+    # Above all other notes, so that no note covers it.
     pitch = max(row[2] for row in tab.notes()) + 2
     drawn = changed(lambda: drag(tab.place(2.1, pitch), tab.place(3.9, pitch)))
     assert [24, 24, pitch, 1] in drawn
@@ -349,7 +349,7 @@ def test_the_music_is_heard_by_parts_in_a_loop_and_at_a_tempo(open_tab: Open) ->
     assert tab.page.get_by_label("Tempo, quarter notes per minute").input_value() == "150"
 
 
-def test_everything_works_by_keyboard(open_tab: Open) -> None:
+def test_every_action_works_by_keyboard(open_tab: Open) -> None:
     tab = open_tab()
     keyboard = tab.page.keyboard
     tab.button("Piano", exact=False).first.focus()
@@ -443,7 +443,7 @@ def test_markup_in_titles_is_text(open_tab: Open) -> None:
     assert tab.page.locator("#start img").count() == 0
 
 
-def test_two_tabs_do_not_mix(open_tab: Open) -> None:
+def test_two_tabs_are_independent(open_tab: Open) -> None:
     one, other = open_tab(), open_tab()
     for tab, ensemble in ((one, "Piano"), (other, "Guitar")):
         tab.choose(ensemble, beats=8, alternatives=1)
@@ -467,7 +467,7 @@ def test_two_tabs_do_not_mix(open_tab: Open) -> None:
     assert one.notes() == after
 
 
-def test_a_look_inside(open_tab: Open) -> None:
+def test_surprise_and_attention_are_shown(open_tab: Open) -> None:
     tab = open_tab()
     tab.compose("String trio", beats=8)
     tab.page.get_by_text("Look inside").click()
@@ -520,7 +520,7 @@ def test_midi_can_be_dragged_out(open_tab: Open) -> None:
     assert tab.page.context.request.get(url).body()[:4] == b"MThd"
 
 
-def test_a_page_of_another_site_gets_nothing(server: Server, browser: Any, tmp_path: Path) -> None:
+def test_a_page_of_another_site_is_refused(server: Server, browser: Any, tmp_path: Path) -> None:
     page = browser.new_page()
     outside = tmp_path / "evil.html"
     outside.write_text("<p>evil")
@@ -549,7 +549,7 @@ def test_a_page_of_another_site_gets_nothing(server: Server, browser: Any, tmp_p
     page.close()
 
 
-def test_a_page_goes_on_after_the_server_was_killed_and_started_again(context: Any, tmp_path: Path) -> None:
+def test_a_page_continues_after_the_server_restarts(context: Any, tmp_path: Path) -> None:
     with Server(tmp_path, "--port", "0") as server:
         tab = Tab(context, server.url)
         tab.compose("Piano", beats=4)

@@ -19,7 +19,7 @@ def new_piece(store: Store) -> Piece:
     return store.create(EMPTY, {"what": "begun"}, title="A", parts=["violin"])
 
 
-def test_versions_survive_another_start(tmp_path: Path) -> None:
+def test_versions_survive_a_restart(tmp_path: Path) -> None:
     piece = new_piece(Store(tmp_path))
     piece.add(numbered(60), {"what": "written"}, title="<b>B</b>", tempo=72.0)
     piece.set_alternative(1, numbered(61), {"what": "anew"})
@@ -30,7 +30,7 @@ def test_versions_survive_another_start(tmp_path: Path) -> None:
     assert (again.events(0) == EMPTY).all()
 
 
-def test_undo_then_a_new_version_forgets_what_was_undone(tmp_path: Path) -> None:
+def test_a_new_version_after_undo_removes_the_undone_ones(tmp_path: Path) -> None:
     piece = new_piece(Store(tmp_path))
     for pitch in (60, 61, 62):
         piece.add(numbered(pitch), {"what": "edited"})
@@ -41,7 +41,7 @@ def test_undo_then_a_new_version_forgets_what_was_undone(tmp_path: Path) -> None
     assert len(list(piece.folder.glob("version-*.npy"))) == len(piece.versions) == 3
 
 
-def test_a_history_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_versions_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "MOST_VERSIONS", 3)
     piece = new_piece(Store(tmp_path))
     for pitch in range(60, 70):
@@ -58,7 +58,7 @@ def test_a_change_of_an_older_state_is_refused(tmp_path: Path) -> None:
         piece.check(before)
 
 
-def test_a_broken_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_broken_folder_is_ignored_and_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     good, bad = new_piece(store), new_piece(store)
     (bad.folder / "piece.json").write_text("{")
@@ -72,7 +72,7 @@ def test_files_can_be_read_by_their_owner_only(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in piece.folder.iterdir())
 
 
-def test_there_is_a_limit_of_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_pieces_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "MOST_PIECES", 2)
     store = Store(tmp_path)
     new_piece(store)

@@ -11,7 +11,7 @@ from mmt.studio.security import POLICY, is_loopback, names_of
 @pytest.mark.parametrize(
     "path", ["/", "/api/status", "/wrong/", "/wrong/api/status", f"/{TOKEN[:-1]}/api/status", "//"]
 )
-def test_nothing_is_answered_without_the_token(studio: Studio, path: str) -> None:
+def test_requests_without_the_token_are_refused(studio: Studio, path: str) -> None:
     response = studio.client.get(path)
     assert response.status_code == 403
     assert TOKEN not in response.text
@@ -49,12 +49,12 @@ def test_the_page_may_be_opened_by_a_link(studio: Studio) -> None:
     assert studio.client.get(f"/{TOKEN}/", headers=headers).status_code == 200
 
 
-def test_own_requests_pass(studio: Studio) -> None:
+def test_requests_of_the_page_itself_are_accepted(studio: Studio) -> None:
     headers = {"origin": "http://127.0.0.1:8642", "sec-fetch-site": "same-origin"}
     assert studio.client.post(f"/{TOKEN}/api/pieces", json={}, headers=headers).status_code == 200
 
 
-def test_every_answer_has_the_policy(studio: Studio) -> None:
+def test_every_response_has_the_content_security_policy(studio: Studio) -> None:
     for path in (
         "/",
         f"/{TOKEN}/",
@@ -83,7 +83,7 @@ def test_the_policy_allows_own_scripts_only() -> None:
         "api/examples/..%2f..%2fpyproject.toml", "token", "pieces",
     ],
 )  # fmt: skip
-def test_no_address_names_a_file(studio: Studio, path: str) -> None:
+def test_addresses_cannot_name_other_files(studio: Studio, path: str) -> None:
     for method in ("GET", "POST"):
         assert studio.client.request(method, f"/{TOKEN}/{path}").status_code in (400, 403, 404, 405)
 
@@ -108,7 +108,7 @@ def test_large_bodies_are_refused(studio: Studio) -> None:
     assert studio.client.post(f"/{TOKEN}/api/files?name=a.mid", content=pieces).status_code == 413
 
 
-def test_a_server_for_this_machine_answers_to_its_names_only() -> None:
+def test_a_local_server_answers_only_to_local_host_names() -> None:
     assert names_of("127.0.0.1") == names_of("localhost") == {"127.0.0.1", "localhost", "[::1]"}
     assert "*" in names_of("0.0.0.0")
     assert "192.168.1.5" in names_of("192.168.1.5")

@@ -1,4 +1,4 @@
-"""The command: its port, its end, what survives."""
+"""The command: its port, its end, and the pieces after a crash."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def test_a_busy_port_gives_way_to_the_next_and_sessions_do_not_mix(server: Server) -> None:
+def test_a_busy_port_is_replaced_by_the_next_and_sessions_are_separate(server: Server) -> None:
     ask(server, "pieces", {"title": "Mine", "instruments": ["piano"]})
     with Server(server.folder, "--port", str(server.port)) as second:
         assert second.lines[0].startswith(f"port {server.port} is busy; using ")
@@ -74,7 +74,9 @@ def test_the_session_is_private(server: Server) -> None:
         (["--host", "192.0.2.1", "--port", "0"], 1, "cannot listen on 192.0.2.1"),
     ],
 )
-def test_a_wrong_argument_is_told_in_one_line(tmp_path: Path, arguments: list[str], status: int, message: str) -> None:
+def test_a_wrong_argument_is_an_error_of_one_line(
+    tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
     command = [sys.executable, "-c", "import sys; from mmt.cli.studio import main; sys.exit(main())", *arguments]
     done = subprocess.run(
         [*command, "--folder", str(tmp_path), "--no-browser"], capture_output=True, text=True, timeout=120, cwd=ROOT

@@ -12,7 +12,7 @@ from mmt.studio.uploads import UploadError, read_upload
 
 
 @pytest.mark.parametrize("name", ["mayer_quartet_in_g_minor.mid", "parry_good_night.mxl"])
-def test_an_upload_is_what_read_reads(name: str) -> None:
+def test_an_upload_equals_the_file_read_by_the_library(name: str) -> None:
     path = ROOT / "data" / "tiny" / name
     found = read_upload(name, path.read_bytes(), PAPER)
     music = mmt.read(path)
@@ -51,7 +51,7 @@ def test_a_broken_file_is_refused_in_one_line(name: str, content: bytes) -> None
     assert "/tmp" not in str(error.value)
 
 
-def test_a_file_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_file_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "TIME_LIMIT", 0.3)
     tune = "X:1\nK:C\n" + "C D E F G A B c |" * 30_000
     with pytest.raises(UploadError, match=r"took longer than 0\.3 s"):
@@ -79,7 +79,7 @@ def test_too_many_notes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_hostile_files_leave_the_studio_usable(studio: Studio, shared: Path, name: str, readable: bool) -> None:
-    """A faulty list of an archive's files is not needed: its score is found without it."""
+    """An archive with a faulty list of files is still read, since its score is found without the list."""
     content = (shared / "cases" / "files" / name).read_bytes()
     response = studio.client.post(f"/{TOKEN}/api/files", params={"name": name}, content=content)
     assert response.status_code == (200 if readable else 422)

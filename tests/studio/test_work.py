@@ -35,7 +35,7 @@ def test_jobs_run_one_after_the_other(worker: Worker) -> None:
     assert order == ["a begins", "a ends", "b begins", "b ends"]
 
 
-def test_a_job_is_told_to_stop_between_two_events(worker: Worker) -> None:
+def test_a_job_can_be_stopped_between_two_events(worker: Worker) -> None:
     def forever(job: Job) -> None:
         while True:
             job.check()
@@ -77,7 +77,7 @@ def test_a_piece_has_one_job_at_a_time(worker: Worker) -> None:
     assert (wait(first), wait(second)) == ("stopped", "done")
 
 
-def test_errors_are_told_in_one_line(worker: Worker) -> None:
+def test_errors_are_reported_in_one_line(worker: Worker) -> None:
     def wrong(job: Job) -> None:
         raise ValueError("beats is\n  0")
 
@@ -90,7 +90,7 @@ def test_errors_are_told_in_one_line(worker: Worker) -> None:
         assert job.messages[-1] == {"type": "failed", "text": text}
 
 
-def test_a_full_queue_refuses(worker: Worker) -> None:
+def test_a_full_queue_refuses_jobs(worker: Worker) -> None:
     hold = threading.Event()
     running = worker.submit("a", lambda job: job.say(released=hold.wait(10)))
     while running.status == "waiting":

@@ -1,4 +1,4 @@
-"""A corpus to train on: short made-up canons, so that a tiny network has something to learn in seconds."""
+"""A corpus of short generated canons, from which a tiny network learns in seconds."""
 
 from __future__ import annotations
 

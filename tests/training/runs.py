@@ -1,4 +1,4 @@
-"""What the tests of trainings share: a tiny recipe, and what is read back from a run."""
+"""Helpers of the training tests: a tiny recipe, and functions that read the results of a run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe, load_recipe
 
 quiet_lightning = [
-    # Lightning asks PyTorch a question that PyTorch wants asked otherwise.
+    # Lightning calls a function of PyTorch that is deprecated.
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
-    # They tell us of settings that a test with twelve pieces on two cores has no use for.
+    # Advice on settings that does not apply to a test with twelve pieces.
     pytest.mark.filterwarnings("ignore:The '(train|val)_dataloader' does not have many workers"),
 ]
 
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 @contextmanager
 def interrupted_at(step: int) -> Iterator[None]:
-    """Stop whatever trains at the beginning of a step, as an error would."""
+    """Stop any training at the beginning of a step, like an error."""
     start = TrainingModule.on_train_batch_start
 
     def stop(self: TrainingModule, *arguments: object) -> None:

@@ -27,7 +27,7 @@ AVERAGED = ["network.dropout=0.2", f"optimizer.average={DECAY}"]
 
 @contextmanager
 def weights_of_every_step() -> Iterator[list[dict[str, Tensor]]]:
-    """The weights before each step of the trainings within."""
+    """Collect the weights before each step of the trainings in this context."""
     found: list[dict[str, Tensor]] = []
     start = TrainingModule.on_train_batch_start
 
@@ -72,7 +72,7 @@ def test_checkpoints_hold_the_average_of_all_steps(corpus: Path, tmp_path: Path,
     assert any(not torch.allclose(tensor.float(), own[name], atol=1e-3) for name, tensor in last.items())
 
 
-def test_training_itself_does_not_see_the_average(whole: Path, corpus: Path, tmp_path: Path) -> None:
+def test_the_average_does_not_change_the_training(whole: Path, corpus: Path, tmp_path: Path) -> None:
     train(tiny("network.dropout=0.2"), corpus, tmp_path / "plain")
     plain, ours = (torch.load(run / RESUME, weights_only=True)["state_dict"] for run in (tmp_path / "plain", whole))
     assert all(torch.equal(ours[name], tensor) for name, tensor in plain.items())
@@ -125,7 +125,7 @@ def test_low_ranks_are_averaged(whole: Path, corpus: Path, tmp_path: Path) -> No
     assert torch.equal(before["norm.weight"], after["norm.weight"])
 
 
-def test_the_average_is_in_float32_where_the_weights_are_not(corpus: Path, tmp_path: Path) -> None:
+def test_the_average_is_in_float32_for_other_weights(corpus: Path, tmp_path: Path) -> None:
     train(tiny(*AVERAGED, "trainer.precision=bf16-true", "trainer.max_steps=4"), corpus, tmp_path / "run")
     states = torch.load(tmp_path / "run" / RESUME, weights_only=True)["callbacks"]
     assert {tensor.dtype for tensor in states["AverageWeights"]["average"].values()} == {torch.float32}

@@ -57,7 +57,7 @@ def test_the_card_lists_composers_sources_and_licences(named: Path, tmp_path: Pa
     assert "Left out" not in card
 
 
-def test_a_checkpoint_says_what_it_was_made_with(named: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_holds_the_versions_that_it_was_made_with(named: Path, tmp_path: Path) -> None:
     best = train(tiny(*ONE, "seed=7"), named, tmp_path / "run")
     config = json.loads((best / "config.json").read_text())
     assert config["software"] == software()
@@ -66,7 +66,7 @@ def test_a_checkpoint_says_what_it_was_made_with(named: Path, tmp_path: Path) ->
     assert training["seed"] == 7
     assert training["data"]["sha256"] == Corpus(named, split="train").sha256
     assert training["data"]["validation_sha256"] == Corpus(named, split="valid").sha256
-    # A model that is saved again is of this version too.
+    # A model that is saved again has the current version.
     mmt.new_model("tiny").save(tmp_path / "new")
     assert json.loads((tmp_path / "new" / "config.json").read_text())["software"] == software()
 
@@ -81,7 +81,7 @@ def test_a_training_does_not_resume_with_other_notes(named: Path, tmp_path: Path
         train(tiny("trainer.max_steps=2"), tmp_path / "other", tmp_path / "run", resume=True)
 
 
-def test_the_card_names_the_windows_that_the_loss_is_of(named: Path, tmp_path: Path) -> None:
+def test_the_card_names_the_windows_of_its_loss(named: Path, tmp_path: Path) -> None:
     whole = train(tiny(*ONE), named, tmp_path / "whole")
     part = train(tiny(*ONE, "data.validation_windows=2"), named, tmp_path / "part")
     count = mmt.load_model(whole).training["validated_on"]["windows"]
@@ -110,11 +110,11 @@ def test_a_card_includes_the_data_of_the_initial_model(named: Path, corpus: Path
     card = (third / "MODEL_CARD.md").read_text()
     assert card.count("It began with the weights of best.") == 2
     assert "- Tallis:" in card
-    # Of the canons themselves no licence is known.
+    # The licence of the canons themselves is unknown.
     assert "No licence is stated" in card
 
 
-def test_the_largest_sources_are_kept_and_the_rest_summed(corpus: Path, tmp_path: Path) -> None:
+def test_the_card_lists_the_largest_sources_and_sums_the_rest(corpus: Path, tmp_path: Path) -> None:
     piece = Corpus(corpus, split="train").pieces[0]
     shutil.copytree(corpus, tmp_path / "corpus")
     numbers = [*range(1500), 7]

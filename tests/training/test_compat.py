@@ -22,7 +22,7 @@ from mmt.training.train import train
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two pieces to train on and two to validate on, as the original code keeps them."""
+    """Two pieces for training and two for validation, in the format of the original code."""
     (tmp_path / "theirs" / "notes").mkdir(parents=True)
     programs = np.array([instrument.program for instrument in PAPER.instruments])
     for number, path in enumerate(sorted(Path("data/tiny").glob("*.mid"))):
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "theirs"
 
 
-def test_the_validation_loss_is_the_original_codes(folder: Path, tmp_path: Path) -> None:
+def test_the_validation_loss_equals_that_of_the_original_code(folder: Path, tmp_path: Path) -> None:
     recipe = load_recipe(
         "tiny", ["compat=authors", "trainer.max_steps=3", "trainer.validate_every=3", "data.batch_size=2"]
     )

@@ -28,13 +28,13 @@ FAST = ["trainer.precision=32-true", "trainer.samples=false", "trainer.accelerat
 
 @pytest.fixture(scope="module")
 def base(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that has been trained a little."""
+    """A model after a short training."""
     return train(tiny(), corpus, tmp_path_factory.mktemp("base") / "run")
 
 
 @pytest.fixture(scope="module")
 def music(corpus: Path) -> Path:
-    """The folder of files of which the corpus was made."""
+    """The folder of files from which the corpus was made."""
     return corpus.parent / "music"
 
 
@@ -60,7 +60,7 @@ def test_fine_tuning_lowers_the_validation_loss(base: Path, music: Path, tmp_pat
 
 
 def test_without_improvement_the_best_checkpoint_is_the_initial_model(base: Path, music: Path, tmp_path: Path) -> None:
-    # A rate at which every step makes it worse.
+    # A rate at which every step increases the loss.
     done = fine_tune(base, music, tmp_path / "run", overrides=[*FAST, "optimizer.learning_rate=3"])
     assert (done.steps, done.after) == (0, done.before)
     assert str(done).startswith("nothing was gained")
@@ -69,11 +69,11 @@ def test_without_improvement_the_best_checkpoint_is_the_initial_model(base: Path
     assert done.checkpoint == base
     # No copy of the initial model is kept.
     assert not (tmp_path / "run" / "best").exists()
-    # It did not wait for the last step to see that.
+    # The training stopped before its last step.
     assert len(validation_losses(tmp_path / "run")) == 1 + 4
 
 
-def test_resuming_a_run_that_gained_nothing_says_the_same(base: Path, music: Path, tmp_path: Path) -> None:
+def test_resuming_a_run_without_improvement_gives_the_same_result(base: Path, music: Path, tmp_path: Path) -> None:
     changes = [
         *FAST,
         "optimizer.learning_rate=3",
@@ -87,7 +87,7 @@ def test_resuming_a_run_that_gained_nothing_says_the_same(base: Path, music: Pat
 
 
 @pytest.mark.parametrize("flag", ["--fine-tune", "--from"])
-def test_the_command_does_not_offer_the_initial_model_as_a_new_one(
+def test_the_command_says_if_fine_tuning_brought_no_improvement(
     base: Path, music: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
 ) -> None:
     worse = [
@@ -105,7 +105,7 @@ def test_the_command_does_not_offer_the_initial_model_as_a_new_one(
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_low_rank_additions_alone_learn_and_are_added_up(
+def test_only_low_rank_additions_are_trained_and_then_merged(
     base: Path, music: Path, tmp_path: Path, resumed: bool
 ) -> None:
     changes = [*FAST, "trainer.max_steps=8", "optimizer.decay_end=30", "trainer.validate_every=4"]
@@ -269,7 +269,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_first_difference(
             train(still, corpus, tmp_path / "run", start_from=base)
         assert not (tmp_path / "run").exists()
     else:
-        # Nothing but what begins at zero is new: it computes what it did.
+        # All new weights are initialised to zero, so the outputs stay the same.
         train(still, corpus, tmp_path / "run", start_from=base)
         ours = weights(tmp_path / "run" / "last")
         assert all(torch.equal(tensor, ours[name]) for name, tensor in weights(base).items())
@@ -292,7 +292,10 @@ def test_additional_weights_of_heads_do_not_depend_on_the_global_random_state(
 
 
 def test_mixed_heads_can_start_from_chained_ones_but_not_the_reverse() -> None:
-    recipes = (["network.output=chain", "network.zero_init=true"], ["network.output=mixed"])  # how it began is the past
+    recipes = (
+        ["network.output=chain", "network.zero_init=true"],
+        ["network.output=mixed"],
+    )  # the initialisation may differ
     chain, mixed = (load_recipe("tiny", changes) for changes in recipes)
     theirs = Network(chain.network)
     for mix in theirs.heads.mix:

@@ -27,7 +27,7 @@ SHORT = ["trainer.max_steps=4", "trainer.validate_every=2", "network.dropout=0.2
 
 @pytest.fixture(scope="module")
 def heard(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training that writes a piece at both of its validations."""
+    """A training with a sample at each of its two validations."""
     output = tmp_path_factory.mktemp("heard") / "run"
     train(tiny(*SHORT, "trainer.samples=true"), corpus, output)
     return output
@@ -37,7 +37,7 @@ def test_every_validation_writes_a_piece_its_picture_and_its_sound(heard: Path) 
     names = {f"step-{step}{suffix}" for step in (2, 4) for suffix in (".mid", ".png", ".wav")}
     assert {path.name for path in (heard / "samples").iterdir()} == names
     model = mmt.load_model(heard / "last")
-    # From the recipe's seed, by the weights of that step: anybody can write it again.
+    # The sample can be reproduced from the recipe's seed and the weights of that step.
     piece = model.generate(seed=0, max_events=128, max_beats=48)[0]
     assert (
         mmt.encode(mmt.read(heard / "samples" / "step-4.mid"), beats=64) == mmt.encode(mmt.decode(piece), beats=64)
@@ -96,7 +96,7 @@ def test_without_tensorboard_the_log_is_csv_alone(
         train(tiny(*SHORT, "trainer.wandb=true"), corpus, tmp_path / "other")
 
 
-def test_wandb_stays_offline_where_nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_stays_offline_without_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(logs, "WandbLogger", lambda **settings: asked.append(settings))
     monkeypatch.setattr(logs, "find_spec", lambda name: name in ("wandb", "soundfile") or None)
@@ -117,7 +117,7 @@ def test_wandb_stays_offline_where_nobody_is_logged_in(tmp_path: Path, monkeypat
 
 
 class Recorder(WandbLogger):
-    """Keeps what it is asked to show; its own package is not needed."""
+    """A stand-in for the W&B logger, which records what is logged."""
 
     def __init__(self) -> None:
         self.shown: list[tuple[str, str, int]] = []
@@ -147,7 +147,7 @@ def test_wandb_logs_the_picture_the_sound_and_the_file(
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.slow
-# PyTorch's compiler imports parts of PyTorch, and asks of tensors, what PyTorch warns of.
+# PyTorch's compiler uses deprecated parts of PyTorch.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_a_compiled_training_can_be_loaded_and_resumed(corpus: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_compiled_training_can_be_loaded_and_resumed(corpus: Path, tmp_path: P
     train(tiny(*small, "trainer.max_steps=4"), corpus, tmp_path / "plain")
     train(tiny(*small, "trainer.max_steps=2", "trainer.compile=true"), corpus, tmp_path / "run")
     assert weights(tmp_path / "run" / "last").keys() == weights(tmp_path / "plain" / "last").keys()
-    # Nor does any name in its state say how it was computed.
+    # The names in its state do not show the compilation.
     train(tiny(*small, "trainer.max_steps=4"), corpus, tmp_path / "run", resume=True)
     assert validation_losses(tmp_path / "run") == pytest.approx(validation_losses(tmp_path / "plain"), rel=1e-4)
 

@@ -41,7 +41,7 @@ def random_logits(batch: Batch, seed: int = 0) -> list[torch.Tensor]:
 
 
 def plain_losses(logits: list[torch.Tensor], windows: list[Events]) -> tuple[list[float], list[int], int]:
-    """DESIGN 7 as it is written: window by window, event by event, field by field."""
+    """The definition of the loss (DESIGN, section 7): a plain loop over windows, events and fields."""
     nats, targets, notes = [0.0] * 6, [0] * 6, 0
     for row, window in enumerate(windows):
         for place in range(1, len(window)):
@@ -77,7 +77,7 @@ def test_losses_are_those_of_the_definition(windows: list[Events]) -> None:
 
 
 @given(st.lists(WINDOWS, min_size=1, max_size=3))
-def test_next_written_is_the_next_event_that_is_no_given_note(windows: list[Events]) -> None:
+def test_next_written_is_the_next_event_that_is_not_a_given_note(windows: list[Events]) -> None:
     codes = collate(windows).codes
     targets = next_written(codes)
     assert targets.shape == codes[:, 1:].shape
@@ -89,7 +89,7 @@ def test_next_written_is_the_next_event_that_is_no_given_note(windows: list[Even
         assert torch.equal(targets, codes[:, 1:])
 
 
-def test_after_the_last_written_event_of_a_cut_window_nothing_counts() -> None:
+def test_events_after_the_last_written_event_of_a_cut_window_do_not_count() -> None:
     opening = [[0] * 6, [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]]
     given_note, end = [GIVEN_NOTE, 4, 1, 61, 12, 25], [END_OF_SONG, 0, 0, 0, 0, 0]
     batch = collate([np.array([*opening, given_note]), np.array([*opening, given_note, end])])
@@ -103,7 +103,7 @@ def test_after_the_last_written_event_of_a_cut_window_nothing_counts() -> None:
 def test_padding_changes_nothing(piece: Events, more: int) -> None:
     batch = collate([piece])
     logits = random_logits(batch)
-    # Whatever padding holds.
+    # For any content of the padding.
     padded = torch.nn.functional.pad(batch.codes, (0, 0, 0, more), value=3)
     wide = [torch.nn.functional.pad(part, (0, 0, 0, more), value=7.0) for part in logits]
     alone, beside = losses(logits, batch.codes, batch.lengths), losses(wide, padded, batch.lengths)
@@ -119,12 +119,12 @@ def test_a_missing_end_of_song_does_not_count() -> None:
     assert targets[0, :, TYPE].tolist() == [1, 2, 3, 4]
     assert targets[1, :, TYPE].tolist() == [1, 2, 3, -100]
     assert targets[1, :, INSTRUMENT].tolist() == [25, -100, 25, -100]
-    # The end of a piece counts by its type alone.
+    # Only the type of end-of-song counts.
     assert targets[0, 3, 1:].tolist() == [-100] * 5
 
 
 @given(st.lists(pieces(max_notes=4), min_size=2, max_size=5))
-def test_losses_of_parts_add_up(windows: list[Events]) -> None:
+def test_the_loss_of_a_batch_is_the_sum_over_its_parts(windows: list[Events]) -> None:
     parts = []
     for place, window in enumerate(windows):
         batch = collate([window])
@@ -168,5 +168,5 @@ def test_original_losses_equal_those_of_the_original_code(shared: Path, kind: st
     for ours, theirs in zip(found.per_field.tolist(), reference["losses"], strict=True):
         assert ours == pytest.approx(float(theirs), abs=1e-5)
     assert float(found.per_note) == pytest.approx(float(reference["loss"]), abs=1e-4)
-    # Theirs is the mean over batches, however many notes they hold.
+    # The original code takes the mean over batches, regardless of their numbers of notes.
     assert torch.equal((found + found).per_note, found.per_note)

@@ -13,7 +13,7 @@ from runs import tiny
 
 
 def stepped(name: OptimizerName, *, rate: float = 0.01) -> tuple[Network, Network]:
-    """A network before and after a step along gradients that are all alike."""
+    """A network before and after a step with equal gradients for all weights."""
     torch.manual_seed(0)
     recipe = tiny(f"optimizer.name={name}", f"optimizer.learning_rate={rate}", "optimizer.weight_decay=0.0")
     before, after = Network(recipe.network), Network(recipe.network)
@@ -25,7 +25,7 @@ def stepped(name: OptimizerName, *, rate: float = 0.01) -> tuple[Network, Networ
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
-def test_decay_falls_on_matrices_only(name: str) -> None:
+def test_decay_applies_to_matrices_only(name: str) -> None:
     recipe = tiny(f"optimizer.name={name}", "optimizer.weight_decay=0.1")
     network = Network(recipe.network)
     groups = optimizer_of(network, recipe.optimizer).param_groups
@@ -39,7 +39,7 @@ def test_decay_falls_on_matrices_only(name: str) -> None:
 
 
 def test_muon_updates_have_the_size_of_adamw_updates() -> None:
-    """Nearly all directions of a matrix move about alike, by 0.2 times the rate in the mean; all else moves as with AdamW."""
+    """Muon moves nearly all directions of a matrix alike, by 0.2 times the rate on average; other weights follow AdamW."""
     (before, turned), (_, plain) = stepped("muon"), stepped("adamw")
     for (name, old), new, usual in zip(before.named_parameters(), turned.parameters(), plain.parameters(), strict=True):
         if not (name.startswith("blocks") and old.ndim == 2):
@@ -51,7 +51,7 @@ def test_muon_updates_have_the_size_of_adamw_updates() -> None:
         assert move.square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.25), name
 
 
-def test_muon_where_no_block_learns_is_adamw() -> None:
+def test_muon_without_trained_blocks_is_adamw() -> None:
     recipe = tiny("optimizer.name=muon")
     network = Network(recipe.network)
     network.blocks.requires_grad_(False)
@@ -59,8 +59,8 @@ def test_muon_where_no_block_learns_is_adamw() -> None:
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with")
-def test_muon_steps_as_torchs_own_does() -> None:
-    """Wide, tall and square matrices, two of one shape; torch's works in bfloat16, so that they differ by its rounding."""
+def test_muon_steps_equal_those_of_torch() -> None:
+    """Wide, tall and square matrices, two of one shape; torch's Muon works in bfloat16, hence the tolerance."""
     shapes = ((8, 24), (24, 8), (16, 16), (8, 24))
     torch.manual_seed(0)
     begun = [torch.randn(shape) for shape in shapes]

@@ -21,11 +21,11 @@ def test_every_recipe_that_ships_loads_by_name_and_by_path(path: Path) -> None:
     assert load_recipe(path).network.sizes == load_recipe(path).representation.sizes
 
 
-def test_three_recipes_ship() -> None:
+def test_the_main_recipes_are_shipped() -> None:
     assert {"default", "full", "paper", "tiny"} <= {path.stem for path in CONFIGS.glob("*.yaml")}
 
 
-def test_paper_is_the_authors_recipe_in_every_number() -> None:
+def test_the_recipe_paper_has_the_numbers_of_the_original_code() -> None:
     recipe = load_recipe("paper")
     optimizer, trainer, data, network = recipe.optimizer, recipe.trainer, recipe.data, recipe.network
     assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adam", 5e-4, 0.0)
@@ -44,14 +44,14 @@ def test_paper_is_the_authors_recipe_in_every_number() -> None:
 @pytest.mark.parametrize(
     ("positions", "parameters"), [("absolute", 19_944_950), ("rotary", 19_420_662), ("none", 19_420_662)]
 )
-def test_the_papers_network_has_the_papers_size(positions: str, parameters: int) -> None:
+def test_the_network_of_the_paper_has_the_size_in_the_paper(positions: str, parameters: int) -> None:
     network = Network(load_recipe("paper", [f"network.positions={positions}"]).network)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
-def test_the_papers_rate_rises_and_falls_to_a_tenth() -> None:
+def test_the_rate_of_the_paper_rises_then_falls_to_a_tenth() -> None:
     share = load_recipe("paper").optimizer.share
-    # As the authors' scheduler: (step + 1) / 5000, then linearly to 0.1 at 100,000, and no lower.
+    # The scheduler of the original code: (step + 1) / 5000, then linearly to 0.1 at step 100,000, then constant.
     assert share(0) == pytest.approx(1 / 5000)
     assert share(2499) == pytest.approx(0.5)
     assert share(4999) == share(5000) == 1.0
@@ -59,13 +59,13 @@ def test_the_papers_rate_rises_and_falls_to_a_tenth() -> None:
     assert share(100_000) == share(200_000) == pytest.approx(0.1)
 
 
-def test_a_rate_may_stay_before_it_falls() -> None:
+def test_a_rate_can_be_constant_before_it_falls() -> None:
     share = Optimizer(warmup_steps=10, decay_start=20, decay_end=30, final_share=0.0).share
     assert [share(step) for step in (0, 9, 10, 19, 20, 25, 30, 99)] == [0.1, 1, 1, 1, 1, 0.5, 0, 0]
     assert Optimizer(warmup_steps=0, decay_start=0, decay_end=0, final_share=1.0).share(0) == 1.0
 
 
-def test_single_entries_are_changed() -> None:
+def test_overrides_change_single_entries() -> None:
     changes = [
         "trainer.max_steps=7",
         "optimizer.learning_rate=5e-4",
@@ -168,7 +168,7 @@ def test_invalid_entries_are_refused_by_name(override: str, said: str) -> None:
         load_recipe("tiny", [override])
 
 
-def test_no_augmentation_is_none() -> None:
+def test_augmentation_null_turns_augmentation_off() -> None:
     assert load_recipe("tiny", ["data.augmentation=null"]).data.augmentation.pitch_shift == (0, 0)
     assert load_recipe("tiny", ["data.augmentation={}"]).data.augmentation.pitch_shift == (-5, 6)
 
@@ -196,6 +196,6 @@ def test_a_recipe_round_trips_through_its_dictionary(tmp_path: Path, name: str) 
     assert load_recipe(tmp_path / "recipe.yaml") == recipe
 
 
-def test_an_untrained_model_has_the_recipes_size() -> None:
+def test_an_untrained_model_has_the_size_in_the_recipe() -> None:
     model = mmt.new_model("tiny", seed=0)
     assert model.network.config == load_recipe("tiny").network

@@ -27,7 +27,7 @@ DROPOUT = "network.dropout=0.2"
 
 @contextmanager
 def signalled_at(step: int, number: int, times: int = 1) -> Iterator[None]:
-    """Send the process that trains a signal while it is in a step."""
+    """Send a signal to the training process during a step."""
     start = TrainingModule.on_train_batch_start
 
     def send(self: TrainingModule, *arguments: object) -> None:
@@ -51,16 +51,16 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def goes_on(recipe: Recipe, corpus: Path, run: Path, whole: Path) -> None:
+def assert_resumes_to_the_same_weights(recipe: Recipe, corpus: Path, run: Path, whole: Path) -> None:
     train(recipe, corpus, run, resume=True)
     for name in ("best", "last"):
         assert_same_weights(whole / name, run / name)
-    # No validation twice, none left out.
+    # Every validation is logged exactly once.
     assert validation_losses(run) == validation_losses(whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-# In the first step, in the middle of a round, in the step that validation follows, and in the last one.
+# In the first step, between validations, in the step before a validation, and in the last step.
 @pytest.mark.parametrize("step", [0, 5, 7, 11])
 def test_a_signal_stops_a_training_after_its_step(
     whole: Path, corpus: Path, tmp_path: Path, number: signal.Signals, step: int
@@ -73,7 +73,7 @@ def test_a_signal_stops_a_training_after_its_step(
         train(tiny(DROPOUT), corpus, tmp_path / "run")
     assert stopped.value.signal == number
     assert signal.getsignal(number) == before
-    goes_on(tiny(DROPOUT), corpus, tmp_path / "run", whole)
+    assert_resumes_to_the_same_weights(tiny(DROPOUT), corpus, tmp_path / "run", whole)
     assert signal.getsignal(number) == before
 
 
@@ -86,7 +86,7 @@ def test_a_stopped_training_logs_every_step_once(whole: Path, corpus: Path, tmp_
         assert logged(tmp_path / "run", name) == logged(whole, name)
 
 
-def test_a_stop_at_a_last_step_that_no_validation_follows_is_told(corpus: Path, tmp_path: Path) -> None:
+def test_a_stop_at_a_last_step_without_validation_is_reported(corpus: Path, tmp_path: Path) -> None:
     recipe = tiny("trainer.max_steps=6")
     with signalled_at(5, signal.SIGTERM), pytest.raises(TrainingStopped, match="the state of step 6 is kept"):
         train(recipe, corpus, tmp_path / "run")
@@ -99,10 +99,10 @@ def test_a_step_of_accumulated_batches_is_finished_before_a_stop(corpus: Path, t
     train(recipe, corpus, tmp_path / "whole")
     with signalled_at(5, signal.SIGTERM), pytest.raises(TrainingStopped, match="the state of step 6 is kept"):
         train(recipe, corpus, tmp_path / "run")
-    goes_on(recipe, corpus, tmp_path / "run", tmp_path / "whole")
+    assert_resumes_to_the_same_weights(recipe, corpus, tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_second_ctrl_c_does_not_wait(corpus: Path, tmp_path: Path) -> None:
+def test_a_second_ctrl_c_stops_at_once(corpus: Path, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     with signalled_at(6, signal.SIGINT, times=2), pytest.raises(TrainingStopped, match="the state of step 4 is kept"):
         train(tiny(), corpus, tmp_path / "run")
@@ -120,7 +120,7 @@ def test_the_state_is_saved_between_validations_too(
         train(recipe, corpus, tmp_path / "run")
     with signalled_at(kept, signal.SIGTERM), pytest.raises(TrainingStopped, match=f"the state of step {kept + 1} "):
         train(recipe, corpus, tmp_path / "run", resume=True)
-    goes_on(recipe, corpus, tmp_path / "run", whole)
+    assert_resumes_to_the_same_weights(recipe, corpus, tmp_path / "run", whole)
 
 
 def test_a_killed_training_resumes(whole: Path, corpus: Path, tmp_path: Path) -> None:
@@ -156,12 +156,12 @@ def test_a_requeued_slurm_job_resumes(
         train(tiny(DROPOUT), corpus, tmp_path / "run")
     assert signal.getsignal(signal.SIGUSR1) == before
     assert (tmp_path / "run" / "hpc_ckpt_1.ckpt").exists()
-    # The same command again, as SLURM does it.
+    # SLURM runs the same command again.
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     train(tiny(DROPOUT), corpus, tmp_path / "run")
     assert_same_weights(whole / "last", tmp_path / "run" / "last")
     assert validation_losses(tmp_path / "run") == validation_losses(whole)
-    # Older than the state that was saved since: it must not be taken for the newest.
+    # Older than the saved state, so it must not be taken for the newest.
     assert not list((tmp_path / "run").glob("hpc_ckpt*"))
 
 
@@ -175,7 +175,7 @@ def disk_with_room_for(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# Too little for the weights; enough for them, but not for the state.
+# Too little room for the weights; enough for the weights, but not for the state.
 @pytest.mark.parametrize("size", [60_000, 400_000])
 def test_a_full_disk_leaves_no_partial_file(whole: Path, corpus: Path, tmp_path: Path, size: int) -> None:
     with signalled_at(6, signal.SIGTERM), pytest.raises(TrainingStopped):
@@ -187,10 +187,10 @@ def test_a_full_disk_leaves_no_partial_file(whole: Path, corpus: Path, tmp_path:
     with disk_with_room_for(size), pytest.raises(OSError, match="File too large"):
         train(tiny(DROPOUT), corpus, tmp_path / "run", resume=True)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == kept
-    goes_on(tiny(DROPOUT), corpus, tmp_path / "run", whole)
+    assert_resumes_to_the_same_weights(tiny(DROPOUT), corpus, tmp_path / "run", whole)
 
 
-def test_the_command_says_in_one_line_what_was_kept(
+def test_the_command_reports_what_was_kept_in_one_line(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["tiny", "--corpus", str(corpus), "-o", str(tmp_path / "run"), "trainer.max_steps=6"]

@@ -1,4 +1,4 @@
-"""A training from corpus to checkpoint: its files, what it learns, and resuming."""
+"""Training: its files, the loss of a small corpus, and resuming."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_resumed_training_reaches_the_same_weights(run: Path, corpus: Path, tm
     assert train(recipe, corpus, tmp_path / "run", resume=True) == tmp_path / "run" / "best"
     for name in ("best", "last"):
         assert_same_weights(run / name, tmp_path / "run" / name)
-    # The log goes on too: no validation twice, none left out.
+    # The log continues, too, with every validation exactly once.
     assert validation_losses(tmp_path / "run") == validation_losses(run)
 
 
@@ -125,7 +125,7 @@ def test_resuming_refuses_another_corpus(run: Path, corpus: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("change", ["trainer.accumulate=2", "optimizer.name=muon", "data.short_windows=[16,7]"])
-def test_other_ways_to_step_resume_too(corpus: Path, tmp_path: Path, change: str) -> None:
+def test_trainings_with_other_steps_resume(corpus: Path, tmp_path: Path, change: str) -> None:
     recipe = tiny(change)
     train(recipe, corpus, tmp_path / "whole")
     with interrupted_at(6):
@@ -171,7 +171,7 @@ def test_other_precisions_train(corpus: Path, tmp_path: Path, precision: str) ->
 
 
 def test_the_best_checkpoint_is_kept_when_resuming(corpus: Path, tmp_path: Path) -> None:
-    # A rate so high that it only gets worse after the first validation.
+    # A rate so high that the loss rises after the first validation.
     recipe = tiny("optimizer.learning_rate=5", "optimizer.warmup_steps=12", "optimizer.decay_start=12")
     train(recipe, corpus, tmp_path / "whole")
     found = validation_losses(tmp_path / "whole")
@@ -218,7 +218,7 @@ def test_training_overfits_a_small_corpus(corpus: Path, tmp_path: Path) -> None:
     assert found[-1] < 0.25 * found[0]
 
 
-def test_validation_weighs_events_not_batches(run: Path, corpus: Path) -> None:
+def test_validation_loss_is_a_mean_over_events_not_batches(run: Path, corpus: Path) -> None:
     model = mmt.load_model(run / "last")
     limits = Limits(model.network.config.context + 1, model.representation.beats)
     total = None
@@ -228,7 +228,7 @@ def test_validation_weighs_events_not_batches(run: Path, corpus: Path) -> None:
             found = losses(model.network(batch.codes[:, :-1]), batch.codes, batch.lengths)
             total = found if total is None else total + found
     assert total is not None
-    # It took more than one batch, and they were not alike.
+    # There was more than one batch, and their losses differed.
     pairs = ValidationBatches(Corpus(corpus, split="valid"), limits, batch_size=2)
     sizes = [len(pairs[place].lengths) for place in range(len(pairs))]
     assert len(set(sizes)) > 1
@@ -280,14 +280,14 @@ def test_the_rate_follows_the_recipe_step_by_step(
     assert rates == pytest.approx([recipe.optimizer.learning_rate * recipe.optimizer.share(step) for step in range(12)])
 
 
-def test_a_window_fills_the_context_and_the_event_that_it_predicts(corpus: Path) -> None:
+def test_a_window_has_one_event_more_than_the_context(corpus: Path) -> None:
     parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
     alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
     for loader in _loaders(tiny("network.context=20"), *parts, alone):  # type: ignore[arg-type]
         assert max(batch.codes.shape[1] for batch in loader) == 20 + 1
 
 
-def test_short_windows_come_first_and_hold_as_many_events_a_step(corpus: Path) -> None:
+def test_short_windows_come_first_with_the_same_events_per_step(corpus: Path) -> None:
     parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
     recipe = tiny("network.context=40", "data.short_windows=[10, 5]", "trainer.accumulate=2")
     alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
@@ -312,7 +312,7 @@ def test_batches_alternate_between_devices_and_each_gets_one(count: int, devices
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_the_same_windows(corpus: Path, tmp_path: Path) -> None:
-    # Begun by torchrun, gone on with by Lightning's own launcher: twice two windows a step are one process' four.
+    # Started by torchrun, resumed by Lightning's launcher: two processes with two windows per step equal one with four.
     both = [
         "trainer.validate_every=2",
         "trainer.patience=5",
@@ -351,7 +351,7 @@ def test_two_processes_train_as_one_with_the_same_windows(corpus: Path, tmp_path
 
 
 def test_every_note_of_a_step_has_the_same_weight_however_it_is_split(corpus: Path, tmp_path: Path) -> None:
-    # One window a batch, of 1 to 60 notes: a mean of the batches' means would be another number.
+    # One window per batch, of 1 to 60 notes: the mean of the means of batches would differ.
     both = ["optimizer.clip=1e9", "optimizer.learning_rate=3e-2", "optimizer.warmup_steps=0"]
     both += ["trainer.max_steps=6", "trainer.validate_every=6"]
     train(load_recipe("tiny", [*both, "data.batch_size=24"]), corpus, tmp_path / "one")
@@ -361,7 +361,7 @@ def test_every_note_of_a_step_has_the_same_weight_however_it_is_split(corpus: Pa
         torch.testing.assert_close(tensor, weights(tmp_path / "many" / "last")[name], rtol=1e-3, atol=1e-4)
 
 
-def test_best_is_the_lowest_loss(tmp_path: Path) -> None:
+def test_the_best_loss_is_kept_when_resuming(tmp_path: Path) -> None:
     callback = WriteCheckpoints(tmp_path, {})
     assert callback.state_dict() == {"best": float("inf"), "before": None}
     callback.load_state_dict({"best": 3.0, "before": 4.0})
@@ -430,7 +430,7 @@ def test_a_corpus_of_another_representation_is_refused(corpus: Path, tmp_path: P
         ({}, "cpu", "32-true"),
     ],
 )
-def test_half_precision_is_chosen_where_the_processor_has_units_for_it(
+def test_half_precision_is_chosen_if_the_processor_supports_it(
     units: dict[str, bool], accelerator: str, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
