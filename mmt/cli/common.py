@@ -63,7 +63,7 @@ def run(
     arguments: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None], given: Sequence[str] | None
 ) -> int:
     """Parse the arguments and run the command; an error becomes one line on stderr and an exit status."""
-    # Intermixed: flags may stand between a recipe and its overrides.
+    # Intermixed: flags may come between a recipe and its overrides.
     chosen = arguments.parse_intermixed_args(given)
     try:
         # Imported after parsing, so that --help does not wait for NumPy.

@@ -100,7 +100,7 @@ def _add_listening(test: argparse._ArgumentGroup) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="read the answers that the page saved, a file per listener; the key is in --listening (default: beside them)",
+        help="read the answers that the page saved, a file per listener; the key is in --listening (default: next to them)",
     )
 
 

@@ -36,7 +36,7 @@ _EXAMPLES = """examples:
 
 # An instrument that plays in fewer training pieces is rare: the command says so.
 _RARE = 20
-# Files that can be written beside a piece: flag, suffix and description.
+# Files that can be written in addition to a piece: flag, suffix and description.
 _BESIDE = {
     "png": (".png", "a picture of the piano roll"),
     "wav": (".wav", "sound"),

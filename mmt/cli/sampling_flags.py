@@ -51,7 +51,7 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         "--length",
         metavar="BEATS",
         type=int,
-        help="number of beats of the piece, for models that know lengths; it ends in the last four of them",
+        help="number of beats of the piece, for models with length codes; it ends in the last four of them",
     )
     group.add_argument(
         "--loop-guard",
@@ -119,7 +119,7 @@ def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float] | None:
-    """`["0.9", "pitch=0.8"]` as numbers per field; a bare number applies to all fields that have no number of their own."""
+    """`["0.9", "pitch=0.8"]` as numbers per field; a bare number applies to all other fields."""
     if given is None:
         return None
     from mmt.representation.codes import FIELDS

@@ -16,7 +16,7 @@ from mmt.corpus.storage import Corpus, Patterns
 from mmt.representation.codes import PITCHES, Representation
 from mmt.representation.notes import NoteTable
 
-# After the region, this many beats of given notes stand in a window, so that a network learns that nothing more is written.
+# After the region, this many beats of given notes stand in a window, so that a network learns to write nothing more.
 TAIL = 4
 # Spans of regions in beats, log-uniform.
 _SHORTEST, _LONGEST = 2, 64
@@ -41,9 +41,9 @@ class Augmentation:
     length_exponent: float = 0.0
     """Pieces are drawn in proportion to (number of notes) ** this exponent: 0 uniformly, 1 in proportion to length."""
     given_share: float = 0.0
-    """The share of windows with a region to be written, beside and after which all notes are given (`representation.given`)."""
+    """The share of windows with a region to be written; all other notes from its start on are given (`representation.given`)."""
     length_share: float = 0.0
-    """The share of windows whose start-of-notes tells the number of beats to the piece's end (`representation.length`)."""
+    """The share of windows whose start-of-notes has the number of beats to the piece's end (`representation.length`)."""
     substitution_share: float = 0.0
     """The share of windows in which some instruments are substituted by others (see `mmt.corpus.substitution`)."""
     min_beats: int = 0
@@ -73,7 +73,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Region:
-    """What is to be written: the notes of some parts in a span of beats. All notes beside and after it are given."""
+    """The notes to be written: those of some parts in a span of beats. All notes of other parts and after it are given."""
 
     first: int
     """The first beat of the span."""

@@ -86,7 +86,7 @@ def _representation(folder: Path) -> Representation:
         slides = Representation.slides()
         return slides if resolution == slides.resolution else Representation(resolution=resolution)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is corrupt: no JSON with a resolution ({error})") from error
+        raise ValueError(f"{path} is corrupt: it is not JSON with a resolution ({error})") from error
 
 
 def _find(folder: Path, name: str) -> Path:

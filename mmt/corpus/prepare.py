@@ -4,7 +4,7 @@ MIDI files are read into note tables directly, without muspy objects. A file tha
 its reader is left out and counted with the reason.
 
 This process finds the files, loads their bytes and writes the results; joblib workers, local or on a cluster, receive
-bytes and return notes, so that they need no shared disk. Finished shards are kept in `.NAME-parts` beside the output until
+bytes and return notes, so that they need no shared disk. Finished shards are kept in `.NAME-parts` next to the output until
 the corpus is complete (see `mmt.corpus.shards`), so that the next call continues a preparation that was stopped. Memory
 use is a few dozen bytes per file.
 """

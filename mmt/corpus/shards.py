@@ -1,4 +1,4 @@
-"""The working folder of a preparation, `.NAME-parts` beside its output: the list of sources, and finished shards.
+"""The working folder of a preparation, `.NAME-parts` next to its output: the list of sources, and finished shards.
 
 The folder is locked while in use, and kept if the preparation stops. `sources.jsonl` lists every source, one per line.
 Consecutive sources form shards of about one megabyte; a finished shard is one file, which appears when it is complete. Its

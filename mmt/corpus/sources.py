@@ -142,7 +142,7 @@ def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
 
 
 def _is_whole_problem(source: Source) -> bool:
-    """Whether a source stands for a whole archive that cannot be read."""
+    """Whether a source represents a whole archive that cannot be read."""
     return bool(source.problem) and source.member < 0
 
 

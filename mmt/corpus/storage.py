@@ -196,7 +196,7 @@ class Patterns:
         for pattern in self._unused:
             near = "" if "*" in pattern else f"; {f'*{glob.escape(pattern)}*'!r} matches a part of one"
             raise ValueError(
-                f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} is like it{near}{hint}"
+                f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} matches it{near}{hint}"
             )
 
 
@@ -220,7 +220,7 @@ def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
         raise ValueError(f"{folder / CORPUS} is corrupt: {error}; prepare the corpus again") from error
     notes = map_array(folder / NOTES)
     if notes.dtype != NOTE_DTYPE or notes.ndim != 1:
-        raise ValueError(f"{folder / NOTES} holds no notes of this format; prepare the corpus again")
+        raise ValueError(f"{folder / NOTES} does not hold notes of this format; prepare the corpus again")
     return representation, notes, _read_pieces(folder / PIECES)
 
 

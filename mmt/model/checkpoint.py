@@ -157,7 +157,7 @@ def _read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
         raise ValueError(f"{path} is not a file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
             return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is corrupt or truncated ({error}); get the checkpoint again") from error
@@ -174,7 +174,7 @@ def _check_weights(path: Path, weights: Mapping[str, tuple[tuple[int, ...], str]
         if dtype not in _DTYPES:
             raise ValueError(f"{path}: {name!r} holds numbers of type {dtype}, expected {', '.join(_DTYPES)}")
     if extra := sorted(set(weights) - set(expected)):
-        raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not know")
+        raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not have")
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

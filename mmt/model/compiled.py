@@ -64,7 +64,7 @@ def _hash_of_sources() -> str:
 
 @contextmanager
 def telling_of_compiling(wanted: bool = True) -> Iterator[None]:
-    """Say on stderr, once a process, if something is compiled within the context."""
+    """Print a notice on stderr, once per process, if something is compiled within the context."""
     if not wanted:
         yield
         return

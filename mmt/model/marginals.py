@@ -1,4 +1,4 @@
-"""Marginal distributions of the fields of the next event: each field given the past only, whatever the heads are.
+"""Marginal distributions of the fields of the next event: each field given only the past, for any kind of heads.
 
 Independent heads give them directly. Joint heads give each field's distribution under the condition of the earlier fields of the
 same event, so a marginal is a mean over the earlier fields. The mean is taken over prefixes at evenly spaced quantiles of their

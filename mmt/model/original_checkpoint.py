@@ -119,7 +119,7 @@ def _check_archive(file: Path) -> None:
 
 
 def _check_tensors(weights: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that are no ordinary arrays of floating-point numbers, or larger than what was stored."""
+    """Refuse tensors that are not plain arrays of floating-point numbers, or are larger than their storage."""
     for name, tensor in weights.items():
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _DTYPES:
             raise ValueError(f"{name!r} is a tensor of {tensor.dtype}, expected floating-point numbers")

@@ -94,7 +94,7 @@ def frequencies_of(config: NetworkConfig, device: torch.device) -> Frequencies:
 def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:
     """Onsets of events (batch, length, 6) in beats of the window, (batch, length).
 
-    For start-of-notes, the number of beats that it tells; 0 for other events that are not notes.
+    For start-of-notes, its number of beats; 0 for other events that are not notes.
     """
     resolution = config.sizes[POSITION] - 1
     return (codes[..., BEAT] - 1).clamp(min=0) + (codes[..., POSITION] - 1).clamp(min=0).float() / resolution

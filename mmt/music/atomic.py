@@ -1,7 +1,7 @@
-"""Write files and folders whole or not at all, and lock what one process may use only.
+"""Write files and folders atomically, and lock what only one process may use.
 
-Output is written in a hidden folder beside its place, which is locked while in use, and then moved. A process that is killed
-leaves that folder; the next call that writes beside it removes it.
+Output is written in a hidden folder next to its place, which is locked while in use, and then moved. A process that is killed
+leaves that folder; the next call that writes next to it removes it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _hidden_folder(path: Path, stack: ExitStack) -> Path:
-    """A new hidden folder beside a path, locked and removed at the end of `stack`."""
+    """A new hidden folder next to a path, locked and removed at the end of `stack`."""
     while True:
-        # Not with tempfile, which makes folders that only the owner can read, whatever the umask is.
+        # Not with tempfile, which ignores the umask: only the owner could read its folders.
         folder = _hidden_name(path.parent)
         folder.mkdir()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -100,7 +100,7 @@ def _hidden_name(folder: Path) -> Path:
 
 @contextmanager
 def locked(file: Path, refusal: str, *, wait: float = 0.2) -> Iterator[None]:
-    """Hold the lock of a file, which is created and deleted; the system releases it when the process ends, however it ends.
+    """Hold the lock of a file, which is created and deleted; the system also releases it if the process is killed.
 
     Raises
     ------

@@ -56,7 +56,7 @@ def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise ValueError(f"cannot read {path}: it is no regular file, but a folder, a pipe or a device")
+        raise ValueError(f"cannot read {path}: it is not a regular file but a folder, a pipe or a device")
     with path.open("rb") as file:
         try:
             return read_at_most(file, limit)
@@ -111,7 +111,7 @@ def _unpack(file: IO[bytes], member: zipfile.ZipInfo) -> IO[bytes] | Unpacked:
             return Unpacked(file, [bz2.BZ2Decompressor()])
         case zipfile.ZIP_LZMA:
             return Unpacked(file, [_lzma(file, member)])
-    raise ValueError(f"it is packed by method {member.compress_type}, which mmt does not know; pack it with deflate")
+    raise ValueError(f"it is packed by method {member.compress_type}, which mmt does not support; pack it with deflate")
 
 
 def _lzma(file: IO[bytes], member: zipfile.ZipInfo) -> lzma.LZMADecompressor:
@@ -186,12 +186,12 @@ def parse_json(content: bytes | str) -> Any:
     except RecursionError:
         raise ValueError("its lists and mappings are nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"it is no JSON in UTF-8 ({error})") from error
+        raise ValueError(f"it is not JSON in UTF-8 ({error})") from error
     return plain
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
@@ -206,7 +206,7 @@ def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
     Raises
     ------
     ValueError
-        If it is no YAML, has an alias, or exceeds a limit.
+        If it is not YAML, has an alias, or exceeds a limit.
     """
     import yaml
 
@@ -217,7 +217,7 @@ def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
         _check_events(yaml.parse(text, quick))
         return yaml.load(text, loader or quick)
     except yaml.YAMLError as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
+        raise ValueError(f"it is not YAML: {' '.join(str(error).split())[:200]}") from error
 
 
 def _check_events(events: Iterator[Any]) -> None:
@@ -296,7 +296,7 @@ def read_table(
             if row:
                 yield [row[place] if place < len(row) else "" for place in places]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{where} is no CSV table in UTF-8: {error} (line {rows.line_num + 1:,})") from error
+        raise ValueError(f"{where} is not a CSV table in UTF-8: {error} (line {rows.line_num + 1:,})") from error
 
 
 def escaped(text: str) -> str:

@@ -61,7 +61,7 @@ def _read(path: Path, limit: int, parse: Callable[[bytes], Any], form: str) -> m
             return music
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or "no reason given"
-        raise ValueError(f"cannot read {path}: this is no muspy {form} ({type(error).__name__}: {reason})") from error
+        raise ValueError(f"cannot read {path}: this is not muspy {form} ({type(error).__name__}: {reason})") from error
 
 
 def _resolve_chords(track: muspy.Track) -> None:

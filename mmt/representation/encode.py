@@ -1,7 +1,7 @@
 """Encode a `muspy.Music` or a note table as events, an (n, 6) array of codes (paper, section 3.1).
 
 A piece is: start-of-song, its sounding instruments in ascending order, start-of-notes, its notes in ascending (beat,
-position, pitch, duration, instrument) order without doubles, end-of-song.
+position, pitch, duration, instrument) order without duplicates, end-of-song.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ GENERAL_MIDI_NAMES: tuple[str, ...] = (
     "Guitar Fret Noise", "Breath Noise", "Seashore", "Bird Tweet", "Telephone Ring", "Helicopter", "Applause", "Gunshot",
 )  # fmt: skip
 
-# Names that people use, beside those above and General MIDI's.
+# Names that people use, in addition to those above and those of General MIDI.
 EVERYDAY_NAMES: dict[str, str] = {
     "guitar": "nylon-string-guitar", "classical guitar": "nylon-string-guitar", "acoustic guitar": "nylon-string-guitar",
     "folk guitar": "steel-string-guitar",
@@ -140,5 +140,5 @@ EVERYDAY_NAMES: dict[str, str] = {
     "synth": "lead", "synthesizer": "lead", "synthesiser": "lead",
     "drum": DRUMS, "drum kit": DRUMS, "drumset": DRUMS, "percussion": DRUMS,
 }  # fmt: skip
-# Offered before others, where a name means one of several instruments.
+# Offered before others, if a name means one of several instruments.
 OFFERED_FIRST = {"sax": "alto-saxophone", "saxophone": "alto-saxophone"}

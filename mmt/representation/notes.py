@@ -3,7 +3,7 @@
 `RawNotes` has the notes of a piece as in its file: in ticks, with MIDI programs. `note_table` quantises them to the grid of a
 representation. A note table is a structured array of dtype `NOTE_DTYPE`: beat (from 0), position within the
 beat (0 … resolution - 1), MIDI pitch, duration in steps (at least 1), instrument code (1 …); in ascending order of
-its columns, without doubles.
+its columns, without duplicates.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Report:
     """How many notes of a piece, or of several, were kept, left out and changed.
 
     Of `notes` notes, `kept` are in the events. `dropped` counts the others by reason. `changed` counts changes of notes by
-    reason, also of doubled notes, and marks, which are not kept (`MARKS`). A note counts for at most one change of its
+    reason, including doubled notes, and marks, which are not kept (`MARKS`). A note counts for at most one change of its
     duration. Reports can be added; `print(report)` prints one line.
     """
 
@@ -125,7 +125,7 @@ def note_table(
 
     Onset and end are each rounded to the nearest step, half to even; the duration is their difference, at least 1.
     With `beats`, only notes with an onset in the first `beats` beats are kept. With `known_durations`, durations are then
-    rounded to those that the representation knows, as in events.
+    rounded to those of the representation, as in events.
     """
     # Drum notes, if the representation has no drums.
     drums = raw.is_drum & (not representation.drums)
@@ -165,7 +165,7 @@ def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> 
     steps = np.rint(ticks.astype(np.float64) * representation.resolution / raw.resolution)
     if not np.all(np.abs(steps) < _LARGEST_STEP):
         raise ValueError(
-            f"a note is more than {_LARGEST_STEP:,} steps long, or from the beginning; no music is that long"
+            f"a note is more than {_LARGEST_STEP:,} steps long, or after the beginning; music is shorter than that"
         )
     return steps.astype(np.int64)
 

@@ -89,9 +89,9 @@ def decode_events(
     loop_guard : float
         How much the temperature rises for each repeating beat, see `mmt.sampling.loops`; 0: not at all.
     given : ndarray, (n, 6), optional
-        Given notes that stand after the prompt, in canonical order: see `mmt.sampling.given`.
+        Given notes after the prompt, in canonical order: see `mmt.sampling.given`.
     held : collection of int, optional
-        Codes of the instruments that play nothing but given notes. With the strict grammar only.
+        Codes of the instruments that play only given notes. With the strict grammar only.
 
     Yields
     ------
@@ -124,7 +124,7 @@ def decode_events(
         warmth = None if loops is None else loops.factors()
         drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators), warmth)
         event = fixed.insert(drawn, dropped)
-        # Only the strict grammar discards notes; the paper's allows doubles.
+        # Only the strict grammar discards notes; the paper's allows duplicates.
         while isinstance(rules, StrictGrammar) and (again := fixed.discarded(event, dropped)).any():
             # Discard the note and draw the next event after it.
             for row in np.flatnonzero(again):
@@ -167,7 +167,7 @@ def _in_piece(event: Events, dropped: Events) -> Events:
 
 
 def _close_gaps(going: list[bool]) -> list[int]:
-    """Indices of the pieces that go on; the last ones fill the places of those that have ended, so that few rows move."""
+    """Indices of the pieces that continue; the last ones fill the places of those that have ended, so that few rows move."""
     staying = sum(going)
     movers = (place for place in range(staying, len(going)) if going[place])
     return [place if going[place] else next(movers) for place in range(staying)]
@@ -186,7 +186,7 @@ def draw_event(
     uniform : ndarray, (batch, 6)
         Random numbers in [0, 1).
     warmth : ndarray, (batch, 1), optional
-        What the logits are divided by, besides the temperature of the filters. Default: 1.
+        Divides the logits, in addition to the temperature of the filters. Default: 1.
 
     Returns
     -------

@@ -1,11 +1,12 @@
 """Given notes in the decoding loop: notes that are fixed in advance, which the network reads at their moment.
 
-A given note stands `reach` beats before its onset (see `mmt.representation.encode.canonical`). The network is trained to
-predict the next written event at every place, so sampling is exact: where the drawn event would come after the next given
+A given note is placed `reach` beats before its onset (see `mmt.representation.encode.canonical`). The network is trained to
+predict the next written event at every place, so sampling is exact: if the drawn event would come after the next given
 note, the given note is inserted and the event is drawn again, with the given note known.
 
-Held parts play nothing but given notes. A drawn note of a held part is discarded, and the next event is drawn after it. So the
-other parts keep the rates that the network has for them, whatever it expects of the held parts (thinning of a point process).
+Held parts play only given notes. A drawn note of a held part is discarded, and the next event is drawn after it. So the
+other parts keep the rates that the network has for them, regardless of what it expects of the held parts (thinning of a point
+process).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mmt.sampling.grammar import Bounds
 
 
 class GivenNotes:
-    """The given notes of a batch of pieces that go on from one prompt; each piece has its own place among them."""
+    """The given notes of a batch of pieces that continue one prompt; each piece has its own place among them."""
 
     def __init__(
         self,

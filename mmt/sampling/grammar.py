@@ -54,9 +54,9 @@ class Bounds:
     context: int | None = None
     """The number of events in the network's window if the piece may outgrow it: the instruments leave room for notes there."""
     reach: int = 0
-    """A given note stands this many beats before its onset; 0 where the piece has none."""
+    """A given note is placed this many beats before its onset; 0 if the piece has none."""
     length: int = 0
-    """The number of beats that the model is told to write; 0: not told."""
+    """The length of the piece in beats that the model reads; 0: none."""
     least_notes: int = 1
     """With `controls.use_all`: the notes that each declared instrument must play."""
     max_rest: int = 0
@@ -66,7 +66,7 @@ class Bounds:
 
 
 class Grammar(Protocol):
-    """What the decoding loop needs of a grammar. For each event: lookahead, masks field by field, and the drawn event."""
+    """The interface of a grammar. Calls for each event: lookahead, masks field by field, and the drawn event."""
 
     ends: Events
     """Offsets of the fields in the concatenated logits, (7,)."""

@@ -11,7 +11,7 @@ from mmt.model.compiled import compiled
 from mmt.representation.codes import BEAT, INSTRUMENT, PITCH, Events
 from mmt.sampling.state import Mask, Numbers, Rules, State, Turn, find_possible
 
-# The log-probability of what is possible but underflows.
+# The log-probability of possible events whose probability underflows.
 _LEAST = -1e30
 # The largest share of notes that may be ruled out, so that the logarithm of the rest is finite.
 _MOST = 1 - 1e-6
@@ -80,7 +80,7 @@ def _look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-de
             likely = max(np.logaddexp(above, repeated), _LEAST) if can else -np.inf
         can_follow[row] = can
         if floor[0] >= min(state.max_beats[row], rules.beats):
-            # In the last beat, all probability that is not allowed counts as going on to the next beat.
+            # In the last beat, all probability that is not allowed counts as that of the next beat.
             leaves[row] = np.log1p(-min(np.exp(likely), _MOST))
         else:
             leaves[row] = _log_sum(tempered, rules.known[0], state.max_beats[row] + 1, size, total)
@@ -105,7 +105,7 @@ def share_bonus(state, row, bonus):  # type: ignore[no-untyped-def]
 
 @compiled()
 def share_with_end(note, end, leaves):  # type: ignore[no-untyped-def]
-    """Logits of a note and of the end, after the probability of notes past the last beat has moved to the end."""
+    """Logits of a note and of the end, after the probability of notes after the last beat has moved to the end."""
     return note + np.log1p(-min(np.exp(leaves), _MOST)), np.logaddexp(end, note + leaves)
 
 

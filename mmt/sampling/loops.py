@@ -1,4 +1,4 @@
-"""The loop guard: the temperature rises while a piece repeats itself beat after beat, until it goes on.
+"""The loop guard: the temperature rises while a piece repeats itself beat after beat, until it stops doing so.
 
 A beat repeats if at least nine in ten of its notes, by position, pitch and instrument, occur one period before, for one period of
 1 to 8 beats. From the ninth such beat in a row on, the logits of all fields are divided by 1 + `guard` times the number of
@@ -25,7 +25,7 @@ _BEATS, _SIZE = 16, 4096
 
 
 class _Memory(NamedTuple):
-    """Of each piece of the batch: its last beats."""
+    """The last beats of each piece of the batch."""
 
     seen: npt.NDArray[np.bool_]
     """The hashes of the notes of the last beats, (batch, 16, 4096); beat b is at b modulo 16."""

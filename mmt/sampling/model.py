@@ -255,7 +255,7 @@ def load_model(
     if is_original_run(path):
         return Model(read_original_run(path, arguments)).to(device, weights=weights)
     if arguments is not None:
-        raise ValueError(f"{path} is no run of the original code; leave out the arguments")
+        raise ValueError(f"{path} is not a run of the original code; leave out the arguments")
     return Model(read_checkpoint(path)).to(device, weights=weights)
 
 

@@ -17,7 +17,7 @@ from mmt.representation.codes import FIELDS, Events, Representation, as_events
 from mmt.representation.origin import check_origin
 
 Probabilities = npt.NDArray[np.float64]
-# So many prefixes that types, beats and positions are exact with the paper's sizes.
+# Enough prefixes for exact types, beats and positions with the paper's sizes.
 _POINTS = 4096
 
 
@@ -35,7 +35,7 @@ def readable_events(config: NetworkConfig, events: npt.ArrayLike, representation
     if outside.any():
         row, field = np.argwhere(outside)[0].tolist()
         raise ValueError(
-            f"row {row}: {FIELDS[field]} is {codes[row, field]}; the model knows 0 to {config.sizes[field] - 1}"
+            f"row {row}: {FIELDS[field]} is {codes[row, field]}; the model has codes 0 to {config.sizes[field] - 1}"
         )
     return codes.astype(np.int64)
 
@@ -81,7 +81,7 @@ class NextEvent:
             raise ValueError(f"{len(codes)} codes were given; an event has {len(FIELDS)} fields")
         for name, code, size in zip(FIELDS, codes, self._network.config.sizes, strict=False):
             if not 0 <= code < size:
-                raise ValueError(f"{name} is {code}; the model knows 0 to {size - 1}")
+                raise ValueError(f"{name} is {code}; the model has codes 0 to {size - 1}")
         return NextEvent(self._network, self._hidden, codes)
 
     @torch.inference_mode()

@@ -36,7 +36,7 @@ from mmt.sampling.window import anchor, places_of
 _FOREVER = 2**31 - 1
 # With `use_all`, each instrument plays at least this many notes.
 _LEAST_NOTES = 4
-# A piece with a told length ends in the last beats of that length, this many.
+# A piece with a given length ends in the last beats of that length, this many.
 _LAST_BEATS = 4
 
 
@@ -85,7 +85,7 @@ class Options(FilterOptions, ControlOptions, total=False):
     """The maximum number of events of the whole piece, prompt and end included. Default: until the network's context is full; no
     limit if `length`, or more beats than the network has, are given with the strict grammar."""
     length: int | None
-    """The number of beats of the whole piece, for models whose representation tells lengths. The model knows it from the start,
+    """The number of beats of the whole piece, for models whose representation has length codes. The model reads it at the start,
     and the piece ends in the last four of these beats: without other values, `min_beats` is `length - 3` and `max_beats` is
     `length`. With `min_beats=1` and a larger `max_beats` the model alone decides where the piece ends."""
     use_all: bool
@@ -228,7 +228,7 @@ class GenerationOptions:
             return
         if not representation.length:
             raise ValueError(
-                "length is given, but the model's representation tells no lengths (length=True); use min_beats and max_beats"
+                "length is given, but the model's representation has no length codes (length=True); use min_beats and max_beats"
             )
         if _whole("length", self.length) < 1:
             raise ValueError(f"length is {self.length}; it must be at least 1 beat")
@@ -352,7 +352,7 @@ def _merged(given: PerField, default: PerField) -> PerField:
 
 
 def _told_length(prompt: Events) -> int:
-    """The length in beats that the prompt's start-of-notes tells; 0 if it tells none."""
+    """The length in beats in the prompt's start-of-notes; 0 if it has none."""
     return max(int(prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)
 
 

@@ -37,7 +37,7 @@ class PaperGrammar:
         self.length = np.array([len(one) for one in prompts])
         last = np.array([one[-1, TYPE] for one in prompts])
         self.last_type = np.where(last == GIVEN_NOTE, NOTE, last)
-        # A given note stands `reach` beats before its onset.
+        # A given note is placed `reach` beats before its onset.
         self.last_beat = np.array(
             [
                 (one[:, BEAT] - np.where(one[:, TYPE] == GIVEN_NOTE, bounds.reach, 0))[

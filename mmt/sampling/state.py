@@ -51,9 +51,9 @@ class Rules(NamedTuple):
     beats: int
     """The last beat code."""
     reach: int
-    """A given note stands this many beats before its onset."""
+    """A given note is placed this many beats before its onset."""
     length: int
-    """The beat code that start-of-notes gets; 0: no length is told."""
+    """The beat code of start-of-notes; 0: no length is given."""
 
 
 class State(NamedTuple):
@@ -143,7 +143,7 @@ def find_possible(rules, state, turn, row, field, beat, pitch, forced, possible)
 
 @compiled()
 def take_note(rules, state, events):  # type: ignore[no-untyped-def]
-    """Update the state by the event (row, 6) that each piece went on with."""
+    """Update the state by the next event of each piece, (row, 6)."""
     for row in range(len(events)):
         kind, instrument = events[row, TYPE], events[row, INSTRUMENT]
         state.last_type[row] = kind
@@ -162,7 +162,7 @@ def take_note(rules, state, events):  # type: ignore[no-untyped-def]
             for field in range(state.floor.shape[1]):
                 state.floor[row, field] = events[row, BEAT + field]
         elif kind == GIVEN_NOTE:
-            # What is written next stands at the same moment as this or later.
+            # The next event is at the same moment or later.
             state.last_type[row] = NOTE
             state.last_beat[row] = max(state.last_beat[row], events[row, BEAT] + state.dropped[row])
             state.owed[row, instrument] = max(state.owed[row, instrument] - 1, 0)

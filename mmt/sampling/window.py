@@ -25,7 +25,7 @@ _LAST_BEATS = 0.25
 
 
 class Window(Protocol):
-    """What the decoding loop needs of a window."""
+    """The interface of a window."""
 
     dropped: Events
     """The number of beats of each piece before its window, (batch,)."""
@@ -109,7 +109,7 @@ class AnchoredWindow:
         return last
 
     def _tell_length(self, window: Events, dropped: int) -> None:
-        """Set the told length in the window's start-of-notes to what is left from the window's first beat on."""
+        """Set the length code of the window's start-of-notes to the beats that remain from the window's first beat on."""
         if self.bounds.length:
             left = max(self.bounds.length - dropped, 1)
             window[window[:, TYPE] == START_OF_NOTES, BEAT] = min(1 + left, self.beats)
@@ -125,7 +125,7 @@ class AnchoredWindow:
 
 
 def places_of(events: Events, reach: int) -> list[int]:
-    """The beat codes at which events (n, 6) stand: `reach` before the onset of a given note; 0 for events that are not notes."""
+    """The beat codes of the places of events (n, 6): `reach` before the onset of a given note; 0 for events other than notes."""
     beats = events[:, BEAT] - np.where(events[:, TYPE] == GIVEN_NOTE, reach, 0)
     places: list[int] = np.where(is_note(events), beats, 0).tolist()
     return places
@@ -141,10 +141,10 @@ def anchor(window: Events, context: int, beats: int, beat: int | None = None, *,
     context, beats : int
         The numbers of events and beats that a full window holds.
     beat : int, optional
-        The code of the beat at which the piece continues. Default: where its last event stands. The window does not start later,
+        The code of the beat at which the piece continues. Default: that of its last event. The window does not start later,
         even if all notes that are kept are given notes of later beats.
     reach : int
-        A given note stands this many beats before its onset.
+        A given note is placed this many beats before its onset.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def anchor(window: Events, context: int, beats: int, beat: int | None = None, *,
     header, notes = window[window[:, TYPE] < NOTE], window[window[:, TYPE] >= NOTE]
     beat = max(places_of(window[-1:], reach)[0], beat or 1)
     most = max(1, int(KEPT * (context - len(header))))
-    # Given notes stand before their time, so beats need not ascend.
+    # Given notes are placed before their onset, so beats need not ascend.
     ascending = np.sort(notes[:, BEAT])
     first = int(np.searchsorted(ascending, beat - max(1, int(KEPT * beats)) + 1))
     kept = notes[notes[:, BEAT] >= ascending[first]] if first < len(notes) else notes[:0]

@@ -198,7 +198,7 @@ class Recipe:
             or self.data.weights
         ):
             raise ValueError(
-                "compat: authors knows no augmentation but pitch_shift, no weights and no validation_windows; leave them out"
+                "compat: authors supports no augmentation but pitch_shift, no weights and no validation_windows; leave them out"
             )
         self.data.augmentation.check_fits(self.representation)
         if self.data.short_windows and (self.compat or self.data.short_windows[0] > self.network.context):

@@ -101,7 +101,7 @@ def train(
 
 @contextmanager
 def _locked_run(output: Path) -> Iterator[None]:
-    """Lock a run folder, by a hidden file beside it."""
+    """Lock a run folder by a hidden file next to it."""
     output = output.absolute()
     made = [folder for folder in output.parents if not folder.exists()]
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def check_room(output: Path, overwrite: bool) -> None:
     """Raise a `FileExistsError` unless a run may be written to a folder; the folder may contain a corpus."""
     if not output.exists():
         return
-    # A preparation that was stopped leaves a hidden working folder beside the corpus.
+    # A preparation that was stopped leaves a hidden working folder next to the corpus.
     inside = [path.name for path in output.iterdir()] if output.is_dir() else []
     if inside and all(name == CORPUS or name.startswith(".") for name in inside):
         return

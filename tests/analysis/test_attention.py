@@ -42,7 +42,7 @@ def test_later_events_do_not_change_the_weights(model: Model, piece: np.ndarray)
         (lambda piece: piece[:0], r"\(n, 6\)"),
         (lambda piece: piece.astype(float), "integers"),
         (lambda piece: np.repeat(piece, 100, axis=0), "more than the model's context"),
-        (lambda piece: piece + np.array([0, 0, 0, 0, 0, 70]), "row 0: instrument is 70; the model knows 0 to 64"),
+        (lambda piece: piece + np.array([0, 0, 0, 0, 0, 70]), "row 0: instrument is 70; the model has codes 0 to 64"),
     ],
 )
 def test_events_that_the_network_cannot_read_raise(

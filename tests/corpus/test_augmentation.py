@@ -235,7 +235,7 @@ def test_weights_multiply_the_frequency_of_pieces() -> None:
     assert piece_weights(corpus, 0.5, {"SONG*": 0.25, "0": 2.0}) == pytest.approx([5, 2.5, 20])
     rarely = training(corpus, weights={"songs": 1e-9})
     assert {events[1, INSTRUMENT] for index in range(20) for events in rows_of(rarely[index])} == {2}
-    said = r"'song' weighs nothing: no name, .* in in memory is like it.*; leave it out of data\.weights"
+    said = r"'song' weighs nothing: no name, .* in in memory matches it.*; leave it out of data\.weights"
     with pytest.raises(ValueError, match=said):
         training(corpus, weights={"song": 2.0})
 

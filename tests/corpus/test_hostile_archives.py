@@ -137,7 +137,7 @@ def test_a_chain_of_tar_headers_is_treated_as_damage(tiny: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [
-        ("path,composer\na.mid,Dvořák\n".encode("iso-8859-2"), "no CSV table in UTF-8"),
+        ("path,composer\na.mid,Dvořák\n".encode("iso-8859-2"), "not a CSV table in UTF-8"),
         (b"path,composer\na.mid," + b"x" * 200_000, "field larger than field limit"),
         (b"name,composer\na.mid,A\n", "has no column 'path'"),
     ],

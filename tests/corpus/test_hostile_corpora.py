@@ -178,7 +178,7 @@ def test_lists_and_tables_that_are_not_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "list").write_bytes(b"\xff\n")
     with pytest.raises(ValueError, match="list is not a list of names in UTF-8"):
         read_names(tmp_path / "list")
-    with pytest.raises(ValueError, match="list is no CSV table in UTF-8"):
+    with pytest.raises(ValueError, match="list is not a CSV table in UTF-8"):
         read_works(tmp_path / "list")
 
 

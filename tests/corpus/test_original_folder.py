@@ -94,5 +94,5 @@ def test_missing_and_broken_pieces_are_skipped_with_a_warning(folder: Path) -> N
     with pytest.raises(ValueError, match="none of 3 pieces is usable; the first, "):
         Corpus(folder)
     (folder / "notes" / "encoding.json").write_text("[]")
-    with pytest.raises(ValueError, match="corrupt: no JSON with a resolution"):
+    with pytest.raises(ValueError, match="corrupt: it is not JSON with a resolution"):
         Corpus(folder)

@@ -133,7 +133,7 @@ def test_a_duplicate_of_a_skipped_piece_is_kept(music: Path, tmp_path: Path) -> 
             "track 1 is damaged: an undefined status byte, 0xf4, at byte 183",
             "an undefined status byte, …xf… at byte …",
         ),
-        ("this is no ABC (a tune begins with X: and has a K: for its key)",) * 2,
+        ("this is not ABC (a tune begins with X: and has a K: for its key)",) * 2,
         ("the file is cut short: the end of track 2 is missing (122 bytes)", "the end of track … is missing (… bytes)"),
     ],
 )
@@ -158,7 +158,7 @@ def test_reasons_that_differ_in_numbers_are_counted_together(music: Path, tmp_pa
         ({"max_beats": 3, "min_beats": 4}, "max_beats is 3; give at least 4"),
         ({"max_drums": 1.5}, "max_drums is 1.5; give a share"),
         ({"duplicates": "drop"}, "duplicates is 'drop'; choose one of keep, files, notes"),
-        ({"exclude": ["nobody"]}, r"'nobody' excludes nothing: no name, .* in the 6 files is like it"),
+        ({"exclude": ["nobody"]}, r"'nobody' excludes nothing: no name, .* in the 6 files matches it"),
         ({"time_limit": 0}, "time_limit is 0; give seconds"),
         ({"jobs": 0}, "jobs is 0"),
         ({"backend": "mpi"}, "backend 'mpi' is unknown; choose one of threading, loky, dask"),

@@ -200,7 +200,7 @@ def test_a_table_of_works_is_read_or_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'c' has no work in .*short.csv; give one, or leave out its row"):
         read_works(tmp_path / "short.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"bytes\.csv is no CSV table in UTF-8"):
+    with pytest.raises(ValueError, match=r"bytes\.csv is not a CSV table in UTF-8"):
         read_works(tmp_path / "bytes.csv")
     with pytest.raises(FileNotFoundError, match="there is no table of works"):
         read_works(tmp_path / "nowhere.csv")

@@ -100,7 +100,7 @@ def test_truncated_notes_and_other_dtypes_are_refused(copy: Path) -> None:
     with pytest.raises(ValueError, match=f"has {len(notes) - 1} notes, its pieces need {len(notes)}"):
         Corpus(copy)
     np.save(copy / "notes.npy", np.zeros(10))
-    with pytest.raises(ValueError, match="holds no notes of this format"):
+    with pytest.raises(ValueError, match="does not hold notes of this format"):
         Corpus(copy)
 
 
@@ -145,7 +145,7 @@ def test_a_name_source_licence_or_composer_can_be_left_out(labelled: Path, exclu
 
 def test_a_pattern_must_match_a_piece_of_any_split(labelled: Path) -> None:
     assert len(Corpus(labelled, split="valid", exclude=["there"])) == 1
-    with pytest.raises(ValueError, match=r"'lied' excludes nothing: no name, .* is like it; '\*lied\*' matches a part"):
+    with pytest.raises(ValueError, match=r"'lied' excludes nothing: no name, .* matches it; '\*lied\*' matches a part"):
         Corpus(labelled, exclude=["here", "lied"])
     with pytest.raises(ValueError, match=r"'\[lied\]' excludes nothing.*'\*\[\[\]lied\]\*'"):
         Corpus(labelled, exclude=["[lied]"])

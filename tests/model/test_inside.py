@@ -326,7 +326,7 @@ def test_edits_have_equal_names_exactly_if_they_are_equal() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: inside.notes("celo"), "'celo' is no instrument; choose among piano"),
+        (lambda: inside.notes("celo"), "'celo' is not an instrument; choose among piano"),
         (lambda: inside.where({"final": halved}, inside.at([1]), keys=inside.at([1])), "the place final has none"),
         (lambda: inside.where({"final": halved}, lambda context: 1), "condition is .*; give mmt.inside.notes"),
         (lambda: inside.ramp({"final": halved}, (4, 4)), r"beats is \(4, 4\); the second must be after the first"),

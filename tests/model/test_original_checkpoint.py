@@ -245,7 +245,7 @@ def test_files_that_are_not_a_state_dict_are_refused(tmp_path: Path) -> None:
         mmt.load_model(tmp_path / "list.pt")
     with pytest.raises(FileNotFoundError, match=r"none.pt does not exist"):
         mmt.load_model(tmp_path / "none.pt")
-    with pytest.raises(ValueError, match="is no run of the original code"):
+    with pytest.raises(ValueError, match="is not a run of the original code"):
         mmt.load_model(arguments={"max_seq_len": 8})
 
 

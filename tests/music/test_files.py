@@ -103,7 +103,7 @@ def test_broken_muspy_files_are_refused(tmp_path: Path, music: muspy.Music, chan
     path = tmp_path / "piece.json"
     mmt.music.write(path, music)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(ValueError, match="this is no muspy JSON"):
+    with pytest.raises(ValueError, match="this is not muspy JSON"):
         mmt.music.read(path)
 
 

@@ -338,7 +338,7 @@ def test_a_window_that_begins_later_holds_the_remaining_length() -> None:
 def test_a_length_needs_a_model_with_length_codes() -> None:
     from mmt.sampling.model import new_model
 
-    with pytest.raises(ValueError, match="tells no lengths"):
+    with pytest.raises(ValueError, match="has no length codes"):
         new_model("tiny").generate(length=8)
     with pytest.raises(ValueError, match="length is 0; it must be at least 1 beat"):
         make_model().generate(length=0)

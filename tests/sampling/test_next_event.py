@@ -90,7 +90,7 @@ def test_marginals_are_indexed_by_name_and_number_and_sum_to_one(model: Model) -
 
 
 def test_conditions_out_of_range_are_refused(model: Model) -> None:
-    with pytest.raises(ValueError, match="beat is 9; the model knows 0 to 3"):
+    with pytest.raises(ValueError, match="beat is 9; the model has codes 0 to 3"):
         model.next_distribution(np.zeros((1, 6), int)).given(0, 9)
     with pytest.raises(ValueError, match="there are no events"):
         model.next_distribution(np.zeros((0, 6), int))

@@ -62,5 +62,5 @@ def test_compat_must_be_named_and_excludes_other_augmentation() -> None:
     with pytest.raises(ValueError, match="compat is 'author'; it must be authors, or null"):
         load_recipe("paper", ["compat=author"])
     for entry in ("data.augmentation.start_share=0.5", "data.validation_windows=10", "data.weights={'*': 2}"):
-        with pytest.raises(ValueError, match="knows no augmentation but pitch_shift, no weights and no"):
+        with pytest.raises(ValueError, match="supports no augmentation but pitch_shift, no weights and no"):
             load_recipe("paper", ["compat=authors", entry])

@@ -194,7 +194,7 @@ def _linear(rows, weights, outputs, then):  # type: ignore[no-untyped-def]
 def _products(rows, weight):  # type: ignore[no-untyped-def]
     """Multiply rows (row, input) by a group of weights (input, LANES).
 
-    A sum runs from the first input to the last, whatever the number of rows, so rows are the same in any batch. The loop over the
+    A sum runs from the first input to the last for any number of rows, so rows are the same in any batch. The loop over the
     lanes is vectorised. Four inputs at a time save most of the reads and writes of the sums.
     """
     (count, inputs), sums = rows.shape, np.zeros((len(rows), LANES), np.float32)

@@ -27,7 +27,7 @@ from mmt.model.sharing import share
 
 
 class PackedNetwork(Network):
-    """A network that takes single events through the kernels, if the kernels know all of its parts."""
+    """A network that takes single events through the kernels, if they support all of its parts."""
 
     compiled: tuple[EmbeddingWeights, NormWeights] | None = None
     """The embedding and the last norm; None if PyTorch must compute them, or one of the blocks."""
@@ -262,7 +262,7 @@ class PackedChain(nn.Module):
 
 
 def _step_in_pytorch(block: nn.Module, rows: Array, rotation: tuple[Array, Array], cache: Cache, layer: int) -> Array:
-    """Take rows (batch, dim) through a block with edits that no kernel knows."""
+    """Take rows (batch, dim) through a block with edits that no kernel supports."""
     cosine, sine = (torch.from_numpy(part)[:, None, None] for part in rotation)
     turned = (cosine, sine) if cosine.shape[-1] else None
     stream = block(torch.from_numpy(rows)[:, None], rotation=turned, visible=None, cache=cache, layer=layer)

@@ -1,4 +1,4 @@
-"""`pack` gives a network the compiled decoder for its parts that the decoder knows; PyTorch computes all other parts.
+"""`pack` gives a network the compiled decoder for the parts that the decoder supports; PyTorch computes all other parts.
 
 The compiled decoder (`mmt.model.cpu.modules`) repeats what `mmt.model.network` and `mmt.model.heads` compute, so it may only
 replace a module that is exactly as they define it: no subclass, no hook, no replaced method, no other module in one of its slots.
@@ -34,7 +34,7 @@ def pack(network: Network) -> Network:
 
     For inference only, and only while the weights, hooks and modules stay as they are: the compiled decoder reads copies. If the
     network decodes with int8, the copies of the blocks' weights are rounded; norms, embeddings and heads are not. A network that
-    is not float32 on the CPU is returned unchanged. Modules that the compiled decoder does not know stay in PyTorch.
+    is not float32 on the CPU is returned unchanged. PyTorch computes the modules that the compiled decoder does not support.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def _pack_embedding(packed: Network) -> None:
     )
 
 
-# Which modules the compiled decoder knows.
+# Which modules the compiled decoder supports.
 
 _Parts = dict[str, tuple[type[nn.Module], ...]]
 _NORMS = (nn.LayerNorm, nn.Identity)
@@ -166,7 +166,7 @@ _METHODS = {
 
 
 def _is_known_block(block: nn.Module, config: NetworkConfig, editable: Collection[str]) -> bool:
-    """Whether the decoder knows all of a block, but the edits at the paths `editable`."""
+    """Whether the decoder supports all of a block, except the edits at the paths `editable`."""
     if not _has_parts(block, _BLOCK, editable):
         return False
     assert isinstance(block, Block)
@@ -193,7 +193,7 @@ def _is_known_block(block: nn.Module, config: NetworkConfig, editable: Collectio
 
 
 def _has_known_embedding(network: Network) -> bool:
-    """Whether the parts outside of blocks and heads are known."""
+    """Whether the decoder supports the parts outside of blocks and heads."""
     config = network.config
     fields = {f"embeddings.{field}": (nn.Embedding,) for field in range(len(config.sizes))}
     if not _has_parts(network, {"dropout": (Dropout, nn.Identity), "norm": _NORMS, **fields}, ("dropout", "norm")):
@@ -250,7 +250,7 @@ _compared: WeakSet[nn.Module] = WeakSet()
 def _agree(network: Network, packed: Network, tolerance: float) -> bool:
     """Whether both compute the same hidden states and logits of a few events, to a share `tolerance` of their norm."""
     plain, length = share(network).eval(), min(4, network.config.context)
-    # On the CPU, whatever PyTorch's default device is.
+    # On the CPU, for any default device of PyTorch.
     codes = torch.arange(1, length + 1, device="cpu")[:, None] % torch.tensor(network.config.sizes, device="cpu")
     cache = packed.new_cache(1, length)
     found = torch.cat([packed.hidden(event[None, None], cache=cache) for event in codes], dim=1)

@@ -80,7 +80,7 @@ def notes(
     names = [instruments] if isinstance(instruments, str) else instruments
     unknown = [name for name in names or [] if name not in representation.names]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no instrument; choose among {', '.join(representation.names)}")
+        raise ValueError(f"{unknown[0]!r} is not an instrument; choose among {', '.join(representation.names)}")
     codes = None if names is None else torch.tensor([1 + representation.names.index(name) for name in names])
 
     def holds(context: Context) -> Tensor:

@@ -44,9 +44,9 @@ class Recording:
     codes: bytes
     """The samples, mu-law."""
     loop: tuple[float, float] | None
-    """Start and end of the loop in seconds; None if the tone ends by itself."""
+    """Start and end of the loop in seconds; None if the tone fades out."""
     decay: float | None
-    """Time constant in seconds of the fading from the loop's start on (the loop is level); None if the tone is sustained."""
+    """Time constant in seconds of the decay from the loop's start on (the loop is level); None if the tone is sustained."""
 
     def to_dict(self) -> dict[str, Any]:
         """What a player needs, for JSON: `pitch`, `loop`, `decay`, and `data`, the samples in base64."""
@@ -108,9 +108,9 @@ def _notes_to_record(notes: TimedNotes) -> TimedNotes:
 
 
 def _loop(heard: Mono) -> tuple[tuple[int, int] | None, float | None]:
-    """The loop in samples (None if the tone ends by itself or the recording is short), and the decay.
+    """The loop in samples (None if the tone fades out or the recording is short), and the decay.
 
-    The fading of a tone is removed from the loop's start on, in place, so that the loop is level.
+    The decay of a tone is removed from the loop's start on, in place, so that the loop is level.
     """
     if len(heard) < _LOOPED * RATE:
         return None, None

@@ -95,7 +95,7 @@ def read_abc(path: Path) -> muspy.Music:
     try:
         return _first_tune(path)
     except ValueError as error:
-        raise ValueError(f"cannot read {path}: this is no ABC ({error})") from error
+        raise ValueError(f"cannot read {path}: this is not ABC ({error})") from error
 
 
 def _first_tune(path: Path) -> muspy.Music:

@@ -219,7 +219,7 @@ def parse_length(text: str) -> tuple[int, int]:
     """
     over, slashes, under = _LENGTH_PARTS.match(text).groups()  # type: ignore[union-attr]
     if len(over) > 5 or len(under) > 5 or len(slashes) > 10:
-        raise ValueError(f"the length {text[:20]} is none that a note has")
+        raise ValueError(f"the length {text[:20]} is not one of a note")
     return int(over or 1), int(under or 2 ** len(slashes)) or 1
 
 

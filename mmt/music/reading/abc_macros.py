@@ -61,7 +61,7 @@ class Macros:
         self._work += len(line) * sum(map(len, self._replacements))
         self._work += 0 if self._pattern else _COMPILING * len(self._replacements)
         if self._work > _MOST_WORK:
-            raise ValueError("it has more macros in more music than tunes have")
+            raise ValueError("its macros take too long to replace")
         if self._pattern is None:
             self._targets = sorted(self._replacements, key=len, reverse=True)
             self._pattern = re.compile("|".join([_KEPT, *map(_target_pattern, self._targets)]))

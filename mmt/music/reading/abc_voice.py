@@ -109,7 +109,7 @@ class Voice:
     _jumps: list[tuple[str, str | None]] = field(default_factory=list)  # they act at the next bar line
     _layer: int = 0
     _layer_measures: int = 0  # how many the overlay still has
-    _main_time: int = 0  # where the first layer goes on
+    _main_time: int = 0  # where the first layer continues
 
     def sound(self, written: Sequence[str], length: str = "", ties: Sequence[bool] | None = None) -> None:
         """Add a note or a chord.
@@ -264,8 +264,8 @@ class Voice:
     def sign(self, kind: str, until: str | None = None) -> None:
         """Add a sign of the order of playing; `until` says what ends the passage after a jump, `fine` or `coda`.
 
-        `segno` and `coda` hold where they stand, others at the end of their measure. A tune may also mark by a `coda` where one
-        leaves for the other `coda`: that is the end of its measure, or its beginning if it stands there.
+        `segno` and `coda` act at their place, others at the end of their measure. A tune may also use a `coda` to mark the jump
+        to the other `coda`: the jump is at the end of its measure, or at the beginning if the sign is there.
         """
         if kind in ("segno", "coda"):
             self.mark(kind)
@@ -328,7 +328,7 @@ class Voice:
         self._in_ending = True
 
     def overlay(self, measures: int) -> None:
-        """Go back by measures for a layer of its own; at the beginning of a measure, the one before is meant."""
+        """Go back by measures for a separate layer; at the beginning of a measure, by one more."""
         if not self._layer:
             self._main_time = self.time
         starts = self.measures

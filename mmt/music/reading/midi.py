@@ -1,11 +1,11 @@
-"""Reading MIDI files: into a `muspy.Music`, or straight into `RawNotes` where thousands of files are prepared.
+"""Reading MIDI files: into a `muspy.Music`, or directly into `RawNotes` to prepare thousands of files.
 
 The bytes are parsed into arrays of events (`midi_tracks`), strikes and releases are paired (`midi_notes`), and every note gets
 the program of its channel (`midi_channels`). Notes, tempos, time and key signatures equal those of `muspy.read_midi`, which is
 many times slower, except for:
 
 - programs of a channel that another track sets, drums and melodies by banks and system exclusive messages, lost and doubled
-  releases, all notes off, coarse tuning, packets of system exclusive messages: muspy does not know of them;
+  releases, all notes off, coarse tuning, packets of system exclusive messages: muspy ignores them;
 - program changes while a note sounds: muspy takes the program at the note's end, mmt the one at its onset, as synthesizers do;
 - impossible signatures and tempos (a key of 9 sharps, 0/4, a tempo of 0): muspy refuses the file, mmt leaves them out;
 - tracks without a note: muspy makes one of controllers alone, mmt none;
@@ -83,7 +83,7 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
     Raises
     ------
     ValueError
-        If this is no complete and valid MIDI file; the message names the file and what is wrong.
+        If this is not a complete and valid MIDI file; the message names the file and what is wrong.
     OSError
         If the file cannot be opened.
 
@@ -134,7 +134,7 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
     Raises
     ------
     ValueError
-        If this is no complete and valid MIDI file; the message names the file and what is wrong.
+        If this is not a complete and valid MIDI file; the message names the file and what is wrong.
     OSError
         If the file cannot be opened.
 

@@ -78,7 +78,7 @@ def notes(events: MidiEvents) -> MidiNotes:
 
 
 def _ends(events: MidiEvents, where: Lanes, struck: npt.NDArray[np.bool_], released: npt.NDArray[np.bool_]) -> Integers:
-    """The tick at which each event's note ends, if it is a strike; -1 for doubles."""
+    """The tick at which each event's note ends, if it is a strike; -1 for duplicates."""
     end = np.full(len(struck), -1, np.int64)
     used = np.flatnonzero(struck | released)
     code = where.lane[used] * _PITCHES + events.first[used]
@@ -112,7 +112,7 @@ def _dense(code: Integers) -> Integers:
 
 
 def _pairs(chosen: npt.NDArray[np.bool_], is_strike: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
-    """The chosen strikes and releases: the n-th of a key stands beside the n-th of the key."""
+    """The chosen strikes and releases, paired: the n-th strike of a key with the n-th release of the key."""
     return np.flatnonzero(chosen & is_strike), np.flatnonzero(chosen & ~is_strike)
 
 
@@ -153,7 +153,7 @@ def _match(ticks: list[int], is_strike: list[bool]) -> tuple[dict[int, int], lis
     Which strikes have one is found from the latest on; then the earliest of these ends first.
     """
     earlier: list[int] = []
-    now: list[int] = []  # the strikes of the present tick: a release beside the next strike ends the one before
+    now: list[int] = []  # the strikes of the present tick: a release at the tick of the next strike ends the one before
     matched, releases, without = [], [], []
     for at, tick in enumerate(ticks):
         if now and ticks[now[0]] != tick:

@@ -98,7 +98,7 @@ def parse(data: bytes) -> MidiEvents:
     Raises
     ------
     ValueError
-        If this is no MIDI file, it is cut short or too large, or an event is cut off, has no or an undefined status byte, or
+        If this is not a MIDI file, it is cut short or too large, or an event is cut off, has no or an undefined status byte, or
         a data byte above 127.
     """
     kind, division, body = _header(data)

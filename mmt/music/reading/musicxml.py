@@ -56,7 +56,7 @@ def read_musicxml(path: str | os.PathLike[str]) -> muspy.Music:
     Raises
     ------
     ValueError
-        If this is no MusicXML; the message names the file.
+        If this is not MusicXML; the message names the file.
     OSError
         If the file cannot be opened.
 

@@ -2,7 +2,7 @@
 
 Scores have a program, a standard sound name ("wind.reed.oboe") and printed names ("Oboe 1", "Hautbois"), any of which may be
 missing or wrong. The program in the file counts, with two exceptions: a part that is sung is a voice (some programs export voices
-as an oboe or a clarinet), and the piano, which programs write for what they do not know, gives way to the name of another
+as an oboe or a clarinet), and the piano, which programs write for unknown instruments, is replaced by the name of another
 instrument. Without a program, the names count: the words below, then music21's table of names.
 """
 
@@ -176,7 +176,7 @@ def program_of(sound: str, instrument: str, part: str, midi_program: int | None,
     if _is_voice(sound.lower(), instrument, part, midi_program, sung):
         return midi_program if midi_program in _VOICES else CHOIR
     if midi_program == _PIANO and not sound.lower().startswith("keyboard") and "piano" not in _plain(part):
-        # The part's name first: programs that know no instrument call it a piano.
+        # The part's name first: programs call unknown instruments a piano.
         others = (_instrument_word(_plain(name)) for name in (part, instrument))
         other = next((program for program in others if program is not None), _PIANO)
         return _PIANO if other in _PIANOS else other
@@ -187,7 +187,7 @@ def program_of(sound: str, instrument: str, part: str, midi_program: int | None,
 
 
 def may_sing(instrument: str, sound: str, midi_program: int | None) -> bool:
-    """Whether a part of a choir is sung, by its instrument's name, its standard sound and its program: none or a piano's.
+    """Whether a part of a choir is sung, by its instrument's name, its standard sound and its program (none or a piano).
 
     >>> may_sing("Instrument 1", "", 0), may_sing("Recorder", "", None)
     (True, False)

@@ -1,8 +1,8 @@
 """Finding the repeats and jumps of a MusicXML score: barlines, `<sound>`, signs and words.
 
 A sign that begins something (a repeat, an ending, a segno, a coda) belongs to what follows its place; one that ends something (a
-repeat, to coda, fine, da capo, dal segno) to what comes before. `<sound>` acts where it stands, and at the end of its measure if
-it stands at the beginning. Words and printed signs without `<sound>` end something at the end of their measure, since they are
+repeat, to coda, fine, da capo, dal segno) to what comes before. `<sound>` acts at its place, and at the end of its measure if
+it is at the beginning. Words and printed signs without `<sound>` end something at the end of their measure, since they are
 printed below its last note.
 """
 
@@ -48,7 +48,7 @@ class _Signs:
 
 
 def find_sections(parts: Sequence[Sequence[Measure]], lengths: Sequence[float]) -> list[Section]:
-    """Divide a score into sections: its measures, and parts of measures where a sign stands inside."""
+    """Divide a score into sections: its measures, and parts of measures that have a sign inside."""
     finder = _Finder(lengths)
     for part in parts:
         for index, measure in enumerate(part):
@@ -70,7 +70,7 @@ class _Finder:
         self._signs: dict[Place, _Signs] = defaultdict(_Signs)
         self._endings: list[tuple[Place, Place, frozenset[int]]] = []
         self._ending: tuple[Place, frozenset[int]] | None = None  # that is open in this part
-        # Printed coda signs, which stand for "to coda" as well: the places that they would begin and end.
+        # Printed coda signs, which can also mean "to coda": the places that they would begin and end.
         self._printed_codas: dict[Place, Place] = {}
 
     def read_barline(self, element: Element, index: int, position: float) -> None:
@@ -208,7 +208,7 @@ class _Finder:
         return sections
 
     def _inside(self) -> Iterator[Place]:
-        """The places inside measures where a sign or an ending stands."""
+        """The places inside measures with a sign or the border of an ending."""
         for place in (*self._signs, *(place for ending in self._endings for place in ending[:2])):
             if place[1] > 0:
                 yield place

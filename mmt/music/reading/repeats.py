@@ -1,6 +1,6 @@
 """Unfolding of repeats, endings, da capo and dal segno of a score.
 
-A score is a list of sections: its measures, and parts of measures where a sign stands inside. A file may have several movements;
+A score is a list of sections: its measures, and parts of measures that have a sign inside. A file may have several movements;
 a da capo goes to the start of its own. After a jump, repeats are not taken again and the last endings are played.
 """
 
@@ -191,7 +191,7 @@ def _reaches_segno(sections: Sequence[Section], index: int, jumped: tuple[int, J
 
 
 def _after_fine(sections: Sequence[Section], index: int) -> int:
-    """Where the score goes on after a fine: after the jump, but not in a coda, which only "to coda" reaches."""
+    """Where the score continues after a fine: after the jump, but not in a coda, which only "to coda" reaches."""
     index += 1
     if index < len(sections) and sections[index].codas:
         movement = sections[index].movement

@@ -43,7 +43,7 @@ def read_score(path: Path) -> Element:
     Raises
     ------
     ValueError
-        If this is no MusicXML score, or one beyond the limits.
+        If this is not a MusicXML score, or one beyond the limits.
     OSError
         If the file cannot be opened.
     """
@@ -115,7 +115,7 @@ def _score(data: bytes) -> Element:
     if root.tag == "score-timewise":
         return _partwise(root)
     if root.tag != "score-partwise":
-        raise ValueError(f"this is XML, but no MusicXML score (its root is <{root.tag[:40]}>)")
+        raise ValueError(f"this is XML, but not a MusicXML score (its root is <{root.tag[:40]}>)")
     return root
 
 
@@ -125,7 +125,7 @@ def _parsed(data: bytes) -> Element:
         raise ValueError("it declares XML entities, which no MusicXML score has")
     if data.count(b"<") - data.count(b"</") + data.count(b"=") > _MOST_ELEMENTS:
         raise ValueError(f"it has more than {_MOST_ELEMENTS:,} elements and attributes, which no score has")
-    parser = ElementTree.XMLParser(encoding="utf-8")  # whatever the file declares
+    parser = ElementTree.XMLParser(encoding="utf-8")  # regardless of the declaration
     try:
         parser.feed(data)
         root: Element = parser.close()

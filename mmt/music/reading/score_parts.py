@@ -74,7 +74,7 @@ def read_part(measures: Sequence[Measure], instruments: dict[str, Instrument]) -
     part = ScorePart(PartInstruments(instruments))
     reader = _Reader(part)
     for index, measure in enumerate(measures):
-        # What holds from a place on may stand after notes of another voice: it is read first.
+        # Changes are read first, since the file may have them after notes of another voice.
         for event in measure.events:
             if event.element.tag == "attributes":
                 reader.read_attributes(event.element, (index, event.position))

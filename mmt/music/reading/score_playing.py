@@ -88,7 +88,7 @@ def play_part(
 
 
 def _divided(measures: Sequence[list[Written]], sections: Sequence[Section]) -> list[list[Written]]:
-    """Divide what stands in measures by sections."""
+    """Divide the contents of measures by sections."""
     begins: list[list[float]] = [[] for _ in measures]
     divided: list[list[Written]] = []
     for section in sections:

@@ -1,4 +1,4 @@
-"""Time within the measures of a MusicXML part: where each element stands, and how long a measure is.
+"""Time within the measures of a MusicXML part: the position of each element, and the length of each measure.
 
 MusicXML has a cursor in a measure: notes and rests advance it, `backup` moves it back for the next voice. Positions and durations
 are in beats (quarter notes) from the start of the measure, as floats. Durations in a file are whole numbers of divisions of a
@@ -50,7 +50,7 @@ class Measure:
     is_implicit: bool = False
     """Whether it is not counted: a pickup, or a part of a split measure."""
     rests: int = 1
-    """The number of measures for which it stands as a multi-measure rest."""
+    """The number of measures of a multi-measure rest."""
     tuplets: set[int] = field(default_factory=set)
     """The sizes of the tuplets whose durations the file rounds."""
 
@@ -192,7 +192,7 @@ class _Clock:
     def _fills_the_measure(
         self, position: float, duration: float, children: Sequence[Element], place: int, index: int
     ) -> bool:
-        """Whether a rest alone in its voice is longer than the measure: a whole rest, however long the measure is."""
+        """Whether a rest alone in its voice is longer than the measure: a whole rest fills a measure of any length."""
         signature = self._signature_at(index)
         if signature is None or position > 0 or duration <= signature + _TINY:
             return False
@@ -266,7 +266,7 @@ def _written_beats(element: Element, fields: dict[str, Element]) -> float | None
 
 
 def _first_divisions(part: Element, others: float) -> float:
-    """The divisions of a beat in which a part begins: as stated before its first note, else as the type of the note tells."""
+    """The divisions of a beat in which a part begins: as stated before its first note, else by the type of the note."""
     for element in part.iter():
         if element.tag == "divisions" and (stated := number(element.text)) > 0:
             return stated
@@ -280,7 +280,7 @@ def _first_divisions(part: Element, others: float) -> float:
 
 
 def _with_all_rests(measures: list[Measure]) -> list[Measure]:
-    """Add the measures of multi-measure rests that the file leaves out: the next measure's number tells."""
+    """Add the measures of multi-measure rests that the file leaves out, by the number of the next measure."""
     complete: list[Measure] = []
     for measure, following in pairwise([*measures, Measure()]):
         complete.append(measure)

@@ -3,9 +3,9 @@
 In a track, the first note-off of a pitch ends all notes of that pitch. An instrument with overlapping notes of one pitch is
 therefore split into several MIDI tracks; readers pair notes within a track, so a written file is read back exactly.
 
-A synthesizer knows channels only. Up to 15 melodic tracks have a channel each. Beyond that, the tracks that overlap least share
-one, with a program change before each note that follows another program's. Overlapping notes of one pitch in a shared channel
-then end together.
+A synthesizer distinguishes channels only. Up to 15 melodic tracks have a channel each. Beyond that, the tracks that overlap least
+share one, with a program change before each note that follows another program's. Overlapping notes of one pitch in a shared
+channel then end together.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def _voices(chords: list[Chord]) -> list[list[Chord]]:
 
 
 def _without_overlaps(chords: list[Chord]) -> list[Chord]:
-    """Overlapping chords, in order of onset, as chords that follow each other, tied where a note goes on."""
+    """Overlapping chords, in order of onset, as chords that follow each other, with ties for notes that continue."""
     found = []
     sounding: list[Chord] = []
     waiting = list(reversed(chords))

@@ -44,7 +44,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a note stands: its voice from 0, its staff from 0, and how its pitch is spelled."""
+    """The place of a note: its voice from 0, its staff from 0, and the spelling of its pitch."""
 
     voice: int
     staff: int

@@ -2,9 +2,9 @@
 
 Within a beat, the network's next event is drawn. If it sorts after the next held note, the held note comes next. A drawn note of
 a held instrument is discarded, and the next event is drawn after it. So the other instruments keep the rates that the network
-has for them, whatever it expects of the held instruments (thinning of a point process).
+has for them, regardless of what it expects of the held instruments (thinning of a point process).
 
-Thinning alone would write a bass that knows nothing of the melody above it. So each beat is written several times, and
+Thinning alone would write a bass that does not depend on the melody above it. So each beat is written several times, and
 one candidate is drawn by its weight: the likelihood that the network gives to the pitches, durations and instruments of the
 held notes at their moments (importance resampling).
 """
@@ -60,7 +60,7 @@ def accompany(
     """Keep the parts of one or several instruments, and write other parts around them.
 
     Each beat is written several times, and one candidate is drawn by how well the held notes of the beat fit in. The
-    accompaniment does not know the held notes of later beats, and ends with the beat of the last one.
+    accompaniment does not depend on the held notes of later beats, and ends with the beat of the last one.
     `mmt.sampling.editing.accompaniment` describes the distribution.
 
     Parameters
@@ -142,7 +142,7 @@ class _Accompanist:
     network: Network
     held: Events
     hold_codes: Collection[int]
-    """Codes of the instruments that play nothing but held notes."""
+    """Codes of the instruments that play only held notes."""
     candidates: int
     filters: Filters
     bounds: Bounds

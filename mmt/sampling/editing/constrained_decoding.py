@@ -1,6 +1,6 @@
 """Constrained decoding: write pieces of which some fields of each event are fixed in advance.
 
-A writer stands for one piece and gives one event at a time. It knows what is held and draws what is free. Events that
+A writer writes one piece, one event at a time: fixed fields are given, and free fields are drawn. Events that
 the network reads count their beats from the start of its window; a writer keeps the number of beats before the window.
 """
 
@@ -99,6 +99,6 @@ def rows_in_window(events: Sequence[Codes], dropped: int, heads: Heads, hidden: 
 def log_likelihood(heads: Heads, hidden: Tensor, events: Tensor, field: int) -> Tensor:
     """Log-likelihood in nats, (rows,), of a field of each event (rows, 6), given its earlier fields and `hidden` (1, dim)."""
     logits = heads.field(field, hidden.expand(len(events), -1), events).float()
-    # Code 0 is no value of a note's field.
+    # Code 0 is not valid in a field of a note.
     logits = logits[:, 1:] if field else logits
     return -F.cross_entropy(logits, events[:, field] - int(field > 0), reduction="none")

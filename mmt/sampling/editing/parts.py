@@ -74,7 +74,7 @@ def notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
 
 
 def header_of(piece: npt.ArrayLike, representation: Representation) -> Events:
-    """The header of a piece, without a told length."""
+    """The header of a piece, without its length code."""
     checked = plain(piece, representation)
     header: Events = checked[checked[:, TYPE] < NOTE]
     return header

@@ -33,7 +33,7 @@ def reharmonise(
 ) -> list[Events]:
     """Draw new pitches for one instrument of a piece; its rhythm and all other parts stay.
 
-    The new part fits the earlier notes nearly as well as the old one did. But the model does not know what the other parts play
+    The new part fits the earlier notes nearly as well as the old one did. But the model does not see what the other parts play
     next, and those, written for the old pitches, fit the new part little better than they fit random ones
     (`benchmarks/editing.md`).
 

@@ -139,5 +139,5 @@ def test_hostile_files_of_the_collection_are_read_or_refused(shared: Path) -> No
     others = sorted({*folder.glob("*.abc")} - {folder / "include_passwd.abc"})
     assert len(others) == 4
     for path in others:
-        with pytest.raises(ValueError, match=r"^cannot read [^\n]*: this is no ABC \([^\n]*\)$"):
+        with pytest.raises(ValueError, match=r"^cannot read [^\n]*: this is not ABC \([^\n]*\)$"):
             mmt.read(path)
