@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmt.corpus.sources import writable
 from mmt.corpus.splits import SPLITS, read_names
-from mmt.music.bounded import LARGEST_JSON, map_array, parse_json, read_file
+from mmt.music.bounded import LARGEST_JSON, escaped, map_array, parse_json, read_file
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable, RawNotes, Report, note_table
 
@@ -68,7 +67,7 @@ def read_original_folder(folder: Path) -> OriginalFolder:
                 skipped[name] = str(error)
                 continue
             report += account
-            pieces.append(OriginalPiece(writable(name), split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
+            pieces.append(OriginalPiece(escaped(name), split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
     if not pieces:
         reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")

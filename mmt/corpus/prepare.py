@@ -29,9 +29,10 @@ from tqdm import tqdm
 from mmt.corpus.assembly import Choice, Tally, assemble
 from mmt.corpus.backends import Work, workers
 from mmt.corpus.isolated import Lost, call_each
+from mmt.corpus.manifests import WORK_COLUMN
 from mmt.corpus.reading import Outcome, PieceFilters, read_piece
 from mmt.corpus.shards import Shard, list_sources, shards, suffix, working_folder, write_shard
-from mmt.corpus.sources import WORK_COLUMN, Source, find_sources, read_sources
+from mmt.corpus.sources import Source, find_sources, read_sources
 from mmt.corpus.splits import named_splits
 from mmt.corpus.storage import CORPUS, REPORT, Patterns
 from mmt.music.files import READABLE

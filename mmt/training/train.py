@@ -17,15 +17,15 @@ import yaml
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
-from mmt.corpus.original_windows import OriginalTrainingBatches, OriginalValidationBatches
 from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Batch, Limits, PhasedBatches, TrainingBatches, ValidationBatches
+from mmt.corpus.windows import Batch
 from mmt.music.atomic import locked, remove_remnants, replacing
 from mmt.training.average import AverageWeights
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
+from mmt.training.loaders import loaders_of
 from mmt.training.logs import TrainingBar, log_folder, loggers, quiet_lightning
 from mmt.training.module import TrainingModule
 from mmt.training.optimizers import multiplies_bfloat16
@@ -147,7 +147,7 @@ def _train(
         # Batch i depends on the seed and i only (see TrainingBatches): the loader needs no state to resume.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer = _trainer(recipe, output, data, signals, progress, done)
-        loaders = _loaders(recipe, training, validation, trainer)
+        loaders = loaders_of(recipe, training, validation, trainer)
         # From here on the device and the strategy are known to exist: only now write and delete files.
         if first:
             if not resume:
@@ -296,78 +296,3 @@ def fast_precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     device = "cuda" if on_gpu else "cpu" if accelerator == "auto" else accelerator
     return "bf16-mixed" if multiplies_bfloat16(device) else "32-true"
-
-
-def _loaders(
-    recipe: Recipe, training: Corpus, validation: Corpus, trainer: lightning.Trainer
-) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    data, parts = recipe.data, recipe.trainer.accumulate * trainer.world_size
-    batches, checks = _batches(recipe, training, validation, parts)
-    options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
-    return (
-        DataLoader(batches, sampler=_DeviceSampler(len(batches), trainer, each_step=parts), **options),
-        DataLoader(checks, sampler=_DeviceSampler(len(checks), trainer), **options),
-    )
-
-
-def _batches(
-    recipe: Recipe, training: Corpus, validation: Corpus, parts: int
-) -> tuple[TrainingBatches | PhasedBatches | OriginalTrainingBatches, ValidationBatches | OriginalValidationBatches]:
-    data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
-    if recipe.compat == "authors":
-        limits, count = Limits(context, beats), recipe.trainer.max_steps * parts
-        shift = data.augmentation.pitch_shift
-        return (
-            OriginalTrainingBatches(
-                training, limits, batch_size=data.batch_size, count=count, pitch_shift=shift, seed=recipe.seed
-            ),
-            OriginalValidationBatches(validation, limits, batch_size=data.batch_size),
-        )
-    checks = ValidationBatches(
-        validation,
-        Limits(context + 1, beats),
-        batch_size=data.batch_size,
-        windows=data.validation_windows,
-        representation=recipe.representation,
-    )
-    whole = _windows(recipe, training, parts, context)
-    if data.short_windows is None:
-        return whole, checks
-    events, steps = data.short_windows
-    return PhasedBatches(_windows(recipe, training, parts, events), whole, steps=steps), checks
-
-
-def _windows(recipe: Recipe, training: Corpus, parts: int, events: int) -> TrainingBatches:
-    """Batches of windows of at most `events` events; shorter windows make larger batches, with the same number of events."""
-    return TrainingBatches(
-        training,
-        # The last event of a window is only a target.
-        Limits(events + 1, recipe.representation.beats),
-        batch_size=recipe.data.batch_size * recipe.network.context // events,
-        steps=recipe.trainer.max_steps,
-        augmentation=recipe.data.augmentation,
-        weights=recipe.data.weights,
-        representation=recipe.representation,
-        seed=recipe.seed,
-        parts=parts,
-    )
-
-
-class _DeviceSampler(Sampler[int]):
-    """The indices of a device's batches: every n-th for n devices. (Lightning's sampler would shuffle and repeat batches.)
-
-    With `each_step` batches per step, the batches of finished steps are skipped. The number of finished steps is read when
-    iteration begins, after Lightning has loaded the state that it resumes from.
-    """
-
-    def __init__(self, count: int, trainer: lightning.Trainer, *, each_step: int = 0) -> None:
-        self.count, self.trainer, self.each_step = count, trainer, each_step
-
-    def __iter__(self) -> Iterator[int]:
-        # Every device needs a batch, or the others wait for it: with fewer batches than devices, some repeat one.
-        first = self.trainer.global_rank % self.count + self.each_step * self.trainer.global_step
-        return iter(range(first, self.count, self.trainer.world_size))
-
-    def __len__(self) -> int:
-        """The number of batches of the whole training, since Lightning counts finished batches too."""
-        return len(range(self.trainer.global_rank % self.count, self.count, self.trainer.world_size))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from limited import in_limits
 
-from mmt.corpus import sources
+from mmt.corpus import archives
 from mmt.corpus.prepare import prepare
 from mmt.corpus.storage import Corpus
 from mmt.music.bounded import LARGEST, read_member
@@ -86,7 +86,7 @@ def test_a_member_with_a_wrong_size_is_counted_and_the_others_are_kept(
 def test_members_that_share_their_bytes_are_limited_together(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_MORE", 2**20)
+    monkeypatch.setattr(archives, "_MORE", 2**20)
     path = zip_of(tmp_path / "a.zip", [(f"{place}.mid", bytes(2**20)) for place in range(9)], 12)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("z.mid", good(tiny)[1])

@@ -21,10 +21,11 @@ from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, ValidationBatches
 from mmt.representation.codes import FIELDS, PITCH
 from mmt.training.callbacks import WriteCheckpoints
+from mmt.training.loaders import DeviceSampler, loaders_of
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import load_recipe
-from mmt.training.train import _DeviceSampler, _loaders, fast_precision, train
+from mmt.training.train import fast_precision, train
 from runs import (
     assert_same_weights,
     free_port,
@@ -283,7 +284,7 @@ def test_the_rate_follows_the_recipe_step_by_step(
 def test_a_window_has_one_event_more_than_the_context(corpus: Path) -> None:
     parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
     alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
-    for loader in _loaders(tiny("network.context=20"), *parts, alone):  # type: ignore[arg-type]
+    for loader in loaders_of(tiny("network.context=20"), *parts, alone):  # type: ignore[arg-type]
         assert max(batch.codes.shape[1] for batch in loader) == 20 + 1
 
 
@@ -291,7 +292,7 @@ def test_short_windows_come_first_with_the_same_events_per_step(corpus: Path) ->
     parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
     recipe = tiny("network.context=40", "data.short_windows=[10, 5]", "trainer.accumulate=2")
     alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
-    batches = list(_loaders(recipe, *parts, alone)[0])  # type: ignore[arg-type]
+    batches = list(loaders_of(recipe, *parts, alone)[0])  # type: ignore[arg-type]
     assert len(batches) == 2 * recipe.trainer.max_steps
     assert [tuple(batch.codes.shape[:2]) for batch in batches[:10]] == [(8, 11)] * 10
     assert all(len(batch.codes) == 2 for batch in batches[10:])
@@ -301,7 +302,7 @@ def test_short_windows_come_first_with_the_same_events_per_step(corpus: Path) ->
 @pytest.mark.parametrize(("count", "devices"), [(7, 1), (7, 2), (6, 3), (1, 4)])
 def test_batches_alternate_between_devices_and_each_gets_one(count: int, devices: int) -> None:
     turns = [
-        list(_DeviceSampler(count, SimpleNamespace(global_rank=rank, world_size=devices, global_step=3)))  # type: ignore[arg-type]
+        list(DeviceSampler(count, SimpleNamespace(global_rank=rank, world_size=devices, global_step=3)))  # type: ignore[arg-type]
         for rank in range(devices)
     ]
     assert all(turns)

@@ -187,7 +187,7 @@ def test_timewise_scores_are_read(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"<score-partwise>", "not well-formed XML"),
-        (b"<html/>", "no MusicXML score \\(its root is <html>\\)"),
+        (b"<html/>", "not a MusicXML score \\(its root is <html>\\)"),
         (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><score-partwise>&a;</score-partwise>', "XML entities"),
         (b"PK\x03\x04 cut short", "cannot read"),
     ],
