@@ -48,10 +48,12 @@ class OriginalTrainingBatches(torch.utils.data.Dataset[Batch]):
         random = np.random.default_rng((self.seed, 1, index))
         shifts = random.integers(self.pitch_shift[0], self.pitch_shift[1] + 1, len(pieces)).tolist()
         starts = random.random(len(pieces)).tolist()
-        return collate([self._window(*row) for row in zip(pieces, starts, shifts, strict=True)])
-
-    def _window(self, piece: int, start: float, shift: int) -> Events:
-        return original_window(self.corpus.notes(piece), self.limits, self.corpus.representation, start, shift)
+        return collate(
+            [
+                original_window(self.corpus.notes(piece), self.limits, self.corpus.representation, start, shift)
+                for piece, start, shift in zip(pieces, starts, shifts, strict=True)
+            ]
+        )
 
 
 class OriginalValidationBatches(torch.utils.data.Dataset[Batch]):

@@ -50,7 +50,9 @@ class Filters:
         (1.0, 1.0, 1.0, 0.9, 1.0, 1.0)
         """
         return cls(
-            temperature=tuple(1.0 if t is None else t for t in _six("temperature", temperature, "above 0", _positive)),
+            temperature=tuple(
+                1.0 if t is None else t for t in _six("temperature", temperature, "above 0", lambda t: 0 < t < math.inf)
+            ),
             top_k=tuple(
                 None if k is None else int(k) for k in _six("top_k", top_k, "a whole number of at least 1", _whole)
             ),
@@ -185,10 +187,6 @@ def _six(name: str, given: PerField, expected: str, valid: object) -> tuple[floa
         if value is not None and not valid(value):
             raise ValueError(f"{name} is {value}; it must be {expected}")
     return tuple(None if (value := values.get(field)) is None else float(value) for field in FIELDS)
-
-
-def _positive(value: float) -> bool:
-    return 0 < value < math.inf
 
 
 def _whole(value: float) -> bool:

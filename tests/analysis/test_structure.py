@@ -234,7 +234,7 @@ def test_a_theme_returns_after_sixteen_beats_at_least() -> None:
     assert returning(*theme(0), *filler(8, 8), *theme(16)[:7]) == 0
 
 
-def test_a_pattern_that_goes_on_does_not_return() -> None:
+def test_immediate_repetition_does_not_count_as_a_return() -> None:
     assert returning(*(note for first in range(0, 64, 8) for note in theme(first))) == 0
 
 

@@ -89,7 +89,7 @@ def test_controls_hold_in_every_section() -> None:
         assert ((own[:, PITCH] >= 61) & (own[:, PITCH] <= 73))[own[:, INSTRUMENT] != SMALL.drums_code].all()
 
 
-def test_a_form_of_the_shipped_model_comes_back_and_ends() -> None:
+def test_the_shipped_model_repeats_its_theme_in_a_form_and_ends() -> None:
     model = mmt.load_model()
     trio = instruments("violin", "viola", "cello")
     pieces = edit.compose(model, trio, "ABA", 16, n=4, seed=0, use_all=True)

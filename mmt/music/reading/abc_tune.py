@@ -230,7 +230,8 @@ class Tune:
             self._set(found[1], found[2])
             return
         for element in _ELEMENT.finditer(self._macros.expand(line)):
-            if element["unknown"] or (element["symbol"] and not self._knows(element["symbol"])):
+            symbol = element["symbol"]
+            if element["unknown"] or (symbol and symbol not in self._symbols and symbol not in _SILENT_SYMBOLS):
                 self._skip(f"line {number}: {element[0]!r} has no meaning")
             elif element["nothing"] is None:
                 self._read_element(element)
@@ -238,9 +239,6 @@ class Tune:
     def _skip(self, message: str) -> None:
         self.unread = self.unread or message
         self.unread_places += 1
-
-    def _knows(self, symbol: str) -> bool:
-        return symbol in self._symbols or symbol in _SILENT_SYMBOLS
 
     def _read_element(self, found: re.Match[str]) -> None:
         voice = self._voice

@@ -76,7 +76,9 @@ def _scores(archive: zipfile.ZipFile) -> list[str]:
     names = archive.namelist()
     files = [name for name in names if name.lower().endswith((".xml", ".musicxml"))]
     # macOS adds files that describe others.
-    files = [name for name in files if not name.startswith(("META-INF", "__MACOSX")) and _file_name(name)[:2] != "._"]
+    files = [
+        name for name in files if not name.startswith(("META-INF", "__MACOSX")) and PurePosixPath(name).name[:2] != "._"
+    ]
     if _CONTAINER not in names:
         return files
     try:
@@ -87,10 +89,6 @@ def _scores(archive: zipfile.ZipFile) -> list[str]:
     wanted = [form for path in paths for form in (path, unquote(path).replace("\\", "/").lstrip("./"))]
     known = set(names)
     return list(dict.fromkeys(name for name in (*wanted, *files) if name in known and not name.endswith("/")))
-
-
-def _file_name(name: str) -> str:
-    return PurePosixPath(name).name
 
 
 def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
