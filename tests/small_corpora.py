@@ -44,6 +44,13 @@ def tiny_tables(representation: mmt.Representation = PAPER) -> dict[str, NoteTab
     return {file.stem: note_table(raw_notes(mmt.read(file)), representation)[0] for file in files}
 
 
+def write_tiny_corpus(folder: Path) -> Path:
+    """A corpus of the pieces in data/tiny: the songs by Franz and Lehmann for training, the other two for validation."""
+    splits = ["train", "train", "valid", "valid"]
+    tables = zip(tiny_tables().items(), splits, strict=True)
+    return write_corpus(folder, {name: (split, notes) for (name, notes), split in tables})
+
+
 def model_of(representation: mmt.Representation, seed: int = 3) -> Model:
     """A small untrained model that knows a representation."""
     sizes = representation.sizes

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from mmt.analysis.metrics import pitched
 from mmt.analysis.runs import NoteSequences, Run, SortedSequences
 from mmt.corpus.storage import Corpus
-from mmt.representation.codes import GIVEN_NOTE, TYPE, Representation, check_several
+from mmt.representation.codes import GIVEN_NOTE, TYPE, Events, Representation, check_several
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.notes import NoteTable
 
@@ -44,6 +44,10 @@ class Finding:
     """The longest in the whole texture."""
     richest_part: Run | None
     richest_texture: Run | None
+
+    def __str__(self) -> str:
+        runs = {"longest": self.part, "longest of the texture": self.texture, "richest": self.richest_texture}
+        return "\n".join(f"{name}: {run or 'no two notes'}" for name, run in runs.items())
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,13 @@ def compare(
     lengths = [len(table) for table in _compared(pieces, first_beats, representation or index.corpus.representation)]
     stretches = list(_real_stretches(Corpus(index.corpus.folder, split="valid"), lengths, seed))
     return Comparison(tuple(findings), tuple(index.find(stretches)))
+
+
+def without_prompt(events: Events, prompt: Events) -> Events:
+    """The events of a piece that are not in its prompt: what was written after it, or in it."""
+    given = {tuple(row) for row in prompt.tolist()}
+    new: Events = events[[tuple(row) not in given for row in events.tolist()]]
+    return new
 
 
 def _real_stretches(corpus: Corpus, lengths: Sequence[int], seed: int) -> Iterator[NoteTable]:

@@ -35,11 +35,16 @@ def check_originality(chosen: argparse.Namespace) -> None:
         )
     if chosen.corpus is not None and not chosen.originality:
         raise UsageError("--corpus goes with --originality")
-    if chosen.corpus is not None:
+    check_corpus(chosen.corpus)
+
+
+def check_corpus(folder: Path | None) -> None:
+    """Raise an error if a folder was given that is not a corpus with training and validation pieces."""
+    if folder is not None:
         from mmt.corpus.storage import Corpus
 
         for split in ("train", "valid"):
-            Corpus(chosen.corpus, split=split)
+            Corpus(folder, split=split)
 
 
 def print_originality(
@@ -48,15 +53,13 @@ def print_originality(
     """Print the runs that the notes of each piece after the prompt share with the corpus."""
     if chosen.quiet:
         return
-    from mmt.analysis.originality import compare
+    from mmt.analysis.originality import compare, without_prompt
 
-    given = {tuple(row) for row in prompt.tolist()} if prompt is not None else set()
-    new = [events[[tuple(row) not in given for row in events.tolist()]] for events in pieces]
+    new = pieces if prompt is None else [without_prompt(events, prompt) for events in pieces]
     found = compare(
         new, chosen.corpus, representation=representation, seed=chosen.seed or 0, progress=wants_progress(chosen)
     )
     for number, finding in enumerate(found.pieces, start=1):
-        runs = {"longest": finding.part, "longest of the texture": finding.texture, "richest": finding.richest_texture}
-        for name, run in runs.items():
-            print(f"piece {number}, {name}: {run or 'no two notes'}")
+        for line in str(finding).splitlines():
+            print(f"piece {number}, {line}")
     print(found)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmt.cli.common import UsageError, add_habits, add_model, add_switch, parser, run
+from mmt.cli.originality import check_corpus
 
 _EXAMPLES = """examples:
   mmt-studio
@@ -58,8 +59,7 @@ def _serve(chosen: argparse.Namespace) -> None:
         raise UsageError(f"--port is {chosen.port}; give 0 (any free port) to 65535")
     if chosen.file is not None and not chosen.file.is_file():
         raise FileNotFoundError(f"there is no file {chosen.file}")
-    if chosen.corpus is not None and not chosen.corpus.is_dir():
-        raise FileNotFoundError(f"there is no corpus {chosen.corpus}")
+    check_corpus(chosen.corpus)
 
     from mmt.sampling.model import load_model
     from mmt.studio.server import default_folder, serve

@@ -26,6 +26,8 @@ from mmt.studio.work import Job
 Json = dict[str, Any] | list[Any]
 _ATTENTION_TIME = 120.0
 """Seconds to wait for the model's thread, which may have music to finish first."""
+_ORIGINALITY_TIME = 900.0
+"""Seconds: the first comparison sorts the corpus."""
 
 
 @dataclass(frozen=True)
@@ -250,9 +252,20 @@ def attention(context: Context, piece: str, note: str, layer: str = "") -> Json:
 
 
 def originality(context: Context, piece: str) -> Json:
-    """Compare a piece with the training music: the longest runs that they share."""
+    """Compare the current version of a piece with the training music: the longest runs that they share."""
     found = context.store.get(piece)
-    return {"text": context.worker.call(lambda: context.originality(found)).result(900)}
+    if context.corpus is None:
+        raise ValueError(
+            "there is no corpus to compare with: start mmt-studio with --corpus FOLDER, the prepared training music "
+            "(the model's card says which)"
+        )
+    with context.store.lock:
+        events = found.events()
+        opened = found.events(0) if "file" in found.versions[0].made else None
+    if not is_note(events).any():
+        raise ValueError("the piece has no notes yet; write it first")
+    found_runs: Json = context.worker.call(lambda: context.originality(events, opened)).result(_ORIGINALITY_TIME)
+    return found_runs
 
 
 def job(context: Context, job: str) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmt.representation.codes import Events, Representation, is_note
 from mmt.sampling.model import Model
@@ -60,25 +60,24 @@ class Context:
             if piece.folder.is_dir() and (latest is None or latest is job):
                 piece.set_alternative(number, events, made)
 
-    def originality(self, piece: Piece) -> str:
-        """What the piece shares with the corpus; takes the model's thread, since it needs a core."""
-        from mmt.analysis.originality import Index, compare
+    def originality(self, events: Events, opened: Events | None) -> dict[str, Any]:
+        """What the notes of a piece share with the corpus; those of the file that it was opened from are left out.
+
+        It takes the model's thread, since it needs a core; the first time it sorts the corpus.
+        """
+        from mmt.analysis.originality import Index, compare, without_prompt
         from mmt.corpus.storage import Corpus
 
-        if self.corpus is None:
-            raise ValueError(
-                "there is no corpus to compare with: start mmt-studio with --corpus FOLDER, the prepared training music "
-                "(the model's card says which)"
-            )
-        self.index = self.index or Index(Corpus(self.corpus, split="train"))
-        found = compare([piece.events()], self.index, representation=self.representation)
-        first = found.pieces[0]
-        runs = {"longest run in one part": first.part, "longest run of the texture": first.texture}
-        lines = [f"{name}: {shared or 'no two notes'}" for name, shared in runs.items()]
-        verdict = "The piece stands out: compare it with the piece named above." if found.stands_out(0) else (
-            "That is no more than real pieces share with each other."
-        )  # fmt: skip
-        return "\n".join([*lines, verdict])
+        new = events if opened is None else without_prompt(events, opened)
+        is_whole = opened is None or not is_note(new).any()
+        self.index = self.index or Index(Corpus(cast(Path, self.corpus), split="train"))
+        found = compare([events if is_whole else new], self.index, representation=self.representation)
+        compared = "all notes" if is_whole else f"{is_note(new).sum()} notes that are not in the file that was opened"
+        stands_out = found.stands_out(0)
+        verdict = "No more than real pieces share with each other."
+        if stands_out:
+            verdict = "Much more than real pieces share with each other: the training piece named here may be copied."
+        return {"text": f"{verdict}\n{found.pieces[0]}\ncompared: {compared}", "stands_out": stands_out}
 
     def _warm_up(self) -> None:
         # The first event compiles the decoder, which takes up to half a minute once on a machine.

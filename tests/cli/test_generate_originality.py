@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_corpora import tiny_tables, write_corpus
+from small_corpora import write_tiny_corpus
 
 import mmt
 from mmt.cli import generate
@@ -13,10 +13,7 @@ from mmt.cli import generate
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    splits = ["train", "train", "valid", "valid"]
-    tables = zip(tiny_tables().items(), splits, strict=True)
-    made = {name: (split, notes) for (name, notes), split in tables}
-    return write_corpus(tmp_path_factory.mktemp("tiny") / "corpus", made)
+    return write_tiny_corpus(tmp_path_factory.mktemp("tiny") / "corpus")
 
 
 @pytest.fixture(scope="module")

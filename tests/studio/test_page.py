@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from live import CHROMIUM, Server, Tab
+from small_corpora import write_tiny_corpus
 from studio_client import ROOT
 
 import mmt
@@ -504,6 +505,19 @@ def test_history_shows_how_each_version_was_made(open_tab: Open, context: Any) -
     tab.page.get_by_text("Originality").click()
     tab.button("Check the piece").click()
     tab.page.locator("#originality", has_text="--corpus").wait_for()
+
+
+def test_a_training_piece_is_recognised_on_the_page(context: Any, tmp_path: Path) -> None:
+    song = ROOT / "data" / "tiny" / "franz_fuer_einen.mid"
+    with Server(tmp_path, str(song), "--port", "0", "--corpus", str(write_tiny_corpus(tmp_path / "corpus"))) as server:
+        tab = Tab(context, server.url)
+        tab.page.get_by_text("Originality").click()
+        tab.button("Check the piece").click()
+        tab.page.locator("#originality .stands-out", has_text="as in franz_fuer_einen").wait_for()
+        tab.button("All").click()
+        tab.button("Transpose by 1 semitones").click()
+        tab.page.locator("#originality pre").wait_for(state="hidden")
+        assert tab.troubles == []
 
 
 def test_midi_can_be_dragged_out(open_tab: Open) -> None:

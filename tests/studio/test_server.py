@@ -69,7 +69,7 @@ def test_the_session_is_private(server: Server) -> None:
     [
         (["nowhere.mid"], 1, "there is no file nowhere.mid"),
         (["--port", "70000"], 2, "--port is 70000; give 0 (any free port) to 65535"),
-        (["--corpus", "nowhere"], 1, "there is no corpus nowhere"),
+        (["--corpus", "nowhere"], 1, "nowhere is not a prepared corpus"),
         ([str(ROOT / "README.md"), "--port", "0"], 1, "README.md cannot be read"),
         (["--host", "192.0.2.1", "--port", "0"], 1, "cannot listen on 192.0.2.1"),
     ],

@@ -113,11 +113,19 @@ export function addOriginality(element) {
   const check = button("Check the piece", async () => {
     check.disabled = true;
     text.textContent = "Comparing with the training music …";
-    try { text.textContent = (await api.post(`pieces/${state.piece.id}/originality`)).text; } catch (error) { text.textContent = error.message; }
+    const { id, revision } = state.piece;
+    let answer;
+    try { answer = await api.post(`pieces/${id}/originality`); } catch (error) { answer = { text: error.message }; }
     check.disabled = false;
+    if (state.piece?.id !== id || state.piece.revision !== revision) return;
+    text.textContent = answer.text;
+    text.classList.toggle("stands-out", Boolean(answer.stands_out));
   });
-  element.append(el("p", { class: "hint" }, "The longest runs of notes that the piece shares with the music that the model was trained on."), check, text);
-  on("piece", () => { text.textContent = ""; });
+  element.append(el("p", { class: "hint" }, "The longest passages that this version of the piece shares with the music that the model was trained on, in any key. Beats are counted from 0."), check, text);
+  on("piece", () => {
+    text.textContent = "";
+    text.classList.remove("stands-out");
+  });
 }
 
 // ---- downloads ----
