@@ -28,7 +28,7 @@ def main() -> None:
         tab = Tab(browser.new_context(viewport={"width": 1280, "height": 820}), server.url)
         tab.compose("String trio", beats=32, alternatives=4, seed=20)
         tab.select_bars(5, 8)
-        tab.button("Write anew").click()
+        tab.button("Rewrite").click()
         tab.wait_for_alternatives(4)
         tab.button("Play alternative 3").click()
         tab.page.wait_for_timeout(6000)

@@ -91,7 +91,7 @@ def create(context: Context, body: ask.NewPiece) -> Json:
     codes = [code for one in body.instruments for code in find_instruments(one, context.representation)]
     parts = [context.representation.names[code - 1] for code in dict.fromkeys(codes)]
     empty = assembled([np.zeros((0, 6), np.int64)], parts, context.representation)
-    piece = context.store.create(empty, {"what": "begun"}, title=body.title, parts=parts)
+    piece = context.store.create(empty, {"what": "new piece"}, title=body.title, parts=parts)
     return shown(context, piece)
 
 

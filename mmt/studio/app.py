@@ -87,7 +87,7 @@ def _guarded(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except KeyError:
-            status, text = 404, "this does not exist here; it may have been deleted"
+            status, text = 404, "not found; it may have been deleted"
         except ConflictError as error:
             status, text = 409, str(error)
         except UploadError as error:

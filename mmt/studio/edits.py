@@ -1,4 +1,4 @@
-"""Edits of a piece by the model: write parts anew, add a part, give notes to other instruments.
+"""Edits of a piece by the model: rewrite parts, add a part, give notes to other instruments.
 
 With a model that has given notes, `mmt.edit.rewrite` writes any parts in any beats. Otherwise `fill` writes all parts, and
 `accompany` some of them.
@@ -29,7 +29,7 @@ def edit(task: Task, seed: int) -> tuple[Events, str]:
         return _give(task, request, seed)
     playing, parts, span = _region(task)
     if isinstance(request, AddPart) and request.instrument in names_in(within(task.events, *span), representation):
-        raise ValueError(f"{request.instrument} plays in these beats already; write it anew instead")
+        raise ValueError(f"{request.instrument} plays in these beats already; rewrite it instead")
     keywords = sampling_of(request, task.model) | controls_of(request, parts)
     held = [name for name in playing if name not in parts]
     recent = names_in(within(task.events, span[0] - _RECENT, span[0]), representation)

@@ -85,7 +85,9 @@ class Piece:
     def check(self, revision: int) -> None:
         """Raise a `ConflictError` unless this is the current revision."""
         if revision != self.revision:
-            raise ConflictError("the piece was changed meanwhile, perhaps in another tab; the change was not made")
+            raise ConflictError(
+                "the piece has changed in the meantime, perhaps in another tab; this change was not made"
+            )
 
     def add(
         self, events: Events, made: dict[str, Any], *, title: str | None = None, tempo: float | None = None

@@ -71,7 +71,7 @@ class NewPiece:
 
 @dataclass(frozen=True, kw_only=True)
 class Write(Sampling):
-    """Write a piece for its instruments from nothing."""
+    """Write a piece for its instruments from scratch."""
 
     instruments: Annotated[
         list[str], About("Default: those of the piece; if it has none, the model chooses.", high=MOST_INSTRUMENTS)
@@ -82,7 +82,7 @@ class Write(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class Continue(Sampling):
-    """Keep the notes before a beat and write on from there."""
+    """Keep the notes before a beat and continue from there."""
 
     beat: Annotated[int, About("Where the new notes begin.", low=1, high=_LAST_BEAT)]
     beats: Annotated[int, About("How many beats to write.", low=1, high=MOST_BEATS)] = 16
@@ -90,7 +90,7 @@ class Continue(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class Rewrite(Sampling):
-    """Write some parts anew in some beats; every other note stays."""
+    """Rewrite some parts in some beats; every other note stays."""
 
     from_beat: Annotated[int, About("", low=0, high=_LAST_BEAT)]
     to_beat: Annotated[int, About("", low=1, high=_LAST_BEAT)]

@@ -48,9 +48,9 @@ def about_request(request: Sampling) -> dict[str, Any]:
 _SAID = {
     "Write": "written",
     "Continue": "continued",
-    "Rewrite": "written anew",
+    "Rewrite": "rewritten",
     "AddPart": "part added",
-    "Give": "given to other instruments",
+    "Give": "instruments changed",
 }
 
 

@@ -48,7 +48,7 @@ def read_upload(name: str, content: bytes, representation: Representation) -> Up
     if not content:
         raise UploadError(f"{plain} is empty")
     if not _AT_ONCE.acquire(blocking=False):
-        raise UploadError("two files are being read already; wait a little")
+        raise UploadError("two files are being read already; try again in a moment")
     try:
         found = call_each(partial(_read, suffix, representation), [content], time_limit=TIME_LIMIT)[0]
     finally:

@@ -97,7 +97,7 @@ class Worker:
             try:
                 self._queue.put_nowait(job)
             except Full:
-                raise BusyError("the model has too much to do; wait a little") from None
+                raise BusyError("too many requests wait for the model; try again in a moment") from None
             self._jobs[job.id] = job
             over = [one for one in self._jobs.values() if one.is_over]
             for one in over[: max(len(over) - _MOST_KEPT, 0)]:
@@ -110,7 +110,7 @@ class Worker:
         try:
             self._queue.put_nowait((function, future))
         except Full:
-            raise BusyError("the model has too much to do; wait a little") from None
+            raise BusyError("too many requests wait for the model; try again in a moment") from None
         return future
 
     def get(self, job_id: str) -> Job:
@@ -145,7 +145,8 @@ class Worker:
             self._queue.put(None, timeout=1)
         except Full:
             return
-        self._thread.join(timeout=3)
+        # A thread that is inside native code when Python ends makes the process abort.
+        self._thread.join(timeout=10)
 
     def _work(self) -> None:
         try:

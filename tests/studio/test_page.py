@@ -95,7 +95,7 @@ def test_a_piece_for_an_ensemble_with_bars_5_to_8_rewritten_in_a_file(open_tab: 
     assert before
     tab.select_bars(5, 8)
     assert tab.selected() == "Selected: bars 5 to 8, all parts"
-    tab.button("Write anew").click()
+    tab.button("Rewrite").click()
     tab.wait_for_alternatives(4)
     tab.keep(3)
     after = tab.notes()
@@ -105,8 +105,8 @@ def test_a_piece_for_an_ensemble_with_bars_5_to_8_rewritten_in_a_file(open_tab: 
         path = saved(tab, link, tmp_path)
         assert path.name == f"Violin, viola and cello{suffix}"
         assert read_notes(path) == sounding(after)
-    assert saved(tab, "Sound (WAV)", tmp_path).read_bytes()[:4] == b"RIFF"
-    assert "<!DOCTYPE html>" in saved(tab, "Page that plays", tmp_path).read_text(encoding="utf-8")[:20]
+    assert saved(tab, "Audio (WAV)", tmp_path).read_bytes()[:4] == b"RIFF"
+    assert "<!DOCTYPE html>" in saved(tab, "Web page with player", tmp_path).read_text(encoding="utf-8")[:20]
 
 
 def test_a_piece_grows_while_it_is_written_and_played_and_can_be_stopped(open_tab: Open) -> None:
@@ -145,7 +145,7 @@ def test_discarding_leaves_the_piece(open_tab: Open) -> None:
     tab.compose()
     notes = tab.notes()
     tab.select_bars(1, 1)
-    tab.button("Write anew").click()
+    tab.button("Rewrite").click()
     tab.page.locator(".card").first.wait_for()
     tab.button("Discard all").click()
     tab.page.locator("#choose").wait_for(state="hidden")
@@ -270,7 +270,7 @@ def test_bars_are_selected_by_mouse_and_their_notes_transposed_and_deleted(open_
     tab.page.get_by_role("group", name="Parts that are selected").get_by_role("button", name="viola").click()
     assert tab.selected() == "Selected: bars 2 to 3, viola"
     revision = tab.piece()["revision"]
-    tab.button("Transpose by 12 semitones").click()
+    tab.button("Transpose up an octave").click()
     moved = tab.wait_for_revision(revision)["score"]["notes"]
     inside = [row for row in notes if row[0] >= 48 and row[3] == 26]
     expected = sorted([[*row[:2], row[2] + 12, row[3]] if row in inside else row for row in notes])
@@ -286,9 +286,9 @@ def test_bars_are_selected_by_mouse_and_their_notes_transposed_and_deleted(open_
 def test_the_model_continues_adds_a_part_and_gives_notes_to_others(open_tab: Open) -> None:
     tab = open_tab()
     tab.compose("Flute and harp", beats=8)
-    tab.page.locator("#actions").get_by_text("How to write").click()
+    tab.page.locator("#actions").get_by_text("Settings for new music").click()
     tab.page.locator("#actions").get_by_label("Alternatives").fill("1")
-    tab.page.locator("#actions").get_by_label("Beats to write on").fill("4")
+    tab.page.locator("#actions").get_by_label("Beats to add when continuing").fill("4")
     first = tab.notes()
     tab.button("Continue from the end").click()
     tab.wait_for_alternatives(1)
@@ -300,17 +300,17 @@ def test_the_model_continues_adds_a_part_and_gives_notes_to_others(open_tab: Ope
     dialog = tab.page.get_by_role("dialog", name="Add a part")
     dialog.get_by_label("Search instruments").fill("cello")
     dialog.get_by_role("radio", name="cello").check()
-    dialog.get_by_role("button", name="Go").click()
+    dialog.get_by_role("button", name="Write the part").click()
     tab.wait_for_alternatives(1)
     tab.keep(1)
     assert [row for row in tab.notes() if row[3] != 27] == continued
     assert {part["name"] for part in tab.piece()["score"]["parts"]} == {"flute", "harp", "cello"}
     tab.button("All").click()
-    tab.button("Give to other instruments …").click()
-    dialog = tab.page.get_by_role("dialog", name="Give to other instruments")
+    tab.button("Change instruments …").click()
+    dialog = tab.page.get_by_role("dialog", name="Change instruments")
     for name in ("piano", "celesta"):
         dialog.get_by_role("checkbox", name=name, exact=True).check()
-    dialog.get_by_role("button", name="Go").click()
+    dialog.get_by_role("button", name="Change").click()
     tab.page.locator(".choose-head p", has_text="keep the one").or_(tab.page.locator(".message.error")).first.wait_for()
     if tab.page.locator(".message.error").count() == 0:
         tab.keep(1)
@@ -368,7 +368,7 @@ def test_every_action_works_by_keyboard(open_tab: Open) -> None:
     keyboard.press("Home")
     keyboard.press("Shift+ArrowRight")
     keyboard.press("Shift+ArrowRight")
-    assert "beats 0 to 2" in tab.selected()
+    assert "beats 1 to 2" in tab.selected()
     keyboard.press("Escape")
     assert tab.selected() == "Nothing is selected"
     keyboard.press(".")
@@ -405,8 +405,8 @@ def test_every_control_has_a_name_and_a_visible_focus(open_tab: Open) -> None:
         if not style[2]:
             assert style[1] != "none", style
             seen.add(style[0])
-    assert {"Play", "Undo", "Write anew", "Delete", "Mute viola", "Position in the piano roll"} - {
-        "Write anew",
+    assert {"Play", "Undo", "Rewrite", "Delete", "Mute viola", "Position in the piano roll"} - {
+        "Rewrite",
         "Delete",
     } <= seen
 
@@ -460,7 +460,7 @@ def test_two_tabs_are_independent(open_tab: Open) -> None:
     same.page.locator("#roll path.part").first.wait_for(state="attached")
     same.button("All").click()
     revision = same.piece()["revision"]
-    same.button("Transpose by 1 semitones").click()
+    same.button("Transpose up a semitone").click()
     after = same.wait_for_revision(revision)["score"]["notes"]
     one.button("All").click()
     one.button("Delete").click()
@@ -475,14 +475,14 @@ def test_surprise_and_attention_are_shown(open_tab: Open) -> None:
     tab.button("Colour the notes by surprise").click()
     tab.page.locator("#inside", has_text="nats a note").wait_for()
     assert tab.page.locator(".heat").count() == 5
-    tab.button("Show what the model attends to").click()
+    tab.button("Show which notes the model looks at").click()
     tab.page.locator("#roll .roll").focus()
     for _ in range(6):
         tab.page.keyboard.press(".")
     tab.page.locator(".arc").first.wait_for(state="attached")
-    tab.page.locator("#inside", has_text="the model attends most to").wait_for()
+    tab.page.locator("#inside", has_text="the model looks most at").wait_for()
     tab.page.get_by_label("Layer", exact=True).select_option("1")
-    tab.page.locator("#inside", has_text="the model attends most to").wait_for()
+    tab.page.locator("#inside", has_text="the model looks most at").wait_for()
 
 
 def test_history_shows_how_each_version_was_made(open_tab: Open, context: Any) -> None:
@@ -496,8 +496,8 @@ def test_history_shows_how_each_version_was_made(open_tab: Open, context: Any) -
     tab.button("Copy the command").click()
     tab.page.locator(".message", has_text="Copied.").wait_for()
     assert tab.page.evaluate("() => navigator.clipboard.readText()") == command
-    tab.button("1. begun").click()
-    tab.page.locator("#history [aria-current]", has_text="1. begun").wait_for()
+    tab.button("1. new piece").click()
+    tab.page.locator("#history [aria-current]", has_text="1. new piece").wait_for()
     assert tab.notes() == []
     tab.button("Redo").click()
     tab.page.locator("#history [aria-current]", has_text="2. written").wait_for()
@@ -515,7 +515,7 @@ def test_a_training_piece_is_recognised_on_the_page(context: Any, tmp_path: Path
         tab.button("Check the piece").click()
         tab.page.locator("#originality .stands-out", has_text="as in franz_fuer_einen").wait_for()
         tab.button("All").click()
-        tab.button("Transpose by 1 semitones").click()
+        tab.button("Transpose up a semitone").click()
         tab.page.locator("#originality pre").wait_for(state="hidden")
         assert tab.troubles == []
 
@@ -571,7 +571,7 @@ def test_a_page_continues_after_the_server_restarts(context: Any, tmp_path: Path
         port = server.port
         server.kill()
         tab.button("All").click()
-        tab.button("Transpose by 1 semitones").click()
+        tab.button("Transpose up a semitone").click()
         tab.page.locator("#lost").wait_for(state="visible")
         server.arguments = ("--port", str(port))
         server.start()
@@ -579,7 +579,7 @@ def test_a_page_continues_after_the_server_restarts(context: Any, tmp_path: Path
         assert tab.notes() == notes
         revision = tab.piece()["revision"]
         tab.button("All").click()
-        tab.button("Transpose by 1 semitones").click()
+        tab.button("Transpose up a semitone").click()
         assert sounding(tab.wait_for_revision(revision)["score"]["notes"]) == [
             (a, b + 1, c) for a, b, c in sounding(notes)
         ]
@@ -625,7 +625,7 @@ def test_memory_stays_flat_and_five_thousand_notes_scroll(open_tab: Open, server
     measured = []
     for _ in range(12):
         tab.select_bars(1, 2)
-        tab.button("Write anew").click()
+        tab.button("Rewrite").click()
         tab.page.locator(".choose-head p", has_text="keep the one").wait_for()
         tab.keep(1)
         tab.button("Undo").click()

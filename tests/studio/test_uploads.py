@@ -59,7 +59,7 @@ def test_reading_a_file_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_too_many_uploads_at_once_are_refused() -> None:
-    with uploads._AT_ONCE, uploads._AT_ONCE, pytest.raises(UploadError, match="wait a little"):
+    with uploads._AT_ONCE, uploads._AT_ONCE, pytest.raises(UploadError, match="try again in a moment"):
         read_upload("a.mid", b"MThd", PAPER)
 
 

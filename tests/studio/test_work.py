@@ -97,7 +97,7 @@ def test_a_full_queue_refuses_jobs(worker: Worker) -> None:
         time.sleep(0.001)
     for number in range(work.MOST_WAITING):
         worker.submit(str(number), lambda job: None)
-    with pytest.raises(BusyError, match="wait a little"):
+    with pytest.raises(BusyError, match="try again in a moment"):
         worker.submit("one more", lambda job: None)
     hold.set()
 

@@ -1,4 +1,4 @@
-// What can be done with the selection: write anew, continue, add a part, give to others, transpose, delete.
+// What can be done with the selection: rewrite, continue, add a part, change instruments, transpose, delete.
 import { begin } from "./choose.js";
 import { button, el, openDialog, show, tell } from "./dom.js";
 import { picker } from "./picker.js";
@@ -16,7 +16,7 @@ export function addActions(element, roll) {
   first.addEventListener("change", () => setBars(Number(first.value), Math.max(Number(first.value), Number(last.value))));
   last.addEventListener("change", () => setBars(Math.min(Number(first.value) || Number(last.value), Number(last.value)), Number(last.value)));
   const row = el("div", { class: "action-row" });
-  const form = el("details", { class: "more" }, el("summary", {}, "How to write"), settingsForm({ more: true }));
+  const form = el("details", { class: "more" }, el("summary", {}, "Settings for new music"), settingsForm({ more: true }));
   show(element, el("div", { class: "action-head" }, title, bars, hint, el("span", { class: "push" }), parts), row, form, status);
   let timer = 0;
 
@@ -32,13 +32,13 @@ export function addActions(element, roll) {
     const inPiece = hasRegion() && state.selection.from < length, hasNotes = indices.length > 0;
     const from = hasRegion() ? state.selection.from : length;
     show(row,
-      length > 0 && button("Write anew", rewrite, { class: "primary", disabled: !inPiece || !selectedParts().length, title: inPiece ? "Write the selected bars and parts again" : "Select bars first" }),
-      length > 0 && button(hasRegion() && from > 0 && from < length ? `Continue from bar ${barAt(score, from)}` : "Continue from the end", continueFrom),
+      length > 0 && button("Rewrite", rewrite, { class: "primary", disabled: !inPiece || !selectedParts().length, title: inPiece ? "Write the selected bars and parts again" : "Select bars first" }),
+      length > 0 && button(hasRegion() && from > 0 && from < length ? `Continue from bar ${barAt(score, from)}` : "Continue from the end", continueFrom, { title: "Keep what comes before, and write new music from there on" }),
       length > 0 && button("Add a part …", addPart),
       length === 0 && button("Write music", () => begin("write", requestSettings({ length: false, more: true })), { class: "primary" }),
-      button("Give to other instruments …", give, { disabled: !hasNotes }),
-      el("span", { class: "segments", role: "group", "aria-label": "Transpose" }, [[-12, "−8va"], [-1, "−1"], [1, "+1"], [12, "+8va"]].map(([steps, label]) =>
-        button(label, () => transpose(steps), { disabled: !hasNotes, "aria-label": `Transpose by ${steps} semitones`, title: `Transpose by ${steps} semitones` }))),
+      button("Change instruments …", give, { disabled: !hasNotes }),
+      el("span", { class: "segments", role: "group", "aria-label": "Transpose" }, [[-12, "8vb", "down an octave"], [-1, "−1", "down a semitone"], [1, "+1", "up a semitone"], [12, "8va", "up an octave"]].map(([steps, label, how]) =>
+        button(label, () => transpose(steps), { disabled: !hasNotes, "aria-label": `Transpose ${how}`, title: `Transpose ${how}` }))),
       button("Delete", removeSelected, { disabled: !hasNotes, title: "Delete (Del)" }));
   }
 
@@ -92,23 +92,24 @@ export function addActions(element, roll) {
     const { score } = state.piece, isPart = hasRegion() && state.selection.from < lengthOf(score);
     const playing = playingIn(score, isPart ? region() : null);
     const where = isPart ? nameOf(score, state.selection.from, state.selection.to) : "the whole piece";
-    ask("Add a part", `The model writes a part for ${where}; all other notes stay.`, { many: false, except: playing }, ([instrument]) =>
+    ask("Add a part", `The model writes a part for ${where}; all other notes stay.`, "Write the part", { many: false, except: playing }, ([instrument]) =>
       begin("add-part", { ...requestSettings(), instrument, ...(isPart ? region() : {}) }));
   }
 
   function give() {
     const { notes } = state.selection, { score } = state.piece;
-    const text = notes.size ? `${notes.size} notes` : selectionText();
-    ask("Give to other instruments", `The notes stay; the model chooses who plays which. Selected: ${text}.`, { many: true }, (instruments) => {
+    const text = notes.size ? `Choose the instrument for the selection (${selectionText()}).`
+      : `The notes stay; the model chooses which of these instruments plays each. Selected: ${selectionText()}.`;
+    ask("Change instruments", text, "Change", { many: true }, (instruments) => {
       if (!notes.size) return begin("give", { ...requestSettings(), instruments, ...region(), ...chosenParts() });
       const code = state.instruments.find((one) => one.name === instruments[0]).code;
       const indices = selectedIndices();
-      return changeNotes("given to other instruments", indices, indices.map((index) => [...score.notes[index].slice(0, 3), code]));
+      return changeNotes("instruments changed", indices, indices.map((index) => [...score.notes[index].slice(0, 3), code]));
     }, notes.size > 0);
   }
 
-  function ask(heading, text, options, done, single = false) {
-    const go = button("Go", () => { dialog.close(); done(choice.names); }, { class: "primary", disabled: true });
+  function ask(heading, text, action, options, done, single = false) {
+    const go = button(action, () => { dialog.close(); done(choice.names); }, { class: "primary", disabled: true });
     const choice = picker({ ...options, many: options.many && !single, change: (names) => { go.disabled = !names.length; } });
     const dialog = openDialog(heading, el("p", { class: "hint" }, text), choice.element, el("div", { class: "dialog-foot" }, go));
     dialog.querySelector("input").focus();
@@ -132,7 +133,7 @@ export function transpose(steps) {
   const indices = selectedIndices().filter((index) => !drums.has(score.notes[index][3]));
   const rows = indices.map((index) => { const [onset, duration, pitch, code] = score.notes[index]; return [onset, duration, pitch + steps, code]; });
   if (!rows.length) return null;
-  if (rows.some((row) => row[2] < 0 || row[2] > 127)) { tell("Some notes would leave the range of MIDI pitches."); return null; }
+  if (rows.some((row) => row[2] < 0 || row[2] > 127)) { tell("Some notes would be too low or too high for MIDI."); return null; }
   return withRegion(() => changeNotes("transposed", indices, rows));
 }
 
@@ -143,7 +144,7 @@ export function moveNotes(beats, pitches) {
     const [onset, duration, pitch, code] = score.notes[index];
     return [Math.max(onset + steps, 0), duration, Math.min(Math.max(pitch + pitches, 0), 127), code];
   });
-  return rows.length && changeNotes("moved", indices, rows);
+  return rows.length && changeNotes("notes moved", indices, rows);
 }
 
 /** Change the length of the selected notes by beats. */
@@ -162,15 +163,15 @@ export function resizeNotes(beats) {
 /** Add a note. */
 export function drawNote(from, to, pitch, code) {
   const { resolution, parts } = state.piece.score;
-  if (!parts.length) { tell("Choose instruments first: write music, or add a part."); return null; }
+  if (!parts.length) { tell("There is no instrument yet: write music, or add a part."); return null; }
   const onset = Math.round(from * resolution), duration = Math.max(Math.round((to - from) * resolution), 1);
-  return changeNotes("drawn", [], [[onset, duration, pitch, code ?? parts[0].code]]);
+  return changeNotes("note added", [], [[onset, duration, pitch, code ?? parts[0].code]]);
 }
 
 /** Delete what is selected. */
 export function removeSelected() {
   const indices = selectedIndices();
-  return indices.length && withRegion(() => changeNotes("deleted", indices, []));
+  return indices.length && withRegion(() => changeNotes("notes deleted", indices, []));
 }
 
 async function withRegion(edit) {

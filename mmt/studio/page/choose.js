@@ -7,7 +7,7 @@ import { grow, playsOther, toggleOther } from "./transport.js";
 
 const AROUND = 4; // beats that are shown before and after what was written
 const REDRAW = 120; // milliseconds between two drawings of a card
-const TITLES = { Write: "New music", Continue: "Continued", Rewrite: "Written anew", AddPart: "A part added", Give: "Other instruments" };
+const TITLES = { Write: "New music", Continue: "Continuation", Rewrite: "Rewritten", AddPart: "New part", Give: "Other instruments" };
 
 let current = null; // { piece, job, about, cards: Map, isOver }
 let unfollow = () => {};

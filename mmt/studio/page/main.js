@@ -74,7 +74,7 @@ async function route() {
     roll.load();
     resume();
   } catch (error) {
-    complain(error.status === 404 ? new Error("This piece is not here (any more).") : error);
+    complain(error.status === 404 ? new Error("There is no such piece; it may have been deleted.") : error);
     location.hash = "";
   }
 }
@@ -104,7 +104,7 @@ async function waitForModel() {
 
 api.onConnection((isLost) => {
   at("lost").hidden = !isLost;
-  if (!isLost) { tell("The server answers again."); reload().then(resume); }
+  if (!isLost) { tell("mmt-studio answers again."); reload().then(resume); }
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && !isChoosing()) reload().then(() => state.piece && resume()); });
 

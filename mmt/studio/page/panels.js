@@ -4,7 +4,7 @@ import { button, complain, el, field, show, tell } from "./dom.js";
 import { change, on, round, state } from "./state.js";
 
 const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
-const DOWNLOADS = [["mid", "MIDI", "audio/midi"], ["musicxml", "MusicXML", "application/xml"], ["wav", "Sound (WAV)", "audio/wav"], ["html", "Page that plays", "text/html"]];
+const DOWNLOADS = [["mid", "MIDI", "audio/midi"], ["musicxml", "MusicXML", "application/xml"], ["wav", "Audio (WAV)", "audio/wav"], ["html", "Web page with player", "text/html"]];
 
 // ---- history ----
 export function addHistory(element) {
@@ -19,12 +19,12 @@ export function addHistory(element) {
   function item(version, index, current) {
     const isCurrent = index === current, seed = "seed" in version ? `seed ${version.seed}` : version.file ?? "";
     const go = button(`${index + 1}. ${version.what}`, () => change("go", { version: index }), { class: "link", "aria-current": isCurrent ? "step" : null, disabled: isCurrent });
-    const origin = version.command !== undefined && el("details", {}, el("summary", { "aria-label": `How version ${index + 1} was made` }, "how"),
+    const origin = version.command !== undefined && el("details", {}, el("summary", { "aria-label": `How version ${index + 1} was made` }, "details"),
       el("dl", {}, el("dt", {}, "Model"), el("dd", {}, version.model), el("dt", {}, "Seed"), el("dd", {}, String(version.seed)),
         el("dt", {}, "Settings"), el("dd", {}, Object.entries(version.settings).map(([name, value]) => `${name.replaceAll("_", " ")} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "))),
       version.command ? [el("pre", { tabindex: "0" }, version.command), button("Copy the command", () => copy(version.command)),
         version.command.includes("piece.mid") && el("p", { class: "hint" }, "piece.mid is the version before this one, downloaded as MIDI.")]
-        : el("p", { class: "hint" }, "No single command does this."));
+        : el("p", { class: "hint" }, "No single mmt-generate command does this."));
     return el("li", { class: isCurrent ? "current" : index > current ? "undone" : "" }, go, el("span", { class: "hint" }, seed), origin);
   }
 }
@@ -39,11 +39,11 @@ async function copy(text) {
 // ---- a look inside ----
 export function addInside(element, roll) {
   const heat = toggle("Colour the notes by surprise", (isOn) => (isOn ? showHeat() : hide("heat")));
-  const arcs = toggle("Show what the model attends to", (isOn) => (isOn ? showArcs() : hide("arcs")));
+  const arcs = toggle("Show which notes the model looks at", (isOn) => (isOn ? showArcs() : hide("arcs")));
   const layer = el("select", { "aria-label": "Layer", onchange: () => isOn(arcs) && showArcs() });
   const legend = el("p", { class: "legend", hidden: true }, [0, 1, 2, 3, 4].map((bin) => el("span", { class: `swatch heat-swatch-${bin}` })), " expected … surprising");
   const text = el("p", { class: "hint", role: "status" });
-  element.append(el("p", { class: "hint" }, "How likely the model found each note, and which earlier notes it reads when it has heard one."),
+  element.append(el("p", { class: "hint" }, "How surprising each note was to the model, and which notes it looks at before it writes the next one."),
     el("div", { class: "inside-row" }, heat, legend), el("div", { class: "inside-row" }, arcs, field("Layer", layer)), text);
 
   const isOn = (one) => one.getAttribute("aria-pressed") === "true";
@@ -57,7 +57,7 @@ export function addInside(element, roll) {
       if (state.piece?.revision !== revision) return;
       roll.heat = nats;
       legend.hidden = false;
-      text.textContent = `On average ${round(nats.reduce((sum, one) => sum + one, 0) / Math.max(nats.length, 1))} nats a note.`;
+      text.textContent = `Average surprise: ${round(nats.reduce((sum, one) => sum + one, 0) / Math.max(nats.length, 1))} nats per note.`;
       roll.refresh();
     } catch (error) { complain(error); off(heat); text.textContent = ""; }
   }
@@ -65,14 +65,14 @@ export function addInside(element, roll) {
   async function showArcs() {
     const [note] = state.selection.notes;
     roll.arcs = null;
-    if (note === undefined) { text.textContent = "Click a note to see what the model attends to."; roll.refresh(); return; }
+    if (note === undefined) { text.textContent = "Click a note: arcs show which notes the model looks at after it."; roll.refresh(); return; }
     const { id, revision } = state.piece;
     try {
       const { attends } = await api.get(`pieces/${id}/attention/${note}${layer.value ? `?layer=${layer.value}` : ""}`);
       if (state.piece?.revision !== revision || !state.selection.notes.has(note)) return;
       roll.arcs = { note, attends };
       const top = attends.slice(0, 3).map(([index, share]) => `${describe(index)} (${Math.round(100 * share)} %)`);
-      text.textContent = attends.length ? `After ${describe(note)} the model attends most to ${top.join(", ")}.` : "There is no earlier note.";
+      text.textContent = attends.length ? `After ${describe(note)} the model looks most at ${top.join(", ")}.` : "There are no notes before it.";
       roll.refresh();
     } catch (error) { complain(error); }
   }
@@ -140,7 +140,7 @@ export function addDownloads(element) {
           event.dataTransfer.setData("DownloadURL", `${type}:${name}.${kind}:${href}`);
           event.dataTransfer.effectAllowed = "copy";
         } }, label);
-    }), el("p", { class: "hint" }, "MIDI can be dragged from here into another program (Chromium)."));
+    }), el("p", { class: "hint" }, "In Chrome and Edge you can drag MIDI from here into another program."));
   });
 }
 

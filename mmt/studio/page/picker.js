@@ -34,7 +34,7 @@ export function picker({ many = true, chosen = [], except = [], change = () => {
     const ones = matches();
     show(found, ones.length ? ones.map((one) => el("label", { class: "instrument", style: { "--color": one.color } },
       el("input", { type: many ? "checkbox" : "radio", name: id, checked: names.includes(one.name), onchange: () => toggle(one.name) }),
-      el("span", { class: "swatch" }), one.name)) : el("p", { class: "hint" }, "No instrument of this name."));
+      el("span", { class: "swatch" }), one.name)) : el("p", { class: "hint" }, "No instrument has this name."));
   }
 
   function chips() {

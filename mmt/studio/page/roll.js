@@ -47,7 +47,7 @@ export class StudioRoll {
     this.refresh();
   }
 
-  /** Draw selection, colours and arcs anew. */
+  /** Draw selection, colours and arcs again. */
   refresh() {
     if (!this.overlay) return;
     const { high, bottom } = this.base.edges, height = high - bottom, shapes = [];

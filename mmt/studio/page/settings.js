@@ -56,27 +56,27 @@ export function settingsForm({ length = false, more = false } = {}) {
   const scales = ["", ...KEYS.flatMap((key) => [`${key} major`, `${key} minor`])];
   const known = scales.includes(settings.scale);
   const scale = el("select", { onchange: () => { settings.scale = scale.value; keep(); } },
-    (known ? scales : [settings.scale, ...scales]).map((name) => el("option", { value: name, selected: name === settings.scale }, name || "any")));
+    (known ? scales : [settings.scale, ...scales]).map((name) => el("option", { value: name, selected: name === settings.scale }, name || "any scale")));
   return el("div", { class: "settings" },
     el("div", { class: "settings-main" },
       length && field("Length (beats)", number("beats"), "4 beats are a bar of 4/4"),
-      more && field("Beats to write on", number("more")),
+      more && field("Beats to add when continuing", number("more")),
       el("label", { class: "field wide" }, el("span", { class: "field-name" }, "Boldness"), boldness, word),
       field("Alternatives", number("alternatives"))),
     el("details", { class: "more" }, el("summary", {}, "More settings"),
       el("div", { class: "settings-main" },
         field("Scale", scale), field("Seed", number("seed", { placeholder: "random" })),
-        field("Only the pitches", text("allow", { placeholder: "C3..C6" })),
-        check("ranges", "Only what real instruments can play"),
-        field("Other ranges", text("own", { placeholder: "violin=G3..E6" })),
-        length && check("use_all", "Every instrument plays"),
+        field("Allowed pitches", text("allow", { placeholder: "C3..C6" })),
+        check("ranges", "Keep each instrument in its range"),
+        field("Your own ranges", text("own", { placeholder: "violin=G3..E6" })),
+        length && check("use_all", "Use every instrument"),
         field("Temperature", number("temperature", { step: "any", placeholder: "by boldness" })),
         field("Top-k", number("top_k", { placeholder: "off" })), field("Top-p", number("top_p", { step: "any", placeholder: "off" })),
         field("Min-p", number("min_p", { step: "any", placeholder: "the model's" })))));
 }
 
 function wordFor(boldness) {
-  return ["timid", "careful", "as the model is", "bold", "wild"][Math.min(Math.floor((boldness + 10) / 25), 4)];
+  return ["timid", "careful", "normal", "bold", "wild"][Math.min(Math.floor((boldness + 10) / 25), 4)];
 }
 
 function keep() {

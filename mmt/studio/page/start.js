@@ -13,13 +13,13 @@ export async function showStart(element) {
     for (const card of ensembles.children) card.setAttribute("aria-pressed", String(sameNames(card.names, names)));
   } });
   const ensembles = el("div", { class: "ensembles", role: "group", "aria-label": "Ensembles" }, state.ensembles.map((one) => {
-    const title = [...one.instruments, ...one.missing.map((name) => `(${name}: not in this model)`)].join(", ");
+    const title = [...one.instruments, ...one.missing.map((name) => `(${name}: unknown to this model)`)].join(", ");
     const card = button("", () => chosen.set(one.instruments), { class: "ensemble", "aria-pressed": "false", title });
     card.names = one.instruments;
     card.append(el("strong", {}, one.name), el("span", { class: "swatches", "aria-hidden": "true" }, one.instruments.map((name) => {
       const { color } = state.instruments.find((instrument) => instrument.name === name);
       return el("span", { class: "swatch", style: { "--color": color } });
-    })), el("span", { class: "hint" }, one.missing.length ? `no ${one.missing.join(", ")} in this model` : one.instruments.join(", ")));
+    })), el("span", { class: "hint" }, one.missing.length ? `without ${one.missing.join(", ")}, unknown to this model` : one.instruments.join(", ")));
     return card;
   }));
   const tempo = el("input", { type: "number", min: 10, max: 400, value: 100 });
@@ -27,9 +27,9 @@ export async function showStart(element) {
   const recent = el("ul", { class: "recent" });
   show(element,
     el("section", { class: "start-main", "aria-labelledby": "who" },
-      el("h2", { id: "who" }, "Who plays?"), ensembles, chosen.element,
-      el("div", { class: "start-settings" }, settingsForm({ length: true }), field("Tempo (♩ a minute)", tempo)),
-      el("div", { class: "start-write" }, write, el("span", { class: "hint" }, "You get alternatives to listen to, and keep the one you like."))),
+      el("h2", { id: "who" }, "Choose the instruments"), ensembles, chosen.element,
+      el("div", { class: "start-settings" }, settingsForm({ length: true }), field("Tempo (♩ per minute)", tempo)),
+      el("div", { class: "start-write" }, write, el("span", { class: "hint" }, "You get several alternatives. Listen, and keep the one you like."))),
     el("section", { class: "start-side", "aria-label": "Open music" }, dropZone(),
       el("h3", {}, "Examples"), el("ul", { class: "recent" }, state.examples.map((name) => el("li", {}, button(name, () => open(api.post(`examples/${encodeURIComponent(name)}`)), { class: "link" })))),
       el("h3", {}, "Your pieces"), recent));

@@ -170,7 +170,7 @@ export function nameOf(score, from, to) {
   const first = bars.filter((bar) => bar <= from).length, last = bars.filter((bar) => bar < to).length;
   const isWhole = bars[first - 1] === from && (bars.includes(to) || barsOf(score, to + 0.001).includes(to));
   const text = first === last ? `bar ${first}` : `bars ${first} to ${last}`;
-  return isWhole ? text : `${text} (beats ${round(from)} to ${round(to)})`;
+  return isWhole ? text : `${text} (${to - from > 1 ? `beats ${round(from) + 1} to` : "beat"} ${round(to)})`;
 }
 
 export const round = (value) => Math.round(value * 100) / 100;

@@ -73,18 +73,18 @@ export function addTransport(element, roll, refocus) {
     if (value >= 10 && value <= 400) change("details", { revision: state.piece.revision, tempo: value });
     else tempo.value = state.piece.score.tempo;
   });
-  const volume = el("input", { type: "range", min: 0, max: 100, value: 80, "aria-label": "Volume of everything", oninput: () => { player.volume = volume.value / 80; } });
+  const volume = el("input", { type: "range", min: 0, max: 100, value: 80, "aria-label": "Main volume", oninput: () => { player.volume = volume.value / 80; } });
   const tools = ["select", "draw"].map((name) => button(name === "select" ? "Select" : "Draw", () => setTool(name), {
     class: "tool", "aria-pressed": String(name === "select"), title: name === "draw" ? "Draw notes (D)" : "Select bars and notes (V)" }));
-  const grid = el("select", { "aria-label": "Grid", onchange: () => { roll.grid = Number(grid.value); } },
-    [[1, "1 beat"], [0.5, "1/2 beat"], [0.25, "1/4 beat"], [1 / 3, "1/3 beat"], [1 / 12, "fine"]].map(([value, text]) => el("option", { value, selected: value === 0.5 }, text)));
+  const grid = el("select", { "aria-label": "Grid", title: "Notes that you move or draw keep to this grid", onchange: () => { roll.grid = Number(grid.value); } },
+    [[1, "quarter"], [0.5, "eighth"], [0.25, "16th"], [1 / 3, "triplet"], [1 / 12, "finest"]].map(([value, text]) => el("option", { value, selected: value === 0.5 }, text)));
   const pen = el("select", { "aria-label": "Instrument to draw", hidden: true, onchange: () => { roll.pen = Number(pen.value); } });
   show(element,
     play, button(icon("rewind"), () => { player.seek(0); roll.base.view.scrollLeft = 0; }, { class: "round", "aria-label": "Back to the beginning", title: "Back to the beginning (Home)" }), loop, clock,
     el("label", { class: "inline" }, "♩ =", tempo), el("label", { class: "inline" }, "Volume", volume),
     el("span", { class: "segments", role: "group", "aria-label": "Tool" }, tools), pen, el("label", { class: "inline" }, "Grid", grid),
     el("span", { class: "segments push", role: "group", "aria-label": "Zoom" },
-      button("−", () => roll.zoom(1 / 1.5), { "aria-label": "Show more of the music" }), button("+", () => roll.zoom(1.5), { "aria-label": "Show it larger" })));
+      button("−", () => roll.zoom(1 / 1.5), { "aria-label": "Zoom out", title: "Zoom out" }), button("+", () => roll.zoom(1.5), { "aria-label": "Zoom in", title: "Zoom in" })));
 
   function setTool(name) {
     roll.tool = name;
