@@ -74,5 +74,10 @@ def _serve(chosen: argparse.Namespace) -> None:
         checkpoint=str(chosen.checkpoint or ""),
         corpus=chosen.corpus,
         browser=chosen.browser,
-        say=(lambda text: None) if chosen.quiet else lambda text: print(text, flush=True),
+        say=(lambda text: None) if chosen.quiet else _print_line,
     )
+
+
+def _print_line(text: str) -> None:
+    # The line and its end in one write: a program that reads the output must not find an empty line later.
+    print(f"{text}\n", end="", flush=True)

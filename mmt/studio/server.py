@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import signal
 import socket
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 from filelock import FileLock, Timeout
+from starlette.types import ASGIApp
 
 from mmt.sampling.model import Model
 from mmt.studio import api
@@ -95,26 +98,35 @@ def serve(
         listener = open_socket(host, port)
         taken = listener.getsockname()[1]
         context = Context(model, Store(session), checkpoint, corpus)
-        if file is not None:
-            found = api.from_file(context, file.name, file.read_bytes())
-            assert isinstance(found, dict)
-            context.first_piece = found["id"]
-        token = token_of(session)
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{taken}/{token}/"
-        if port and taken != port:
-            say(f"port {port} is busy; using {taken}")
-        if not is_loopback(host):
-            say(f"other machines can reach {host}: give the address below only to people who may use this session")
-        say(f"mmt-studio: {address}")
-        say(f"Pieces are kept in {session}. Ctrl-C ends the server.")
-        if browser and _has_display():
-            webbrowser.open(address)
-        _run(context, token, names_of(host), listener)
+        try:
+            if file is not None:
+                found = api.from_file(context, file.name, file.read_bytes())
+                assert isinstance(found, dict)
+                context.first_piece = found["id"]
+            token = token_of(session)
+            shown = f"[{host}]" if ":" in host else host
+            address = f"http://{shown}:{taken}/{token}/"
+            with _ending_by_ctrl_c(context, create_app(context, token, names_of(host))) as server:
+                if port and taken != port:
+                    say(f"port {port} is busy; using {taken}")
+                if not is_loopback(host):
+                    say(
+                        f"other machines can reach {host}: give the address below only to people who may use this session"
+                    )
+                say(f"mmt-studio: {address}")
+                say(f"Pieces are kept in {session}. Ctrl-C ends the server.")
+                if browser and _has_display():
+                    webbrowser.open(address)
+                server.run(sockets=[listener])
+        finally:
+            context.is_ending = True
+            context.worker.end()
+            listener.close()
 
 
-def _run(context: Context, token: str, names: set[str], listener: socket.socket) -> None:
-    app = create_app(context, token, names)
+@contextmanager
+def _ending_by_ctrl_c(context: Context, app: ASGIApp) -> Iterator[uvicorn.Server]:
+    """A server that ends cleanly by Ctrl-C, even before it runs."""
     # No access log: addresses hold the token.
     config = uvicorn.Config(
         app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=2, lifespan="off"
@@ -127,14 +139,12 @@ def _run(context: Context, token: str, names: set[str], listener: socket.socket)
         ending(*arguments)  # type: ignore[arg-type]  # the signal and its frame
 
     server.handle_exit = end  # type: ignore[assignment,method-assign]
+    # uvicorn has handlers of its own while it runs, and repeats the signal for the handlers from before.
+    before = signal.signal(signal.SIGINT, end)
     try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # the way to end it
+        yield server
     finally:
-        context.is_ending = True
-        context.worker.end()
-        listener.close()
+        signal.signal(signal.SIGINT, before)
 
 
 def _has_display() -> bool:
