@@ -383,7 +383,7 @@ def test_every_action_works_by_keyboard(open_tab: Open) -> None:
         assert all(b - a == d or (d and b > a) for a, b, d in zip(old, new, difference, strict=False)), key
         before = after
     keyboard.press("n")
-    tab.page.locator("#history [aria-current]", has_text="drawn").wait_for()
+    tab.page.locator("#history [aria-current]", has_text="note added").wait_for()
     assert len(tab.notes()) in (len(before), len(before) + 1)
 
 
@@ -473,7 +473,7 @@ def test_surprise_and_attention_are_shown(open_tab: Open) -> None:
     tab.compose("String trio", beats=8)
     tab.page.get_by_text("Look inside").click()
     tab.button("Colour the notes by surprise").click()
-    tab.page.locator("#inside", has_text="nats a note").wait_for()
+    tab.page.locator("#inside", has_text="nats per note").wait_for()
     assert tab.page.locator(".heat").count() == 5
     tab.button("Show which notes the model looks at").click()
     tab.page.locator("#roll .roll").focus()
