@@ -25,8 +25,8 @@ export function requestSettings({ length = false, more = false } = {}) {
   return body;
 }
 
-/** The form. `length`: with the length of a new piece; `more`: with the length of a continuation. */
-export function settingsForm({ length = false, more = false } = {}) {
+/** The form. `length`: with the length of a new piece; `more`: with the length of a continuation; `tempo` is a further field. */
+export function settingsForm({ length = false, more = false, tempo = null } = {}) {
   const number = (name, properties = {}) => {
     const [min, max] = LIMITS[name];
     const input = el("input", { type: "number", min, max, value: settings[name], ...properties, onchange: () => {
@@ -60,6 +60,7 @@ export function settingsForm({ length = false, more = false } = {}) {
   return el("div", { class: "settings" },
     el("div", { class: "settings-main" },
       length && field("Length (beats)", number("beats"), "4 beats are a bar of 4/4"),
+      tempo,
       more && field("Beats to add when continuing", number("more")),
       el("label", { class: "field wide" }, el("span", { class: "field-name" }, "Boldness"), boldness, word),
       field("Alternatives", number("alternatives"))),

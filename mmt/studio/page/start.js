@@ -28,7 +28,7 @@ export async function showStart(element) {
   show(element,
     el("section", { class: "start-main", "aria-labelledby": "who" },
       el("h2", { id: "who" }, "Choose the instruments"), ensembles, chosen.element,
-      el("div", { class: "start-settings" }, settingsForm({ length: true }), field("Tempo (♩ per minute)", tempo)),
+      el("div", { class: "start-settings" }, settingsForm({ length: true, tempo: field("Tempo (♩ per minute)", tempo) })),
       el("div", { class: "start-write" }, write, el("span", { class: "hint" }, "You get several alternatives. Listen, and keep the one you like."))),
     el("section", { class: "start-side", "aria-label": "Open music" }, dropZone(),
       el("h3", {}, "Examples"), el("ul", { class: "recent" }, state.examples.map((name) => el("li", {}, button(name, () => open(api.post(`examples/${encodeURIComponent(name)}`)), { class: "link" })))),
