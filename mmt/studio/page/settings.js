@@ -71,9 +71,9 @@ export function settingsForm({ length = false, more = false, tempo = null } = {}
         check("ranges", "Keep each instrument in its range"),
         field("Your own ranges", text("own", { placeholder: "violin=G3..E6" })),
         length && check("use_all", "Use every instrument"),
-        field("Temperature", number("temperature", { step: "any", placeholder: "by boldness" })),
+        field("Temperature", number("temperature", { step: "any", placeholder: "auto" })),
         field("Top-k", number("top_k", { placeholder: "off" })), field("Top-p", number("top_p", { step: "any", placeholder: "off" })),
-        field("Min-p", number("min_p", { step: "any", placeholder: "the model's" })))));
+        field("Min-p", number("min_p", { step: "any", placeholder: "auto" })))));
 }
 
 function wordFor(boldness) {
