@@ -103,6 +103,7 @@ def test_null_models_in_the_report_match_the_library(folder: Path, report: Path)
 def test_the_report_says_what_it_was_made_with(folder: Path, report: Path) -> None:
     found = json.loads((report / "provenance.json").read_text())
     assert found["software"]["mmt"] == mmt.__version__
+    assert found["command"].startswith(f"mmt-attention --checkpoint {folder}/model --corpus {folder}/corpus")
     assert {"commit", "torch", "numpy", "python"} <= set(found["software"])
     assert found["model"]["fingerprint"] == fingerprint(mmt.load_model(folder / "model"))
     corpus = mmt.Corpus(folder / "corpus")

@@ -4,14 +4,13 @@
 with bands that hold for all differences, layers and heads at once. `absolute.csv`: a row per pair of codes of the type, the
 duration or the instrument that occurs, with confidence intervals. `statistics.npz`: the sums of all six fields, for
 `read_statistics`.
-`provenance.json`: versions, commit, model, corpus, seed.
+`provenance.json`: versions, commit, command, model, corpus, seed.
 Layers and heads count from 0, as in the arrays; "all" is all heads of a layer merged.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,14 +28,14 @@ from mmt.analysis.ledger import fingerprint
 from mmt.analysis.pieces import check_same_representation
 from mmt.analysis.plotting import code_labels
 from mmt.corpus.storage import Corpus
-from mmt.model.provenance import software
+from mmt.model.provenance import write_provenance
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ARRAYS, PROVENANCE = "statistics.npz", "provenance.json"
+ARRAYS = "statistics.npz"
 _GAINS: tuple[Which, Which] = ("gain", "row_gain")
 _DRAWN, _LABELLED = ("beat", "position", "pitch"), ("type", "duration", "instrument")
 _RELATIVE = ["field", "layer", "head", "difference", "gamma"]
@@ -115,8 +114,8 @@ def write_report(
     representation : Representation
         The model's, for the names of the codes.
     provenance : mapping, optional
-        What the statistics were made with, for `provenance.json`: model, corpus, seed. The versions of mmt and its libraries are
-        written in any case.
+        What the statistics were made with, for `provenance.json`: model, corpus, seed. The versions of mmt and its libraries, and
+        the command, are written in any case.
     overwrite : bool
         Whether to replace a folder that this function wrote.
 
@@ -135,7 +134,7 @@ def write_report(
     target = Path(folder)
     _check_arguments(target, level, format, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
-    made_with = {"software": software()} | dict(provenance or {})
+    made_with = dict(provenance or {})
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as unfinished:
         new = Path(unfinished) / target.name
         new.mkdir()
@@ -144,7 +143,7 @@ def write_report(
         _write_table(new / "nulls.csv", _NULLS, _null_rows(statistics, level))
         np.savez_compressed(new / ARRAYS, **_arrays(statistics))  # type: ignore[arg-type]
         _draw_all(new, statistics, level, format, representation, _of_what(made_with))
-        (new / PROVENANCE).write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
+        write_provenance(new, made_with)
         if target.exists():
             os.replace(target, Path(unfinished) / "old")
         os.replace(new, target)
