@@ -119,7 +119,7 @@ def test_the_command_warns_of_few_pieces_once(folder: Path, tmp_path: Path, caps
         assert capsys.readouterr().err.count("2 pieces are few") == 1
 
 
-def test_arrays_round_trip(folder: Path, report: Path) -> None:
+def test_arrays_round_trip(folder: Path, report: Path, tmp_path: Path) -> None:
     model, corpus = mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus")
     direct, read = mmt.attention.measure(model, corpus), mmt.attention.read_statistics(report)
     for field in FIELDS:
@@ -130,6 +130,10 @@ def test_arrays_round_trip(folder: Path, report: Path) -> None:
         np.testing.assert_array_equal(read.contrast(*key).expected, sums)
     with pytest.raises(ValueError, match="no comparison of 'beat' with the null model 'beats'; there are: beat events"):
         read.contrast("beat", "beats")
+    with np.load(report / "statistics.npz") as arrays:
+        np.savez(tmp_path / "old.npz", **{name: arrays[name] for name in arrays if not name.startswith("expected")})
+    with pytest.raises(ValueError, match="as an older mmt wrote it; run mmt-attention --overwrite again"):
+        mmt.attention.read_statistics(tmp_path / "old.npz")
     with pytest.raises(ValueError, match="mmt-attention makes one"):
         mmt.attention.read_statistics(folder)
 

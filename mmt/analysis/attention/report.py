@@ -156,7 +156,7 @@ def read_statistics(path: str | os.PathLike[str]) -> Statistics:
     Raises
     ------
     ValueError
-        If the file does not exist.
+        If the file does not exist, or an older mmt wrote it.
     """
     path = Path(path) / ARRAYS if Path(path).is_dir() else Path(path)
     if not path.exists():
@@ -166,6 +166,8 @@ def read_statistics(path: str | os.PathLike[str]) -> Statistics:
         for name in arrays.files:
             kind, field, part = name.split(".")
             found[kind].setdefault(field, {})[part] = arrays[name]
+    if not found["expected"]:
+        raise ValueError(f"{path} has no null models, as an older mmt wrote it; run mmt-attention --overwrite again")
     return Statistics(
         {field: Relative(field, **parts) for field, parts in found["relative"].items()},
         {field: Absolute(field, **parts) for field, parts in found["absolute"].items()},
