@@ -226,8 +226,9 @@ def check_indices(what: str, wanted: Sequence[int], count: int) -> list[int]:
 def _draw_bars(axes: Axes, found: Relative | Contrast, values: Sums, ends: Sums | None) -> None:
     inside = _inside(found)
     where, height = found.differences[inside], values[inside]
-    for place in where[stands_out(found.field, where)]:
-        axes.axvspan(place - 0.5, place + 0.5, color=_BAND, linewidth=0, zorder=0)
+    # As one collection: matplotlib takes long for many patches.
+    spans = [(place - 0.5, 1) for place in where[stands_out(found.field, where)]]
+    axes.broken_barh(spans, (0, 1), transform=axes.get_xaxis_transform(), color=_BAND, linewidth=0, zorder=0)
     axes.bar(where, height, width=0.8, color=np.where(height >= 0, RED, BLUE).tolist(), zorder=2)
     if ends is not None:
         axes.vlines(where, ends[0, inside], ends[1, inside], colors=_INK, linewidths=0.5, zorder=3)
