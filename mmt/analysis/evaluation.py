@@ -9,6 +9,7 @@
     pieces.csv                   the metrics of every piece
     differences-MODEL.png        every metric against the first model, or against real pieces (`mmt.analysis.differences`)
     distributions-MODEL.png      unconditional against real pieces, feature by feature (`mmt.distributions`)
+    provenance.json              versions, commit, command, fingerprints of the models, hash of the corpus, seed
     work/                        finished parts, from which a stopped evaluation continues
 
 For the modes see `mmt.analysis.modes`. As in the paper, the prompt of a continuation counts as part of the piece.
@@ -35,7 +36,7 @@ from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
 from mmt.analysis.modes import MODES, GeneratedPieces, choose_prompts, generate_pieces
 from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
-from mmt.model.provenance import software
+from mmt.model.provenance import software, write_provenance
 from mmt.model.recipes import find_checkpoint, shipped
 from mmt.sampling.model import Model, load_model
 
@@ -327,6 +328,7 @@ def _write(output: Path, found: Evaluation) -> None:
         _write_file(output / f"differences-{name}.png", differences.picture(compared))
     for name, distributions in found.distributions.items():
         _write_file(output / f"distributions-{name}.png", picture(distributions))
+    write_provenance(output, {name: value for name, value in found.settings.items() if name != "software"})
     _write_file(output / REPORT, json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")
 
 

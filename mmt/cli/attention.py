@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments = parser(
         "mmt-attention",
         "Compute what each layer and head attends to over a corpus (paper, section 4.4): by beat, position, pitch, duration, "
-        "instrument and type, relative to two baselines, with confidence intervals.",
+        "instrument and type, relative to two baselines and three null models, with confidence intervals.",
         _EXAMPLES,
     )
     arguments.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")

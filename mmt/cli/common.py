@@ -67,6 +67,7 @@ def run(
     chosen = arguments.parse_intermixed_args(given)
     try:
         # Imported after parsing, so that --help does not wait for NumPy.
+        from mmt.model.provenance import of_command
         from mmt.representation.notes import LeftOutWarning
 
         with warnings.catch_warnings():
@@ -78,7 +79,8 @@ def run(
                     f"{arguments.prog}: {_printable(str(message))}", file=sys.stderr
                 )
             # Names from files may hold control characters. (Progress bars on stderr need theirs.)
-            with redirect_stdout(_Printable(sys.stdout)):
+            written = sys.argv[1:] if given is None else given
+            with redirect_stdout(_Printable(sys.stdout)), of_command(arguments.prog, written):
                 command(chosen)
     except KeyboardInterrupt as stopped:
         print(f"{arguments.prog}: stopped: {_printable(str(stopped) or 'nothing was written')}", file=sys.stderr)

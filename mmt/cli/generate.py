@@ -117,10 +117,12 @@ def _generate(chosen: argparse.Namespace) -> None:
     check_originality(chosen)
     outputs = _outputs(chosen)
 
+    from mmt import __version__
+    from mmt.analysis.ledger import fingerprint
     from mmt.cli.light_muspy import import_muspy_lightly
     from mmt.model.compiled import telling_of_compiling
     from mmt.sampling.model import load_model
-    from mmt.sampling.streams import streams_of
+    from mmt.sampling.streams import name_of, streams_of
 
     import_muspy_lightly()
     streams = streams_of(chosen.n, chosen.seed)
@@ -130,8 +132,10 @@ def _generate(chosen: argparse.Namespace) -> None:
         with telling_of_compiling(not chosen.quiet):
             pieces, said, like, prompt = _write(chosen, model, streams)
         prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
+        digest = fingerprint(model)
         for files, events, stream, remark in zip(outputs, pieces, streams, said, strict=True):
-            music = _save(chosen, files, events, stream, like, prompt_beats, model.representation)
+            made_by = f"mmt-generate {__version__}, {name_of(stream)}, model {digest}"
+            music = _save(chosen, files, events, made_by, like, prompt_beats, model.representation)
             kept += map(str, files)
             if not chosen.quiet:
                 print(
@@ -178,21 +182,19 @@ def _save(
     chosen: argparse.Namespace,
     files: Sequence[Path],
     events: Events,
-    stream: Stream,
+    made_by: str,
     like: muspy.Music | None,
     prompt_beats: int | None,
     representation: Representation,
 ) -> muspy.Music:
-    """Write the files of a piece; they say from which seed it was written."""
-    from mmt import __version__
+    """Write the files of a piece; they say what made it."""
     from mmt.music.atomic import replacing
     from mmt.music.files import write
     from mmt.representation.decode import decode
     from mmt.representation.text import to_text
-    from mmt.sampling.streams import name_of
 
     music = decode(events, like=like, tempo=chosen.tempo, representation=representation)
-    music.metadata.creators = [f"mmt-generate {__version__}, {name_of(stream)}"]
+    music.metadata.creators = [made_by]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".txt":

@@ -24,6 +24,7 @@ from mmt.corpus.shards import Row, Shard, listed_sources, read_notes, read_rows,
 from mmt.corpus.sources import Source
 from mmt.corpus.splits import SPLITS, check_shares, draw_splits, work_of
 from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, Piece, write_description, write_pieces
+from mmt.model.provenance import write_provenance
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, Report
 
@@ -113,6 +114,7 @@ def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, represen
         name, reason = next(_read_skipped(skipped))
         raise ValueError(f"none of {tally.reasons.total():,} files is usable; the first, {name}: {reason}")
     write_description(folder / CORPUS, representation)
+    write_provenance(folder, {"seed": choice.seed, "shares": dict(choice.shares), "duplicates": choice.duplicates})
     _write_report(folder / REPORT, tally, _read_skipped(skipped))
     return tally
 

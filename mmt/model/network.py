@@ -131,7 +131,8 @@ class Network(nn.Module):
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             yield block.attention.weights(block.normalised(stream), rotation)
-            stream = block(stream, rotation=rotation, visible=None, cache=None, layer=layer)
+            if layer + 1 < len(self.blocks):
+                stream = block(stream, rotation=rotation, visible=None, cache=None, layer=layer)
 
     def _embed(self, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
         """Embed events at places (length,) or (batch, length): the residual stream before the first block, and the rotation."""
@@ -255,11 +256,12 @@ class Attention(nn.Module):
         return F.dropout(weights, self.dropout, self.training) @ values
 
     def _scores(self, queries: Tensor, keys: Tensor, visible: Tensor | None) -> Tensor:
-        scores: Tensor = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
+        # In place, since at long contexts new memory takes more time than the arithmetic.
+        scores: Tensor = (queries @ keys.transpose(-1, -2)).mul_(self.head_dim**-0.5)
         if visible is not None:
             return scores + _hidden_bias(visible, scores.dtype)
         later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        return scores.masked_fill(later, -torch.inf)
+        return scores.masked_fill_(later, -torch.inf)
 
     def _weigh(self, scores: Tensor, keys: int) -> Tensor:
         """Weights of scores (batch, head, query, room), of which the first `keys` are scores; 0 for queries that see no key."""

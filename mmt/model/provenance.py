@@ -1,17 +1,40 @@
-"""Provenance: the versions of mmt and its libraries that a result was made with, and the commit of mmt if it is known."""
+"""Provenance of results: versions of mmt and its libraries, the commit of mmt if it is known, and the command line."""
 
 from __future__ import annotations
 
 import json
 import platform
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from typing import Any
 
+PROVENANCE = "provenance.json"
+_COMMAND: ContextVar[str | None] = ContextVar("command", default=None)
 _PACKAGE = "multitrack-music-transformer"
 _LIBRARIES = ("numpy", "torch")
+
+
+def write_provenance(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `provenance.json`: the software, the command line (None: called from Python) and facts, such as a seed and hashes."""
+    made_with = {"software": software(), "command": _COMMAND.get(), **facts}
+    (folder / PROVENANCE).write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def of_command(name: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Results that are written within this context are of this command."""
+    token = _COMMAND.set(shlex.join([name, *arguments]))
+    try:
+        yield
+    finally:
+        _COMMAND.reset(token)
 
 
 @cache

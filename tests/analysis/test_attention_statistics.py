@@ -121,7 +121,7 @@ def test_instrument_events_are_excluded_from_instrument_pairs(model: Model) -> N
     piece = np.array([*mmt.prompt.instruments("violin", "cello"), [3, 1, 1, 61, 12, 25], [3, 2, 1, 61, 12, 27]])
     found = mmt.attention.absolute(model, piece, "instrument")
     assert found.pairs.sum() == 1
-    assert found.pairs[found.codes == 27, found.codes == 25] == 1
+    assert found.pairs[0, found.codes == 27, found.codes == 25] == 1
 
 
 def test_an_event_forms_no_pair_with_itself(model: Model) -> None:
@@ -158,12 +158,12 @@ def test_absolute_statistics_match_a_plain_loop(model: Model, pieces: list[np.nd
                 for t in range(s):
                     if field == TYPE or piece[s, TYPE] == piece[t, TYPE] == NOTE:
                         expected[:, :, piece[s, field], piece[t, field]] += weights[:, :, s, t]
-        np.testing.assert_allclose(found[name].attention, expected[..., first:, first:], atol=1e-9)
+        np.testing.assert_allclose(found[name].attention.sum(axis=0), expected[..., first:, first:], atol=1e-9)
         rows = found[name].gamma.sum(axis=-1)
         assert found[name].codes.tolist() == list(range(first, config.sizes[field]))
         np.testing.assert_allclose(rows[~np.isnan(rows)], 1)
         # Rows of codes that no query has are NaN.
-        assert (np.isnan(rows[0, 0]) == (found[name].pairs.sum(axis=1) == 0)).all()
+        assert (np.isnan(rows[0, 0]) == (found[name].pairs.sum(axis=(0, 2)) == 0)).all()
 
 
 def test_even_attention_has_zero_absolute_row_gain(pieces: list[np.ndarray]) -> None:
@@ -258,6 +258,38 @@ def test_confidence_intervals_have_their_nominal_coverage(count: int, least: flo
         covered.append((low[0, 0] <= truth) & (truth <= high[0, 0]))
     assert least < np.mean(covered) < 0.985
     assert np.mean(covered, axis=0).min() > least - 0.03
+
+
+def test_absolute_interval_is_that_of_statistics_without_each_piece(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.absolute(model, pieces, "duration")
+    low, high = found.confidence()
+    assert low.shape == high.shape == found.row_gain.shape
+    rest = [mmt.attention.absolute(model, pieces[:n] + pieces[n + 1 :], "duration").row_gain for n in range(3)]
+    in_all = np.flatnonzero(found.pairs.any(axis=2).all(axis=0))
+    assert len(in_all)
+    for query in in_all:
+        for layer, head in ((0, 0), (1, 1)):
+            weights = found.attention[:, layer, head, query].sum(-1)
+            value, others = found.row_gain[layer, head, query], [one[layer, head, query] for one in rest]
+            expected = jackknife_interval(value, others, weights, low=-1, high=1)
+            np.testing.assert_allclose([low[layer, head, query], high[layer, head, query]], expected, atol=1e-6)
+
+
+def test_absolute_rows_of_one_piece_have_no_interval(model: Model, pieces: list[np.ndarray]) -> None:
+    found = mmt.attention.absolute(model, pieces, "instrument")
+    rows = np.isnan(found.confidence()[0]).all(axis=(0, 1, 3))
+    np.testing.assert_array_equal(rows, found.pairs.any(axis=2).sum(axis=0) < 2)
+    assert np.isnan(mmt.attention.absolute(model, pieces, "pitch").confidence()).all()
+    with pytest.raises(ValueError, match="of is 'loss'"):
+        found.confidence(of="loss")
+
+
+def test_many_pieces_share_groups_and_lose_nothing(model: Model, pieces: list[np.ndarray]) -> None:
+    many = mmt.attention.absolute(model, [pieces[1][:10]] * 33, "duration")
+    one = mmt.attention.absolute(model, pieces[1][:10], "duration")
+    assert len(many.attention) == 32
+    np.testing.assert_allclose(many.attention.sum(axis=0), 33 * one.attention[0])
+    np.testing.assert_allclose(many.pairs.sum(axis=0), 33 * one.pairs[0])
 
 
 def test_intervals_from_few_pieces_raise_a_warning(model: Model, pieces: list[np.ndarray]) -> None:

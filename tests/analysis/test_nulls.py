@@ -6,11 +6,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import mmt
 from mmt.analysis.attention.nulls import Contrast
 from mmt.analysis.attention.statistics import Relative
-from mmt.representation.codes import BEAT, FIELDS, PITCH, POSITION
+from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, NOTE, PITCH, POSITION, TYPE
 from mmt.sampling.model import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore::mmt.analysis.intervals.FewPiecesWarning")
@@ -74,6 +75,60 @@ def test_attention_measured_with_nulls_equals_that_of_relative(model: Model) -> 
     assert BEAT < POSITION
 
 
+def test_merged_heads_are_a_head_that_attends_like_all_of_them(model: Model) -> None:
+    found = mmt.attention.contrast(model, NOTES, "pitch", "events").merged()
+    assert found.gain.shape == (2, 1, 255)
+    weights = mmt.attention.weights(model, NOTES)
+    for layer in range(2):
+        pairs = [(s, t) for s in range(len(NOTES)) for t in range(s) if NOTES[t, PITCH] == NOTES[s, PITCH]]
+        total = sum(float(weights[layer][:, s, t].sum()) for s, t in pairs)
+        assert found.attention[0, layer, 0, found.differences == 0] == pytest.approx(total)
+
+
+def test_given_notes_do_not_count_but_take_a_place_among_the_events() -> None:
+    model = mmt.load_model()
+    given = NOTES.copy()
+    given[[1, 3], TYPE] = GIVEN_NOTE
+    given[[1, 3], BEAT] += model.representation.reach  # they are read ahead of their time
+    at, expected = defaultdict(list), defaultdict(float)
+    weights = mmt.attention.weights(model, given)[0][0]
+    pairs = [(s, t) for s in range(len(given)) for t in range(s) if given[s, TYPE] == given[t, TYPE] == NOTE]
+    for s, t in pairs:
+        at[s - t].append(float(weights[s, t]))
+    for s, t in pairs:
+        expected[int(given[t, PITCH] - given[s, PITCH])] += sum(at[s - t]) / len(at[s - t])
+    for null in ("moments", "events", "beats"):
+        found = mmt.attention.contrast(model, given, "pitch", null)
+        assert found.expected[0, 0, 0].sum() == pytest.approx(sum(float(weights[s, t]) for s, t in pairs), abs=1e-6)
+        if null == "events":
+            wanted = [expected[k] for k in found.differences.tolist()]
+            np.testing.assert_allclose(found.expected[0, 0, 0], wanted, atol=1e-6)
+
+
+def test_pieces_without_pairs_do_not_change_bands_and_the_seed_does() -> None:
+    sums = np.random.default_rng(0).dirichlet([6, 6, 6], (12, 1, 1))
+    empty = np.concatenate([sums, np.zeros((5, 1, 1, 3))])
+    few, more = (
+        Contrast("pitch", "events", np.arange(3), each, each.mean(-1, keepdims=True) + 0 * each)
+        for each in (sums, empty)
+    )
+    np.testing.assert_array_equal(few.bands(), more.bands())
+    np.testing.assert_array_equal(few.bands(seed=1), few.bands(seed=1))
+    assert not np.array_equal(few.bands(seed=1), few.bands(seed=2))
+
+
+def test_a_band_of_one_number_is_students_interval_at_the_effective_number_of_pieces() -> None:
+    """Two differences, whose gains are opposite, so that the greatest error is that of one number."""
+    sums = np.random.default_rng(0).dirichlet([6, 6], (12, 1, 1)) * np.array([6, *[1] * 11])[:, None, None, None]
+    low, high = Contrast(
+        "pitch", "events", np.arange(2), sums, np.ones_like(sums) * sums.mean(-1, keepdims=True)
+    ).bands()
+    left_out = [np.delete(sums, n, axis=0).sum(axis=0)[0, 0] for n in range(12)]
+    shares = [one[0] / one.sum() for one in left_out]
+    spread, effective = np.sqrt(11 * np.var(shares)), 17**2 / (36 + 11)
+    assert (high - low)[0, 0, 0] / 2 == pytest.approx(stats.t.ppf(0.975, effective - 1) * spread, rel=0.08)
+
+
 def test_simultaneous_bands_have_their_nominal_coverage() -> None:
     random, covered, apart = np.random.default_rng(0), [], []
     for _ in range(150):
@@ -95,6 +150,8 @@ def test_permutation_test_finds_a_true_difference_and_no_other() -> None:
         _, p = mmt.attention.permutation_test(drawn(random, 0), drawn(random, 0), draws=199)
         false.append(p.min() <= 0.1)
     assert 0.07 < np.mean(false) < 0.13
+    _, p = mmt.attention.permutation_test(drawn(random, 60), drawn(random, 0), draws=99)
+    assert p.min() == 1 / 100  # never 0: the observed swap is one of them
     difference, p = mmt.attention.permutation_test(drawn(random, 6), drawn(random, 0), draws=999)
     assert p.argmin() == 0
     assert p[0] <= 0.01

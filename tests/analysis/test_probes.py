@@ -9,7 +9,8 @@ import pytest
 from scipy.optimize import minimize
 
 import mmt
-from mmt.analysis.inside.probes import _control_labels, _draw_folds, fit_logistic
+from mmt.analysis.inside import probes
+from mmt.analysis.inside.probes import _control_labels, _draw_folds, _majority, fit_logistic
 from mmt.analysis.inside.recording import ActivationStore
 
 PLACE = "layers.0.stream"
@@ -88,6 +89,42 @@ def test_a_work_is_in_one_fold_and_equal_events_have_equal_control_labels(store:
     labels = dict(zip(kinds, control, strict=True))
     assert [labels[kind] for kind in kinds] == control.tolist()
     assert len(set(labels.values())) > len(labels) / 3
+
+
+def test_the_majority_is_that_of_the_other_folds() -> None:
+    targets, fold = np.array([0, 0, 1, 1, 1]), np.array([1, 1, 0, 0, 0])
+    assert _majority(targets, fold).tolist() == [0, 0, 0, 0, 0]
+
+
+def test_control_labels_are_as_frequent_as_the_labels(store: ActivationStore) -> None:
+    targets = np.arange(len(store)) % 10 // 9
+    control = _control_labels(store, np.arange(len(store)), targets, np.random.default_rng(0))
+    kinds = np.stack([store.labels(name) for name in ("type", "position", "pitch", "duration", "instrument")], 1)
+    first = np.unique(kinds, axis=0, return_index=True)[1]
+    assert control[first].mean() == pytest.approx(0.1, abs=0.06)
+
+
+def test_the_control_is_the_same_probe_of_other_labels(store: ActivationStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = store.labels("instrument") >= 0
+    rows[::2] = False
+    embedding = mmt.probes.probe(store, "embedding", "instrument", folds=2, rows=rows).accuracy
+    monkeypatch.setattr(probes, "_control_labels", lambda *_: np.zeros(rows.sum(), np.int64))
+    found = mmt.probes.probe(store, PLACE, "instrument", folds=2, rows=rows)
+    assert found.rows == rows.sum()
+    assert found.control.mean == 1  # one label for all is always right
+    assert found.selectivity.mean == pytest.approx(found.accuracy.mean - 1)
+    assert found.embedding == embedding
+    values, labels = store.read(PLACE)[rows].astype(np.float64), store.labels("instrument")[rows]
+    targets = np.unique(labels, return_inverse=True)[1]
+    np.testing.assert_allclose(found.weights, fit_logistic(values, targets, len(found.classes))[0])
+
+
+def test_a_probe_that_may_not_use_activations_predicts_the_majority(store: ActivationStore) -> None:
+    found = mmt.probes.probe(store, PLACE, "instrument", folds=2, strength=1e-6, most=150)
+    assert found.accuracy == found.majority
+    assert found.rows == 150
+    draws = [mmt.probes.probe(store, PLACE, "instrument", folds=2, most=150, seed=seed) for seed in (0, 0, 1)]
+    assert draws[0].accuracy == draws[1].accuracy != draws[2].accuracy
 
 
 def test_pieces_of_a_work_count_once_and_invalid_arguments_raise(store: ActivationStore) -> None:

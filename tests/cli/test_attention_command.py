@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mmt
+from mmt.analysis.attention.nulls import COMPARED
 from mmt.analysis.attention.plots import draw_codes, draw_gain, stands_out
 from mmt.analysis.intervals import FewPiecesWarning
 from mmt.analysis.ledger import fingerprint
@@ -44,6 +45,8 @@ def report(folder: Path) -> Path:
 
 def test_report_has_tables_arrays_and_plots(report: Path) -> None:
     names = {path.name for path in report.iterdir()}
+    wanted = {"nulls.csv", "figure3_null_moments.png", "figure3_null_events.png", "figure3_null_beats.png"}
+    assert wanted <= names
     wanted = {"relative.csv", "absolute.csv", "statistics.npz", "figure3_row_gain.png", "figure3_gain_layer1.png"}
     assert wanted <= names
     assert {f"heads_{field}.png" for field in FIELDS} <= names
@@ -67,13 +70,40 @@ def test_tables_match_the_library(folder: Path, report: Path) -> None:
             assert float(row["gain"]) == pytest.approx(found["pitch"].gain[where], rel=1e-5, abs=1e-9)
             assert float(row["row_gain_low"]) == pytest.approx(low[where], rel=1e-5, abs=1e-9)
             assert float(row["row_gain_high"]) == pytest.approx(high[where], rel=1e-5, abs=1e-9)
+    with (report / "absolute.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if row["field"] == "duration" and row["gain_low"] != "nan")
+    found = mmt.attention.absolute(model, corpus, "duration")
+    where = int(row["layer"]), int(row["head"]), int(row["query_code"]) - 1, int(row["key_code"]) - 1
+    with pytest.warns(FewPiecesWarning):
+        low, high = found.confidence(0.95, "gain")
+    assert float(row["gain_low"]) == pytest.approx(low[where], rel=1e-5, abs=1e-9)
+    assert float(row["gain_high"]) == pytest.approx(high[where], rel=1e-5, abs=1e-9)
     merged = [float(row["gamma"]) for row in rows if (row["field"], row["layer"], row["head"]) == ("beat", "0", "all")]
     assert sum(merged) == pytest.approx(1, abs=1e-5)
+
+
+def test_null_models_in_the_report_match_the_library(folder: Path, report: Path) -> None:
+    model, corpus = mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus")
+    with (report / "nulls.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["field"], row["null"]) for row in rows} == set(COMPARED)
+    for head in ("1", "all"):
+        found = mmt.attention.contrast(model, corpus, "pitch", "moments")
+        found = found.merged() if head == "all" else found
+        with pytest.warns(FewPiecesWarning):
+            low, high = found.bands()
+        chosen = [row for row in rows if (row["field"], row["null"], row["head"]) == ("pitch", "moments", head)]
+        assert chosen
+        for row in chosen:
+            where = int(row["layer"]), 0 if head == "all" else 1, int(row["difference"]) + 127
+            written = [float(row[name]) for name in ("gain", "gain_low", "gain_high")]
+            assert written == pytest.approx([found.gain[where], low[where], high[where]], rel=1e-5, abs=1e-9)
 
 
 def test_the_report_says_what_it_was_made_with(folder: Path, report: Path) -> None:
     found = json.loads((report / "provenance.json").read_text())
     assert found["software"]["mmt"] == mmt.__version__
+    assert found["command"].startswith(f"mmt-attention --checkpoint {folder}/model --corpus {folder}/corpus")
     assert {"commit", "torch", "numpy", "python"} <= set(found["software"])
     assert found["model"]["fingerprint"] == fingerprint(mmt.load_model(folder / "model"))
     corpus = mmt.Corpus(folder / "corpus")
@@ -89,13 +119,21 @@ def test_the_command_warns_of_few_pieces_once(folder: Path, tmp_path: Path, caps
         assert capsys.readouterr().err.count("2 pieces are few") == 1
 
 
-def test_arrays_round_trip(folder: Path, report: Path) -> None:
+def test_arrays_round_trip(folder: Path, report: Path, tmp_path: Path) -> None:
     model, corpus = mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus")
     direct, read = mmt.attention.measure(model, corpus), mmt.attention.read_statistics(report)
     for field in FIELDS:
         np.testing.assert_array_equal(read.relative[field].attention, direct.relative[field].attention)
         np.testing.assert_array_equal(read.absolute[field].row_gain, direct.absolute[field].row_gain)
         np.testing.assert_array_equal(read.relative[field].differences, direct.relative[field].differences)
+    for key, sums in direct.expected.items():
+        np.testing.assert_array_equal(read.contrast(*key).expected, sums)
+    with pytest.raises(ValueError, match="no comparison of 'beat' with the null model 'beats'; there are: beat events"):
+        read.contrast("beat", "beats")
+    with np.load(report / "statistics.npz") as arrays:
+        np.savez(tmp_path / "old.npz", **{name: arrays[name] for name in arrays if not name.startswith("expected")})
+    with pytest.raises(ValueError, match="as an older mmt wrote it; run mmt-attention --overwrite again"):
+        mmt.attention.read_statistics(tmp_path / "old.npz")
     with pytest.raises(ValueError, match="mmt-attention makes one"):
         mmt.attention.read_statistics(folder)
 

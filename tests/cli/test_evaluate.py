@@ -78,6 +78,9 @@ def test_evaluation_json_has_all_results(evaluated: Path, corpus: Path) -> None:
     found = json.loads((evaluated / "evaluation.json").read_text())
     assert found["settings"]["n"] == 4
     assert found["settings"]["software"]["mmt"] == mmt.__version__
+    provenance = json.loads((evaluated / "provenance.json").read_text())
+    assert provenance.pop("command").startswith("mmt-evaluate ")
+    assert provenance == found["settings"]
     assert found["settings"]["corpus_sha256"] == mmt.Corpus(corpus, split="valid").sha256
     assert {row["length"] for row in found["rows"]} == {"whole pieces", "the first 64 beats"}
     assert set(found["likelihood"]) == {"a", "b"}

@@ -14,6 +14,7 @@ import pytest
 from small_corpora import model_of
 
 import mmt
+from mmt.analysis.ledger import fingerprint
 from mmt.cli.generate import _print_notices, _silent, main
 from mmt.music import files
 from mmt.music.audio import carried_soundfont
@@ -139,6 +140,12 @@ def test_the_same_seed_gives_the_same_file(checkpoint: Path, tmp_path: Path) -> 
 def test_several_pieces_are_written_to_numbered_files(checkpoint: Path, tmp_path: Path) -> None:
     generate(checkpoint, "-o", tmp_path / "a.json", "-n", 2, "--quiet")
     assert [json.loads((tmp_path / f"a-{number}.json").read_text())["resolution"] for number in (1, 2)] == [12, 12]
+
+
+def test_a_file_says_which_version_seed_and_model_made_it(checkpoint: Path, tmp_path: Path) -> None:
+    generate(checkpoint, "-o", tmp_path / "a.json", "--seed", 3, "--max-events", 20, "--quiet")
+    (made_by,) = json.loads((tmp_path / "a.json").read_text())["metadata"]["creators"]
+    assert made_by == f"mmt-generate {mmt.__version__}, seed 3, model {fingerprint(mmt.load_model(checkpoint))}"
 
 
 def test_a_list_of_seeds_gives_a_piece_for_each(checkpoint: Path, tmp_path: Path) -> None:

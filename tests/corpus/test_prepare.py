@@ -49,8 +49,12 @@ def test_contents_of_a_prepared_corpus(music: Path, tmp_path: Path) -> None:
         "corpus.json",
         "notes.npy",
         "pieces.csv",
+        "provenance.json",
         "report.json",
     ]
+    provenance = json.loads((tmp_path / "corpus" / "provenance.json").read_text())
+    assert provenance["software"]["mmt"] == mmt.__version__
+    assert (provenance["seed"], provenance["command"]) == (0, None)
     corpus = Corpus(tmp_path / "corpus")
     assert outcome.kept == len(corpus) == 4
     assert sorted(outcome.skipped) == ["broken.mid", "drums.mid", "empty.mid"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mmt.analysis.attention.arcs import draw_arcs
-from mmt.analysis.attention.measurement import Statistics, absolute, measure, relative, weights
-from mmt.analysis.attention.nulls import Contrast, contrast, permutation_test
+from mmt.analysis.attention.measurement import Statistics, absolute, contrast, measure, relative, weights
+from mmt.analysis.attention.nulls import Contrast, permutation_test
 from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
 from mmt.analysis.attention.report import read_statistics, write_report
 from mmt.analysis.attention.statistics import Absolute, Relative

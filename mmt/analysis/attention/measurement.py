@@ -7,7 +7,7 @@ pairs of written notes. Besides the float64 sums, only one layer of one window i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -16,13 +16,17 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from mmt.analysis.attention.pairs import Pairs, by_difference, differences
+from mmt.analysis.attention.nulls import COMPARED, NULLS, Contrast, Expectation, Null
+from mmt.analysis.attention.pairs import Pairs, Sums, by_difference, differences
 from mmt.analysis.attention.statistics import Absolute, Relative
 from mmt.analysis.pieces import Pieces, check_model, field_numbers, pieces_to_study, windows_of
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import FIELDS, TYPE, Events
 from mmt.sampling.model import Model
 from mmt.sampling.next_event import readable_events
+
+# Absolute statistics keep the sums of at most so many groups of pieces, and of one group if a field has more codes.
+_GROUPS, _MANY_CODES = 32, 100
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,16 @@ class Statistics:
 
     relative: dict[str, Relative]
     absolute: dict[str, Absolute]
+    expected: dict[tuple[str, str], Sums]
+    """What null models expect, by field and null model: attention by code difference, (piece, layer, head, K)."""
+
+    def contrast(self, field: str, null: str) -> Contrast:
+        """The attention of a field against a null model."""
+        if (field, null) not in self.expected:
+            known = ", ".join(" ".join(key) for key in self.expected) or "none"
+            raise ValueError(f"there is no comparison of {field!r} with the null model {null!r}; there are: {known}")
+        found = self.relative[field]
+        return Contrast(field, null, found.differences, found.attention, self.expected[field, null])
 
 
 @torch.inference_mode()
@@ -138,28 +152,75 @@ def absolute(
     return found if field is None else found[field]
 
 
+def contrast(model: Model, pieces: Pieces, field: str, null: Null, *, progress: bool = False) -> Contrast:
+    """Measure a field's attention against a null model.
+
+    Parameters
+    ----------
+    model : Model
+    pieces : array_like of int (n, 6), several of them, or a Corpus
+    field : "beat", "position", "pitch", "duration" or "instrument"
+    null : "moments", "events" or "beats"
+        What is kept, see `mmt.analysis.attention.nulls`. "moments" explains all of beat and position, "beats" all of beat.
+    progress : bool
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If there is no such field or null model, or a piece cannot be read.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> model = mmt.new_model("tiny", seed=0)
+    >>> notes = [[3, 1, 1, 61, 12, 25], [3, 2, 1, 65, 12, 25], [3, 2, 1, 68, 12, 25]]
+    >>> contrast(model, np.array(notes), "pitch", "moments").gain.shape
+    (2, 2, 255)
+    """
+    if not field or field_numbers(field) == [TYPE]:
+        raise ValueError(
+            f"field is {field!r}; null models are of notes: choose beat, position, pitch, duration or instrument"
+        )
+    if null not in NULLS:
+        raise ValueError(f"null is {null!r}; choose one of {', '.join(NULLS)}")
+    found = _measure(model, pieces, field, progress=progress, with_absolute=False, compared=[(field, null)])
+    return found.contrast(field, null)
+
+
 def measure(model: Model, pieces: Pieces, *, progress: bool = False) -> Statistics:
-    """Relative and absolute statistics of all six fields in one pass; parameters and errors are those of `relative`."""
-    return _measure(model, pieces, None, progress=progress, with_absolute=True)
+    """Statistics of all six fields and the null models in one pass; parameters and errors are those of `relative`."""
+    return _measure(model, pieces, None, progress=progress, with_absolute=True, compared=COMPARED)
 
 
-def _measure(model: Model, pieces: Pieces, field: str | None, *, progress: bool, with_absolute: bool) -> Statistics:
-    fields = field_numbers(field)
+def _measure(
+    model: Model,
+    pieces: Pieces,
+    field: str | None,
+    *,
+    progress: bool,
+    with_absolute: bool,
+    compared: Sequence[tuple[str, str]] = (),
+) -> Statistics:
+    fields, sizes = field_numbers(field), model.network.config.sizes
     count, arrays = pieces_to_study(model, pieces)
-    found = _zeros(model, fields, count, with_absolute=with_absolute)
+    found = _zeros(model, fields, count, with_absolute=with_absolute, compared=compared)
     for piece, events in enumerate(tqdm(arrays, total=count, unit=" pieces", desc="Attention", disable=not progress)):
         for window in windows_of(model, events):
-            _add_window(found, piece, Pairs(window, model.network.config.sizes, fields), layer_weights(model, window))
+            pairs, expectation = Pairs(window, sizes, fields), Expectation(window, sizes, compared)
+            _add_window(found, piece, pairs, expectation, layer_weights(model, window))
     if not all(relative.pairs.any() for relative in found.relative.values()):
         raise ValueError("no window of these pieces holds two notes; give pieces with notes closer together")
     return found
 
 
-def _zeros(model: Model, fields: list[int], pieces: int, *, with_absolute: bool) -> Statistics:
+def _zeros(
+    model: Model, fields: list[int], pieces: int, *, with_absolute: bool, compared: Sequence[tuple[str, str]]
+) -> Statistics:
     """Statistics of no pairs yet, for `_add_window` to add to."""
     config = model.network.config
     heads = (config.layers, config.heads)
-    found = Statistics({}, {})
+    found = Statistics({}, {}, {})
     for field in fields:
         name, size = FIELDS[field], config.sizes[field]
         steps = differences(field, size)
@@ -167,26 +228,38 @@ def _zeros(model: Model, fields: list[int], pieces: int, *, with_absolute: bool)
         found.relative[name] = Relative(name, steps, np.zeros((pieces, *heads, len(steps))), *baselines)
         if with_absolute:
             codes = np.arange(int(field != TYPE), size)
-            square = (len(codes), len(codes))
-            found.absolute[name] = Absolute(
-                name, codes, np.zeros((*heads, *square)), np.zeros(square), np.zeros(square)
-            )
+            groups, square = min(pieces, _GROUPS if size <= _MANY_CODES else 1), (len(codes), len(codes))
+            baselines = (np.zeros((groups, *square)) for _ in range(2))
+            found.absolute[name] = Absolute(name, codes, np.zeros((groups, *heads, *square)), *baselines)
+    for name, null in compared:
+        found.expected[name, null] = np.zeros_like(found.relative[name].attention)
     return found
 
 
-def _add_window(found: Statistics, piece: int, pairs: Pairs, layers: Iterator[npt.NDArray[np.floating[Any]]]) -> None:
+def _add_window(
+    found: Statistics,
+    piece: int,
+    pairs: Pairs,
+    expectation: Expectation,
+    layers: Iterator[npt.NDArray[np.floating[Any]]],
+) -> None:
     names = list(found.relative)
     for name, counts, even in zip(names, pairs.counts(), pairs.even_sums(), strict=True):
         found.relative[name].pairs[piece] += by_difference(counts, FIELDS.index(name))
         found.relative[name].even[piece] += by_difference(even, FIELDS.index(name))
         if name in found.absolute:
-            found.absolute[name].pairs[:] += counts
-            found.absolute[name].even[:] += even
+            absolute = found.absolute[name]
+            group = piece % len(absolute.pairs)
+            absolute.pairs[group] += counts
+            absolute.even[group] += even
     for layer, weights in enumerate(layers):
         for name, sums in zip(names, pairs.sums(weights), strict=True):
             found.relative[name].attention[piece, layer] += by_difference(sums, FIELDS.index(name))
             if name in found.absolute:
-                found.absolute[name].attention[layer] += sums
+                attention = found.absolute[name].attention
+                attention[piece % len(attention), layer] += sums
+        for key, sums in expectation.sums(weights).items():
+            found.expected[key][piece, layer] += sums
 
 
 @torch.inference_mode()

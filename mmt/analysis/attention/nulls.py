@@ -7,23 +7,28 @@ events, "beats" at each distance in beats. Expected values are exact: nothing is
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from mmt.analysis.attention.measurement import layer_weights
-from mmt.analysis.attention.pairs import Sums, differences
+from mmt.analysis.attention.pairs import Sums, add_pairs, differences
 from mmt.analysis.attention.statistics import Relative
 from mmt.analysis.intervals import warn_of_few
-from mmt.analysis.pieces import Pieces, field_numbers, pieces_to_study, windows_of
-from mmt.representation.codes import BEAT, NOTE, POSITION, TYPE, Events
-from mmt.sampling.model import Model
+from mmt.representation.codes import BEAT, FIELDS, NOTE, POSITION, TYPE, Events
 
 Null = Literal["moments", "events", "beats"]
-_DRAWS = 2000
+NULLS: tuple[Null, ...] = get_args(Null)
+# The comparisons that say something: "moments" explains all of beat and position, "beats" all of beat.
+COMPARED = tuple(
+    (field, null)
+    for field in FIELDS[1:]
+    for null in NULLS
+    if (field, null) not in {("beat", "moments"), ("position", "moments"), ("beat", "beats")}
+)
+_DRAWS, _AT_ONCE = 2000, 50
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ class Contrast:
     """Measured attention, (piece, layer, head, K)."""
     expected: Sums
     """Attention expected under the null model, (piece, layer, head, K)."""
+
+    @property
+    def pieces(self) -> int:
+        """Number of pieces with a pair; the others have no part in the comparison."""
+        return int(self.attention.any(axis=(1, 2, 3)).sum())
 
     @property
     def gain(self) -> Sums:
@@ -70,80 +80,35 @@ class Contrast:
         FewPiecesWarning
             If there are fewer than 30 pieces.
         """
-        from scipy.stats import norm, t
-
-        if not 0 < level < 1:
-            raise ValueError(f"level is {level}; it must be between 0 and 1")
-        used = self.attention.any(axis=(1, 2, 3))
-        attention, expected = self.attention[used], self.expected[used]
-        count = len(attention)
-        if count < 2:
-            raise ValueError(f"{count} piece has no band; give at least two pieces")
-        left_out = _gain(attention.sum(axis=0) - attention, expected.sum(axis=0) - expected)
-        errors = (left_out - left_out.mean(axis=0)).reshape(count, -1) * ((count - 1) / count) ** 0.5
-        spread = np.sqrt((errors**2).sum(axis=0))
-        varies = spread > 1e-12
-        drawn = np.random.default_rng(seed).standard_normal((_DRAWS, count))
-        scaled = errors[:, varies] / spread[varies]
-        greatest = np.array([np.abs(row @ scaled).max(initial=0) for row in drawn])
-        sizes = attention.sum(axis=(1, 2, 3))
-        effective = sizes.sum() ** 2 / (sizes**2).sum()
-        factor = t.isf(norm.sf(np.quantile(greatest, level)), max(effective - 1, 1))
-        half = np.where(varies, factor * spread, 0).reshape(left_out.shape[1:])
-        warn_of_few(count)
-        return self.gain - half, self.gain + half
+        low, high = simultaneous_bands(self, level, seed=seed)
+        warn_of_few(self.pieces)
+        return low, high
 
 
-def contrast(model: Model, pieces: Pieces, field: str, null: Null, *, progress: bool = False) -> Contrast:
-    """Measure a field's attention against a null model.
+def simultaneous_bands(found: Contrast, level: float, *, seed: int = 0) -> tuple[Sums, Sums]:
+    """`Contrast.bands`, without the warning of few pieces."""
+    from scipy.stats import norm, t
 
-    Parameters
-    ----------
-    model : Model
-    pieces : array_like of int (n, 6), several of them, or a Corpus
-    field : "beat", "position", "pitch", "duration" or "instrument"
-    null : "moments", "events" or "beats"
-        What is kept, see above. "moments" explains all of beat and position, "beats" all of beat.
-    progress : bool
-        Whether to show a progress bar.
-
-    Raises
-    ------
-    ValueError
-        If there is no such field or null model, or a piece cannot be read.
-
-    Examples
-    --------
-    >>> import mmt
-    >>> model = mmt.new_model("tiny", seed=0)
-    >>> notes = [[3, 1, 1, 61, 12, 25], [3, 2, 1, 65, 12, 25], [3, 2, 1, 68, 12, 25]]
-    >>> contrast(model, np.array(notes), "pitch", "moments").gain.shape
-    (2, 2, 255)
-    """
-    (number,) = field_numbers(field) if field else (TYPE,)
-    if number == TYPE:
-        raise ValueError(
-            f"field is {field!r}; null models are of notes: choose beat, position, pitch, duration or instrument"
-        )
-    if null not in get_args(Null):
-        raise ValueError(f"null is {null!r}; choose one of {', '.join(get_args(Null))}")
-    config = model.network.config
-    steps = differences(number, config.sizes[number])
-    count, arrays = pieces_to_study(model, pieces)
-    measured, expected = (np.zeros((count, config.layers, config.heads, len(steps))) for _ in range(2))
-    for piece, events in enumerate(tqdm(arrays, total=count, unit=" pieces", desc=null, disable=not progress)):
-        for window in windows_of(model, events):
-            written = window[:, TYPE] == NOTE
-            notes = window[written]
-            if len(notes) < 2:
-                continue
-            sums = _Moments(notes, number, steps) if null == "moments" else _Distances(notes, number, steps, null)
-            for layer, weights in enumerate(layer_weights(model, window)):
-                for head, each in enumerate(weights[:, written][:, :, written]):
-                    first, second = sums(each.astype(np.float64))
-                    measured[piece, layer, head] += first
-                    expected[piece, layer, head] += second
-    return Contrast(field, null, steps, measured, expected)
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must be between 0 and 1")
+    used = found.attention.any(axis=(1, 2, 3))
+    attention, expected = found.attention[used], found.expected[used]
+    count = len(attention)
+    if count < 2:
+        raise ValueError(f"{count} piece has no band; give at least two pieces")
+    left_out = _gain(attention.sum(axis=0) - attention, expected.sum(axis=0) - expected)
+    errors = (left_out - left_out.mean(axis=0)).reshape(count, -1) * ((count - 1) / count) ** 0.5
+    spread = np.sqrt((errors**2).sum(axis=0))
+    varies = spread > 1e-12
+    drawn = np.random.default_rng(seed).standard_normal((_DRAWS, count))
+    scaled = errors[:, varies] / spread[varies]
+    parts = [np.abs(rows @ scaled).max(axis=1, initial=0) for rows in np.split(drawn, _DRAWS // _AT_ONCE)]
+    greatest = np.concatenate(parts)
+    sizes = attention.sum(axis=(1, 2, 3))
+    effective = sizes.sum() ** 2 / (sizes**2).sum()
+    factor = t.isf(norm.sf(np.quantile(greatest, level)), max(effective - 1, 1))
+    half = np.where(varies, factor * spread, 0).reshape(left_out.shape[1:])
+    return found.gain - half, found.gain + half
 
 
 def permutation_test(first: Relative, second: Relative, *, draws: int = 9999, seed: int = 0) -> tuple[Sums, Sums]:
@@ -186,48 +151,61 @@ def permutation_test(first: Relative, second: Relative, *, draws: int = 9999, se
     return observed, (1 + reached) / (draws + 1)
 
 
-class _Distances:
-    """Sums by code difference, measured and with each head's mean weight at a distance, of the notes of one window."""
+class Expectation:
+    """Sums by code difference that null models expect of a head, for the notes of one window."""
 
-    def __init__(self, notes: Events, field: int, steps: npt.NDArray[np.int64], unit: str) -> None:
-        self._earlier = np.tri(len(notes), k=-1, dtype=bool)
-        query, key = np.nonzero(self._earlier)
-        self._code = notes[key, field] - notes[query, field] - steps[0]
-        _, self._distance = np.unique(
-            query - key if unit == "events" else notes[query, BEAT] - notes[key, BEAT], return_inverse=True
-        )
-        self._counts = np.bincount(self._distance)
-        self._codes = len(steps)
-        joint = self._distance * len(steps) + self._code
-        self._joint = np.bincount(joint, minlength=len(self._counts) * len(steps)).reshape(-1, len(steps))
+    def __init__(self, events: Events, sizes: Sequence[int], wanted: Iterable[tuple[str, str]]) -> None:
+        written = np.flatnonzero(events[:, TYPE] == NOTE)
+        notes = events[written]
+        count = len(notes)
+        self._written, self._earlier = written, np.arange(count)
+        begins = np.any(np.diff(notes[:, [BEAT, POSITION]], axis=0, prepend=-1) != 0, axis=1)
+        self._moment = np.cumsum(begins) - 1
+        # A permutation makes each note of a moment a key of the others.
+        self._end = np.searchsorted(self._moment, self._moment, side="right")
+        self._ones = np.ones((len(events), len(events)), np.float32)
+        distances = {"events": written, "beats": notes[:, BEAT]}
+        self._distances = {unit: (distance, int(np.ptp(distance)) + 1) for unit, distance in distances.items() if count}
+        self._counts = {unit: self._by_distance(self._ones, unit) for unit in self._distances}
+        self._block_counts = self._by_block(self._ones, self._end)
+        self._codes, self._joint = {}, {}
+        for field, null in wanted:
+            number = FIELDS.index(field)
+            steps = differences(number, sizes[number])
+            self._codes[field, null] = notes[:, number], -int(steps[0]), len(steps)
+            if null in self._distances:
+                self._joint[field, null] = self._by_distance(self._ones, null, *self._codes[field, null])
 
-    def __call__(self, weights: Sums) -> tuple[Sums, Sums]:
-        given = weights[self._earlier]
-        profile = np.bincount(self._distance, given) / self._counts
-        measured: Sums = np.bincount(self._code, given, minlength=self._codes).astype(np.float64)
-        return measured, profile @ self._joint
-
-
-class _Moments:
-    """Sums by code difference, measured and expected when the codes of simultaneous notes are permuted, of one window."""
-
-    def __init__(self, notes: Events, field: int, steps: npt.NDArray[np.int64]) -> None:
-        _, moment = np.unique(notes[:, [BEAT, POSITION]], axis=0, return_inverse=True)
-        moment = moment.reshape(-1)
-        # Ordered pairs of two notes that a permutation may make a query and a key: an earlier moment, or the same one.
-        self._query, self._key = np.nonzero((moment[:, None] >= moment) & ~np.eye(len(notes), dtype=bool))
-        _, self._block = np.unique(moment[self._query] * len(notes) + moment[self._key], return_inverse=True)
-        self._counts = np.bincount(self._block)
-        self._code = notes[self._key, field] - notes[self._query, field] - steps[0]
-        self._codes = len(steps)
-
-    def __call__(self, weights: Sums) -> tuple[Sums, Sums]:
+    def sums(self, weights: npt.NDArray[np.floating[Any]]) -> dict[tuple[str, str], Sums]:
+        """The expected sums (head, K) by field and null model, of weights (head, query, key)."""
+        profiles = {unit: np.stack([self._by_distance(head, unit) for head in weights]) for unit in self._distances}
+        shares = {unit: profile / np.maximum(self._counts[unit], 1) for unit, profile in profiles.items()}
         # Weights of later keys are 0, so that both orders of a simultaneous pair share the weight of one.
-        given = weights[self._query, self._key]
-        mean = np.bincount(self._block, given) / self._counts
-        return tuple(  # type: ignore[return-value]
-            np.bincount(self._code, each, minlength=self._codes) for each in (given, mean[self._block])
-        )
+        means = [self._by_block(head, self._end) / np.maximum(self._block_counts, 1) for head in weights]
+        found = {}
+        for (field, null), (codes, offset, size) in self._codes.items():
+            if null in self._distances:
+                found[field, null] = shares[null] @ self._joint[field, null]
+            else:
+                found[field, null] = np.zeros((len(weights), size))
+                for sums, mean in zip(found[field, null], means, strict=True):
+                    add_pairs(sums, mean, self._moment, offset - codes, codes, self._end)
+        return found
+
+    def _by_distance(self, weights: Any, unit: str, codes: Any = 0, offset: int = 0, size: int = 1) -> Sums:
+        """Sums at each distance, (D,), or at each distance and code difference, (D, K)."""
+        distance, count = self._distances[unit]
+        sums = np.zeros(count * size)
+        rows, columns = distance * size - codes + offset, codes - distance * size
+        add_pairs(sums, weights, self._written, rows, columns, self._earlier)
+        return sums.reshape(count, size) if size > 1 else sums
+
+    def _by_block(self, weights: Any, ends: Any) -> Sums:
+        """Sums of each moment's queries over each moment's keys, (moments, moments)."""
+        moments = int(self._moment[-1]) + 1 if len(self._moment) else 0
+        sums = np.zeros(moments * moments)
+        add_pairs(sums, weights, self._written, self._moment * moments, self._moment, ends)
+        return sums.reshape(moments, moments)
 
 
 def _gain(measured: Sums, expected: Sums) -> Sums:

@@ -13,9 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmt.model.compiled import compiled
 from mmt.representation.codes import BEAT, GIVEN_NOTE, NOTE, TYPE, Events
 
 Sums = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@compiled()
+def add_pairs(sums: Any, weights: Any, places: Any, rows: Any, columns: Any, ends: Any) -> None:
+    """For each query q and each other key k < ends[q], add weights[places[q], places[k]] to sums[rows[q] + columns[k]]."""
+    for query in range(len(places)):
+        row, given = rows[query], weights[places[query]]
+        for key in range(ends[query]):
+            if key != query:
+                sums[row + columns[key]] += given[places[key]]
 
 
 class Pairs:
@@ -31,32 +43,35 @@ class Pairs:
     """
 
     def __init__(self, events: Events, sizes: Sequence[int], fields: Iterable[int]) -> None:
-        self._earlier = np.tri(len(events), k=-1, dtype=bool)
-        self._query, key = np.nonzero(self._earlier)
-        self._bins = []
+        self._length = len(events)
+        self._fields: list[tuple[Indices, Indices, int]] = []
         for field in fields:
-            notes_only = np.where(events[:, TYPE] == NOTE, events[:, field], 0)
-            codes, size = events[:, field] if field == TYPE else notes_only, sizes[field]
-            self._bins.append((codes[self._query] * size + codes[key], size, int(field != TYPE)))
+            first = int(field != TYPE)
+            counted = (
+                np.ones(len(events), bool) if field == TYPE else (events[:, TYPE] == NOTE) & (events[:, field] > 0)
+            )
+            self._fields.append((np.flatnonzero(counted), events[counted, field] - first, sizes[field] - first))
 
     def sums(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
         """Joint sums (head, size, size) of weights (head, query, key), for each field."""
-        heads = [self._joint(head[self._earlier].astype(np.float64)) for head in weights]
+        heads = [self._joint(head) for head in weights]
         return [np.stack(sums) for sums in zip(*heads, strict=True)]
 
     def counts(self) -> list[Sums]:
         """The number of pairs, (size, size), for each field."""
-        return self._joint(None)
+        return self._joint(np.ones((self._length, self._length), np.float32))
 
     def even_sums(self) -> list[Sums]:
         """Joint sums (size, size) of a head that attends evenly to all that a query can see, itself included."""
-        return self._joint(1 / (self._query + 1))
+        return self._joint(np.repeat(1 / np.arange(1, self._length + 1)[:, None], self._length, axis=1))
 
-    def _joint(self, weights: Sums | None) -> list[Sums]:
-        return [
-            np.bincount(bins, weights, minlength=size * size).reshape(size, size)[first:, first:].astype(np.float64)
-            for bins, size, first in self._bins
-        ]
+    def _joint(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
+        found = []
+        for places, codes, size in self._fields:
+            joint = np.zeros(size * size)
+            add_pairs(joint, weights, places, codes * size, codes, np.arange(len(places)))
+            found.append(joint.reshape(size, size))
+        return found
 
 
 def by_difference(joint: Sums, field: int) -> Sums:

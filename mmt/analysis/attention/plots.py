@@ -7,12 +7,12 @@ from 0, as in the arrays. Sizes are in inches; text is 7 points or more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from mmt.analysis.attention.nulls import Contrast, simultaneous_bands
 from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.attention.statistics import Absolute, Relative, Which, confidence_interval
 from mmt.analysis.intervals import ENOUGH
@@ -48,6 +48,11 @@ _NAMES = {
     "gain": "gain over the paper's baseline, every pair alike",
     "row_gain": "gain over a head that attends evenly",
 }
+_NULL_NAMES = {
+    "moments": "gain over the null model that permutes simultaneous notes",
+    "events": "gain over the null model that keeps the mean weight at each distance in events",
+    "beats": "gain over the null model that keeps the mean weight at each distance in beats",
+}
 
 
 def stands_out(field: str, differences: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -65,7 +70,7 @@ def stands_out(field: str, differences: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def draw_gain(
-    statistics: Mapping[str, Relative] | Relative,
+    statistics: Mapping[str, Relative | Contrast] | Relative | Contrast,
     *,
     of: Which = "row_gain",
     layers: Sequence[int] | None = None,
@@ -78,9 +83,10 @@ def draw_gain(
 
     Parameters
     ----------
-    statistics : mapping from fields to Relative, or one Relative
-        From `relative(model, pieces)` or `relative(model, pieces, field)`.
+    statistics : mapping from fields to Relative or Contrast, or one of them
+        From `relative(model, pieces)`, `relative(model, pieces, field)` or `contrast(model, pieces, field, null)`.
     of : "row_gain", "gain" or "gamma"
+        Not used of a Contrast, which has one gain.
     layers : sequence of int, optional
         Default: all.
     head : int, optional
@@ -88,7 +94,8 @@ def draw_gain(
     fields : sequence of str, optional
         Default: beat, position and pitch, or the only one given.
     level : float, optional
-        Level of the confidence intervals, drawn as thin lines. None, or a single piece: no intervals.
+        Level of the confidence intervals, drawn as thin lines; of a Contrast, bands that hold for all differences and layers at
+        once. None, or a single piece: no intervals.
     of_what : str
         The model and the corpus, for the title.
 
@@ -101,7 +108,7 @@ def draw_gain(
     ValueError
         If the statistics do not have the field, layer or head.
     """
-    if isinstance(statistics, Relative):
+    if isinstance(statistics, Relative | Contrast):
         statistics = {statistics.field: statistics}
         fields = fields or list(statistics)
     fields = fields or ("beat", "position", "pitch")
@@ -116,22 +123,26 @@ def draw_gain(
     grid = figure.subplots(len(shown_layers), len(fields), squeeze=False, width_ratios=widths)
     for column, field in enumerate(fields):
         whole = statistics[field] if head is not None else statistics[field].merged()
-        found = replace(whole, attention=whole.attention[:, shown_layers])
-        values = 100 * getattr(found, of)
-        ends = np.array(confidence_interval(found, level, of)) * 100 if level is not None and found.pieces > 1 else None
-        for layer, axes in enumerate(grid[:, column]):
-            _draw_bars(axes, found, values[layer, head or 0], None if ends is None else ends[:, layer, head or 0])
+        values = 100 * (whole.gain if isinstance(whole, Contrast) else getattr(whole, of))
+        ends = 100 * np.array(_interval(whole, level, of)) if level is not None and whole.pieces > 1 else None
+        for layer, axes in zip(shown_layers, grid[:, column], strict=True):
+            _draw_bars(axes, whole, values[layer, head or 0], None if ends is None else ends[:, layer, head or 0])
         grid[-1, column].set_xlabel(_AXES[field].label, fontsize=_TEXT, color=_INK)
     for axes, layer in zip(grid[:, 0], shown_layers, strict=True):
         axes.set_ylabel(f"layer {layer}\n%", fontsize=_TEXT, color=_INK)
     heads = "all heads of a layer as one" if head is None else f"head {head}"
-    few = ": the intervals are rough" if level is not None and found.pieces < ENOUGH else ""
-    figure.suptitle(
-        "\n".join([_NAMES[of].capitalize(), f"{heads}, {len(found.attention):,} pieces{few}", *([of_what] if of_what else [])]),
-        fontsize=_TITLE, color=_INK,
-    )  # fmt: skip
-    _legend(figure, of, level if ends is not None else None)
+    few = ": the intervals are rough" if level is not None and whole.pieces < ENOUGH else ""
+    name, ends_name = _NAMES[of], "interval"
+    if isinstance(whole, Contrast):
+        name, ends_name = _NULL_NAMES[whole.null], "simultaneous band"
+    lines = [name.capitalize(), f"{heads}, {len(whole.attention):,} pieces{few}", *([of_what] if of_what else [])]
+    figure.suptitle("\n".join(lines), fontsize=_TITLE, color=_INK)
+    _legend(figure, of, None if level is None or ends is None else f"{100 * level:g} % {ends_name}")
     return figure
+
+
+def _interval(found: Relative | Contrast, level: float, of: Which) -> tuple[Sums, Sums]:
+    return simultaneous_bands(found, level) if isinstance(found, Contrast) else confidence_interval(found, level, of)
 
 
 def draw_heads(found: Relative, *, of: Which = "row_gain", of_what: str = "") -> Figure:
@@ -177,13 +188,13 @@ def draw_codes(
 
     By default all layers and all heads are merged. The model's `representation` gives the names of the codes.
     """
-    layers, heads = found.attention.shape[:2]
+    layers, heads = found.attention.shape[1:3]
     check_indices("layer", [layer or 0], layers)
     check_indices("head", [head or 0], heads)
     if head is None:
         found = found.merged(layers=layer is None)
     values = getattr(found, of)[layer or 0, head or 0]
-    seen = np.flatnonzero(found.pairs.any(axis=0) | found.pairs.any(axis=1))
+    seen = np.flatnonzero(found.pairs.any(axis=(0, 1)) | found.pairs.any(axis=(0, 2)))
     values = 100 * values[np.ix_(seen, seen)]
     names = [code_labels(found.field, representation)[code] for code in found.codes[seen]]
     side = float(np.clip(0.15 * len(seen), 1.8, 7.0))
@@ -212,11 +223,12 @@ def check_indices(what: str, wanted: Sequence[int], count: int) -> list[int]:
     return [int(index) for index in wanted]
 
 
-def _draw_bars(axes: Axes, found: Relative, values: Sums, ends: Sums | None) -> None:
+def _draw_bars(axes: Axes, found: Relative | Contrast, values: Sums, ends: Sums | None) -> None:
     inside = _inside(found)
     where, height = found.differences[inside], values[inside]
-    for place in where[stands_out(found.field, where)]:
-        axes.axvspan(place - 0.5, place + 0.5, color=_BAND, linewidth=0, zorder=0)
+    # As one collection: matplotlib takes long for many patches.
+    spans = [(place - 0.5, 1) for place in where[stands_out(found.field, where)]]
+    axes.broken_barh(spans, (0, 1), transform=axes.get_xaxis_transform(), color=_BAND, linewidth=0, zorder=0)
     axes.bar(where, height, width=0.8, color=np.where(height >= 0, RED, BLUE).tolist(), zorder=2)
     if ends is not None:
         axes.vlines(where, ends[0, inside], ends[1, inside], colors=_INK, linewidths=0.5, zorder=3)
@@ -245,7 +257,7 @@ def _limit_height(axes: Axes, where: npt.NDArray[Any], height: Sums, ends: Sums)
         )  # fmt: skip
 
 
-def _legend(figure: Figure, of: Which, level: float | None) -> None:
+def _legend(figure: Figure, of: Which, interval: str | None) -> None:
     """Name every mark of `draw_gain` below its panels."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -254,8 +266,8 @@ def _legend(figure: Figure, of: Which, level: float | None) -> None:
     if of != "gamma":
         marks.append(Patch(facecolor=BLUE, label="less"))
     marks.append(Patch(facecolor=_BAND, label="multiple of 4 beats, consonance, or same code"))
-    if level is not None:
-        marks.append(Line2D([], [], color=_INK, linewidth=0.5, label=f"{100 * level:g} % interval"))
+    if interval:
+        marks.append(Line2D([], [], color=_INK, linewidth=0.5, label=interval))
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False, fontsize=_SMALL)
 
 
@@ -263,11 +275,11 @@ def _ticks(field: str, shown: npt.NDArray[Any]) -> list[int]:
     return [int(value) for value in shown if value % _AXES[field].tick == 0]
 
 
-def _limits(found: Relative) -> tuple[int, int]:
+def _limits(found: Relative | Contrast) -> tuple[int, int]:
     return _AXES[found.field].limits or (int(found.differences[0]), int(found.differences[-1]))
 
 
-def _inside(found: Relative) -> npt.NDArray[np.bool_]:
+def _inside(found: Relative | Contrast) -> npt.NDArray[np.bool_]:
     low, high = _limits(found)
     return np.asarray((found.differences >= low) & (found.differences <= high))
 

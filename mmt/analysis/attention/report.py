@@ -1,15 +1,16 @@
 """The folder that `mmt-attention` writes: attention statistics as tables, arrays and plots.
 
-`relative.csv`: a row per field, layer, head and difference, with confidence intervals. `absolute.csv`: a row per pair of codes of
-the type, the duration or the instrument that occurs. `statistics.npz`: the sums of all six fields, for `read_statistics`.
-`provenance.json`: versions, commit, model, corpus, seed.
+`relative.csv`: a row per field, layer, head and difference, with confidence intervals. `nulls.csv`: the same over null models,
+with bands that hold for all differences, layers and heads at once. `absolute.csv`: a row per pair of codes of the type, the
+duration or the instrument that occurs, with confidence intervals. `statistics.npz`: the sums of all six fields, for
+`read_statistics`.
+`provenance.json`: versions, commit, command, model, corpus, seed.
 Layers and heads count from 0, as in the arrays; "all" is all heads of a layer merged.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,26 +20,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmt.analysis.attention.measurement import Statistics, measure
+from mmt.analysis.attention.nulls import simultaneous_bands
 from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
-from mmt.analysis.attention.statistics import Absolute, Relative, Which, confidence_interval
+from mmt.analysis.attention.statistics import Absolute, Relative, Which, absolute_interval, confidence_interval
 from mmt.analysis.intervals import warn_of_few
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.pieces import check_same_representation
 from mmt.analysis.plotting import code_labels
 from mmt.corpus.storage import Corpus
-from mmt.model.provenance import software
+from mmt.model.provenance import write_provenance
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ARRAYS, PROVENANCE = "statistics.npz", "provenance.json"
+ARRAYS = "statistics.npz"
 _GAINS: tuple[Which, Which] = ("gain", "row_gain")
-_LABELLED = ("type", "duration", "instrument")
+_DRAWN, _LABELLED = ("beat", "position", "pitch"), ("type", "duration", "instrument")
 _RELATIVE = ["field", "layer", "head", "difference", "gamma"]
 _RELATIVE += [of + end for of in _GAINS for end in ("", "_low", "_high")]
-_ABSOLUTE = ("field", "layer", "head", "query", "key", "query_code", "key_code", "gamma", "gain", "row_gain")
+_ABSOLUTE = ["field", "layer", "head", "query", "key", "query_code", "key_code", *_RELATIVE[4:]]
+_NULLS = ("field", "null", "layer", "head", "difference", "gain", "gain_low", "gain_high")
 
 
 def study_corpus(
@@ -111,8 +114,8 @@ def write_report(
     representation : Representation
         The model's, for the names of the codes.
     provenance : mapping, optional
-        What the statistics were made with, for `provenance.json`: model, corpus, seed. The versions of mmt and its libraries are
-        written in any case.
+        What the statistics were made with, for `provenance.json`: model, corpus, seed. The versions of mmt and its libraries, and
+        the command, are written in any case.
     overwrite : bool
         Whether to replace a folder that this function wrote.
 
@@ -131,15 +134,16 @@ def write_report(
     target = Path(folder)
     _check_arguments(target, level, format, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
-    made_with = {"software": software()} | dict(provenance or {})
+    made_with = dict(provenance or {})
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as unfinished:
         new = Path(unfinished) / target.name
         new.mkdir()
         _write_table(new / "relative.csv", _RELATIVE, _relative_rows(statistics, level))
-        _write_table(new / "absolute.csv", _ABSOLUTE, _absolute_rows(statistics, representation))
+        _write_table(new / "absolute.csv", _ABSOLUTE, _absolute_rows(statistics, representation, level))
+        _write_table(new / "nulls.csv", _NULLS, _null_rows(statistics, level))
         np.savez_compressed(new / ARRAYS, **_arrays(statistics))  # type: ignore[arg-type]
         _draw_all(new, statistics, level, format, representation, _of_what(made_with))
-        (new / PROVENANCE).write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
+        write_provenance(new, made_with)
         if target.exists():
             os.replace(target, Path(unfinished) / "old")
         os.replace(new, target)
@@ -152,19 +156,22 @@ def read_statistics(path: str | os.PathLike[str]) -> Statistics:
     Raises
     ------
     ValueError
-        If the file does not exist.
+        If the file does not exist, or an older mmt wrote it.
     """
     path = Path(path) / ARRAYS if Path(path).is_dir() else Path(path)
     if not path.exists():
         raise ValueError(f"there is no {path}; mmt-attention makes one")
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {"relative": {}, "absolute": {}}
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {"relative": {}, "absolute": {}, "expected": {}}
     with np.load(path, allow_pickle=False) as arrays:
         for name in arrays.files:
             kind, field, part = name.split(".")
             found[kind].setdefault(field, {})[part] = arrays[name]
+    if not found["expected"]:
+        raise ValueError(f"{path} has no null models, as an older mmt wrote it; run mmt-attention --overwrite again")
     return Statistics(
         {field: Relative(field, **parts) for field, parts in found["relative"].items()},
         {field: Absolute(field, **parts) for field, parts in found["absolute"].items()},
+        {(field, null): sums for field, parts in found["expected"].items() for null, sums in parts.items()},
     )
 
 
@@ -184,13 +191,14 @@ def _arrays(statistics: Statistics) -> dict[str, np.ndarray]:
         "relative": statistics.relative,
         "absolute": statistics.absolute,
     }
-    return {
+    arrays = {
         f"{kind}.{field}.{part}": array
         for kind, by_field in kinds.items()
         for field, found in by_field.items()
         for part, array in vars(found).items()
         if part != "field"
     }
+    return arrays | {f"expected.{field}.{null}": sums for (field, null), sums in statistics.expected.items()}
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:
@@ -214,15 +222,31 @@ def _relative_rows(statistics: Statistics, level: float) -> Iterator[tuple[objec
                     yield field, layer, "all" if merged else head, int(found.differences[place]), *values
 
 
-def _absolute_rows(statistics: Statistics, representation: Representation) -> Iterator[tuple[object, ...]]:
+def _absolute_rows(
+    statistics: Statistics, representation: Representation, level: float
+) -> Iterator[tuple[object, ...]]:
     for field in _LABELLED:
         found, names = statistics.absolute[field], code_labels(field, representation)
-        columns = np.stack([found.gamma, found.gain, found.row_gain], axis=-1)
+        gain, row_gain = (absolute_interval(found, level, of) for of in _GAINS)
+        columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
         for layer, head in np.ndindex(*columns.shape[:2]):
-            for query, key in np.argwhere(found.pairs > 0):
+            for query, key in np.argwhere(found.pairs.any(axis=0)):
                 codes = int(found.codes[query]), int(found.codes[key])
                 labels = names[codes[0]], names[codes[1]]
                 yield field, layer, head, *labels, *codes, *columns[layer, head, query, key].tolist()
+
+
+def _null_rows(statistics: Statistics, level: float) -> Iterator[tuple[object, ...]]:
+    for field, null in statistics.expected:
+        each = statistics.contrast(field, null)
+        for found, merged in ((each, False), (each.merged(), True)):
+            ends = simultaneous_bands(found, level) if found.pieces > 1 else np.full((2, *found.gain.shape), np.nan)
+            columns = np.stack([found.gain, *ends], axis=-1)
+            seen = np.flatnonzero(statistics.relative[field].pairs.any(axis=0))
+            for layer, head in np.ndindex(*columns.shape[:2]):
+                for place in seen.tolist():
+                    values = columns[layer, head, place].tolist()
+                    yield field, null, layer, "all" if merged else head, int(found.differences[place]), *values
 
 
 def _of_what(made_with: Mapping[str, Any]) -> str:
@@ -244,6 +268,11 @@ def _draw_all(
         for layer in range(layers):
             figure = draw_gain(statistics.relative, of=of, layers=[layer], level=level, of_what=of_what)
             _save(figure, folder / f"figure3_{of}_layer{layer}.{format}")
+    for null in dict.fromkeys(null for _, null in statistics.expected):
+        fields = [field for field in _DRAWN if (field, null) in statistics.expected]
+        compared = {field: statistics.contrast(field, null) for field in fields}
+        figure = draw_gain(compared, fields=fields, level=level, of_what=of_what)
+        _save(figure, folder / f"figure3_null_{null}.{format}")
     for field, found in statistics.relative.items():
         _save(draw_heads(found, of_what=of_what), folder / f"heads_{field}.{format}")
     for field in _LABELLED:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -141,43 +141,63 @@ class Absolute:
     codes: npt.NDArray[np.int64]
     """The codes, (C,): all of the field but "none"."""
     attention: Sums
-    """Attention from code to code, over all pieces, (layer, head, C, C)."""
+    """Attention from code to code, (group, layer, head, C, C). A group is a piece; 32 groups share more pieces. Beat and pitch,
+    which have many codes, have one group."""
     pairs: Sums
-    """Number of pairs of the two codes, (C, C)."""
+    """Number of pairs of the two codes, (group, C, C)."""
     even: Sums
-    """Attention of a head that attends evenly to all it can see, (C, C)."""
+    """Attention of a head that attends evenly to all it can see, (group, C, C)."""
 
     @property
     def gamma(self) -> Sums:
         """Share of attention that queries with a code give to each code, (layer, head, C, C)."""
-        return _shares(self.attention)
+        return _shares(self.attention.sum(axis=0))
 
     @property
     def gain(self) -> Sums:
         """Gamma minus the share of these queries' pairs, (layer, head, C, C)."""
-        return self.gamma - _shares(self.pairs)
+        return self.gamma - _shares(self.pairs.sum(axis=0))
 
     @property
     def row_gain(self) -> Sums:
         """Gamma minus that of a head that attends evenly to all it can see, (layer, head, C, C)."""
-        return self.gamma - _shares(self.even)
+        return self.gamma - _shares(self.even.sum(axis=0))
+
+    def confidence(self, level: float = 0.95, of: Which = "row_gain") -> tuple[Sums, Sums]:
+        """Confidence interval of a statistic over groups of pieces; parameters, errors and warnings are those of `Relative`'s.
+
+        Returns
+        -------
+        low, high : ndarray, (layer, head, C, C)
+            NaN in rows of codes that queries have in fewer than two groups, so everywhere for beat and pitch.
+        """
+        low, high = absolute_interval(self, level, of)
+        warn_of_few(len(self.attention))
+        return low, high
 
     def merged(self, *, layers: bool = False) -> Absolute:
         """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
-        return replace(self, attention=self.attention.sum(axis=(0, 1) if layers else 1, keepdims=True))
+        return replace(self, attention=self.attention.sum(axis=(1, 2) if layers else 2, keepdims=True))
+
+
+def absolute_interval(found: Absolute, level: float, of: Which) -> tuple[Sums, Sums]:
+    """`Absolute.confidence`, without the warning of few pieces."""
+    _check(level, of)
+    ends = np.full((2, *found.attention.shape[1:]), np.nan)
+    for query in np.flatnonzero(found.pairs.any(axis=2).sum(axis=0) >= 2):
+        # A row is a relative statistic, of keys' codes in place of differences.
+        parts = found.attention[:, :, :, query], found.pairs[:, query], found.even[:, query]
+        ends[..., query, :] = confidence_interval(Relative(found.field, found.codes, *parts), level, of)
+    return ends[0], ends[1]
 
 
 def confidence_interval(found: Relative, level: float, of: Which) -> tuple[Sums, Sums]:
     """`Relative.confidence`, without the warning of few pieces."""
-    baselines = {"gamma": None, "gain": found.pairs, "row_gain": found.even}
-    if of not in baselines:
-        raise ValueError(f"of is {of!r}; choose one of {', '.join(baselines)}")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must be between 0 and 1")
+    _check(level, of)
     if found.pieces < 2:
         raise ValueError("one piece has no interval; give at least two pieces")
     used = np.flatnonzero(found.pairs.any(axis=1))
-    baseline = baselines[of]
+    baseline = {"gamma": None, "gain": found.pairs, "row_gain": found.even}[of]
     # Differences without any pair stay at 0. Leaving them out does not change the shares.
     seen = np.flatnonzero(found.pairs.any(axis=0))
     part = np.ix_(used, seen)
@@ -195,6 +215,13 @@ def confidence_interval(found: Relative, level: float, of: Which) -> tuple[Sums,
             high=1.0,
         )
     return ends[0], ends[1]
+
+
+def _check(level: float, of: Which) -> None:
+    if of not in get_args(Which):
+        raise ValueError(f"of is {of!r}; choose one of {', '.join(get_args(Which))}")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must be between 0 and 1")
 
 
 def _shares_without_each(sums: Sums) -> Sums:
