@@ -1,7 +1,8 @@
 """Run a command of mmt and kill it (SIGKILL) at a step of writing below a folder.
 
-The steps are the last line of stderr. A step is `w` if a file is open and incomplete: after a call of its `write`, and before it
-is closed. It is `.` before a file or folder is opened for writing, made, renamed or removed. Writes by libraries in C are not seen.
+The steps are the last line of stderr. A step is `w` if a file is open and incomplete: after a call of its `write`, and before
+it is closed. It is `.` before a file or folder is opened for writing, made, renamed or removed. Writes by libraries in C are not
+seen.
 
 python tests/fuzz/dying.py FOLDER STEP generate -o FOLDER/piece.mid    # no kill: -1
 """
