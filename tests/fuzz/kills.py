@@ -81,8 +81,9 @@ def run(command: list[str], folder: Path, step: int = -1) -> tuple[str, bool]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """The files and folders below a folder, also hidden ones, without those that depend on the time; folders have no bytes."""
-    found = (path for path in sorted(folder.rglob("*")) if not path.name.startswith(_TIMED))
+    """The files below a folder, except those that depend on the time, and its hidden folders, which have no bytes."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() or path.name.startswith("."))
+    found = (path for path in found if not path.name.startswith(_TIMED))
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in found}
 
 
