@@ -4,11 +4,21 @@ Two models are compared piece by piece, since piece i of both has the same promp
 one prompt first, as they are not independent, and tested by Student's t. A model and real pieces are compared by Welch's t. With
 many metrics and modes some differences are large by chance: a difference stands if its p-value passes the procedure of Benjamini
 and Hochberg (1995) over all metrics and modes of the comparison, so that at most 5 % of those that stand are expected to be none.
+
+A t-test needs values that vary. Where none vary (two sets that are each constant, or pairs that all differ by the same amount),
+the p-value is that of an exact test, and there is no interval:
+
+- independent sets of n and m pieces: the permutation test. One of the C(n + m, n) ways to deal the pieces into two sets separates
+  the two values, or two ways if n = m, so p is 1 / C(n + m, n), or 2 / C(2n, n). At 3 and 3 pieces it is 0.1, at 4 and 4 0.029.
+- n pairs: the sign-flip test. Two of the 2^n signs give a difference this large, so p is 2^(1 - n): 0.0625 at 5, 0.031 at 6.
+
+A metric that has the same value in all pieces of both sets, and one that fewer than three pieces or prompts have, is left out.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +33,8 @@ from mmt.analysis.plotting import new_figure
 _STANDS, _OTHER = "#c1452b", "#8a8a94"
 # Fewer values say nothing of a difference.
 _FEWEST = 3
+# Variation below this share of the largest value is rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -33,14 +45,16 @@ class Effect:
     metric: str
     difference: float
     """The mean of the first set minus that of the second, in the metric's unit."""
-    low: float
-    high: float
-    """The 95 % interval of the difference, for this metric alone."""
+    low: float | None
+    high: float | None
+    """The 95 % interval of the difference, for this metric alone; None if no value varies."""
     effect: float
-    """The difference in standard deviations of the second set's pieces; 0 without a difference."""
-    effect_low: float
-    effect_high: float
+    """The difference in standard deviations of the pieces: of the second set, or of both sets with equal weight if the pieces are
+    paired or the second set is constant (2 or -2 if both are)."""
+    effect_low: float | None
+    effect_high: float | None
     p: float
+    """Of the t-test, or of an exact test if no value varies."""
     corrected: float
     """The p-value after correction; a difference stands if it is at most 0.05."""
     count: int
@@ -53,11 +67,12 @@ class Effect:
 
     def __str__(self) -> str:
         scale, unit = (100, " %") if METRICS[self.metric].percent else (1, "")
-        low, difference, high = (scale * value for value in (self.low, self.difference, self.high))
         name = METRICS[self.metric].label or self.metric.replace("_", " ")
-        return (
-            f"{self.mode}: {name} {difference:+.2f}{unit} [{low:+.2f}, {high:+.2f}], corrected p = {self.corrected:.2g}"
-        )
+        interval = "(no value varies)"
+        if self.low is not None and self.high is not None:
+            interval = f"[{scale * self.low:+.2f}, {scale * self.high:+.2f}]"
+        change = f"{scale * self.difference:+.2f}{unit} {interval}"
+        return f"{self.mode}: {name} {change}, corrected p = {self.corrected:.2g}"
 
 
 @dataclass(frozen=True)
@@ -127,44 +142,59 @@ def compare_scores(
     return Differences(*names, tuple(effects), length)
 
 
-def _difference(ours: Floats, theirs: Floats, groups: npt.NDArray[Any] | None) -> dict[str, float] | None:
-    """Difference, interval, effect and p-value of a metric; None if too few pieces have a value, or none differs at all."""
+def _difference(ours: Floats, theirs: Floats, groups: npt.NDArray[Any] | None) -> dict[str, float | None] | None:
+    """Difference, interval, effect and p-value of a metric; None if too few pieces have a value, or all values are the same."""
     from scipy.stats import t
 
-    spread = theirs if groups is None else np.concatenate([theirs, ours])
-    spread = spread[~np.isnan(spread)]
-    scale = float(spread.std()) if len(spread) else 0.0
-    if groups is None:
-        samples = [values[~np.isnan(values)] for values in (ours, theirs)]
-        count = min(map(len, samples))
-        if count < _FEWEST:
-            return None
-        difference = float(samples[0].mean() - samples[1].mean())
-        parts = [float(values.var(ddof=1)) / len(values) for values in samples]
-        error = sum(parts) ** 0.5
-        freedom = (
-            sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, samples, strict=True))
-            if error
-            else 1.0
-        )
-    else:
-        between = ours - theirs
-        known = ~np.isnan(between)
-        _, place = np.unique(groups[known], return_inverse=True)
-        means = np.bincount(place, between[known]) / np.bincount(place) if known.any() else np.zeros(0)
-        count = len(means)
-        if count < _FEWEST:
-            return None
-        difference, error, freedom = float(means.mean()), float(means.std(ddof=1)) / count**0.5, count - 1.0
-    if not scale or not error:
+    values = np.concatenate([ours, theirs])
+    rounding = _ROUNDING * float(np.nanmax(np.abs(values), initial=0.0))
+    tested = _welch(ours, theirs, rounding) if groups is None else _paired(ours - theirs, groups, rounding)
+    if tested is None:
         return None
+    difference, error, freedom, exact, count = tested
+    if not error and abs(difference) <= rounding:
+        return None
+    known = theirs[~np.isnan(theirs)] if groups is None else values[~np.isnan(values)]
+    scale = float(known.std())
+    if np.ptp(known) <= rounding:
+        # The variance of both sets with equal weight, where the second has none.
+        scale = math.sqrt(float(np.nanvar(ours)) / 2 + difference**2 / 4)
     half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
-    p = float(2 * t.sf(abs(difference) / error, freedom))
-    ends = difference - half, difference + half
+    ends = (difference - half, difference + half) if error else (None, None)
+    low, high = (None if end is None else end / scale for end in ends)
     return {
-        "difference": difference, "low": ends[0], "high": ends[1], "effect": difference / scale,
-        "effect_low": ends[0] / scale, "effect_high": ends[1] / scale, "p": p, "count": count,
+        "difference": difference, "low": ends[0], "high": ends[1], "effect": difference / scale, "effect_low": low,
+        "effect_high": high, "p": float(2 * t.sf(abs(difference) / error, freedom)) if error else exact, "count": count,
     }  # fmt: skip
+
+
+def _welch(ours: Floats, theirs: Floats, rounding: float) -> tuple[float, float, float, float, int] | None:
+    """Of independent sets: the difference, its standard error, degrees of freedom, exact p-value without an error, and count."""
+    samples = [values[~np.isnan(values)] for values in (ours, theirs)]
+    sizes = [len(values) for values in samples]
+    if min(sizes) < _FEWEST:
+        return None
+    difference = float(samples[0].mean() - samples[1].mean())
+    parts = [float(values.var(ddof=1)) / len(values) if np.ptp(values) > rounding else 0.0 for values in samples]
+    exact = (1 + (sizes[0] == sizes[1])) / math.comb(sum(sizes), sizes[0])
+    if not any(parts):
+        return difference, 0.0, 1.0, exact, min(sizes)
+    freedom = sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    return difference, sum(parts) ** 0.5, freedom, exact, min(sizes)
+
+
+def _paired(
+    between: Floats, groups: npt.NDArray[Any], rounding: float
+) -> tuple[float, float, float, float, int] | None:
+    """The same of pairs, from their differences and the number of each one's prompt."""
+    known = ~np.isnan(between)
+    _, place = np.unique(groups[known], return_inverse=True)
+    means = np.bincount(place, between[known]) / np.bincount(place) if known.any() else np.zeros(0)
+    count = len(means)
+    if count < _FEWEST:
+        return None
+    error = float(means.std(ddof=1)) / count**0.5 if np.ptp(means) > rounding else 0.0
+    return float(means.mean()), error, count - 1.0, 2.0 ** (1 - count), count
 
 
 def picture(found: Differences) -> bytes:
@@ -176,9 +206,10 @@ def picture(found: Differences) -> bytes:
     for axes, mode in zip(panels, modes, strict=False):
         axes.axvline(0, color="#44444e", linewidth=0.8)
         for one in (one for one in found.effects if one.mode == mode):
+            ends = (one.effect if end is None else end for end in (one.effect_low, one.effect_high))
             axes.plot(
-                [one.effect_low, one.effect, one.effect_high], [metrics.index(one.metric)] * 3,
-                color=_STANDS if one.stands else _OTHER, marker="o", markevery=[1], markersize=5,
+                [one.effect, *ends], [metrics.index(one.metric)] * 3,
+                color=_STANDS if one.stands else _OTHER, marker="o", markevery=[0], markersize=5,
                 markerfacecolor=None if one.stands else "white",
             )  # fmt: skip
         axes.set_title(mode, fontsize=9.5)

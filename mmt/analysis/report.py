@@ -58,7 +58,8 @@ def details(found: Evaluation) -> str:
     parts += [f"## Originality: {name}\n\n```\n{one}\n```" for name, one in found.originality.items()]
     for name, compared in found.comparisons.items():
         rows = [
-            [one.mode, METRICS[one.metric].label or one.metric, f"{one.difference:.4g}", f"{one.low:.4g} to {one.high:.4g}",
+            [one.mode, METRICS[one.metric].label or one.metric, f"{one.difference:.4g}",
+             "" if one.low is None else f"{one.low:.4g} to {one.high:.4g}",
              f"{one.effect:.2f}", f"{one.p:.2g}", f"{one.corrected:.2g}", "yes" if one.stands else ""]
             for one in compared.effects
         ]  # fmt: skip

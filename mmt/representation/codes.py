@@ -219,6 +219,8 @@ class Representation:
         return everyday | codes | own
 
     def _offer(self, name: str) -> str:
+        if plain_name(name) in _DRUM_NAMES and not self.drums:
+            return f": {NO_DRUMS}"
         known = OFFERED_FIRST | {plain: self.names[code - 1] for plain, code in self._code_of_name.items()}
         near = difflib.get_close_matches(plain_name(name), known, n=6, cutoff=0.6)
         near += [other for other in known if plain_name(name) and plain_name(name) in other]
@@ -271,6 +273,11 @@ def is_note(events: IntArray) -> npt.NDArray[np.bool_]:
 def plain_name(name: str) -> str:
     """A name in lower case without anything but letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_DRUM_NAMES = {DRUMS, *(plain_name(name) for name, used in EVERYDAY_NAMES.items() if used == DRUMS)}
+# Of the errors of names and of events.
+NO_DRUMS = "this model or representation has no drums; leave them out, or use a model that was trained with drums"
 
 
 def check_several(pieces: Any) -> None:

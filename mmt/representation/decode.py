@@ -17,6 +17,7 @@ from mmt.representation.codes import (
     GIVEN_NOTE,
     INSTRUMENT,
     INSTRUMENT_EVENT,
+    NO_DRUMS,
     PAPER,
     PITCH,
     POSITION,
@@ -120,8 +121,11 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
         highest = size - 1 if field != BEAT else _LAST_BEAT_CODE
         uses = sounding | (array[:, TYPE] == INSTRUMENT_EVENT) if field == INSTRUMENT else sounding
         if (row := _first(uses & ((array[:, field] < 1) | (array[:, field] > highest)))) is not None:
-            kind = "a note with" if sounding[row] else "an instrument event with"
-            raise ValueError(f"row {row}: {kind} {FIELDS[field]} code {array[row, field]}; codes are 1 to {highest}")
+            code, kind = array[row, field], "a note with" if sounding[row] else "an instrument event with"
+            said = f"row {row}: {kind} {FIELDS[field]} code {code}; codes are 1 to {highest}"
+            if field == INSTRUMENT and code == highest + 1 and not representation.drums:
+                said = f"{NO_DRUMS} ({said})"
+            raise ValueError(said)
     return array
 
 

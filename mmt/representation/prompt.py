@@ -7,6 +7,7 @@ notes may be added.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,11 @@ def start() -> Prompt:
     return Prompt(_events(START_OF_SONG))
 
 
-def instruments(*names: str | int | Sequence[str | int], representation: Representation = PAPER) -> Prompt:
+# The paper's, and drums, which have a code of their own: the prompts of instruments are the same with and without.
+_WITH_DRUMS = replace(PAPER, drums=True)
+
+
+def instruments(*names: str | int | Sequence[str | int], representation: Representation = _WITH_DRUMS) -> Prompt:
     """Start-of-song, instruments and start-of-notes: generate for these instruments.
 
     Parameters
@@ -66,6 +71,9 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
     *names : str or int
         At least one; names, General MIDI names, ensembles ("string quartet", see `ENSEMBLES`) or MIDI program numbers, in any
         order. Or a list of them.
+    representation : Representation
+        Default: the paper's, with drums. A model without drums refuses a prompt with drums; for an ensemble give
+        `representation=model.representation`, which leaves them out.
 
     Raises
     ------
@@ -76,6 +84,8 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
     --------
     >>> instruments("cello", "violin", "Acoustic Grand Piano")[:, INSTRUMENT].tolist()
     [0, 1, 25, 27, 0]
+    >>> instruments("drums", "piano")[:, INSTRUMENT].tolist()
+    [0, 1, 65, 0]
     """
     named: dict[int, str | int] = {}
     wanted = [name for given in names for name in ([given] if isinstance(given, str | int | np.integer) else given)]

@@ -142,6 +142,21 @@ def test_instruments_of_a_prompt_may_be_drums() -> None:
     assert instruments("drums", "violin", representation=ALL)[1:3, INSTRUMENT].tolist() == [25, DRUMS]
 
 
+@pytest.mark.parametrize("names", [("drums", "piano"), ("Drum Kit",), ("rock band",), ("violin",)])
+def test_a_prompt_without_a_representation_is_that_of_a_model_with_drums(names: tuple[str, ...]) -> None:
+    assert instruments(*names).tolist() == instruments(*names, representation=ALL).tolist()
+
+
+@pytest.mark.parametrize("name", ["drums", "drum kit", "Drum-Kit", "percussion"])
+def test_a_representation_without_drums_says_so(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"unknown instrument '{name}': this model or representation has no drums; leave"
+    ):
+        instruments(name, representation=PAPER)
+    with pytest.raises(ValueError, match=r"this model or representation has no drums; leave .* \(row 1: .* code 65"):
+        tidy(instruments(name), PAPER)
+
+
 def test_given_rows_of_a_note_table_become_given_notes() -> None:
     table = notes_of_events(
         np.array([*HEAD, [3, 1, 1, 61, 12, 25], [3, 12, 1, 61, 12, 27], [3, 13, 1, 61, 12, 27]]), ALL

@@ -735,3 +735,13 @@ def test_the_outcome_distinguishes_a_drawn_end_from_a_limit() -> None:
     _, (outcome,) = made.generate(mmt.prompt.instruments("violin"), seed=1, report=True)
     assert outcome.ending == "end-of-song"
     assert str(outcome) == "seed 1; ends by itself"
+
+
+@pytest.mark.parametrize("names", [("drums", "piano"), ("rock band",)])
+def test_a_prompt_with_drums_needs_a_model_with_drums_and_no_representation(names: tuple[str, ...]) -> None:
+    prompt = mmt.prompt.instruments(*names)
+    with_drums = make_model(dataclasses.replace(PAPER, drums=True), output="chain")
+    told = mmt.prompt.instruments(*names, representation=with_drums.representation)
+    assert same(with_drums.generate(prompt, seed=1), with_drums.generate(told, seed=1))
+    with pytest.raises(ValueError, match="this model or representation has no drums; leave them out, or use a model"):
+        make_model(output="chain").generate(prompt)
