@@ -69,16 +69,16 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
 def project_out(place: str, direction: npt.ArrayLike | Tensor) -> Edits:
     """An edit that removes a direction from the activations of every event: directional ablation (Arditi et al. 2024).
 
-        x' = x - (x · u) u with u = direction / norm(direction). The direction is (dim,), or as wide as the place.
+    x' = x - (x · u) u with u = direction / norm(direction). The direction is (dim,), or as wide as the place.
 
-        Raises
-        ------
-        ValueError
-    If the direction is not a vector, or is zero.
+    Raises
+    ------
+    ValueError
+        If the direction is not a vector, or is zero.
 
-        Examples
-        --------
-        >>> edit = project_out("layers.2.stream", torch.ones(256))
+    Examples
+    --------
+    >>> edit = project_out("layers.2.stream", torch.ones(256))
     """
     vector = torch.as_tensor(direction).detach().double()
     if vector.dim() != 1 or not vector.norm() > 0:
