@@ -19,11 +19,13 @@ from mmt.representation.codes import FIELDS
 
 SPLITS = ("train", "valid", "test")
 COUNTS = {"1": range(1, 2), "2": range(2, 3), "3 to 4": range(3, 5), "5 to 8": range(5, 9), "9 or more": range(9, 65)}
+# Pieces that an interval needs.
+FEWEST = 10
 
 PAGE = """# Loss by split, source and number of instruments
 
-{model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with 95 % intervals over pieces; in round
-brackets the number of pieces. Of a split with more pieces, a random sample of {sample} was measured. Made by
+{model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with 95 % intervals over pieces (of {fewest}
+pieces or more); in round brackets the number of pieces. Of a split with more pieces, a random sample of {sample} was measured. Made by
 `benchmarks/loss.py`.
 
 {table}
@@ -47,7 +49,9 @@ def part(loss: mmt.likelihood.Likelihood, places: Iterable[int]) -> str:
         loss.stride,
         0,
     )
-    interval = "" if some.interval is None else f" [{some.interval[0]:.3f}, {some.interval[1]:.3f}]"
+    # An interval of a few pieces says nothing.
+    known = some.interval if len(chosen) >= FEWEST else None
+    interval = "" if known is None else f" [{known[0]:.3f}, {known[1]:.3f}]"
     return f"{some.per_note:.3f}{interval} ({len(chosen)})"
 
 
@@ -93,6 +97,7 @@ def main() -> None:
         model=f"The model in `{chosen.checkpoint}`" if chosen.checkpoint else "The shipped model",
         stride=chosen.stride,
         sample=chosen.sample,
+        fewest=FEWEST,
         table="\n".join(["| pieces | training | validation | test |", "|---|---|---|---|", *rows]),
         fields="\n".join([f"| split | {' | '.join(FIELDS)} |", "|---|" + "---|" * len(FIELDS), *fields]),
     )
