@@ -25,8 +25,8 @@ FEWEST = 10
 PAGE = """# Loss by split, source and number of instruments
 
 {model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with 95 % intervals over pieces (of {fewest}
-pieces or more); in round brackets the number of pieces. Of a split with more pieces, a random sample of {sample} was measured. Made
-by `benchmarks/loss.py`.
+pieces or more); in round brackets the number of pieces. Of a split with more pieces, a random sample of {sample} was measured.
+Made by `benchmarks/loss.py`.
 
 {table}
 

@@ -202,8 +202,9 @@ def _measure(
     with_absolute: bool,
     compared: Sequence[tuple[str, str]] = (),
 ) -> Statistics:
-    fields, sizes = field_numbers(field), model.network.config.sizes
+    fields = field_numbers(field)
     count, arrays = pieces_to_study(model, pieces)
+    sizes = model.network.config.sizes
     found = _zeros(model, fields, count, with_absolute=with_absolute, compared=compared)
     for piece, events in enumerate(tqdm(arrays, total=count, unit=" pieces", desc="Attention", disable=not progress)):
         for window in windows_of(model, events):
