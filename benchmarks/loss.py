@@ -18,14 +18,17 @@ import mmt
 from mmt.representation.codes import FIELDS
 
 SPLITS = ("train", "valid", "test")
-COUNTS = {"1": range(1, 2), "2": range(2, 3), "3 to 4": range(3, 5), "5 to 8": range(5, 9), "9 or more": range(9, 65)}
+COUNTS = {
+    "1 instrument": range(1, 2), "2 instruments": range(2, 3), "3 to 4 instruments": range(3, 5),
+    "5 to 8 instruments": range(5, 9), "9 or more instruments": range(9, 66),
+}  # fmt: skip
 # Pieces that an interval needs.
-FEWEST = 10
+FEWEST = 20
 
 PAGE = """# Loss by split, source and number of instruments
 
 {model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with 95 % intervals over pieces (of {fewest}
-pieces or more); in round brackets the number of pieces. Of a split with more pieces, a random sample of {sample} was measured.
+pieces or more); in round brackets the number of pieces. Of a split with more than {sample}, a random sample was measured.
 Made by `benchmarks/loss.py`.
 
 {table}
@@ -47,7 +50,7 @@ def part(loss: mmt.likelihood.Likelihood, places: Iterable[int]) -> str:
         loss.targets[chosen],
         loss.notes[chosen],
         loss.stride,
-        0,
+        restarts=0,
     )
     # An interval of a few pieces says nothing.
     known = some.interval if len(chosen) >= FEWEST else None
@@ -63,7 +66,7 @@ def groups_of(corpus: mmt.Corpus) -> dict[str, list[int]]:
         groups[piece.name.split("/")[0]].append(place)
         for name, counts in COUNTS.items():
             if len(piece.instruments.split()) in counts:
-                groups[f"{name} instruments"].append(place)
+                groups[name].append(place)
     return groups
 
 
@@ -86,8 +89,8 @@ def main() -> None:
         for group, places in groups_of(corpus).items():
             cells[group][split] = part(loss, places)
         fields.append(f"| {split} | {' | '.join(f'{loss.per_field[name]:.3f}' for name in FIELDS)} |")
-    sources = sorted(group for group in cells if group != "all" and "instruments" not in group)
-    order = ["all", *sources, *(f"{name} instruments" for name in COUNTS)]
+    sources = sorted(group for group in cells if group not in ("all", *COUNTS))
+    order = ["all", *sources, *COUNTS]
     rows = [
         f"| {group} | {' | '.join(cells[group].get(split, '') for split in SPLITS)} |"
         for group in order

@@ -93,10 +93,10 @@ def is_locked(notes: NoteTable) -> bool:
 
 
 def returning_share(notes: NoteTable, resolution: int) -> float:
-    """The share of the notes in passages that return: eight notes in a row that were last heard at least 16 beats before.
+    """The share of the notes that repeat a passage: eight notes in a row that were last heard at least 16 beats before.
 
-    Passages are equal if they have the same pitches and instruments, and the same time between onsets. A pattern that goes on
-    without a pause does not return. NaN for fewer than eight notes.
+    Passages are equal if they have the same pitches and instruments, and the same time between onsets. The first occurrence does
+    not count, nor does a pattern that goes on without a pause. NaN for fewer than eight notes.
     """
     if len(notes) < _PASSAGE_NOTES:
         return np.nan
@@ -110,9 +110,9 @@ def returning_share(notes: NoteTable, resolution: int) -> float:
     kinds = np.unique(passages.reshape(len(passages), -1), axis=0, return_inverse=True)[1].reshape(-1)
     order = np.lexsort((begin, kinds))
     again = np.diff(kinds[order]) == 0
-    away = np.diff(begin[order]) >= _PASSAGE_BEATS * resolution
+    far_enough = np.diff(begin[order]) >= _PASSAGE_BEATS * resolution
     returns = np.zeros(len(passages))
-    returns[order[1:]] = again & away
+    returns[order[1:]] = again & far_enough
     return float((np.convolve(returns, np.ones(_PASSAGE_NOTES)) > 0).mean())
 
 

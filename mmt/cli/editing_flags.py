@@ -28,11 +28,13 @@ _OF_MODES: dict[str, tuple[str, ...]] = {
     "from_beat": ("rewrite", "fill", "accompany"),
     "to_beat": ("rewrite", "fill", "accompany"),
 }
-# Flags that neither an editing mode nor a form takes.
-_ONLY_WRITING = (
+# Flags of plain generation, which neither an editing mode nor a form takes.
+_ONLY_GENERATE = (
     *("min_beats", "max_beats", "new_beats", "max_events", "length"),
     *("grammar", "sampling", "context", "loop_guard", "max_rest"),
 )
+# The defaults of those that are not None.
+_DEFAULTS = {"min_beats": 0, "sampling": "default", "context": "anchor", "use_all": False}
 
 
 def add_modes(arguments: argparse.ArgumentParser) -> None:
@@ -96,7 +98,7 @@ def mode_of(chosen: argparse.Namespace) -> str | None:
     for name in MODES[mode]:
         if getattr(chosen, name) is None:
             raise UsageError(f"--{mode} needs {_flag(name)}")
-    unused = [*_ONLY_WRITING, "use_all", "form", *(("scale", "allow", "exclude") if mode == "reorchestrate" else ())]
+    unused = [*_ONLY_GENERATE, "use_all", "form", *(("scale", "allow", "exclude") if mode == "reorchestrate" else ())]
     unused += ["instruments"] if mode in ("reharmonise", "fill") else []
     _refuse(chosen, unused, mode)
     return mode
@@ -105,7 +107,7 @@ def mode_of(chosen: argparse.Namespace) -> str | None:
 def check_form(chosen: argparse.Namespace) -> None:
     """Raise a `UsageError` if --section stands alone, or a flag does not go with --form."""
     if chosen.form is not None:
-        _refuse(chosen, _ONLY_WRITING, "form")
+        _refuse(chosen, _ONLY_GENERATE, "form")
     elif chosen.section is not None:
         raise UsageError("--section goes with --form")
 
@@ -113,7 +115,7 @@ def check_form(chosen: argparse.Namespace) -> None:
 def _refuse(chosen: argparse.Namespace, names: Sequence[str], mode: str) -> None:
     """Raise a `UsageError` if one of these flags was given."""
     for name in names:
-        if getattr(chosen, name) not in (None, False, 0, "default", "anchor"):
+        if getattr(chosen, name) not in (None, _DEFAULTS.get(name)):
             raise UsageError(f"{_flag(name)} does not go with --{mode}")
 
 

@@ -81,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     ways.add_argument(
         "--form",
         metavar="LETTERS",
-        help="write sections, as ABA or AABA: those of one letter have the same notes; for models trained with given notes and "
-        "lengths",
+        help="write sections, as ABA or AABA: those of one letter have the same notes, and --use-all is about the first; for "
+        "models trained with given notes and lengths",
     )
     ways.add_argument("--section", metavar="BEATS", type=int, help="with --form: the beats of a section (default: 16)")
     add_modes(arguments)
@@ -157,7 +157,9 @@ def _write(
     shown = (*FilterOptions.__annotations__, "loop_guard", "max_rest", "sampling", "grammar")
     given = GenerationOptions(**{name: value for name, value in options.items() if name in shown})
     mode = mode_of(chosen)
-    guard, rest = (0, 0) if mode else (given.guard(model.sampling), given.rest(model.sampling))
+    # Of the editing modes, only `rewrite` generates as usual. Silences are not limited where notes are given.
+    guard = given.guard(model.sampling) if mode in (None, "rewrite") else 0
+    rest = given.rest(model.sampling) if mode is None and chosen.form is None else 0
     if not chosen.quiet:
         filters = given.filters(model.sampling, model.network.config.sizes)
         limits = (f", loop guard {guard:g}" if guard else "") + (f", no silence of {rest} beats" if rest else "")
@@ -167,7 +169,7 @@ def _write(
         return edit_piece(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
     if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
         options["use_all"] = True
-    if chosen.form:
+    if chosen.form is not None:
         return (
             compose_piece(model, prompt, chosen, options),
             [f"{name_of(one)}; form {chosen.form}" for one in streams],

@@ -374,6 +374,8 @@ def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.mid", "--section", "8"], 2, "--section goes with --form"),
         (["-o", "a.mid", "--form", "ABA", "--length", "64"], 2, "--length does not go with --form"),
         (["-o", "a.mid", "--form", "ABA", "--rewrite", str(QUARTET)], 2, "--form does not go with --rewrite"),
+        (["-o", "a.mid", "--form", "ABA", "--loop-guard", "0"], 2, "--loop-guard does not go with --form"),
+        (["-o", "a.mid", "--form", ""], 1, "a form needs a model"),
         (["-o", "a.mid", "--form", "ABA"], 1, "a form needs a model with given notes and lengths"),
         (["-o", "a.mid", "--rewrite", str(QUARTET), "--loop-guard", "1"], 2, "--loop-guard does not go with --rewrite"),
         (["-o", "a.mid", "--reorchestrate", str(QUARTET)], 2, "--reorchestrate needs --instruments"),

@@ -12,7 +12,7 @@ import mmt
 from mmt import edit
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, PITCH, POSITION, Events
 from mmt.representation.grammar import check_piece
-from mmt.representation.prompt import beats, instruments
+from mmt.representation.prompt import Prompt, beats, instruments
 from mmt.sampling.model import new_model
 
 PROMPT = instruments(*NAMES, representation=SMALL)
@@ -65,6 +65,19 @@ def test_sections_of_different_letters_differ() -> None:
         assert a != b != c != a
 
 
+@pytest.mark.parametrize("form", ["AABA", "ABACA"])
+def test_the_shipped_model_does_not_copy_a_section_under_a_new_letter(form: str) -> None:
+    trio, new = instruments("violin", "viola", "cello"), max(form)
+    shares = []
+    for piece in edit.compose(mmt.load_model(), trio, form, 8, n=8, seed=5):
+        sections = [{tuple(note[[BEAT, POSITION, PITCH, INSTRUMENT]]) for note in own} for own in sections_of(piece, 8)]
+        own = sections[form.index(new)]
+        shares.append(
+            max(len(own & other) / len(own) for other, letter in zip(sections, form, strict=True) if letter != new)
+        )
+    assert np.median(shares) < 0.4
+
+
 def test_a_piece_is_the_same_alone_and_among_others_in_a_form() -> None:
     model = make_model(1)
     several = edit.compose(model, PROMPT, "ABA", 6, n=3, seed=4)
@@ -103,15 +116,17 @@ def test_the_shipped_model_repeats_its_theme_in_a_form_and_ends() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"form": ""}, "form is ''; give a letter for each section, such as 'ABA'"),
-        ({"form": "A B"}, "form is 'A B'; give a letter"),
+        ({"form": ""}, "form is ''; give letters from A to Z alone, one for each section, such as 'ABA'"),
+        ({"form": "A B"}, "form is 'A B'; give letters from A to Z"),
         ({"section": 4}, "section is 4; it must be a whole number of at least 5 beats"),
         ({"section": 8.0}, "section is 8.0; it must be a whole number"),
+        ({"section": "8"}, "section is '8'; it must be a whole number"),
+        ({"prompt": Prompt(PROMPT, first_beat=17)}, "the prompt has 17 beats; give at most the 16 beats of a section"),
     ],
 )
 def test_an_impossible_form_is_refused(arguments: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        edit.compose(make_model(), PROMPT, **arguments)  # type: ignore[arg-type]
+        edit.compose(make_model(), **{"prompt": PROMPT, **arguments})  # type: ignore[arg-type]
 
 
 def test_a_form_needs_given_notes_and_lengths() -> None:

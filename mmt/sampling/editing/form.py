@@ -1,11 +1,13 @@
 """Compose pieces in sections, some of which return.
 
-The first section is generated with a told length, so that it ends. The section of each other letter is written once, between the
-sections that exist already, and copied to where its letter stands again. A section with nothing after it is a continuation.
+The first section is generated with a given length, so that it ends. The section of each other letter is written once and copied
+to where its letter stands again: between the sections before and after it, or, if the one after it does not exist yet, as a
+continuation of the one before it. No other section is read: a model that reads a section twice writes it a third time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
@@ -20,6 +22,9 @@ from mmt.sampling.streams import Stream
 
 # So that the last four beats, in which the first section ends, are not all of it.
 _SHORTEST_SECTION = 5
+# Times that a section is drawn, as long as it has no notes.
+_ATTEMPTS = 10
+_NO_NOTES = np.zeros((0, 6), np.int64)
 
 
 def compose(
@@ -31,7 +36,7 @@ def compose(
     use_all: bool = False,
     **options: Unpack[EditOptions],
 ) -> list[Events]:
-    """Generate pieces in sections; sections of the same letter have the same notes.
+    """Generate pieces in sections; sections of the same letter have the same notes, apart from long notes at their ends.
 
     Parameters
     ----------
@@ -40,7 +45,7 @@ def compose(
     prompt : array_like of int, (n, 6), optional
         Instruments, and possibly the first notes of the first section; see `mmt.prompt`. Default: start-of-song alone.
     form : str
-        A letter for each section: "ABA", "AABA", "ABACA".
+        A letter for each section: "ABA", "AABA", "ABACA". Case does not count.
     section : int
         The number of beats of a section, at least 5. The first section ends in the last four of them.
     use_all : bool
@@ -51,7 +56,8 @@ def compose(
     Returns
     -------
     list of ndarray of int64, (n_i, 6)
-        Whole pieces. Notes that sound beyond their section are shortened where another section follows.
+        Whole pieces. A piece ends if its last section is the first one again (ABA) or a new one (AB); a copy of a middle section
+        (ABB) may just stop. Notes that sound beyond their section are shortened where another section follows.
 
     Raises
     ------
@@ -70,54 +76,67 @@ def compose(
             "a form needs a model with given notes and lengths (given=True, length=True), such as the one that mmt ships"
         )
     if not isinstance(form, str) or not (form.isascii() and form.isalpha()):
-        raise ValueError(f"form is {form!r}; give a letter for each section, such as 'ABA'")
+        raise ValueError(f"form is {form!r}; give letters from A to Z alone, one for each section, such as 'ABA'")
     if not isinstance(section, int | np.integer) or section < _SHORTEST_SECTION:
-        raise ValueError(f"section is {section}; it must be a whole number of at least {_SHORTEST_SECTION} beats")
-    if prompt is not None and (length := int(as_events(prompt)[:, BEAT].max(initial=0))) > section:
-        raise ValueError(
-            f"the prompt has {length} beats; give at most the {section} beats of a section, or a longer section"
-        )
+        raise ValueError(f"section is {section!r}; it must be a whole number of at least {_SHORTEST_SECTION} beats")
+    if prompt is not None:
+        length = max(int(as_events(prompt)[:, BEAT].max(initial=0)), getattr(prompt, "first_beat", 0))
+        if length > section:
+            raise ValueError(
+                f"the prompt has {length} beats; give at most the {section} beats of a section, or a longer section"
+            )
     streams = settings_of(model, options).streams
     if options.get("seed") is None:
         options["seed"] = streams[0][0]
     first = model.generate(prompt, length=section, use_all=use_all, **options)
     each = zip(first, streams, strict=True)
-    return [_complete(model, piece, form, section, stream, options) for piece, stream in each]
+    return [_complete(model, piece, form.upper(), section, stream, options) for piece, stream in each]
 
 
 def _complete(model: Model, first: Events, form: str, section: int, stream: Stream, options: EditOptions) -> Events:
     """The whole piece of a first section."""
     header, parts = header_of(first, model.representation), {form[0]: notes_of(first, model.representation)}
     for place, letter in enumerate(form):
-        if letter in parts:
-            continue
-        known = assemble(header, _placed(parts, form, section, model.representation), model.representation)
-        seed = int(np.random.SeedSequence([*stream, place]).generate_state(1)[0])
-        own: EditOptions = {**options, "n": 1, "seed": seed}
-        begin, end = place * section, (place + 1) * section
-        if any(later in parts for later in form[place + 1 :]):
-            [written] = rewrite(model, known, (begin, end), **own)
-        else:
-            prompt = Prompt(known[:-1], first_beat=begin)
-            least = end if place < len(form) - 1 else 0
-            [written] = model.generate(prompt, length=len(form) * section, min_beats=least, max_beats=end, **own)
-        notes = notes_of(written, model.representation)
-        parts[letter] = notes[(notes[:, BEAT] > begin) & (notes[:, BEAT] <= end)]
-        parts[letter][:, BEAT] -= begin
-    return assemble(header, _placed(parts, form, section, model.representation), model.representation)
-
-
-def _placed(parts: dict[str, Events], form: str, section: int, representation: Representation) -> list[Events]:
-    """The notes of the sections that exist, each where its letter stands; only those of the last one sound beyond the section."""
-    placed = []
-    for place, letter in enumerate(form):
         if letter not in parts:
-            continue
-        notes = parts[letter].copy()
-        if place < len(form) - 1:
-            onset = (notes[:, BEAT] - 1) * representation.resolution + notes[:, POSITION] - 1
+            before, after, rest = parts[form[place - 1]], parts.get(form[place + 1 : place + 2]), len(form) - place - 1
+            for attempt in range(_ATTEMPTS):
+                seed = int(np.random.SeedSequence([*stream, place, attempt]).generate_state(1)[0])
+                own: EditOptions = {**options, "n": 1, "seed": seed}
+                parts[letter] = _write(model, header, before, after, rest, section, own)
+                if len(parts[letter]):
+                    break
+    return assemble(
+        header, _placed([parts[letter] for letter in form], section, model.representation), model.representation
+    )
+
+
+def _write(
+    model: Model, header: Events, before: Events, after: Events | None, rest: int, section: int, options: EditOptions
+) -> Events:
+    """The notes of a section, with beats from 1, after one section and, if it exists, before another; `rest` sections follow."""
+    around = [before, _NO_NOTES, _NO_NOTES if after is None else after]
+    known = assemble(header, _placed(around, section, model.representation), model.representation)
+    begin, end = section, 2 * section
+    if after is not None:
+        [piece] = rewrite(model, known, (begin, end), **options)
+    else:
+        prompt, least = Prompt(known[:-1], first_beat=begin), end if rest else 0
+        [piece] = model.generate(prompt, length=end + rest * section, min_beats=least, max_beats=end, **options)
+    notes = notes_of(piece, model.representation)
+    notes = notes[(notes[:, BEAT] > begin) & (notes[:, BEAT] <= end)]
+    notes[:, BEAT] -= begin
+    return notes
+
+
+def _placed(sections: Sequence[Events], section: int, representation: Representation) -> list[Events]:
+    """The notes of sections one after the other; only those of the last one sound beyond their section."""
+    placed = []
+    for place, notes in enumerate(sections):
+        moved = notes.copy()
+        if place < len(sections) - 1:
+            onset = (moved[:, BEAT] - 1) * representation.resolution + moved[:, POSITION] - 1
             room = np.searchsorted(representation.durations, section * representation.resolution - onset, side="right")
-            notes[:, DURATION] = np.minimum(notes[:, DURATION], room)
-        notes[:, BEAT] += place * section
-        placed.append(notes)
+            moved[:, DURATION] = np.minimum(moved[:, DURATION], room)
+        moved[:, BEAT] += place * section
+        placed.append(moved)
     return placed
