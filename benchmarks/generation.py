@@ -273,7 +273,7 @@ def on_the_processor() -> list[str]:
     alone = measured["float32"][0]
     ways = {"the original way": original / written, "our network over the whole prefix": whole / written}
     return [
-        "| way | batch | events a second | `generate` is so many times as fast | with int8 weights |",
+        "| way | batch | events a second | speed of `generate` over it | with int8 weights |",
         "|---|---:|---:|---:|---:|",
         *(
             f"| {name} | 1 | {1 / seconds:.1f} | {' | '.join(f'{seconds / measured[kind][0]:.0f}' for kind in KINDS)} |"

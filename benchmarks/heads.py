@@ -306,7 +306,7 @@ def report(folder: Path) -> str:
 def _changes(
     found: dict[str, dict[tuple[int, int], dict[str, Any]]], base: str, changes: Iterable[str], steps: int
 ) -> str:
-    """The table of the changes to `base` that were tried for so many steps."""
+    """The table of the changes to `base` that were tried for this number of steps."""
     least = _loss(found[base][steps, 0])
     losses = {name: _loss(found[name][steps, 0]) for name in changes if name != base and (steps, 0) in found[name]}
     rows = [(name, f"{loss:.3f}", f"{100 * (loss / least - 1):+.1f} %") for name, loss in losses.items()]
@@ -314,7 +314,7 @@ def _changes(
 
 
 def _kinds(found: dict[str, dict[tuple[int, int], dict[str, Any]]], steps: int) -> str:
-    """The table of all kinds of heads that were trained for so many steps."""
+    """The table of all kinds of heads that were trained for this number of steps."""
     seeds = {name: [run for (length, _), run in sorted(found[name].items()) if length == steps] for name in KINDS}
     least = np.mean([_loss(run) for run in seeds["independent"]])
     rows = [

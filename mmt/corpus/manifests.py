@@ -41,7 +41,7 @@ class Manifest:
 
 
 def manifest_in(path: Path) -> bytes:
-    """The manifest of an archive; empty if there is none, or none before the archive is damaged."""
+    """The content of an archive's manifest; empty if no manifest can be read."""
     try:
         for _, name, _, read in members(path):
             if name == MANIFEST:

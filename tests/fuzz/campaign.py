@@ -165,7 +165,7 @@ def targets() -> dict[str, Target]:
 
 
 def attempt(item: Item) -> str:
-    """Read mutated content; returns a description of the finding, "" if there is none."""
+    """Read mutated content; returns a description of what went wrong, or an empty string."""
     _limit_memory()
     begun = time.process_time()
     error = attempt_plain(*item)

@@ -25,7 +25,7 @@ from mmt.representation.codes import FIELDS, TYPE, Events
 from mmt.sampling.model import Model
 from mmt.sampling.next_event import readable_events
 
-# Absolute statistics keep the sums of at most so many groups of pieces, and of one group if a field has more codes.
+# Absolute statistics keep the sums of at most 32 groups of pieces, or of one group for fields of more than 100 codes.
 _GROUPS, _MANY_CODES = 32, 100
 
 
