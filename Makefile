@@ -1,10 +1,10 @@
-# `make demo` and `make test` each do everything that they need, from nothing: a virtual environment, the packages, the job.
+# `make demo` and `make test` each create a virtual environment and install everything that they need.
 
 PYTHON ?= python3
 BIN := .venv/bin
-# The constraints hold for build environments too.
+# The constraints apply to build environments too.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
-# Tests start many processes of torch: each has one thread, which waits without spinning. (To write music takes twice as long so.)
+# Tests start many processes of PyTorch: each has one thread, which waits without spinning. (Generation would take twice as long.)
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 
 .PHONY: demo test test-fast fuzz kills lint format docs wheel check-wheel pictures notebooks clean
@@ -19,11 +19,11 @@ test: .venv/installed-dev
 test-fast: .venv/installed-dev
 	$(PYTEST) -m "not slow"
 
-# Mutated files for all readers, for an hour; inputs that a reader does not stand are in out/fuzz.
+# Feed mutated files to all readers for an hour; inputs that make a reader fail are written to out/fuzz.
 fuzz: .venv/installed-dev
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/fuzz/campaign.py --seconds 3600 --findings out/fuzz
 
-# Kill preparations, generations and trainings 20 times each; what they write in the end has the same bytes.
+# Kill preparations, generations and trainings 20 times each, and check that their final output has the same bytes.
 kills: .venv/installed-dev
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/fuzz/kills.py --kills 20
 
@@ -44,7 +44,7 @@ wheel: .venv/installed-dev
 	rm -rf dist
 	$(BIN)/pip wheel -q --no-deps -w dist .
 
-# Install the wheel where nothing else is, leave the tree, and generate.
+# Install the wheel in an empty environment, and generate outside this folder.
 check-wheel: wheel
 	bash tests/check_wheel.sh dist/*.whl
 
@@ -57,7 +57,7 @@ pictures: .venv/installed-dev
 	$(BIN)/python docs/images/player.py
 	$(BIN)/python docs/images/studio.py
 
-# The notebooks with their outputs, from the shipped model. Notebook 4 shows a prepared corpus where there is one.
+# The notebooks with their outputs, from the shipped model. Notebook 4 uses the prepared corpus data/open if it exists.
 notebooks: .venv/installed-dev
 	rm -rf out/attention
 	if [ -d data/open ]; then $(BIN)/mmt-attention --corpus data/open --split test -o out/attention; fi
