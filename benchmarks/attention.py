@@ -118,7 +118,8 @@ def main() -> None:
     lines = [
         "# Attention statistics: time",
         "",
-        f"`benchmarks/attention.py`, {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch.",
+        f"Made by `benchmarks/attention.py` on {platform.machine()} with {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads of PyTorch.",
         "",
         f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass | seconds |",
         "|---|---|",
@@ -126,12 +127,12 @@ def main() -> None:
         f"| `mmt`: the same, and both baselines (median of 15) | {fast:.4f} |",
         f"| ratio | **{loop / fast:.0f}** |",
         "",
-        f"The greatest difference between the two: {worst:.1e}.",
+        f"The largest difference between the two results is {worst:.1e}.",
         "",
         f"`mmt.attention.relative` of all six fields over {len(windows)} pieces of {EVENTS} events, all "
         f"{model.network.config.layers} layers and {model.network.config.heads} heads of the paper's model: "
-        f"**{whole:.0f} s** by the clock, {busy:.0f} s of work of a core ({busy / len(windows):.2f} s a piece). "
-        f"The process grew by {grown:.0f} MiB meanwhile; other processes ran beside it (load {os.getloadavg()[0]:.0f}).",
+        f"**{whole:.0f} s** elapsed, {busy:.0f} s of processor time ({busy / len(windows):.2f} s per piece). "
+        f"Memory grew by {grown:.0f} MiB. Other processes were running (load {os.getloadavg()[0]:.0f}).",
     ]
     chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

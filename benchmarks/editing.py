@@ -60,7 +60,7 @@ def reorchestrate(model: Model, judge: Model, piece: Events, rows: Rows, random:
     chance = notes.copy()
     chance[:, INSTRUMENT] = random.choice(codes, len(notes))
     for name, one in (("the piece", piece), ("sampled", anew), ("chance", with_notes(piece, chance))):
-        rows[f"instrument, nats a note: {name}"].append(nats(judge, one)[:, INSTRUMENT].mean())
+        rows[f"instrument, nats per note: {name}"].append(nats(judge, one)[:, INSTRUMENT].mean())
     if not report.lost_doubles:
         rows["same instrument as in the piece, %: sampled"].append(
             100 * (notes_of(anew)[:, INSTRUMENT] == notes[:, INSTRUMENT]).mean()
@@ -77,8 +77,8 @@ def reharmonise(model: Model, judge: Model, piece: Events, rows: Rows, random: n
     chance[own, PITCH] = random.integers(notes[own, PITCH].min(), notes[own, PITCH].max() + 1, own.sum())
     for name, one in (("the piece", piece), ("sampled", anew), ("chance", with_notes(piece, chance))):
         losses, theirs = nats(judge, one), notes_of(one)[:, INSTRUMENT] == code
-        rows[f"pitches of the part, nats a note: {name}"].append(losses[theirs, PITCH].mean())
-        rows[f"all else, nats a note: {name}"].append(losses[~theirs].sum(axis=1).mean())
+        rows[f"pitches of the part, nats per note: {name}"].append(losses[theirs, PITCH].mean())
+        rows[f"the other parts, nats per note: {name}"].append(losses[~theirs].sum(axis=1).mean())
 
 
 def accompany(model: Model, judge: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
@@ -89,7 +89,7 @@ def accompany(model: Model, judge: Model, piece: Events, rows: Rows, random: np.
     shifted[notes[:, INSTRUMENT] != code, BEAT] = (
         shifted[notes[:, INSTRUMENT] != code, BEAT] + BEATS // 2 - 1
     ) % BEATS + 1
-    pieces = {"the piece": piece, "the piece, its other parts moved by half": with_notes(piece, shifted)}
+    pieces = {"the piece": piece, f"the piece, its other parts moved by {BEATS // 2} beats": with_notes(piece, shifted)}
     for count in (1, CANDIDATES):
         pieces[f"{count} candidates"] = mmt.edit.accompany(model, piece, hold, seed=0, ranges=True, candidates=count)[0]
     if model.representation.given:
@@ -97,10 +97,10 @@ def accompany(model: Model, judge: Model, piece: Events, rows: Rows, random: np.
         pieces["given notes, one draw"] = mmt.edit.rewrite(model, piece, None, others, seed=0, ranges=True)[0]
     for name, one in pieces.items():
         losses, held = nats(judge, one), notes_of(one)[:, INSTRUMENT] == code
-        rows[f"held notes at their moments, nats: {name}"].append(
+        rows[f"pitch, duration and instrument of held notes, nats: {name}"].append(
             losses[held][:, [PITCH, DURATION, INSTRUMENT]].sum(1).mean()
         )
-        rows[f"other notes a beat: {name}"].append((~held).sum() / BEATS)
+        rows[f"other notes per beat: {name}"].append((~held).sum() / BEATS)
 
 
 def fill(model: Model, judge: Model, piece: Events, rows: Rows, random: np.random.Generator) -> None:
@@ -114,8 +114,8 @@ def fill(model: Model, judge: Model, piece: Events, rows: Rows, random: np.rando
     for name, one in pieces.items():
         start = int(np.flatnonzero(one[:, BEAT] > GAP[1])[0])
         following = int(((one[:, BEAT] > GAP[1]) & (one[:, BEAT] < one[start, BEAT] + 8)).sum())
-        rows[f"what follows, nats a note: {name}"].append(-following_likelihood(judge, one[:-1], start) / following)
-        rows[f"notes a beat in the gap: {name}"].append(
+        rows[f"what follows, nats per note: {name}"].append(-following_likelihood(judge, one[:-1], start) / following)
+        rows[f"notes per beat in the gap: {name}"].append(
             ((one[:, BEAT] > GAP[0]) & (one[:, BEAT] <= GAP[1])).sum() / (GAP[1] - GAP[0])
         )
 
@@ -160,9 +160,10 @@ def main() -> None:
     lines = [
         "# Editing modes",
         "",
-        f"{len(pieces)} pieces, their first {BEATS} beats, seed 0: those of {len(drawn)} of the test split that have two to "
-        f"seven instruments and at most 400 notes there; {_named(chosen.checkpoint)} and its sampling defaults, judged by "
-        f"{_named(chosen.judge) if chosen.judge else 'itself'}. Means and 95 % intervals over pieces.",
+        f"The first {BEATS} beats of {len(pieces)} pieces: those of {len(drawn)} pieces of the test split that have two to seven "
+        f"instruments and at most 400 notes there. Edited by {_named(chosen.checkpoint)} with its sampling defaults and seed 0, "
+        f"judged by {_named(chosen.judge) if chosen.judge else 'itself'}. Lower nats fit better. Means and 95 % intervals over "
+        "pieces. Made by `benchmarks/editing.py`.",
     ]
     for mode in MODES:
         if chosen.modes and mode.__name__ not in chosen.modes:

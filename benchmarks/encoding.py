@@ -86,9 +86,9 @@ def main() -> None:
     lines = [
         "# Encoding",
         "",
-        f"{NOTES:,} notes, the best of {ROUNDS} rounds in turns, one thread. Made by `benchmarks/encoding.py`.",
+        f"{NOTES:,} notes, the best of {ROUNDS} interleaved rounds, one thread. Made by `benchmarks/encoding.py`.",
         "",
-        "| road | ms | times as fast |",
+        "| way | ms | times as fast |",
         "|---|---:|---:|",
         *(f"| {name} | {1000 * s:.1f} | {slowest / s:.1f} |" for name, s in seconds.items()),
     ]

@@ -118,12 +118,13 @@ def main() -> None:
     lines = [
         "# Pieces without end",
         "",
-        f"{chosen.n} pieces of {chosen.events:,} events for each share, the end forbidden. Notes a beat are divided by the mean "
-        f"of their piece: 1 is as dense as everywhere. {AROUND} beats before and after each new window; means and 95 % "
-        f"intervals. Loss: nats a note of {chosen.windows} validation windows, over the places from the share to the end "
-        "(chained heads told the fields before). Made by `benchmarks/endless.py`.",
+        "When the context is full, the window begins anew with this share of its room. Does the music change there? "
+        f"{chosen.n} endless pieces of {chosen.events:,} events for each share. Before and after: notes per beat in the {AROUND} "
+        "beats before and after each new window, divided by the mean of the piece; means and 95 % intervals. Loss: nats per "
+        f"note of {chosen.windows} validation windows, over the positions from the share to the end. Made by "
+        "`benchmarks/endless.py`.",
         "",
-        "| kept | new windows | before | after | after - before | spread elsewhere (a beat) | loss |",
+        "| share kept | new windows | before | after | after - before | standard deviation elsewhere | loss |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *rows,
     ]

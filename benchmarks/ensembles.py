@@ -58,27 +58,29 @@ COLUMNS = (
 
 PAGE = """# Ensembles
 
-What {model} writes for {ensembles} ensembles, seeds 0 to {last} each, {limit}; {settings}; `use_all=True`, as
-`mmt-generate --instruments` does, and all pieces again without it. Made by `benchmarks/ensembles.py`, which names the instruments
-of each ensemble. Counts are of pieces.
+Pieces by {model} for {ensembles} ensembles, seeds 0 to {last} each, {limit}, with {settings} and `use_all=True`, as
+`mmt-generate --instruments` sets it; one row is without it. Made by `benchmarks/ensembles.py`, which lists the
+instruments of each ensemble. Numbers are counts of pieces.
 
 {table}
 
-- *Plays fewer than {few} notes*: of the instruments that were asked for; in a real piece, of those that play in what is measured.
+- *Plays fewer than {few} notes*: of the instruments that were asked for; in a real piece, of those that play in the part
+  that is measured.
 - *Notes in range*: `mmt.metrics.share_in_range`, mean over pieces; instruments without a known range are left out.
-- *Ends by itself*: the end was drawn before the limit of events, or of the network's {beats} beats, was reached. *Before beat
-  {short}*: and the piece has fewer than {short} beats.
+- *Ends by itself*: the end was sampled before the limit of events, or of the network's {beats} beats. *Before beat
+  {short}*: such a piece has fewer than {short} beats.
 - *Told length*: {length}
-- *Loop*: `mmt.metrics.longest_loop`. At least {loop} beats in a row each repeat the beat one period before, note for note, for
-  a period of 1 to 8 beats. The first period is not counted.
-- *Silence*: `mmt.metrics.longest_silence`. Between the first onset and the last, no note sounds for at least {silence} beats.
+- *Loop*: `mmt.metrics.longest_loop`. At least {loop} beats in a row each repeat the beat one period before, note for
+  note, for a period of 1 to 8 beats. The first period is not counted.
+- *Silence*: `mmt.metrics.longest_silence`. Between the first onset and the last, no note sounds for at least {silence}
+  beats.
 - *Real pieces*: {real}
 
-Pieces of all ensembles in which an instrument plays fewer than {few} notes, of those that ask for it: {instruments}.
+Pieces in which an instrument plays fewer than {few} notes, of all pieces that ask for it: {instruments}.
 With `use_all=False`: {without}.
 
-The pieces with loops and silences, with their lengths in beats. `model.generate(mmt.prompt.instruments(…), seed=…,
-{call})` writes them again.
+The pieces with loops and silences, with the length in beats. `model.generate(mmt.prompt.instruments(…), seed=…, {call})`
+reproduces them.
 
 {flagged}
 """
@@ -228,7 +230,7 @@ def main() -> None:
     page = PAGE.format(
         model=f"the model in `{chosen.checkpoint}`" if chosen.checkpoint else "the shipped model",
         ensembles=len(measured), last=chosen.n - 1,
-        limit=f"at most {chosen.max_events} events a piece" if chosen.length is None else "without a limit of events",
+        limit=f"at most {chosen.max_events} events per piece" if chosen.length is None else "without a limit of events",
         call=", ".join(f"{name}={value}" for name, value in {"use_all": True, **settings}.items()),
         settings=", ".join(f"{name} {value}" for name, value in settings.items() if name != "max_events")
         or "the model's sampling defaults",

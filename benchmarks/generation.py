@@ -197,10 +197,10 @@ def linear_maps() -> list[str]:
     """A block's largest map, 20 of them so that they do not fit into a core's own memory: ms for 1, 2 and 32 rows."""
     maps = [nn.Linear(512, 2048).requires_grad_(False) for _ in range(20)]
     kinds: dict[str, list[Callable[[Tensor], object]]] = {
-        "float32, as PyTorch has it": list(maps),
-        "bfloat16, as PyTorch has it": [_half(linear) for linear in maps],
-        "float32, as `generate` has it": [_ours(linear) for linear in maps],
-        'int8, as `generate` has it with `weights="int8"`': [_ours(linear, int8=True) for linear in maps],
+        "float32, PyTorch": list(maps),
+        "bfloat16, PyTorch": [_half(linear) for linear in maps],
+        "float32, `generate`": [_ours(linear) for linear in maps],
+        'int8, `generate` with `weights="int8"`': [_ours(linear, int8=True) for linear in maps],
     }
     lines = []
     for name, kind in kinds.items():
@@ -273,22 +273,22 @@ def on_the_processor() -> list[str]:
     alone = measured["float32"][0]
     ways = {"the original way": original / written, "our network over the whole prefix": whole / written}
     return [
-        "| way | batch | events a second | speed of `generate` over it | with int8 weights |",
+        "| way | batch | events per second | `generate` is faster by | with int8 weights |",
         "|---|---:|---:|---:|---:|",
         *(
             f"| {name} | 1 | {1 / seconds:.1f} | {' | '.join(f'{seconds / measured[kind][0]:.0f}' for kind in KINDS)} |"
             for name, seconds in ways.items()
         ),
         "",
-        "| weights | batch | events a second | its limit | times as slow as the limit | times batch 1 |",
+        "| weights | batch | events per second | upper limit | limit / measured | speed relative to batch 1 |",
         "|---|---:|---:|---:|---:|---:|",
         *(line for kind in KINDS for line in rows_of(model.to("cpu", weights=kind), *measured[kind])),
         "",
-        f"Memory is read at {bandwidth() / 1e9:.0f} GB/s, arithmetic done at {arithmetic() / 1e9:.0f} GFLOP/s. Against the 2.5 "
-        f"events a second that the original code itself makes on two such cores: {1 / alone / 2.5:.0f} times. A processor whose "
-        "cache holds the weights reads them faster than memory: its batch 1 is below the limit, batch 32 fewer times as fast.",
+        f"The limits follow from {bandwidth() / 1e9:.0f} GB/s of memory bandwidth and {arithmetic() / 1e9:.0f} GFLOP/s. The "
+        "original code itself generates 2.5 events per second on two such cores; `generate` is "
+        f"{1 / alone / 2.5:.0f} times as fast. If the processor's cache holds the weights, batch 1 can exceed the limit.",
         "",
-        "An event of a piece that goes on past the context of 1,024 events, batch 1:",
+        "Time per event in a piece longer than the context of 1,024 events, batch 1:",
         "",
         "| up to event | ms, median |",
         "|---:|---:|",
@@ -301,11 +301,11 @@ def on_the_processor() -> list[str]:
 
 def on_the_gpu() -> list[str]:
     if not torch.cuda.is_available():
-        return ["Not measured: no GPU here. (The rows below are made where there is one.)"]
+        return ["Not measured: this machine has no GPU."]
     model = lively_model().to("cuda")
     generation(model, 1, 64)
     return [
-        "| batch | events a second |",
+        "| batch | events per second |",
         "|---:|---:|",
         *(f"| {batch} | {batch / generation(model, batch):,.0f} |" for batch in (1, 32, 256)),
     ]
@@ -322,13 +322,13 @@ def main() -> None:
         "# Generation",
         "",
         f"The paper's model ({mmt.new_model('paper')!r}), random weights, two threads, {EVENTS:,} events. Made by "
-        "`benchmarks/generation.py`, which says what is measured.",
+        "`benchmarks/generation.py`, which describes the measurements.",
         "",
         *on_the_processor(),
         "",
         "## Plain PyTorch with the key/value cache",
         "",
-        "CPU time of an event of one piece in microseconds (`time.process_time`, one thread):",
+        "CPU time per event in microseconds (`time.process_time`, one thread):",
         "",
         "| model | batch | PyTorch | `generate` | ratio |",
         "|---|---:|---:|---:|---:|",
@@ -338,21 +338,21 @@ def main() -> None:
         "",
         "The default recipe's model (rotary positions by time), batch 1, 512 events:",
         "",
-        "| heads | ms an event | to independent |",
+        "| heads | ms per event | relative to independent |",
         "|---|---:|---:|",
         *by_heads(),
         "",
         "## Narrower weights",
         "",
-        "20 maps of 512 to 2,048, in ms:",
+        "20 linear maps from 512 to 2,048, in ms:",
         "",
         "| weights | 1 row | 2 rows | 32 rows |",
         "|---|---:|---:|---:|",
         *linear_maps(),
     ]
     if chosen.corpus is not None:
-        lines += ["", f"The shipped model's loss on {chosen.windows} validation windows, nats a note:", ""]
-        lines += ["| weights | loss | more |", "|---|---:|---:|", *narrow_losses(chosen.corpus, chosen.windows)]
+        lines += ["", f"Loss of the shipped model on {chosen.windows} validation windows, in nats per note:", ""]
+        lines += ["| weights | loss | difference |", "|---|---:|---:|", *narrow_losses(chosen.corpus, chosen.windows)]
     lines += ["", "## GPU", "", *on_the_gpu()]
     result = "\n".join(lines) + "\n"
     Path(__file__).with_suffix(".md").write_text(result, encoding="utf-8")

@@ -131,16 +131,16 @@ def _times_left(codes: Tensor) -> Tensor:
 
 PAGE = """# Heads, and what else lowers the loss
 
-Small networks on the corpus whose preparation `data/README.md` tells (splits by work), trained alike: 4 windows of at most
-512 events a step, AdamW, the rate constant and then falling to 0 over the second half, float32, one core each. Loss: nats a
-note over all {notes:,} notes of the validation split's windows, without masks; by field for the first seed. Made by
-`benchmarks/heads.py`, which says what each trial is.
+Small networks, trained in the same way on `data/open` (see `data/README.md`): 4 windows of at most 512 events per step,
+AdamW, a learning rate that is constant and then falls to 0 over the second half, float32, one core. Loss: nats per note
+over all {notes:,} notes of the validation split, without masks; by field for the first seed. Made by
+`benchmarks/heads.py`, which describes each trial.
 
 {steps:,} steps:
 
 {long}
 
-How the loss of the first seed went (a quarter of the split's windows, but for the last column):
+The loss of the first seed during training (on a quarter of the windows, except for the last column):
 
 {curves}
 
@@ -148,20 +148,20 @@ How the loss of the first seed went (a quarter of the split's windows, but for t
 
 {short}
 
-Attention over the fields learns most, for half again the time of a step, and every event that is written would go through its
-block six times. Of the heads that cost next to nothing, mixed ones learn most, if by no more than seeds differ: they are the
-default. (The long runs of chain and attention were made on another processor; mixed heads had the same loss after 625 steps
-there, to the third place.)
+Attention over the fields has the lowest loss, but a training step takes half as long again, and generation would run its
+block six times per event. Of the other heads, which cost almost nothing, mixed heads have the lowest loss, by no more
+than the difference between seeds; they are the default. (The long runs of chain and attention were made on another
+processor; there, mixed heads had the same loss after 625 steps, to the third decimal.)
 
 ## What else
 
-One change at a time to mixed heads, {few:,} steps, the first seed. `instrument before pitch` is the order type, beat, position,
-instrument, pitch, duration.
+One change at a time to mixed heads, {few:,} steps, the first seed. `instrument before pitch` is the order type, beat,
+position, instrument, pitch, duration.
 
 {others}
 
-One change at a time to mixed heads with Muon at a rate of 4e-3 and half of a head turned by time, {later_steps} steps, the first
-seed.
+One change at a time to mixed heads with Muon at a learning rate of 4e-3 and half of each head rotated by time,
+{later_steps} steps, the first seed.
 
 {later}
 """
@@ -193,7 +193,7 @@ KINDS: dict[str, Trial] = {
 }
 OTHERS: dict[str, Trial] = {
     "instrument before pitch": replace(MIXED, order=(0, 1, 2, 5, 3, 4)),
-    "half of a head turns by time": replace(MIXED, network=replace(MIXED.network, positions="time")),
+    "half of each head rotated by time": replace(MIXED, network=replace(MIXED.network, positions="time")),
     "a learned table of positions": replace(MIXED, network=replace(MIXED.network, positions="absolute")),
     "rate 4e-3": replace(MIXED, optimizer=replace(RATE, learning_rate=4e-3)),
     "muon": replace(MIXED, optimizer=replace(RATE, name="muon")),
@@ -203,24 +203,26 @@ MUON = replace(RATE, name="muon", learning_rate=4e-3)
 LATE = replace(MIXED, network=replace(MIXED.network, positions="time"), optimizer=MUON)
 NORMALISED = replace(LATE.network, qk_norm=True)
 LATER: dict[str, Trial] = {
-    "muon, rate 4e-3, half of a head turns by time": LATE,
-    "and rate 2e-3": replace(LATE, optimizer=replace(MUON, learning_rate=2e-3)),
-    "and rate 8e-3": replace(LATE, optimizer=replace(MUON, learning_rate=8e-3)),
-    "and the rate falls from the start": replace(LATE, falls_from=0.0),
-    "and the rate falls over the last fifth": replace(LATE, falls_from=0.8),
-    "and no weight decay": replace(LATE, optimizer=replace(MUON, weight_decay=0.0)),
-    "and weight decay 0.2": replace(LATE, optimizer=replace(MUON, weight_decay=0.2)),
-    "and dropout 0.1": replace(LATE, network=replace(LATE.network, dropout=0.1)),
-    "and norms without means": replace(LATE, change=_without_means),
-    "and queries and keys normalised": replace(LATE, network=NORMALISED),
-    "and blocks begin at zero": replace(LATE, network=replace(LATE.network, zero_init=True)),
-    "and normalised, and at zero": replace(LATE, network=replace(NORMALISED, zero_init=True)),
-    "and normalised, rate 8e-3": replace(LATE, network=NORMALISED, optimizer=replace(MUON, learning_rate=8e-3)),
-    "and small normal weights at first": replace(LATE, change=_small_normal_weights),
-    "and told the time to the end": replace(LATE, change=_told_the_time_to_the_end),
-    "and every piece alike": replace(LATE, mix=replace(MIX, length_exponent=0.0)),
-    "and every note alike": replace(LATE, mix=replace(MIX, length_exponent=1.0)),
-    "and no transposition": replace(LATE, mix=replace(MIX, pitch_shift=(0, 0))),
+    "muon, rate 4e-3, half of each head rotated by time": LATE,
+    "rate 2e-3": replace(LATE, optimizer=replace(MUON, learning_rate=2e-3)),
+    "rate 8e-3": replace(LATE, optimizer=replace(MUON, learning_rate=8e-3)),
+    "rate falls from the start": replace(LATE, falls_from=0.0),
+    "rate falls over the last fifth": replace(LATE, falls_from=0.8),
+    "no weight decay": replace(LATE, optimizer=replace(MUON, weight_decay=0.0)),
+    "weight decay 0.2": replace(LATE, optimizer=replace(MUON, weight_decay=0.2)),
+    "dropout 0.1": replace(LATE, network=replace(LATE.network, dropout=0.1)),
+    "RMS norms": replace(LATE, change=_without_means),
+    "queries and keys normalised": replace(LATE, network=NORMALISED),
+    "residual branches initialised to zero": replace(LATE, network=replace(LATE.network, zero_init=True)),
+    "queries and keys normalised, branches zero": replace(LATE, network=replace(NORMALISED, zero_init=True)),
+    "queries and keys normalised, rate 8e-3": replace(
+        LATE, network=NORMALISED, optimizer=replace(MUON, learning_rate=8e-3)
+    ),
+    "small normal initial weights": replace(LATE, change=_small_normal_weights),
+    "time to the end as an input": replace(LATE, change=_told_the_time_to_the_end),
+    "same weight for each piece": replace(LATE, mix=replace(MIX, length_exponent=0.0)),
+    "same weight for each note": replace(LATE, mix=replace(MIX, length_exponent=1.0)),
+    "no transposition": replace(LATE, mix=replace(MIX, pitch_shift=(0, 0))),
 }
 TRIALS = KINDS | OTHERS | LATER
 
@@ -310,7 +312,7 @@ def _changes(
     least = _loss(found[base][steps, 0])
     losses = {name: _loss(found[name][steps, 0]) for name in changes if name != base and (steps, 0) in found[name]}
     rows = [(name, f"{loss:.3f}", f"{100 * (loss / least - 1):+.1f} %") for name, loss in losses.items()]
-    return _table(("change", "loss", "to unchanged"), [("none", f"{least:.3f}", ""), *rows])
+    return _table(("change", "loss", "relative to none"), [("none", f"{least:.3f}", ""), *rows])
 
 
 def _kinds(found: dict[str, dict[tuple[int, int], dict[str, Any]]], steps: int) -> str:
@@ -329,7 +331,7 @@ def _kinds(found: dict[str, dict[tuple[int, int], dict[str, Any]]], steps: int) 
         for name, runs in seeds.items()
         if runs
     ]
-    return _table(("heads", "parameters", "loss of each seed", "to independent", *FIELDS[1:], "CPU s"), rows)
+    return _table(("heads", "parameters", "loss of each seed", "relative to independent", *FIELDS[1:], "CPU s"), rows)
 
 
 def _runs(folder: Path, name: str) -> dict[tuple[int, int], dict[str, Any]]:

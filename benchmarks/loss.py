@@ -27,9 +27,9 @@ FEWEST = 20
 
 PAGE = """# Loss by split, source and number of instruments
 
-{model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with 95 % intervals over pieces (of {fewest}
-pieces or more); in round brackets the number of pieces. Of a split with more than {sample}, a random sample was measured.
-Made by `benchmarks/loss.py`.
+{model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with the 95 % interval over pieces
+if there are at least {fewest}, and the number of pieces in round brackets. Of a split with more than {sample} pieces, a
+random sample was measured. Made by `benchmarks/loss.py`.
 
 {table}
 

@@ -79,14 +79,14 @@ def report(found: dict[str, float], device: str) -> str:
             "# A step of the optimizer",
             "",
             "Made by `benchmarks/muon.py`: the default recipe's network and step (8 windows of 1,024 events, float32), "
-            f"{where}, torch {torch.__version__}; the least of {ROUNDS} rounds taken in turns.",
-            "Muon's rows are the blocks' matrices only.",
+            f"{where}, torch {torch.__version__}; the best of {ROUNDS} interleaved rounds.",
+            "The rows of Muon are for the matrices of the layers only.",
             "",
-            "| part | seconds | of losses and gradients |",
+            "| part | seconds | share of losses and gradients |",
             "|---|---|---|",
             *rows,
             "",
-            f"PyTorch's Muon over mmt's: **{found[THEIRS] / found[OURS]:.1f}**.",
+            f"PyTorch's Muon takes **{found[THEIRS] / found[OURS]:.1f}** times as long as mmt's.",
             "",
         ]
     )
@@ -97,7 +97,7 @@ def _units() -> str:
     found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return next(
         (f"processor with {name}" for name in ("amx_bf16", "avx512_bf16") if found.get(name)),
-        "processor without units for bf16",
+        "processor without bfloat16 units",
     )
 
 

@@ -44,8 +44,8 @@ def main() -> None:
     lines = [
         "# Originality: time and memory",
         "",
-        f"{notes:,} notes in {len(corpus):,} pieces; {sum(map(len, pieces)):,} events to look for. At most {memory:.2f} GiB of "
-        "memory in all. Seconds of one core.",
+        f"A corpus of {notes:,} notes in {len(corpus):,} pieces, and {sum(map(len, pieces)):,} events to search for. At most "
+        f"{memory:.2f} GiB of memory in total. One core. Made by `benchmarks/originality.py`.",
         "",
         "| step | CPU s |",
         "|---|---|",

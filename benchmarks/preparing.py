@@ -94,17 +94,17 @@ def table(runs: list[list[tuple[float, float, int]]], files: int) -> str:
         [
             "# Preparing a corpus",
             "",
-            f"{files:,} MIDI files, drawn at random, in {len(runs)} parts, each taken by both ways in turn; one core each.",
+            f"{files:,} MIDI files, drawn at random, read in {len(runs)} part{'s' * (len(runs) > 1)} by both ways; one core.",
             "Made by `benchmarks/preparing.py`, which says what the original way is.",
             "",
-            "| way | CPU ms a file | ms a file | notes written | times as fast (CPU) | (clock) |",
+            "| way | CPU ms per file | ms per file | notes written | times as fast (CPU) | times as fast (elapsed) |",
             "|---|---:|---:|---:|---:|---:|",
             f"| muspy.read_midi, adjust_resolution, a loop | {1000 * cpu / files:.2f} | {1000 * clock / files:.2f} "
             f"| {notes:,.0f} | 1.0 | 1.0 |",
             f"| mmt.prepare | {1000 * ours[0] / files:.2f} | {1000 * ours[1] / files:.2f} | {ours[2]:,.0f} "
             f"| {cpu / ours[0]:.1f} | {clock / ours[1]:.1f} |",
             "",
-            f"Part by part {min(ratios):.1f} to {max(ratios):.1f} times as fast (CPU), with the start of a process for each.",
+            f"By part {min(ratios):.1f} to {max(ratios):.1f} times as fast (CPU), including the start of a process.",
             "",
         ]
     )

@@ -41,9 +41,9 @@ def table(seconds: dict[str, float], files: int) -> str:
     lines = [
         "# Reading MIDI files",
         "",
-        f"{files:,} files, drawn at random, each read by each reader in turn, one thread. Made by `benchmarks/reading.py`.",
+        f"{files:,} files, drawn at random, each read by all readers, one thread. Made by `benchmarks/reading.py`.",
         "",
-        "| reader | ms a file | times as fast |",
+        "| reader | ms per file | times as fast |",
         "|---|---:|---:|",
     ]
     lines += [f"| {name} | {1000 * s / files:.1f} | {first / s:.1f} |" for name, s in seconds.items()]

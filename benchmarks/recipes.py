@@ -58,9 +58,9 @@ TRIALS: dict[str, list[str]] = {
 
 PAGE = """# Trials of the recipe
 
-Made by `benchmarks/recipes.py`, which says what each trial is: `the recipe` has the shares of `configs/full.yaml` and draws
-`polish2/` with a weight of 0.4. The network is small (128 wide, 4 layers, context
-512): its losses are compared with each other only.
+Made by `benchmarks/recipes.py`, which describes each trial. `the recipe` has the shares of `configs/full.yaml`, and a
+weight of 0.4 for `polish2/`; `plain` has neither. The network is small (128 wide, 4 layers, context 512), so these losses
+can be compared only with each other.
 
 """
 

@@ -81,10 +81,11 @@ def main() -> None:
         rows.append(row(name, scores, f"{kernel_distance(scores, truth).value:.4f}"))
         print(*rows[-1], sep=" | ", flush=True)
     chosen.output.write_text(
-        f"# Sampling settings against real music\n\n{len(pieces)} pieces a setting, {len(sources)} in each mode, at most "
-        f"{chosen.max_events} events, seed 0; {len(real)} pieces of the validation split, their first {chosen.max_events}. "
-        f"With the loop guard, silences are shorter than {MAX_REST} beats. Means and 95 % intervals; in brackets the number of "
-        f"pieces with a value, where it is not all. Made by `benchmarks/sampling.py`.\n\n{table(rows)}\n",
+        f"# Sampling settings against real music\n\n{len(pieces)} pieces per setting, {len(sources)} in each mode, at most "
+        f"{chosen.max_events} events, seed 0. Real: the first {chosen.max_events} events of {len(real)} pieces of the validation "
+        f"split. With the loop guard, silences are shorter than {MAX_REST} beats. Means and 95 % intervals; in brackets the "
+        "number of pieces with a value, if not all have one. `distance` is the kernel distance from the real pieces. Made by "
+        f"`benchmarks/sampling.py`.\n\n{table(rows)}\n",
         encoding="utf-8",
     )
 

@@ -286,10 +286,10 @@ def pairs(recipe: Recipe, corpus: Path, steps: int) -> str:
         )
     marks = [step for step in (1, steps // 4, steps // 2, 3 * steps // 4, steps) if step]
     lines = [
-        f"{steps} steps of {recipe.data.batch_size * parts} windows, {events:,} events, taken in turns, "
+        f"{steps} steps of {recipe.data.batch_size * parts} windows, {events:,} events, interleaved, "
         f"{torch.get_num_threads()} thread of a processor with {_units()}, torch {torch.__version__}:",
         "",
-        "| form | events a second | a processor second | "
+        "| form | events per second | per processor second | "
         + " | ".join(f"loss {mark}" for mark in marks)
         + " | validation |",
         "|---|---|---|" + "---|" * (len(marks) + 1),
@@ -336,11 +336,11 @@ def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Pat
         "# A training step",
         "",
         f"The paper's model and recipe ({recipe.data.batch_size} windows of at most {recipe.network.context:,} events, dropout "
-        f"{recipe.network.dropout}), {STEPS} steps a form and round, {torch.get_num_threads()} threads, {os.cpu_count()} cores, "
-        f"torch {torch.__version__}, ours in {fast_precision('cpu')}. Memory: peak above what the process held before it made "
-        "the network.",
+        f"{recipe.network.dropout}), {STEPS} steps per form and round, {torch.get_num_threads()} threads, "
+        f"{os.cpu_count()} cores, torch {torch.__version__}, ours in {fast_precision('cpu')}. "
+        "Memory: peak, without what the process used before it made the network.",
         "",
-        "| round | form | seconds a step | processor seconds a step | memory, MB | padding |",
+        "| round | form | seconds per step | processor seconds per step | memory, MB | padding |",
         "|---|---|---|---|---|---|",
     ]
     for number, forms in enumerate(found, start=1):
@@ -355,7 +355,7 @@ def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Pat
     step = min(forms["ours"]["seconds"] for forms in found)
     lines += [
         "",
-        f"The loader cuts a batch in {1000 * cutting:.1f} ms, {cutting / step:.1%} of a step; {padding:.1%} of its places are "
+        f"The loader cuts a batch in {1000 * cutting:.1f} ms, {cutting / step:.1%} of a step; {padding:.1%} of it is "
         "padding (pools of 32 steps).",
     ]
     if "cuda" in found[0]:
