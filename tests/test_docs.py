@@ -18,13 +18,20 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+READMES = [ROOT / "README.md", ROOT / "data" / "README.md"]
+LINKING = [*PAGES, *READMES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").glob("*.md"))]
 
 
 def blocks(page: Path, kind: str) -> str:
     return "\n".join(re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S))
 
 
-COMMANDS = [line for page in PAGES for line in blocks(page, "console").splitlines() if line.startswith("mmt-")]
+def commands(page: Path) -> list[str]:
+    lines = blocks(page, "console").replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("mmt-")]
+
+
+COMMANDS = [line for page in PAGES + READMES for line in commands(page)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -43,10 +50,29 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_of_pages_parse(line: str) -> None:
-    name, *arguments = shlex.split(line)
+    name, *arguments = shlex.split(line, comments=True)
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     command = importlib.import_module(scripts[name].split(":")[0])
     command._parser().parse_intermixed_args(arguments)
+
+
+def linked(page: Path) -> list[tuple[Path, str]]:
+    """The files and the headings to which a page links, outside of code; pages of the web are left out."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    targets = [target.partition("#") for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    return [((page.parent / file).resolve() if file else page, heading) for file, _, heading in targets]
+
+
+def headings(page: Path) -> set[str]:
+    lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for file, heading in linked(page):
+        assert file.exists(), f"{file} does not exist"
+        assert not heading or heading in headings(file), f"{file} has no heading {heading}"
 
 
 @pytest.mark.skipif(find_spec("sphinx") is None, reason="needs the extra docs")
