@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The order of packages (DESIGN, section 1): each imports only those before it.
+# The order of packages (docs/modules.md): each imports only those before it.
 PACKAGES = ("representation", "music", "model", "sampling", "corpus", "training", "analysis", "studio", "cli")
 HEAVY = (
     *("torch", "numba", "llvmlite", "muspy", "lightning", "matplotlib", "symusic", "music21"),

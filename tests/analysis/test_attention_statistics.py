@@ -42,7 +42,7 @@ def pieces() -> list[np.ndarray]:
 
 
 def plain(model: Model, pieces: list[np.ndarray], field: int) -> dict[str, np.ndarray]:
-    """The formulas of DESIGN 6 as loops over pieces, queries and earlier keys. Each value is (layer, head, K)."""
+    """The relative statistics as loops over pieces, queries and earlier keys. Each value is (layer, head, K)."""
     config = model.network.config
     wanted = differences(field, config.sizes[field]).tolist()
     sums = {kind: defaultdict(float) for kind in ("attention", "pairs", "even")}

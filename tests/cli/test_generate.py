@@ -41,7 +41,7 @@ def error_of(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def test_from_nothing(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_piece_is_written_from_nothing(checkpoint: Path, tmp_path: Path) -> None:
     assert generate(checkpoint, "-o", tmp_path / "a.mid", "--seed", 3) == 0
     assert mmt.read(tmp_path / "a.mid").tracks
 
@@ -159,7 +159,7 @@ def notes_in(file: Path) -> set[tuple[int, int]]:
     return {(track.program, note.pitch) for track in mmt.read(file).tracks for note in track.notes}
 
 
-def test_controls(checkpoint: Path, tmp_path: Path) -> None:
+def test_controls_apply_to_the_written_piece(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.json"
     controls = [
         "--scale",
@@ -193,7 +193,9 @@ def test_all_instruments_play_unless_use_all_is_off(checkpoint: Path, tmp_path: 
     assert written("--grammar", "paper") == written("--grammar", "paper", "--no-use-all")
 
 
-def test_editing(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_editing_mode_writes_a_piece(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     beats = ["--beats", 4, "--seed", 1]
     before = mmt.prompt.beats(mmt.encode(mmt.read(QUARTET)), 4)
     for name, flags in (

@@ -101,7 +101,7 @@ def test_an_older_checkpoint_is_replaced_as_a_whole(folder: Path) -> None:
 
 @pytest.mark.parametrize("step", ["weights", "replace"])
 @pytest.mark.parametrize("replacing", [False, True])
-def test_written_whole_or_not_at_all(
+def test_a_checkpoint_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, replacing: bool
 ) -> None:
     target, old = tmp_path / "model", make_checkpoint(seed=1)

@@ -18,7 +18,7 @@ A, B = [3, 1, 1, 61, 12, 25], [3, 2, 1, 61, 12, 25]
 
 
 def by_definition(events: Events) -> bool:
-    """The definition of a valid piece (DESIGN, section 2) in plain Python."""
+    """The definition of a valid piece in plain Python."""
     rows = [tuple(row) for row in events.tolist()]
     opening = [row for row in rows if row[TYPE] == 1]
     notes = [row for row in rows if row[TYPE] == NOTE]

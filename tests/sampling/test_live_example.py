@@ -1,4 +1,4 @@
-"""examples/live.py without clock and sound: the times and the order of its events."""
+"""examples/live.py without clock and sound: the times and the order of events."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def random_logits(batch: Batch, seed: int = 0) -> list[torch.Tensor]:
 
 
 def plain_losses(logits: list[torch.Tensor], windows: list[Events]) -> tuple[list[float], list[int], int]:
-    """The definition of the loss (DESIGN, section 7): a plain loop over windows, events and fields."""
+    """The definition of the loss as a plain loop over windows, events and fields."""
     nats, targets, notes = [0.0] * 6, [0] * 6, 0
     for row, window in enumerate(windows):
         for place in range(1, len(window)):
