@@ -193,7 +193,7 @@ def test_all_instruments_play_unless_use_all_is_off(checkpoint: Path, tmp_path: 
     assert written("--grammar", "paper") == written("--grammar", "paper", "--no-use-all")
 
 
-def test_every_editing_mode_writes_a_piece(
+def test_every_editing_mode_keeps_the_held_notes(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     beats = ["--beats", 4, "--seed", 1]
