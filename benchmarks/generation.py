@@ -98,7 +98,7 @@ def original_event(network: Network, codes: Tensor) -> Tensor:
 
 def over_the_whole_prefix(model: mmt.Model, codes: Tensor) -> Tensor:
     """The next event by our own network and sampling, without a cache."""
-    rules = StrictGrammar(codes[0].numpy(), 1, model.network.config.sizes, Bounds(EVENTS + 1, 256))
+    rules = StrictGrammar([codes[0].numpy()], model.network.config.sizes, Bounds(EVENTS + 1, 256))
     hidden = model.network.hidden(codes)[:, -1]
     return torch.from_numpy(draw_event(model.network.heads, hidden, rules, Filters(), np.full((1, 6), 0.5, np.float32)))
 

@@ -222,7 +222,7 @@ def _masked(model: Model, hidden: Tensor, row: Events, skipped: int) -> list[Ten
 
 def _grammars(row: Events, sizes: tuple[int, ...], bounds: Bounds, skipped: int) -> Iterator[StrictGrammar]:
     """The grammar before each event after the first 1 + `skipped`; one object, which advances."""
-    grammar = StrictGrammar(row[: skipped + 1], 1, sizes, bounds)
+    grammar = StrictGrammar([row[: skipped + 1]], sizes, bounds)
     for event in row[skipped + 1 :]:
         yield grammar
         grammar.advance(event[None])

@@ -6,7 +6,8 @@ its draws.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,16 @@ from mmt.model.network import Network
 from mmt.representation.codes import BEAT, END_OF_SONG, FIELDS, TYPE, Events, is_note
 from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.given import GivenNotes
-from mmt.sampling.grammar import Bounds, Grammar, StrictGrammar
+from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.loops import LoopGuard
 from mmt.sampling.paper_grammar import PaperGrammar
 from mmt.sampling.streams import Stream, generator_of
-from mmt.sampling.window import AnchoredWindow, SlidingWindow, Window
+from mmt.sampling.window import AnchoredWindow, SlidingWindow
 
-GRAMMARS: dict[str, type[StrictGrammar] | type[PaperGrammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
-WINDOWS: dict[str, type[AnchoredWindow] | type[SlidingWindow]] = {"anchor": AnchoredWindow, "slide": SlidingWindow}
+Grammar = StrictGrammar | PaperGrammar
+GRAMMARS: dict[str, type[Grammar]] = {"strict": StrictGrammar, "paper": PaperGrammar}
+Window = AnchoredWindow | SlidingWindow
+WINDOWS: dict[str, type[Window]] = {"anchor": AnchoredWindow, "slide": SlidingWindow}
 
 # The maximum batch size, which bounds the memory.
 _BATCH = 64
@@ -100,54 +103,53 @@ def decode_events(
     events : ndarray, (len(rows), 6)
         The next event of each of them.
     """
-    network = pack(network)
-    random = [generator_of(stream) for stream in streams]
-    rules: Grammar = GRAMMARS[grammar](prompt, len(streams), network.config.sizes, bounds)
-    window: Window = WINDOWS[context](network, len(streams), bounds)
-    fixed = GivenNotes(
-        prompt if isinstance(prompt, np.ndarray) else prompt[0], given, held, len(streams), network.config.sizes, bounds
-    )
-    loops = (
-        LoopGuard([prompt] * len(streams) if isinstance(prompt, np.ndarray) else prompt, loop_guard)
-        if loop_guard
-        else None
-    )
-    dropped = np.zeros(len(streams), np.int64)
-    latest = np.tile(prompt, (len(streams), 1, 1)) if isinstance(prompt, np.ndarray) else prompt
-    rows = list(range(len(streams)))
-    for _ in range(bounds.max_events - int(np.min(rules.length))):
+    network, count = pack(network), len(streams)
+    prompts: Sequence[Events] = [prompt] * count if isinstance(prompt, np.ndarray) else prompt
+    rules: Grammar = GRAMMARS[grammar](prompts, network.config.sizes, bounds)
+    window: Window = WINDOWS[context](network, count, bounds)
+    fixed = GivenNotes(prompts[0], given, held, count, network.config.sizes, bounds)
+    loops = LoopGuard(prompts, loop_guard) if loop_guard else None
+    rows, random = list(range(count)), [generator_of(stream) for stream in streams]
+    latest = np.stack(prompts) if isinstance(prompt, np.ndarray) else prompts
+    for _ in range(bounds.max_events - min(map(len, prompts))):
         hidden, moved = window.read(latest)
         if moved is not None:
             rules.drop_beats(moved)
-            dropped = dropped + moved
-        generators = [random[row] for row in rows]
-        warmth = None if loops is None else loops.factors()
-        drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators), warmth)
-        event = fixed.insert(drawn, dropped)
-        # Only the strict grammar discards notes; the paper's allows duplicates.
-        while isinstance(rules, StrictGrammar) and (again := fixed.discarded(event, dropped)).any():
-            # Discard the note and draw the next event after it.
-            for row in np.flatnonzero(again):
-                rules.pass_by(row, event[row, BEAT:])
-            drawn = draw_event(network.heads, hidden, rules, filters, _uniform(generators, again), warmth)
-            event = np.where(again[:, None], fixed.insert(drawn, dropped, only=again), event)
-        yield rows, _in_piece(event, dropped)
+        draw_anew = partial(
+            draw_event, network.heads, hidden, rules, filters, warmth=None if loops is None else loops.factors()
+        )
+        event = _next_events(draw_anew, rules, fixed, [random[row] for row in rows], window.dropped)
+        yield rows, _in_piece(event, window.dropped)
         if loops is not None:
-            loops.follow(event, dropped)
+            loops.follow(event, window.dropped)
         rules.advance(event)
         going = event[:, TYPE] != END_OF_SONG
+        if not going.any():
+            return
         if not going.all():
             kept = _close_gaps(going.tolist())
-            if not kept:
-                return
-            rows = [rows[place] for place in kept]
-            rules.keep(kept)
-            window.keep(kept)
-            fixed.keep(kept)
-            if loops is not None:
-                loops.keep(kept)
-            event, dropped = event[kept], dropped[kept]
+            rows, event = [rows[place] for place in kept], event[kept]
+            for followed in (rules, window, fixed, *([] if loops is None else [loops])):
+                followed.keep(kept)
         latest = event[:, None]
+
+
+def _next_events(
+    draw_anew: Callable[[Numbers], Events],
+    rules: Grammar,
+    fixed: GivenNotes,
+    generators: Sequence[np.random.Generator],
+    dropped: Events,
+) -> Events:
+    """The next event of each piece, (batch, 6): drawn, or its next given note; discarded notes are drawn again."""
+    event = fixed.insert(draw_anew(_uniform(generators)), dropped)
+    # Only the strict grammar discards notes; the paper's allows duplicates.
+    while isinstance(rules, StrictGrammar) and (again := fixed.discarded(event, dropped)).any():
+        for row in np.flatnonzero(again):
+            rules.pass_by(row, event[row, BEAT:])
+        drawn = draw_anew(_uniform(generators, again))
+        event = np.where(again[:, None], fixed.insert(drawn, dropped, only=again), event)
+    return event
 
 
 def _uniform(generators: Sequence[np.random.Generator], wanted: npt.NDArray[np.bool_] | None = None) -> Numbers:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -65,29 +65,10 @@ class Bounds:
     """The durations in steps, by code from 1 on; needed for `max_rest`."""
 
 
-class Grammar(Protocol):
-    """The interface of a grammar. Calls for each event: lookahead, masks field by field, and the drawn event."""
-
-    ends: Events
-    """Offsets of the fields in the concatenated logits, (7,)."""
-    length: Events
-    """Number of events of each piece, (batch,)."""
-
-    def floor_notes(self) -> Events | None: ...
-
-    def look_ahead(self, logits: Numbers) -> None: ...
-
-    def allow(self, logits: Numbers, field: int, event: Events) -> Numbers: ...
-
-    def advance(self, event: Events) -> None: ...
-
-    def drop_beats(self, dropped: Events) -> None: ...
-
-    def keep(self, rows: Sequence[int]) -> None: ...
-
-
 class StrictGrammar:
-    """The strict grammar, for a batch of pieces that continue one prompt, or a prompt for each.
+    """The strict grammar, for a batch of pieces, each of which continues a prompt.
+
+    Calls for each event: `floor_notes` and `look_ahead`, `allow` for each field, and `advance` with the drawn event.
 
     The next note must exceed the floor in the order of (beat, position, pitch, duration, instrument). The floor is the last
     note, or the moment before the first allowed one. While the fields drawn so far repeat the floor's, the next field must not
@@ -100,10 +81,12 @@ class StrictGrammar:
     With `max_rest`, no note can begin `max_rest` beats or more after the end of the last one that sounds.
     """
 
-    def __init__(self, prompt: Events | Sequence[Events], batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
-        prompts = [prompt] * batch if isinstance(prompt, np.ndarray) else prompt
-        self.bounds, self.length = bounds, np.array([len(one) for one in prompts])
+    def __init__(self, prompts: Sequence[Events], sizes: tuple[int, ...], bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.length = np.array([len(one) for one in prompts])
+        """Number of events of each piece, (batch,)."""
         self.ends = np.cumsum([0, *sizes])
+        """Offsets of the fields in the concatenated logits, (7,)."""
         self.rules = _rules_of(sizes, bounds)
         states = [_state_of(one, sizes, bounds) for one in prompts]
         self.state = State._make(np.concatenate(parts) for parts in zip(*states, strict=True))

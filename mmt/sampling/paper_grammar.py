@@ -28,8 +28,7 @@ class PaperGrammar:
     The fields of a note are never 0; other events have only the fields of their type.
     """
 
-    def __init__(self, prompt: Events | Sequence[Events], batch: int, sizes: tuple[int, ...], bounds: Bounds) -> None:
-        prompts = [prompt] * batch if isinstance(prompt, np.ndarray) else prompt
+    def __init__(self, prompts: Sequence[Events], sizes: tuple[int, ...], bounds: Bounds) -> None:
         self.sizes, self.bounds = sizes, bounds
         self.ends = np.cumsum([0, *sizes])
         table = bounds.controls.playable

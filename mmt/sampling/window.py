@@ -7,7 +7,6 @@ host; only the network may be on another device.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,24 +23,6 @@ KEPT = 0.5
 _LAST_BEATS = 0.25
 
 
-class Window(Protocol):
-    """The interface of a window."""
-
-    dropped: Events
-    """The number of beats of each piece before its window, (batch,)."""
-
-    def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
-        """Read the latest event (batch, 1, 6), or first the prompt (batch, n, 6), or a prompt (n_i, 6) for each piece.
-
-        Returns the hidden state after it, (batch, dim), and, if windows moved, by how many beats, (batch,).
-        """
-        ...
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Keep only these pieces of the batch, in this order."""
-        ...
-
-
 class AnchoredWindow:
     """Keeps the instruments and the last beats of a piece that no longer fits.
 
@@ -55,8 +36,13 @@ class AnchoredWindow:
         self.codes = np.zeros((batch, self.context, len(config.sizes)), np.int64)
         self.cache = network.new_cache(batch, min(bounds.max_events, self.context))
         self.dropped = np.zeros(batch, np.int64)
+        """The number of beats of each piece before its window, (batch,)."""
 
     def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
+        """Read the latest event (batch, 1, 6), or first the prompt (batch, n, 6), or a prompt (n_i, 6) for each piece.
+
+        Returns the hidden state after it, (batch, dim), and, if windows moved, by how many beats, (batch,).
+        """
         moved: Events | None = None
         if not self.cache.length:
             events, moved = self._open(latest)
@@ -78,6 +64,7 @@ class AnchoredWindow:
         return self.read_with(events, self.cache), moved
 
     def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these pieces of the batch, in this order."""
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         self.cache.keep(rows)
 

@@ -214,7 +214,7 @@ def test_the_bonus_of_use_all_grows_with_the_beats_waited_and_the_missing_notes(
     use_all: bool,
 ) -> None:
     prompt = np.array([START, (1, 0, 0, 0, 0, 1), (1, 0, 0, 0, 0, 2), BEGIN])
-    grammar = StrictGrammar(prompt, 1, (5, 20, 3, 3, 2, 4), Bounds(99, 19, controls=Controls(use_all=use_all)))
+    grammar = StrictGrammar([prompt], (5, 20, 3, 3, 2, 4), Bounds(99, 19, controls=Controls(use_all=use_all)))
 
     def bonus_after(notes: list[tuple[int, ...]]) -> list[float]:
         for note in notes:
@@ -234,7 +234,7 @@ def test_no_note_begins_max_rest_beats_or_more_after_all_sound_has_ended() -> No
 
     def latest_after(notes: list[tuple[int, ...]]) -> int:
         bounds = Bounds(99, 19, max_rest=3, durations=(1, 6))
-        grammar = StrictGrammar(np.array([*prompt, *notes]), 1, sizes, bounds)
+        grammar = StrictGrammar([np.array([*prompt, *notes])], sizes, bounds)
         grammar.look_ahead(np.zeros((1, sum(sizes)), np.float32))
         allowed = grammar.allow(np.zeros((1, 20), np.float32), BEAT, np.array([(NOTE, 0, 0, 0, 0, 0)]))
         return int(np.flatnonzero(np.isfinite(allowed[0])).max())

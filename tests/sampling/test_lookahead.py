@@ -31,7 +31,7 @@ def drawn(heads: torch.nn.Module, prompt: list[list[int]], bounds: Bounds) -> tu
     listed = [[NOTE, *codes] for codes in itertools.product(*(range(1, size) for size in SIZES[1:]))]
     events = torch.tensor([*listed, [END_OF_SONG, 0, 0, 0, 0, 0]])
     hidden = state(len(events))
-    rules = StrictGrammar(np.array(prompt), len(events), SIZES, bounds)
+    rules = StrictGrammar([np.array(prompt)] * len(events), SIZES, bounds)
     shares = torch.zeros(len(events))
     with torch.no_grad():
         rules.look_ahead(torch.cat(heads(hidden, torch.from_numpy(rules.floor_notes())), dim=1).numpy())

@@ -72,7 +72,7 @@ def prefixes(pieces: Sequence[Piece], shortest: int = 1) -> list[Piece]:
 
 def permitted(prefix: Piece, bounds: Bounds, grammar: type[StrictGrammar] | type[PaperGrammar]) -> set[Event]:
     """The events all of whose fields are allowed, each after those before it."""
-    rules = grammar(np.array(prefix), len(EVERYTHING), SIZES, bounds)
+    rules = grammar([np.array(prefix)] * len(EVERYTHING), SIZES, bounds)
     events, generator = torch.tensor(EVERYTHING), torch.Generator().manual_seed(len(prefix))
     if rules.floor_notes() is not None:
         rules.look_ahead(torch.randn(len(events), sum(SIZES), generator=generator).numpy())
@@ -152,10 +152,10 @@ def test_endless_forbids_the_end_until_the_last_beat() -> None:
 
 def test_advancing_through_a_prompt_equals_giving_it_at_once() -> None:
     for piece in sample(PIECES, 100):
-        rules = StrictGrammar(np.array(piece[:1]), 1, SIZES, Bounds(ROOM, 2))
+        rules = StrictGrammar([np.array(piece[:1])], SIZES, Bounds(ROOM, 2))
         for event in piece[1:-1]:
             rules.advance(np.array([event]))
-        other = StrictGrammar(np.array(piece[:-1]), 1, SIZES, Bounds(ROOM, 2))
+        other = StrictGrammar([np.array(piece[:-1])], SIZES, Bounds(ROOM, 2))
         assert rules.length == other.length
         for name, part in rules.state._asdict().items():
             # The bonus of instruments that do not play grows from the end of the prompt.
@@ -164,13 +164,13 @@ def test_advancing_through_a_prompt_equals_giving_it_at_once() -> None:
 
 def test_rows_are_kept_in_the_given_order() -> None:
     prefixes_ = [piece[:4] for piece in PIECES if len(piece) > 5 and piece[3][TYPE] == NOTE][:9]
-    rules = StrictGrammar(np.array(prefixes_[0][:1]), 9, SIZES, Bounds(ROOM, 2))
+    rules = StrictGrammar([np.array(prefixes_[0][:1])] * 9, SIZES, Bounds(ROOM, 2))
     for place in range(1, 4):
         rules.advance(np.array([prefix[place] for prefix in prefixes_]))
     rows = [7, 2]
     rules.keep(np.array(rows))
     for place, row in enumerate(rows):
-        alone = StrictGrammar(np.array(prefixes_[row]), 1, SIZES, Bounds(ROOM, 2))
+        alone = StrictGrammar([np.array(prefixes_[row])], SIZES, Bounds(ROOM, 2))
         for name, part in rules.state._asdict().items():
             assert name in ("waits_from", "notes") or np.array_equal(part[place], getattr(alone.state, name)[0]), name
 
@@ -238,7 +238,7 @@ def test_a_note_follows_the_networks_distribution_among_notes_that_may_follow(se
     generator = torch.Generator().manual_seed(seed)
     logits = [2 * torch.randn(1, size, generator=generator) for size in SIZES]
     for prefix in sample([p for p in prefixes(PIECES) if p[-1][TYPE] == NOTE and len(p) < ROOM - 1], 12):
-        rules = StrictGrammar(np.array(prefix), len(EVERYTHING), SIZES, Bounds(ROOM, 2))
+        rules = StrictGrammar([np.array(prefix)] * len(EVERYTHING), SIZES, Bounds(ROOM, 2))
         drawn = joint(rules, logits)
         greater = [event in continuations(PIECES, prefix) and event[TYPE] == NOTE for event in EVERYTHING]
         if not any(greater):
@@ -258,7 +258,7 @@ def test_at_the_last_beat_the_probability_of_notes_that_cannot_follow_goes_to_th
     logits = [torch.randn(1, size, generator=generator) for size in SIZES]
     # After the last position, only a higher pitch can follow.
     prefix = (START, (1, 0, 0, 0, 0, 1), BEGIN, (3, 2, 2, 1, 1, 1))
-    rules = StrictGrammar(np.array(prefix), len(EVERYTHING), SIZES, Bounds(ROOM, 2))
+    rules = StrictGrammar([np.array(prefix)] * len(EVERYTHING), SIZES, Bounds(ROOM, 2))
     drawn = joint(rules, logits)
     kinds = logits[TYPE][0, [NOTE, END_OF_SONG]].double().softmax(0)
     shares = [logits[field][0, 1:].double().softmax(0) for field in range(1, 5)]

@@ -369,7 +369,7 @@ def uncached(model: Model, prompt: Events, seed: int, bounds: Bounds, filters: F
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, 0))))
     piece = torch.from_numpy(np.array(prompt))[None]
     while piece[0, -1, TYPE] != END_OF_SONG:
-        rules = StrictGrammar(piece[0].numpy(), 1, model.network.config.sizes, bounds)
+        rules = StrictGrammar([piece[0].numpy()], model.network.config.sizes, bounds)
         hidden = model.network.hidden(piece)[:, -1]
         uniform = random.random((1, 6), dtype=np.float32)
         event = draw_event(model.network.heads, hidden, rules, filters, uniform)
@@ -438,7 +438,7 @@ def test_top_k_1_is_greedy(model: Model) -> None:
     assert len({piece.tobytes() for piece in greedy}) == 1
     assert same(greedy[:1], model.generate(seed=99, top_k=1))
     # The likeliest code that the grammar permits, field by field.
-    rules = StrictGrammar(greedy[0][:1], 1, PAPER.sizes, Bounds(64, 40))
+    rules = StrictGrammar([greedy[0][:1]], PAPER.sizes, Bounds(64, 40))
     heads = model.network.heads
     for length, wanted in enumerate(torch.from_numpy(greedy[0][1:, None]), start=1):
         hidden = model.network.hidden(torch.from_numpy(greedy[0][None, :length]))[:, -1]

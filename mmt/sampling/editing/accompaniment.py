@@ -166,7 +166,7 @@ class _Accompanist:
         bounds = replace(self.bounds, first_beat=beat - 1)
         held: list[Codes] = [tuple(note) for note in self.held[self.held[:, BEAT] == beat].tolist()]
         window = AnchoredWindow(self.network, self.candidates, bounds)
-        rules = StrictGrammar(piece, self.candidates, self.network.config.sizes, bounds)
+        rules = StrictGrammar([piece] * self.candidates, self.network.config.sizes, bounds)
         written = [_Candidate() for _ in range(self.candidates)]
         going = list(written)
         latest = np.tile(piece, (self.candidates, 1, 1))
