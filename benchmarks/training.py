@@ -34,7 +34,6 @@ from torch import Tensor
 
 import mmt
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches, collate
-from mmt.model.dropout import Dropout
 from mmt.model.heads import next_written
 from mmt.model.network import Attention, FeedForward, Network
 from mmt.representation.codes import NOTE
@@ -129,7 +128,6 @@ def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     """A step in the plain form."""
     Attention.forward = plain_attention  # type: ignore[method-assign]
     FeedForward.forward = plain_feed_forward  # type: ignore[method-assign]
-    Dropout.forward = plain_dropout  # type: ignore[method-assign]
     network, optimizer = _network(recipe, device)
 
     def step(batch: Batch) -> None:
@@ -151,11 +149,6 @@ def plain_attention(self: Attention, inputs: Tensor, *, rotation: Any, visible: 
 def plain_feed_forward(self: FeedForward, inputs: Tensor) -> Tensor:
     """The feed-forward layer, of which all is kept."""
     return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
-
-
-def plain_dropout(self: Dropout, inputs: Tensor) -> Tensor:
-    """PyTorch's."""
-    return F.dropout(inputs, self.share, self.training)
 
 
 def _network(recipe: Recipe, device: torch.device) -> tuple[Network, torch.optim.Optimizer]:

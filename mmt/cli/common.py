@@ -12,10 +12,10 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 # The number of characters of an error that are shown. Some messages, such as a compiler's, have thousands.
 _LONGEST, _LONGEST_UNEXPECTED = 2000, 400
@@ -47,6 +47,13 @@ def add_habits(arguments: argparse.ArgumentParser) -> None:
 def add_switch(arguments: argparse._ActionsContainer, flag: str, meaning: str, *, default: bool | None = False) -> None:
     """Add a flag that is on or off, with its opposite `--no-…`."""
     arguments.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=meaning)
+
+
+def add_flags(arguments: argparse._ActionsContainer, kind: Callable[[str], Any], flags: Mapping[str, str]) -> None:
+    """Add flags with a value of one type: what each of "--flag" or "--flag METAVAR" means."""
+    for flag, meaning in flags.items():
+        name, _, metavar = flag.partition(" ")
+        arguments.add_argument(name, metavar=metavar or None, type=kind, help=meaning)
 
 
 def add_model(arguments: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.cli.common import UsageError
+from mmt.cli.common import UsageError, add_flags
 
 if TYPE_CHECKING:
     from mmt.representation.codes import Events
@@ -27,6 +27,7 @@ _OF_MODES: dict[str, tuple[str, ...]] = {
     "hold": ("accompany",),
     "from_beat": ("rewrite", "fill", "accompany"),
     "to_beat": ("rewrite", "fill", "accompany"),
+    "candidates": ("accompany", "fill"),
 }
 # Flags of plain generation, which neither an editing mode nor a form takes.
 _ONLY_GENERATE = (
@@ -34,7 +35,26 @@ _ONLY_GENERATE = (
     *("grammar", "sampling", "context", "loop_guard", "max_rest"),
 )
 # The defaults of those that are not None.
-_DEFAULTS = {"min_beats": 0, "sampling": "default", "context": "anchor", "use_all": False}
+_DEFAULTS = {"sampling": "default", "context": "anchor", "use_all": False}
+
+
+_FILES = {
+    "--rewrite FILE": "rewrite --instruments (default: all) from --from-beat to --to-beat (default: the whole piece) and keep "
+    "all other notes; for models trained with given notes",
+    "--reorchestrate FILE": "keep the notes and give them to --instruments",
+    "--reharmonise FILE": "draw new pitches for one --part and keep everything else",
+    "--accompany FILE": "keep the parts of --hold and write --instruments around them",
+    "--fill FILE": "rewrite the beats from --from-beat to --to-beat (the first is 0; --to-beat stays)",
+}
+_PARTS = {
+    "--part INSTRUMENT": "with --reharmonise: the instrument whose pitches are drawn",
+    "--hold INSTRUMENTS": "with --accompany: the instruments whose parts stay (default of --instruments: the others)",
+}
+_NUMBERS = {
+    "--from-beat": "with --rewrite, --fill and --accompany: the first new beat",
+    "--to-beat": "with --rewrite, --fill and --accompany: the first beat after the new ones",
+    "--candidates": "with --accompany and --fill: number of candidates to choose from (default: 16)",
+}
 
 
 def add_modes(arguments: argparse.ArgumentParser) -> None:
@@ -43,43 +63,9 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         "edit a piece instead: keep a part of it and write the rest (mmt.edit)",
         "With --beats, only the first BEATS beats are read.",
     )
-    group.add_argument(
-        "--rewrite",
-        metavar="FILE",
-        type=Path,
-        help="rewrite --instruments (default: all) from --from-beat to --to-beat (default: the whole piece) and keep all other "
-        "notes; for models trained with given notes",
-    )
-    group.add_argument(
-        "--reorchestrate", metavar="FILE", type=Path, help="keep the notes and give them to --instruments"
-    )
-    group.add_argument(
-        "--reharmonise", metavar="FILE", type=Path, help="draw new pitches for one --part and keep everything else"
-    )
-    group.add_argument(
-        "--part", metavar="INSTRUMENT", help="with --reharmonise: the instrument whose pitches are drawn"
-    )
-    group.add_argument(
-        "--accompany", metavar="FILE", type=Path, help="keep the parts of --hold and write --instruments around them"
-    )
-    group.add_argument(
-        "--hold",
-        metavar="INSTRUMENTS",
-        help="with --accompany: the instruments whose parts stay (default of --instruments: the others)",
-    )
-    group.add_argument(
-        "--fill",
-        metavar="FILE",
-        type=Path,
-        help="rewrite the beats from --from-beat to --to-beat (the first is 0; --to-beat stays)",
-    )
-    group.add_argument("--from-beat", type=int, help="with --rewrite, --fill and --accompany: the first new beat")
-    group.add_argument(
-        "--to-beat", type=int, help="with --rewrite, --fill and --accompany: the first beat after the new ones"
-    )
-    group.add_argument(
-        "--candidates", type=int, help="with --accompany and --fill: number of candidates to choose from (default: 16)"
-    )
+    add_flags(group, Path, _FILES)
+    add_flags(group, str, _PARTS)
+    add_flags(group, int, _NUMBERS)
 
 
 def mode_of(chosen: argparse.Namespace) -> str | None:
@@ -91,8 +77,6 @@ def mode_of(chosen: argparse.Namespace) -> str | None:
     for name, owners in _OF_MODES.items():
         if getattr(chosen, name) is not None and mode not in owners:
             raise UsageError(f"{_flag(name)} goes with {' or '.join(map(_flag, owners))}")
-    if chosen.candidates is not None and mode not in ("accompany", "fill"):
-        raise UsageError("--candidates goes with --accompany or --fill")
     if mode is None:
         return None
     for name in MODES[mode]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.cli.common import UsageError, add_habits, add_model, add_switch, parser, run, telling_what_is_kept
+from mmt.cli.common import UsageError, add_flags, add_habits, add_model, add_switch, parser, run, telling_what_is_kept
 from mmt.cli.editing_flags import MODES, add_modes, check_form, compose_piece, edit_piece, mode_of
 from mmt.cli.originality import add_originality, check_originality, print_originality
 from mmt.cli.sampling_flags import add_controls, add_sampling, options_of
@@ -43,6 +43,17 @@ _BESIDE = {
     "html": (".html", "a self-contained page with the piano roll and a player"),
     "text": (".txt", "the events, as text (.txt)"),
 }
+_INSTRUMENTS = (
+    "write for these: instruments, ensembles (string quartet, voice and piano, …) or MIDI program numbers, separated by "
+    "commas"
+)
+_FORM = (
+    "write sections, as ABA or AABA: those of one letter have the same notes, and --use-all is about the first; for models "
+    "trained with given notes and lengths"
+)
+_SOUNDFONT = (
+    "the .sf2 file for .wav and .html, played by FluidSynth if it is installed (default: the one that mmt ships)"
+)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -60,49 +71,26 @@ def _parser() -> argparse.ArgumentParser:
         "Generate music for many instruments: from nothing, for given instruments, or as the continuation of a piece.",
         _EXAMPLES,
     )
-    arguments.add_argument(
-        "-o",
-        "--output",
-        help="file to write, by its suffix (.mid, .musicxml, .json, .wav, .png, …), or a folder (its name ends with /)",
-    )
+    output = "file to write, by its suffix (.mid, .musicxml, .json, .wav, .png, …), or a folder (its name ends with /)"
+    arguments.add_argument("-o", "--output", help=output)
     ways = arguments.add_argument_group("prompt (default: none)")
-    ways.add_argument(
-        "--instruments",
-        help="write for these: instruments, ensembles (string quartet, voice and piano, …) or MIDI program numbers, "
-        "separated by commas",
-    )
+    ways.add_argument("--instruments", help=_INSTRUMENTS)
     ways.add_argument(
         "--continue", dest="piece", metavar="FILE", type=Path, help="continue this piece (MIDI, MusicXML, …)"
     )
-    ways.add_argument(
-        "--beats", type=int, help="with a FILE: read only its first BEATS beats (default: the whole piece)"
-    )
+    add_flags(ways, int, {"--beats": "with a FILE: read only its first BEATS beats (default: the whole piece)"})
     ways.add_argument("--list-instruments", action="store_true", help="list the instruments and ensembles, and exit")
-    ways.add_argument(
-        "--form",
-        metavar="LETTERS",
-        help="write sections, as ABA or AABA: those of one letter have the same notes, and --use-all is about the first; for "
-        "models trained with given notes and lengths",
-    )
-    ways.add_argument("--section", metavar="BEATS", type=int, help="with --form: the beats of a section (default: 16)")
+    add_flags(ways, str, {"--form LETTERS": _FORM})
+    add_flags(ways, int, {"--section BEATS": "with --form: the beats of a section (default: 16)"})
     add_modes(arguments)
     add_sampling(arguments)
     add_controls(arguments)
     beside = arguments.add_argument_group("additional files for each piece")
     for kind, (_, what) in _BESIDE.items():
         add_switch(beside, f"--{kind}", what)
-    beside.add_argument(
-        "--soundfont",
-        metavar="FILE",
-        type=Path,
-        help="the .sf2 file for .wav and .html, played by FluidSynth if it is installed (default: the one that mmt ships)",
-    )
-    beside.add_argument(
-        "--tempo",
-        type=float,
-        metavar="BPM",
-        help="quarter notes per minute; does not affect the notes (default: as in the FILE, else 100)",
-    )
+    add_flags(beside, Path, {"--soundfont FILE": _SOUNDFONT})
+    tempo = "quarter notes per minute; does not affect the notes (default: as in the FILE, else 100)"
+    add_flags(beside, float, {"--tempo BPM": tempo})
     add_originality(arguments)
     add_model(arguments)
     add_habits(arguments)

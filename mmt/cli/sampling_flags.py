@@ -6,9 +6,31 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from mmt.cli.common import UsageError, add_switch, wants_progress
+from mmt.cli.common import UsageError, add_flags, add_switch, wants_progress
 
 _FIELDS = "type, beat, position, pitch, duration, instrument"
+
+
+_FILTERS = {
+    "--temperature": "above 1: more surprising; below 1: more predictable",
+    "--top-k": "draw among the K likeliest codes",
+    "--top-p": "draw among the likeliest codes that together have this probability",
+    "--min-p": "draw among codes at least this share as likely as the likeliest",
+}
+_LIMITS = {
+    "--min-beats": "minimum number of beats (default: none; LENGTH - 3)",
+    "--max-beats": "notes begin in the first MAX_BEATS beats of the piece, those of the FILE included; may exceed the model's "
+    "own (default: the model's beats, or --length)",
+    "--new-beats": "the same, counted from the end of what is read of the FILE",
+    "--max-events": "maximum number of events of a piece; may exceed the model's context (default: the context; with --length, "
+    "no limit)",
+    "--length BEATS": "number of beats of the piece, for models with length codes; it ends in the last four of them",
+    "--max-rest BEATS": "silences are shorter than this many beats (default: the model's; 0: of any length)",
+}
+_CONTEXT = (
+    "what the model reads past its context. anchor: the last beats, counted from the first of them; slide: the last events, as "
+    "in the original code"
+)
 
 
 def add_sampling(arguments: argparse.ArgumentParser) -> None:
@@ -19,63 +41,20 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         "keep the model's default.",
     )
     group.add_argument("-n", type=int, default=1, help="number of pieces")
-    group.add_argument(
-        "--seed",
-        type=_seeds,
-        help="the same seed gives the same music; 1,2,3: one piece of each seed (default: a random seed)",
+    seed = "the same seed gives the same music; 1,2,3: one piece of each seed (default: a random seed)"
+    group.add_argument("--seed", type=_seeds, help=seed)
+    for name, meaning in _FILTERS.items():
+        said = f"{meaning} (default: the model's)"
+        group.add_argument(name, action="append", metavar="[FIELD=]NUMBER", help=said)
+    add_flags(group, int, _LIMITS)
+    guard = (
+        "how much the temperature rises for each beat in which the piece repeats itself (default: the model's; 0: off)"
     )
-    for name, meaning in (
-        ("temperature", "above 1: more surprising; below 1: more predictable"),
-        ("top-k", "draw among the K likeliest codes"),
-        ("top-p", "draw among the likeliest codes that together have this probability"),
-        ("min-p", "draw among codes at least this share as likely as the likeliest"),
-    ):
-        group.add_argument(
-            f"--{name}", action="append", metavar="[FIELD=]NUMBER", help=f"{meaning} (default: the model's)"
-        )
-    group.add_argument("--min-beats", type=int, default=0, help="minimum number of beats (default: none; LENGTH - 3)")
-    group.add_argument(
-        "--max-beats",
-        type=int,
-        help="notes begin in the first MAX_BEATS beats of the piece, those of the FILE included; may exceed the model's own "
-        "(default: the model's beats, or --length)",
-    )
-    group.add_argument("--new-beats", type=int, help="the same, counted from the end of what is read of the FILE")
-    group.add_argument(
-        "--max-events",
-        type=int,
-        help="maximum number of events of a piece; may exceed the model's context (default: the context; with --length, no "
-        "limit)",
-    )
-    group.add_argument(
-        "--length",
-        metavar="BEATS",
-        type=int,
-        help="number of beats of the piece, for models with length codes; it ends in the last four of them",
-    )
-    group.add_argument(
-        "--loop-guard",
-        type=float,
-        metavar="RISE",
-        help="how much the temperature rises for each beat in which the piece repeats itself (default: the model's; 0: off)",
-    )
-    group.add_argument(
-        "--max-rest",
-        type=int,
-        metavar="BEATS",
-        help="silences are shorter than this many beats (default: the model's; 0: of any length)",
-    )
+    add_flags(group, float, {"--loop-guard RISE": guard})
     group.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
-    group.add_argument(
-        "--context",
-        choices=["anchor", "slide"],
-        default="anchor",
-        help="what the model reads past its context. anchor: the last beats, counted from the first of them; slide: the last "
-        "events, as in the original code (default: anchor)",
-    )
-    group.add_argument(
-        "--sampling", choices=["default", "paper"], default="default", help="paper: the setting of the original code"
-    )
+    group.add_argument("--context", choices=["anchor", "slide"], default="anchor", help=_CONTEXT)
+    setting = "paper: the setting of the original code"
+    group.add_argument("--sampling", choices=["default", "paper"], default="default", help=setting)
 
 
 def add_controls(arguments: argparse.ArgumentParser) -> None:
@@ -84,38 +63,33 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
         "controls",
         "Pitches are MIDI numbers, names (C4 is 60) and spans (C3..C6), separated by commas. They apply to new notes only.",
     )
-    group.add_argument("--scale", help="keep notes within a scale: 'C major', 'f# harmonic minor', 'C,E,G', …")
-    group.add_argument("--allow", metavar="PITCHES", help="only these pitches")
-    group.add_argument("--exclude", metavar="PITCHES", help="none of these pitches")
-    group.add_argument(
-        "--ranges",
-        nargs="?",
-        const="",
-        action="append",
-        metavar="INSTRUMENT=LOW..HIGH",
-        help="keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)",
-    )
-    add_switch(
-        group,
-        "--use-all",
+    pitches = {
+        "--scale": "keep notes within a scale: 'C major', 'f# harmonic minor', 'C,E,G', …",
+        "--allow PITCHES": "only these pitches",
+        "--exclude PITCHES": "none of these pitches",
+    }
+    add_flags(group, str, pitches)
+    kept = "keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)"
+    group.add_argument("--ranges", nargs="?", const="", action="append", metavar="INSTRUMENT=LOW..HIGH", help=kept)
+    everyone = (
         "each instrument plays at least four notes, and is drawn towards half an equal share of the notes (default: with "
-        "--instruments, unless --sampling or --grammar is paper)",
-        default=None,
+        "--instruments, unless --sampling or --grammar is paper)"
     )
+    add_switch(group, "--use-all", everyone, default=None)
 
 
 def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
     """The sampling flags and controls that were given, with n, seed and progress, as arguments of `Model.generate`."""
-    given: dict[str, Any] = {
-        name: per_field(name, getattr(chosen, name)) for name in ("temperature", "top_k", "top_p", "min_p")
-    }
-    same = (
-        *("scale", "allow", "exclude", "use_all", "grammar", "sampling", "context", "n", "seed"),
-        *("min_beats", "max_beats", "new_beats", "max_events", "length", "loop_guard", "max_rest"),
-    )
-    given |= {name: getattr(chosen, name) for name in same}
+    same = ("n", "seed", "grammar", "sampling", "context", "loop_guard", "scale", "allow", "exclude", "use_all")
+    given: dict[str, Any] = {name: getattr(chosen, name) for name in (*same, *map(_name_of, _LIMITS))}
+    given |= {name: per_field(name, getattr(chosen, name)) for name in map(_name_of, _FILTERS)}
     given |= {"ranges": ranges(chosen.ranges), "progress": wants_progress(chosen)}
     return {name: value for name, value in given.items() if value is not None and value is not False}
+
+
+def _name_of(flag: str) -> str:
+    """The name of the value of a flag: `max_rest` for "--max-rest BEATS"."""
+    return flag.split()[0].removeprefix("--").replace("-", "_")
 
 
 def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float] | None:

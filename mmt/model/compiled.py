@@ -1,7 +1,8 @@
-"""The decorator `compiled`: Numba compiles a function at its first call, which takes seconds, and caches it on disk if it can."""
+"""Compiled functions: Numba compiles them at their first call, which takes seconds, and caches them on disk if it can."""
 
 from __future__ import annotations
 
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import torch
 from numba.core.event import Listener, install_listener
 from tqdm import tqdm
 
 NOTICE = "Compiling for this processor, which takes a quarter of a minute; only once."
 
+# The process that called `match_threads` first.
+_process: int | None = None
 # Numba recompiles when the file of a function changes, but not when a function that it inlines from another file does.
 SOURCES = (
     *("model/compiled.py", "model/cpu/scalars.py", "model/cpu/weights.py"),
@@ -60,6 +64,28 @@ def _with_careful_cache(dispatcher: Any) -> Any:
 def _hash_of_sources() -> str:
     package = Path(__file__).parent.parent
     return f"_{zlib.crc32(b''.join((package / name).read_bytes() for name in SOURCES)):08x}"
+
+
+def match_threads() -> None:
+    """Let Numba use as many threads as PyTorch does.
+
+    Without this, Numba changes PyTorch's number of threads when it starts.
+
+    Raises
+    ------
+    RuntimeError
+        In a process that was forked after the first computation: GNU's OpenMP would end it, or block forever.
+    """
+    global _process
+    if _process not in (None, os.getpid()) and numba.threading_layer() == "omp":
+        raise RuntimeError(
+            "this process was forked after music had been generated, and a fork has no threads; start "
+            'processes by multiprocessing.get_context("spawn"), or fork before generating the first piece'
+        )
+    _process = os.getpid()
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -15,12 +15,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.checkpoint import checkpoint
 
-from mmt.model.blocked_attention import attend_in_blocks
+from mmt.model.blocked_attention import attend_in_blocks, is_on_plain_cpu
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
-from mmt.model.dropout import Dropout, is_on_plain_cpu
 from mmt.model.heads import HEADS, next_written
 from mmt.model.positions import POSITIONS, Rotation, rotate, rotate_to_train, rotation_of
 from mmt.model.reading import Reading
@@ -48,7 +46,7 @@ class Network(nn.Module):
         self.embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in config.sizes)
         table = POSITIONS[config.positions].table
         self.positions = None if table is None else table(config)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.heads = HEADS[config.output](config.dim, config.sizes)
@@ -93,25 +91,16 @@ class Network(nn.Module):
 
     def hidden(self, codes: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (batch, length, dim); arguments as for `forward`."""
-        _check_shape(codes)
-        seen = cache.length if cache is not None else 0
-        length = codes.shape[1]
-        limit = self.config.context if cache is None else min(self.config.context, cache.capacity)
         if cache is not None and mask is not None:
             raise ValueError(
                 "both a mask and a cache were given; give one of them, a cache holds pieces without padding"
             )
-        if seen + length > limit:
-            raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
-        places = torch.arange(length, device=codes.device) if cache is None else cache.places(length)
-        if self.reading is not None:
-            self.reading.begin(codes, places, cache)
-        stream, rotation = self._embed(codes, places)
+        stream, rotation = self.embed(codes, cache)
         visible = _visible(mask) if mask is not None else None
         for layer, block in enumerate(self.blocks):
             stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
         if cache is not None:
-            cache.advance(length)
+            cache.advance(codes.shape[1])
         return self.norm(stream)  # type: ignore[no-any-return]
 
     def attention_weights(self, codes: Tensor) -> Iterator[Tensor]:
@@ -119,23 +108,26 @@ class Network(nn.Module):
 
         Each row sums to 1 over the query's own event and the earlier ones. Only one layer is in memory at a time.
         """
-        _check_shape(codes)
-        if codes.shape[1] > self.config.context:
-            raise ValueError(
-                f"{codes.shape[1]} events are more than the {self.config.context} that the network sees at once"
-            )
-        places = torch.arange(codes.shape[1], device=codes.device)
-        if self.reading is not None:
-            self.reading.begin(codes, places, None)
-        stream, rotation = self._embed(codes, places)
+        stream, rotation = self.embed(codes, None)
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             yield block.attention.weights(block.normalised(stream), rotation)
             if layer + 1 < len(self.blocks):
                 stream = block(stream, rotation=rotation, visible=None, cache=None, layer=layer)
 
-    def _embed(self, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
-        """Embed events at places (length,) or (batch, length): the residual stream before the first block, and the rotation."""
+    def embed(self, codes: Tensor, cache: Cache | None) -> tuple[Tensor, Rotation | None]:
+        """Embed events after those of the cache: the residual stream before the first block, and the rotation."""
+        if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
+            hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
+            raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
+        length, seen, limit = codes.shape[1], 0, self.config.context
+        if cache is not None:
+            seen, limit = cache.length, min(limit, cache.capacity)
+        if seen + length > limit:
+            raise ValueError(f"{seen + length} events are more than the {limit} that the network sees at once")
+        places = torch.arange(length, device=codes.device) if cache is None else cache.places(length)
+        if self.reading is not None:
+            self.reading.begin(codes, places, cache)
         stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
         if self.positions is not None:
             # The factor scales a table initialised from N(0, 1) to the token embeddings.
@@ -155,12 +147,6 @@ class Network(nn.Module):
                 for out in (block.attention.out, block.feed_forward.contract):  # type: ignore[union-attr]
                     nn.init.zeros_(out.weight)  # type: ignore[union-attr, arg-type]
                     nn.init.zeros_(out.bias)  # type: ignore[union-attr, arg-type]
-
-
-def _check_shape(codes: Tensor) -> None:
-    if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
-        hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
-        raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
 
 
 class Block(nn.Module):
@@ -217,8 +203,8 @@ class Attention(nn.Module):
             attended = self._attend_by_weights(queries, keys, values, visible, cache, layer)
         elif cache is not None:
             attended = cache.attend(layer, queries, keys, values)
-        elif self.training and visible is None and is_on_plain_cpu(queries):
-            attended = attend_in_blocks(queries, keys, values, self.dropout)
+        elif self.training and not self.dropout and visible is None and is_on_plain_cpu(queries):
+            attended = attend_in_blocks(queries, keys, values)
         else:
             attended = F.scaled_dot_product_attention(
                 queries,
@@ -309,18 +295,11 @@ class FeedForward(nn.Module):
         super().__init__()
         self.expand = nn.Linear(config.dim, 4 * config.dim)
         self.neurons = nn.Identity()  # for hooks, see `mmt.model.inside`
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
         self.contract = nn.Linear(4 * config.dim, config.dim)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        wide = self.expand(inputs)
-        if self.training and self.dropout.share and is_on_plain_cpu(wide):
-            # Wide activations take most of the memory of a step. The backward pass recomputes them, with the same dropout.
-            return checkpoint(self._contracted, wide, use_reentrant=False)  # type: ignore[no-any-return]
-        return self._contracted(wide)
-
-    def _contracted(self, wide: Tensor) -> Tensor:
-        return self.contract(self.dropout(self.neurons(F.gelu(wide))))  # type: ignore[no-any-return]
+        return self.contract(self.dropout(self.neurons(F.gelu(self.expand(inputs)))))  # type: ignore[no-any-return]
 
 
 def _is_used(module: nn.Module) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmt.model.compiled import telling_of_compiling
-from mmt.model.cpu.modules import PackedChain, PackedHeads
+from mmt.model.cpu.modules import PackedHeads
 from mmt.model.cpu.packing import pack
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
@@ -38,7 +38,7 @@ WINDOWS: dict[str, type[Window]] = {"anchor": AnchoredWindow, "slide": SlidingWi
 # The maximum batch size, which bounds the memory.
 _BATCH = 64
 
-Heads = IndependentHeads | ChainHeads | PackedHeads | PackedChain
+Heads = IndependentHeads | ChainHeads | PackedHeads
 
 
 def write_pieces(
@@ -215,7 +215,7 @@ def draw_event(
 def _all_logits(heads: Heads, hidden: Tensor, events: Events) -> Tensor:
     """The concatenated logits of all fields, each given the earlier fields of the events (batch, 6)."""
     codes = torch.from_numpy(events).to(hidden.device)
-    if isinstance(heads, PackedHeads | PackedChain):
+    if isinstance(heads, PackedHeads):
         return heads.joined(hidden, codes)
     return torch.cat(heads(hidden, codes), dim=-1)
 

@@ -83,7 +83,7 @@ def assembled(notes: list[Events], parts: list[str], representation: Representat
     codes = set(together[:, INSTRUMENT].tolist()) | {representation.find_instrument(name) for name in parts}
     if not codes:
         return np.concatenate([prompt.start(), END])
-    header = header_for([representation.names[code - 1] for code in sorted(codes)], representation)
+    header = header_for(sorted(codes), representation)
     return np.concatenate([np.asarray(header), together, END])
 
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mmt
-from mmt.model.compiled import SOURCES, telling_of_compiling
-from mmt.model.cpu.kernels import linear, match_threads, normalise
+from mmt.model.compiled import SOURCES, match_threads, telling_of_compiling
+from mmt.model.cpu.kernels import linear, normalise
 from mmt.model.cpu.scalars import array_of, exp, gelu, narrowed, widened
 from mmt.model.cpu.weights import LANES, BlockWeights, LinearWeights, NormWeights
 from mmt.sampling.lookahead import Lookahead

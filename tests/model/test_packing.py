@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
-from mmt.model.cpu.modules import PackedBlock, PackedChain, PackedHeads, PackedNetwork
+from mmt.model.cpu.modules import PackedBlock, PackedHeads, PackedNetwork
 from mmt.model.cpu.packing import check_int8, pack
 from mmt.model.heads import HEADS, ChainHeads
 from mmt.model.inside import edited
@@ -62,7 +62,7 @@ def test_packed_logits_equal_plain_logits(positions: str, output: str) -> None:
     packed = pack(network)
     assert isinstance(packed, PackedNetwork)
     assert all(isinstance(block, PackedBlock) for block in packed.blocks)
-    assert isinstance(packed.heads, PackedHeads if output == "independent" else PackedChain)
+    assert isinstance(packed.heads, PackedHeads)
     for ours, theirs in zip(packed(codes), network(codes), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
@@ -158,19 +158,20 @@ class Sinusoids(nn.Module):
         return 3 * torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-ORIGINAL_EMBED = Network._embed
+ORIGINAL_EMBED = Network.embed
 
 
 def with_sinusoids(embed: Any) -> Any:
-    def with_positions(network: Network, codes: Tensor, places: Tensor) -> tuple[Tensor, Rotation | None]:
-        stream, rotation = embed(network, codes, places)
+    def with_positions(network: Network, codes: Tensor, cache: Cache | None) -> tuple[Tensor, Rotation | None]:
+        stream, rotation = embed(network, codes, cache)
+        places = torch.arange(codes.shape[1]) + (0 if cache is None else cache.length)
         return stream + Sinusoids()(places), rotation
 
     return with_positions
 
 
 class SinusoidalNetwork(Network):
-    _embed = with_sinusoids(ORIGINAL_EMBED)
+    embed = with_sinusoids(ORIGINAL_EMBED)
 
 
 def changed(values: Tensor) -> Tensor:
@@ -214,9 +215,9 @@ def test_a_position_encoding_in_a_subclass_is_used(positions: str) -> None:
 def test_a_position_encoding_in_a_replaced_method_is_used(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network()
     if where == "class":
-        monkeypatch.setattr(Network, "_embed", with_sinusoids(ORIGINAL_EMBED))
+        monkeypatch.setattr(Network, "embed", with_sinusoids(ORIGINAL_EMBED))
     else:
-        network._embed = partial(with_sinusoids(ORIGINAL_EMBED), network)  # type: ignore[method-assign]
+        network.embed = partial(with_sinusoids(ORIGINAL_EMBED), network)  # type: ignore[method-assign]
     assert_decodes_like_pytorch(network)
 
 
@@ -508,5 +509,5 @@ def test_low_rank_additions_are_used() -> None:
     network, codes = make_network(), make_codes(2)
     add_low_rank(network, 2)
     packed = pack(network.eval())
-    assert not any(isinstance(module, PackedBlock | PackedChain) for module in packed.modules())
+    assert not any(isinstance(module, PackedBlock | PackedHeads) for module in packed.modules())
     torch.testing.assert_close(packed(codes)[3], network(codes)[3], rtol=0, atol=1e-5)

@@ -8,12 +8,9 @@ which takes seconds, and cached on disk if possible.
 
 from __future__ import annotations
 
-import os
 import threading
 
-import numba
 import numpy as np
-import torch
 from numba import prange
 
 from mmt.model.compiled import compiled
@@ -31,31 +28,6 @@ from mmt.representation.codes import BEAT, POSITION
 
 # Some threading layers of Numba must not be entered from several threads at once.
 _lock = threading.Lock()
-
-# The process that called `match_threads` first.
-_process: int | None = None
-
-
-def match_threads() -> None:
-    """Let Numba use as many threads as PyTorch does.
-
-    Without this, Numba changes PyTorch's number of threads when it starts.
-
-    Raises
-    ------
-    RuntimeError
-        In a process that was forked after the first computation: GNU's OpenMP would end it, or block forever.
-    """
-    global _process
-    if _process not in (None, os.getpid()) and numba.threading_layer() == "omp":
-        raise RuntimeError(
-            "this process was forked after music had been generated, and a fork has no threads; start "
-            'processes by multiprocessing.get_context("spawn"), or fork before generating the first piece'
-        )
-    _process = os.getpid()
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    torch.set_num_threads(threads)
 
 
 def embed(codes: Array, places: Array, weights: EmbeddingWeights) -> tuple[Array, tuple[Array, Array]]:

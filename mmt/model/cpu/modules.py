@@ -176,88 +176,65 @@ class PackedBlock(nn.Module):
 
 
 class PackedHeads(nn.Module):
-    """Independent heads as one linear map, which is applied once for all fields of an event."""
+    """Heads with their linear parts merged.
 
-    reads_earlier_fields = False
-
-    def __init__(self, heads: IndependentHeads) -> None:
-        super().__init__()
-        fields = cast("list[nn.Linear]", list(heads.fields))
-        self.sizes, self.ends = _sizes_of(fields)
-        self.edited = _edited_fields(fields)
-        self.weights = _joined([field.weight for field in fields], [_bias(field) for field in fields])
-        # The latest hidden state and its logits. (In a list, because setting an attribute of a module is slow.)
-        self._last = [(torch.empty(0), torch.empty(0))]
-
-    def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields."""
-        return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
-
-    def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of one field; `events` are not read."""
-        return self.joined(hidden, events)[..., self.ends[index] : self.ends[index + 1]]
-
-    def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of all six fields, concatenated."""
-        if self._last[0][0] is not hidden:
-            logits = torch.from_numpy(linear(_rows(hidden), self.weights))
-            logits = logits.view(*hidden.shape[:-1], -1)
-            self._last[0] = hidden, _edited_logits(logits, self.edited, self.ends)
-        return self._last[0][1]
-
-
-class PackedChain(nn.Module):
-    """Chained heads with their linear parts merged.
-
-    The part of the logits that depends only on the hidden state is one linear map, applied once an event. The earlier fields add
-    one small linear map a field; their embeddings are one table.
+    The part of the logits that depends only on the hidden state is one linear map, applied once an event. With chained heads, the
+    earlier fields add one small linear map a field; their embeddings are one table.
     """
 
-    reads_earlier_fields = True
-
-    def __init__(self, heads: ChainHeads) -> None:
+    def __init__(self, heads: IndependentHeads | ChainHeads) -> None:
         super().__init__()
-        fields, mixes = cast("list[nn.Linear]", list(heads.fields)), cast("list[nn.Linear]", list(heads.mix))
-        self.sizes, self.ends = _sizes_of(fields)
-        self.edited = _edited_fields(fields)
-        later = list(zip(fields[1:], mixes, strict=True))
-        weights = [field.weight for field in fields]
-        biases = [_bias(fields[0]), *(F.linear(_bias(mix), field.weight, field.bias) for field, mix in later)]
-        # The state is the hidden state itself, or the first `width` outputs of the map.
-        self.width = 0
-        if isinstance(heads.state, nn.Linear):
-            self.width = heads.state.out_features
-            weights, biases = [heads.state.weight, *weights], [heads.state.weight.new_zeros(self.width), *biases]
-        self.weights = _joined(weights, biases)
-        self.known = ChainWeights.of(heads.known, [field.weight @ mix.weight for field, mix in later])
-        # The latest hidden state, its state, and the part of its logits that does not depend on earlier fields.
+        self.reads_earlier_fields = heads.reads_earlier_fields
+        fields = cast("list[nn.Linear]", list(heads.fields))
+        self.sizes = [field.out_features for field in fields]
+        self.ends = np.cumsum([0, *self.sizes])
+        """Offsets of the fields in the concatenated logits, (7,)."""
+        self.edited = {index: field for index, field in enumerate(fields) if field._forward_hooks}
+        weights, biases = [field.weight for field in fields], [_bias(field) for field in fields]
+        # The state of chained heads is the hidden state itself, or the first `width` outputs of the map.
+        self.width, self.known = 0, None
+        if isinstance(heads, ChainHeads):
+            later = list(zip(fields[1:], cast("list[nn.Linear]", list(heads.mix)), strict=True))
+            biases[1:] = [F.linear(_bias(mix), field.weight, field.bias) for field, mix in later]
+            self.known = ChainWeights.of(heads.known, [field.weight @ mix.weight for field, mix in later])
+            if isinstance(heads.state, nn.Linear):
+                self.width = heads.state.out_features
+                weights, biases = [heads.state.weight, *weights], [heads.state.weight.new_zeros(self.width), *biases]
+        self.weights = LinearWeights.of(torch.cat(weights), torch.cat(biases))
+        # The latest hidden state, its state, and the part of its logits that does not depend on earlier fields. (In a list,
+        # because setting an attribute of a module is slow.)
         self._last = [(torch.empty(0), np.empty(0), np.empty(0))]
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
-        """The logits of all six fields, each given the earlier fields of `events`."""
+        """The logits of all six fields; chained heads read the earlier fields of `events`."""
         return list(torch.split(self.joined(hidden, events), self.sizes, dim=-1))
 
     def joined(self, hidden: Tensor, events: Tensor) -> Tensor:
         """The logits of all six fields, concatenated."""
-        logits = torch.from_numpy(self._given_earlier_fields(hidden, events, 1, len(self.sizes)))
-        return _edited_logits(logits.view(*hidden.shape[:-1], -1), self.edited, self.ends)
+        logits = torch.from_numpy(self._logits(hidden, events, 0, len(self.sizes))).view(*hidden.shape[:-1], -1)
+        if self.edited:
+            logits = logits.clone()
+            for index, field in self.edited.items():
+                here = slice(int(self.ends[index]), int(self.ends[index + 1]))
+                logits[..., here] = _after(field, logits[..., here])
+        return logits
 
     def field(self, index: int, hidden: Tensor, events: Tensor) -> Tensor:
-        """The logits of one field, given the earlier fields of `events`."""
-        logits = self._given_earlier_fields(hidden, events, index, index + 1) if index else self._independent(hidden)[1]
-        one = torch.from_numpy(logits[:, self.ends[index] : self.ends[index + 1]]).view(*hidden.shape[:-1], -1)
+        """The logits of one field."""
+        logits = self._logits(hidden, events, index, index + 1)[:, self.ends[index] : self.ends[index + 1]]
+        one = torch.from_numpy(logits).view(*hidden.shape[:-1], -1)
         return _after(self.edited[index], one) if index in self.edited else one
 
-    def _independent(self, hidden: Tensor) -> tuple[Array, Array]:
+    def _logits(self, hidden: Tensor, events: Tensor, first: int, stop: int) -> Array:
+        """Logits (row, code) that are those of the heads in the fields `first` to `stop` - 1."""
         if self._last[0][0] is not hidden:
             rows = _rows(hidden)
             outputs = linear(rows, self.weights)
             state = np.ascontiguousarray(outputs[:, : self.width]) if self.width else rows
             self._last[0] = hidden, state, np.ascontiguousarray(outputs[:, self.width :])
-        return self._last[0][1:]
-
-    def _given_earlier_fields(self, hidden: Tensor, events: Tensor, first: int, stop: int) -> Array:
-        state, independent = self._independent(hidden)
+        state, independent = self._last[0][1:]
+        if self.known is None or stop == 1:
+            return independent
         return chain_logits(state, _rows(events), self.known, independent, self.ends, first, stop)
 
 
@@ -276,21 +253,6 @@ def _edited(module: nn.Module, rows: Array, *shape: int) -> Array:
     return _rows(_after(module, torch.from_numpy(rows).view(len(rows), 1, *(shape or (-1,)))).flatten(1))
 
 
-def _edited_fields(fields: list[nn.Linear]) -> dict[int, nn.Linear]:
-    return {index: field for index, field in enumerate(fields) if field._forward_hooks}
-
-
-def _edited_logits(logits: Tensor, fields: dict[int, nn.Linear], ends: Array) -> Tensor:
-    """The concatenated logits of all fields, after the edits of each."""
-    if not fields:
-        return logits
-    logits = logits.clone()
-    for index, field in fields.items():
-        here = slice(int(ends[index]), int(ends[index + 1]))
-        logits[..., here] = _after(field, logits[..., here])
-    return logits
-
-
 def _after(module: nn.Module, output: Tensor) -> Tensor:
     """The output after the module's hooks, which are edits."""
     for hook in module._forward_hooks.values():
@@ -298,20 +260,9 @@ def _after(module: nn.Module, output: Tensor) -> Tensor:
     return output
 
 
-def _sizes_of(fields: list[nn.Linear]) -> tuple[list[int], Array]:
-    """The number of codes of each field, and the offsets of the fields in the concatenated logits, (7,)."""
-    sizes = [field.out_features for field in fields]
-    return sizes, np.cumsum([0, *sizes])
-
-
 def _bias(linear: nn.Linear) -> Tensor:
     bias: Tensor | None = linear.bias
     return linear.weight.new_zeros(linear.out_features) if bias is None else bias
-
-
-def _joined(weights: list[Tensor], biases: list[Tensor]) -> LinearWeights:
-    """Several linear maps of one input as one map."""
-    return LinearWeights.of(torch.cat(weights), torch.cat(biases))
 
 
 def _rows(inputs: Any) -> Array:

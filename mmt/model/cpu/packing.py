@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from mmt.model.compiled import match_threads
 from mmt.model.config import NetworkConfig
-from mmt.model.cpu.kernels import match_threads
-from mmt.model.cpu.modules import PackedBlock, PackedChain, PackedHeads, PackedLinear, PackedNetwork
+from mmt.model.cpu.modules import PackedBlock, PackedHeads, PackedLinear, PackedNetwork
 from mmt.model.cpu.weights import EmbeddingWeights, NormWeights
-from mmt.model.dropout import Dropout
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Attention, Block, FeedForward, Network
 from mmt.model.positions import frequencies_of
@@ -101,14 +100,13 @@ def _is_float32_on_cpu(weight: Tensor) -> bool:
 def _pack_heads(packed: Network) -> None:
     heads = packed.heads
     fields: _Parts = {f"fields.{field}": (nn.Linear,) for field in range(len(packed.config.sizes))}
-    if _has_parts(heads, {"": (IndependentHeads,), "fields": (nn.ModuleList,)} | fields, fields):
-        packed.heads = PackedHeads(heads)  # type: ignore[arg-type, assignment]
-        return
-    parts: _Parts = {"": (ChainHeads,), "state": (nn.Identity, nn.Linear), **fields}
+    independent: _Parts = {"": (IndependentHeads,), "fields": (nn.ModuleList,), **fields}
+    chain: _Parts = {"": (ChainHeads,), "state": (nn.Identity, nn.Linear), **fields}
     for field in range(len(packed.config.sizes) - 1):
-        parts |= {f"known.{field}": (nn.Embedding,), f"mix.{field}": (nn.Linear,)}
-    if _has_parts(heads, parts, fields) and getattr(heads.state, "bias", None) is None:
-        packed.heads = PackedChain(heads)  # type: ignore[arg-type, assignment]
+        chain |= {f"known.{field}": (nn.Embedding,), f"mix.{field}": (nn.Linear,)}
+    is_chain = _has_parts(heads, chain, fields) and getattr(heads.state, "bias", None) is None
+    if is_chain or _has_parts(heads, independent, fields):
+        packed.heads = PackedHeads(heads)  # type: ignore[assignment]
 
 
 def _pack_linear(within: nn.Module, *, int8: bool) -> None:
@@ -150,14 +148,14 @@ _BLOCK: _Parts = {
     "feed_forward": (FeedForward,),
     "feed_forward.expand": (nn.Linear,),
     "feed_forward.neurons": (nn.Identity,),
-    "feed_forward.dropout": (Dropout, nn.Identity),
+    "feed_forward.dropout": (nn.Dropout, nn.Identity),
     "feed_forward.contract": (nn.Linear,),
 }
 # Paths in a block at which the compiled decoder stops for edits.
 _EDITABLE = ("", "attention", "attention.by_head", "feed_forward_inputs", "feed_forward", "feed_forward.neurons")
 _KNOWN: tuple[type[nn.Module], ...] = (
-    *(Network, Block, Attention, FeedForward, IndependentHeads, ChainHeads, Dropout),
-    *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.Identity, nn.ModuleList),
+    *(Network, Block, Attention, FeedForward, IndependentHeads, ChainHeads),
+    *(nn.Linear, nn.Embedding, nn.LayerNorm, nn.Identity, nn.Dropout, nn.ModuleList),
 )
 # Methods of known classes at import, to notice if one is replaced later.
 _METHODS = {
@@ -196,7 +194,7 @@ def _has_known_embedding(network: Network) -> bool:
     """Whether the decoder supports the parts outside of blocks and heads."""
     config = network.config
     fields = {f"embeddings.{field}": (nn.Embedding,) for field in range(len(config.sizes))}
-    if not _has_parts(network, {"dropout": (Dropout, nn.Identity), "norm": _NORMS, **fields}, ("dropout", "norm")):
+    if not _has_parts(network, {"dropout": (nn.Dropout, nn.Identity), "norm": _NORMS, **fields}, ("dropout", "norm")):
         return False
     tables, limits = [*network.embeddings], [*config.sizes]
     if network.positions is not None:

@@ -35,10 +35,10 @@ from mmt.sampling.editing.parts import (
     check_header_fits,
     check_plays,
     check_span,
-    codes_of,
+    codes_for,
     header_for,
-    notes_of,
     settings_of,
+    split,
 )
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
@@ -50,7 +50,7 @@ from mmt.sampling.window import AnchoredWindow
 def accompany(
     model: Model,
     piece: npt.ArrayLike,
-    hold: str | int | Names,
+    hold: Names,
     instruments: Names | None = None,
     *,
     beats: tuple[int, int] | None = None,
@@ -78,8 +78,7 @@ def accompany(
         How many times each beat is written. With 1, the accompaniment follows the held parts without fitting them. More
         candidates fit better and take longer.
     **options
-        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
-        new notes.
+        See `mmt.sampling.editing.parts.EditOptions`.
 
     Raises
     ------
@@ -96,32 +95,39 @@ def accompany(
     True
     """
     representation = model.representation
-    notes = notes_of(piece, representation)
-    hold_codes = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
-    for code in hold_codes:
-        check_plays(notes[:, INSTRUMENT] == code, code, representation)
-    others = set(notes[:, INSTRUMENT].tolist()) - set(hold_codes)
-    if instruments is not None:
-        others = set(codes_of(header_for(instruments, representation)))
-    if not others or others & set(hold_codes):
-        raise ValueError("name instruments to accompany, other than those that are held")
+    _, notes = split(piece, representation)
+    hold_codes, others = _parts(notes, hold, instruments, model)
+    everyone = [*hold_codes, *others]
     check_candidates(candidates)
     streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(others, representation, no_others=True)
-    header = header_for([representation.names[code - 1] for code in (*hold_codes, *others)], representation)
+    header = header_for(everyone, representation)
     check_header_fits(header, model.network.config.context)
     held = notes[np.isin(notes[:, INSTRUMENT], hold_codes)]
-    kept = notes[np.isin(notes[:, INSTRUMENT], codes_of(header))]
+    kept = notes[np.isin(notes[:, INSTRUMENT], everyone)]
     first, stop = check_span(beats, int((held if beats is None else kept)[-1, BEAT]))
     beginning = np.concatenate([header, kept[kept[:, BEAT] <= first]])
     held = held[(held[:, BEAT] > first) & (held[:, BEAT] <= stop)]
-    bounds = Bounds(
-        len(beginning) + len(held) + MAX_NOTES_PER_BEAT * (stop - first), stop, first_beat=first, controls=controls
-    )
+    most = len(beginning) + len(held) + MAX_NOTES_PER_BEAT * (stop - first)
+    bounds = Bounds(most, stop, first_beat=first, controls=controls)
     writer = _Accompanist(pack(model.network), held, hold_codes, candidates, filters, bounds)
     end = np.concatenate([kept[kept[:, BEAT] > stop] if beats else kept[:0], END])
-    written = (writer.write(beginning, stream, progress=progress) for stream in streams)
-    return [np.concatenate([one, end]) for one in written]
+    return [np.concatenate([writer.write(beginning, stream, progress=progress), end]) for stream in streams]
+
+
+def _parts(notes: Events, hold: Names, instruments: Names | None, model: Model) -> tuple[list[int], list[int]]:
+    """The codes of the held instruments and of those that accompany them, checked."""
+    representation = model.representation
+    held = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
+    for code in held:
+        check_plays(notes[:, INSTRUMENT] == code, code, representation)
+    if instruments is None:
+        others = sorted(set(notes[:, INSTRUMENT].tolist()) - set(held))
+    else:
+        others = codes_for(instruments, representation)
+    if not others or set(others) & set(held):
+        raise ValueError("name instruments to accompany, other than those that are held")
+    return held, others
 
 
 @dataclass

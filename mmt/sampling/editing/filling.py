@@ -17,9 +17,8 @@ from mmt.sampling.editing.parts import (
     MAX_NOTES_PER_BEAT,
     EditOptions,
     check_candidates,
-    header_of,
-    notes_of,
     settings_of,
+    split,
 )
 from mmt.sampling.model import Model
 from mmt.sampling.window import anchor
@@ -46,8 +45,7 @@ def fill(
     candidates : int
         The number of candidates for each piece. More candidates join better and take longer.
     **options
-        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
-        new notes.
+        See `mmt.sampling.editing.parts.EditOptions`.
 
     Raises
     ------
@@ -65,7 +63,7 @@ def fill(
     (True, True)
     """
     representation = model.representation
-    notes, header = notes_of(piece, representation), header_of(piece, representation)
+    header, notes = split(piece, representation)
     length = int(notes[-1, BEAT])
     if not 0 <= from_beat < to_beat <= length:
         raise ValueError(

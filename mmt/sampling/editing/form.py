@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mmt.representation.codes import BEAT, DURATION, POSITION, Events, Representation, as_events
 from mmt.representation.prompt import Prompt
-from mmt.sampling.editing.parts import EditOptions, assemble, header_of, notes_of, settings_of
+from mmt.sampling.editing.parts import EditOptions, assemble, settings_of, split
 from mmt.sampling.editing.rewriting import rewrite
 from mmt.sampling.model import Model
 from mmt.sampling.streams import Stream
@@ -97,7 +97,8 @@ def compose(
 
 def _complete(model: Model, first: Events, form: str, section: int, stream: Stream, options: EditOptions) -> Events:
     """The whole piece of a first section."""
-    header, parts = header_of(first, model.representation), {form[0]: notes_of(first, model.representation)}
+    header, notes = split(first, model.representation)
+    parts = {form[0]: notes}
     for place, letter in enumerate(form):
         if letter in parts:
             continue
@@ -126,7 +127,7 @@ def _write(
     else:
         prompt, least = Prompt(known[:-1], first_beat=begin), end if rest else 0
         [piece] = model.generate(prompt, length=end + rest * section, min_beats=least, max_beats=end, **options)
-    notes = notes_of(piece, model.representation)
+    _, notes = split(piece, model.representation)
     notes = notes[(notes[:, BEAT] > begin) & (notes[:, BEAT] <= end)]
     notes[:, BEAT] -= begin
     return notes

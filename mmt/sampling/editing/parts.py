@@ -5,7 +5,7 @@ The header is everything before the notes: start-of-song, the instruments, start
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class SeedAndFilters(FilterOptions, total=False):
 
 
 class EditOptions(SeedAndFilters, ControlOptions, total=False):
-    """The options of the editing functions that write new pitches, as for `Model.generate`; they apply to new notes."""
+    """The options of the editing functions that write new pitches, as for `Model.generate`; controls apply to new notes."""
 
 
 class EditSettings(NamedTuple):
@@ -64,25 +64,26 @@ def settings_of(
 END = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
 
 
-def notes_of(piece: npt.ArrayLike, representation: Representation) -> Events:
-    """The notes of a piece, (notes, 6), given notes included; a `ValueError` if there are none."""
+def split(piece: npt.ArrayLike, representation: Representation) -> tuple[Events, Events]:
+    """The header of a piece, without its length code, and its notes (notes, 6), given notes included.
+
+    A `ValueError` is raised if there are no notes.
+    """
     checked = plain(piece, representation)
-    notes: Events = checked[checked[:, TYPE] == NOTE]
+    header, notes = checked[checked[:, TYPE] < NOTE], checked[checked[:, TYPE] == NOTE]
     if not len(notes):
         raise ValueError("the piece has no notes")
-    return notes
+    return header, notes
 
 
-def header_of(piece: npt.ArrayLike, representation: Representation) -> Events:
-    """The header of a piece, without its length code."""
-    checked = plain(piece, representation)
-    header: Events = checked[checked[:, TYPE] < NOTE]
-    return header
+def header_for(codes: Iterable[int], representation: Representation) -> Prompt:
+    """A header that declares the instruments of these codes."""
+    return instruments([representation.names[code - 1] for code in codes], representation=representation)
 
 
-def header_for(names: Names, representation: Representation) -> Prompt:
-    """A header that declares these instruments."""
-    return instruments(names, representation=representation)
+def codes_for(names: Names, representation: Representation) -> list[int]:
+    """The codes of instruments, ascending; names and errors as for `mmt.prompt.instruments`."""
+    return codes_of(instruments(names, representation=representation))
 
 
 def codes_of(header: Events) -> list[int]:

@@ -19,7 +19,7 @@ from mmt.sampling.editing.constrained_decoding import (
     rows_in_window,
     write_constrained,
 )
-from mmt.sampling.editing.parts import EditOptions, check_plays, header_of, notes_of, settings_of
+from mmt.sampling.editing.parts import EditOptions, check_plays, settings_of, split
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.model import Model
 from mmt.sampling.streams import Stream
@@ -43,8 +43,7 @@ def reharmonise(
     instrument : str or int
         An instrument that plays in the piece.
     **options
-        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
-        new notes.
+        See `mmt.sampling.editing.parts.EditOptions`.
 
     Raises
     ------
@@ -61,7 +60,8 @@ def reharmonise(
     True
     """
     representation = model.representation
-    notes, code = notes_of(piece, representation), representation.find_instrument(instrument)
+    header, notes = split(piece, representation)
+    code = representation.find_instrument(instrument)
     if code == representation.drums_code:
         raise ValueError("drums have no pitches to draw; name another instrument, or use rewrite")
     own = notes[:, INSTRUMENT] == code
@@ -77,8 +77,7 @@ def reharmonise(
             f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
         )
     writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams]
-    header, beats = header_of(piece, representation), int(notes[-1, BEAT])
-    pieces = write_constrained(model.network, header, writers, len(notes), beats, progress=progress)
+    pieces = write_constrained(model.network, header, writers, len(notes), int(notes[-1, BEAT]), progress=progress)
     return [remember(one, representation) for one in pieces]
 
 

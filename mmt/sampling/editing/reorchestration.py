@@ -11,11 +11,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
-from mmt.representation.instruments import DRUMS
 from mmt.sampling.controls import Controls, Ranges
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, Writer, rows_in_window, write_constrained
-from mmt.sampling.editing.parts import Names, SeedAndFilters, assemble, codes_of, header_for, notes_of, settings_of
+from mmt.sampling.editing.parts import Names, SeedAndFilters, assemble, codes_for, header_for, settings_of, split
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.model import Model
 from mmt.sampling.streams import Stream
@@ -65,10 +64,9 @@ def reorchestrate(
     ranges
         As for `Model.generate`.
     report : bool
-        Whether to return an `Orchestration` too. If a unison has more notes than there are instruments that can play it, the
-        surplus notes are lost.
+        Whether to return an `Orchestration` too, which counts notes lost in unisons of more notes than instruments.
     **options
-        n, seed, temperature, top_k, top_p, min_p, progress: as for `Model.generate`.
+        See `mmt.sampling.editing.parts.SeedAndFilters`.
 
     Returns
     -------
@@ -79,11 +77,8 @@ def reorchestrate(
     Raises
     ------
     ValueError
-        If an instrument is unknown or is the drums, or if none of the instruments can play a note.
-
-    Notes
-    -----
-    Drums keep their notes and get no others.
+        If an instrument is unknown or is the drums, which keep their notes and get no others, or if none of the instruments can
+        play a note.
 
     Examples
     --------
@@ -96,44 +91,43 @@ def reorchestrate(
     """
     streams, filters, _, progress = settings_of(model, options, SeedAndFilters)
     representation = model.representation
-    header = header_for(instruments, representation)
-    codes = codes_of(header)
-    notes = notes_of(piece, representation)
-    drums = notes[notes[:, INSTRUMENT] == representation.drums_code]
-    notes = notes[notes[:, INSTRUMENT] != representation.drums_code]
+    codes = codes_for(instruments, representation)
+    _, notes = split(piece, representation)
+    is_drum = notes[:, INSTRUMENT] == representation.drums_code
+    drums, notes = notes[is_drum], notes[~is_drum]
     if representation.drums_code in codes or not len(notes):
         raise ValueError(
             "drums keep their notes and get no others; name other instruments, and give a piece with other notes"
         )
-    playable = _playable(codes, ranges, representation)
-    _check_playable(notes, playable)
+    playable = _playable(notes, codes, ranges, representation)
     unisons, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
     kept = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
     groups = [(tuple(unison), count) for unison, count in zip(unisons.tolist(), kept.tolist(), strict=True)]
     writers = [Orchestrator(stream, groups, playable, filters) for stream in streams]
-    beats = int(notes[-1, BEAT])
+    header, beats = header_for(codes, representation), int(notes[-1, BEAT])
     pieces = write_constrained(model.network, header, writers, int(kept.sum()), beats, progress=progress)
     if len(drums):
-        header = header_for([*(representation.names[code - 1] for code in codes), DRUMS], representation)
+        header = header_for([*codes, representation.drums_code], representation)
         pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
     return (pieces, Orchestration(len(notes), int(kept.sum()), int((counts - kept).sum()))) if report else pieces
 
 
-def _playable(codes: Sequence[int], ranges: Ranges, representation: Representation) -> npt.NDArray[np.bool_]:
-    """Which of the instruments can play which pitch, (pitch codes, instrument codes)."""
+def _playable(
+    notes: Events, codes: Sequence[int], ranges: Ranges, representation: Representation
+) -> npt.NDArray[np.bool_]:
+    """Which of the instruments can play which pitch, (pitch codes, instrument codes); an error if none can play a note."""
     playable = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
     playable[1:, codes] = True
     controls = Controls.of(representation, ranges=ranges)
-    return playable if controls.playable is None else playable & controls.playable
-
-
-def _check_playable(notes: Events, playable: npt.NDArray[np.bool_]) -> None:
+    if controls.playable is not None:
+        playable &= controls.playable
     lost = notes[~playable[notes[:, PITCH]].any(axis=1)]
     if len(lost):
         beat, pitch = lost[0, BEAT] - 1, lost[0, PITCH] - 1
         raise ValueError(
             f"none of the instruments may play pitch {pitch} (beat {beat}; {len(lost)} such notes); add one that can"
         )
+    return playable
 
 
 class Orchestrator(Writer):

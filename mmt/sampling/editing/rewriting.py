@@ -31,11 +31,11 @@ from mmt.sampling.editing.parts import (
     Names,
     assemble,
     check_span,
+    codes_for,
     codes_of,
     header_for,
-    header_of,
-    notes_of,
     settings_of,
+    split,
 )
 from mmt.sampling.model import Model
 from mmt.sampling.options import GenerationOptions
@@ -64,13 +64,7 @@ def rewrite(
         The parts to write, by name or MIDI program number. An instrument that the piece does not have is added to it. Default:
         all instruments of the piece.
     **options
-        n, seed, temperature, top_k, top_p, min_p, scale, allow, exclude, ranges, progress: as for `Model.generate`. They apply to
-        new notes.
-
-    Returns
-    -------
-    list of ndarray of int64, (n_i, 6)
-        Whole pieces.
+        See `mmt.sampling.editing.parts.EditOptions`.
 
     Raises
     ------
@@ -79,15 +73,10 @@ def rewrite(
 
     Examples
     --------
-    >>> from mmt.model.checkpoint import Checkpoint
-    >>> from mmt.model.config import NetworkConfig
-    >>> from mmt.model.network import Network
-    >>> representation = Representation(beats=64, given=True)
-    >>> config = NetworkConfig(representation.sizes, dim=32, layers=1, heads=2, head_dim=16, context=128)
-    >>> model = Model(Checkpoint(Network(config).eval(), representation))
+    >>> import mmt
     >>> head = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0]]
     >>> piece = [*head, *([3, beat, 1, 60 + beat, 12, 25] for beat in range(1, 9)), [4, 0, 0, 0, 0, 0]]
-    >>> anew = rewrite(model, piece, beats=(2, 4), seed=0)[0]
+    >>> anew = rewrite(mmt.load_model(), piece, beats=(2, 4), seed=0)[0]
     >>> anew[:5].tolist() == piece[:5], anew[-5:].tolist() == piece[-5:]
     (True, True)
     """
@@ -97,13 +86,12 @@ def rewrite(
             "the model's representation has no given notes (given=True); use a model that was trained with them, or fill, "
             "accompany and reorchestrate"
         )
-    notes, header = notes_of(piece, representation), header_of(piece, representation)
-    length = int(notes[:, BEAT].max())
-    first, stop = check_span(beats, length)
-    parts = codes_of(header if instruments is None else header_for(instruments, representation))
+    header, notes = split(piece, representation)
+    first, stop = check_span(beats, length := int(notes[-1, BEAT]))
+    parts = codes_of(header) if instruments is None else codes_for(instruments, representation)
     held = notes[~(np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop))]
     codes = np.union1d(codes_of(header), parts).tolist()
-    header = header_for([representation.names[code - 1] for code in codes], representation)
+    header = header_for(codes, representation)
     prompt, given = _split(header, held, first, stop, representation)
     if representation.length:
         prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
