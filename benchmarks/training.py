@@ -139,7 +139,7 @@ def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
 
 def plain_attention(self: Attention, inputs: Tensor, *, rotation: Any, visible: Any, cache: Any, layer: int) -> Tensor:
     """Attention as it stands in the books."""
-    queries, keys, values = self._queries_keys_values(inputs, rotation)
+    queries, keys, values = self.project(inputs, rotation)
     scores = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
     later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
     weights = F.dropout(scores.masked_fill(later, -torch.inf).softmax(dim=-1), self.dropout, self.training)

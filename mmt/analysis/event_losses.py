@@ -20,7 +20,6 @@ from tqdm import tqdm
 from mmt.analysis.loss_windows import find_stride, loss_windows
 from mmt.analysis.pieces import check_each, check_model, check_same_representation
 from mmt.corpus.storage import Corpus
-from mmt.model.marginals import marginals
 from mmt.music.files import read
 from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events
 from mmt.representation.decode import decode
@@ -28,6 +27,7 @@ from mmt.representation.encode import encode
 from mmt.representation.grammar import check_piece
 from mmt.sampling.grammar import Bounds, StrictGrammar
 from mmt.sampling.model import Model
+from mmt.sampling.next_event import marginals
 from mmt.training.loss import counted_targets
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def events(
         Pieces are arrays (n, 6) that begin with start-of-song, without given notes. A path is a music file.
     distribution : str
         "conditional": each field given the earlier fields of its event, as in training; the sums are those of `measure`.
-        "marginal": each field given the past events only (see `mmt.model.marginals`; slower).
+        "marginal": each field given the past events only (see `mmt.sampling.next_event`; slower).
         "masked": conditional, with the codes that the strict grammar forbids removed, and weighted by its lookahead, as in
         sampling without filters and limits.
     stride : int, optional

@@ -1,17 +1,12 @@
-"""The editing flags of mmt-generate, and the call of `mmt.edit` that they select."""
+"""The editing flags of mmt-generate, and which flags go together."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from mmt.cli.common import UsageError, add_flags
-
-if TYPE_CHECKING:
-    from mmt.representation.codes import Events
-    from mmt.sampling.model import Model
 
 # Each mode, and the flags that it requires.
 MODES: dict[str, tuple[str, ...]] = {
@@ -101,51 +96,6 @@ def _refuse(chosen: argparse.Namespace, names: Sequence[str], mode: str) -> None
     for name in names:
         if getattr(chosen, name) not in (None, _DEFAULTS.get(name)):
             raise UsageError(f"{_flag(name)} does not go with --{mode}")
-
-
-def edit_piece(
-    mode: str, model: Model, events: Events, chosen: argparse.Namespace, given: dict[str, Any]
-) -> list[Events]:
-    """Call the `mmt.edit` function of a mode; `given` are the sampling flags, see `mmt.cli.sampling_flags.options_of`."""
-    from mmt.representation.codes import BEAT
-    from mmt.sampling import editing
-    from mmt.sampling.editing.parts import EditOptions
-
-    options: Any = {name: value for name, value in given.items() if name in EditOptions.__annotations__}
-    names = names_in(chosen.instruments)
-    candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
-    span = (chosen.from_beat or 0, int(events[:, BEAT].max()) if chosen.to_beat is None else chosen.to_beat)
-    if mode == "rewrite":
-        return editing.rewrite(model, events, span, names or None, **options)
-    if mode == "reorchestrate":
-        pieces, report = editing.reorchestrate(model, events, names, report=True, **options)
-        if not chosen.quiet:
-            print(report)
-        return pieces
-    if mode == "reharmonise":
-        return editing.reharmonise(model, events, chosen.part, **options)
-    if mode == "accompany":
-        beats = None if chosen.from_beat is None and chosen.to_beat is None else span
-        hold = names_in(chosen.hold)
-        return editing.accompany(model, events, hold, names or None, beats=beats, **options, **candidates)
-    return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **options, **candidates)
-
-
-def compose_piece(
-    model: Model, prompt: Events | None, chosen: argparse.Namespace, given: dict[str, Any]
-) -> list[Events]:
-    """Call `mmt.edit.compose`; `given` are the sampling flags."""
-    from mmt.sampling import editing
-    from mmt.sampling.editing.parts import EditOptions
-
-    options: Any = {name: value for name, value in given.items() if name in (*EditOptions.__annotations__, "use_all")}
-    section = {} if chosen.section is None else {"section": chosen.section}
-    return editing.compose(model, prompt, chosen.form, **section, **options)
-
-
-def names_in(text: str | None) -> list[str]:
-    """The names in a list that is separated by commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _flag(name: str) -> str:

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from mmt.cli.common import UsageError, add_flags, add_habits, add_model, add_switch, parser, run, telling_what_is_kept
-from mmt.cli.editing_flags import MODES, add_modes, check_form, compose_piece, edit_piece, mode_of
-from mmt.cli.originality import add_originality, check_originality, print_originality
-from mmt.cli.sampling_flags import add_controls, add_sampling, options_of
-
-if TYPE_CHECKING:
-    import muspy
-
-    from mmt.representation.codes import Events, Representation
-    from mmt.representation.prompt import Prompt
-    from mmt.sampling.model import Model
-    from mmt.sampling.streams import Stream
+from mmt.cli.editing_flags import add_modes, check_form, mode_of
+from mmt.cli.originality import add_originality, check_originality
+from mmt.cli.sampling_flags import add_controls, add_sampling
 
 _EXAMPLES = """examples:
   mmt-generate -o piece.mid
@@ -34,8 +25,6 @@ _EXAMPLES = """examples:
   mmt-generate --fill quartet.mid --from-beat 8 --to-beat 16 -o filled.mid
 """
 
-# An instrument that plays in fewer training pieces is rare: the command says so.
-_RARE = 20
 # Files that can be written in addition to a piece: flag, suffix and description.
 _BESIDE = {
     "png": (".png", "a picture of the piano roll"),
@@ -105,94 +94,14 @@ def _generate(chosen: argparse.Namespace) -> None:
     check_originality(chosen)
     outputs = _outputs(chosen)
 
-    from mmt import __version__
-    from mmt.analysis.ledger import fingerprint
     from mmt.cli.light_muspy import import_muspy_lightly
-    from mmt.model.compiled import telling_of_compiling
-    from mmt.sampling.model import load_model
-    from mmt.sampling.streams import name_of, streams_of
 
     import_muspy_lightly()
-    streams = streams_of(chosen.n, chosen.seed)
-    chosen.seed = streams[0][0] if chosen.seed is None else chosen.seed
-    model = load_model(chosen.checkpoint, device=chosen.device, weights=chosen.weights)
+
+    from mmt.cli.writing import write_pieces
+
     with telling_what_is_kept() as kept:
-        with telling_of_compiling(not chosen.quiet):
-            pieces, said, like, prompt = _write(chosen, model, streams)
-        prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
-        digest = fingerprint(model)
-        for files, events, stream, remark in zip(outputs, pieces, streams, said, strict=True):
-            made_by = f"mmt-generate {__version__}, {name_of(stream)}, model {digest}"
-            music = _save(chosen, files, events, made_by, like, prompt_beats, model.representation)
-            kept += map(str, files)
-            if not chosen.quiet:
-                print(
-                    f"{', '.join(map(str, files))}: {_summary(music)}{_silent(events, model.representation)}; {remark}"
-                )
-        if chosen.originality:
-            print_originality(chosen, pieces, prompt, model.representation)
-
-
-def _write(
-    chosen: argparse.Namespace, model: Model, streams: Sequence[Stream]
-) -> tuple[list[Events], list[str], muspy.Music | None, Prompt | None]:
-    """The pieces, a remark on each, the music of the given file, and the prompt."""
-    from mmt.sampling.options import FilterOptions, GenerationOptions
-    from mmt.sampling.streams import name_of
-
-    options = options_of(chosen)
-    prompt, like = _prompt(chosen, model)
-    shown = (*FilterOptions.__annotations__, "loop_guard", "max_rest", "sampling", "grammar")
-    given = GenerationOptions(**{name: value for name, value in options.items() if name in shown})
-    mode = mode_of(chosen)
-    # Of the editing modes, only `rewrite` generates as usual. Silences are not limited where notes are given.
-    guard = given.guard(model.sampling) if mode in (None, "rewrite") else 0
-    rest = given.rest(model.sampling) if mode is None and chosen.form is None else 0
-    if not chosen.quiet:
-        filters = given.filters(model.sampling, model.network.config.sizes)
-        limits = (f", loop guard {guard:g}" if guard else "") + (f", no silence of {rest} beats" if rest else "")
-        print(f"sampling with {filters}{limits}")
-    if mode:
-        assert prompt is not None
-        return edit_piece(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
-    if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
-        options["use_all"] = True
-    if chosen.form is not None:
-        return (
-            compose_piece(model, prompt, chosen, options),
-            [f"{name_of(one)}; form {chosen.form}" for one in streams],
-            like,
-            prompt,
-        )
-    pieces, outcomes = model.generate(prompt, report=True, **options)
-    return pieces, [str(outcome) for outcome in outcomes], like, prompt
-
-
-def _save(
-    chosen: argparse.Namespace,
-    files: Sequence[Path],
-    events: Events,
-    made_by: str,
-    like: muspy.Music | None,
-    prompt_beats: int | None,
-    representation: Representation,
-) -> muspy.Music:
-    """Write the files of a piece; they say what made it."""
-    from mmt.music.atomic import replacing
-    from mmt.music.files import write
-    from mmt.representation.decode import decode
-    from mmt.representation.text import to_text
-
-    music = decode(events, like=like, tempo=chosen.tempo, representation=representation)
-    music.metadata.creators = [made_by]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix == ".txt":
-            with replacing(file) as unfinished:
-                unfinished.write_text(to_text(events, representation=representation) + "\n", "utf-8")
-        else:
-            write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
-    return music
+        write_pieces(chosen, outputs, kept)
 
 
 def _check_usage(chosen: argparse.Namespace) -> None:
@@ -249,46 +158,6 @@ def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
         raise UsageError("--soundfont applies to sound only: give --wav or --html too, or -o piece.wav")
 
 
-def _prompt(chosen: argparse.Namespace, model: Model) -> tuple[Prompt | None, muspy.Music | None]:
-    """The prompt, or the piece to be edited, and the music that was read for it."""
-    from mmt.representation import prompt
-
-    representation = model.representation
-    file = next((file for mode in ("piece", *MODES) if (file := getattr(chosen, mode)) is not None), None)
-    if file is None:
-        if chosen.instruments is None:
-            return None, None
-        from mmt.representation.ensembles import merged, split_names
-
-        names, repeated = merged(split_names(chosen.instruments, representation), representation)
-        if not chosen.quiet:
-            _print_notices(names, repeated, model.training.get("data", {}).get("instruments"))
-        return prompt.instruments(*names, representation=representation), None
-
-    from mmt.music.files import read
-    from mmt.representation.encode import encode
-
-    music = read(file)
-    events, report = encode(music, report=True, representation=representation)
-    if not report.kept:
-        raise ValueError(f"{file} has no usable notes ({report})")
-    if not chosen.quiet:
-        print(f"{file}: {report}")
-    try:
-        return prompt.beats(events, chosen.beats, representation=representation), music
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
-
-
-def _print_notices(names: list[str], repeated: list[str], seen: Mapping[str, int] | None) -> None:
-    """Say which instruments were named repeatedly, and which the model has rarely seen (`seen`: pieces by instrument)."""
-    if repeated:
-        print(f"{', '.join(repeated)}: named more than once, and one part here")
-    rare = [f"{name} ({seen.get(name, 0)} pieces)" for name in names if seen.get(name, 0) < _RARE] if seen else []
-    if rare:
-        print(f"rare in the model's training data: {', '.join(rare)}")
-
-
 def _list_instruments(chosen: argparse.Namespace) -> None:
     from mmt.representation.codes import PAPER
     from mmt.representation.ensembles import ENSEMBLES
@@ -307,22 +176,6 @@ def _list_instruments(chosen: argparse.Namespace) -> None:
     print("\nensembles:")
     for name, parts in ENSEMBLES.items():
         print(f"{name:<22} {', '.join(part for part in parts if part != DRUMS or representation.drums)}")
-
-
-def _silent(events: Events, representation: Representation) -> str:
-    """Instruments that were asked for but do not play."""
-    from mmt.sampling.outcome import notes_of
-
-    names = [name for name, count in notes_of(events, representation).items() if not count]
-    return f"; silent: {', '.join(names)}" if names else ""
-
-
-def _summary(music: muspy.Music) -> str:
-    notes: Any = sum(len(track.notes) for track in music.tracks)
-    names = ", ".join(track.name for track in music.tracks)
-    # The paper's grammar allows a piece without notes.
-    end = max((note.end for track in music.tracks for note in track.notes), default=0)
-    return f"{notes:,} notes, {end / music.resolution:.0f} beats, {names}"
 
 
 if __name__ == "__main__":

@@ -68,13 +68,11 @@ class Cache:
 
         `lengths` does not change; call `advance` after the last layer.
         """
-        if self.lengths.count(self.lengths[0]) == len(self.lengths):
-            return self._attend(layer, slice(None), self.lengths[0], queries, keys, values)
         attended = [
             self._attend(layer, rows, self.lengths[rows.start], queries[rows], keys[rows], values[rows])
             for rows in self._equal_lengths()
         ]
-        return torch.cat(attended)
+        return attended[0] if len(attended) == 1 else torch.cat(attended)
 
     def _attend(self, layer: int, rows: slice, seen: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         new = queries.shape[2]

@@ -198,7 +198,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend; inputs are (batch, length, dim), or (batch, length, 3, head, dim): for each head's queries, keys, values."""
         batch, length = inputs.shape[:2]
-        queries, keys, values = self._queries_keys_values(inputs, rotation)
+        queries, keys, values = self.project(inputs, rotation)
         if _is_used(self.scores) or _is_used(self.pattern):
             attended = self._attend_by_weights(queries, keys, values, visible, cache, layer)
         elif cache is not None:
@@ -223,7 +223,7 @@ class Attention(nn.Module):
 
     def weights(self, inputs: Tensor, rotation: Rotation | None) -> Tensor:
         """The attention weights, (batch, head, query, key); 0 for keys after the query."""
-        queries, keys, _ = self._queries_keys_values(inputs, rotation)
+        queries, keys, _ = self.project(inputs, rotation)
         return self._weigh(self._scores(queries, keys, None), keys.shape[2])
 
     def _attend_by_weights(
@@ -265,7 +265,8 @@ class Attention(nn.Module):
             weights = F.pad(self.pattern(weights[..., :keys]).masked_fill(hidden, 0), extra)
         return weights
 
-    def _queries_keys_values(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (batch, head, length, head_dim) of inputs as for `forward`, normalised and rotated."""
         if inputs.dim() == 5:
             weight = self.queries_keys_values.weight.view(3, self.heads, self.head_dim, -1)
             split = _by_piece("blchi,chdi->blchd", inputs, weight)

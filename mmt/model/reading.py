@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -47,18 +47,15 @@ class Context:
         return Context(codes, places, beats, codes, beats, self.memory)
 
     def row(self, row: int) -> Context:
-        """Only one row of the batch."""
-        rows = slice(row, row + 1)
-        # Rows of one forward pass do not share memory.
-        memory = self.memory.setdefault(("row", row), {})
+        """Only one row of the batch; rows do not share memory."""
+        rows, memory = slice(row, row + 1), self.memory.setdefault(("row", row), {})
         return Context(
             self.codes[rows], self.places[rows], self.beats[rows], self.keys[rows], self.key_beats[rows], memory
         )
 
     def last(self) -> Context:
         """Only the last event of each row."""
-        codes, places, beats = self.codes[:, -1:], self.places[:, -1:], self.beats[:, -1:]
-        return Context(codes, places, beats, self.keys, self.key_beats, self.memory)
+        return replace(self, codes=self.codes[:, -1:], places=self.places[:, -1:], beats=self.beats[:, -1:])
 
 
 class Reading(threading.local):

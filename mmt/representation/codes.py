@@ -146,18 +146,9 @@ class Representation:
         """The codes of the known durations nearest to `steps` (any shape), the smaller in a tie."""
         return 1 + np.searchsorted(self._duration_borders, steps, side="left").astype(np.int64)
 
-    def nearest_durations(self, steps: IntArray) -> Events:
-        """The known durations nearest to `steps` (any shape), the smaller in a tie."""
-        nearest: Events = np.asarray(self.durations, np.int64)[self.duration_codes(steps) - 1]
-        return nearest
-
     def instrument_codes(self, programs: IntArray) -> Events:
         """The instrument codes of MIDI programs (0 … 127); 0 for programs without an instrument."""
         return self._code_of_program[programs]
-
-    def codes_of_tracks(self, programs: IntArray, is_drum: npt.NDArray[np.bool_]) -> Events:
-        """The instrument codes of tracks, by MIDI program (0 … 127) and drum flag; 0 for tracks without an instrument."""
-        return np.where(is_drum, self.drums_code, self._code_of_program[programs])
 
     def program(self, code: int) -> int:
         """The MIDI program that plays an instrument code; 0 for drums, which need none."""

@@ -127,16 +127,17 @@ def events_of_notes(
 
 def frame(notes: Events, *, end: bool) -> Events:
     """Add the start, instrument and end events of a piece to its notes (n, 6)."""
-    instruments = np.unique(notes[:, INSTRUMENT])
-    first = 2 + len(instruments)
-    events = np.zeros((first + len(notes) + end, 6), np.int64)
-    events[0, TYPE] = START_OF_SONG
-    events[1 : first - 1, TYPE] = INSTRUMENT_EVENT
-    events[1 : first - 1, INSTRUMENT] = instruments
-    events[first - 1, TYPE] = START_OF_NOTES
-    events[first : first + len(notes)] = notes
-    if end:
-        events[-1, TYPE] = END_OF_SONG
+    closing = np.zeros((int(end), 6), np.int64)
+    closing[:, TYPE] = END_OF_SONG
+    return np.concatenate([header(np.unique(notes[:, INSTRUMENT])), notes, closing])
+
+
+def header(instruments: Events) -> Events:
+    """Start-of-song, the events of instrument codes (k,), and start-of-notes: (k + 2, 6)."""
+    events = np.zeros((len(instruments) + 2, 6), np.int64)
+    events[:, TYPE] = INSTRUMENT_EVENT
+    events[1:-1, INSTRUMENT] = instruments
+    events[[0, -1], TYPE] = START_OF_SONG, START_OF_NOTES
     return events
 
 

@@ -130,7 +130,8 @@ def note_table(
     # Drum notes, if the representation has no drums.
     drums = raw.is_drum & (not representation.drums)
     in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.is_drum | ((raw.program >= 0) & (raw.program < 128)))
-    instrument = representation.codes_of_tracks(np.clip(raw.program, 0, 127), raw.is_drum)
+    pitched = representation.instrument_codes(np.clip(raw.program, 0, 127))
+    instrument = np.where(raw.is_drum, representation.drums_code, pitched)
     known = instrument > 0
     before = raw.onset < 0
     keep = ~drums & in_range & known & ~before
@@ -143,7 +144,8 @@ def note_table(
     end = _on_grid(raw.onset[keep] + raw.duration[keep], raw, representation)
     beat, position = np.divmod(onset, representation.resolution)
     steps = np.maximum(end - onset, 1)
-    duration = representation.nearest_durations(steps) if known_durations else steps
+    durations = np.asarray(representation.durations, np.int64)
+    duration = durations[representation.duration_codes(steps) - 1] if known_durations else steps
     columns = (beat, position, raw.pitch[keep], duration, instrument[keep])
     table = _sorted_without_doubles(columns)
 

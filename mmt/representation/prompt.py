@@ -17,7 +17,7 @@ from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
     GIVEN_NOTE,
-    INSTRUMENT,
+    INSTRUMENT,  # noqa: F401 (for the examples)
     INSTRUMENT_EVENT,
     NOTE,
     PAPER,
@@ -29,7 +29,7 @@ from mmt.representation.codes import (
     is_note,
 )
 from mmt.representation.decode import check_codes
-from mmt.representation.encode import canonical
+from mmt.representation.encode import canonical, header
 from mmt.representation.ensembles import find_instruments
 from mmt.representation.grammar import check_piece
 from mmt.representation.origin import check_origin, remember
@@ -56,7 +56,7 @@ def start() -> Prompt:
     >>> start().tolist()
     [[0, 0, 0, 0, 0, 0]]
     """
-    return Prompt(_events(START_OF_SONG))
+    return Prompt(header(np.zeros(0, np.int64))[:1])
 
 
 # The paper's, and drums, which have a code of their own: the prompts of instruments are the same with and without.
@@ -97,7 +97,7 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
             named[code] = name
     if not named:
         raise ValueError("no instrument was named; name at least one, or use start() to leave the choice to the model")
-    return remember(Prompt(_opening(np.array(sorted(named), np.int64))), representation)
+    return remember(Prompt(header(np.array(sorted(named), np.int64))), representation)
 
 
 def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Representation = PAPER) -> Prompt:
@@ -176,16 +176,3 @@ def plain(piece: npt.ArrayLike, representation: Representation = PAPER) -> Event
     events[events[:, TYPE] == GIVEN_NOTE, TYPE] = NOTE
     events[events[:, TYPE] == START_OF_NOTES, BEAT] = 0
     return np.asarray(tidy(events, representation))
-
-
-def _opening(codes: Events) -> Events:
-    listed = np.zeros((len(codes), 6), np.int64)
-    listed[:, TYPE] = INSTRUMENT_EVENT
-    listed[:, INSTRUMENT] = codes
-    return np.concatenate([_events(START_OF_SONG), listed, _events(START_OF_NOTES)])
-
-
-def _events(*types: int) -> Events:
-    events = np.zeros((len(types), 6), np.int64)
-    events[:, TYPE] = types
-    return events

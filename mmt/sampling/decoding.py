@@ -42,20 +42,27 @@ Heads = IndependentHeads | ChainHeads | PackedHeads
 
 
 def write_pieces(
-    network: Network, prompt: Events, streams: Sequence[Stream], *, progress: bool = False, **settings: Any
+    network: Network,
+    prompt: Events | Sequence[Events],
+    streams: Sequence[Stream],
+    *,
+    progress: bool = False,
+    **settings: Any,
 ) -> list[Events]:
-    """Continue a prompt (n, 6) to a whole piece for each stream; `settings` are the keyword arguments of `decode_events`."""
-    pieces: list[list[Events]] = [[np.asarray(prompt)] for _ in streams]
+    """The whole pieces of `decode_events`, whose keyword arguments are `settings`."""
+    prompts = [np.asarray(prompt)] * len(streams) if isinstance(prompt, np.ndarray) else prompt
+    pieces: list[list[Events]] = [[one] for one in prompts]
     max_events = settings["bounds"].max_events
     # The number of events is unknown if only the beats are limited.
-    most = None if max_events > 2**24 else (max_events - len(prompt)) * len(streams)
+    most = None if max_events > 2**24 else sum(max_events - len(one) for one in prompts)
     with (
         tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
         telling_of_compiling(progress),
     ):
         for first in range(0, len(streams), _BATCH):
-            batch = streams[first : first + _BATCH]
-            for rows, events in decode_events(network, prompt, batch, **settings):
+            batch = slice(first, first + _BATCH)
+            begun = prompt if isinstance(prompt, np.ndarray) else prompts[batch]
+            for rows, events in decode_events(network, begun, streams[batch], **settings):
                 for row, event in zip(rows, events, strict=True):
                     pieces[first + row].append(event[None])
                 bar.update(len(rows))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mmt.representation.codes import Events
 from mmt.representation.origin import remember
-from mmt.sampling.decoding import decode_events
+from mmt.sampling.decoding import write_pieces
 from mmt.sampling.model import Model
 from mmt.sampling.options import GenerationOptions
 from mmt.sampling.streams import streams_of
@@ -42,25 +42,20 @@ def generate_each(
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds were given; give a seed for each prompt")
-    parts: list[list[Events]] = []
+    config, representation = model.network.config, model.representation
+    resolved = [GenerationOptions(**options).resolve(one, config, representation, model.sampling) for one in prompts]
     batches: dict[tuple[int, ...], list[int]] = {}
-    settings: dict[tuple[int, ...], dict[str, Any]] = {}
-    for number, prompt in enumerate(prompts):
-        beginning, settled = GenerationOptions(**options).resolve(
-            prompt, model.network.config, model.representation, model.sampling
-        )
-        bounds = settled["bounds"]
+    for number, (_, settings) in enumerate(resolved):
+        bounds = settings["bounds"]
         # The limits that depend on the prompt. A prompt with given notes, or a sliding window, has a batch of its own.
-        alone = 1 + number if bounds.reach or settled["context"] == "slide" else 0
+        alone = 1 + number if bounds.reach or settings["context"] == "slide" else 0
         limits = (bounds.max_events, bounds.max_beats, bounds.first_beat, bounds.length, bounds.least_notes, alone)
         batches.setdefault(limits, []).append(number)
-        settings[limits] = settled
-        parts.append([np.asarray(beginning)])
-    for shared, numbers in batches.items():
-        beginnings = [parts[number][0] for number in numbers]
+    pieces: dict[int, Events] = {}
+    for numbers in batches.values():
         streams = streams_of(1, [seeds[number] for number in numbers])
+        beginnings = [np.asarray(resolved[number][0]) for number in numbers]
         prompt = beginnings[0] if len(numbers) == 1 else beginnings
-        for rows, events in decode_events(model.network, prompt, streams, **settings[shared]):
-            for row, event in zip(rows, events, strict=True):
-                parts[numbers[row]].append(event[None])
-    return [remember(np.concatenate(piece), model.representation) for piece in parts]
+        written = write_pieces(model.network, prompt, streams, **resolved[numbers[0]][1])
+        pieces |= zip(numbers, written, strict=True)
+    return [remember(pieces[number], representation) for number in range(len(prompts))]

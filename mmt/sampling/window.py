@@ -56,7 +56,7 @@ class AnchoredWindow:
                 for row in rows:
                     seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
                     window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
-                    self._tell_length(window, int(self.dropped[row] + moved[row]))
+                    self.tell_length(window, int(self.dropped[row] + moved[row]))
                     events[row, 0] = self._fill(row, window, int(self.dropped[row] + moved[row]))
         self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]
         if moved is not None:
@@ -77,7 +77,7 @@ class AnchoredWindow:
             if len(window) > self.context or self._is_late(beat, 0):
                 beat = max(beat, self.bounds.first_beat + 1)
                 window, moved[row] = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
-                self._tell_length(window, int(moved[row]))
+                self.tell_length(window, int(moved[row]))
             last[row] = self._fill(row, window, int(moved[row]))
         if one_for_all:
             for row in range(1, len(prompts)):
@@ -95,7 +95,7 @@ class AnchoredWindow:
         last: Events = window[-1]
         return last
 
-    def _tell_length(self, window: Events, dropped: int) -> None:
+    def tell_length(self, window: Events, dropped: int) -> None:
         """Set the length code of the window's start-of-notes to the beats that remain from the window's first beat on."""
         if self.bounds.length:
             left = max(self.bounds.length - dropped, 1)

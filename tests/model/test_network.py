@@ -381,9 +381,7 @@ def test_attention_weights_times_values_are_attention(positions: str, output: st
         attention = block.attention
         attention.out.register_forward_hook(lambda _, inputs, outputs: seen.append((*inputs, outputs)))
         attention.register_forward_hook(
-            lambda module, inputs, named, outputs: seen.append(
-                module._queries_keys_values(*inputs, named["rotation"])[2:]
-            ),
+            lambda module, inputs, named, outputs: seen.append(module.project(*inputs, named["rotation"])[2:]),
             with_kwargs=True,
         )
     codes = make_codes()

@@ -10,12 +10,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from small_models import notes_of, random_model
 
 import mmt
 from mmt.analysis.structure import longest_silence
-from mmt.model.checkpoint import Checkpoint
-from mmt.model.config import NetworkConfig
-from mmt.model.network import Network
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
@@ -24,7 +22,6 @@ from mmt.representation.codes import (
     NOTE,
     PITCH,
     TYPE,
-    Events,
     Representation,
 )
 from mmt.representation.grammar import check_piece
@@ -45,15 +42,12 @@ from tests.sampling.test_sampling_grammar import (
 )
 
 REP = Representation()
+TINIEST = (8, 1, 1, 8)
 
 
 def pitches_of(controls: Controls, instrument: str = "violin") -> list[int]:
     assert controls.playable is not None
     return (np.flatnonzero(controls.playable[:, REP.find_instrument(instrument)]) - 1).tolist()
-
-
-def notes_of(piece: Events) -> Events:
-    return piece[piece[:, TYPE] == NOTE]
 
 
 # Arguments of controls.
@@ -275,21 +269,13 @@ def models(draw: st.DrawFn) -> Model:
         instruments=PAPER_INSTRUMENTS[24 : 24 + draw(st.integers(1, 5))],
     )
     representation = draw(st.just(few) | st.just(dataclasses.replace(REP, beats=12)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(draw(st.integers(0, 1000)))
-        output = draw(st.sampled_from(["independent", "chain", "mixed"]))
-        config = NetworkConfig(representation.sizes, 8, 1, 1, 8, context=draw(st.integers(12, 24)), output=output)
-        network = Network(config)
-        scale = draw(st.sampled_from([1.0, 30.0, 1e6, 1e30]))
-        for name, parameter in network.named_parameters():
-            if "heads.mix" in name:
-                torch.nn.init.normal_(parameter, std=0.3)
-            if "heads.fields" in name:
-                parameter.data *= scale
-        for field, size in zip(network.heads.fields, representation.sizes, strict=True):
-            if draw(st.booleans()):
-                field.bias.data[draw(st.sampled_from([0, size - 1]) | st.integers(0, size - 1))] += 1e4 * scale
-    return Model(Checkpoint(network.eval(), representation))
+    scale = draw(st.sampled_from([1.0, 30.0, 1e6, 1e30]))
+    form = {"context": draw(st.integers(12, 24)), "output": draw(st.sampled_from(["independent", "chain", "mixed"]))}
+    model = random_model(representation, draw(st.integers(0, 1000)), scale=scale, shape=TINIEST, **form)
+    for field, size in zip(model.network.heads.fields, representation.sizes, strict=True):
+        if draw(st.booleans()):
+            field.bias.data[draw(st.sampled_from([0, size - 1]) | st.integers(0, size - 1))] += 1e4 * scale
+    return model
 
 
 @given(st.data())
@@ -353,12 +339,10 @@ def test_any_network_keeps_any_controls(data: st.DataObject) -> None:
 
 def leaping_model(representation: Representation, rise: float = 1.0) -> Model:
     """A network with random weights that prefers the last beats and the end, and so writes few notes."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Network(NetworkConfig(representation.sizes, 8, 1, 1, 8, context=64)).eval()
-    network.heads.fields[BEAT].bias.data += rise * torch.arange(representation.sizes[BEAT])
-    network.heads.fields[TYPE].bias.data[END_OF_SONG] += 2
-    return Model(Checkpoint(network, representation))
+    model = random_model(representation, shape=TINIEST, context=64)
+    model.network.heads.fields[BEAT].bias.data += rise * torch.arange(representation.sizes[BEAT])
+    model.network.heads.fields[TYPE].bias.data[END_OF_SONG] += 2
+    return model
 
 
 @pytest.mark.parametrize(
@@ -412,12 +396,9 @@ def test_an_invalid_max_rest_is_refused(given_: dict[str, Any], message: str) ->
 
 def test_with_the_paper_grammar_a_repeated_note_ends_with_the_context() -> None:
     few = Representation(resolution=1, beats=4, durations=(1,), instruments=PAPER_INSTRUMENTS[24:26])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Network(NetworkConfig(few.sizes, 8, 1, 1, 8, context=24)).eval()
-    network.heads.fields[TYPE].bias.data[NOTE] += 100
-    network.heads.fields[BEAT].bias.data[1] += 100
-    model = Model(Checkpoint(network, few))
+    model = random_model(few, shape=TINIEST, context=24)
+    model.network.heads.fields[TYPE].bias.data[NOTE] += 100
+    model.network.heads.fields[BEAT].bias.data[1] += 100
     (piece,) = model.generate(seed=1, grammar="paper", min_beats=9)
     assert len(piece) == 24
     assert set(notes_of(piece)[:, BEAT]) == {1}
@@ -425,12 +406,9 @@ def test_with_the_paper_grammar_a_repeated_note_ends_with_the_context() -> None:
 
 def test_use_all_holds_for_a_network_with_one_beat() -> None:
     one_beat = Representation(resolution=1, beats=1, durations=(1,), instruments=PAPER_INSTRUMENTS[24:29])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Network(NetworkConfig(one_beat.sizes, 8, 1, 1, 8, context=16)).eval()
-    network.heads.fields[TYPE].bias.data[INSTRUMENT_EVENT] += 1
-    network.heads.fields[PITCH].bias.data[-1] += 9  # soon there is no higher note left
-    model = Model(Checkpoint(network, one_beat))
+    model = random_model(one_beat, shape=TINIEST, context=16)
+    model.network.heads.fields[TYPE].bias.data[INSTRUMENT_EVENT] += 1
+    model.network.heads.fields[PITCH].bias.data[-1] += 9  # soon there is no higher note left
     for seed in range(40):
         written = list(model.stream(mmt.prompt.start(), seed, endless=True, max_events=16, use_all=True))
         piece = np.concatenate([mmt.prompt.start(), written])

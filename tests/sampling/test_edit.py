@@ -11,12 +11,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_corpora import model_of
+from small_models import notes_of, random_model
 
 import mmt
 from mmt import edit
-from mmt.model.checkpoint import Checkpoint
-from mmt.model.config import NetworkConfig
-from mmt.model.network import Network
 from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
 from mmt.representation.encode import canonical, frame
 from mmt.representation.grammar import check_piece
@@ -27,33 +25,15 @@ from mmt.sampling.editing.filling import following_likelihood
 from mmt.sampling.editing.reharmonisation import Harmoniser, Moment
 from mmt.sampling.filters import Filters
 from mmt.sampling.model import Model
+from mmt.sampling.streams import generator_of
 
 SMALL = Representation(resolution=2, beats=8, durations=(1, 2, 4), instruments=PAPER_INSTRUMENTS[24:29])
 VIOLIN, VIOLA, CELLO = (SMALL.find_instrument(name) for name in ("violin", "viola", "cello"))
 
 
-def make_model(
-    seed: int = 0,
-    *,
-    output: str = "chain",
-    scale: float = 3.0,
-    context: int = 32,
-    representation: Representation = SMALL,
-) -> Model:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        config: Any = {"context": context, "output": output, "positions": "rotary"}
-        network = Network(NetworkConfig(representation.sizes, 16, 2, 2, 8, **config))
-        for name, parameter in network.named_parameters():
-            if "heads.mix" in name:
-                torch.nn.init.normal_(parameter, std=0.3)
-            if "heads.fields" in name:
-                parameter.data *= scale
-    return Model(Checkpoint(network.eval(), representation))
-
-
-def notes_of(piece: Events) -> Events:
-    return piece[piece[:, TYPE] == NOTE]
+def make_model(seed: int = 0, *, representation: Representation = SMALL, **others: Any) -> Model:
+    usual = {"output": "chain", "scale": 3.0, "context": 32, "positions": "rotary"}
+    return random_model(representation, seed, **usual | others)
 
 
 def of(piece: Events, *codes: int) -> Events:
@@ -172,7 +152,7 @@ def test_drawn_pitches_follow_the_joint_probability_with_the_fixed_fields(output
     with torch.no_grad():
         for seed in range(150):
             moments = {(1, 1): Moment([held], [2])}
-            drawn = Harmoniser((seed, 0), moments, CELLO, allowed, Filters()).next(heads, hidden)
+            drawn = Harmoniser(moments, CELLO, allowed, Filters())(heads, hidden, 0, generator_of((seed, 0)))
             assert drawn is not None
             counts[drawn[PITCH:]] += 1
         # The cello's (64, 2, cello) sorts after the held (64, 2, violin), so it is no candidate.

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_models import notes_of
 
 import mmt
 from mmt.model.network import Network
@@ -31,10 +32,6 @@ def model() -> Model:
 
 def trio() -> Events:
     return mmt.prompt.instruments("violin", "viola", "cello")
-
-
-def notes_of(piece: Events) -> Events:
-    return piece[piece[:, TYPE] == NOTE]
 
 
 def test_a_piece_of_two_thousand_beats_is_valid_and_keeps_its_instruments_and_its_density(model: Model) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_models import notes_of
 
 from mmt import edit
 from mmt.model.checkpoint import Checkpoint
@@ -68,10 +69,6 @@ def make_model(seed: int = 0, *, context: int = 32, output: str = "mixed") -> Mo
 def long_piece(seed: int, *, beats: int = 20) -> Events:
     model = make_model(seed % 3)
     return model.generate(instruments(*NAMES, representation=SMALL), seed=seed, min_beats=beats, max_beats=beats)[0]
-
-
-def notes_of(piece: Events) -> Events:
-    return piece[piece[:, TYPE] == NOTE]
 
 
 def written(
@@ -331,7 +328,7 @@ def test_a_window_that_begins_later_holds_the_remaining_length() -> None:
     window = AnchoredWindow(make_model().network, 1, set_up["bounds"])
     codes = np.array([[START_OF_NOTES, 8, 0, 0, 0, 0]])
     for dropped, code in ((0, 8), (5, 8), (6, 7), (10, 3), (11, 2), (15, 2)):
-        window._tell_length(codes, dropped)
+        window.tell_length(codes, dropped)
         assert codes[0, BEAT] == code
 
 

@@ -11,10 +11,10 @@ import torch
 import mmt
 from mmt.model.checkpoint import Checkpoint
 from mmt.model.config import NetworkConfig
-from mmt.model.marginals import marginals
 from mmt.model.network import Network
 from mmt.representation.codes import FIELDS
 from mmt.sampling.model import Model
+from mmt.sampling.next_event import marginals
 
 SIZES = (3, 4, 3, 5, 3, 2)
 

@@ -13,11 +13,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_models import instruments_of, notes_of, random_model
 
 import mmt
 from mmt.model.checkpoint import Checkpoint
-from mmt.model.config import NetworkConfig
-from mmt.model.network import Network
 from mmt.model.recipes import shipped
 from mmt.representation.codes import (
     BEAT,
@@ -45,20 +44,8 @@ PAPER = dataclasses.replace(Representation(), beats=40)
 WEIGHTS = ["float32", "int8"]
 
 
-def make_model(
-    representation: Representation = PAPER, *, seed: int = 0, scale: float = 1.0, context: int = 64, **config: Any
-) -> Model:
-    """A small model with random weights, whose logits are multiplied by `scale`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        sizes = representation.sizes
-        network = Network(NetworkConfig(sizes, dim=16, layers=2, heads=2, head_dim=8, context=context, **config))
-        for name, parameter in network.named_parameters():
-            if "heads.mix" in name:
-                torch.nn.init.normal_(parameter, std=0.3)
-            if "heads.fields" in name:
-                parameter.data *= scale
-    return Model(Checkpoint(network.eval(), representation))
+def make_model(representation: Representation = PAPER, *, context: int = 64, **config: Any) -> Model:
+    return random_model(representation, context=context, **config)
 
 
 def certain_of(model: Model, **codes: int) -> Model:
@@ -80,14 +67,6 @@ def model() -> Model:
 
 def same(ours: list[Events], theirs: list[Events]) -> bool:
     return len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
-
-
-def notes_of(piece: Events) -> Events:
-    return piece[piece[:, TYPE] == NOTE]
-
-
-def instruments_of(piece: Events) -> list[int]:
-    return piece[piece[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT].tolist()
 
 
 # Any network writes valid pieces.

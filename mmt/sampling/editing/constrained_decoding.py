@@ -1,13 +1,12 @@
 """Constrained decoding: write pieces of which some fields of each event are fixed in advance.
 
-A writer writes one piece, one event at a time: fixed fields are given, and free fields are drawn. Events that
-the network reads count their beats from the start of its window; a writer keeps the number of beats before the window.
+A writer writes one piece, one event at a time: fixed fields are given, and free fields are drawn. Its events count their beats
+from the start of the piece; the network reads events whose beats count from the start of its window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -28,57 +27,45 @@ from mmt.sampling.window import AnchoredWindow
 Codes = tuple[int, ...]
 
 
-class Writer:
-    """Writes one piece, one event at a time."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.generator, self.dropped = generator_of(stream), 0
-
-    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
-        """The next event, with its beat counted from the start of the piece; None at the end of the piece.
-
-        `hidden` (1, dim) is the network's hidden state after the last event.
-        """
-        raise NotImplementedError
-
-    def drop_beats(self, dropped: int) -> None:
-        """Note that the network's window now starts `dropped` beats later."""
-        self.dropped += dropped
+Writer = Callable[[Heads, Tensor, int, np.random.Generator], Codes | None]
+"""Returns the next event, None at the end of the piece, given the network's heads, its hidden state (1, dim) after the last
+event, the number of beats before its window, and the piece's random numbers."""
 
 
 @torch.inference_mode()
 def write_constrained(
-    network: Network, header: Events, writers: Sequence[Writer], notes: int, beats: int, *, progress: bool = False
+    network: Network,
+    header: Events,
+    writers: Sequence[Writer],
+    streams: Sequence[Stream],
+    *,
+    notes: int,
+    beats: int,
+    progress: bool = False,
 ) -> list[Events]:
-    """Write whole pieces, one per writer, each with `notes` notes in `beats` beats after the header (n, 6)."""
+    """Write whole pieces, one per writer and stream, each with `notes` notes in `beats` beats after the header (n, 6)."""
     check_header_fits(header, network.config.context)
-    bounds = Bounds(len(header) + notes + 1, beats)
-    with tqdm(total=notes * len(writers), unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
-        return _write(pack(network), header, writers, bounds, bar)
-
-
-def _write(network: Network, header: Events, writers: Sequence[Writer], bounds: Bounds, bar: tqdm[Any]) -> list[Events]:
-    window = AnchoredWindow(network, len(writers), bounds)
+    network, random = pack(network), [generator_of(stream) for stream in streams]
+    window = AnchoredWindow(network, len(writers), Bounds(len(header) + notes + 1, beats))
     pieces: list[list[Codes]] = [[] for _ in writers]
-    rows = list(range(len(writers)))
-    latest = np.tile(np.array(header), (len(writers), 1, 1))
-    while rows:
-        hidden, moved = window.read(latest)
-        going, events = [], []
-        for place, row in enumerate(rows):
-            if moved is not None:
-                writers[row].drop_beats(int(moved[place]))
-            event = writers[row].next(network.heads, hidden[place : place + 1])
-            if event is not None:
-                pieces[row].append(event)
-                going.append(place)
-                events.append(in_window(event, writers[row].dropped))
-        if len(going) < len(rows):
-            rows = [rows[place] for place in going]
-            if rows:
+    rows, latest = list(range(len(writers))), np.tile(np.array(header), (len(writers), 1, 1))
+    with tqdm(total=notes * len(writers), unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
+        while rows:
+            hidden, _ = window.read(latest)
+            going, events = [], []
+            for place, (row, dropped) in enumerate(zip(rows, window.dropped.tolist(), strict=True)):
+                event = writers[row](network.heads, hidden[place : place + 1], dropped, random[row])
+                if event is not None:
+                    pieces[row].append(event)
+                    going.append(place)
+                    events.append(in_window(event, dropped))
+            if not going:
+                break
+            if len(going) < len(rows):
+                rows = [rows[place] for place in going]
                 window.keep(going)
-        latest = np.array(events)[:, None] if events else latest
-        bar.update(len(events))
+            latest = np.array(events)[:, None]
+            bar.update(len(events))
     return [np.concatenate([np.asarray(header), np.array(piece, np.int64).reshape(-1, 6), END]) for piece in pieces]
 
 

@@ -12,17 +12,10 @@ from torch import Tensor
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, Events
 from mmt.representation.origin import remember
 from mmt.sampling.decoding import Heads
-from mmt.sampling.editing.constrained_decoding import (
-    Codes,
-    Writer,
-    log_likelihood,
-    rows_in_window,
-    write_constrained,
-)
+from mmt.sampling.editing.constrained_decoding import Codes, log_likelihood, rows_in_window, write_constrained
 from mmt.sampling.editing.parts import EditOptions, check_plays, settings_of, split
-from mmt.sampling.filters import Filters, draw
+from mmt.sampling.filters import Filters, Numbers, draw
 from mmt.sampling.model import Model
-from mmt.sampling.streams import Stream
 
 
 def reharmonise(
@@ -76,8 +69,10 @@ def reharmonise(
         raise ValueError(
             f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
         )
-    writers = [Harmoniser(stream, moments, code, pitches, filters) for stream in streams]
-    pieces = write_constrained(model.network, header, writers, len(notes), int(notes[-1, BEAT]), progress=progress)
+    writers = [Harmoniser(moments, code, pitches, filters) for _ in streams]
+    pieces = write_constrained(
+        model.network, header, writers, streams, notes=len(notes), beats=int(notes[-1, BEAT]), progress=progress
+    )
     return [remember(one, representation) for one in pieces]
 
 
@@ -103,28 +98,22 @@ def _moments(notes: Events, free: npt.NDArray[np.bool_]) -> dict[tuple[int, int]
     return moments
 
 
-class Harmoniser(Writer):
-    """Keeps the rhythm of one part and all notes of the others, and draws the pitches of that part.
+class Harmoniser:
+    """A `Writer` that keeps the rhythm of one part and all notes of the others, and draws the pitches of that part.
 
     The next event is either the next held note or a note of the part that sorts before it. One of these candidates is drawn.
     Its weight is the network's likelihood of its pitch, times that of its duration and instrument, which are fixed.
     """
 
     def __init__(
-        self,
-        stream: Stream,
-        moments: dict[tuple[int, int], Moment],
-        instrument: int,
-        pitches: npt.NDArray[np.int64],
-        filters: Filters,
+        self, moments: dict[tuple[int, int], Moment], instrument: int, pitches: npt.NDArray[np.int64], filters: Filters
     ) -> None:
-        super().__init__(stream)
         self.moments = [(when, Moment(list(m.held), list(m.durations))) for when, m in sorted(moments.items())]
         self.instrument, self.pitches, self.filters = instrument, pitches, filters
         # The last note of the moment, which the next one must exceed.
         self.floor: Codes = (0, 0, 0)
 
-    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
+    def __call__(self, heads: Heads, hidden: Tensor, dropped: int, random: np.random.Generator) -> Codes | None:
         while self.moments and not (self.moments[0][1].held or self.moments[0][1].durations):
             self.moments.pop(0)
             self.floor = (0, 0, 0)
@@ -132,7 +121,11 @@ class Harmoniser(Writer):
             return None
         when, moment = self.moments[0]
         candidates = self._candidates(moment)
-        chosen = candidates[0] if len(candidates) == 1 else self._draw(when, candidates, heads, hidden)
+        chosen = candidates[0]
+        if len(candidates) > 1:
+            events = rows_in_window([(NOTE, *when, *one) for one in candidates], dropped, heads, hidden)
+            weights = self._weights(events, heads, hidden)
+            chosen = candidates[int(draw(weights, random.random(1, dtype=np.float32))[0])]
         if moment.held and chosen == moment.held[0]:
             moment.held.pop(0)
         else:
@@ -160,16 +153,15 @@ class Harmoniser(Writer):
         same = (self.pitches == note[0]).any() and (shortest, self.instrument) > note[1:]
         return int((self.pitches > note[0]).sum()) + int(same)
 
-    def _draw(self, when: tuple[int, int], candidates: list[Codes], heads: Heads, hidden: Tensor) -> Codes:
-        events = rows_in_window([(NOTE, *when, *note) for note in candidates], self.dropped, heads, hidden)
+    def _weights(self, events: Tensor, heads: Heads, hidden: Tensor) -> Numbers:
+        """The filtered log-likelihoods of the candidates, (1, candidates); events are (candidates, 6)."""
         # Temperature applies to the drawn pitch, not to the fixed fields.
         weights = sum(
             log_likelihood(heads, hidden, events, field) / (self.filters.temperature[field] if field == PITCH else 1.0)
             for field in (PITCH, DURATION, INSTRUMENT)
         )
         assert isinstance(weights, Tensor)
-        logits = self.filters.apply(weights[None].cpu().numpy(), PITCH)
-        return candidates[int(draw(logits, self.generator.random(1, dtype=np.float32))[0])]
+        return self.filters.apply(weights[None].cpu().numpy(), PITCH)
 
 
 def _without(items: list[int], item: int) -> list[int]:

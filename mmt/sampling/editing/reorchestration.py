@@ -13,11 +13,10 @@ from torch import Tensor
 from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
 from mmt.sampling.controls import Controls, Ranges
 from mmt.sampling.decoding import Heads
-from mmt.sampling.editing.constrained_decoding import Codes, Writer, rows_in_window, write_constrained
+from mmt.sampling.editing.constrained_decoding import Codes, rows_in_window, write_constrained
 from mmt.sampling.editing.parts import Names, SeedAndFilters, assemble, codes_for, header_for, settings_of, split
 from mmt.sampling.filters import Filters, draw
 from mmt.sampling.model import Model
-from mmt.sampling.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,10 @@ def reorchestrate(
     unisons, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
     kept = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
     groups = [(tuple(unison), count) for unison, count in zip(unisons.tolist(), kept.tolist(), strict=True)]
-    writers = [Orchestrator(stream, groups, playable, filters) for stream in streams]
-    header, beats = header_for(codes, representation), int(notes[-1, BEAT])
-    pieces = write_constrained(model.network, header, writers, int(kept.sum()), beats, progress=progress)
+    writers = [Orchestrator(groups, playable, filters) for _ in streams]
+    limits = {"notes": int(kept.sum()), "beats": int(notes[-1, BEAT])}
+    header = header_for(codes, representation)
+    pieces = write_constrained(model.network, header, writers, streams, **limits, progress=progress)
     if len(drums):
         header = header_for([*codes, representation.drums_code], representation)
         pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
@@ -130,24 +130,21 @@ def _playable(
     return playable
 
 
-class Orchestrator(Writer):
-    """Keeps the notes of a piece and draws the instrument of each.
+class Orchestrator:
+    """A `Writer` that keeps the notes of a piece and draws the instrument of each.
 
     `groups` are unisons: (beat, position, pitch, duration) and the number of instruments that play it. `playable` (pitch
     codes, instrument codes) is true where an instrument can play a pitch. The instruments of a unison are drawn in ascending
     order; each draw leaves enough higher codes for the remaining notes.
     """
 
-    def __init__(
-        self, stream: Stream, groups: Sequence[tuple[Codes, int]], playable: npt.NDArray[np.bool_], filters: Filters
-    ) -> None:
-        super().__init__(stream)
+    def __init__(self, groups: Sequence[tuple[Codes, int]], playable: npt.NDArray[np.bool_], filters: Filters) -> None:
         self.playable, self.filters = playable, filters
         # Each note, and how many notes of its unison follow it.
         self.notes = [(note, left) for note, count in groups for left in reversed(range(count))]
         self.place, self.instrument = 0, 0
 
-    def next(self, heads: Heads, hidden: Tensor) -> Codes | None:
+    def __call__(self, heads: Heads, hidden: Tensor, dropped: int, random: np.random.Generator) -> Codes | None:
         if self.place == len(self.notes):
             return None
         note, left = self.notes[self.place]
@@ -157,9 +154,9 @@ class Orchestrator(Writer):
         able = able[able > self.instrument]
         allowed = np.zeros(self.playable.shape[1], bool)
         allowed[able[: len(able) - left]] = True
-        event = rows_in_window([(NOTE, *note, 0)], self.dropped, heads, hidden)
+        event = rows_in_window([(NOTE, *note, 0)], dropped, heads, hidden)
         logits = self.filters.temper(heads.field(INSTRUMENT, hidden, event), INSTRUMENT)
         logits = self.filters.apply(np.where(allowed, logits, np.float32(-np.inf)), INSTRUMENT)
-        self.instrument = int(draw(logits, self.generator.random(1, dtype=np.float32))[0])
+        self.instrument = int(draw(logits, random.random(1, dtype=np.float32))[0])
         self.place += 1
         return (NOTE, *note, self.instrument)

@@ -1,0 +1,170 @@
+"""What mmt-generate does after its flags are checked: generate or edit, write the files, and print what they hold.
+
+Imported only then, because the libraries take seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import muspy
+
+from mmt import __version__
+from mmt.analysis.ledger import fingerprint
+from mmt.cli.editing_flags import MODES, mode_of
+from mmt.cli.originality import print_originality
+from mmt.cli.sampling_flags import options_of
+from mmt.model.compiled import telling_of_compiling
+from mmt.music import files as music_files
+from mmt.music.atomic import replacing
+from mmt.representation import prompt as prompts
+from mmt.representation.codes import BEAT, Events, Representation
+from mmt.representation.decode import decode
+from mmt.representation.encode import encode
+from mmt.representation.ensembles import merged, split_names
+from mmt.representation.prompt import Prompt
+from mmt.representation.text import to_text
+from mmt.sampling import editing
+from mmt.sampling.editing.parts import EditOptions
+from mmt.sampling.model import Model, load_model
+from mmt.sampling.options import FilterOptions, GenerationOptions
+from mmt.sampling.outcome import notes_of
+from mmt.sampling.streams import Stream, name_of, streams_of
+
+# An instrument that plays in fewer training pieces is rare: the command says so.
+_RARE = 20
+
+
+def write_pieces(chosen: argparse.Namespace, outputs: Sequence[Sequence[Path]], kept: list[str]) -> None:
+    """Generate the pieces and write the files of each, which are added to `kept`."""
+    streams = streams_of(chosen.n, chosen.seed)
+    chosen.seed = streams[0][0] if chosen.seed is None else chosen.seed
+    model = load_model(chosen.checkpoint, device=chosen.device, weights=chosen.weights)
+    with telling_of_compiling(not chosen.quiet):
+        pieces, said, like, prompt = _generate(chosen, model, streams)
+    prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
+    digest = fingerprint(model)
+    for files, events, stream, remark in zip(outputs, pieces, streams, said, strict=True):
+        music = decode(events, like=like, tempo=chosen.tempo, representation=model.representation)
+        music.metadata.creators = [f"mmt-generate {__version__}, {name_of(stream)}, model {digest}"]
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.suffix == ".txt":
+                with replacing(file) as unfinished:
+                    unfinished.write_text(to_text(events, representation=model.representation) + "\n", "utf-8")
+            else:
+                music_files.write(file, music, prompt_beats=prompt_beats, soundfont=chosen.soundfont)
+        kept += map(str, files)
+        if not chosen.quiet:
+            print(f"{', '.join(map(str, files))}: {summary(music, events, model.representation)}; {remark}")
+    if chosen.originality:
+        print_originality(chosen, pieces, prompt, model.representation)
+
+
+def _generate(
+    chosen: argparse.Namespace, model: Model, streams: Sequence[Stream]
+) -> tuple[list[Events], list[str], muspy.Music | None, Prompt | None]:
+    """The pieces, a remark on each, the music of the given file, and the prompt."""
+    options, mode = options_of(chosen), mode_of(chosen)
+    prompt, like = _prompt(chosen, model)
+    if not chosen.quiet:
+        print(f"sampling with {_setting(chosen, model, options)}")
+    if mode:
+        assert prompt is not None
+        return _edit(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
+    if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
+        options["use_all"] = True
+    if chosen.form is not None:
+        composed = {name: value for name, value in options.items() if name in (*EditOptions.__annotations__, "use_all")}
+        section = {} if chosen.section is None else {"section": chosen.section}
+        pieces = editing.compose(model, prompt, chosen.form, **section, **composed)
+        return pieces, [f"{name_of(one)}; form {chosen.form}" for one in streams], like, prompt
+    pieces, outcomes = model.generate(prompt, report=True, **options)
+    return pieces, [str(outcome) for outcome in outcomes], like, prompt
+
+
+def _setting(chosen: argparse.Namespace, model: Model, options: Mapping[str, Any]) -> str:
+    """The filters in force, the loop guard and the limit of silences."""
+    shown = (*FilterOptions.__annotations__, "loop_guard", "max_rest", "sampling", "grammar")
+    given = GenerationOptions(**{name: value for name, value in options.items() if name in shown})
+    # Of the editing modes, only `rewrite` generates as usual. Silences are not limited where notes are given.
+    mode = mode_of(chosen)
+    guard = given.guard(model.sampling) if mode in (None, "rewrite") else 0
+    rest = given.rest(model.sampling) if mode is None and chosen.form is None else 0
+    limits = (f", loop guard {guard:g}" if guard else "") + (f", no silence of {rest} beats" if rest else "")
+    return f"{given.filters(model.sampling, model.network.config.sizes)}{limits}"
+
+
+def _edit(
+    mode: str, model: Model, events: Events, chosen: argparse.Namespace, given: Mapping[str, Any]
+) -> list[Events]:
+    """Call the `mmt.edit` function of a mode; `given` are the sampling flags."""
+    options: Any = {name: value for name, value in given.items() if name in EditOptions.__annotations__}
+    names = _names_in(chosen.instruments)
+    candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
+    span = (chosen.from_beat or 0, int(events[:, BEAT].max()) if chosen.to_beat is None else chosen.to_beat)
+    if mode == "rewrite":
+        return editing.rewrite(model, events, span, names or None, **options)
+    if mode == "reorchestrate":
+        pieces, report = editing.reorchestrate(model, events, names, report=True, **options)
+        if not chosen.quiet:
+            print(report)
+        return pieces
+    if mode == "reharmonise":
+        return editing.reharmonise(model, events, chosen.part, **options)
+    if mode == "accompany":
+        beats = None if chosen.from_beat is None and chosen.to_beat is None else span
+        hold = _names_in(chosen.hold)
+        return editing.accompany(model, events, hold, names or None, beats=beats, **options, **candidates)
+    return editing.fill(model, events, chosen.from_beat, chosen.to_beat, **options, **candidates)
+
+
+def _names_in(text: str | None) -> list[str]:
+    """The names in a list that is separated by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _prompt(chosen: argparse.Namespace, model: Model) -> tuple[Prompt | None, muspy.Music | None]:
+    """The prompt, or the piece to be edited, and the music that was read for it."""
+    representation = model.representation
+    file = next((file for mode in ("piece", *MODES) if (file := getattr(chosen, mode)) is not None), None)
+    if file is None:
+        if chosen.instruments is None:
+            return None, None
+        names, repeated = merged(split_names(chosen.instruments, representation), representation)
+        if not chosen.quiet:
+            print_notices(names, repeated, model.training.get("data", {}).get("instruments"))
+        return prompts.instruments(*names, representation=representation), None
+    music = music_files.read(file)
+    events, report = encode(music, report=True, representation=representation)
+    if not report.kept:
+        raise ValueError(f"{file} has no usable notes ({report})")
+    if not chosen.quiet:
+        print(f"{file}: {report}")
+    try:
+        return prompts.beats(events, chosen.beats, representation=representation), music
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def print_notices(names: list[str], repeated: list[str], seen: Mapping[str, int] | None) -> None:
+    """Say which instruments were named repeatedly, and which the model has rarely seen (`seen`: pieces by instrument)."""
+    if repeated:
+        print(f"{', '.join(repeated)}: named more than once, and one part here")
+    rare = [f"{name} ({seen.get(name, 0)} pieces)" for name in names if seen.get(name, 0) < _RARE] if seen else []
+    if rare:
+        print(f"rare in the model's training data: {', '.join(rare)}")
+
+
+def summary(music: muspy.Music, events: Events, representation: Representation) -> str:
+    """The numbers of notes and beats, the instruments, and those that were asked for but do not play."""
+    notes: Any = sum(len(track.notes) for track in music.tracks)
+    names = ", ".join(track.name for track in music.tracks)
+    # The paper's grammar allows a piece without notes.
+    end = max((note.end for track in music.tracks for note in track.notes), default=0)
+    silent = [name for name, count in notes_of(events, representation).items() if not count]
+    not_heard = f"; silent: {', '.join(silent)}" if silent else ""
+    return f"{notes:,} notes, {end / music.resolution:.0f} beats, {names}{not_heard}"
