@@ -21,8 +21,7 @@ from mmt.corpus.storage import Corpus
 from mmt.representation import prompt
 from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events
 from mmt.representation.prompt import Prompt
-from mmt.sampling.model import Model
-from mmt.sampling.several import generate_each
+from mmt.sampling.model import Model, generate_each
 
 MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation")
 _PROMPT_BEATS = {"4-beat continuation": 4, "16-beat continuation": 16}

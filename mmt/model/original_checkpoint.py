@@ -38,12 +38,6 @@ def is_original_run(path: str | os.PathLike[str]) -> bool:
     return (_run_of(Path(path)) / ARGUMENTS).exists() or Path(path).suffix == ".pt"
 
 
-def _run_of(path: Path) -> Path:
-    """The run folder, if the path is its folder of weights; any other path unchanged."""
-    within = path.resolve().name == WEIGHTS.parent.name and (path / WEIGHTS.name).exists()
-    return path.parent if within and (path.parent / ARGUMENTS).exists() else path
-
-
 def read_original_run(
     path: str | os.PathLike[str], arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None
 ) -> Checkpoint:
@@ -99,36 +93,6 @@ def read_original_run(
         raise ValueError(f"{file}: {error}") from error
 
 
-def _check_archive(file: Path) -> None:
-    """Refuse a file of weights that unpacks to more than it has: torch.save never packs, but torch.load would unpack."""
-    if not file.is_file():
-        raise ValueError(f"{file} is not a file")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-    except (*DAMAGED, ValueError) as error:
-        raise ValueError(
-            f"{file} is not a file of weights, or is corrupt (it was not written by torch.save of PyTorch 1.6 or later)"
-        ) from error
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError(
-            f"{file} is not a file of weights, or is corrupt (torch.save packs nothing, and this is packed)"
-        )
-    if sum(member.file_size for member in members) > file.stat().st_size:
-        raise ValueError(f"{file} is not a file of weights, or is corrupt (its parts are larger than the file)")
-
-
-def _check_tensors(weights: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that are not plain arrays of floating-point numbers, or are larger than their storage."""
-    for name, tensor in weights.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _DTYPES:
-            raise ValueError(f"{name!r} is a tensor of {tensor.dtype}, expected floating-point numbers")
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise ValueError(f"{name!r} has more numbers than are stored")
-        if not tensor.isfinite().all():
-            raise ValueError(f"{name!r} has numbers that are not finite")
-
-
 def convert_original_run(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -158,35 +122,6 @@ def convert_original_run(
     checkpoint = read_original_run(path, arguments)
     write_checkpoint(output, checkpoint, card=_card(checkpoint))
     return output
-
-
-def _read_arguments(path: Path) -> Mapping[str, Any]:
-    path = path / ARGUMENTS if path.is_dir() else path
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; the original code writes it next to its checkpoints")
-    content = read_file(path, LARGEST_JSON)
-    try:
-        arguments = parse_json(content)
-    except ValueError as error:
-        raise ValueError(f"{path} is corrupt: {error}") from error
-    if not isinstance(arguments, Mapping):
-        raise ValueError(f"{path} is corrupt: a mapping of arguments was expected")
-    return arguments
-
-
-def _card(checkpoint: Checkpoint) -> str:
-    size = sum(parameter.numel() for parameter in checkpoint.network.parameters())
-    arguments = [f"- {name}: {value}" for name, value in checkpoint.training["original"].items()]
-    lines = [
-        "# Model card",
-        "",
-        f"A Multitrack Music Transformer of {size:,} parameters, trained by the original code (Dong et al., ICASSP 2023) and "
-        "converted from its file of weights.",
-        "The file does not say on which music it was trained, or under which licences: ask whoever trained it.",
-        *(["", "It was trained with these arguments:", "", *arguments] if arguments else []),
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
@@ -220,10 +155,72 @@ def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -
     return Checkpoint(network.eval(), _representation(network.config), {}, {"original": dict(arguments)})
 
 
+def _run_of(path: Path) -> Path:
+    """The run folder, if the path is its folder of weights; any other path unchanged."""
+    within = path.resolve().name == WEIGHTS.parent.name and (path / WEIGHTS.name).exists()
+    return path.parent if within and (path.parent / ARGUMENTS).exists() else path
+
+
+def _read_arguments(path: Path) -> Mapping[str, Any]:
+    path = path / ARGUMENTS if path.is_dir() else path
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; the original code writes it next to its checkpoints")
+    content = read_file(path, LARGEST_JSON)
+    try:
+        arguments = parse_json(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is corrupt: {error}") from error
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"{path} is corrupt: a mapping of arguments was expected")
+    return arguments
+
+
+def _check_archive(file: Path) -> None:
+    """Refuse a file of weights that unpacks to more than it has: torch.save never packs, but torch.load would unpack."""
+    if not file.is_file():
+        raise ValueError(f"{file} is not a file")
+    said = f"{file} is not a file of weights, or is corrupt"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (*DAMAGED, ValueError) as error:
+        raise ValueError(f"{said} (it was not written by torch.save of PyTorch 1.6 or later)") from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError(f"{said} (torch.save packs nothing, and this is packed)")
+    if sum(member.file_size for member in members) > file.stat().st_size:
+        raise ValueError(f"{said} (its parts are larger than the file)")
+
+
+def _card(checkpoint: Checkpoint) -> str:
+    size = sum(parameter.numel() for parameter in checkpoint.network.parameters())
+    arguments = [f"- {name}: {value}" for name, value in checkpoint.training["original"].items()]
+    lines = [
+        "# Model card",
+        "",
+        f"A Multitrack Music Transformer of {size:,} parameters, trained by the original code (Dong et al., ICASSP 2023) and "
+        "converted from its file of weights.",
+        "The file does not say on which music it was trained, or under which licences: ask whoever trained it.",
+        *(["", "It was trained with these arguments:", "", *arguments] if arguments else []),
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights without the prefix of torch.nn.DataParallel."""
     parallel = all(name.startswith(_PARALLEL) for name in weights)
     return {name.removeprefix(_PARALLEL) if parallel else name: tensor for name, tensor in weights.items()}
+
+
+def _check_tensors(weights: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not plain arrays of floating-point numbers, or are larger than their storage."""
+    for name, tensor in weights.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _DTYPES:
+            raise ValueError(f"{name!r} is a tensor of {tensor.dtype}, expected floating-point numbers")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{name!r} has more numbers than are stored")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name!r} has numbers that are not finite")
 
 
 def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> NetworkConfig:
@@ -261,14 +258,6 @@ def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Netw
     )
 
 
-def _representation(config: NetworkConfig) -> Representation:
-    """The preset with the network's sizes, and with the network's number of beats."""
-    for preset in (Representation(), Representation.slides()):
-        if all(preset.sizes[field] == config.sizes[field] for field in (POSITION, DURATION)):
-            return Representation.from_dict(preset.to_dict() | {"beats": config.sizes[BEAT] - 1})
-    raise ValueError(f"no preset has the code sizes {config.sizes}")
-
-
 def _names(network: Network) -> dict[str, tuple[str, ...]]:
     """The original names of each tensor; several tensors are concatenated along the first dimension."""
     names: dict[str, tuple[str, ...]] = {
@@ -299,3 +288,11 @@ def _take(weights: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
     if len({part.shape[1:] for part in parts if part.ndim}) != 1 or not all(part.ndim for part in parts):
         raise ValueError(f"{' and '.join(names)} have shapes that do not fit together")
     return torch.cat([part.float() for part in parts])
+
+
+def _representation(config: NetworkConfig) -> Representation:
+    """The preset with the network's sizes, and with the network's number of beats."""
+    for preset in (Representation(), Representation.slides()):
+        if all(preset.sizes[field] == config.sizes[field] for field in (POSITION, DURATION)):
+            return Representation.from_dict(preset.to_dict() | {"beats": config.sizes[BEAT] - 1})
+    raise ValueError(f"no preset has the code sizes {config.sizes}")

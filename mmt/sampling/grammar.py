@@ -31,7 +31,7 @@ from mmt.representation.codes import (
     is_note,
 )
 from mmt.sampling.controls import Controls
-from mmt.sampling.lookahead import look_ahead, share_with_end
+from mmt.sampling.lookahead import Lookahead, look_ahead, share_with_end
 from mmt.sampling.state import Numbers, Rules, State, Turn, find_possible, take_note, turn_of
 
 
@@ -125,7 +125,8 @@ class StrictGrammar:
             The tempered logits of each field, given that the earlier fields are those of `floor_notes`.
         """
         self.turn = Turn(*turn_of(self.rules, self.state, self.bounds.max_events - self.length - 1))
-        self.lookahead = look_ahead(logits, self.ends, self.rules, self.state, self.turn)
+        logits = np.ascontiguousarray(logits)
+        self.lookahead = Lookahead(*look_ahead(logits, self.ends, self.rules, self.state, self.turn))
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
         """The logits of a field (batch, size), with forbidden codes at minus infinity and weighted by the lookahead.
@@ -172,11 +173,12 @@ def _state_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> State:
     """The state of one piece after its prompt."""
     types, codes = prompt[:, TYPE], max(sizes[BEAT:])
     named, notes = prompt[types == INSTRUMENT_EVENT, INSTRUMENT], prompt[is_note(prompt)]
+    last_beat = notes[:, BEAT].max(initial=0)
     state = State(
         last_type=np.full(1, NOTE if types[-1] == GIVEN_NOTE else types[-1]),
         last_instrument=np.full(1, named.max(initial=0)),
-        last_beat=np.full(1, _last_beat(prompt)),
-        waits_from=np.full(1, max(_last_beat(prompt), bounds.first_beat)),
+        last_beat=np.full(1, last_beat),
+        waits_from=np.full(1, max(last_beat, bounds.first_beat)),
         notes=np.zeros((1, codes), np.int64),
         dropped=np.zeros(1, np.int64),
         max_beats=np.full(1, bounds.max_beats),
@@ -193,11 +195,6 @@ def _state_of(prompt: Events, sizes: tuple[int, ...], bounds: Bounds) -> State:
         offsets = moment_of(notes[:, BEAT:], sizes) - 1 + np.array([0, *bounds.durations])[notes[:, DURATION]]
         state.sounds_until[0] = max(state.sounds_until[0], offsets.max())
     return state
-
-
-def _last_beat(prompt: Events) -> int:
-    """The beat code of the last note; 0 if there is none."""
-    return int(prompt[is_note(prompt), BEAT].max(initial=0))
 
 
 @compiled()

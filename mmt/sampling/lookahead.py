@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.model.compiled import compiled
-from mmt.representation.codes import BEAT, INSTRUMENT, PITCH, Events
-from mmt.sampling.state import Mask, Numbers, Rules, State, Turn, find_possible
+from mmt.representation.codes import BEAT, INSTRUMENT, PITCH
+from mmt.sampling.state import Mask, Numbers, find_possible
 
 # The log-probability of possible events whose probability underflows.
 _LEAST = -1e30
@@ -36,21 +36,13 @@ class Lookahead(NamedTuple):
     """Added to the logits of instruments, (row, codes)."""
 
 
-def look_ahead(logits: Numbers, ends: Events, rules: Rules, state: State, turn: Turn) -> Lookahead:
-    """The lookahead of each piece, from the network's distribution over the next note.
-
-    Parameters
-    ----------
-    logits : ndarray, (row, codes of all fields)
-        The logits of each field, given that the fields before it repeat the floor's codes.
-    ends : ndarray, (7,)
-        Offsets of the fields in the concatenated logits.
-    """
-    return Lookahead(*_look_ahead(np.ascontiguousarray(logits), ends, rules, state, turn))
-
-
 @compiled()
-def _look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-def]
+def look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-def]
+    """The fields of `Lookahead`, from the network's distribution over the next note.
+
+    `logits` (row, codes of all fields) are those of each field, given that the fields before it repeat the floor's codes; `ends`
+    (7,) are the offsets of the fields.
+    """
     count, (fields, codes) = len(state.floor), rules.known.shape
     can_follow, repeats = np.zeros(count, np.bool_), np.full((count, fields), -np.inf, np.float32)
     leaves, instrument_bonus = np.empty(count), np.zeros((count, codes), np.float32)

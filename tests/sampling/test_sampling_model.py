@@ -317,7 +317,7 @@ def test_stream_gives_what_generate_gives(model: Model, grammar: Any) -> None:
 
 def test_a_stream_is_written_as_it_is_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
-    monkeypatch.setattr(decoding, "draw_event", lambda *given: (drawn.append(1), draw_event(*given))[1])
+    monkeypatch.setattr(decoding, "draw_event", lambda *given, **more: (drawn.append(1), draw_event(*given, **more))[1])
     stream = model.stream(seed=0)
     assert not drawn
     next(stream)

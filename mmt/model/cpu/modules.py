@@ -117,17 +117,15 @@ class PackedBlock(nn.Module):
     ) -> Tensor:
         if cache is not None and len(stream) != len(cache.lengths):
             raise ValueError(f"{len(stream)} pieces were given, but the cache holds {len(cache.lengths)}")
-        if visible is not None:
-            return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
-        if cache is None or stream.shape[1] > 1:
-            if cache is not None and cache.length:
-                return self.block(stream, rotation=rotation, visible=None, cache=cache, layer=layer)  # type: ignore[no-any-return]
+        if visible is None and (cache is None or (stream.shape[1] > 1 and not cache.length)):
             return torch.cat([self._prefill(stream, rotation, cache, layer, row) for row in range(len(stream))])
-        angles = self._angles(rotation, len(stream))
-        if type(cache) is not Cache or angles is None:
-            return self.block(stream, rotation=rotation, visible=None, cache=cache, layer=layer)  # type: ignore[no-any-return]
-        keys, values = array_of(cache.keys[layer]), array_of(cache.values[layer])
-        return torch.from_numpy(self.step(_rows(stream), keys, values, np.array(cache.lengths), angles))[:, None]
+        if visible is None and type(cache) is Cache and stream.shape[1] == 1:
+            angles = self._angles(rotation, len(stream))
+            if angles is not None:
+                keys, values = array_of(cache.keys[layer]), array_of(cache.values[layer])
+                rows = self.step(_rows(stream), keys, values, np.array(cache.lengths), angles)
+                return torch.from_numpy(rows)[:, None]
+        return self.block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)  # type: ignore[no-any-return]
 
     def step(self, rows: Array, keys: Array, values: Array, seen: Array, rotation: tuple[Array, Array]) -> Array:
         """Take rows (batch, dim) through the block, see `mmt.model.cpu.kernels.block_step`."""
