@@ -41,8 +41,7 @@ class Cache:
         """
         self.capacity = capacity or config.context
         """The largest number of events of a piece."""
-        room = -(-self.capacity // _BLOCK) * _BLOCK
-        shape = (config.layers, batch, config.heads, room, config.head_dim)
+        shape = (config.layers, batch, config.heads, _whole_blocks(self.capacity), config.head_dim)
         like = torch.empty(0, dtype=torch.float32, device="cpu") if like is None else like
         dtype = like.dtype if dtype is None else dtype
         self.keys, self.values = _room(shape, dtype, like.device), _room(shape, dtype, like.device)
@@ -69,28 +68,27 @@ class Cache:
         `lengths` does not change; call `advance` after the last layer.
         """
         attended = [
-            self._attend(layer, rows, self.lengths[rows.start], queries[rows], keys[rows], values[rows])
-            for rows in self._equal_lengths()
+            self._attend(layer, rows, queries[rows], keys[rows], values[rows]) for rows in self._equal_lengths()
         ]
         return attended[0] if len(attended) == 1 else torch.cat(attended)
 
-    def _attend(self, layer: int, rows: slice, seen: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        new = queries.shape[2]
+    def _attend(self, layer: int, rows: slice, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        all_keys, all_values = self._store(layer, rows, keys, values)
+        new, seen = queries.shape[2], self.lengths[rows.start]
         end = seen + new
-        all_keys, all_values = self.keys[layer, rows], self.values[layer, rows]
-        all_keys.narrow(2, seen, new).copy_(keys)
-        all_values.narrow(2, seen, new).copy_(values)
         if new == 1 and queries.device.type == "cpu":
             return _attend_in_blocks(queries, all_keys, all_values, end)
         if seen:
             keys, values = (of[:, :, :end].to(queries.dtype) for of in (all_keys, all_values))
-        return F.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=_visible_with_past(new, end, queries.device) if new > 1 and seen else None,
-            is_causal=new > 1 and not seen,
-        )
+        mask = _visible_with_past(new, end, queries.device) if new > 1 and seen else None
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=new > 1 and not seen)
+
+    def _store(self, layer: int, rows: slice, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the next keys and values of rows of equal length; returns all keys and values of these rows, (…, room, …)."""
+        all_keys, all_values = self.keys[layer, rows], self.values[layer, rows]
+        for whole, new in ((all_keys, keys), (all_values, values)):
+            whole.narrow(2, self.lengths[rows.start], new.shape[2]).copy_(new)
+        return all_keys, all_values
 
     def attend_by(
         self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, weigh: Callable[[Tensor, int], Tensor]
@@ -102,22 +100,18 @@ class Cache:
         """
         new, most = queries.shape[2], self.length + queries.shape[2]
         # Whole blocks, so that a row is bit-identical in any batch, see `_attend_in_blocks`.
-        room = -(-most // _BLOCK) * _BLOCK
-        scores = queries.new_full((*queries.shape[:3], room), -torch.inf)
-        groups = [(rows, self.lengths[rows.start]) for rows in self._equal_lengths()]
-        for rows, seen in groups:
-            all_keys, all_values = self.keys[layer, rows], self.values[layer, rows]
-            all_keys.narrow(2, seen, new).copy_(keys[rows])
-            all_values.narrow(2, seen, new).copy_(values[rows])
-            blocks = slice(-(-(seen + new) // _BLOCK) * _BLOCK)
+        scores = queries.new_full((*queries.shape[:3], _whole_blocks(most)), -torch.inf)
+        groups = []
+        for rows in self._equal_lengths():
+            all_keys, all_values = self._store(layer, rows, keys[rows], values[rows])
+            end = self.lengths[rows.start] + new
+            blocks = slice(_whole_blocks(end))
             found = _by_head(queries[rows] * queries.shape[3] ** -0.5, all_keys[:, :, blocks].transpose(2, 3))
-            visible = _visible_with_past(new, seen + new, queries.device)
-            scores[rows, :, :, : seen + new] = found[..., : seen + new].masked_fill(~visible, -torch.inf)
-        weights, attended = weigh(scores, most), []
-        for rows, seen in groups:
-            blocks = slice(-(-(seen + new) // _BLOCK) * _BLOCK)
-            attended.append(_by_head(weights[rows, :, :, blocks], self.values[layer, rows, :, blocks]))
-        return torch.cat(attended)
+            visible = _visible_with_past(new, end, queries.device)
+            scores[rows, :, :, :end] = found[..., :end].masked_fill(~visible, -torch.inf)
+            groups.append((rows, blocks, all_values))
+        weights = weigh(scores, most)
+        return torch.cat([_by_head(weights[rows, :, :, blocks], of[:, :, blocks]) for rows, blocks, of in groups])
 
     def remember(self, codes: Tensor) -> Tensor:
         """Keep the codes (batch, new, 6) of events that are about to be read; returns those of all events, (batch, keys, 6)."""
@@ -148,16 +142,9 @@ class Cache:
         self.lengths[to], self.first_beats[to] = self.lengths[row], self.first_beats[row]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep only these rows, in this order.
-
-        Fast if rows only move to the places of removed rows; then the others are not copied.
-        """
-        if any(row < place for place, row in enumerate(rows)):
-            self.keys, self.values, self._codes = self.keys[:, rows], self.values[:, rows], self._codes[rows]
-            self.lengths = [self.lengths[row] for row in rows]
-            self.first_beats = [self.first_beats[row] for row in rows]
-            return
+        """Keep only these rows, in this order. Rows may only move to the places of removed rows; the others are not copied."""
         for place, row in enumerate(rows):
+            assert row >= place, rows
             if place != row:
                 self.copy(row, place)
         self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
@@ -179,13 +166,16 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) 
     Keys are read in whole blocks, with weight 0 for those after `seen`. All rows then have the same alignment and order of
     summation, so a row is bit-identical in any batch.
     """
-    batch, heads, _, head_dim = queries.shape
-    blocks = slice(-(-seen // _BLOCK) * _BLOCK)
-    keys, values = (of.flatten(0, 1)[:, blocks].to(queries.dtype) for of in (keys, values))
-    scores = torch.bmm(queries.reshape(batch * heads, 1, head_dim) * head_dim**-0.5, keys.transpose(1, 2))
+    blocks = slice(_whole_blocks(seen))
+    scores = _by_head(queries * queries.shape[3] ** -0.5, keys[:, :, blocks].transpose(2, 3))
     if seen % _BLOCK:
-        scores.narrow(2, seen, _BLOCK - seen % _BLOCK).fill_(-torch.inf)
-    return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, 1, head_dim)
+        scores[..., seen:] = -torch.inf
+    return _by_head(scores.softmax(dim=-1), values[:, :, blocks])
+
+
+def _whole_blocks(events: int) -> int:
+    """The number of events in blocks, rounded up to whole blocks."""
+    return -(-events // _BLOCK) * _BLOCK
 
 
 def _by_head(left: Tensor, right: Tensor) -> Tensor:
