@@ -94,10 +94,8 @@ def decode_events(
         stream, without given notes, and for context="anchor".
     streams : sequence of (seed, number)
         One per piece.
-    context : "anchor" or "slide"
-        What the network sees of a piece that does not fit into its context, see `mmt.sampling.window`.
-    loop_guard : float
-        How much the temperature rises for each repeating beat, see `mmt.sampling.loops`; 0: not at all.
+    filters, bounds, grammar, context, loop_guard
+        See `mmt.sampling.options.Options`.
     given : ndarray, (n, 6), optional
         Given notes after the prompt, in canonical order: see `mmt.sampling.given`.
     held : collection of int, optional
@@ -105,10 +103,8 @@ def decode_events(
 
     Yields
     ------
-    rows : list of int
-        Indices in `streams` of the pieces that are still being written.
-    events : ndarray, (len(rows), 6)
-        The next event of each of them.
+    rows, events : list of int, ndarray (len(rows), 6)
+        Indices in `streams` of the pieces that are still being written, and the next event of each.
     """
     network, count = pack(network), len(streams)
     prompts: Sequence[Events] = [prompt] * count if isinstance(prompt, np.ndarray) else prompt
@@ -122,9 +118,8 @@ def decode_events(
         hidden, moved = window.read(latest)
         if moved is not None:
             rules.drop_beats(moved)
-        draw_anew = partial(
-            draw_event, network.heads, hidden, rules, filters, warmth=None if loops is None else loops.factors()
-        )
+        warmth = None if loops is None else loops.factors()
+        draw_anew = partial(draw_event, network.heads, hidden, rules, filters, warmth=warmth)
         event = _next_events(draw_anew, rules, fixed, [random[row] for row in rows], window.dropped)
         yield rows, _in_piece(event, window.dropped)
         if loops is not None:

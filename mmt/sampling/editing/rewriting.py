@@ -50,8 +50,7 @@ def rewrite(
 ) -> list[Events]:
     """Rewrite some parts of a piece in some beats; all other notes stay.
 
-    The model reads the held notes of other parts and of later beats before it writes, and writes in one pass. The new notes are
-    drawn from the model's distribution under the condition that they lie in these parts and beats.
+    The new notes are drawn from the model's distribution under the condition that they lie in these parts and beats.
 
     Parameters
     ----------
@@ -61,8 +60,7 @@ def rewrite(
     beats : (int, int), optional
         The first beat to write and the beat after the last (the first beat of the piece is 0). Default: the whole piece.
     instruments : str, int or sequence of them, optional
-        The parts to write, by name or MIDI program number. An instrument that the piece does not have is added to it. Default:
-        all instruments of the piece.
+        The parts to write. An instrument that the piece does not have is added to it. Default: all instruments of the piece.
     **options
         See `mmt.sampling.editing.parts.EditOptions`.
 
