@@ -27,8 +27,6 @@ from mmt.representation.encode import encode
 from mmt.representation.ensembles import merged, split_names
 from mmt.representation.prompt import Prompt
 from mmt.representation.text import to_text
-from mmt.sampling import editing
-from mmt.sampling.editing.parts import EditOptions
 from mmt.sampling.model import Model, load_model
 from mmt.sampling.options import FilterOptions, GenerationOptions
 from mmt.sampling.outcome import notes_of
@@ -73,14 +71,11 @@ def _generate(
     if not chosen.quiet:
         print(f"sampling with {_setting(chosen, model, options)}")
     if mode:
-        assert prompt is not None
         return _edit(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
     if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
         options["use_all"] = True
     if chosen.form is not None:
-        composed = {name: value for name, value in options.items() if name in (*EditOptions.__annotations__, "use_all")}
-        section = {} if chosen.section is None else {"section": chosen.section}
-        pieces = editing.compose(model, prompt, chosen.form, **section, **composed)
+        pieces = _edit("form", model, prompt, chosen, options)
         return pieces, [f"{name_of(one)}; form {chosen.form}" for one in streams], like, prompt
     pieces, outcomes = model.generate(prompt, report=True, **options)
     return pieces, [str(outcome) for outcome in outcomes], like, prompt
@@ -99,10 +94,17 @@ def _setting(chosen: argparse.Namespace, model: Model, options: Mapping[str, Any
 
 
 def _edit(
-    mode: str, model: Model, events: Events, chosen: argparse.Namespace, given: Mapping[str, Any]
+    mode: str, model: Model, events: Events | None, chosen: argparse.Namespace, given: Mapping[str, Any]
 ) -> list[Events]:
-    """Call the `mmt.edit` function of a mode; `given` are the sampling flags."""
+    """Call the `mmt.edit` function of a mode or of --form; `given` are the sampling flags."""
+    from mmt.sampling import editing
+    from mmt.sampling.editing.parts import EditOptions
+
     options: Any = {name: value for name, value in given.items() if name in EditOptions.__annotations__}
+    if mode == "form":
+        section = {} if chosen.section is None else {"section": chosen.section}
+        return editing.compose(model, events, chosen.form, use_all=given.get("use_all", False), **section, **options)
+    assert events is not None
     names = _names_in(chosen.instruments)
     candidates = {} if chosen.candidates is None else {"candidates": chosen.candidates}
     span = (chosen.from_beat or 0, int(events[:, BEAT].max()) if chosen.to_beat is None else chosen.to_beat)
