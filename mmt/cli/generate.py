@@ -159,15 +159,11 @@ def _check_soundfont(soundfont: Path, files: list[Path]) -> None:
 
 
 def _list_instruments(chosen: argparse.Namespace) -> None:
-    from mmt.representation.codes import PAPER
     from mmt.representation.ensembles import ENSEMBLES
     from mmt.representation.instruments import DRUMS, GENERAL_MIDI_NAMES
+    from mmt.sampling.model import load_model
 
-    representation = PAPER
-    if chosen.checkpoint is not None:
-        from mmt.sampling.model import load_model
-
-        representation = load_model(chosen.checkpoint).representation
+    representation = load_model(chosen.checkpoint).representation
     for instrument in representation.instruments:
         programs = ", ".join(f"{program} {GENERAL_MIDI_NAMES[program]}" for program in instrument.programs)
         print(f"{instrument.name:<22} {programs}")

@@ -52,9 +52,7 @@ def _serve(chosen: argparse.Namespace) -> None:
         import starlette  # noqa: F401 (only to see whether it is installed)
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f'{error.name} is missing: pip install "multitrack-music-transformer[studio]" installs what mmt-studio needs'
-        ) from error
+        raise UsageError(f"{error.name} is missing: pip install starlette uvicorn") from error
     if not 0 <= chosen.port <= 65535:
         raise UsageError(f"--port is {chosen.port}; give 0 (any free port) to 65535")
     if chosen.file is not None and not chosen.file.is_file():

@@ -60,9 +60,7 @@ def _cluster(scheduler: str | None) -> Iterator[None]:
     try:
         distributed = importlib.import_module("distributed")
     except ModuleNotFoundError as error:
-        raise ValueError(
-            "backend 'dask' needs a package: pip install 'multitrack-music-transformer[cluster]'"
-        ) from error
+        raise ValueError("backend 'dask' needs a package: pip install 'dask[distributed]'") from error
     if scheduler is not None:
         with distributed.Client(scheduler):
             yield

@@ -8,6 +8,7 @@ its columns, without duplicates.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,9 +92,14 @@ class Report:
         marks = {kind: self.changed[kind] for kind in MARKS}
         simplified = {reason: count for reason, count in self.changed.items() if reason not in marks}
         for title, counts in (("left out", self.dropped), ("simplified", simplified), ("not kept", marks)):
-            if parts := [f"{count:,} {reason}" for reason, count in counts.items() if count]:
+            if parts := [f"{count:,} {_named(reason, count)}" for reason, count in counts.items() if count]:
                 line += f"; {title}: {', '.join(parts)}"
         return line
+
+
+def _named(reason: str, count: int) -> str:
+    """The reason, with its first plural in the singular for a count of 1: "velocities" becomes "velocity"."""
+    return reason if count != 1 else re.sub(r"(ie)?s\b", lambda match: "y" if match[1] else "", reason, count=1)
 
 
 def raw_notes(music: muspy.Music) -> RawNotes:

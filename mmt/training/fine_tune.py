@@ -38,7 +38,7 @@ _BATCH = 4
 # Largest number of epochs, and number of validations; the best checkpoint is kept.
 _EPOCHS, _VALIDATIONS = 20, 10
 _MIN_STEPS, _MAX_STEPS = 100, 5000
-# Chosen by a trial with the shipped model, ten files and 40 steps (benchmarks/training.md): a higher rate gains more if the
+# Chosen by a trial with an earlier model, ten files and 40 steps (benchmarks/training.md): a higher rate gains more if the
 # music is new to the model, and loses more if it is not; dropout did not help.
 _RATE, _LORA_RATE = 3e-4, 3e-3
 

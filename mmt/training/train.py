@@ -250,7 +250,7 @@ def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
         name = next(name for name in names if getattr(ours, name) != getattr(theirs, name))
         raise ValueError(
             f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation "
-            "(mmt-prepare --recipe, with the same representation.… entries)"
+            "(mmt-prepare --recipe or --checkpoint, with the same representation.… entries)"
         )
 
 

@@ -78,7 +78,7 @@ def test_mmt_prepare_follows_the_advice_of_mmt_train(
     asked = ["tiny", *entries, *short, "-o", str(tmp_path / "run"), "--corpus"]
     assert prepare.main([str(music), "-o", str(tmp_path / "plain"), "--valid", "0.4", "--jobs", "1", "--quiet"]) == 0
     assert train.main([*asked, str(tmp_path / "plain")]) == 1
-    assert "(mmt-prepare --recipe, with the same representation.… entries)" in capsys.readouterr().err
+    assert "(mmt-prepare --recipe or --checkpoint, with the same representation.… entries)" in capsys.readouterr().err
     flags = ["--valid", "0.4", "--jobs", "1", "--quiet"]
     assert prepare.main([str(music), "--recipe", "tiny", *entries, "-o", str(tmp_path / "right"), *flags]) == 0
     assert train.main([*asked, str(tmp_path / "right"), "--quiet"]) == 0

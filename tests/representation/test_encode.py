@@ -182,7 +182,7 @@ def test_the_report_counts_all_that_is_left_out() -> None:
     assert (report.notes, report.kept) == (4, 2)
     assert report.dropped == {"drum notes": 1, "notes of programs without an instrument": 1}
     assert report.changed == {"onsets moved to the grid": 1, "velocities": 2, "tracks joined": 1, "tempo marks": 2}
-    assert str(report).startswith("2 of 4 notes kept; left out: 1 drum notes, 1 notes of programs")
+    assert str(report).startswith("2 of 4 notes kept; left out: 1 drum note, 1 note of programs")
 
 
 DURATIONS = ("durations moved to the grid", "durations shorter than a step", "durations rounded to a known one")
@@ -233,8 +233,8 @@ def test_the_report_counts_tempos_signatures_texts_and_chords() -> None:
         "chords": 1,
     }  # fmt: skip
     assert str(report) == (
-        "3 of 3 notes kept; simplified: 1 tracks joined; not kept: 2 tempo marks, 1 time signatures, 2 key signatures, "
-        "3 lyrics, 2 annotations, 1 chords"
+        "3 of 3 notes kept; simplified: 1 track joined; not kept: 2 tempo marks, 1 time signature, 2 key signatures, "
+        "3 lyrics, 2 annotations, 1 chord"
     )
 
 
