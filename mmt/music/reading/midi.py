@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.music.reading.midi_notes import MidiNotes, notes
-from mmt.music.reading.midi_texts import texts
+from mmt.music.reading.midi_texts import lyrics, texts
 from mmt.music.reading.midi_tracks import (
     KEY_SIGNATURE,
     LARGEST_FILE,
@@ -41,6 +41,7 @@ from mmt.music.reading.midi_tracks import (
     Mark,
     MidiEvents,
     parse,
+    runs,
 )
 from mmt.representation.notes import RawNotes
 
@@ -110,7 +111,7 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
             "tempo marks": len(_tempos(parsed)),
             "time signatures": len(_time_signatures(parsed)),
             "key signatures": len(_key_signatures(parsed)),
-            "lyrics": len(texts(parsed.marks).lyrics),
+            "lyrics": len(lyrics(parsed.marks)),
         },
     )
 
@@ -231,10 +232,13 @@ def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
     code = np.zeros(len(found.onset), np.int64)
     for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
         code = code * size + column
-    first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))[: len(code)]  # of each run of notes of one part
-    _, appearance, part = np.unique(code[first], return_index=True, return_inverse=True)
-    part = np.repeat(np.argsort(np.argsort(appearance))[part], np.diff(first, append=len(code)))
-    return part, first[np.sort(appearance)]
+    starts, lengths = runs(code)
+    heads: dict[int, int] = {}
+    for first, one in zip(starts.tolist(), code[starts].tolist(), strict=True):
+        heads.setdefault(one, first)
+    numbers = {one: number for number, one in enumerate(heads)}
+    part = np.array([numbers[one] for one in code[starts].tolist()], np.int64)
+    return np.repeat(part, lengths), np.array(list(heads.values()), np.int64)
 
 
 def _order(columns: Sequence[Integers]) -> Integers:

@@ -106,8 +106,10 @@ def lanes(events: MidiEvents) -> Lanes:
     A track states its port by a number (FF 21) or by the name of a device (FF 09); a track that states none is on the first.
     A statement holds from the beginning of its track on, also if events of the track precede it.
     """
-    port = _ports(events.marks, events.track, events.index)
-    channel, width = port * 16 + (events.status & 15), 16 * (int(port.max(initial=0)) + 1)
+    port = _ports(events.marks, events.track, np.arange(len(events.track)))
+    channel, width = (events.status & 15).astype(np.int64), 16
+    if port.any():
+        channel, width = port * 16 + channel, 16 * (int(port.max()) + 1)
     lane = events.track * width + channel
     return Lanes(lane if events.type == 2 else channel, lane, width)
 
@@ -133,12 +135,11 @@ def sounds(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[Sound, 
     """
     resets, part_modes = _system_messages(events, where, strikes)
     shared, own, owners = _programs(events, where, strikes, resets)
-    channel, keys = where.channel[strikes], _key(events, events.tick[strikes], _NOTE, events.index[strikes])
-    row = _latest_row(shared, channel, keys)
-    if own:
-        mine = _latest_row(own, where.lane[strikes], keys)
-        row = np.where(mine < len(own), mine + len(shared) + 1, row)
-    _, _, program, verdict, since, transposition = np.array([*shared, _NO_ROW, *own, _NO_ROW], np.int64).T
+    channel, keys = where.channel[strikes], _key(events, events.tick[strikes], _NOTE, strikes)
+    row = _latest_row(own, where.lane[strikes], keys)
+    if len(others := np.flatnonzero(row == len(own))):
+        row[others] += 1 + _latest_row(shared, channel[others], keys[others])
+    _, _, program, verdict, since, transposition = np.array([*own, _NO_ROW, *shared, _NO_ROW], np.int64).T
     is_drum = channel & 15 == _DRUM_CHANNEL
     if part_modes or (verdict != _NO_VERDICT).any():
         reset = np.array([-1, *(key for key, _ in resets)])
@@ -155,16 +156,15 @@ def sounds(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[Sound, 
 
 def _key(events: MidiEvents, tick: Integers, phase: Integers | int, index: Integers) -> Integers:
     """Integers that sort as events take effect."""
-    bits = int(events.index[-1]).bit_length() + 1 if len(events.index) else 1
-    return (tick * 4 + phase) << bits | index
+    return (tick * 4 + phase) << len(events.tick).bit_length() | index
 
 
 def _setup_phase(events: MidiEvents, strikes: Integers, track: Integers, tick: Integers, index: Integers) -> Integers:
     """When what sets up a channel takes effect: before all notes of its tick, but for those that precede it in its track."""
     if not len(strikes):
         return np.full(len(index), _SETUP)
-    last = strikes[np.maximum(np.searchsorted(events.index[strikes], index) - 1, 0)]
-    late = (events.index[last] < index) & (events.track[last] == track) & (events.tick[last] == tick)
+    last = strikes[np.maximum(np.searchsorted(strikes, index) - 1, 0)]
+    late = (last < index) & (events.track[last] == track) & (events.tick[last] == tick)
     return np.where(late, _NOTE, _SETUP)
 
 
@@ -188,17 +188,17 @@ def _programs(
     events: MidiEvents, where: Lanes, strikes: Integers, resets: list[tuple[int, str]]
 ) -> tuple[list[_Row], list[_Row], Integers]:
     """The rows of channels, those of lanes with programs of their own, and these lanes."""
-    kind = events.status & 0xF0
     sets_up = np.zeros(128, bool)
     sets_up[[_BANK, _DATA, *_UNREGISTERED, _LOW, _HIGH]] = True
-    chosen = np.flatnonzero((kind == PROGRAM) | ((kind == CONTROL) & sets_up[events.first]))
-    track, tick, index = events.track[chosen], events.tick[chosen], events.index[chosen]
-    keys = _key(events, tick, _setup_phase(events, strikes, track, tick, index), index)
+    chosen = np.flatnonzero((events.status >= CONTROL) & (events.status < PROGRAM + 16))
+    chosen = chosen[(events.status[chosen] >= PROGRAM) | sets_up[events.first[chosen]]]
+    tick = events.tick[chosen]
+    keys = _key(events, tick, _setup_phase(events, strikes, events.track[chosen], tick, chosen), chosen)
     order = np.argsort(keys)
     chosen, keys = chosen[order], keys[order]
     reset_keys = np.array([-1, *(key for key, _ in resets)])
     columns = (
-        *(keys, where.channel[chosen], where.lane[chosen], kind[chosen] == PROGRAM),
+        *(keys, where.channel[chosen], where.lane[chosen], events.status[chosen] >= PROGRAM),
         *(events.first[chosen], events.second[chosen], np.searchsorted(reset_keys, keys) - 1),
     )
 

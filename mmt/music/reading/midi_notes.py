@@ -17,12 +17,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.reading.midi_channels import CONTROL, NOTE_OFF, NOTE_ON, Lanes, Sound, lanes, latest, sounds
-from mmt.music.reading.midi_tracks import LARGEST_TICK, Integers, MidiEvents
+from mmt.music.reading.midi_channels import CONTROL, NOTE_ON, Lanes, Sound, lanes, latest, sounds
+from mmt.music.reading.midi_tracks import LARGEST_TICK, Integers, MidiEvents, runs
 
 MOST_NOTES = 500_000
 _PITCHES = 128
@@ -56,11 +57,10 @@ def notes(events: MidiEvents) -> MidiNotes:
     """
     kind = events.status & 0xF0
     struck = (kind == NOTE_ON) & (events.second > 0)
-    released = (kind == NOTE_OFF) | (kind == NOTE_ON) & (events.second == 0)
     if (count := int(struck.sum())) > MOST_NOTES:
         raise ValueError(f"it has {count:,} notes, where mmt reads at most {MOST_NOTES:,}; split it")
     where = lanes(events)
-    end = _ends(events, where, struck, released)
+    end = _ends(events, where, struck, kind <= NOTE_ON)
     strikes = np.flatnonzero(struck)
     strikes = strikes[end[strikes] >= 0]
     sound, owners = sounds(events, where, strikes)
@@ -77,23 +77,34 @@ def notes(events: MidiEvents) -> MidiNotes:
     )
 
 
-def _ends(events: MidiEvents, where: Lanes, struck: npt.NDArray[np.bool_], released: npt.NDArray[np.bool_]) -> Integers:
-    """The tick at which each event's note ends, if it is a strike; -1 for duplicates."""
+def _ends(events: MidiEvents, where: Lanes, struck: npt.NDArray[np.bool_], used: npt.NDArray[np.bool_]) -> Integers:
+    """The tick at which each event's note ends, if it is a strike; -1 for others and for duplicates.
+
+    `used`: whether it is a strike or a release.
+    """
     end = np.full(len(struck), -1, np.int64)
-    used = np.flatnonzero(struck | released)
-    code = where.lane[used] * _PITCHES + events.first[used]
-    order = _stable_order(code)
-    place, key = used[order], _dense(code[order])
+    strikes, of_strikes = _by_key(events, where, np.flatnonzero(struck))
+    releases, of_releases = _by_key(events, where, np.flatnonzero(used & ~struck))
+    if np.array_equal(of_strikes, of_releases) and (strikes < releases).all():
+        end[strikes] = events.tick[releases]  # as in most files: the n-th strike of a key ends with its n-th release
+        return end
+    place, key = _by_key(events, where, np.flatnonzero(used))
     is_strike = struck[place]
-    balanced = np.bincount(key, is_strike) * 2 == np.bincount(key)
-    strikes, releases = _pairs(balanced[key], is_strike)
-    if (late := strikes > releases).any():
-        balanced[key[strikes[late]]] = False
-        strikes, releases = _pairs(balanced[key], is_strike)
-    end[place[strikes]] = events.tick[place[releases]]
-    if len(rest := np.flatnonzero(~balanced[key])):
-        _end_unbalanced(events, where, place[rest], is_strike[rest], key[rest], end)
+    starts, counts = runs(key)
+    sounding = np.append(0, np.cumsum(np.where(is_strike, 1, -1)))  # strikes less releases before each event
+    is_balanced = sounding[starts] == sounding[starts + counts]
+    is_balanced &= np.minimum.reduceat(sounding[1:], starts) >= sounding[starts]
+    balanced = np.repeat(is_balanced, counts)
+    _end_unbalanced(events, where, place[~balanced], is_strike[~balanced], counts[~is_balanced], end)
+    end[place[balanced & is_strike]] = events.tick[place[balanced & ~is_strike]]
     return end
+
+
+def _by_key(events: MidiEvents, where: Lanes, place: Integers) -> tuple[Integers, Integers]:
+    """Events ordered by the keys of each lane, as indices and keys."""
+    code = where.lane[place] * _PITCHES + events.first[place]
+    order = _stable_order(code)
+    return place[order], code[order]
 
 
 def _stable_order(values: Integers) -> Integers:
@@ -104,29 +115,19 @@ def _stable_order(values: Integers) -> Integers:
     return order
 
 
-def _dense(code: Integers) -> Integers:
-    """Sorted values as 0, 0, 1, ..."""
-    dense = np.zeros(len(code), np.int64)
-    np.cumsum(code[1:] != code[:-1], out=dense[1:])
-    return dense
-
-
-def _pairs(chosen: npt.NDArray[np.bool_], is_strike: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
-    """The chosen strikes and releases, paired: the n-th strike of a key with the n-th release of the key."""
-    return np.flatnonzero(chosen & is_strike), np.flatnonzero(chosen & ~is_strike)
-
-
 def _end_unbalanced(
-    events: MidiEvents, where: Lanes, place: Integers, is_strike: npt.NDArray[np.bool_], key: Integers, end: Integers
+    events: MidiEvents, where: Lanes, place: Integers, is_strike: npt.NDArray[np.bool_], counts: Integers, end: Integers
 ) -> None:
-    """Set the ends of the notes whose keys have not as many releases as strikes, or a release before its strike."""
+    """Set the ends of the notes whose keys have not as many releases as strikes, or a release before its strike.
+
+    `place` and `is_strike` describe the strikes and releases of these keys, key by key; `counts` how many each key has.
+    """
     ticks, strikes, places = events.tick[place].tolist(), is_strike.tolist(), place.tolist()
     names = (where.channel[place] * _PITCHES + events.first[place]).tolist()
     track_ends = events.ends[events.track[place]].tolist()
     lost: list[tuple[int, int]] = []  # strikes without a release: (index, tick at which they end at the latest)
     spare: dict[int, list[int]] = defaultdict(list)  # releases that end nothing: channel and pitch: ticks
-    begins = np.flatnonzero(np.diff(key, prepend=-1)).tolist()
-    for begin, stop in zip(begins, [*begins[1:], len(ticks)], strict=True):
+    for begin, stop in pairwise([0, *np.cumsum(counts).tolist()]):
         matched, without = _match(ticks[begin:stop], strikes[begin:stop])
         following = None
         for at in range(stop - 1, begin - 1, -1):
@@ -173,7 +174,8 @@ def _silenced(events: MidiEvents, where: Lanes, strikes: Integers, owners: Integ
     """The tick after its onset at which each strike is ended by a controller; `LARGEST_TICK` if it is not."""
     silences = np.zeros(_PITCHES, bool)
     silences[list(_ALL_OFF)] = True
-    offs = np.flatnonzero((events.status & 0xF0 == CONTROL) & silences[events.first])
+    offs = np.flatnonzero(events.status & 0xF0 == CONTROL)
+    offs = offs[silences[events.first[offs]]]
     if not len(offs):
         return np.full(len(strikes), LARGEST_TICK)
     tick = np.append(events.tick[offs], LARGEST_TICK)

@@ -36,16 +36,19 @@ def texts(marks: tuple[Mark, ...]) -> Texts:
     for mark in marks:
         if mark.kind == TRACK_NAME and mark.track not in names and (name := _printable(decode_text(mark.content))):
             names[mark.track] = name
-    sung = [mark for mark in marks if mark.kind == LYRIC]
-    titles, syllables = _karaoke(marks)
-    lyrics = sung or syllables
+    titles, _ = _karaoke(marks)
     return Texts(
         names,
         titles[0] if titles else names.get(0),
         titles[1:2],
         " ".join(decode_text(mark.content) for mark in marks if mark.kind == COPYRIGHT) or None,
-        sorted(((mark.tick, decode_text(mark.content)) for mark in lyrics), key=lambda lyric: lyric[0]),
+        sorted(((mark.tick, decode_text(mark.content)) for mark in lyrics(marks)), key=lambda lyric: lyric[0]),
     )
+
+
+def lyrics(marks: tuple[Mark, ...]) -> list[Mark]:
+    """The lyrics among the marks of a file: lyric events, else the texts of a karaoke file."""
+    return [mark for mark in marks if mark.kind == LYRIC] or _karaoke(marks)[1]
 
 
 def decode_text(text: bytes) -> str:

@@ -37,14 +37,13 @@ _MARKS = frozenset(
     (TEXT, COPYRIGHT, TRACK_NAME, LYRIC, DEVICE, PORT, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
 )  # fmt: skip
 _META, _PACKET, _END = 0xFF, 0xF7, 0x2F
+_NO_STATUS = np.uint8(0xFF)
 # Data bytes of system messages, which are not allowed in a file, but some files have them. The other status bytes are undefined.
 _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
-# Bytes of a frequent event, by the byte after a delta time of one byte or two; 0 for the others. Below 0x80 the status byte is
-# omitted.
-_AFTER_ONE, _AFTER_TWO = (
-    bytes([delta + 2] * 0x80 + [delta + 3] * 0x40 + [0] * 0x20 + [delta + 3] * 0x10 + [0] * 0x10) for delta in (1, 2)
-)
+# Bytes of a frequent event with a delta time of one byte, by the byte after it; 0 for other events. Below 0x80 the status byte
+# is omitted.
+_SIZES = bytes([3] * 0x80 + [4] * 0x40 + [0] * 0x20 + [4] * 0x10 + [0] * 0x10)
 _SHORTEST, _LONGEST = 3, 5
 # What `_walk` notes at the first of two frequent events, and at another event.
 _STEP, _SINGLE = 1, 2
@@ -55,7 +54,7 @@ _PADDING = b"\x00\xff" * 8
 class Mark(NamedTuple):
     """A meta event, or a complete system exclusive message without its status byte.
 
-    `index` is its place among all events of the file, as in `MidiEvents.index`.
+    `index` is that of its event in `MidiEvents`.
     """
 
     tick: int
@@ -67,7 +66,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class MidiEvents:
-    """The events of a MIDI file: arrays (n,) of its channel events, in the file's order, track by track."""
+    """The events of a MIDI file: arrays (n,), in the file's order, track by track."""
 
     type: int
     """0: one track; 1: tracks that play together on the same channels; 2: tracks that are independent."""
@@ -77,14 +76,12 @@ class MidiEvents:
     """(tracks,) The tick at which each track ends."""
     tick: Integers
     track: Integers
-    index: Integers
-    """Place among all events of the file, ascending."""
     status: Integers
-    """0x80 to 0xEF; the low four bits are the channel."""
+    """Of channel events 0x80 to 0xEF, with the channel in the low four bits; of others 0xF0 to 0xFF."""
     first: Integers
-    """First data byte, 0 to 127."""
+    """First data byte of a channel event, 0 to 127; 0 if there is none."""
     second: Integers
-    """Second data byte, 0 to 127; 0 if there is none."""
+    """Second data byte, likewise."""
     marks: tuple[Mark, ...]
     """In the file's order."""
 
@@ -117,18 +114,16 @@ def parse(data: bytes) -> MidiEvents:
     position = _positions(seen, steps)
     firsts = np.searchsorted(position, starts)
     track_of = np.repeat(np.arange(len(chunks)), np.diff(firsts))
-    tick, after_delta = _ticks(codes, position, firsts)
-    place = np.flatnonzero(codes[after_delta] < 0xF0)
-    event = _channel_events(codes, after_delta[place], track_of[place], starts)
+    tick, after_delta = _ticks(codes, position, firsts, track_of)
+    event = _channel_events(codes, after_delta, firsts, starts)
     indices = np.searchsorted(position, [mark.index for mark in marks]).tolist()
     ticks = tick[indices].tolist()
     return MidiEvents(
         kind,
         division,
         tick[firsts[1:] - 1],
-        tick[place],
-        track_of[place],
-        place,
+        tick,
+        track_of,
         *event,
         tuple(Mark(t, m.track, i, m.kind, m.content) for m, t, i in zip(marks, ticks, indices, strict=True)),
     )
@@ -167,10 +162,12 @@ def _track_chunks(data: bytes, position: int) -> Iterator[bytes]:
 
 def _steps(joined: bytes) -> npt.NDArray[np.uint8]:
     """For each byte, the length of the event with its delta time that begins there, if it is a frequent one; else 0."""
-    short = np.append(np.frombuffer(joined, np.uint8) < 0x80, [False, False]).view(np.uint8)
-    one = np.frombuffer(joined.translate(_AFTER_ONE)[1:] + b"\x00", np.uint8)
-    two = np.frombuffer(joined.translate(_AFTER_TWO)[2:] + b"\x00\x00", np.uint8)
-    steps: npt.NDArray[np.uint8] = short[:-2] * one + (short[:-2] ^ 1) * short[1:-1] * two[: len(one)]
+    is_short = (np.frombuffer(joined, np.uint8) < 0x80).view(np.uint8)
+    sizes = np.frombuffer(joined.translate(_SIZES), np.uint8)
+    first, second = is_short[:-2], is_short[1:-1]
+    # A delta time of two bytes takes one more. The file ends with padding, in which no event begins.
+    steps = np.zeros_like(sizes)
+    steps[:-2] = first * sizes[1:-1] + (first ^ 1) * second * (sizes[2:] + (sizes[2:] > 0))
     return steps
 
 
@@ -255,10 +252,10 @@ def _positions(seen: bytearray, steps: npt.NDArray[np.uint8]) -> Integers:
     begins = np.frombuffer(seen, np.uint8)
     stepped = np.flatnonzero(begins == _STEP)
     begins[stepped + steps[stepped]] = _SINGLE
-    return np.flatnonzero(begins)
+    return np.flatnonzero(begins > 0)
 
 
-def _ticks(codes: Integers, position: Integers, firsts: Integers) -> tuple[Integers, Integers]:
+def _ticks(codes: Integers, position: Integers, firsts: Integers, track: Integers) -> tuple[Integers, Integers]:
     """The tick of each event, and the position after its delta time; `firsts`: the index of the first event of each track."""
     byte = codes[position]
     at, delta, rest = position + 1, (byte & 0x7F).astype(np.int64), np.flatnonzero(byte >= 0x80)
@@ -268,31 +265,45 @@ def _ticks(codes: Integers, position: Integers, firsts: Integers) -> tuple[Integ
         at[rest] += 1
         rest = rest[byte >= 0x80]
     tick = np.cumsum(delta)
-    tick -= np.repeat(np.append(0, tick)[firsts[:-1]], np.diff(firsts))
-    if np.max(delta, initial=0) > LARGEST_TICK or np.max(tick, initial=0) > LARGEST_TICK:
+    tick -= np.append(0, tick)[firsts][track]
+    if max(delta.max(initial=0), tick.max(initial=0)) > LARGEST_TICK:
         raise ValueError("it is longer than 2^31 ticks")
     return tick, at
 
 
 def _channel_events(
-    codes: Integers, at: Integers, track: Integers, starts: Integers
+    codes: Integers, at: Integers, firsts: Integers, starts: Integers
 ) -> tuple[Integers, Integers, Integers]:
-    """Status, first and second data byte of channel events; `at`: the position of the status byte, or of the first data byte."""
+    """Status, first and second data byte of all events; `at`: the position of the status byte, or of the first data byte."""
 
     def refuse(index: int, byte: int, reason: str) -> None:
-        raise ValueError(f"track {track[index] + 1} is damaged: {reason} at byte {byte - starts[track[index]]:,}")
+        track = int(np.searchsorted(firsts, index, side="right")) - 1
+        raise ValueError(f"track {track + 1} is damaged: {reason} at byte {byte - starts[track]:,}")
 
     own = codes[at]
-    has_status = own >= 0x80
-    without = np.flatnonzero(~has_status & (np.diff(track, prepend=-1) != 0))
+    is_channel, has_status = own < 0xF0, own >= 0x80
+    sources, running = np.flatnonzero(is_channel & has_status), np.flatnonzero(~has_status)
+    first_source, first_running = (
+        np.append(events, len(at))[np.searchsorted(events, firsts[:-1])] for events in (sources, running)
+    )
+    without = first_running[(first_running < firsts[1:]) & (first_running < first_source)]
     if len(without):
         refuse(without[0], at[without[0]], "an event without a status byte")
-    sources = np.flatnonzero(has_status)
-    status = np.repeat(own[sources], np.diff(sources, append=len(at)))
+    # An event without a status byte has that of the last channel event.
+    counts = np.diff(np.concatenate([[0], sources, [len(at)]]))
+    status = np.where(is_channel, np.repeat(np.append(_NO_STATUS, own[sources]), counts), own)
     first_at = at + has_status
-    first = codes[first_at]
-    second = codes[first_at + 1] * ((status < 0xC0) | (status >= 0xE0))
+    first = codes[first_at] * is_channel
+    second = codes[first_at + 1] * ((status < 0xC0) | (status >= 0xE0) & is_channel)
     bad = np.flatnonzero((first | second) >= 0x80)
     if len(bad):
         refuse(bad[0], first_at[bad[0]] + (first[bad[0]] < 0x80), "a data byte above 127")
     return status, first, second
+
+
+def runs(values: Integers) -> tuple[Integers, Integers]:
+    """Where each run of equal values begins, and its length."""
+    is_edge = np.ones(len(values) + 1, bool)
+    is_edge[1:-1] = values[1:] != values[:-1]
+    edges = np.flatnonzero(is_edge)
+    return edges[:-1], edges[1:] - edges[:-1]
