@@ -109,6 +109,19 @@ def test_tempos_signatures_and_names_are_read_back(tmp_path: Path, music: muspy.
     assert copy.tracks[0].lyrics == [muspy.Lyric(34, "früh")]
 
 
+def test_lyrics_of_no_track_go_to_the_notes_at_their_times(tmp_path: Path) -> None:
+    piano, voice = (
+        muspy.Track(program, notes=[muspy.Note(time, 60, 12) for time in times])
+        for program, times in ((0, (0, 24)), (52, (0, 12, 24)))
+    )
+    lyrics = [muspy.Lyric(time, text) for time, text in ((0, "Row"), (12, " row"), (24, "your"), (30, "oh"))]
+    path = tmp_path / "song.musicxml"
+    with pytest.warns(LeftOutWarning, match="lyrics that are at no note, and not in the score: 1"):
+        write_musicxml(path, muspy.Music(resolution=12, lyrics=lyrics, tracks=[piano, voice]))
+    copy = {track.program: [lyric.lyric for lyric in track.lyrics] for track in read_musicxml(path).tracks}
+    assert copy == {0: [], 52: ["Row", "row", "your"]}
+
+
 def test_music21_and_muspy_read_the_same_notes(tmp_path: Path, music: muspy.Music) -> None:
     path = tmp_path / "piece.musicxml"
     write_musicxml(path, music)

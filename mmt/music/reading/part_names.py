@@ -44,7 +44,7 @@ _WORDS = r"""
 69 イングリッシュホルン|\be\.? ?h\.?$
 68 \bobo[aeijy]|hautb|hoboe|\bhobo|krumm?horn|crumhorn|cromorne|shawm|schalmei|гобои|オーボエ|双簧管|雙簧管|오보에
 68 \bob\b
-70 fagot|bassoon|\bbassons?\b|contrebasson|dul[cz]ian|фагот|ファゴット|巴松|大管|바순|\bfg\b|\bbsn\b
+70 fagot|bassoon|\bbassons?\b|contrebasson|dul[cz]ian|фагот|ファゴット|巴松|大管|바순|\bfa?g\b|\bbsn\b
 71 [ck]larinet|klarnet|basset|chalumeau|кларнет|クラリネット|单簧管|單簧管|클라리넷|\bcl\b
 14 tubular|chimes|rohrenglo|campane\b|campanas|cloches|church bells|rorklok
 57 trombon|\btrombo|posaun|sack?but|puzon|basun|pozoun|pasuuna|harsona|тромбон|トロンボーン|长号|長號|트롬본
@@ -104,7 +104,7 @@ _WORDS = r"""
 12 marimb
 13 xylo|xilo|ksylo|silofo|ксилофон
 15 dulcimer|hackbrett|salterio|santur|cimbalom|cymbalom|cymbaly|tympanon|psalter|zither
-47 timpan|pauk|\btimbal(es?|l\w*)?\b|kettle ?dr|tympan|\bkotly|kociol|литавр|ティンパニ|定音鼓|팀파니|\btimp\b
+47 timpan|pauk|\btimbal(es?|l\w*)?\b|kettle ?dr|tympan|\bkotly|kociol|литавр|ティンパニ|定音鼓|팀파니|\btimp\b|\bpk\b
 20 harmonium|reed organ|armonium|fisharm
 16 hammond|drawbar|(\bele[ckt]\w*|\be-?)\W?org|org\w* ele[ckt]
 18 rock organ

@@ -2,12 +2,13 @@
 
 A sign that begins something (a repeat, an ending, a segno, a coda) belongs to what follows its place; one that ends something (a
 repeat, to coda, fine, da capo, dal segno) to what comes before. `<sound>` acts at its place, and at the end of its measure if
-it is at the beginning. Words and printed signs without `<sound>` end something at the end of their measure, since they are
-printed below its last note.
+it is at the beginning. Words and printed signs without `<sound>` end something at the next barline, since they are printed
+below the last note before it.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -23,8 +24,8 @@ _TINY = 1e-6
 _LONGEST_WORDS = 80  # characters; longer ones are prose
 
 _DA_CAPO = re.compile(r"\bd\.? ?c\b|\bda ?capo\b")
-_DAL_SEGNO = re.compile(r"\bd\.? ?s\b|\bd[ae]l segno\b")
-_TO_CODA = re.compile(r"\b(to|till|al|alla|zur|vers|à|a) (la )?coda\b")
+_DAL_SEGNO = re.compile(r"\bd\.? ?s\b|\bd[ae]l? ?segno\b")
+_TO_CODA = re.compile(r"\b((to|till|al|alla|zur|vers|à|a) (la )?|to|da ?)coda\b")
 _TO_SEGNO = re.compile(r"\b(al|alla|bis zum|jusqu'au) segno\b")
 _FINE = re.compile(r"\W*fine?\W*")
 _CODA = re.compile(r"\W*coda\W*")
@@ -52,11 +53,14 @@ def find_sections(parts: Sequence[Sequence[Measure]], lengths: Sequence[float]) 
     finder = _Finder(lengths)
     for part in parts:
         for index, measure in enumerate(part):
+            barlines = [event for event in measure.events if event.element.tag == "barline"]
+            inner = [event.position for event in barlines if _ends_something(event.element)]
+            for event in barlines:
+                finder.read_barline(event.element, index, event.position)
             for event in measure.events:
-                if event.element.tag == "barline":
-                    finder.read_barline(event.element, index, event.position)
-                elif event.element.tag in ("direction", "sound"):
-                    finder.read_direction(event.element, index, event.position)
+                if event.element.tag in ("direction", "sound"):
+                    barline = next((position for position in inner if position >= event.position), math.inf)
+                    finder.read_direction(event.element, index, event.position, barline)
         finder.end_part()
     finder.settle_codas()
     return finder.sections(_movements(max(parts, key=len, default=[])))
@@ -112,7 +116,8 @@ class _Finder:
         if self._ending:
             self._close_ending((self._ending[0][0] + 1, 0.0))
 
-    def read_direction(self, element: Element, index: int, position: float) -> None:
+    def read_direction(self, element: Element, index: int, position: float, barline: float) -> None:
+        """Read the signs of a direction or a `<sound>`; `barline` is the position of the next barline in the measure."""
         sounds = [element] if element.tag == "sound" else element.findall("sound")
         words = _words(element)
         begins, ends = self._place(index, position), self._end_place(index, position)
@@ -120,7 +125,7 @@ class _Finder:
         for sound in sounds:
             found |= self._read_sound(sound, words, begins, ends)
         if not found and element.tag == "direction":
-            self._read_print(element, words, begins, (index + 1, 0.0))
+            self._read_print(element, words, begins, self._end_place(index, barline))
 
     def _read_sound(self, sound: Element, words: str, begins: Place, ends: Place) -> bool:
         """Read the signs of a `<sound>`; whether it has one."""
@@ -221,6 +226,12 @@ class _Finder:
     def _end_place(self, index: int, position: float) -> Place:
         place = self._place(index, position)
         return (index + 1, 0.0) if place[1] == 0 else place
+
+
+def _ends_something(barline: Element) -> bool:
+    """Whether a barline inside a measure is more than a line that divides its beats."""
+    style = barline.findtext("bar-style", "")
+    return barline.get("location") == "middle" and style not in ("dashed", "dotted", "short", "tick", "none")
 
 
 _TEXTS = ("words", "rehearsal")

@@ -32,9 +32,20 @@ _ARCHIVE_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 # Python's codecs for other purposes than files.
 _NO_CODECS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
+# Names that Python does not know.
+_ALIASES = {"windows-31j": "cp932", "x-sjis": "cp932", "x-gbk": "gbk", "x-euc-jp": "euc_jp", "x-mac-roman": "mac_roman"}
 # Their supersets, which programs write under the narrower names.
 _SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252"}
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+# Byte order marks, and how XML begins without one.
+_BEGINNINGS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"<\0": "utf-16-le",
+    b"\0<": "utf-16-be",
+}
 
 
 def read_score(path: Path) -> Element:
@@ -74,10 +85,13 @@ def _score_of_archive(data: bytes) -> Element:
 def _scores(archive: zipfile.ZipFile) -> list[str]:
     """The members that may be the score, the most likely first."""
     names = archive.namelist()
-    files = [name for name in names if name.lower().endswith((".xml", ".musicxml"))]
     # macOS adds files that describe others.
     files = [
-        name for name in files if not name.startswith(("META-INF", "__MACOSX")) and PurePosixPath(name).name[:2] != "._"
+        name
+        for name in names
+        if name.lower().endswith((".xml", ".musicxml"))
+        and not name.startswith(("META-INF", "__MACOSX"))
+        and not PurePosixPath(name).name.startswith("._")
     ]
     if _CONTAINER not in names:
         return files
@@ -118,7 +132,7 @@ def _score(data: bytes) -> Element:
 
 
 def _parsed(data: bytes) -> Element:
-    data = _as_utf8(data)
+    data = _as_utf8(data).lstrip()  # nothing may precede an XML declaration, but some files have empty lines there
     if b"<!ENTITY" in data:  # entities can expand a small file without limit
         raise ValueError("it declares XML entities, which no MusicXML score has")
     if data.count(b"<") - data.count(b"</") + data.count(b"=") > _MOST_ELEMENTS:
@@ -137,11 +151,8 @@ def _as_utf8(data: bytes) -> bytes:
 
     (Python's parser refuses encodings with several bytes a character.)
     """
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            return data.removeprefix(mark).decode(encoding, "replace").encode()
-    for start, encoding in ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
-        if data.startswith(start):
+    for beginning, encoding in _BEGINNINGS.items():
+        if data.startswith(beginning):
             return data.decode(encoding, "replace").encode()
     declared = _DECLARATION.match(data[:1000])
     name = declared[1].decode("ascii").lower() if declared else "utf-8"
@@ -156,7 +167,7 @@ def _as_utf8(data: bytes) -> bytes:
 
 
 def _codec(name: str) -> str:
-    codec = codecs.lookup(name).name
+    codec = codecs.lookup(_ALIASES.get(name, name)).name
     if codec in _NO_CODECS:
         raise LookupError(name)
     return _SUPERSETS.get(codec, codec)

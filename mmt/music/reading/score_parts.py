@@ -254,9 +254,8 @@ def _ties(event: Event) -> tuple[bool, bool]:
 def _tempo(metronome: Element) -> float:
     """Quarter notes a minute of a metronome mark such as "60", "ca. 72" or "60-66" (their mean); 0 if it has no number."""
     unit = written_duration(metronome.findtext("beat-unit") or "", len(metronome.findall("beat-unit-dot")))
-    found = [
-        float(text) for text in re.findall(r"\d{1,4}(?:\.\d{1,4})?", (metronome.findtext("per-minute") or "")[:40])
-    ]
+    written = (metronome.findtext("per-minute") or "")[:40].replace(",", ".")
+    found = [float(text) for text in re.findall(r"\d{1,4}(?:\.\d{1,4})?", written)]
     return unit * sum(found[:2]) / len(found[:2]) if found else 0.0
 
 

@@ -143,12 +143,30 @@ def _moved(time: int, bars: Bars, grids: dict[tuple[int, int], int], divisions: 
     return start * (divisions // bars.divisions) + place * (divisions // parts)
 
 
-def lay_out(track: muspy.Track, notes: list[Placed], bars: Bars, staves: int) -> PartLayout:
-    """Lay out the notes of a track in bars and voices; two staves split at middle C."""
+def lyrics_by_note(music: muspy.Music, tracks: Sequence[muspy.Track]) -> tuple[list[dict[int, str]], int]:
+    """The lyrics of each track by the times of its notes, and how many lyrics are at no note.
+
+    Lyrics that belong to no track, as those of MIDI files, go to the track that has the most notes at their times.
+    """
+    onsets = [set() if track.is_drum else {note.time for note in track.notes} for track in tracks]
+    found = [{lyric.time: lyric.lyric for lyric in track.lyrics} for track in tracks]
+    if music.lyrics and tracks:
+        common = {lyric.time: lyric.lyric.strip() for lyric in music.lyrics}
+        best = max(range(len(tracks)), key=lambda index: len(onsets[index] & common.keys()))
+        found[best] = common | found[best]
+    at_notes = [
+        {time: text for time, text in of_track.items() if time in times}
+        for of_track, times in zip(found, onsets, strict=True)
+    ]
+    return at_notes, sum(map(len, found)) - sum(map(len, at_notes))
+
+
+def lay_out(lyrics: dict[int, str], notes: list[Placed], bars: Bars, staves: int) -> PartLayout:
+    """Lay out the notes of a track, with lyrics by their times, in bars and voices; two staves split at middle C."""
     chords: dict[tuple[int, int], list[Chord]] = defaultdict(list)
     voices: dict[int, list[int]] = {bar: [] for bar in range(len(bars.starts) - 1)}
     staff_of: dict[int, int] = {}
-    for staff, of_staff in enumerate(_chords_of_staves(track, notes, bars.scale, staves)):
+    for staff, of_staff in enumerate(_chords_of_staves(_chords(lyrics, notes), staves)):
         of_voices = _voices(of_staff)
         first = len(staff_of)
         staff_of |= dict.fromkeys(range(first, first + len(of_voices)), staff)
@@ -163,8 +181,7 @@ def lay_out(track: muspy.Track, notes: list[Placed], bars: Bars, staves: int) ->
     return PartLayout(voices, staff_of, chords)
 
 
-def _chords_of_staves(track: muspy.Track, notes: list[Placed], scale: int, count: int) -> list[list[Chord]]:
-    chords = _chords(track, notes, scale)
+def _chords_of_staves(chords: list[Chord], count: int) -> list[list[Chord]]:
     if count == 1:
         return [chords]
     staves: list[list[Chord]] = [[], []]
@@ -177,9 +194,9 @@ def _chords_of_staves(track: muspy.Track, notes: list[Placed], scale: int, count
     return staves
 
 
-def _chords(track: muspy.Track, notes: list[Placed], scale: int) -> list[Chord]:
+def _chords(lyrics: dict[int, str], notes: list[Placed]) -> list[Chord]:
     """The chords of a track, in order of onset, the longest first."""
-    lyrics = {lyric.time: lyric.lyric for lyric in track.lyrics}
+    lyrics = dict(lyrics)
     ordered = sorted(notes, key=lambda placed: (placed.onset, -placed.end, placed.note.pitch))
     chords = []
     for (onset, end), together in groupby(ordered, key=lambda placed: placed[:2]):

@@ -19,7 +19,7 @@ from xml.etree.ElementTree import Element, SubElement
 from mmt.music.pictures.colors import in_score_order, title_of
 from mmt.music.writing.bars import Bars, bars_of
 from mmt.music.writing.drum_kit import drum
-from mmt.music.writing.layout import Chord, PartLayout, Placed, lay_out, place_notes
+from mmt.music.writing.layout import Chord, PartLayout, Placed, lay_out, lyrics_by_note, place_notes
 from mmt.music.writing.midi import sharps
 from mmt.music.writing.notation import Clef, Spelling, accidentals, clefs, octave, spelled
 from mmt.music.writing.note_values import Value, note_values
@@ -58,8 +58,8 @@ def write_musicxml(path: Path, music: muspy.Music) -> None:
 
     Music without a title, key signature or order of parts gets a title that names the instruments, the key that its notes
     suggest, and its instruments in score order. A `LeftOutWarning` says how many notes lie between note values, as in a recorded
-    performance, and are moved. A `ValueError` refuses music that is too long for a score, and time signatures and pitches that
-    MusicXML does not have.
+    performance, and are moved, and how many lyrics are at no note and left out. A `ValueError` refuses music that is too long for
+    a score, and time signatures and pitches that MusicXML does not have.
     """
     text = b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(score(music), encoding="utf-8")
     if path.suffix.lower() != ".mxl":
@@ -85,10 +85,13 @@ def score(music: muspy.Music) -> Element:
     # A score needs a part, also without a note.
     tracks = in_score_order(music.tracks) or [muspy.Track(0)]
     placed, bars, moved = place_notes(tracks, bars_of(music))
+    lyrics, lost = lyrics_by_note(music, tracks)
     if moved:
         count = sum(map(len, placed))
         message = f"{moved:,} of {count:,} notes lie between note values; the score has them at the nearest ones"
         warnings.warn(message, LeftOutWarning, stacklevel=3)
+    if lost:
+        warnings.warn(f"lyrics that are at no note, and not in the score: {lost:,}", LeftOutWarning, stacklevel=3)
     root = Element("score-partwise", version="4.0")
     _text(SubElement(root, "work"), "work-title", title_of(music))
     identification = SubElement(root, "identification")
@@ -99,8 +102,8 @@ def score(music: muspy.Music) -> Element:
     part_list = SubElement(root, "part-list")
     for index, track in enumerate(tracks):
         _list_part(part_list, f"P{index + 1}", index, track)
-    for index, (track, notes) in enumerate(zip(tracks, placed, strict=True)):
-        _write_part(SubElement(root, "part", id=f"P{index + 1}"), track, notes, bars, leads=index == 0)
+    for index, (track, notes, words) in enumerate(zip(tracks, placed, lyrics, strict=True)):
+        _write_part(SubElement(root, "part", id=f"P{index + 1}"), track, notes, words, bars, leads=index == 0)
     return root
 
 
@@ -126,9 +129,11 @@ def _instrument(part: str, key: int | None) -> str:
     return f"{part}-I{1 if key is None else key + 1}"
 
 
-def _write_part(element: Element, track: muspy.Track, notes: list[Placed], bars: Bars, leads: bool) -> None:
+def _write_part(
+    element: Element, track: muspy.Track, notes: list[Placed], lyrics: dict[int, str], bars: Bars, leads: bool
+) -> None:
     staves = clefs(track)
-    part = _Part(element.get("id", ""), track.is_drum, staves, lay_out(track, notes, bars, len(staves)))
+    part = _Part(element.get("id", ""), track.is_drum, staves, lay_out(lyrics, notes, bars, len(staves)))
     fifths, pickup = bars.key, bars.has_pickup()
     for bar, (start, end) in enumerate(pairwise(bars.starts)):
         measure = SubElement(element, "measure", number=str(bar + (not pickup)))

@@ -26,8 +26,10 @@ def test_da_capo_in_words(tmp_path: Path, text: str) -> None:
     assert played(tmp_path, C, D + words("Fine"), E, F + words(text)) == "CDEF" + "CD"
 
 
-@pytest.mark.parametrize("text", ["D.S. al Coda", "Dal Segno al Coda", "D.S. al 𝄌", "dal 𝄋 al coda"])
-@pytest.mark.parametrize("to_coda", ["To Coda", "al Coda", "to 𝄌", "Till Coda"])
+@pytest.mark.parametrize(
+    "text", ["D.S. al Coda", "Dal Segno al Coda", "D.S. al 𝄌", "dal 𝄋 al coda", "Da Segno al Coda"]
+)
+@pytest.mark.parametrize("to_coda", ["To Coda", "al Coda", "to 𝄌", "Till Coda", "ToCoda", "Da Coda"])
 def test_dal_segno_and_coda_in_words_and_signs(tmp_path: Path, text: str, to_coda: str) -> None:
     measures = (C, sign("segno") + D, E + words(to_coda), F + words(text), sign("coda") + G)
     assert played(tmp_path, *measures) == "CDEF" + "DE" + "G"
@@ -44,10 +46,13 @@ def test_dal_segno_does_not_end_at_its_own_segno(tmp_path: Path) -> None:
     assert played(tmp_path, C, sign("segno") + D, E + words("D.S. al segno")) == "CDE" + "DE"
 
 
-def test_words_act_at_the_end_of_their_measure(tmp_path: Path) -> None:
-    """They are printed below its last note."""
+def test_words_act_at_the_next_barline(tmp_path: Path) -> None:
+    """They are printed below the last note before it."""
     halves = note("D", 4) + words("Fine") + note("E", 4)
     assert played(tmp_path, C, halves, F, words("D.C. al Fine") + G) == "CDEFG" + "CDE"
+    for style, after_jump in (("light-heavy", "CD"), ("light-light", "CD"), ("dashed", "CDE")):
+        inside = words("Fine") + note("D", 4) + barline(f"<bar-style>{style}</bar-style>", "middle") + note("E", 4)
+        assert played(tmp_path, C, inside, F + words("D.C. al Fine")) == "CDEF" + after_jump
 
 
 def test_a_printed_coda_before_the_jump_is_to_coda(tmp_path: Path) -> None:

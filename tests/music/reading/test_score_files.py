@@ -38,11 +38,17 @@ def archive(folder: Path, members: dict[str, bytes | str], method: int = zipfile
         ("UTF-8", "小提琴"), ("UTF-16", "小提琴"), ("GB2312", "小提琴"), ("gbk", "小提琴"), ("Big5", "小提琴"),
         ("Shift_JIS", "ヴァイオリン"), ("EUC-JP", "ヴァイオリン"), ("EUC-KR", "바이올린"), ("windows-1251", "Скрипка"),
         ("KOI8-R", "Скрипка"), ("ISO-8859-1", "Violín"), ("windows-1252", "Violín"), ("macintosh", "Violín"),
+        ("UTF-32", "小提琴"), ("windows-31j", "ヴァイオリン"), ("x-sjis", "ヴァイオリン"), ("x-gbk", "小提琴"),
     ],
 )  # fmt: skip
 def test_declared_encodings_are_read(tmp_path: Path, encoding: str, name: str) -> None:
     text = f'<?xml version="1.0" encoding="{encoding}"?>\n' + SCORE.replace("小提琴", name)
-    is_read(tmp_path, text.encode("mac_roman" if encoding == "macintosh" else encoding), name)
+    codecs = {"macintosh": "mac_roman", "windows-31j": "cp932", "x-sjis": "cp932", "x-gbk": "gbk"}
+    is_read(tmp_path, text.encode(codecs.get(encoding, encoding)), name)
+
+
+def test_empty_lines_before_the_declaration_are_skipped(tmp_path: Path) -> None:
+    is_read(tmp_path, b'\n\n <?xml version="1.0" encoding="UTF-8"?>' + BODY, "小提琴")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_octave_lines_and_clefs_do_not_change_the_pitch(tmp_path: Path) -> None:
         ("72", 72),
         ("ca. 72", 72),
         ("c. 72.5", 72.5),
+        ("72,5", 72.5),
         ("60-66", 63),
         ("60 to 66", 63),
         ("72 ca.", 72),
