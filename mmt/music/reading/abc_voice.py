@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mmt.music.reading.abc_fields import ALTERATIONS, BEAT, LENGTH, Key, Meter, parse_length, ticks
+from mmt.music.reading.repeats import parse_passes
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 _MOST_NOTES = 100_000  # as written
@@ -316,15 +317,13 @@ class Voice:
 
     def ending(self, text: str) -> None:
         """Begin an ending: `1`, `1,3` or `1-3`."""
-        numbers: set[int] = set()
-        for first, last in re.findall(r"(\d{1,2})(?:-(\d{1,2}))?", text):
-            numbers.update(range(int(first), int(last or first) + 1))
+        passes = parse_passes(text)
         # A tie into the first ending holds in the others, too.
-        if 1 in numbers:
+        if 1 in passes:
             self._tied_into_endings = dict(self._tied)
         else:
             self._tied = dict(self._tied_into_endings)
-        self.mark("ending", frozenset(numbers))
+        self.mark("ending", passes)
         self._in_ending = True
 
     def overlay(self, measures: int) -> None:

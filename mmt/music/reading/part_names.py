@@ -139,6 +139,7 @@ _PROGRAMS = tuple(
     (re.compile(words), int(program))
     for program, words in (line.split(" ", 1) for line in _without_accents(_WORDS).strip().splitlines())
 )
+_SHORTEST = 4  # letters; shorter names are abbreviations of many things
 _BASS = re.compile(r"\bbass[oei]?\b(?!.*(drum|trommel))")  # a double bass unless it is sung
 _DOUBLE_BASS = 43
 
@@ -252,9 +253,6 @@ def _in_music21(plain: str) -> int | None:
         return None
     program: int | None = getattr(instrument, allToClassName[name])().midiProgram
     return CHOIR if program in _VOICES else program
-
-
-_SHORTEST = 4  # letters; shorter names are abbreviations of many things
 
 
 def _plain(text: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from xml.etree.ElementTree import Element
 
-from mmt.music.reading.repeats import Jump, Section
+from mmt.music.reading.repeats import Jump, Section, parse_passes
 from mmt.music.reading.score_time import Measure, Place, number
 
 _TINY = 1e-6
@@ -104,7 +104,7 @@ class _Finder:
     def _read_ending(self, sign: Element, place: Place) -> None:
         self._close_ending(place)
         if sign.get("type") == "start":
-            self._ending = (place, _numbers(sign.get("number", "")) or _numbers(sign.text or ""))
+            self._ending = (place, parse_passes(sign.get("number", "")) or parse_passes(sign.text or ""))
 
     def _close_ending(self, place: Place) -> None:
         if self._ending:
@@ -142,7 +142,7 @@ class _Finder:
             self._signs[ends].to_codas.add(sound.get("tocoda", ""))
         if sound.get("fine", "no") != "no":
             self._signs[ends].fine = True
-        passes = _numbers(sound.get("time-only", ""))
+        passes = parse_passes(sound.get("time-only", ""))
         if sound.get("dacapo") == "yes":
             self._add_jump(ends, Jump(None, _until(words), passes))
         if "dalsegno" in attributes:
@@ -253,14 +253,6 @@ def _until(words: str) -> str | None:
         return "segno"
     found = {sign for sign in ("fine", "coda") if sign in words}
     return found.pop() if len(found) == 1 else None
-
-
-def _numbers(text: str) -> frozenset[int]:
-    """The numbers of an ending or a pass: "1", "1, 2", "1. 2." or "1-3"."""
-    numbers: set[int] = set()
-    for first, last in re.findall(r"\b(\d{1,2})\b(?: ?[-\u2013] ?(\d{1,2})\b)?", text[:200]):
-        numbers.update(range(int(first), int(last or first) + 1))
-    return frozenset(numbers)
 
 
 def _movements(measures: Sequence[Measure]) -> list[int]:

@@ -6,6 +6,7 @@ a da capo goes to the start of its own. After a jump, repeats are not taken agai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -105,6 +106,18 @@ def playing_order(sections: Sequence[Section]) -> list[tuple[int, int]]:
                 jumped = None  # back at the jump without a fine
             index += 1
     return order
+
+
+def parse_passes(text: str) -> frozenset[int]:
+    """The passes of an ending: "1", "1,3", "1. 2." or "1-3".
+
+    >>> sorted(parse_passes("1, 3-4."))
+    [1, 3, 4]
+    """
+    passes: set[int] = set()
+    for first, last in re.findall(r"\b(\d{1,2})\b(?: ?[-\u2013] ?(\d{1,2})\b)?", text[:200]):
+        passes.update(range(int(first), int(last or first) + 1))
+    return frozenset(passes)
 
 
 @dataclass(eq=False)

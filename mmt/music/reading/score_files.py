@@ -23,10 +23,8 @@ _MOST_ELEMENTS = 3_000_000  # with attributes; a symphony has one million
 _MOST_SCORES = 4  # of an archive, until one can be read
 
 _CONTAINER = "META-INF/container.xml"
-_METHODS = (
-    zipfile.ZIP_STORED,
-    zipfile.ZIP_DEFLATED,
-)  # those of the MusicXML specification, which unpack in bounded steps
+# The methods of the MusicXML specification, which unpack in bounded steps.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ARCHIVE_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, RuntimeError, KeyError)
 
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Generic, NamedTuple, TypeVar
 from xml.etree.ElementTree import Element
 
@@ -83,8 +83,11 @@ def measure_parts(parts: Sequence[Element]) -> list[list[Measure]]:
     measured: list[list[Measure]] = []
     signatures: list[float | None] = []
     for part in parts:
-        clock = _Clock(_first_divisions(part, stated), signatures)
-        measures = [clock.read(measure, index) for index, measure in enumerate(part.findall("measure"))]
+        clock = _Clock(_first_divisions(part, stated))
+        elements = part.findall("measure")
+        # A part without time signatures has those of the first part.
+        others = signatures[: len(elements)]
+        measures = [clock.read(measure, other) for measure, other in zip_longest(elements, others)]
         signatures = signatures or [measure.signature for measure in measures]
         measured.append(_with_all_rests(measures))
     return measured
@@ -114,12 +117,18 @@ def measure_lengths(parts: Sequence[Sequence[Measure]]) -> list[float]:
 class _Clock:
     """Reads the measures of a part in order; divisions and time signatures hold until they change."""
 
-    def __init__(self, divisions: float, others: Sequence[float | None]) -> None:
+    def __init__(self, divisions: float) -> None:
         self._divisions = divisions
-        self._signature: float | None = None
-        self._others = others  # the time signatures of another part, for a part without any
+        self._own: float | None = None  # the time signatures of this part and of another one
+        self._other: float | None = None
 
-    def read(self, element: Element, index: int) -> Measure:
+    @property
+    def _signature(self) -> float | None:
+        return self._other if self._own is None else self._own
+
+    def read(self, element: Element, other: float | None) -> Measure:
+        """Place the elements of a measure; `other` is the time signature of another part there."""
+        self._other = other
         measure = Measure(number=element.get("number", ""), is_implicit=element.get("implicit") == "yes")
         cursor = _Cursor()
         forward = onset = 0.0
@@ -131,14 +140,14 @@ class _Clock:
                 if "grace" in fields:
                     measure.events.append(Event(cursor.exact, 0.0, child, fields))
                     continue
-                stated, exact = self._durations(child, fields, cursor.exact, index)
+                stated, exact = self._durations(child, fields, cursor.exact)
                 if stated != exact:
                     measure.tuplets.add(round(number(fields["time-modification"].findtext("actual-notes"))))
                 if "chord" in fields:
                     measure.events.append(Event(onset, exact, child, fields))
                     continue
-                if "rest" in fields and self._fills_the_measure(cursor.exact, exact, children, place, index):
-                    stated = exact = self._signature_at(index) or 0.0
+                if "rest" in fields and self._fills_the_measure(cursor.exact, exact, children, place):
+                    stated = exact = self._signature or 0.0
                 onset = cursor.exact
                 measure.events.append(Event(onset, exact, child, fields))
                 cursor.advance(stated, exact)
@@ -152,7 +161,7 @@ class _Clock:
                 if tag == "attributes":
                     self._read_attributes(child, measure)
                 measure.events.append(Event(cursor.exact, 0.0, child, {}))
-        measure.signature = self._signature_at(index)
+        measure.signature = self._signature
         # Space after the last note counts up to the time signature.
         measure.length = max(measure.length, min(forward, measure.signature or forward))
         return measure
@@ -162,41 +171,31 @@ class _Clock:
             self._divisions = divisions
         for time in element.findall("time")[:1]:
             above, below = time_signature(time)
-            self._signature = 4 * above / below if above else None
+            self._own = 4 * above / below if above else None
         measure.rests = max(measure.rests, round(number(element.findtext("measure-style/multiple-rest"))))
-
-    def _signature_at(self, index: int) -> float | None:
-        if self._signature is None and index < len(self._others):
-            return self._others[index]
-        return self._signature
 
     def _stated(self, element: Element) -> float:
         return min(max(number(element.findtext("duration")) / self._divisions, 0.0), _LONGEST)
 
-    def _durations(
-        self, element: Element, fields: dict[str, Element], position: float, index: int
-    ) -> tuple[float, float]:
+    def _durations(self, element: Element, fields: dict[str, Element], position: float) -> tuple[float, float]:
         """The duration of a note as the file states it, and as it is written."""
         if "duration" not in fields:
             written = _written_beats(element, fields)
             if "rest" in fields and (written is None or fields["rest"].get("measure") == "yes"):
-                written = max((self._signature_at(index) or 0.0) - position, 0.0)
+                written = max((self._signature or 0.0) - position, 0.0)
             return written or 0.0, written or 0.0
-        stated = min(max(number(fields["duration"].text) / self._divisions, 0.0), _LONGEST)
+        stated = self._stated(element)
         if "time-modification" in fields:
             written = _written_beats(element, fields)
             if written and abs(written - stated) < (1 - _TINY) / self._divisions:
                 return stated, written
         return stated, stated
 
-    def _fills_the_measure(
-        self, position: float, duration: float, children: Sequence[Element], place: int, index: int
-    ) -> bool:
+    def _fills_the_measure(self, position: float, duration: float, children: Sequence[Element], place: int) -> bool:
         """Whether a rest alone in its voice is longer than the measure: a whole rest fills a measure of any length."""
-        signature = self._signature_at(index)
-        if signature is None or position > 0 or duration <= signature + _TINY:
+        if self._signature is None or position > 0 or duration <= self._signature + _TINY:
             return False
-        following = (children[index].tag for index in range(place + 1, len(children)))
+        following = (child.tag for child in children[place + 1 :])
         return next((tag for tag in following if tag in ("note", "forward", "backup")), "backup") == "backup"
 
 
