@@ -242,7 +242,7 @@ def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
 
 
 def _order(columns: Sequence[Integers]) -> Integers:
-    """What sorts by the first column, then by the second, and so on."""
+    """The indices that sort by the first column, then by the second, and so on."""
     widths = [int(column.max(initial=0)).bit_length() for column in columns]
     if sum(widths) > 63:
         order: Integers = np.lexsort(columns[::-1])

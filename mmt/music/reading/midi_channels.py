@@ -1,4 +1,4 @@
-"""What the notes of a MIDI file sound as: their programs, whether they are drums, and their transposition.
+"""Programs, drums and transposition of the notes of a MIDI file.
 
 A program belongs to a channel of a port, and the tracks of a file play together (type 1). So a program that one track sets
 holds in all tracks, with one exception: files from sequencers have many tracks on channel 1, each with a program of its own. A
@@ -34,7 +34,7 @@ _DRUM_CHANNEL = 9
 _BANK, _DATA, _UNREGISTERED, _LOW, _HIGH = 0, 6, (98, 99), 100, 101
 _COARSE_TUNING, _NO_PARAMETER = (0, 2), (127, 127)
 _DRUM_BANKS, _MELODY_BANK = (120, 126, 127), 121
-_NO_VERDICT, _MELODY, _DRUMS = -1, 0, 1
+_UNSET, _MELODY, _DRUMS = -1, 0, 1
 _KEY_BITS = 62
 # The order in which events of one tick take effect.
 _RESET, _SETUP, _NOTE = 0, 1, 2
@@ -42,7 +42,7 @@ _RESET, _SETUP, _NOTE = 0, 1, 2
 
 @dataclass(frozen=True)
 class Lanes:
-    """Where each channel event of a file belongs: arrays (n,)."""
+    """The channel and the lane of each channel event of a file: arrays (n,)."""
 
     channel: Integers
     """16 times the port, plus 0 to 15; in a file of type 2 it is the lane."""
@@ -53,7 +53,7 @@ class Lanes:
 
 @dataclass(frozen=True)
 class Sound:
-    """What notes sound as: arrays (n,)."""
+    """The sound of notes: arrays (n,)."""
 
     program: Integers
     is_drum: npt.NDArray[np.bool_]
@@ -69,7 +69,7 @@ class _State:
     parameter: tuple[int, int] = _NO_PARAMETER
     transposition: int | None = None
     program: int = 0
-    verdict: int = _NO_VERDICT
+    mode: int = _UNSET
     since: int = -1
     """The key of the last program change."""
 
@@ -89,15 +89,15 @@ class _State:
         return False
 
     def change_program(self, key: int, program: int, system: str) -> None:
-        self.program, self.verdict, self.since = program, _verdict_of_bank(self.bank, system), key
+        self.program, self.mode, self.since = program, _mode_of_bank(self.bank, system), key
 
     def row(self) -> tuple[int, int, int, int]:
-        return self.program, self.verdict, self.since, self.transposition or 0
+        return self.program, self.mode, self.since, self.transposition or 0
 
 
 _Row = tuple[int, int, int, int, int, int]
-"""From a key on, in a channel or lane: (channel or lane, key, program, verdict, key of the verdict, transposition)"""
-_NO_ROW: _Row = (0, 0, 0, _NO_VERDICT, -1, 0)
+"""From a key on, in a channel or lane: (channel or lane, key, program, mode, key of the mode, transposition)"""
+_NO_ROW: _Row = (0, 0, 0, _UNSET, -1, 0)
 
 
 def lanes(events: MidiEvents) -> Lanes:
@@ -115,7 +115,7 @@ def lanes(events: MidiEvents) -> Lanes:
 
 
 def sounds(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[Sound, Integers]:
-    """What notes sound as.
+    """The sound of notes.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def sounds(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[Sound, 
     Returns
     -------
     Sound
-        Of each strike.
+        One for each strike.
     array of int
         The lanes with programs of their own.
     """
@@ -139,28 +139,27 @@ def sounds(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[Sound, 
     row = _latest_row(own, where.lane[strikes], keys)
     if len(others := np.flatnonzero(row == len(own))):
         row[others] += 1 + _latest_row(shared, channel[others], keys[others])
-    _, _, program, verdict, since, transposition = np.array([*own, _NO_ROW, *shared, _NO_ROW], np.int64).T
+    _, _, program, mode, since, transposition = np.array([*own, _NO_ROW, *shared, _NO_ROW], np.int64).T
     is_drum = channel & 15 == _DRUM_CHANNEL
-    if part_modes or (verdict != _NO_VERDICT).any():
+    if part_modes or (mode != _UNSET).any():
         reset = np.array([-1, *(key for key, _ in resets)])
         last_reset = reset[np.searchsorted(reset, keys) - 1]
-        _, _, _, mode, mode_since, _ = np.array([*part_modes, _NO_ROW], np.int64)[
+        _, _, _, of_part, since_message, _ = np.array([*part_modes, _NO_ROW], np.int64)[
             _latest_row(part_modes, channel, keys)
         ].T
-        verdict, since = verdict[row], np.where(verdict[row] == _NO_VERDICT, -1, since[row])
-        by_mode = mode_since > since
-        verdict, since = np.where(by_mode, mode, verdict), np.where(by_mode, mode_since, since)
-        is_drum = np.where(since > last_reset, verdict == _DRUMS, is_drum)
+        mode, since = mode[row], np.where(mode[row] == _UNSET, -1, since[row])
+        mode, since = np.where(since_message > since, of_part, mode), np.maximum(since_message, since)
+        is_drum = np.where(since > last_reset, mode == _DRUMS, is_drum)
     return Sound(program[row], is_drum, np.where(is_drum, 0, transposition[row])), owners
 
 
 def _key(events: MidiEvents, tick: Integers, phase: Integers | int, index: Integers) -> Integers:
-    """Integers that sort as events take effect."""
+    """Integers that sort events in the order in which they take effect."""
     return (tick * 4 + phase) << len(events.tick).bit_length() | index
 
 
 def _setup_phase(events: MidiEvents, strikes: Integers, track: Integers, tick: Integers, index: Integers) -> Integers:
-    """When what sets up a channel takes effect: before all notes of its tick, but for those that precede it in its track."""
+    """The phase of events that set up a channel: before the notes of their tick, but for those before them in their track."""
     if not len(strikes):
         return np.full(len(index), _SETUP)
     last = strikes[np.maximum(np.searchsorted(strikes, index) - 1, 0)]
@@ -259,12 +258,12 @@ def _ranks(one: Integers, other: Integers) -> tuple[Integers, Integers]:
     return ranks[: len(one)], ranks[len(one) :]
 
 
-def _verdict_of_bank(bank: int | None, system: str) -> int:
+def _mode_of_bank(bank: int | None, system: str) -> int:
     if bank is None or system == "GS":
-        return _NO_VERDICT
+        return _UNSET
     if bank in _DRUM_BANKS:
         return _DRUMS
-    return _MELODY if system == "XG" or bank == _MELODY_BANK else _NO_VERDICT
+    return _MELODY if system == "XG" or bank == _MELODY_BANK else _UNSET
 
 
 def _system_messages(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[list[tuple[int, str]], list[_Row]]:

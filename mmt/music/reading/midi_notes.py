@@ -108,7 +108,7 @@ def _by_key(events: MidiEvents, where: Lanes, place: Integers) -> tuple[Integers
 
 
 def _stable_order(values: Integers) -> Integers:
-    """What sorts the values, and keeps the order of equal ones: by NumPy's radix sort, which has 16 bits."""
+    """The indices that sort the values and keep the order of equal ones, by NumPy's radix sort of 16 bits."""
     order = np.argsort(values.astype(np.uint16), kind="stable")
     for shift in range(16, int(values.max(initial=0)).bit_length(), 16):
         order = order[np.argsort((values[order] >> shift).astype(np.uint16), kind="stable")]

@@ -71,7 +71,7 @@ class MidiEvents:
     type: int
     """0: one track; 1: tracks that play together on the same channels; 2: tracks that are independent."""
     division: int
-    """Ticks per beat, or frames and ticks of film time (see `midi_clock`)."""
+    """Ticks per beat, or, from 0x8000 on, frames a second and ticks of a frame."""
     ends: Integers
     """(tracks,) The tick at which each track ends."""
     tick: Integers
@@ -248,7 +248,7 @@ def _quantity(joined: bytes, position: int) -> tuple[int, int]:
 
 
 def _positions(seen: bytearray, steps: npt.NDArray[np.uint8]) -> Integers:
-    """Where all events begin: those that `_walk` saw, and those that it stepped over."""
+    """The positions of all events: those that `_walk` noted, and those that it stepped over."""
     begins = np.frombuffer(seen, np.uint8)
     stepped = np.flatnonzero(begins == _STEP)
     begins[stepped + steps[stepped]] = _SINGLE
