@@ -138,6 +138,31 @@ ON, OFF = "00903c40", "01803c40"
             id="XG melody on channel 10 by bank 0 (Yamaha XG; FluidSynth/fluidsynth#1508)",
         ),
         pytest.param(
+            midi("00b90000 00c938 00994340 014300", f"00{XG}"),
+            [(0, 1, 67, 56)],
+            id="XG melody on channel 10, turned on in a later track",
+        ),
+        pytest.param(
+            midi(f"00{XG} 00f00f43104c0803 000000000000000001 f7 00932440 012400"),
+            [(0, 1, 36, DRUMS)],
+            id="a message that sets eight parameters of an XG part, the last of which is its mode",
+        ),
+        pytest.param(
+            midi("00f703903c40 02903e40 013e00"),
+            [(2, 1, 62, 0)],
+            id="an escaped note is not played, and does not shift time",
+        ),
+        pytest.param(
+            midi("00b06302 00b06202 00b00647 00903c40 01803c40 00b06500 006402 00063f 00903c40 01803c40"),
+            [(0, 1, 60, 0), (1, 1, 59, 0)],
+            id="data entry for an unregistered parameter is no tuning; coarse tuning in running status",
+        ),
+        pytest.param(
+            midi("00ff51030f4240 00903c40 9260803c40", division=0xE250),
+            [(0, 1, 60, 0)],
+            id="30 frames of 80 ticks at a tempo of 60",
+        ),
+        pytest.param(
             midi("00b90000 00c908 00992440 012400"),
             [(0, 1, 36, DRUMS)],
             id="bank 0 on channel 10 without XG (FluidSynth/fluidsynth#1508)",

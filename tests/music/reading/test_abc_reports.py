@@ -53,3 +53,25 @@ TWO_THIRDS = "*0.6667"
 )
 def test_reported_tunes_have_their_notes(tmp_path: Path, report: str, body: str, expected: str) -> None:
     assert played(tmp_path, f"{body}\n") == expected, report
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("K:C\nC4|Z2|D4|", "0:60*4 12:62*4"),
+        ("K:C\nC4|[M:3/4]Z|D3|", "0:60*4 7:62*3"),
+        ("K:C\n^/C _/E ^3/2G z|", "0:60 1:64 2:69"),  # quarter tones, rounded
+        ("K:HP\nFCGB|", "0:66 1:61 2:67 3:71"),  # bagpipes
+        ("K:D exp _B\nBFC2|", "0:70 1:65 2:60*2"),
+        ("K:C\n[C-E]4|[CE]4|", "0:60*8 0:64*4 4:64*4"),
+        ("K:C\n|:[CE]4-|1[CE]4:|2[CE]2z2|]", "0:60*8 0:64*8 8:60*6 8:64*6"),
+        ("K:C\n%%MIDI transpose -12\nC4|", "0:48*4"),
+        ("V:1 clef=treble-8 transpose=-2 name=T\nK:C\nV:1\nC4|", "0:46*4"),
+        ("V:1\nK:C\nV:1\nC4|[K:clef=treble-8]C4|", "0:60*4 4:48*4"),
+        ("K:C\n{BABc}c/ C3|", "0:71*0.1 0.1:69*0.1 0.2:71*0.1 0.3:72*0.1 0.4:72*0.1 0.5:60*3"),
+        ("K:C\n%%begintext\nC4|\n%%endtext\nD4|", "0:62*4"),
+        ("K:C\nC4|\nL:1/8\nC8|", "0:60*4 4:60*4"),
+    ],
+)
+def test_rarer_fields_and_signs_are_played(tmp_path: Path, body: str, expected: str) -> None:
+    assert played(tmp_path, f"{body}\n") == expected

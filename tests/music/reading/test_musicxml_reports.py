@@ -178,3 +178,21 @@ def test_instruments_that_the_part_list_does_not_have(tmp_path: Path) -> None:
     listed = score_part("Flute", midi="<midi-program>74</midi-program>")
     music = read(tmp_path, part(attributes(2, time("4")) + note("C", 4) + note("D", 4, other)), part_list=listed)
     assert [(track.program, len(track.notes)) for track in music.tracks] == [(73, 2)]
+
+
+def test_a_whole_rest_of_a_second_voice_does_not_lengthen_its_measure(tmp_path: Path) -> None:
+    head = attributes(2, time("3"))
+    assert beats(read(tmp_path, part(head + note("C", 6) + BACK.format(6) + REST.format(8), note("D", 6)))) == [
+        (0, 3, 60), (3, 3, 62)
+    ]  # fmt: skip
+
+
+def test_an_empty_part_does_not_fill_a_measure_that_is_not_counted(tmp_path: Path) -> None:
+    first, second = (
+        f'<part id="P{number}"><measure number="1">{attributes(2, time("4"))}{note("C", 8)}</measure><measure number="X1" '
+        f'implicit="yes">{inside}</measure><measure number="2">{note("E", 8)}</measure></part>'
+        for number, inside in ((1, note("D", 4)), (2, ""))
+    )
+    both = '<score-part id="P1"/><score-part id="P2"/>'
+    onsets = [(onset, pitch) for onset, _, pitch in beats(read(tmp_path, first, second, part_list=both))]
+    assert onsets == [(0, 60), (0, 60), (4, 62), (6, 64), (6, 64)]
