@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from mmt.music.reading.midi_tracks import DEVICE, PORT, SYSTEM_EXCLUSIVE, Integers, Mark, MidiEvents
 
-NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 0x80, 0x90, 0xB0, 0xC0
+NOTE_ON, CONTROL, PROGRAM = 0x90, 0xB0, 0xC0
 _DRUM_CHANNEL = 9
 # Controllers that set up a channel: bank select, data entry, and the choice of an unregistered or registered parameter.
 _BANK, _DATA, _UNREGISTERED, _LOW, _HIGH = 0, 6, (98, 99), 100, 101

@@ -60,7 +60,7 @@ def notes(events: MidiEvents) -> MidiNotes:
     if (count := int(struck.sum())) > MOST_NOTES:
         raise ValueError(f"it has {count:,} notes, where mmt reads at most {MOST_NOTES:,}; split it")
     where = lanes(events)
-    end = _ends(events, where, struck, kind <= NOTE_ON)
+    end = _ends(events, where, struck, kind <= NOTE_ON)  # the kind before it is note-off
     strikes = np.flatnonzero(struck)
     strikes = strikes[end[strikes] >= 0]
     sound, owners = sounds(events, where, strikes)

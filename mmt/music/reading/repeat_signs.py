@@ -12,7 +12,7 @@ import math
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from xml.etree.ElementTree import Element
@@ -22,6 +22,8 @@ from mmt.music.reading.score_time import Measure, Place, number
 
 _TINY = 1e-6
 _LONGEST_WORDS = 80  # characters; longer ones are prose
+_TEXTS, _SIGNS = ("words", "rehearsal"), ("segno", "coda")
+_SOUND_SIGNS = {"segno", "coda", "tocoda", "fine", "dacapo", "dalsegno", "forward-repeat"}
 
 _DA_CAPO = re.compile(r"\bd\.? ?c\b|\bda ?capo\b")
 _DAL_SEGNO = re.compile(r"\bd\.? ?s\b|\bd[ae]l? ?segno\b")
@@ -186,7 +188,9 @@ class _Finder:
                 self._signs[begins].codas.add("")
 
     def sections(self, movements: Sequence[int]) -> list[Section]:
-        places = sorted({(index, 0.0) for index in range(len(self._lengths))} | set(self._inside()))
+        borders = {*self._signs, *(place for ending in self._endings for place in ending[:2])}
+        inside = {place for place in borders if place[1] > 0}
+        places = sorted({(index, 0.0) for index in range(len(self._lengths))} | inside)
         sections = []
         for place, end in pairwise([*places, (len(self._lengths), 0.0)]):
             before, after = self._signs.get(place, _Signs()), self._signs.get(end, _Signs())
@@ -212,12 +216,6 @@ class _Finder:
                 section.endings |= numbers
         return sections
 
-    def _inside(self) -> Iterator[Place]:
-        """The places inside measures with a sign or the border of an ending."""
-        for place in (*self._signs, *(place for ending in self._endings for place in ending[:2])):
-            if place[1] > 0:
-                yield place
-
     def _place(self, index: int, position: float) -> Place:
         if position >= self._lengths[index] - _TINY and position > 0:
             return index + 1, 0.0
@@ -234,15 +232,14 @@ def _ends_something(barline: Element) -> bool:
     return barline.get("location") == "middle" and style not in ("dashed", "dotted", "short", "tick", "none")
 
 
-_TEXTS = ("words", "rehearsal")
-_SOUND_SIGNS = {"segno", "coda", "tocoda", "fine", "dacapo", "dalsegno", "forward-repeat"}
-
-
 def _words(direction: Element) -> str:
     """The words and signs of a direction in lower case; empty if they are long."""
     printed = [element for kind in direction.findall("direction-type") for element in kind]
-    signs = {"segno": "segno", "coda": "coda"}
-    texts = [element.text or "" if element.tag in _TEXTS else signs.get(element.tag, "") for element in printed]
+    texts = [
+        element.tag if element.tag in _SIGNS else element.text or ""
+        for element in printed
+        if element.tag in _TEXTS + _SIGNS
+    ]
     words = " ".join(" ".join(texts)[: 2 * _LONGEST_WORDS].translate(_SYMBOLS).lower().split())
     return words if len(words) <= _LONGEST_WORDS else ""
 

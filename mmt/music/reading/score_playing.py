@@ -186,7 +186,7 @@ class _OpenTies:
 
     def take(self, time: int, voice: str, gap: int) -> list[Any] | None:
         """The note that ends nearest to a time, of the same voice if there is one."""
-        if time not in self._ends and not self._ends:
+        if not self._ends:
             return None
         end = time if time in self._ends else min(self._ends, key=lambda end: abs(end - time))
         voices = self._ends[end]
