@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 import mmt
-from mmt.corpus.storage import NOTES, PIECES, Piece, write_description, write_pieces
+from mmt.corpus.pieces import Piece, write_pieces
+from mmt.corpus.storage import NOTES, PIECES, write_description
 from mmt.model.checkpoint import Checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import re
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,20 +19,36 @@ from typing import BinaryIO, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from mmt.corpus.shards import Row, Shard, listed_sources, read_notes, read_rows, short_hash
+from mmt.corpus.pieces import Piece, write_pieces
+from mmt.corpus.reading import Row
+from mmt.corpus.shards import Shard, listed_sources, read_notes, read_rows, short_hash
 from mmt.corpus.sources import Source
 from mmt.corpus.splits import SPLITS, check_shares, draw_splits, work_of
-from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, Piece, write_description, write_pieces
+from mmt.corpus.storage import CORPUS, NOTES, PIECES, REPORT, write_description
 from mmt.model.provenance import write_provenance
 from mmt.representation.codes import Representation
-from mmt.representation.notes import NOTE_DTYPE, NoteTable, Report
+from mmt.representation.notes import NOTE_DTYPE, Report
 
 DUPLICATES = ("keep", "files", "notes")
 _DUPLICATE_REASONS = ("", "the same file as an earlier one", "the same notes as an earlier one, transposed or not")
 
 Shards = Callable[[], Iterator[Shard]]
-Hashes = npt.NDArray[np.uint64]
+Survey = npt.NDArray[np.void]
 Repeats = npt.NDArray[np.uint8]
+
+# Whether a file is usable, its number of notes, and hashes; `also` is a second work, or the same as `work`; `listed` is the
+# index of its split in `SPLITS`, if no splits are drawn.
+_SURVEY = np.dtype(
+    [
+        ("usable", "?"),
+        ("length", "i8"),
+        ("content", "u8"),
+        ("notes", "u8"),
+        ("work", "u8"),
+        ("also", "u8"),
+        ("listed", "u1"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -99,17 +114,17 @@ def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, represen
     ValueError
         If no piece is kept.
     """
-    survey = _survey(shards, choice)
+    survey, fixed = _survey(shards, choice)
     repeats = _find_duplicates(survey, choice.duplicates)
-    kept = survey.usable & (repeats == 0)
+    kept = survey["usable"] & (repeats == 0)
     tally, skipped = Tally(), parts / "skipped.jsonl"
     with (folder / NOTES).open("wb") as notes, skipped.open("w", encoding="utf-8") as left_out:
-        notes.write(_header(int(survey.lengths[kept].sum())))
+        notes.write(_header(int(survey["length"][kept].sum())))
         for reason, source in listed_sources(parts):
             if reason:
                 _skip(source, reason, left_out, tally)
-        outcomes = _outcomes(shards, repeats, left_out, tally)
-        write_pieces(folder / PIECES, _pieces(outcomes, _splits(survey, kept, choice), notes, tally))
+        splits = _splits(survey, fixed, kept, choice)
+        write_pieces(folder / PIECES, _pieces(shards, repeats, splits, notes, left_out, tally))
     if not tally.kept:
         name, reason = next(_read_skipped(skipped))
         raise ValueError(f"none of {tally.reasons.total():,} files is usable; the first, {name}: {reason}")
@@ -127,122 +142,79 @@ def _header(length: int) -> bytes:
     return header.getvalue()
 
 
-@dataclass(frozen=True)
-class _Survey:
-    """Facts about all files that were read, which are needed before the first is written: arrays, one number per file."""
-
-    usable: npt.NDArray[np.bool_]
-    lengths: npt.NDArray[np.int64]
-    contents: Hashes
-    fingerprints: Hashes
-    works: Hashes
-    also: Hashes
-    """A second work, or the same as in `works`."""
-    listed: npt.NDArray[np.uint8]
-    """Index of its split in `SPLITS`, if no splits are drawn."""
-    fixed: Mapping[int, tuple[str, str]]
-    """If the other splits are drawn: the name and split of each listed file, by the index of the file."""
-
-
-def _survey(shards: Shards, choice: Choice) -> _Survey:
-    usable, listed = array("B"), array("B")
-    lengths, contents, fingerprints, works, also = array("q"), array("Q"), array("Q"), array("Q"), array("Q")
+def _survey(shards: Shards, choice: Choice) -> tuple[Survey, dict[int, tuple[str, str]]]:
+    """What the choice of pieces needs to know of all files; and the name and split of each file in a list, by its index, if
+    the other splits are drawn."""
     fixed: dict[int, tuple[str, str]] = {}
-    for shard in shards():
-        for source, row in zip(shard.sources, read_rows(shard.file), strict=True):
-            usable.append(not row.reason)
-            lengths.append(row.length)
-            contents.append(int(row.sha256[:16] or "0", 16))
-            fingerprints.append(int(row.fingerprint or "0", 16))
+
+    def facts() -> Iterator[tuple[int, ...]]:
+        files = (pair for shard in shards() for pair in zip(shard.sources, read_rows(shard.file), strict=True))
+        for index, (source, row) in enumerate(files):
+            work, listed = source.name, 0
             if choice.draws:
                 work = work_of(source.name, choice.work_pattern, source.work)
-                works.append(short_hash(work))
-                also.append(short_hash(choice.works.get(source.name, work)))
                 if split := (choice.listed or {}).get(source.name):
-                    fixed[len(works) - 1] = source.name, split
+                    fixed[index] = source.name, split
             elif choice.listed is not None:
-                listed.append(SPLITS.index(choice.listed.get(source.name) or choice.listed[""]))
-    return _Survey(
-        np.asarray(usable, bool),
-        np.asarray(lengths, np.int64),
-        np.asarray(contents, np.uint64),
-        np.asarray(fingerprints, np.uint64),
-        np.asarray(works, np.uint64),
-        np.asarray(also, np.uint64),
-        np.asarray(listed, np.uint8),
-        fixed,
-    )
+                listed = SPLITS.index(choice.listed.get(source.name) or choice.listed[""])
+            hashes = int(row.sha256[:16] or "0", 16), int(row.fingerprint or "0", 16)
+            works = short_hash(work), short_hash(choice.works.get(source.name, work))
+            yield not row.reason, row.length, *hashes, *works, listed
+
+    return np.fromiter(facts(), _SURVEY), fixed
 
 
-def _find_duplicates(survey: _Survey, duplicates: str) -> Repeats:
+def _find_duplicates(survey: Survey, duplicates: str) -> Repeats:
     """For each file that was read, the index of a reason in `_DUPLICATE_REASONS`; 0 if it is not a duplicate."""
-    repeats = np.zeros(len(survey.usable), np.uint8)
-    left = np.flatnonzero(survey.usable)
-    for kind, facts in ((1, survey.contents), (2, survey.fingerprints))[: DUPLICATES.index(duplicates)]:
+    repeats = np.zeros(len(survey), np.uint8)
+    left = np.flatnonzero(survey["usable"])
+    for kind, name in ((1, "content"), (2, "notes"))[: DUPLICATES.index(duplicates)]:
         again = np.ones(len(left), bool)
-        again[np.unique(facts[left], return_index=True)[1]] = False
+        again[np.unique(survey[name][left], return_index=True)[1]] = False
         repeats[left[again]] = kind
         left = left[~again]
     return repeats
 
 
-def _splits(survey: _Survey, kept: npt.NDArray[np.bool_], choice: Choice) -> Iterator[str]:
+def _splits(
+    survey: Survey, fixed: Mapping[int, tuple[str, str]], kept: npt.NDArray[np.bool_], choice: Choice
+) -> Iterator[str]:
     """The split of each kept piece."""
     if not kept.any():
         return iter(())
+    chosen, places = survey[kept], np.cumsum(kept) - 1
     if not choice.draws:
-        return (SPLITS[place] for place in survey.listed[kept])
-    places = np.cumsum(kept) - 1
-    fixed = {int(places[file]): named for file, named in survey.fixed.items() if kept[file]}
-    works, also, fingerprints = survey.works[kept], survey.also[kept], survey.fingerprints[kept]
-    return iter(draw_splits(works, fingerprints, choice.shares, choice.seed, also=also, fixed=fixed))
+        return (SPLITS[place] for place in chosen["listed"])
+    fixed = {int(places[file]): named for file, named in fixed.items() if kept[file]}
+    return iter(
+        draw_splits(chosen["work"], chosen["notes"], choice.shares, choice.seed, also=chosen["also"], fixed=fixed)
+    )
 
 
-def _outcomes(
-    shards: Shards, repeats: Repeats, skipped: TextIO, tally: Tally
-) -> Iterator[tuple[Source, Row, NoteTable]]:
-    """The kept files with their notes; files that are left out are written to `skipped`."""
+def _pieces(
+    shards: Shards, repeats: Repeats, splits: Iterator[str], notes: BinaryIO, skipped: TextIO, tally: Tally
+) -> Iterator[Piece]:
+    """The rows of the kept pieces, whose notes are written to `notes`; files that are left out are written to `skipped`."""
     kinds = iter(repeats)
     for shard in shards():
         table, end = read_notes(shard.file), 0
         for source, row in zip(shard.sources, read_rows(shard.file), strict=True):
             end += row.length
-            reason = _DUPLICATE_REASONS[next(kinds)] or row.reason
-            if reason:
+            if reason := _DUPLICATE_REASONS[next(kinds)] or row.reason:
                 _skip(source, reason, skipped, tally)
-            else:
-                yield source, row, table[end - row.length : end]
-
-
-def _pieces(
-    outcomes: Iterator[tuple[Source, Row, NoteTable]], splits: Iterator[str], notes: BinaryIO, tally: Tally
-) -> Iterator[Piece]:
-    """The rows of the kept pieces; also writes their notes."""
-    for source, row, table in outcomes:
-        piece = _piece(source, row, tally.notes.kept, next(splits))
-        notes.write(table.data)
-        tally.keep(piece, row)
-        yield piece
+                continue
+            piece = Piece(
+                source.name, tally.notes.kept, row.length, row.beats, row.instruments, next(splits), source.source,
+                source.licence, row.sha256, source.composer,
+            )  # fmt: skip
+            notes.write(table[end - row.length : end].data)
+            tally.keep(piece, row)
+            yield piece
 
 
 def _skip(source: Source, reason: str, skipped: TextIO, tally: Tally) -> None:
     tally.reasons[_kind(reason)] += 1
     skipped.write(json.dumps([source.name, reason]) + "\n")
-
-
-def _piece(source: Source, row: Row, offset: int, split: str) -> Piece:
-    return Piece(
-        name=source.name,
-        offset=offset,
-        length=row.length,
-        beats=row.beats,
-        instruments=row.instruments,
-        split=split,
-        source=source.source,
-        licence=source.licence,
-        sha256=row.sha256,
-        composer=source.composer,
-    )
 
 
 def _read_skipped(skipped: Path) -> Iterator[tuple[str, str]]:

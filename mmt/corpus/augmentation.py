@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmt.corpus.storage import Corpus, Patterns
+from mmt.corpus.pieces import Patterns
+from mmt.corpus.storage import Corpus
 from mmt.representation.codes import PITCHES, Representation
 from mmt.representation.notes import NoteTable
 

@@ -7,39 +7,20 @@ It contains `notes/NAME.npy` or `notes/NAME.csv`, each (n, 5): beat, position, p
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from mmt.corpus.pieces import Piece, names_of_instruments
 from mmt.corpus.splits import SPLITS, read_names
 from mmt.music.bounded import LARGEST_JSON, escaped, map_array, parse_json, read_file
 from mmt.representation.codes import Representation
-from mmt.representation.notes import NoteTable, RawNotes, Report, note_table
+from mmt.representation.notes import LeftOutWarning, NoteTable, RawNotes, Report, note_table
 
 FOLDER, ENCODING = "notes", "encoding.json"
 _MOST = 2**31
 _COLUMNS = ("beat", "position", "pitch", "duration", "program")
-
-
-@dataclass(frozen=True)
-class OriginalPiece:
-    """A piece of an original folder: name, split, note table, and the SHA-256 of its file."""
-
-    name: str
-    split: str
-    notes: NoteTable
-    sha256: str
-
-
-@dataclass(frozen=True)
-class OriginalFolder:
-    """The pieces of an original folder, the report of their notes, and the reason for each skipped piece, by name."""
-
-    representation: Representation
-    pieces: list[OriginalPiece]
-    report: Report
-    skipped: dict[str, str]
 
 
 def is_original_folder(folder: Path) -> bool:
@@ -47,8 +28,8 @@ def is_original_folder(folder: Path) -> bool:
     return (folder / FOLDER).is_dir() and any((folder / f"{split}-names.txt").exists() for split in SPLITS)
 
 
-def read_original_folder(folder: Path) -> OriginalFolder:
-    """Read the pieces listed in the `*-names.txt` files.
+def read_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
+    """Read the pieces listed in the `*-names.txt` files; a `LeftOutWarning` reports skipped pieces and dropped notes.
 
     Raises
     ------
@@ -56,22 +37,39 @@ def read_original_folder(folder: Path) -> OriginalFolder:
         If no piece is usable, or the encoding is corrupt.
     """
     representation = _representation(folder)
-    pieces, report, skipped = [], Report(), {}
+    tables: list[NoteTable] = []
+    pieces: list[Piece] = []
+    report, skipped, offset = Report(), {}, 0
     for split in SPLITS:
         listed = folder / f"{split}-names.txt"
         for name in map(str.strip, read_names(listed) if listed.exists() else ()):
             try:
                 path = _find(folder / FOLDER, name)
-                table, account = _read_notes(path, representation)
+                notes, account = _read_notes(path, representation)
             except (ValueError, OSError, EOFError, OverflowError) as error:
                 skipped[name] = str(error)
                 continue
             report += account
-            pieces.append(OriginalPiece(escaped(name), split, table, hashlib.sha256(path.read_bytes()).hexdigest()))
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            beats, instruments = 1 + int(notes["beat"][-1]), names_of_instruments(notes, representation)
+            pieces.append(
+                Piece(
+                    escaped(name), offset, len(notes), beats, instruments, split, folder.name, licence="", sha256=sha256
+                )
+            )
+            tables.append(notes)
+            offset += len(notes)
     if not pieces:
         reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
-    return OriginalFolder(representation, pieces, report, skipped)
+    messages = [str(report)] if report.dropped.total() else []
+    if skipped:
+        name, reason = next(iter(skipped.items()))
+        total = len(skipped) + len(pieces)
+        messages.insert(0, f"{len(skipped)} of {total} pieces skipped; the first, {name}: {reason}")
+    if messages:
+        warnings.warn(f"{folder}: {'; '.join(messages)}", LeftOutWarning, stacklevel=3)
+    return representation, np.concatenate(tables), pieces
 
 
 def _representation(folder: Path) -> Representation:

@@ -12,8 +12,6 @@ use is a few dozen bytes per file.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -26,15 +24,17 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from mmt.corpus.assembly import Choice, Tally, assemble
+from mmt.corpus.assembly import Choice, assemble
 from mmt.corpus.backends import Work, workers
 from mmt.corpus.isolated import Lost, call_each
 from mmt.corpus.manifests import WORK_COLUMN
-from mmt.corpus.reading import Outcome, PieceFilters, read_piece
+from mmt.corpus.pieces import Patterns
+from mmt.corpus.reading import Outcome, PieceFilters, left_out, read_piece
 from mmt.corpus.shards import Shard, list_sources, shards, suffix, working_folder, write_shard
 from mmt.corpus.sources import Source, find_sources, read_sources
 from mmt.corpus.splits import named_splits
-from mmt.corpus.storage import CORPUS, REPORT, Patterns
+from mmt.corpus.storage import CORPUS, REPORT
+from mmt.music.atomic import replacing
 from mmt.music.files import READABLE
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import Report
@@ -177,8 +177,10 @@ def prepare(
         planned = partial(shards, parts, settings)
         read = partial(read_piece, representation=representation, filters=filters)
         with workers(jobs, backend, scheduler) as parallel:
-            _read_missing_shards(planned, read, parallel, representation, time_limit, count if progress else 0)
-        tally = _publish(output, parts, planned, choice, representation)
+            _read_missing_shards(planned, read, parallel, time_limit, count if progress else 0)
+        with replacing(output) as folder:
+            folder.mkdir()
+            tally = assemble(folder, parts, planned, choice, representation)
     return Preparation(output, tally.kept, tally.reasons, tally.notes)
 
 
@@ -223,12 +225,7 @@ def _list_files(
 
 
 def _read_missing_shards(
-    planned: Callable[[], Iterator[Shard]],
-    read: Reader,
-    parallel: Work,
-    representation: Representation,
-    time_limit: float,
-    total: int,
+    planned: Callable[[], Iterator[Shard]], read: Reader, parallel: Work, time_limit: float, total: int
 ) -> None:
     """Read the files of all unfinished shards and write the shards."""
     with tqdm(total=total, unit=" files", desc="Preparing", disable=not total, delay=2) as bar:
@@ -236,7 +233,7 @@ def _read_missing_shards(
             bar.update(sum(len(shard.sources) for shard in planned() if shard.is_finished))
         with closing(parallel(_tasks(planned, read, time_limit))) as results:
             for file, outcomes in results:
-                write_shard(file, outcomes, representation)
+                write_shard(file, outcomes)
                 bar.update(len(outcomes))
 
 
@@ -251,30 +248,4 @@ def _tasks(planned: Callable[[], Iterator[Shard]], read: Reader, time_limit: flo
 
 def _read_shard(file: Path, items: Sequence[Item], read: Reader, time_limit: float) -> tuple[Path, list[Outcome]]:
     answers = call_each(read, items, time_limit=time_limit)
-    return file, [Outcome(answer.reason) if isinstance(answer, Lost) else answer for answer in answers]
-
-
-def _publish(
-    output: Path, parts: Path, planned: Callable[[], Iterator[Shard]], choice: Choice, representation: Representation
-) -> Tally:
-    """Assemble the corpus in the working folder and move it to the output."""
-    folder, previous = parts / "corpus", parts / "former"
-    if previous.exists() and not output.exists():  # an earlier call stopped between the last two steps
-        os.replace(previous, output)
-    for remnant in (folder, previous):
-        shutil.rmtree(remnant, ignore_errors=True)
-    folder.mkdir()
-    try:
-        tally = assemble(folder, parts, planned, choice, representation)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if output.exists():
-        os.replace(output, previous)
-    try:
-        os.replace(folder, output)
-    except BaseException:
-        if previous.exists():
-            os.replace(previous, output)
-        raise
-    return tally
+    return file, [left_out(answer.reason) if isinstance(answer, Lost) else answer for answer in answers]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from mmt.corpus.pieces import names_of_instruments
 from mmt.corpus.splits import fingerprint
 from mmt.music.files import MIDI_SUFFIXES, read
 from mmt.music.reading.abc import UnreadWarning
 from mmt.music.reading.midi import read_midi_notes
 from mmt.representation.codes import PAPER, Representation
-from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, Report, note_table, raw_notes
+from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, note_table, raw_notes
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,31 @@ class PieceFilters:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The result of reading one file: its notes, or the reason why it is left out."""
+class Row:
+    """The result of reading one file, without its notes."""
 
     reason: str = ""
     """The reason why the file is left out; "" if it is kept."""
-    table: NoteTable = field(default_factory=lambda: np.empty(0, NOTE_DTYPE))
-    report: Report = field(default_factory=Report)
     sha256: str = ""
     fingerprint: str = ""
+    length: int = 0
+    """Number of notes that are kept."""
+    beats: int = 0
+    instruments: str = ""
+    read: int = 0
+    """Number of notes in the file."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of notes that were left out, by reason."""
+    changed: Mapping[str, int] = field(default_factory=dict)
+
+
+Outcome = tuple[Row, NoteTable]
+_NO_NOTES: NoteTable = np.empty(0, NOTE_DTYPE)
+
+
+def left_out(reason: str) -> Outcome:
+    """The outcome of a file that could not be read."""
+    return Row(reason), _NO_NOTES
 
 
 def read_piece(
@@ -86,7 +104,7 @@ def read_piece(
     representation: Representation = PAPER,
     filters: PieceFilters = PieceFilters(),
 ) -> Outcome:
-    """Read the notes of a file; return the reason if it is unreadable or filtered out.
+    """Read the notes of a file; the row gives the reason if it is unreadable or filtered out.
 
     Parameters
     ----------
@@ -102,13 +120,23 @@ def read_piece(
             raw = _raw_notes(suffix, content)
             table, report = note_table(raw, representation)
     except Exception as error:  # a broken file can make a reader raise anything
-        return Outcome(_one_line(error))
+        return left_out(_one_line(error))
     if any(issubclass(one.category, UnreadWarning) for one in caught):
         report.changed["ABC tunes with passages that cannot be read"] += 1
-    digest = hashlib.sha256(content).hexdigest()
-    if reason := filters.reason_against(table, raw.is_drum.sum() / max(len(raw), 1)):
-        return Outcome(reason, report=report, sha256=digest)
-    return Outcome("", table, report, digest, fingerprint(table, representation.drums_code))
+    reason = filters.reason_against(table, raw.is_drum.sum() / max(len(raw), 1))
+    table = _NO_NOTES if reason else table
+    row = Row(
+        reason,
+        hashlib.sha256(content).hexdigest(),
+        "" if reason else fingerprint(table, representation.drums_code),
+        length=len(table),
+        beats=1 + int(table["beat"][-1]) if len(table) else 0,
+        instruments=names_of_instruments(table, representation),
+        read=report.notes,
+        dropped=dict(report.dropped),
+        changed=dict(report.changed),
+    )
+    return row, table
 
 
 def _raw_notes(suffix: str, content: bytes) -> RawNotes:

@@ -22,11 +22,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmt.corpus.reading import Outcome
+from mmt.corpus.reading import Outcome, Row
 from mmt.corpus.sources import Source, full_name
 from mmt.music.atomic import FULL, locked
 from mmt.music.files import MIDI_SUFFIXES
-from mmt.representation.codes import Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
 LISTING = "sources.jsonl"
@@ -55,21 +54,6 @@ class Shard:
             return bool(self.file.stat().st_size == _SIZES.size + rows + notes * NOTE_DTYPE.itemsize)
         except (OSError, struct.error):
             return False
-
-
-@dataclass(frozen=True)
-class Row:
-    """The result of reading one file, without its notes."""
-
-    reason: str
-    sha256: str
-    fingerprint: str
-    length: int
-    beats: int
-    instruments: str
-    read: int
-    dropped: dict[str, int]
-    changed: dict[str, int]
 
 
 @contextmanager
@@ -104,7 +88,7 @@ def working_folder(output: Path) -> Iterator[Path]:
                 raise
             raise OSError(
                 error.errno,
-                f"the disk of {output} is full ({error.strerror}); free some space and call again: "
+                f"the disk of {output} is full ({os.strerror(error.errno)}); free some space and call again: "
                 f"what is finished is kept in {parts}",
             ) from error
         else:
@@ -177,15 +161,15 @@ def shards(folder: Path, settings: object) -> Iterator[Shard]:
         yield _shard(folder, chosen, settings)
 
 
-def write_shard(file: Path, outcomes: Sequence[Outcome], representation: Representation) -> None:
+def write_shard(file: Path, outcomes: Sequence[Outcome]) -> None:
     """Write the results of a shard's files; the file appears when it is complete."""
-    rows = json.dumps([list(vars(_row(outcome, representation)).values()) for outcome in outcomes]).encode()
-    notes = sum(len(outcome.table) for outcome in outcomes)
+    rows = json.dumps([list(vars(row).values()) for row, _ in outcomes]).encode()
+    notes = sum(len(table) for _, table in outcomes)
     unfinished = file.with_suffix(".tmp")
     try:
         with unfinished.open("wb") as target:
             target.write(_SIZES.pack(len(rows), notes) + rows)
-            target.writelines(outcome.table.data for outcome in outcomes)
+            target.writelines(table.data for _, table in outcomes)
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -224,23 +208,6 @@ def _shard(folder: Path, sources: Sequence[Source], settings: object) -> Shard:
     facts = [(os.path.abspath(s.root), s.path, s.member, s.tune, s.size, s.modified) for s in sources]
     key = hashlib.sha256(json.dumps([_SHARD_VERSION, settings, facts]).encode()).hexdigest()
     return Shard(folder / f"{key[:32]}.shard", tuple(sources))
-
-
-def _row(outcome: Outcome, representation: Representation) -> Row:
-    table, report = outcome.table, outcome.report
-    return Row(
-        reason=outcome.reason,
-        sha256=outcome.sha256,
-        fingerprint=outcome.fingerprint,
-        length=len(table),
-        beats=1 + int(table["beat"][-1]) if len(table) else 0,
-        instruments=" ".join(
-            representation.names[code - 1] for code in np.flatnonzero(np.bincount(table["instrument"]))
-        ),
-        read=report.notes,
-        dropped=dict(report.dropped),
-        changed=dict(report.changed),
-    )
 
 
 def _repeated(hashes: npt.NDArray[np.uint64]) -> set[int]:

@@ -6,16 +6,10 @@ offset, the length and the origin of a piece.
 
 from __future__ import annotations
 
-import csv
-import glob
 import hashlib
 import json
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, fields
-from fnmatch import translate
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -24,41 +18,16 @@ from typing import Any, overload
 import numpy as np
 
 from mmt.corpus.original_folder import is_original_folder, read_original_folder
+from mmt.corpus.pieces import MOST, Patterns, Piece, read_pieces
 from mmt.corpus.splits import SPLITS
-from mmt.music.bounded import LARGEST_JSON, map_array, parse_json, read_file, read_table
+from mmt.music.bounded import LARGEST_JSON, map_array, parse_json, read_file
 from mmt.representation.codes import PITCHES, Events, Representation
 from mmt.representation.encode import events_of_notes
-from mmt.representation.notes import NOTE_DTYPE, LeftOutWarning, NoteTable
+from mmt.representation.notes import NOTE_DTYPE, NoteTable
 from mmt.representation.origin import remember
 
 FORMAT_VERSION = 1
-# The largest beat, duration or number of notes: such numbers are 32-bit integers.
-_MOST = 2**31 - 1
-# Of the table of pieces: rows and bytes.
-_MOST_PIECES, _LARGEST_TABLE = 20_000_000, 2**32
 NOTES, PIECES, REPORT, CORPUS = "notes.npy", "pieces.csv", "report.json", "corpus.json"
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A row of `pieces.csv`: the place of a piece's notes in `notes.npy`, and its origin."""
-
-    name: str
-    """Path below the source that was given."""
-    offset: int
-    """Index of its first note in `notes.npy`."""
-    length: int
-    """Number of notes."""
-    beats: int
-    """1 + the beat of the last onset."""
-    instruments: str
-    """Names, separated by spaces."""
-    split: str
-    source: str
-    licence: str
-    sha256: str
-    """SHA-256 of the file that it was read from, in hexadecimal."""
-    composer: str = ""
 
 
 class Corpus:
@@ -86,7 +55,7 @@ class Corpus:
         """
         self.folder = Path(folder)
         if not (self.folder / CORPUS).exists() and is_original_folder(self.folder):
-            self.representation, self._notes, pieces = _open_original_folder(self.folder)
+            self.representation, self._notes, pieces = read_original_folder(self.folder)
         else:
             self.representation, self._notes, pieces = _open_folder(self.folder)
         if split is not None and split not in SPLITS:
@@ -169,45 +138,14 @@ class Corpus:
         return chosen
 
 
-class Patterns:
-    """Patterns that select pieces (`*` matches anything, case is ignored); each must match at least one piece.
-
-    >>> patterns = Patterns(["*chopin*"])
-    >>> patterns.match("mazurka.mid", "Chopin, Frédéric"), patterns.match("mazurka.mid", "")
-    (True, False)
-    """
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._matchers = {pattern: re.compile(translate(pattern), re.IGNORECASE).match for pattern in patterns}
-        self._unused = dict.fromkeys(patterns)
-
-    def match(self, *texts: str) -> bool:
-        """Whether a pattern matches one of the texts: the name, source, licence and composer of a piece."""
-        used = [pattern for pattern, matches in self._matchers.items() if any(map(matches, texts))]
-        for pattern in used:
-            self._unused.pop(pattern, None)
-        return bool(used)
-
-    def check(self, where: str, verb: str = "excludes", hint: str = "") -> None:
-        """Raise a `ValueError` if a pattern has matched nothing so far.
-
-        The message says what the patterns do (`verb`), where they were searched, and what else to try (`hint`).
-        """
-        for pattern in self._unused:
-            near = "" if "*" in pattern else f"; {f'*{glob.escape(pattern)}*'!r} matches a part of one"
-            raise ValueError(
-                f"{pattern!r} {verb} nothing: no name, source, licence or composer in {where} matches it{near}{hint}"
-            )
-
-
 @cache
 def _limits(representation: Representation) -> dict[str, tuple[int, int]]:
     """The least and the largest number of each column of a note table."""
     return {
-        "beat": (0, _MOST),
+        "beat": (0, MOST),
         "position": (0, representation.resolution - 1),
         "pitch": (0, PITCHES - 1),
-        "duration": (1, _MOST),
+        "duration": (1, MOST),
         "instrument": (1, len(representation.names)),
     }
 
@@ -221,66 +159,13 @@ def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
     notes = map_array(folder / NOTES)
     if notes.dtype != NOTE_DTYPE or notes.ndim != 1:
         raise ValueError(f"{folder / NOTES} does not hold notes of this format; prepare the corpus again")
-    return representation, notes, _read_pieces(folder / PIECES)
-
-
-def _open_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
-    found = read_original_folder(folder)
-    messages = [str(found.report)] if found.report.dropped.total() else []
-    if found.skipped:
-        name, reason = next(iter(found.skipped.items()))
-        total = len(found.skipped) + len(found.pieces)
-        messages.insert(0, f"{len(found.skipped)} of {total} pieces skipped; the first, {name}: {reason}")
-    if messages:
-        warnings.warn(f"{folder}: {'; '.join(messages)}", LeftOutWarning, stacklevel=3)
-    ends = np.cumsum([len(piece.notes) for piece in found.pieces])
-    rows = [
-        Piece(
-            name=piece.name,
-            offset=int(end) - len(piece.notes),
-            length=len(piece.notes),
-            beats=1 + int(piece.notes["beat"].max()),
-            instruments=" ".join(found.representation.names[code - 1] for code in np.unique(piece.notes["instrument"])),
-            split=piece.split,
-            source=folder.name,
-            licence="",
-            sha256=piece.sha256,
-        )
-        for piece, end in zip(found.pieces, ends, strict=True)
-    ]
-    return found.representation, np.concatenate([piece.notes for piece in found.pieces]), rows
-
-
-def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
-    """Write `pieces.csv`; the pieces are consumed one by one."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Piece)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(vars, pieces))
+    return representation, notes, read_pieces(folder / PIECES)
 
 
 def write_description(path: Path, representation: Representation) -> None:
     """Write `corpus.json`."""
     description = {"format_version": FORMAT_VERSION, "representation": representation.to_dict()}
     path.write_text(json.dumps(description, indent=1) + "\n")
-
-
-def _read_pieces(path: Path) -> list[Piece]:
-    names = [field.name for field in fields(Piece)]
-    rows = read_table(read_file(path, _LARGEST_TABLE), str(path), names[:-1], names[-1:], limit=_MOST_PIECES)
-    pieces = []
-    for line, row in enumerate(rows, start=2):
-        values: dict[str, Any] = dict(zip(names, row, strict=True))
-        try:
-            numbers = {name: int(values[name]) for name in ("offset", "length", "beats")}
-        except ValueError as error:
-            raise ValueError(f"{path} is corrupt in row {line}: {error}; prepare the corpus again") from error
-        if numbers["offset"] < 0 or not all(1 <= numbers[name] <= _MOST for name in ("length", "beats")):
-            raise ValueError(f"{path} is corrupt in row {line}: {numbers} is out of range; prepare the corpus again")
-        if values["split"] not in SPLITS:
-            raise ValueError(f"{path} is corrupt in row {line}: there is no split {values['split'][:40]!r}")
-        pieces.append(Piece(**values | numbers))
-    return pieces
 
 
 def _description(folder: Path) -> dict[str, Any]:

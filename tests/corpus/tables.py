@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 from strategies import pieces
+from torch.utils.data import Dataset
 
 from mmt.corpus.augmentation import Augmentation
-from mmt.corpus.storage import Corpus, Piece
+from mmt.corpus.pieces import Piece
+from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches
 from mmt.representation.codes import PAPER, Events, Representation
 from mmt.representation.decode import notes_of_events
@@ -41,6 +43,11 @@ def melody(count: int, instrument: int = 1, pitch: int = 60) -> NoteTable:
 
 def rows_of(batch: Batch) -> list[Events]:
     return [codes[:length].numpy() for codes, length in zip(batch.codes, batch.lengths.tolist(), strict=True)]
+
+
+def all_rows(batches: Dataset[Batch]) -> list[Events]:
+    """The windows of all batches."""
+    return [events for index in range(len(batches)) for events in rows_of(batches[index])]  # type: ignore[arg-type]
 
 
 def training(corpus: Corpus, **arguments: object) -> TrainingBatches:

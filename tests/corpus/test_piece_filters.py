@@ -149,23 +149,3 @@ def test_reasons_that_differ_in_numbers_are_counted_together(music: Path, tmp_pa
     outcome = prepare([folder], tmp_path / "corpus")
     assert list(outcome.reasons.values()) == [3]
     assert len(set(outcome.skipped.values())) == 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"min_beats": 0}, "min_beats is 0; give at least 1"),
-        ({"max_beats": 3, "min_beats": 4}, "max_beats is 3; give at least 4"),
-        ({"max_drums": 1.5}, "max_drums is 1.5; give a share"),
-        ({"duplicates": "drop"}, "duplicates is 'drop'; choose one of keep, files, notes"),
-        ({"exclude": ["nobody"]}, r"'nobody' excludes nothing: no name, .* in the 6 files matches it"),
-        ({"time_limit": 0}, "time_limit is 0; give seconds"),
-        ({"jobs": 0}, "jobs is 0"),
-        ({"backend": "mpi"}, "backend 'mpi' is unknown; choose one of threading, loky, dask"),
-        ({"scheduler": "tcp://here"}, "scheduler tcp://here needs backend 'dask', and the backend is None"),
-    ],
-)
-def test_invalid_arguments_are_refused(music: Path, tmp_path: Path, arguments: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        prepare([music], tmp_path / "corpus", **arguments)  # type: ignore[arg-type]
-    assert list(tmp_path.iterdir()) == []

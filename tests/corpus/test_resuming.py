@@ -131,7 +131,7 @@ def test_a_preparation_stopped_during_assembly_resumes(
     replace = os.replace
 
     def fail_in_the_end(source: Path, target: Path) -> None:
-        if Path(source).name == "corpus" and Path(target).name == "corpus":
+        if Path(source).name == "corpus" and Path(target) == tmp_path / "corpus" and ".former" not in str(source):
             raise OSError("no")
         replace(source, target)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import Tables, melody, note_tables, rows_of, training
+from tables import Tables, all_rows, melody, note_tables, training
 
 from mmt.corpus.augmentation import NOTHING_GIVEN, Augmentation, Region
 from mmt.corpus.substitution import Substitution
@@ -108,9 +108,7 @@ def test_about_half_of_the_instruments_of_a_share_of_windows_are_substituted() -
     table = np.unique(np.concatenate([melody(100, code, 60 + place) for place, code in enumerate(codes)]))
     corpus = Tables(table, representation=ALL)
     batches = training(corpus, augmentation=Augmentation((0, 0), substitution_share=0.5), steps=300)
-    rows = [
-        events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT] for i in range(300) for events in rows_of(batches[i])
-    ]
+    rows = [events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT] for events in all_rows(batches)]
     changed = np.array([(~np.isin(instruments, codes)).sum() for instruments in rows])
     assert (changed > 0).mean() == pytest.approx(0.5, abs=0.06)
     assert changed[changed > 0].mean() == pytest.approx(2.5, abs=0.4)
@@ -120,9 +118,8 @@ def test_transposed_parts_stay_in_the_range_of_their_substitutes() -> None:
     corpus = Tables(melody(60, 25, 84), representation=ALL)
     augmentation = Augmentation((-12, 12), substitution_share=1.0, given_share=0.3)
     batches = training(corpus, augmentation=augmentation, steps=100)
-    for step in range(100):
-        for events in rows_of(batches[step]):
-            notes = events[is_note(events)]
-            for code in np.unique(notes[:, INSTRUMENT]):
-                assert code != 25
-                assert plays(int(code), (notes[notes[:, INSTRUMENT] == code, PITCH] - 1).tolist())
+    for events in all_rows(batches):
+        notes = events[is_note(events)]
+        for code in np.unique(notes[:, INSTRUMENT]):
+            assert code != 25
+            assert plays(int(code), (notes[notes[:, INSTRUMENT] == code, PITCH] - 1).tolist())

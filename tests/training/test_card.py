@@ -12,7 +12,8 @@ import pytest
 
 import mmt
 from mmt.cli import train as command
-from mmt.corpus.storage import Corpus, write_pieces
+from mmt.corpus.pieces import write_pieces
+from mmt.corpus.storage import Corpus
 from mmt.model.provenance import software
 from mmt.training.card import describe
 from mmt.training.train import train
