@@ -17,7 +17,6 @@ A metric that has the same value in all pieces of both sets, and one that fewer 
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ import numpy.typing as npt
 
 from mmt.analysis.intervals import ENOUGH, LEVEL, Floats
 from mmt.analysis.metrics import METRICS, Scores
-from mmt.analysis.plotting import new_figure
+from mmt.analysis.plotting import new_figure, png_of
 
 _STANDS, _OTHER = "#c1452b", "#8a8a94"
 # Fewer values say nothing of a difference.
@@ -222,6 +221,4 @@ def picture(found: Differences) -> bytes:
         f"{found.first} minus {found.second}, {found.length}\nfilled: stands after correction; lines: 95 % intervals",
         fontsize=10.5,
     )
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
-    return file.getvalue()
+    return png_of(figure)

@@ -73,7 +73,7 @@ def kernel_distance(generated: Scores, real: Scores, *, seed: int = 0) -> Kernel
         raise ValueError(f"generated pieces were measured over {generated.length}, real ones over {real.length}")
     if len(generated) < 2 or len(real) < 4:
         raise ValueError(f"{len(generated)} generated and {len(real)} real pieces are too few; give at least 2 and 4")
-    ours, theirs = _standardised(generated, real)
+    ours, theirs = _standardised(generated, real), _standardised(real, real)
     kernel, count = _kernel(np.concatenate([ours, theirs]), theirs), len(ours)
     random = np.random.default_rng(seed)
     draws = [
@@ -92,21 +92,15 @@ def kernel_distance(generated: Scores, real: Scores, *, seed: int = 0) -> Kernel
     return KernelDistance(value, value - spread, value + spread, floor, count, len(theirs), generated.length)
 
 
-def _standardised(generated: Scores, real: Scores) -> tuple[Floats, Floats]:
-    """The features of both sets, (pieces, features), in standard deviations from the real pieces' mean."""
-    columns: list[tuple[Floats, Floats]] = []
+def _standardised(scores: Scores, real: Scores) -> Floats:
+    """The features of a set, (pieces, features), in standard deviations from the real pieces' mean."""
+    columns = []
     for name in FEATURES:
         known = real.values[name][~np.isnan(real.values[name])]
-        if not len(known):
-            continue
-        scale = float(known.std()) or 1.0
-        columns.append(
-            tuple(
-                np.clip(np.nan_to_num((scores.values[name] - known.mean()) / scale), -_FARTHEST, _FARTHEST)
-                for scores in (generated, real)
-            )
-        )
-    return np.stack([ours for ours, _ in columns], axis=1), np.stack([theirs for _, theirs in columns], axis=1)
+        if len(known):
+            values = (scores.values[name] - known.mean()) / (float(known.std()) or 1.0)
+            columns.append(np.clip(np.nan_to_num(values), -_FARTHEST, _FARTHEST))
+    return np.stack(columns, axis=1)
 
 
 def _kernel(values: Floats, real: Floats) -> Floats:

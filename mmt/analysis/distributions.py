@@ -17,8 +17,7 @@ on transposed pieces writes in all keys and differs there from pieces in the usu
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
@@ -26,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.intervals import Floats
-from mmt.analysis.metrics import METRICS, cut_notes, note_metrics, onsets, pitched
-from mmt.analysis.plotting import new_figure
+from mmt.analysis.metrics import METRICS
+from mmt.analysis.note_metrics import cut_notes, note_metrics, onsets, pitched
+from mmt.analysis.plotting import new_figure, png_of
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import PAPER, Representation, check_several
 from mmt.representation.decode import check_codes, notes_of_events
@@ -176,9 +176,7 @@ def picture(found: Distributions) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].legend(fontsize=8, frameon=False)
     figure.suptitle(f"{found.generated} generated and {found.real} real pieces, {found.length}", fontsize=12)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
-    return file.getvalue()
+    return png_of(figure)
 
 
 def agreement(ours: Floats, theirs: Floats) -> Agreement:
@@ -257,15 +255,13 @@ def _compare(name: str, ours: Floats, theirs: Floats, seed: int) -> Feature | No
         return None
     random, count = np.random.default_rng(seed), len(known[1])
     size = max(min(len(known[0]), count // 2), 2)
-    draws = []
-    for _ in range(SPLITS):
-        order = random.permutation(count)
-        draws.append(astuple(agreement(known[1][order[:size]], known[1][order[size:]])))
+    orders = (random.permutation(count) for _ in range(SPLITS))
+    draws = [astuple(agreement(known[1][order[:size]], known[1][order[size:]])) for order in orders]
+    overlap, divergence, distance = np.array(draws, np.float64).T  # without a distance: NaN
 
-    def summary(of: Callable[[Sequence[float]], Any]) -> Agreement:
-        overlap, divergence, distance = zip(*draws, strict=True)
+    def summary(of: Callable[[Floats], Any]) -> Agreement:
         return Agreement(
-            float(of(overlap)), float(of(divergence)), None if distance[0] is None else float(of(distance))
+            float(of(overlap)), float(of(divergence)), None if np.isnan(distance[0]) else float(of(distance))
         )
 
     return Feature(

@@ -14,7 +14,6 @@ import numpy as np
 from mmt.analysis.intervals import Floats
 from mmt.analysis.pieces import check_model, field_numbers
 from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
-from mmt.representation.codes import FIELDS
 from mmt.sampling.model import Model
 
 if TYPE_CHECKING:
@@ -36,9 +35,7 @@ def table(model: Model, field: str, codes: Sequence[int] | None = None) -> Float
     (129, 32)
     """
     check_model(model)
-    if field not in FIELDS:
-        field_numbers(str(field))
-    weight = model.network.embeddings[FIELDS.index(field)].weight
+    weight = model.network.embeddings[field_numbers(str(field))[0]].weight
     rows: Floats = weight.detach().cpu().double().numpy()  # type: ignore[operator]
     if codes is None:
         return rows

@@ -2,7 +2,7 @@
 
 `evaluate_models` writes a folder:
 
-    report.md                    what a reader looks for first (`mmt.analysis.report`)
+    report.md                    the main results (`mmt.analysis.report`)
     details.md                   the whole table, distributions and originality
     evaluation.json              all results, each with the length of the pieces it was computed on
     table.csv                    the table
@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,14 +31,12 @@ from mmt.analysis import differences, likelihood, originality, report
 from mmt.analysis.differences import Differences, compare_scores
 from mmt.analysis.distance import KernelDistance, kernel_distance
 from mmt.analysis.distributions import Distributions, compare_distributions, picture
-from mmt.analysis.ledger import fingerprint
 from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
-from mmt.analysis.modes import MODES, GeneratedPieces, choose_prompts, generate_pieces
-from mmt.analysis.pieces import check_same_representation
+from mmt.analysis.modes import MODES, GeneratedPieces, plan_pieces
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import software, write_provenance
-from mmt.model.recipes import find_checkpoint, shipped
-from mmt.sampling.model import Model, load_model
+from mmt.music.atomic import replacing
+from mmt.sampling.model import Model
 
 TRUTH = report.REAL
 REPORT = "evaluation.json"
@@ -113,23 +111,16 @@ class Evaluation:
         """The table in Markdown, of the metrics that any piece has."""
         columns = zip(header(), *(row.cells() for row in self.rows), strict=True)
         kept = [column for column in columns if any(cell != "undefined" for cell in column[1:])]
-        head, *rows = zip(*kept, strict=True)
-        return report.table([list(head), *(list(row) for row in rows)])
+        return report.table([*zip(*kept, strict=True)])
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
+        parts: dict[str, Mapping[str, Any]] = {
+            "distributions": self.distributions, "likelihood": self.likelihoods, "differences": self.differences(),
+            "comparisons": self.comparisons, "distances": self.distances, "originality": self.originality,
+        }  # fmt: skip
         return {"settings": self.settings, "rows": [row.to_dict() for row in self.rows]} | {
-            kind: {name: found.to_dict() for name, found in part.items()} for kind, part in self._parts().items()
-        }
-
-    def _parts(self) -> dict[str, dict[str, Any]]:
-        return {
-            "distributions": self.distributions,
-            "likelihood": self.likelihoods,
-            "differences": self.differences(),
-            "comparisons": self.comparisons,
-            "distances": self.distances,
-            "originality": self.originality,
+            kind: {name: found.to_dict() for name, found in part.items()} for kind, part in parts.items()
         }
 
 
@@ -184,51 +175,33 @@ def evaluate_models(
     ValueError
         If an argument is out of range, two models have the same name, or a model cannot read the corpus.
     """
-    output, real = Path(output), chosen_pieces(Corpus(corpus, split=split), only)
-    models = load_models(checkpoints, device)
-    context = min(model.network.config.context for model in models.values())
-    max_events = context if max_events is None else max_events
-    check_settings(n, modes, max_events, context)
-    for model in models.values():
-        check_same_representation(model, real)
-    sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2, modes=modes)
+    output = Path(output)
+    plan = plan_pieces(
+        checkpoints, corpus, split=split, only=only, n=n, modes=modes, seed=seed, max_events=max_events,
+        sampling=sampling, device=device,
+    )  # fmt: skip
+    real = plan.real
     settings = {
-        "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": max_events,
-        "sampling": sampling, "prompts_from": min(n, fit), "pieces_fit_for_prompts": fit,
-        "models": {name: fingerprint(model) for name, model in models.items()},
-        "only": None if only is None else sorted(only), "corpus_sha256": real.sha256, "software": software(),
+        "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": plan.max_events,
+        "sampling": sampling, "prompts_from": min(n, plan.fit), "pieces_fit_for_prompts": plan.fit,
+        "models": plan.fingerprints(), "only": None if only is None else sorted(only), "corpus_sha256": real.sha256,
+        "software": software(),
     }  # fmt: skip
     found = Evaluation(settings)
     found.rows += [TableRow(TRUTH, "", evaluate(real, beats=beats)) for beats in (None, CUT)]
     if split != "test" and (test := _test_split(corpus)) is not None:
         found.rows += [TableRow(f"{TRUTH}, test", "", evaluate(test, beats=beats)) for beats in (None, CUT)]
     index = originality.Index(Corpus(corpus, split="train"), progress=progress) if with_originality else None
-    for name, model in models.items():
+    for name, model in plan.models.items():
         for mode in tqdm(modes, desc=name, unit=" modes", disable=not progress):
-            ledger = output / "work" / f"{name}-{mode.replace(' ', '-')}.jsonl"
-            generated = generate_pieces(
-                model, real, mode, sources, seed=seed, max_events=max_events, sampling=sampling, ledger=ledger,
-                progress=progress,
-            )  # fmt: skip
+            generated = plan.generate(name, mode, output / "work", progress)
             _add_mode(found, name, mode, model, generated, real, index)
         if with_likelihood:
             ledger = output / "work" / f"{name}-likelihood.jsonl"
             found.likelihoods[name] = likelihood.measure(model, real, stride=stride, ledger=ledger, progress=progress)
-    _compare(found, list(models), sources)
+    _compare(found, list(plan.models), plan.sources)
     _write(output, found)
     return found
-
-
-def chosen_pieces(real: Corpus, only: Collection[str] | None) -> Corpus:
-    """The pieces with these names; all pieces for None."""
-    if only is None:
-        return real
-    kept = [index for index, piece in enumerate(real.pieces) if piece.name in set(only)]
-    if not kept:
-        raise ValueError(
-            f"none of the {len(only)} names is a piece of {real.folder} in this split; give names of pieces.csv"
-        )
-    return real.subset(kept)
 
 
 def _test_split(corpus: str | os.PathLike[str]) -> Corpus | None:
@@ -255,31 +228,6 @@ def _compare(found: Evaluation, models: Sequence[str], sources: Sequence[int]) -
         for mode, of_mode in scores.items():
             if len(of_mode) >= 2 and len(truth) >= 4:
                 found.distances[f"{name}, {mode}"] = kernel_distance(of_mode, truth, seed=found.settings["seed"])
-
-
-def check_settings(n: int, modes: Sequence[str], max_events: int, context: int) -> None:
-    """Raise a `ValueError` if one is out of range."""
-    if unknown := [mode for mode in modes if mode not in MODES]:
-        raise ValueError(f"mode {unknown[0]!r} is unknown; choose from {', '.join(MODES)}")
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be at least 1 piece per mode")
-    if not 32 <= max_events <= context:
-        raise ValueError(f"max_events is {max_events}; with these models it must be 32 to {context}")
-
-
-def load_models(checkpoints: Sequence[str | os.PathLike[str] | None], device: str) -> dict[str, Model]:
-    """The models by name: the name of the folder, after that of its parent if two are the same."""
-    if not checkpoints:
-        raise ValueError("there is no model to evaluate; give at least one checkpoint")
-    paths = [
-        (shipped("checkpoints", "default") if path is None else find_checkpoint(path)).resolve() for path in checkpoints
-    ]
-    names = [path.name for path in paths]
-    if len(set(names)) < len(names):
-        names = [f"{path.parent.name}-{path.name}" for path in paths]
-    if len(set(names)) < len(names):
-        raise ValueError(f"two checkpoints have the name {max(names, key=names.count)}; give each another folder name")
-    return {name: load_model(path, device=device) for name, path in zip(names, paths, strict=True)}
 
 
 def _add_mode(
@@ -333,7 +281,5 @@ def _write(output: Path, found: Evaluation) -> None:
 
 
 def _write_file(path: Path, content: str | bytes) -> None:
-    """Write a file under another name first, so that it appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(partial, path)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)

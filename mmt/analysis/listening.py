@@ -1,4 +1,4 @@
-"""A blind listening test: pairs of pieces in one offline HTML page, which saves the answers, and what the answers say.
+"""A blind listening test: pairs of pieces in one offline HTML page, which saves the answers, and statistics of the answers.
 
     FOLDER/listening.html   the page for listeners; it names no model
     FOLDER/key.json         which side of each pair is whose; not for listeners
@@ -22,14 +22,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.evaluation import check_settings, chosen_pieces, load_models
 from mmt.analysis.intervals import Mean, share_of
-from mmt.analysis.ledger import fingerprint
-from mmt.analysis.metrics import cut_notes
-from mmt.analysis.modes import choose_prompts, generate_pieces
-from mmt.analysis.pieces import check_same_representation
+from mmt.analysis.modes import plan_pieces
+from mmt.analysis.note_metrics import cut_notes
 from mmt.analysis.report import REAL
-from mmt.corpus.storage import Corpus
 from mmt.model.provenance import software
 from mmt.representation.codes import Events, Representation
 from mmt.representation.decode import decode, notes_of_events
@@ -76,6 +72,60 @@ class Preference:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return vars(self) | {"share": self.share.to_dict()}
+
+
+def make_listening_test(
+    checkpoints: Sequence[str | os.PathLike[str] | None],
+    corpus: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    split: str = "valid",
+    only: Collection[str] | None = None,
+    n: int = 12,
+    mode: str = "4-beat continuation",
+    beats: int = 32,
+    seed: int = 0,
+    max_events: int | None = None,
+    sampling: Literal["default", "paper"] = "default",
+    device: str = "cpu",
+    progress: bool = False,
+) -> Path:
+    """Generate the pieces of one model or two, and write a listening test: of one, against the real pieces of its prompts.
+
+    Parameters
+    ----------
+    checkpoints : sequence of one or two paths
+        Checkpoint folders; None is the model that mmt ships.
+    corpus, split, only, seed, max_events, sampling
+        As for `evaluate_models`. A stopped generation continues.
+    folder : path
+        The folder to write.
+    n : int
+        Number of pairs.
+    mode : str
+        One of `mmt.analysis.modes.MODES`.
+    beats : int
+        The most beats that are heard of a piece, prompt included.
+    """
+    if len(checkpoints) not in (1, 2):
+        raise ValueError(f"{len(checkpoints)} checkpoints were given; a listening test takes one or two")
+    if beats < 1 or n < 1:
+        raise ValueError(f"beats is {beats} and n is {n}; both must be at least 1")
+    plan = plan_pieces(
+        checkpoints, corpus, split=split, only=only, n=n, modes=[mode], seed=seed, max_events=max_events,
+        sampling=sampling, device=device,
+    )  # fmt: skip
+    sides = [Side(name, plan.generate(name, mode, Path(folder) / "work", progress).pieces) for name in plan.models]
+    if len(sides) == 1:
+        sides.append(Side(REAL, [plan.real[index] for index in plan.sources]))
+    settings = {
+        "corpus": str(corpus), "corpus_sha256": plan.real.sha256, "split": split, "mode": mode,
+        "max_events": plan.max_events, "sampling": sampling, "models": plan.fingerprints(),
+    }  # fmt: skip
+    representation = next(iter(plan.models.values())).representation
+    return write_listening_test(
+        folder, *sides, representation=representation, seed=seed, beats=beats, settings=settings
+    )
 
 
 def write_listening_test(
@@ -194,69 +244,3 @@ def _song(notes: npt.NDArray[Any], representation: Representation) -> dict[str, 
     events: Events = events_of_notes(notes, representation)
     music = decode(events, representation=representation)
     return add_recordings(song(music), music)
-
-
-def make_listening_test(
-    checkpoints: Sequence[str | os.PathLike[str] | None],
-    corpus: str | os.PathLike[str],
-    folder: str | os.PathLike[str],
-    *,
-    split: str = "valid",
-    only: Collection[str] | None = None,
-    n: int = 12,
-    mode: str = "4-beat continuation",
-    beats: int = 32,
-    seed: int = 0,
-    max_events: int | None = None,
-    sampling: Literal["default", "paper"] = "default",
-    device: str = "cpu",
-    progress: bool = False,
-) -> Path:
-    """Generate the pieces of one model or two, and write a listening test: of one, against the real pieces of its prompts.
-
-    Parameters
-    ----------
-    checkpoints : sequence of one or two paths
-        Checkpoint folders; None is the model that mmt ships.
-    corpus, split, only, seed, max_events, sampling
-        As for `evaluate_models`. A stopped generation continues.
-    folder : path
-        The folder to write.
-    n : int
-        Number of pairs.
-    mode : str
-        One of `mmt.analysis.modes.MODES`.
-    beats : int
-        The most beats that are heard of a piece, prompt included.
-    """
-    if len(checkpoints) not in (1, 2):
-        raise ValueError(f"{len(checkpoints)} checkpoints were given; a listening test takes one or two")
-    if beats < 1 or n < 1:
-        raise ValueError(f"beats is {beats} and n is {n}; both must be at least 1")
-    real, models = chosen_pieces(Corpus(corpus, split=split), only), load_models(checkpoints, device)
-    context = min(model.network.config.context for model in models.values())
-    limit = context if max_events is None else max_events
-    check_settings(n, [mode], limit, context)
-    sources, _ = choose_prompts(real, n, seed=seed, longest=limit // 2, modes=[mode])
-    sides = []
-    for name, model in models.items():
-        check_same_representation(model, real)
-        found = generate_pieces(
-            model, real, mode, sources, seed=seed, max_events=limit, sampling=sampling, progress=progress,
-            ledger=Path(folder) / "work" / f"{name}-{mode.replace(' ', '-')}.jsonl",
-        )  # fmt: skip
-        sides.append(Side(name, found.pieces))
-    if len(sides) == 1:
-        sides.append(Side(REAL, [real[index] for index in sources]))
-    settings = {
-        "corpus": str(corpus), "corpus_sha256": real.sha256, "split": split, "mode": mode, "max_events": limit,
-        "sampling": sampling, "models": {name: fingerprint(model) for name, model in models.items()},
-    }  # fmt: skip
-    return write_listening_test(
-        folder,
-        *sides,
-        representation=next(iter(models.values())).representation,
-        seed=seed,
-        beats=beats,
-        settings=settings,
-    )

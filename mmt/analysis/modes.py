@@ -8,20 +8,23 @@ the silence before the first note removed.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from mmt.analysis.ledger import Ledger, fingerprint
+from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
+from mmt.model.recipes import find_checkpoint, shipped
 from mmt.representation import prompt
 from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events
 from mmt.representation.prompt import Prompt
-from mmt.sampling.model import Model, generate_each
+from mmt.sampling.model import Model, generate_each, load_model
 
 MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation")
 _PROMPT_BEATS = {"4-beat continuation": 4, "16-beat continuation": 16}
@@ -46,6 +49,62 @@ class GeneratedPieces:
     def notes_per_second(self) -> float:
         """New notes per second, on the machine that generated them."""
         return self.new_notes / self.seconds if self.seconds else float("nan")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is generated for an evaluation or a listening test: by which models, and from which prompts."""
+
+    models: dict[str, Model]
+    real: Corpus
+    """The real pieces that generated ones are compared with."""
+    sources: list[int]
+    """For each piece to generate, the index of the real piece that its prompt is taken from."""
+    fit: int
+    """Number of real pieces that are fit for prompts."""
+    seed: int
+    max_events: int
+    sampling: Literal["default", "paper"]
+
+    def generate(self, name: str, mode: str, folder: Path, progress: bool) -> GeneratedPieces:
+        """The pieces of a model in a mode; finished ones are kept in `folder`."""
+        return generate_pieces(
+            self.models[name], self.real, mode, self.sources, seed=self.seed, max_events=self.max_events,
+            sampling=self.sampling, ledger=folder / f"{name}-{mode.replace(' ', '-')}.jsonl", progress=progress,
+        )  # fmt: skip
+
+    def fingerprints(self) -> dict[str, str]:
+        """A hash of each model."""
+        return {name: fingerprint(model) for name, model in self.models.items()}
+
+
+def plan_pieces(
+    checkpoints: Sequence[str | PathLike[str] | None],
+    corpus: str | PathLike[str],
+    *,
+    split: str,
+    only: Collection[str] | None,
+    n: int,
+    modes: Sequence[str],
+    seed: int,
+    max_events: int | None,
+    sampling: Literal["default", "paper"],
+    device: str,
+) -> Plan:
+    """Load the models and choose the prompts; arguments and errors are those of `mmt.evaluate_models`."""
+    real, models = _chosen_pieces(Corpus(corpus, split=split), only), _load_models(checkpoints, device)
+    context = min(model.network.config.context for model in models.values())
+    max_events = context if max_events is None else max_events
+    if unknown := [mode for mode in modes if mode not in MODES]:
+        raise ValueError(f"mode {unknown[0]!r} is unknown; choose from {', '.join(MODES)}")
+    if n < 1:
+        raise ValueError(f"n is {n}; it must be at least 1 piece per mode")
+    if not 32 <= max_events <= context:
+        raise ValueError(f"max_events is {max_events}; with these models it must be 32 to {context}")
+    for model in models.values():
+        check_same_representation(model, real)
+    sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2, modes=modes)
+    return Plan(models, real, sources, fit, seed, max_events, sampling)
 
 
 def choose_prompts(
@@ -139,3 +198,30 @@ def generate_pieces(
         new_notes=sum(piece["new_notes"] for piece in found),
         at_once=at_once,
     )
+
+
+def _chosen_pieces(real: Corpus, only: Collection[str] | None) -> Corpus:
+    """The pieces with these names; all pieces for None."""
+    if only is None:
+        return real
+    kept = [index for index, piece in enumerate(real.pieces) if piece.name in set(only)]
+    if not kept:
+        raise ValueError(
+            f"none of the {len(only)} names is a piece of {real.folder} in this split; give names of pieces.csv"
+        )
+    return real.subset(kept)
+
+
+def _load_models(checkpoints: Sequence[str | PathLike[str] | None], device: str) -> dict[str, Model]:
+    """The models by name: the name of the folder, after that of its parent if two are the same."""
+    if not checkpoints:
+        raise ValueError("there is no model to evaluate; give at least one checkpoint")
+    paths = [
+        (shipped("checkpoints", "default") if path is None else find_checkpoint(path)).resolve() for path in checkpoints
+    ]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path.parent.name}-{path.name}" for path in paths]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two checkpoints have the name {max(names, key=names.count)}; give each another folder name")
+    return {name: load_model(path, device=device) for name, path in zip(names, paths, strict=True)}

@@ -1,4 +1,4 @@
-"""Does a model copy? The longest run of notes that a piece shares with any piece of a corpus.
+"""Originality of generated pieces: the longest run of notes that each shares with any piece of a corpus.
 
 A run is a sequence of notes by onset and pitch in which each step to the next note (the interval in semitones and the time
 between the onsets) is the same in both pieces. So copies are found in any key, for any instrument and with any durations;
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from mmt.analysis.metrics import pitched
+from mmt.analysis.note_metrics import pitched
 from mmt.analysis.runs import NoteSequences, Run, SortedSequences
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import GIVEN_NOTE, TYPE, Events, Representation, check_several

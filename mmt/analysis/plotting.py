@@ -1,7 +1,8 @@
-"""Shared parts of the plots: an empty figure, two colours, and the names of codes ("note", "C4", "1 1/2", "violin")."""
+"""Shared parts of the plots: figures, two colours, and the names of codes ("note", "C4", "1 1/2", "violin")."""
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,13 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     return figure
+
+
+def png_of(figure: Figure, dpi: int = 130) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
 
 
 def code_labels(field: str, representation: Representation = PAPER) -> list[str]:

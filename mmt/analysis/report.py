@@ -1,4 +1,4 @@
-"""The pages of an evaluation in Markdown: `page` is what a reader looks for first, `details` all the rest."""
+"""The pages of an evaluation in Markdown: `page` has the main results, `details` the whole table and everything else."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def page(found: Evaluation) -> str:
 
 
 def details(found: Evaluation) -> str:
-    """The second page: the whole table, and what was measured besides."""
+    """The second page: the whole table, distributions, originality, and all differences."""
     parts = ["# Details", provenance(found), found.table()]
     parts += [f"## Distributions: {name}\n\n```\n{one}\n```" for name, one in found.distributions.items()]
     parts += [f"## Originality: {name}\n\n```\n{one}\n```" for name, one in found.originality.items()]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydivsufsort import divsufsort
 
-from mmt.analysis.metrics import onsets, pitched
+from mmt.analysis.note_metrics import onsets, pitched
 from mmt.corpus.storage import Corpus
 from mmt.model.compiled import compiled
 from mmt.representation.codes import Representation

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.intervals import Floats
+from mmt.analysis.note_metrics import onsets
 from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, PAPER, TYPE, Events, Representation
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
@@ -53,12 +54,12 @@ def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representati
     notes = _notes(events, representation)
     if not len(notes):
         return 0
-    repeated, onsets = _repetitions(notes, longest_period, ("position", "pitch", "duration", "instrument"))
+    repeated, played = _repetitions(notes, longest_period, ("position", "pitch", "duration", "instrument"))
     longest = 0
-    for period in range(1, min(longest_period, len(onsets) - 1) + 1):
+    for period in range(1, min(longest_period, len(played) - 1) + 1):
         shared = repeated[period - 1, period:]
-        equal = (shared == onsets[period:]) & (shared == onsets[:-period])
-        longest = max(longest, _longest_run(equal, onsets[period:] > 0, period))
+        equal = (shared == played[period:]) & (shared == played[:-period])
+        longest = max(longest, _longest_run(equal, played[period:] > 0, period))
     return longest
 
 
@@ -68,8 +69,8 @@ def repetition_profile(notes: NoteTable) -> Floats:
     For lag k: of the notes from the k-th beat on, the share that repeat a note k beats before. Durations may differ. NaN if no
     note is so late.
     """
-    repeated, onsets = _repetitions(notes, LAGS, ("position", "pitch", "instrument"))
-    late = onsets.sum() - np.cumsum(onsets)[:LAGS]
+    repeated, played = _repetitions(notes, LAGS, ("position", "pitch", "instrument"))
+    late = played.sum() - np.cumsum(played)[:LAGS]
     late = np.pad(late, (0, LAGS - len(late)))
     shares: Floats = np.divide(repeated.sum(axis=1), late, out=np.full(LAGS, np.nan), where=late > 0)
     return shares
@@ -80,15 +81,15 @@ def is_locked(notes: NoteTable) -> bool:
 
     Notes repeat in position, pitch and instrument. Music that has a pattern over which something else happens is not stuck.
     """
-    repeated, onsets = _repetitions(notes, _LOCKED_PERIOD, ("position", "pitch", "instrument"))
-    if len(onsets) < _LOCKED_BEATS:
+    repeated, played = _repetitions(notes, _LOCKED_PERIOD, ("position", "pitch", "instrument"))
+    if len(played) < _LOCKED_BEATS:
         return False
     width = np.ones(_LOCKED_BEATS)
-    played = np.convolve(onsets, width, "valid")
+    notes_in_span = np.convolve(played, width, "valid")
     # With one note for every two beats or fewer, hardly anything repeats.
+    busy = notes_in_span >= _LOCKED_BEATS / 2
     return any(
-        ((np.convolve(again, width, "valid") >= _LOCKED_SHARE * played) & (played >= _LOCKED_BEATS / 2)).any()
-        for again in repeated
+        ((np.convolve(again, width, "valid") >= _LOCKED_SHARE * notes_in_span) & busy).any() for again in repeated
     )
 
 
@@ -100,8 +101,7 @@ def returning_share(notes: NoteTable, resolution: int) -> float:
     """
     if len(notes) < _PASSAGE_NOTES:
         return np.nan
-    onset = notes["beat"].astype(np.int64) * resolution + notes["position"]
-    columns = np.stack([onset, notes["pitch"], notes["instrument"]], axis=1)
+    columns = np.stack([onsets(notes, resolution), notes["pitch"], notes["instrument"]], axis=1)
     columns = columns[np.lexsort(columns.T[::-1])]
     # (passages, 3, notes of a passage)
     passages = np.lib.stride_tricks.sliding_window_view(columns, _PASSAGE_NOTES, axis=0).copy()
@@ -118,7 +118,7 @@ def returning_share(notes: NoteTable, resolution: int) -> float:
 
 def has_long_final_chord(notes: NoteTable, resolution: int) -> bool:
     """Whether the notes that begin last are, on average, longer than the piece's median duration; there is at least one."""
-    onset = notes["beat"].astype(np.int64) * resolution + notes["position"]
+    onset = onsets(notes, resolution)
     return bool(notes["duration"][onset == onset.max()].mean() > np.median(notes["duration"]))
 
 
@@ -158,7 +158,7 @@ def longest_silence(events: npt.ArrayLike, *, representation: Representation = P
 
 def silence_of_notes(notes: NoteTable, resolution: int) -> float:
     """`longest_silence` of a note table."""
-    onset = notes["beat"].astype(np.int64) * resolution + notes["position"]
+    onset = onsets(notes, resolution)
     order = np.argsort(onset)
     end = np.maximum.accumulate((onset + notes["duration"])[order])
     return int((onset[order][1:] - end[:-1]).max(initial=0)) / resolution
@@ -216,12 +216,12 @@ def _repetitions(notes: NoteTable, lags: int, names: tuple[str, ...]) -> tuple[E
     kinds = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
     width = int(kinds.max()) + 1
     keys = np.unique(_beats_without_gaps(notes, lags) * width + kinds)
-    onsets = np.bincount(keys // width)
+    played = np.bincount(keys // width)
     repeated = [
-        np.bincount(keys[np.isin(keys, keys + lag * width, assume_unique=True)] // width, minlength=len(onsets))
+        np.bincount(keys[np.isin(keys, keys + lag * width, assume_unique=True)] // width, minlength=len(played))
         for lag in range(1, lags + 1)
     ]
-    return np.stack(repeated), onsets
+    return np.stack(repeated), played
 
 
 def _beats_without_gaps(notes: NoteTable, longest_period: int) -> Events:

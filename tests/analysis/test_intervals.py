@@ -76,6 +76,12 @@ def test_intervals_of_means_have_their_nominal_coverage(name: str, count: int) -
     assert np.mean([one.low <= truth <= one.high for one in found]) > 0.915
 
 
+def test_intervals_of_shares_have_their_nominal_coverage() -> None:
+    coins = np.random.default_rng(0).random((1000, 20)) < 0.9
+    found = [share_of(row) for row in coins.astype(float)]
+    assert 0.93 < np.mean([one.low <= 0.9 <= one.high for one in found]) < 0.985
+
+
 @pytest.mark.parametrize("count", [5, 30])
 def test_intervals_of_a_loss_have_their_nominal_coverage(count: int) -> None:
     """Nats per note of pieces of very different lengths."""

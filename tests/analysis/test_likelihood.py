@@ -32,15 +32,22 @@ def corpus(tiny_folder: Path) -> mmt.Corpus:
 
 
 @pytest.fixture(scope="module")
+def short(corpus: mmt.Corpus) -> mmt.Corpus:
+    """The shortest piece."""
+    return corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))])
+
+
+@pytest.fixture(scope="module")
 def model() -> Model:
     return mmt.new_model("tiny", seed=1)
 
 
 @pytest.mark.parametrize("stride", [None, 5, 64])
-def test_every_target_is_counted_once_for_any_stride(model: Model, corpus: mmt.Corpus, stride: int | None) -> None:
+def test_every_target_is_counted_once_for_any_stride(
+    model: Model, corpus: mmt.Corpus, short: mmt.Corpus, stride: int | None
+) -> None:
     """Targets: the type of all events but the first, the instrument of instrument events and notes, the rest of notes."""
-    if stride == 5:  # the longest piece would take too much time
-        corpus = corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))])
+    corpus = short if stride == 5 else corpus  # the longest piece would take too much time
     found = measure(model, corpus, stride=stride)
     for row, events in enumerate(corpus):
         notes = (events[:, TYPE] == NOTE).sum()
@@ -49,9 +56,8 @@ def test_every_target_is_counted_once_for_any_stride(model: Model, corpus: mmt.C
         assert found.targets[row].tolist() == [len(events) - 1, notes, notes, notes, notes, notes + listed]
 
 
-def test_loss_of_a_piece_that_fits_the_context_is_the_training_loss(corpus: mmt.Corpus) -> None:
+def test_loss_of_a_piece_that_fits_the_context_is_the_training_loss(short: mmt.Corpus) -> None:
     """If the piece fits the context, there is one window, as in training."""
-    short = corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))])
     model = mmt.new_model("paper", seed=0)
     events = events_of_notes(short.notes(0), model.representation)
     assert len(events) <= model.network.config.context + 1
@@ -198,12 +204,8 @@ def test_stopped_measurement_continues_from_its_ledger(
         measure(model, corpus, ledger=path)
 
 
-def test_an_edited_model_has_its_own_ledger(model: Model, corpus: mmt.Corpus, tmp_path: Path) -> None:
-    short, path, direction = (
-        corpus.subset([int(np.argmin([piece.length for piece in corpus.pieces]))]),
-        tmp_path / "a",
-        np.ones(32),
-    )
+def test_an_edited_model_has_its_own_ledger(model: Model, short: mmt.Corpus, tmp_path: Path) -> None:
+    path, direction = tmp_path / "a", np.ones(32)
     edit = mmt.inside.add("final", direction)
     plain, edited = measure(model, short, ledger=path), measure(model.edited(edit), short)
     assert plain.per_note != edited.per_note

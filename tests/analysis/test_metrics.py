@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from pathlib import Path
 
 import muspy
@@ -188,22 +187,6 @@ def test_scores_serialise_to_json_and_csv() -> None:
 def test_invalid_pieces_and_arguments_raise(pieces: list[np.ndarray], arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(pieces, **arguments)
-
-
-def test_intervals_have_their_nominal_coverage() -> None:
-    """1,000 times 20 normal values, and 20 coins: 95 % of the intervals contain the mean, within chance."""
-    from mmt.analysis.intervals import mean_of, share_of
-
-    random = np.random.default_rng(0)
-    for find, values, truth in (
-        (mean_of, random.normal(3.0, 2.0, (1000, 20)), 3.0),
-        (share_of, (random.random((1000, 20)) < 0.9).astype(float), 0.9),
-    ):
-        found = [find(row) for row in values]
-        assert all(one.low is not None and one.high is not None for one in found)
-        held = sum(one.low <= truth <= one.high for one in found if one.low is not None and one.high is not None)
-        assert 0.93 < held / 1000 < 0.985
-    assert not math.isnan(share_of([1.0]).low or 0)
 
 
 DRUM_NOTES = [(beat, 3, key, 2, ALL.drums_code) for beat in range(12) for key in (36, 42)]
