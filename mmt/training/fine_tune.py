@@ -29,10 +29,7 @@ _VALID = 0.2
 _EXPECTED = (
     (500_000, "enough to learn a style from"),
     (50_000, "the model can learn what the pieces have in common, and may repeat passages of them"),
-    (
-        0,
-        "few: this helps much if such music is new to the model, else little; it may repeat whole passages",
-    ),
+    (0, "few: this helps much if such music is new to the model, else little; it may repeat whole passages"),
 )
 _BATCH = 4
 # Largest number of epochs, and number of validations; the best checkpoint is kept.
@@ -130,11 +127,11 @@ def fine_tune(
         _check_same_flags(output, recipe, exclude, lora_rank)
         exclude = recipe.data.exclude
     _check_validation_split(corpus, output, exclude)
+    pieces = Corpus(corpus, split="train", exclude=exclude)
     if not continues:
-        pieces = Corpus(corpus, split="train", exclude=exclude)
         recipe = choose_recipe(started, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides)
     if say is not None:
-        say(expectation(Corpus(corpus, split="train", exclude=exclude), recipe))
+        say(expectation(pieces, recipe))
     best = train(recipe, corpus, output, start_from=base, resume=resume, overwrite=overwrite, progress=progress)
     return _outcome(best, find_checkpoint(base))
 
@@ -232,17 +229,10 @@ def _corpus(
         return Path(sources[0])
     if resume and (output / CORPUS).exists():
         return output / CORPUS
-    shares = {"valid": _VALID, "test": 0.0}
     prepared = prepare(
-        sources,
-        output / CORPUS,
-        representation=base.representation,
-        shares=shares,
-        seed=seed,
-        jobs=jobs,
-        overwrite=True,
-        progress=progress,
-    )
+        sources, output / CORPUS, representation=base.representation, shares={"valid": _VALID, "test": 0.0}, seed=seed,
+        jobs=jobs, overwrite=True, progress=progress,
+    )  # fmt: skip
     if say is not None:
         say(str(prepared))
     return output / CORPUS

@@ -63,7 +63,7 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         found = self._losses(batch)
-        seen = Losses(*(part.detach() for part in _parts(found)))
+        seen = Losses(*(part.detach() for part in vars(found).values()))
         self._trained = seen if self._trained is None else self._trained + seen
         return found.nats.sum() / self._loss_scale
 
@@ -93,7 +93,7 @@ class TrainingModule(lightning.LightningModule):
     def _over_devices(self, found: Losses | None) -> Losses:
         """Sum over devices, so that every event has the same weight."""
         assert found is not None
-        return Losses(*(self.trainer.strategy.reduce(part.float(), reduce_op="sum") for part in _parts(found)))
+        return Losses(*(self.trainer.strategy.reduce(part.float(), reduce_op="sum") for part in vars(found).values()))
 
     def _losses(self, batch: Batch) -> Losses:
         if self.recipe.compat == "authors":
@@ -127,7 +127,3 @@ def _tensor(network: Network, name: str) -> Tensor:
     tensor = getattr(network.get_submodule(owner), own_name)
     assert isinstance(tensor, Tensor)
     return tensor
-
-
-def _parts(found: Losses) -> tuple[Tensor, Tensor, Tensor]:
-    return found.nats, found.targets, found.notes

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import lightning
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
@@ -45,7 +46,7 @@ class WriteSamples(Callback):
     def _write(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
         from mmt.music.audio import render, write_sound
         from mmt.music.files import write
-        from mmt.music.pictures import png
+        from mmt.music.pictures import write_png
 
         recipe, step = module.recipe, trainer.global_step
         model = Model(Checkpoint(module.trained_network().float(), recipe.representation, recipe.sampling))
@@ -55,14 +56,13 @@ class WriteSamples(Callback):
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{step}"
         write(path.with_suffix(".mid"), music)
-        picture = png(music)
-        path.with_suffix(".png").write_bytes(picture)
+        write_png(path.with_suffix(".png"), music)
         sound = render(music, sample_rate=_RATE)
         with path.with_suffix(".wav").open("wb") as file:
             write_sound(file, sound, _RATE)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("sample", _pixels(picture), step, dataformats="HWC")
+                logger.experiment.add_image("sample", _pixels(path.with_suffix(".png")), step, dataformats="HWC")
                 logger.experiment.add_audio(
                     "sample", torch.from_numpy(sound.mean(axis=1)[None]), step, sample_rate=_RATE
                 )
@@ -73,9 +73,8 @@ class WriteSamples(Callback):
                 logger.experiment.save(str(path.with_suffix(".mid")), base_path=str(self.folder.parent), policy="now")
 
 
-def _pixels(picture: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    import io
-
+def _pixels(path: Path) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
-    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))

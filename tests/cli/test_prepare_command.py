@@ -104,12 +104,15 @@ def test_mmt_prepare_follows_the_advice_of_mmt_train(
         (["--draw-rest"], "draw_rest is set"),
         (["--recipe", "nothing"], "no recipe is named 'nothing'"),
         (["--min-notes", "1000000"], "none of 4 files is usable; the first, "),
+        (["nowhere"], "nowhere does not exist"),
+        (["-o", "MUSIC"], "music exists"),
     ],
 )
 def test_errors_of_a_command_are_one_line(
     music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
 ) -> None:
-    assert prepare.main([str(music), "-o", str(tmp_path / "corpus"), *flags]) == 1
+    given = [str(music) if flag == "MUSIC" else flag for flag in flags]
+    assert prepare.main([str(music), "-o", str(tmp_path / "corpus"), *given]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert said in lines[0]

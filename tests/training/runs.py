@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmt.training.module import TrainingModule
 from mmt.training.recipe import Recipe, load_recipe
+from mmt.training.train import train
 
 quiet_lightning = [
     # Lightning calls a function of PyTorch that is deprecated.
@@ -61,18 +62,36 @@ def free_port() -> int:
 
 
 @contextmanager
-def interrupted_at(step: int) -> Iterator[None]:
-    """Stop any training at the beginning of a step, like an error."""
+def before_each_step(act: Callable[[TrainingModule], None]) -> Iterator[None]:
+    """Call a function before each batch of any training in the context."""
     start = TrainingModule.on_train_batch_start
 
-    def stop(self: TrainingModule, *arguments: object) -> None:
-        if self.trainer.global_step == step:
-            raise RuntimeError("the power fails")
+    def watched(self: TrainingModule, *arguments: object) -> None:
+        act(self)
         start(self, *arguments)  # type: ignore[arg-type]
 
-    TrainingModule.on_train_batch_start = stop  # type: ignore[assignment,method-assign]
+    TrainingModule.on_train_batch_start = watched  # type: ignore[assignment,method-assign]
     try:
-        with pytest.raises(RuntimeError, match="the power fails"):
-            yield
+        yield
     finally:
         TrainingModule.on_train_batch_start = start  # type: ignore[method-assign]
+
+
+@contextmanager
+def interrupted_at(step: int) -> Iterator[None]:
+    """Stop any training at the beginning of a step, like an error."""
+
+    def stop(module: TrainingModule) -> None:
+        if module.trainer.global_step == step:
+            raise RuntimeError("the power fails")
+
+    with before_each_step(stop), pytest.raises(RuntimeError, match="the power fails"):
+        yield
+
+
+def assert_resumes_to_the_same_weights(recipe: Recipe, corpus: Path, run: Path, whole: Path) -> None:
+    """A stopped training resumes to the checkpoints of an undisturbed one, and logs each validation once."""
+    train(recipe, corpus, run, resume=True)
+    for name in ("best", "last"):
+        assert_same_weights(whole / name, run / name)
+    assert validation_losses(run) == validation_losses(whole)

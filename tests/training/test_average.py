@@ -18,7 +18,15 @@ from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
 from mmt.training.stopping import RESUME
 from mmt.training.train import train
-from runs import assert_same_weights, interrupted_at, quiet_lightning, tiny, validation_losses, weights
+from runs import (
+    assert_resumes_to_the_same_weights,
+    before_each_step,
+    interrupted_at,
+    quiet_lightning,
+    tiny,
+    validation_losses,
+    weights,
+)
 
 pytestmark = quiet_lightning
 DECAY = 0.8
@@ -29,18 +37,13 @@ AVERAGED = ["network.dropout=0.2", f"optimizer.average={DECAY}"]
 def weights_of_every_step() -> Iterator[list[dict[str, Tensor]]]:
     """Collect the weights before each step of the trainings in this context."""
     found: list[dict[str, Tensor]] = []
-    start = TrainingModule.on_train_batch_start
 
-    def watch(self: TrainingModule, *arguments: object) -> None:
-        if self.trainer.global_step == len(found):
-            found.append({name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()})
-        start(self, *arguments)  # type: ignore[arg-type]
+    def watch(module: TrainingModule) -> None:
+        if module.trainer.global_step == len(found):
+            found.append({name: tensor.detach().clone() for name, tensor in module.network.state_dict().items()})
 
-    TrainingModule.on_train_batch_start = watch  # type: ignore[assignment,method-assign]
-    try:
+    with before_each_step(watch):
         yield found
-    finally:
-        TrainingModule.on_train_batch_start = start  # type: ignore[method-assign]
 
 
 def averaged(steps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -97,10 +100,7 @@ def test_a_resumed_training_reaches_the_same_average(whole: Path, corpus: Path, 
     recipe = tiny(*AVERAGED, "trainer.save_every=3")
     with interrupted_at(stop):
         train(recipe, corpus, tmp_path / "run")
-    train(recipe, corpus, tmp_path / "run", resume=True)
-    for name in ("best", "last"):
-        assert_same_weights(whole / name, tmp_path / "run" / name)
-    assert validation_losses(tmp_path / "run") == validation_losses(whole)
+    assert_resumes_to_the_same_weights(recipe, corpus, tmp_path / "run", whole)
 
 
 def test_a_resumed_training_can_start_an_average(corpus: Path, tmp_path: Path) -> None:

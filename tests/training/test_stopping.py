@@ -16,10 +16,18 @@ import pytest
 
 from mmt.cli import train as command
 from mmt.training.module import TrainingModule
-from mmt.training.recipe import Recipe
 from mmt.training.stopping import TrainingStopped
 from mmt.training.train import train
-from runs import assert_same_weights, interrupted_at, logged, quiet_lightning, tiny, validation_losses
+from runs import (
+    assert_resumes_to_the_same_weights,
+    assert_same_weights,
+    before_each_step,
+    interrupted_at,
+    logged,
+    quiet_lightning,
+    tiny,
+    validation_losses,
+)
 
 pytestmark = quiet_lightning
 DROPOUT = "network.dropout=0.2"
@@ -28,19 +36,14 @@ DROPOUT = "network.dropout=0.2"
 @contextmanager
 def signalled_at(step: int, number: int, times: int = 1) -> Iterator[None]:
     """Send a signal to the training process during a step."""
-    start = TrainingModule.on_train_batch_start
 
-    def send(self: TrainingModule, *arguments: object) -> None:
-        if self.trainer.global_step == step:
+    def send(module: TrainingModule) -> None:
+        if module.trainer.global_step == step:
             for _ in range(times):
                 os.kill(os.getpid(), number)
-        start(self, *arguments)  # type: ignore[arg-type]
 
-    TrainingModule.on_train_batch_start = send  # type: ignore[assignment,method-assign]
-    try:
+    with before_each_step(send):
         yield
-    finally:
-        TrainingModule.on_train_batch_start = start  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +52,6 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("whole") / "run"
     train(tiny(DROPOUT), corpus, output)
     return output
-
-
-def assert_resumes_to_the_same_weights(recipe: Recipe, corpus: Path, run: Path, whole: Path) -> None:
-    train(recipe, corpus, run, resume=True)
-    for name in ("best", "last"):
-        assert_same_weights(whole / name, run / name)
-    # Every validation is logged exactly once.
-    assert validation_losses(run) == validation_losses(whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from small_corpora import write_corpus
+from torch.utils.data import DataLoader
 
 import mmt
 from mmt.corpus.storage import Corpus
@@ -24,9 +25,10 @@ from mmt.training.callbacks import WriteCheckpoints
 from mmt.training.loaders import DeviceSampler, loaders_of
 from mmt.training.loss import losses
 from mmt.training.module import TrainingModule
-from mmt.training.recipe import load_recipe
+from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.train import fast_precision, train
 from runs import (
+    assert_resumes_to_the_same_weights,
     assert_same_weights,
     free_port,
     interrupted_at,
@@ -83,11 +85,7 @@ def test_a_resumed_training_reaches_the_same_weights(run: Path, corpus: Path, tm
     recipe = tiny("network.dropout=0.2")
     with interrupted_at(stop):
         train(recipe, corpus, tmp_path / "run")
-    assert train(recipe, corpus, tmp_path / "run", resume=True) == tmp_path / "run" / "best"
-    for name in ("best", "last"):
-        assert_same_weights(run / name, tmp_path / "run" / name)
-    # The log continues, too, with every validation exactly once.
-    assert validation_losses(tmp_path / "run") == validation_losses(run)
+    assert_resumes_to_the_same_weights(recipe, corpus, tmp_path / "run", run)
 
 
 def test_a_finished_training_can_be_continued_with_more_steps(run: Path, corpus: Path, tmp_path: Path) -> None:
@@ -131,8 +129,7 @@ def test_trainings_with_other_steps_resume(corpus: Path, tmp_path: Path, change:
     train(recipe, corpus, tmp_path / "whole")
     with interrupted_at(6):
         train(recipe, corpus, tmp_path / "run")
-    train(recipe, corpus, tmp_path / "run", resume=True)
-    assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
+    assert_resumes_to_the_same_weights(recipe, corpus, tmp_path / "run", tmp_path / "whole")
 
 
 def test_augmented_trainings_resume_and_accept_a_corpus_without_options(corpus: Path, tmp_path: Path) -> None:
@@ -142,8 +139,7 @@ def test_augmented_trainings_resume_and_accept_a_corpus_without_options(corpus: 
     train(recipe, corpus, tmp_path / "whole")
     with interrupted_at(6):
         train(recipe, corpus, tmp_path / "run")
-    train(recipe, corpus, tmp_path / "run", resume=True)
-    assert_same_weights(tmp_path / "whole" / "last", tmp_path / "run" / "last")
+    assert_resumes_to_the_same_weights(recipe, corpus, tmp_path / "run", tmp_path / "whole")
     with pytest.raises(ValueError, match=r"representation\.reach is 4, and was 8 when"):
         train(tiny(*options, "representation.reach=4"), corpus, tmp_path / "run", resume=True)
 
@@ -248,51 +244,40 @@ def test_training_can_start_from_a_checkpoint(run: Path, corpus: Path, tmp_path:
     assert not (tmp_path / "new").exists()
 
 
-def test_the_gradient_is_clipped(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    norms = []
+def test_the_gradient_is_clipped_and_the_rate_follows_the_recipe_step_by_step(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms, rates = [], []
     step = torch.optim.AdamW.step
 
     def watched(self: torch.optim.AdamW, closure: object = None) -> object:
         result = step(self, closure)  # type: ignore[arg-type]
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
         norms.append(float(torch.stack([gradient.norm() for gradient in gradients]).norm()))
+        rates.append(self.param_groups[0]["lr"])
         return result
 
     monkeypatch.setattr(torch.optim.AdamW, "step", watched)
-    train(tiny("optimizer.clip=0.01", "trainer.max_steps=2"), corpus, tmp_path / "run")
-    assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
-
-
-def test_the_rate_follows_the_recipe_step_by_step(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates = []
-    step = torch.optim.AdamW.step
-
-    def watched(self: torch.optim.AdamW, closure: object = None) -> object:
-        rates.append(self.param_groups[0]["lr"])
-        return step(self, closure)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
-    recipe = tiny(
-        "optimizer.warmup_steps=3", "optimizer.decay_start=5", "optimizer.decay_end=9", "trainer.accumulate=2"
-    )
+    schedule = ["optimizer.warmup_steps=3", "optimizer.decay_start=5", "optimizer.decay_end=9"]
+    recipe = tiny(*schedule, "trainer.accumulate=2", "optimizer.clip=0.01")
     train(recipe, corpus, tmp_path / "run")
+    assert norms == pytest.approx([0.01] * 12, rel=1e-3)
     assert rates == pytest.approx([recipe.optimizer.learning_rate * recipe.optimizer.share(step) for step in range(12)])
 
 
-def test_a_window_has_one_event_more_than_the_context(corpus: Path) -> None:
+def loaders_on_one_device(recipe: Recipe, corpus: Path) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
-    alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
-    for loader in loaders_of(tiny("network.context=20"), *parts, alone):  # type: ignore[arg-type]
+    return loaders_of(recipe, *parts, SimpleNamespace(world_size=1, global_rank=0, global_step=0))  # type: ignore[arg-type]
+
+
+def test_a_window_has_one_event_more_than_the_context(corpus: Path) -> None:
+    for loader in loaders_on_one_device(tiny("network.context=20"), corpus):
         assert max(batch.codes.shape[1] for batch in loader) == 20 + 1
 
 
 def test_short_windows_come_first_with_the_same_events_per_step(corpus: Path) -> None:
-    parts = (Corpus(corpus, split=split) for split in ("train", "valid"))
     recipe = tiny("network.context=40", "data.short_windows=[10, 5]", "trainer.accumulate=2")
-    alone = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
-    batches = list(loaders_of(recipe, *parts, alone)[0])  # type: ignore[arg-type]
+    batches = list(loaders_on_one_device(recipe, corpus)[0])
     assert len(batches) == 2 * recipe.trainer.max_steps
     assert [tuple(batch.codes.shape[:2]) for batch in batches[:10]] == [(8, 11)] * 10
     assert all(len(batch.codes) == 2 for batch in batches[10:])

@@ -116,18 +116,7 @@ def render(
         raise ValueError(f"sample_rate is {sample_rate}; it must be 8000 to 96000 samples per second")
     if seconds is not None and not seconds > 0:
         raise ValueError(f"seconds is {seconds}; it must be more than 0, or None for all the music")
-    notes = timed_notes(music)
-    if seconds is not None:
-        notes = notes[notes["start"] < seconds]
-        notes["duration"] = np.minimum(notes["duration"], seconds - notes["start"])
-    if not len(notes):
-        raise ValueError("the music has no audible notes; give music with a note of velocity and duration above 0")
-    length = end(notes)
-    if length > LONGEST:
-        raise ValueError(
-            f"the music lasts {length / 60:,.0f} minutes, but at most {LONGEST / 60:.0f} can be rendered; "
-            "cut it, for example with encode(music, beats=…), or write it as .mid"
-        )
+    notes = _beginning(timed_notes(music), seconds)
     sound = play(notes, soundfont, sample_rate)
     loudest = float(np.abs(sound).max())
     if not 0 < loudest < 1e6:
@@ -136,7 +125,22 @@ def render(
         )
     sound *= PEAK / loudest
     audible = np.flatnonzero(np.abs(sound).max(axis=1) > _INAUDIBLE * PEAK)[-1]
-    return sound[: max(audible + 1, int(np.ceil(length * sample_rate)))]
+    return sound[: max(audible + 1, int(np.ceil(end(notes) * sample_rate)))]
+
+
+def _beginning(notes: TimedNotes, seconds: float | None) -> TimedNotes:
+    """The notes of the first `seconds`, or all; a `ValueError` if there are none, or if they last too long."""
+    if seconds is not None:
+        notes = notes[notes["start"] < seconds]
+        notes["duration"] = np.minimum(notes["duration"], seconds - notes["start"])
+    if not len(notes):
+        raise ValueError("the music has no audible notes; give music with a note of velocity and duration above 0")
+    if (length := end(notes)) > LONGEST:
+        raise ValueError(
+            f"the music lasts {length / 60:,.0f} minutes, but at most {LONGEST / 60:.0f} can be rendered; "
+            "cut it, for example with encode(music, beats=…), or write it as .mid"
+        )
+    return notes
 
 
 def play(notes: TimedNotes, soundfont: str | os.PathLike[str] | None, sample_rate: int, *, room: bool = True) -> Sound:

@@ -15,26 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.audio.soundfont import (
-    ATTACK,
-    ATTENUATION,
-    CUTOFF,
-    CUTOFF_SUSTAIN,
-    DECAY,
-    DELAY,
-    ENVELOPE_TO_CUTOFF,
-    HOLD,
-    KEY_TO_DECAY,
-    KEY_TO_HOLD,
-    PAN,
-    RELEASE,
-    RESONANCE,
-    SCALE_TUNING,
-    SUSTAIN,
-    SoundFont,
-    Zone,
-    read_soundfont,
-)
+from mmt.music.audio import soundfont as sf
+from mmt.music.audio.soundfont import SoundFont, Zone, read_soundfont
 
 Sound = npt.NDArray[np.float32]
 TimedNotes = npt.NDArray[np.void]
@@ -97,7 +79,7 @@ def _split_long(notes: TimedNotes) -> TimedNotes:
 
 def _play(sound: Sound, font: SoundFont, zone: Zone, pitch: int, notes: TimedNotes, sample_rate: int) -> None:
     """Add notes of one key and one zone to the sound."""
-    release = float(np.clip(_seconds(zone.amount(RELEASE)), _LEAST_RELEASE, _GREATEST_RELEASE))
+    release = float(np.clip(_seconds(zone.amount(sf.RELEASE)), _LEAST_RELEASE, _GREATEST_RELEASE))
     longest = float(notes["duration"].max()) + release
     key = _key(font, zone, pitch, longest, sample_rate)
     # The release is linear in decibels.
@@ -115,14 +97,14 @@ def _play(sound: Sound, font: SoundFont, zone: Zone, pitch: int, notes: TimedNot
 def _key(font: SoundFont, zone: Zone, pitch: int, seconds: float, sample_rate: int) -> Sound:
     """One key held for a time, (samples, 2), at full velocity."""
     count = int(np.ceil(seconds * sample_rate))
-    steps = (pitch - zone.root) * zone.amount(SCALE_TUNING) / 100
+    steps = (pitch - zone.root) * zone.amount(sf.SCALE_TUNING) / 100
     # Scale tuning is relative to the root key; all other tuning is in the root already.
     position = np.arange(count) * (2 ** (steps / 12) * zone.rate / sample_rate)
     mono = _at(font.samples, zone, position)
     mono *= _envelope(zone, pitch, len(mono), sample_rate)  # a sample without a loop may be shorter than the note
     mono = _filtered(mono, zone, sample_rate)
-    mono *= 10 ** (-_ATTENUATION * max(zone.amount(ATTENUATION), 0) / 200)
-    angle = (np.clip(zone.amount(PAN), -500, 500) / 1000 + 0.5) * np.pi / 2
+    mono *= 10 ** (-_ATTENUATION * max(zone.amount(sf.ATTENUATION), 0) / 200)
+    angle = (np.clip(zone.amount(sf.PAN), -500, 500) / 1000 + 0.5) * np.pi / 2
     return mono[:, None] * np.array([np.cos(angle), np.sin(angle)], np.float32)
 
 
@@ -147,10 +129,10 @@ def _at(samples: npt.NDArray[np.int16], zone: Zone, position: npt.NDArray[Any]) 
 
 def _envelope(zone: Zone, pitch: int, count: int, sample_rate: int) -> npt.NDArray[np.float32]:
     """The gain while a key is held: the attack is linear, the decay linear in decibels."""
-    delay, attack = _seconds(zone.amount(DELAY)), _seconds(zone.amount(ATTACK))
-    hold = _seconds(zone.amount(HOLD) + zone.amount(KEY_TO_HOLD) * (60 - pitch))
-    decay = _seconds(zone.amount(DECAY) + zone.amount(KEY_TO_DECAY) * (60 - pitch))
-    sustain = float(np.clip(zone.amount(SUSTAIN) / 10, 0, _SILENT))
+    delay, attack = _seconds(zone.amount(sf.DELAY)), _seconds(zone.amount(sf.ATTACK))
+    hold = _seconds(zone.amount(sf.HOLD) + zone.amount(sf.KEY_TO_HOLD) * (60 - pitch))
+    decay = _seconds(zone.amount(sf.DECAY) + zone.amount(sf.KEY_TO_DECAY) * (60 - pitch))
+    sustain = float(np.clip(zone.amount(sf.SUSTAIN) / 10, 0, _SILENT))
     times = np.arange(count, dtype=np.float32) / sample_rate - delay
     fallen = np.clip((times - attack - hold) / decay * _SILENT, 0, sustain)
     return (np.clip(times / attack, 0, 1) * 10 ** (-fallen / 20)).astype(np.float32)
@@ -159,13 +141,13 @@ def _envelope(zone: Zone, pitch: int, count: int, sample_rate: int) -> npt.NDArr
 def _filtered(mono: npt.NDArray[np.float32], zone: Zone, sample_rate: int) -> npt.NDArray[np.float32]:
     """Apply the zone's low-pass filter (a biquad), if its cutoff is in the audible range."""
     # Halfway between the start and the sustain level of the filter's envelope, which gives FluidSynth's levels.
-    opened = max(zone.amount(ENVELOPE_TO_CUTOFF), 0) * (1 - min(max(zone.amount(CUTOFF_SUSTAIN), 0), 1000) / 2000)
-    cutoff = 8.176 * 2 ** ((zone.amount(CUTOFF) + opened) / 1200)
+    opened = max(zone.amount(sf.ENVELOPE_TO_CUTOFF), 0) * (1 - min(max(zone.amount(sf.CUTOFF_SUSTAIN), 0), 1000) / 2000)
+    cutoff = 8.176 * 2 ** ((zone.amount(sf.CUTOFF) + opened) / 1200)
     if cutoff >= min(0.45 * sample_rate, 18_000):
         return mono
     from scipy.signal import lfilter
 
-    resonance = 10 ** (float(np.clip(zone.amount(RESONANCE) / 10, 0, 96)) / 20) / np.sqrt(2)
+    resonance = 10 ** (float(np.clip(zone.amount(sf.RESONANCE) / 10, 0, 96)) / 20) / np.sqrt(2)
     angle = 2 * np.pi * cutoff / sample_rate
     width, cosine = np.sin(angle) / (2 * resonance), np.cos(angle)
     numerator = np.array([(1 - cosine) / 2, 1 - cosine, (1 - cosine) / 2])
