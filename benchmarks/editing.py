@@ -1,13 +1,13 @@
-"""Measure the editing modes of a model, and write editing.md beside this file.
+"""Quality of the editing modes of a model by log-likelihood; writes editing.md.
 
     python benchmarks/editing.py --corpus data/NAME
     python benchmarks/editing.py --corpus data/NAME --checkpoint runs/NEW/best --judge checkpoints/default -o new.md
 
-Pieces of the test split are drawn at random. Those with two to seven instruments and at most 400 notes are taken, and their
-first 24 beats are edited. The figures are negative log-likelihoods, in nats, of the edited fields or of the notes around them, by
-a model that judges; beside them are those of the piece itself, and of chance. By default the model judges itself. Models are
-compared by one judge (`--judge`). The figures say how well an edit fits to the judge, not that it is good music. A model with
-given notes also writes the gap and the accompaniment in one draw (`mmt.edit.rewrite`).
+Pieces of the test split are drawn at random. Those with two to seven instruments and at most 400 notes are kept, and their first
+24 beats are edited. The figures are negative log-likelihoods, in nats, of the edited fields or of the notes around them under a
+judging model, beside those of the original piece and of random edits. By default the model judges itself; to compare models,
+give all of them the same judge (`--judge`). The figures say how likely an edit is to the judge, not that it is good music.
+A model with given notes also writes the gap and the accompaniment in one draw (`mmt.edit.rewrite`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Rows = dict[str, list[float]]
 
 
 def nats(model: Model, piece: Events) -> Events:
-    """Of every note's fields, (notes, 6)."""
+    """The nats of each field of each note, (notes, 6)."""
     start = int((piece[:, TYPE] < NOTE).sum())
     codes = torch.from_numpy(piece[:-1])[None]
     with torch.inference_mode():
@@ -120,16 +120,12 @@ def fill(model: Model, judge: Model, piece: Events, rows: Rows, random: np.rando
         )
 
 
-MODES: tuple[Callable[[Model, Model, Events, Rows, np.random.Generator], None], ...] = (
-    reorchestrate,
-    reharmonise,
-    accompany,
-    fill,
-)
+Mode = Callable[[Model, Model, Events, Rows, np.random.Generator], None]
+MODES: tuple[Mode, ...] = (reorchestrate, reharmonise, accompany, fill)
 
 
 def beginning_of(events: Events, representation: mmt.Representation) -> Events | None:
-    """The first beats of a piece, if they are of use."""
+    """The first beats of a piece; None if they cannot be edited in all modes."""
     if events[:, BEAT].max() < BEATS:
         return None
     notes = notes_of(mmt.prompt.beats(events, BEATS))
@@ -144,9 +140,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("-n", type=int, default=40, help="pieces to draw")
     parser.add_argument("--checkpoint", type=Path, help="the model that edits (default: the shipped model)")
-    parser.add_argument(
-        "--judge", type=Path, help="the model whose likelihoods are taken (default: the model that edits)"
-    )
+    parser.add_argument("--judge", type=Path, help="the model that judges (default: the model that edits)")
     parser.add_argument("--modes", nargs="+", choices=[mode.__name__ for mode in MODES], help="default: all")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".md"))
     chosen = parser.parse_args()

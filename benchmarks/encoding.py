@@ -1,19 +1,18 @@
-"""How fast notes become events, against a plain loop: `python benchmarks/encoding.py`, written to encoding.md beside it.
+"""Speed of encoding notes as events, compared with a plain loop: `python benchmarks/encoding.py` writes encoding.md.
 
-Both roads make the same events of the same 10,000 made-up notes, in turns, in one run of one process: the ratio holds
-where the times do not. From `muspy.Music`, most of the time goes into walking through its objects; from a note table, as
-a corpus has it, nothing is walked through.
+All functions make the same events of the same 10,000 random notes, in turns, in one process, so that the ratios depend little
+on the machine. From `muspy.Music`, most of the time goes into its objects; a corpus has note tables, without objects.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import muspy
 import numpy as np
+from common import fastest
 
 import mmt
 from mmt.representation.codes import NOTE, PAPER
@@ -24,7 +23,7 @@ NOTES, ROUNDS = 10_000, 30
 
 
 def plain_encode(music: muspy.Music) -> list[tuple[int, ...]]:
-    """The definition, a note at a time."""
+    """Encode by the definition, one note at a time."""
     found = set()
     for track in music.tracks:
         code = next((c for c, i in enumerate(PAPER.instruments, 1) if track.program in i.programs), 0)
@@ -41,47 +40,27 @@ def plain_encode(music: muspy.Music) -> list[tuple[int, ...]]:
     return [(0,) * 6, *listed, (2, 0, 0, 0, 0, 0), *sorted(found), (4, 0, 0, 0, 0, 0)]
 
 
-def made_up_music() -> muspy.Music:
+def random_music() -> muspy.Music:
     random = np.random.default_rng(0)
-    tracks = [
-        muspy.Track(
-            program,
-            notes=[
-                muspy.Note(int(t), int(p), int(d))
-                for t, p, d in zip(
-                    random.integers(0, 480 * 1000, NOTES // 4),
-                    random.integers(30, 90, NOTES // 4),
-                    random.integers(30, 1000, NOTES // 4),
-                    strict=True,
-                )
-            ],
-        )
-        for program in (40, 40, 41, 42)
-    ]
+    tracks = []
+    for program in (40, 40, 41, 42):
+        columns = (random.integers(*limits, NOTES // 4) for limits in ((0, 480 * 1000), (30, 90), (30, 1000)))
+        notes = [muspy.Note(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        tracks.append(muspy.Track(program, notes=notes))
     return muspy.Music(resolution=480, tracks=tracks)
 
 
-def seconds_of(road: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
-    road()
-    return time.perf_counter() - begun
-
-
 def main() -> None:
-    music = made_up_music()
+    music = random_music()
     table, _ = note_table(raw_notes(music))
-    roads: dict[str, Callable[[], Any]] = {
+    functions: dict[str, Callable[[], Any]] = {
         "plain Python loop, from muspy.Music": lambda: plain_encode(music),
         "mmt.encode, from muspy.Music": lambda: mmt.encode(music),
         "events_of_notes, from a note table": lambda: events_of_notes(table),
     }
     expected = plain_encode(music)
-    assert all([tuple(row) for row in np.asarray(road()).tolist()] == expected for road in roads.values())
-    # In turns, so that a busy moment of the machine meets all of them.
-    seconds = dict.fromkeys(roads, float("inf"))
-    for _ in range(ROUNDS):
-        for name, road in roads.items():
-            seconds[name] = min(seconds[name], seconds_of(road))
+    assert all([tuple(row) for row in np.asarray(encode()).tolist()] == expected for encode in functions.values())
+    seconds = fastest(functions, ROUNDS)
     slowest = next(iter(seconds.values()))
     lines = [
         "# Encoding",

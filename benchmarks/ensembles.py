@@ -1,8 +1,8 @@
-"""What does a model write for the ensembles that people ask for? Instruments that hardly play, ranges, endings, loops, silences.
+"""Pieces that a model generates for common ensembles: instruments that hardly play, ranges, endings, loops, silences.
 
     python benchmarks/ensembles.py --corpus data/NAME -o benchmarks/ensembles.md
 
-The same seeds for each of 24 ensembles. The reference row is the beginnings of real pieces, cut to the same number of events.
+All 24 ensembles have the same seeds. The reference row has the beginnings of real pieces, cut to the same number of events.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ reproduces them.
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of some pieces; arrays have one number for each piece."""
+    """The metrics of some pieces; arrays have one number per piece."""
 
     notes: list[dict[str, int]]
     in_range: np.ndarray
@@ -97,13 +97,13 @@ class Measured:
     loop: np.ndarray
     silence: np.ndarray
     length: int | None = None
-    """In beats, as the model was told; none if it was not."""
+    """The length in beats that the model was told; None if it was not told."""
 
     @classmethod
     def of(
         cls, pieces: Sequence[Events], limits: Limits, representation: mmt.Representation, length: int | None = None
     ) -> Measured:
-        """Measure pieces that were written, or cut, within limits."""
+        """Measure pieces that were generated or cut within limits."""
         scores = mmt.metrics.evaluate(
             pieces, max_events=limits.events, max_beats=limits.beats, representation=representation
         )
@@ -123,7 +123,7 @@ class Measured:
 
     @classmethod
     def together(cls, parts: Sequence[Measured]) -> Measured:
-        """All pieces of several."""
+        """Combine the metrics of several sets of pieces."""
         arrays = {
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("in_range", "ended", "beats", "loop", "silence")
@@ -131,7 +131,7 @@ class Measured:
         return cls([notes for part in parts for notes in part.notes], **arrays, length=parts[0].length)
 
     def row(self, name: str, *, instruments: bool = True, endings: bool = True) -> str:
-        """A line of the table, with or without the names of instruments that hardly play and the number of endings."""
+        """A row of the table, with or without the names of instruments that hardly play and the number of endings."""
         few = self.few_notes()
         cells = (
             name,
@@ -149,24 +149,24 @@ class Measured:
         return f"| {' | '.join(cells)} |"
 
     def few_notes(self) -> Counter[str]:
-        """In how many pieces each instrument plays fewer than four notes although it was asked for."""
+        """Number of pieces in which each requested instrument plays fewer than four notes."""
         return Counter(name for notes in self.notes for name, count in notes.items() if count < FEW_NOTES)
 
     def instruments(self) -> str:
-        """As "accordion 16 of 16, …": these beside the pieces that ask for the instrument, the largest share first."""
+        """As "accordion 16 of 16, …": these of the pieces that request the instrument, the largest share first."""
         few, asked = self.few_notes(), Counter(name for notes in self.notes for name in notes)
         names = sorted(few, key=lambda name: (-few[name] / asked[name], name))
         return ", ".join(f"{name} {few[name]} of {asked[name]}" for name in names) or "none"
 
     def flagged(self, name: str, pieces: Sequence[str]) -> list[str]:
-        """An item of the list, with the names of the pieces that loop or fall silent; empty if none does."""
+        """A list item with the names of the pieces that have loops or silences; empty if there are none."""
         said = [f"{pieces[i]} loops {self.loop[i]}" for i in np.flatnonzero(self.loop >= LOOP)]
         said += [f"{pieces[i]} is silent {self.silence[i]:g}" for i in np.flatnonzero(self.silence >= SILENCE)]
         return [f"- {name}: {', '.join(said)}"] if said else []
 
 
 def count_of(flags: Any) -> str:
-    """How many of them, and their share: "3 (19 %)"."""
+    """Count and share of true flags: "3 (19 %)"."""
     return f"{np.sum(flags)} ({100 * np.mean(flags):.0f} %)"
 
 
@@ -175,8 +175,21 @@ def beginnings(corpus: mmt.Corpus, limits: Limits) -> list[Events]:
     return [cut_window(corpus.notes(i), 0, limits, corpus.representation)[0] for i in range(len(corpus))]
 
 
+def settings_of(chosen: argparse.Namespace, representation: mmt.Representation) -> tuple[dict[str, Any], Limits]:
+    """Arguments of `generate` that differ from its defaults, and the limits of the pieces."""
+    given = {"min_p": chosen.min_p, "length": chosen.length}
+    if chosen.length is None:
+        given["max_events"] = chosen.max_events
+        limits = Limits(chosen.max_events, representation.beats)
+    else:
+        # By default a piece could only end at the told length; here the model decides.
+        given |= {"min_beats": 1, "max_beats": chosen.length + 2 * NEAR}
+        limits = Limits(2**31, chosen.length + 2 * NEAR)
+    return {name: value for name, value in given.items() if value is not None}, limits
+
+
 def main() -> None:
-    """Write the pieces, measure them, and write the page."""
+    """Generate and measure the pieces, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, help="default: the shipped model")
     parser.add_argument(
@@ -196,16 +209,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
     model = mmt.load_model(chosen.checkpoint)
-    limits = Limits(chosen.max_events, model.representation.beats)
-    # Arguments of `generate` that differ from its defaults.
-    given = {"min_p": chosen.min_p, "length": chosen.length}
-    if chosen.length is None:
-        given["max_events"] = chosen.max_events
-    else:
-        # The model alone decides where it ends; by default it could not end elsewhere.
-        given |= {"min_beats": 1, "max_beats": chosen.length + 2 * NEAR}
-        limits = Limits(2**31, chosen.length + 2 * NEAR)
-    settings = {name: value for name, value in given.items() if value is not None}
+    settings, limits = settings_of(chosen, model.representation)
     seeds = [f"seed {seed}" for seed in range(chosen.n)]
     lines, flagged, measured, without = [], [], [], []
     for name in chosen.ensembles:

@@ -1,11 +1,11 @@
-"""How fast pieces are written: `python benchmarks/generation.py --corpus data/NAME`, written to generation.md beside it.
+"""Speed of generation: `python benchmarks/generation.py --corpus data/NAME` writes generation.md.
 
-The paper's model with random weights, whose head biases keep a strict piece going, on two threads; everything in one run of
-one process, so that the ratios hold where the times do not. Three ways to the same 1,024 events: the original one (the whole
-prefix anew for each event, attention as explicit matrices, each field drawn by itself in Python), our network over the whole
-prefix, and `generate`. The first two take minutes a piece, so they are timed at several lengths and summed up between those by
-straight lines. The limits: bytes of weights and of cached keys and values, over the bandwidth at which memory is summed up
-here; floating-point operations, over the rate of a product of two large matrices. Needs a machine with nothing else to do.
+The paper's model with random weights, with head biases that prevent an early end, on two threads, in one process, so that the
+ratios depend little on the machine. The same 1,024 events are generated in three ways: as in the original code (the whole prefix
+again for each event, attention as explicit matrices, fields drawn one by one in Python), by our network over the whole prefix,
+and by `generate`. The first two take minutes per piece, so they are timed at several lengths and interpolated linearly. The
+limits: bytes of weights and of cached keys and values over the memory bandwidth (of a sum); floating-point operations over
+the rate of a product of two large matrices. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TRIO = mmt.prompt.instruments("violin", "viola", "cello")
 
 
 def lively_model(recipe: str = "paper", **changes: Any) -> mmt.Model:
-    """Untrained, but with a mind for notes and for the beat where it is: plain random weights leap to the last note."""
+    """An untrained model whose head biases favour notes near the current beat; plain random weights soon reach the last beat."""
     model = mmt.new_model(recipe, seed=0)
     if changes:
         torch.manual_seed(0)
@@ -65,12 +65,12 @@ def best(work: Callable[[], object], rounds: int = 5) -> float:
     return min(seconds)
 
 
-# The original way.
+# The original code.
 
 
 def original_event(network: Network, codes: Tensor) -> Tensor:
-    """The next event after codes (1, length, 6), as the original code has it: all logits of the whole prefix, of which the
-    last are drawn from, a field after the other."""
+    """The next event after codes (1, length, 6) as in the original code: logits of the whole prefix; fields are drawn one by
+    one from the last ones."""
     length = codes.shape[1]
     stream = sum(embed(codes[..., field]) for field, embed in enumerate(network.embeddings))
     stream = stream + network.positions(torch.arange(length)) * network.config.dim**-0.5
@@ -97,14 +97,14 @@ def original_event(network: Network, codes: Tensor) -> Tensor:
 
 
 def over_the_whole_prefix(model: mmt.Model, codes: Tensor) -> Tensor:
-    """The next event by our own network and sampling, without a cache."""
+    """The next event by our network and sampling, without a cache."""
     rules = StrictGrammar([codes[0].numpy()], model.network.config.sizes, Bounds(EVENTS + 1, 256))
     hidden = model.network.hidden(codes)[:, -1]
     return torch.from_numpy(draw_event(model.network.heads, hidden, rules, Filters(), np.full((1, 6), 0.5, np.float32)))
 
 
 def seconds_a_piece(one_event: Callable[[int], object]) -> float:
-    """The seconds of a whole piece from those of an event at several lengths, by straight lines between them."""
+    """The seconds of a whole piece, interpolated from those of an event at several lengths."""
     seconds = [best(lambda length=length: one_event(length), 3) for length in LENGTHS]  # type: ignore[misc]
     return float(np.interp(np.arange(len(TRIO), EVENTS), LENGTHS, seconds).sum())
 
@@ -113,22 +113,21 @@ def seconds_a_piece(one_event: Callable[[int], object]) -> float:
 
 
 def bandwidth() -> float:
-    """Bytes a second."""
+    """Bytes per second of reading memory."""
     numbers = torch.ones(2**26)
     return 4 * numbers.numel() / best(lambda: numbers.sum(), 20)
 
 
 def arithmetic() -> float:
-    """Floating-point operations a second."""
+    """Floating-point operations per second."""
     linear, rows = nn.Linear(1024, 1024, bias=False), torch.randn(1024, 1024)
     return 2 * 1024**3 / best(lambda: linear(rows), 20)
 
 
 def limit(network: Network, batch: int, events: int) -> tuple[float, str]:
-    """The seconds that an event of each of a batch of pieces takes at least, at the mean length, and what limits it.
+    """The least seconds per event of a batch of pieces at the mean length, and what limits it.
 
-    With int8 weights, those of the blocks are one byte each, and a cached number two; the rate of arithmetic is that of float32
-    all the same.
+    With int8 weights, a weight of the blocks is one byte and a cached number two; the rate of arithmetic is that of float32.
     """
     config, narrow = network.config, network.decodes_with == "int8"
     weights = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
@@ -144,22 +143,22 @@ def limit(network: Network, batch: int, events: int) -> tuple[float, str]:
 
 
 def generation(model: mmt.Model, batch: int, events: int = EVENTS) -> float:
-    """Seconds an event of each piece."""
+    """Seconds per event of each piece."""
     begun = time.perf_counter()
     pieces = model.generate(TRIO, batch, 0, max_events=events)
-    assert all(len(piece) == events for piece in pieces), "every piece is to be written to the last event"
+    assert all(len(piece) == events for piece in pieces), "a piece ended early"
     return (time.perf_counter() - begun) / (events - len(TRIO))
 
 
 def by_length(model: mmt.Model, events: int = 4096, part: int = 512) -> list[tuple[int, float]]:
-    """The median seconds of an event, in parts of a piece that goes on past the context."""
+    """The median seconds per event, by parts of a piece that exceeds the context."""
     marks = [time.perf_counter() for _ in model.stream(TRIO, seed=0, endless=True, max_events=events)]
     parts = np.array_split(np.diff(marks), events // part)
     return [(part * (place + 1), float(np.median(seconds))) for place, seconds in enumerate(parts)]
 
 
 def by_heads(events: int = 512) -> list[str]:
-    """An event of the default recipe's model with each kind of heads, in turns."""
+    """Milliseconds per event of the default recipe's model with each kind of heads, in turns."""
     models = {kind: lively_model("default", output=kind) for kind in HEADS}
     rounds = [{kind: generation(model, 1, events) for kind, model in models.items()} for _ in range(4)]
     least = {kind: min(times[kind] for times in rounds) for kind in models}
@@ -169,7 +168,7 @@ def by_heads(events: int = 512) -> list[str]:
 
 
 def beside_pytorch() -> list[str]:
-    """CPU time of an event with the compiled decoder and with plain PyTorch, both with the key/value cache, one thread."""
+    """CPU time per event of the compiled decoder and of plain PyTorch, both with the key/value cache, one thread."""
     torch.set_num_threads(1)
     lines = []
     for name, model in (("shipped", mmt.load_model()), ("paper's size", lively_model())):
@@ -182,7 +181,7 @@ def beside_pytorch() -> list[str]:
 
 
 def _cpu_time(model: mmt.Model, batch: int, events: int, decode: Callable[[Network], Network]) -> float:
-    """Microseconds of CPU time an event of one piece."""
+    """Microseconds of CPU time per event of one piece."""
     with mock.patch.object(decoding, "pack", decode):
         model.generate(TRIO, batch, 0, max_events=12)
         begun = time.process_time()
@@ -194,7 +193,7 @@ def _cpu_time(model: mmt.Model, batch: int, events: int, decode: Callable[[Netwo
 
 
 def linear_maps() -> list[str]:
-    """A block's largest map, 20 of them so that they do not fit into a core's own memory: ms for 1, 2 and 32 rows."""
+    """Milliseconds of 20 maps of the size of a block's largest, which exceed the cache of a core, for 1, 2 and 32 rows."""
     maps = [nn.Linear(512, 2048).requires_grad_(False) for _ in range(20)]
     kinds: dict[str, list[Callable[[Tensor], object]]] = {
         "float32, PyTorch": list(maps),
@@ -223,7 +222,7 @@ def _ours(linear: nn.Linear, *, int8: bool = False) -> Callable[[Tensor], object
 
 
 def narrow_losses(corpus: Path, windows: int) -> list[str]:
-    """The validation loss of the shipped model, its windows read as they would be written: event by event."""
+    """The validation loss of the shipped model, which reads the windows event by event, as in generation."""
     limits = Limits((model := mmt.load_model()).network.config.context, model.representation.beats)
     batches = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=32, windows=windows)
     least: dict[str, float] = {}
@@ -246,12 +245,12 @@ def _losses_event_by_event(network: Network, batch: Batch) -> Losses:
 
 
 def written_with(model: mmt.Model) -> tuple[float, float]:
-    """Seconds an event of each piece, alone and of 32: the best of a few, since a machine may take seconds to hand out memory."""
+    """Seconds per event of each piece at batch 1 and 32, the best of a few: the first allocation of memory may take seconds."""
     return min(generation(model, 1) for _ in range(3)), min(generation(model, 32) for _ in range(2))
 
 
 def rows_of(model: mmt.Model, alone: float, many: float) -> list[str]:
-    """What was measured against its limits."""
+    """Rows of the table: measured speeds and their limits."""
     lines = []
     for batch, seconds in ((1, alone), (32, many)):
         least, what = limit(model.network, batch, EVENTS)
@@ -271,7 +270,7 @@ def on_the_processor() -> list[str]:
     written = EVENTS - len(TRIO)
     measured = {weights: written_with(model.to("cpu", weights=weights)) for weights in KINDS}
     alone = measured["float32"][0]
-    ways = {"the original way": original / written, "our network over the whole prefix": whole / written}
+    ways = {"the original method": original / written, "our network over the whole prefix": whole / written}
     return [
         "| way | batch | events per second | `generate` is faster by | with int8 weights |",
         "|---|---:|---:|---:|---:|",

@@ -1,9 +1,8 @@
-"""Measure the loss of a model on the training, validation and test split: by source, number of instruments and field.
+"""Loss of a model on the training, validation and test split: by source, number of instruments and field.
 
     python benchmarks/loss.py --corpus data/open -o benchmarks/loss.md
 
-Of a split with many pieces, a random sample is measured. Two splits hold different music, so their losses are compared source by
-source.
+Large splits are sampled at random. The splits have different music, so compare their losses source by source.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ COUNTS = {
     "1 instrument": range(1, 2), "2 instruments": range(2, 3), "3 to 4 instruments": range(3, 5),
     "5 to 8 instruments": range(5, 9), "9 or more instruments": range(9, 66),
 }  # fmt: skip
-# Pieces that an interval needs.
+# Smallest number of pieces for an interval.
 FEWEST = 20
 
 PAGE = """# Loss by split, source and number of instruments
@@ -40,7 +39,7 @@ Mean nats per target of each field:
 
 
 def part(loss: mmt.likelihood.Likelihood, places: Iterable[int]) -> str:
-    """A cell: the loss of some pieces, its interval and their number; empty for no piece."""
+    """A cell: the loss of some pieces, its interval and their number; empty without pieces."""
     chosen = list(places)
     if not chosen:
         return ""
@@ -52,14 +51,13 @@ def part(loss: mmt.likelihood.Likelihood, places: Iterable[int]) -> str:
         loss.stride,
         restarts=0,
     )
-    # An interval of a few pieces says nothing.
     known = some.interval if len(chosen) >= FEWEST else None
     interval = "" if known is None else f" [{known[0]:.3f}, {known[1]:.3f}]"
     return f"{some.per_note:.3f}{interval} ({len(chosen)})"
 
 
 def groups_of(corpus: mmt.Corpus) -> dict[str, list[int]]:
-    """The places of the pieces of each group, by its name."""
+    """The indices of the pieces of each group."""
     groups: dict[str, list[int]] = defaultdict(list)
     for place, piece in enumerate(corpus.pieces):
         groups["all"].append(place)

@@ -1,4 +1,4 @@
-"""What a step of Muon costs, by mmt's own form and by PyTorch's, beside AdamW's and the rest of a training step.
+"""Time of an optimizer step: our Muon, PyTorch's Muon and AdamW, compared with the rest of a training step.
 
 OMP_NUM_THREADS=2 python benchmarks/muon.py -o benchmarks/muon.md
 """
@@ -6,12 +6,12 @@ OMP_NUM_THREADS=2 python benchmarks/muon.py -o benchmarks/muon.md
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from common import bf16_units, fastest
 
 from mmt.model.heads import next_written
 from mmt.model.network import Network
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def measure(device: torch.device) -> dict[str, float]:
-    """Seconds, the least of some rounds taken in turns."""
+    """Seconds of each part of a training step, the least of several rounds in turns."""
     recipe = load_recipe("default")
     torch.manual_seed(0)
     network = Network(recipe.network).to(device).train()
@@ -56,21 +56,19 @@ def measure(device: torch.device) -> dict[str, float]:
         OURS: Muon(inner, lr=0.0, weight_decay=0.0).step,
         THEIRS: torch.optim.Muon(inner, lr=0.0, weight_decay=0.0, adjust_lr_fn="match_rms_adamw").step,
     }
-    rounds = [{name: _seconds(form, device) for name, form in forms.items()} for _ in range(1 + ROUNDS)]
-    return {name: min(one[name] for one in rounds[1:]) for name in forms}
-
-
-def _seconds(form: Callable[[], object], device: torch.device) -> float:
-    started = time.perf_counter()
-    form()
     if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+        forms = {name: _synchronised(form) for name, form in forms.items()}
+    fastest(forms, 1)
+    return fastest(forms, ROUNDS)
+
+
+def _synchronised(form: Callable[[], object]) -> Callable[[], object]:
+    return lambda: (form(), torch.cuda.synchronize())
 
 
 def report(found: dict[str, float], device: str) -> str:
     """The page."""
-    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads of a {_units()}"
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads ({bf16_units()})"
     rows = [
         f"| {name} | {seconds:.3f} | {seconds / found['losses and gradients']:.2f} |" for name, seconds in found.items()
     ]
@@ -89,15 +87,6 @@ def report(found: dict[str, float], device: str) -> str:
             f"PyTorch's Muon takes **{found[THEIRS] / found[OURS]:.1f}** times as long as mmt's.",
             "",
         ]
-    )
-
-
-def _units() -> str:
-    """What the processor multiplies half precision with."""
-    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return next(
-        (f"processor with {name}" for name in ("amx_bf16", "avx512_bf16") if found.get(name)),
-        "processor without bfloat16 units",
     )
 
 

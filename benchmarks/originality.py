@@ -1,8 +1,6 @@
-"""How long it takes to find what pieces share with a corpus, and how much memory.
+"""Time and memory of the search for runs of notes that pieces share with a corpus, compared with reading the notes from disk.
 
-    python benchmarks/originality.py --corpus data/NAME -o benchmarks/originality.md
-
-Compared with reading the same notes from the disk into arrays, in the same run.
+python benchmarks/originality.py --corpus data/NAME -o benchmarks/originality.md
 """
 
 from __future__ import annotations

@@ -1,35 +1,32 @@
-"""How fast a corpus is prepared, against the original way: `python benchmarks/preparing.py FOLDER_OR_ZIP`.
+"""Speed of preparing a corpus, compared with the original code.
 
-The result is written to preparing.md beside it.
+    python benchmarks/preparing.py FOLDER_OR_ZIP     writes preparing.md
 
-The original way reads each file with `muspy.read_midi`, calls `adjust_resolution`, walks through all notes in a Python loop, and
-saves an array for each piece. Ours is one call of `mmt.prepare` with one job, from the files to the finished corpus: with
-hashes, splits and report. Both take the same files in turns, half of them at a time, in one run: the ratio holds where
-the times do not. CPU seconds of all processes are counted, since this is about the work of one core.
+The original code reads each file with `muspy.read_midi`, calls `adjust_resolution`, loops over all notes in Python, and saves
+an array for each piece. Ours is one call of `mmt.prepare` with one job, from the files to the finished corpus with hashes,
+splits and report. Both run in one process on the same files, so that the ratio depends little on the machine. The CPU
+seconds of all processes are counted.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import random
 import tempfile
 import time
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import muspy
 import numpy as np
+from common import midi_files
 
 import mmt
 from mmt.corpus.isolated import end_idle
 
-PARTS = 1
-
 
 def original_way(files: list[Path], folder: Path) -> int:
-    """Notes that were written."""
+    """Prepare like the original code; return the number of notes written."""
     written = 0
     for number, file in enumerate(files):
         music = muspy.read_midi(file)
@@ -48,17 +45,17 @@ def original_way(files: list[Path], folder: Path) -> int:
 
 
 def our_way(files: list[Path], folder: Path) -> int:
-    """Notes that were written."""
+    """Prepare with `mmt.prepare`; return the number of notes written."""
     return mmt.prepare(files, folder / "corpus", jobs=1).notes.kept
 
 
-def seconds(way: object, files: list[Path]) -> tuple[float, float, int]:
-    """(CPU seconds of all processes, seconds on the clock, notes)"""
+def seconds(way: Callable[[list[Path], Path], int], files: list[Path]) -> tuple[float, float, int]:
+    """CPU seconds of all processes, seconds on the clock, and notes."""
     end_idle()
     with tempfile.TemporaryDirectory() as folder:
         before, begun = os.times(), time.perf_counter()
-        notes = way(files, Path(folder))  # type: ignore[operator]
-        end_idle()  # what another process has used is known when it has ended
+        notes = way(files, Path(folder))
+        end_idle()  # the CPU seconds of a process are known when it has ended
         elapsed, after = time.perf_counter() - begun, os.times()
     return sum(after[:4]) - sum(before[:4]), elapsed, notes
 
@@ -66,48 +63,30 @@ def seconds(way: object, files: list[Path]) -> tuple[float, float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, help="a folder or zip archive of MIDI files")
-    parser.add_argument("-n", type=int, default=800, help="how many files (default: %(default)s)")
+    parser.add_argument("-n", type=int, default=800, help="number of files (default: %(default)s)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        source = arguments.files
-        if source.suffix == ".zip":
-            zipfile.ZipFile(source).extractall(folder)
-            source = Path(folder)
-        paths = sorted(source.rglob("*.mid"))
-        paths = random.Random(0).sample(paths, min(arguments.n, len(paths)))
+    with midi_files(arguments.files, arguments.n) as paths:
         for way in (original_way, our_way):  # imports and caches
             seconds(way, paths[:5])
-        size = math.ceil(len(paths) / PARTS)
-        runs = [
-            [seconds(way, paths[first : first + size]) for way in (original_way, our_way)]
-            for first in range(0, len(paths), size)
-        ]
-    result = table(runs, len(paths))
+        theirs, ours = (seconds(way, paths) for way in (original_way, our_way))
+    result = table(theirs, ours, len(paths))
     Path(__file__).with_suffix(".md").write_text(result, encoding="utf-8")
     print(result)
 
 
-def table(runs: list[list[tuple[float, float, int]]], files: int) -> str:
-    (cpu, clock, notes), ours = np.array(runs).sum(axis=0)
-    ratios = [first[0] / second[0] for first, second in runs]
-    return "\n".join(
-        [
-            "# Preparing a corpus",
-            "",
-            f"{files:,} MIDI files, drawn at random, read in {len(runs)} part{'s' * (len(runs) > 1)} by both ways; one core.",
-            "Made by `benchmarks/preparing.py`, which says what the original way is.",
-            "",
-            "| way | CPU ms per file | ms per file | notes written | times as fast (CPU) | times as fast (elapsed) |",
-            "|---|---:|---:|---:|---:|---:|",
-            f"| muspy.read_midi, adjust_resolution, a loop | {1000 * cpu / files:.2f} | {1000 * clock / files:.2f} "
-            f"| {notes:,.0f} | 1.0 | 1.0 |",
-            f"| mmt.prepare | {1000 * ours[0] / files:.2f} | {1000 * ours[1] / files:.2f} | {ours[2]:,.0f} "
-            f"| {cpu / ours[0]:.1f} | {clock / ours[1]:.1f} |",
-            "",
-            f"By part {min(ratios):.1f} to {max(ratios):.1f} times as fast (CPU), including the start of a process.",
-            "",
-        ]
-    )
+def table(theirs: tuple[float, float, int], ours: tuple[float, float, int], files: int) -> str:
+    lines = [
+        "# Preparing a corpus",
+        "",
+        f"{files:,} MIDI files, drawn at random; one core. Made by `benchmarks/preparing.py`, which describes the original way.",
+        "",
+        "| way | CPU ms per file | ms per file | notes written | times as fast (CPU) | times as fast (elapsed) |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, (cpu, clock, notes) in (("muspy.read_midi, adjust_resolution, a loop", theirs), ("mmt.prepare", ours)):
+        times = f"{1000 * cpu / files:.2f} | {1000 * clock / files:.2f}"
+        lines.append(f"| {name} | {times} | {notes:,} | {theirs[0] / cpu:.1f} | {theirs[1] / clock:.1f} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""How fast MIDI files are read, against muspy: `python benchmarks/reading.py FOLDER_OR_ZIP`, written to reading.md beside it.
+"""Speed of reading MIDI files, compared with muspy: `python benchmarks/reading.py FOLDER_OR_ZIP` writes reading.md.
 
-Every reader reads every file, in turns, in one run of one process: the ratios hold where the times do not.
+All readers read each file in turn, in one process, so that the ratios depend little on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import muspy
+from common import midi_files
 
 from mmt.music.reading.midi import read_midi, read_midi_notes
 
@@ -53,15 +51,9 @@ def table(seconds: dict[str, float], files: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, help="a folder or zip archive of MIDI files")
-    parser.add_argument("-n", type=int, default=400, help="how many files to read (default: %(default)s)")
+    parser.add_argument("-n", type=int, default=400, help="number of files (default: %(default)s)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        source = arguments.files
-        if source.suffix == ".zip":
-            zipfile.ZipFile(source).extractall(folder)
-            source = Path(folder)
-        paths = sorted(source.rglob("*.mid"))
-        paths = random.Random(0).sample(paths, min(arguments.n, len(paths)))
+    with midi_files(arguments.files, arguments.n) as paths:
         measure(paths[:5])  # imports and caches
         result = table(measure(paths), len(paths))
     Path(__file__).with_suffix(".md").write_text(result, encoding="utf-8")

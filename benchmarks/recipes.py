@@ -1,11 +1,10 @@
-"""Trials of the training recipe: one change at a time, on a smaller network, at equal numbers of windows.
+"""Cost of the augmentations of the recipe `full` on plain validation windows: a small network is trained with and without them.
 
-    python benchmarks/recipes.py run plain options --corpus data/open-drums --steps 2400 --seeds 0 1 -o benchmarks/recipes
-    python benchmarks/recipes.py table benchmarks/recipes -o benchmarks/recipes.md
+    python benchmarks/recipes.py --corpus data/open-drums --steps 4000 -o benchmarks/recipes.md
 
-A trial is the recipe `full` with some entries changed, trained by `mmt.train`. The loss is per note, in nats, without grammar
-masks, over all plain windows of the validation split: no given notes, no told length, no substitution, no transposition. So it
-tells what an augmentation costs the plain task. Each run is a file of the folder; a run that is there is not run again.
+The loss is in nats per note, without grammar masks, over all plain windows of the validation split: no given notes, no told
+length, no substitution, no transposition. Each run is a file in the folder `recipes` next to this script; finished runs are not
+repeated.
 """
 
 from __future__ import annotations
@@ -21,52 +20,41 @@ import numpy as np
 import torch
 
 import mmt
+from mmt.analysis.report import table
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, TrainingBatches, ValidationBatches
 from mmt.representation.codes import FIELDS
 from mmt.training.loss import Losses, losses
 from mmt.training.recipe import Recipe, load_recipe
 
-# A network that sees ten million events in half an hour on one core.
+# A network that learns from ten million events in half an hour on one core.
 SMALL = [
     *("network.dim=128", "network.heads=2", "network.layers=4", "network.context=512", "optimizer.average=null"),
     *("data.batch_size=8", "trainer.accumulate=1", "trainer.samples=false", "trainer.precision=auto"),
     *("data.validation_windows=192", "optimizer.warmup_steps=100"),
 ]
-# The second Polish collection holds half of the pieces, most of them songs and hymns.
+# The second Polish collection has half of the pieces, most of them songs and hymns.
 WEIGHTS = 'data.weights={"polish2/*": 0.4}'
-# All that the recipe adds to plain windows is off.
+# Without augmentations and weights.
 PLAIN = [
     *("data.augmentation.given_share=0.0", "data.augmentation.length_share=0.0"),
     *("data.augmentation.substitution_share=0.0", "data.weights={}"),
 ]
-TRIALS: dict[str, list[str]] = {
-    "plain": PLAIN,
-    "given notes in a third": [*PLAIN, "data.augmentation.given_share=0.33"],
-    "given notes in two thirds": [*PLAIN, "data.augmentation.given_share=0.66"],
-    "lengths told in half": [*PLAIN, "data.augmentation.length_share=0.5"],
-    "source weights": [*PLAIN[:-1], WEIGHTS],
-    "substitution in a third": [*PLAIN, "data.augmentation.substitution_share=0.33"],
-    "given notes, lengths": [
-        *PLAIN, "data.augmentation.given_share=0.33", "data.augmentation.length_share=0.5",
-    ],
-    "the recipe": [WEIGHTS],
-    "dropout 0.1": [WEIGHTS, "network.dropout=0.1"],
-    "every note alike": [*PLAIN, "data.augmentation.length_exponent=1.0"],
-}  # fmt: skip
-
-
+TRIALS = {"plain": PLAIN, "the recipe": [WEIGHTS]}
+RUNS = Path(__file__).with_suffix("")
 PAGE = """# Trials of the recipe
 
-Made by `benchmarks/recipes.py`, which describes each trial. `the recipe` has the shares of `configs/full.yaml`, and a
-weight of 0.4 for `polish2/`; `plain` has neither. The network is small (128 wide, 4 layers, context 512), so these losses
-can be compared only with each other.
+Made by `benchmarks/recipes.py`. `the recipe` has the shares of `configs/full.yaml`, and a weight of 0.4 for `polish2/`; `plain`
+has neither. The network is small (128 wide, 4 layers, context 512), so these losses can be compared only with each other.
 
+{steps:,} steps, {notes:,} validation notes:
+
+{table}
 """
 
 
 def train(overrides: list[str], corpus: Path, steps: int, seed: int) -> dict[str, Any]:
-    """Train one trial; returns its losses, the number of events that it has seen, and its processor seconds."""
+    """Train a network; return its losses, the number of events of its windows, and its CPU seconds."""
     schedule = [
         f"trainer.max_steps={steps}",
         f"trainer.validate_every={steps // 4}",
@@ -107,7 +95,7 @@ def loss_of(model: mmt.Model, corpus: Corpus) -> Losses:
 
 
 def events_of(recipe: Recipe, corpus: Path) -> int:
-    """How many events the windows of a training hold."""
+    """The number of events in all windows of a training, estimated from 256 batches."""
     batches = TrainingBatches(
         Corpus(corpus, split="train", exclude=recipe.data.exclude),
         Limits(recipe.network.context + 1, recipe.representation.beats),
@@ -123,57 +111,35 @@ def events_of(recipe: Recipe, corpus: Path) -> int:
     return round(np.mean([int(batches[int(place)].lengths.sum()) for place in places]) * len(batches))
 
 
-def table(folder: Path) -> str:
+def page(runs: dict[str, list[dict[str, Any]]], steps: int) -> str:
     """The page: a row for each trial, with the loss of each seed."""
-    runs: dict[tuple[int, str], list[dict[str, Any]]] = {}
-    for file in sorted(folder.glob("*.json")):
-        name, steps, _, _ = file.name.rsplit(".", 3)
-        runs.setdefault((int(steps), name), []).append(json.loads(file.read_text()))
-    parts = []
-    for steps in sorted({steps for steps, _ in runs}, reverse=True):
-        plain = np.mean([run["loss"] for run in runs[steps, "plain"]])
-        rows = [["trial", "loss of each seed", "to plain", *FIELDS[1:], "events", "CPU s"], ["---"] * 9]
-        for name in TRIALS:
-            if found := runs.get((steps, name)):
-                rows.append(
-                    [
-                        name,
-                        ", ".join(f"{run['loss']:.3f}" for run in found),
-                        f"{100 * (np.mean([run['loss'] for run in found]) / plain - 1):+.1f} %",
-                        *(f"{found[0]['fields'][field]:.3f}" for field in FIELDS[1:]),
-                        f"{found[0]['events'] / 1e6:.1f} M",
-                        f"{found[0]['cpu_seconds']:,}",
-                    ]
-                )
-        lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        parts.append(f"{steps:,} steps of {runs[steps, 'plain'][0]['notes']:,} validation notes:\n\n{lines}\n")
-    return PAGE + "\n".join(parts)
+    plain = np.mean([run["loss"] for run in runs["plain"]])
+    rows = [["trial", "loss of each seed", "to plain", *FIELDS[1:], "events", "CPU s"]]
+    for name, found in runs.items():
+        change = 100 * (np.mean([run["loss"] for run in found]) / plain - 1)
+        fields = [f"{found[0]['fields'][field]:.3f}" for field in FIELDS[1:]]
+        losses = ", ".join(f"{run['loss']:.3f}" for run in found)
+        size = f"{found[0]['events'] / 1e6:.1f} M"
+        rows.append([name, losses, f"{change:+.1f} %", *fields, size, f"{found[0]['cpu_seconds']:,}"])
+    return PAGE.format(steps=steps, notes=runs["plain"][0]["notes"], table=table(rows))
 
 
 def main() -> None:
-    """Run trials, or make the table."""
+    """Train what is not trained yet, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    run, page = kinds.add_parser("run"), kinds.add_parser("table")
-    run.add_argument("trials", nargs="+", choices=TRIALS)
-    run.add_argument("--steps", type=int, default=2_400)
-    run.add_argument("--seeds", nargs="+", type=int, default=[0])
-    run.add_argument("--corpus", type=Path, required=True)
-    page.add_argument("folder", type=Path)
-    for one in (run, page):
-        one.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=4_000)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
-    if chosen.kind == "table":
-        chosen.output.write_text(table(chosen.folder), encoding="utf-8")
-        return
-    chosen.output.mkdir(parents=True, exist_ok=True)
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in TRIALS}
     for seed in chosen.seeds:
-        for name in chosen.trials:
-            file = chosen.output / f"{name}.{chosen.steps}.{seed}.json"
+        for name, overrides in TRIALS.items():
+            file = RUNS / f"{name}.{chosen.steps}.{seed}.json"
             if not file.exists():
-                found = train(TRIALS[name], chosen.corpus, chosen.steps, seed)
-                file.write_text(json.dumps(found, indent=1))
-                print(name, seed, found["loss"], flush=True)
+                file.write_text(json.dumps(train(overrides, chosen.corpus, chosen.steps, seed), indent=1))
+            runs[name].append(json.loads(file.read_text()))
+    chosen.output.write_text(page(runs, chosen.steps), encoding="utf-8")
 
 
 if __name__ == "__main__":

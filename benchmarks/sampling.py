@@ -1,4 +1,4 @@
-"""Which sampling setting writes pieces most like real ones? All modes, with prompts from the validation split.
+"""Comparison of sampling settings with real music: metrics of generated pieces of all modes, beside those of real pieces.
 
     python benchmarks/sampling.py --checkpoint checkpoints/default --corpus data/NAME -o benchmarks/sampling.md
 
@@ -44,7 +44,7 @@ SHOWN = (
 
 
 def row(name: str, scores: Scores, distance: str) -> list[str]:
-    """A line of the table: means with intervals over pieces."""
+    """A row of the table: means with intervals over pieces."""
     return [name, *(scores.text(metric) for metric in SHOWN), distance]
 
 
@@ -53,8 +53,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--pieces", type=Path, help="only these pieces of the validation split, a name a line")
-    parser.add_argument("-n", type=int, default=256, help="pieces for each setting, a quarter of them in each mode")
+    parser.add_argument("--pieces", type=Path, help="file with names of validation pieces, one per line (default: all)")
+    parser.add_argument(
+        "-n", type=int, default=256, help="number of pieces per setting, a quarter of them in each mode"
+    )
     parser.add_argument("--max-events", type=int, default=512)
     parser.add_argument("--settings", nargs="*", choices=SETTINGS, default=list(SETTINGS), help="only these rows")
     parser.add_argument("-o", "--output", type=Path, required=True)

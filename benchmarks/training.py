@@ -1,15 +1,11 @@
-"""What a training step costs: the paper's model as mmt trains it against the plain form, and what the loader costs beside it.
+"""Time and memory of a training step as mmt trains and in a plain form, and the time of the data loader.
 
     OMP_NUM_THREADS=2 python benchmarks/training.py --corpus data/open -o benchmarks/training.md
-    OMP_NUM_THREADS=1 python benchmarks/training.py --corpus data/open --recipe default --pairs 20
 
-Plain: float32, attention as explicit matrices, PyTorch's dropout, windows in the order in which they were drawn, padded to the
-longest of their batch. Ours: what `trainer.precision=auto` takes here, attention fused or by blocks, windows of like length
-together. Both take the same windows, with the paper's dropout, and each runs in a process of its own. With a CUDA device:
-tokens per second, and the share of the card's bf16 limit.
-
-With `--pairs` a training's first steps are taken in turns by networks that begin alike and see the same windows: as mmt trained
-before it had attention by blocks of matrix products, rotation in fewer passes and bfloat16 in Muon, and as it trains now.
+Plain: float32, attention as explicit matrices, windows in the order in which they were drawn, padded to the longest of their
+batch. Ours: the precision of `trainer.precision=auto`, fused or blocked attention, windows of similar length
+together. Fused: ours without the special code for CPUs, thus with PyTorch's fused attention. All have the same windows and the
+paper's dropout, and each runs in its own process. With a CUDA device: tokens per second, and the share of the card's bf16 limit.
 """
 
 from __future__ import annotations
@@ -22,10 +18,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -33,12 +27,11 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 
 import mmt
-from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches, collate
+from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
+from mmt.model import network as networks
 from mmt.model.heads import next_written
 from mmt.model.network import Attention, FeedForward, Network
-from mmt.representation.codes import NOTE
-from mmt.training import optimizers
-from mmt.training.loss import Losses, losses
+from mmt.training.loss import losses
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.train import fast_precision
 
@@ -53,22 +46,14 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--recipe", default="paper")
     parser.add_argument("--repeat", type=int, default=2)
-    parser.add_argument(
-        "--form", choices=FORMS, help="only this form, its figures as JSON (how the script calls itself)"
-    )
-    parser.add_argument(
-        "--pairs", type=int, metavar="STEPS", help="compare this many steps of a training, before and now"
-    )
+    parser.add_argument("--form", choices=FORMS, help="print only this form, as JSON (the script calls itself with it)")
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
-    if chosen.pairs:
-        print(pairs(load_recipe(chosen.recipe), chosen.corpus, chosen.pairs))
-        return
     if chosen.form:
         print(json.dumps(measure(chosen.form, load_recipe(chosen.recipe), chosen.corpus)))
         return
     forms = [form for form in FORMS if form != "cuda" or torch.cuda.is_available()]
-    # In turns, so that whatever else the machine does falls on all alike.
+    # In turns, so that other load slows all forms.
     found = [{form: _in_own_process(form, chosen) for form in forms} for _ in range(chosen.repeat)]
     text = report(found, load_recipe(chosen.recipe), chosen.corpus)
     print(text)
@@ -124,6 +109,12 @@ def ours(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     return step
 
 
+def fused(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
+    """The same step without the special code for CPUs."""
+    networks.is_on_plain_cpu = lambda _: False
+    return ours(recipe, device)
+
+
 def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     """A step in the plain form."""
     Attention.forward = plain_attention  # type: ignore[method-assign]
@@ -138,7 +129,7 @@ def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
 
 
 def plain_attention(self: Attention, inputs: Tensor, *, rotation: Any, visible: Any, cache: Any, layer: int) -> Tensor:
-    """Attention as it stands in the books."""
+    """Attention with explicit matrices."""
     queries, keys, values = self.project(inputs, rotation)
     scores = queries @ keys.transpose(-1, -2) * self.head_dim**-0.5
     later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
@@ -147,7 +138,7 @@ def plain_attention(self: Attention, inputs: Tensor, *, rotation: Any, visible: 
 
 
 def plain_feed_forward(self: FeedForward, inputs: Tensor) -> Tensor:
-    """The feed-forward layer, of which all is kept."""
+    """The feed-forward layer without recomputation."""
     return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
 
 
@@ -165,13 +156,13 @@ def _learn(network: Network, optimizer: torch.optim.Optimizer, loss: Tensor) -> 
 
 
 def pooled(recipe: Recipe, corpus: Path) -> list[Batch]:
-    """Batches as mmt draws them: windows of like length together."""
+    """Batches as mmt draws them: windows of similar length together."""
     batches = _drawn(recipe, corpus, STEPS)
     return [batches[step] for step in range(STEPS)]
 
 
 def unsorted(recipe: Recipe, corpus: Path) -> list[Batch]:
-    """The same windows, dealt out by chance."""
+    """The same windows in random order."""
     windows = [
         codes[:length].numpy()
         for batch in pooled(recipe, corpus)
@@ -181,7 +172,7 @@ def unsorted(recipe: Recipe, corpus: Path) -> list[Batch]:
     return [collate([windows[place] for place in places]) for places in order]
 
 
-def _drawn(recipe: Recipe, corpus: Path, pool: int, parts: int = 1) -> TrainingBatches:
+def _drawn(recipe: Recipe, corpus: Path, pool: int) -> TrainingBatches:
     return TrainingBatches(
         mmt.Corpus(corpus, split="train"),
         Limits(recipe.network.context + 1, recipe.representation.beats),
@@ -189,131 +180,25 @@ def _drawn(recipe: Recipe, corpus: Path, pool: int, parts: int = 1) -> TrainingB
         steps=1000,
         augmentation=recipe.data.augmentation,
         pool=pool,
-        parts=parts,
     )
 
 
-FORMS: dict[
-    str, tuple[Callable[[Recipe, Path], list[Batch]], Callable[[Recipe, torch.device], Callable[[Batch], None]]]
-] = {
-    "plain": (unsorted, plain),
-    "ours": (pooled, ours),
-    "cuda": (pooled, ours),
-}
-
-
-# How a training on a CPU is compared: its name, whether it takes bfloat16, and whether it is mmt's present form.
-PAIRS = {"before, float32": (False, False), "before, bf16-mixed": (True, False), "now, bf16-mixed": (True, True)}
-
-
-class Learner:
-    """A network in training, its optimizer, and the seconds, processor seconds and losses of its steps so far."""
-
-    def __init__(self, recipe: Recipe, half: bool, present: bool) -> None:
-        self.recipe, self.half, self.present = recipe, half, present
-        torch.manual_seed(recipe.seed)
-        self.network = Network(recipe.network).train()
-        self.optimizer = optimizers.optimizer_of(self.network, recipe.optimizer, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, recipe.optimizer.share)
-        self.seconds: list[float] = []
-        self.processor: list[float] = []
-        self.nats: list[float] = []
-
-    def step(self, batches: list[Batch]) -> None:
-        """A step of several batches."""
-        with self._form():
-            self._step(batches)
-
-    def _step(self, batches: list[Batch]) -> None:
-        notes = sum(int((batch.codes[:, 1:, 0] == NOTE).sum()) for batch in batches)
-        started, total = (time.perf_counter(), time.process_time()), 0.0
-        for batch in batches:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-                nats = self.losses(batch).nats.sum() / notes
-            nats.backward()
-            total += float(nats.detach())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.seconds.append(time.perf_counter() - started[0])
-        self.processor.append(time.process_time() - started[1])
-        self.nats.append(total)
-        self.schedule.step()
-
-    def losses(self, batch: Batch) -> Losses:
-        """The summed losses of a batch."""
-        return losses(self.network(batch.codes[:, :-1], targets=batch.codes[:, 1:]), batch.codes, batch.lengths)
-
-    def validated(self, batches: ValidationBatches) -> float:
-        """The loss per note of a validation in float32."""
-        self.network.eval()
-        with torch.no_grad():
-            found = [self.losses(batches[place]) for place in range(len(batches))]
-        return float(sum(found[1:], found[0]).per_note)
-
-    def _form(self) -> ExitStack:
-        """What mmt does on CPUs alone was not there before, nor bfloat16 in Muon."""
-        form = ExitStack()
-        for name in (
-            () if self.present else ("model.network.is_on_plain_cpu", "training.optimizers.multiplies_bfloat16")
-        ):
-            form.enter_context(patch(f"mmt.{name}", lambda _: False))
-        return form
-
-
-def pairs(recipe: Recipe, corpus: Path, steps: int) -> str:
-    """The section of the page: events a second of each form, and their losses side by side."""
-    parts, limits = recipe.trainer.accumulate, Limits(recipe.network.context + 1, recipe.representation.beats)
-    drawn = _drawn(recipe, corpus, 32, parts)
-    checks = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=4, windows=16)
-    learners = {name: Learner(recipe, *form) for name, form in PAIRS.items()}
-    events = 0
-    for step in range(1 + steps):
-        batches = [drawn[step * parts + part] for part in range(parts)]
-        for learner in learners.values():
-            learner.step(batches)
-        # The first step is slower: it makes room for all that is held.
-        events += sum(int(batch.lengths.sum()) for batch in batches) if step else 0
-        print(
-            step, {n: (round(x.processor[-1], 2), round(x.nats[-1], 4)) for n, x in learners.items()}, file=sys.stderr
-        )
-    marks = [step for step in (1, steps // 4, steps // 2, 3 * steps // 4, steps) if step]
-    lines = [
-        f"{steps} steps of {recipe.data.batch_size * parts} windows, {events:,} events, interleaved, "
-        f"{torch.get_num_threads()} thread of a processor with {_units()}, torch {torch.__version__}:",
-        "",
-        "| form | events per second | per processor second | "
-        + " | ".join(f"loss {mark}" for mark in marks)
-        + " | validation |",
-        "|---|---|---|" + "---|" * (len(marks) + 1),
-    ]
-    for name, found in learners.items():
-        speeds = [events / sum(seconds[1:]) for seconds in (found.seconds, found.processor)]
-        cells = [f"{speed:,.0f}" for speed in speeds] + [f"{found.nats[mark]:.3f}" for mark in marks]
-        lines.append(f"| {name} | {' | '.join(cells)} | {found.validated(checks):.4f} |")
-    *former, now = learners.values()
-    ratios = [
-        f"{name.partition(', ')[2]} {sum(one.seconds[1:]) / sum(now.seconds[1:]):.2f}, by processor seconds "
-        f"{sum(one.processor[1:]) / sum(now.processor[1:]):.2f}"
-        for name, one in zip(learners, former, strict=False)
-    ]
-    return "\n".join([*lines, "", f"Before over now: {'; '.join(ratios)}."])
-
-
-def _units() -> str:
-    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return next((name for name in ("amx_bf16", "avx512_bf16") if found.get(name)), "no units for bf16")
+Draw = Callable[[Recipe, Path], list[Batch]]
+MakeStep = Callable[[Recipe, torch.device], Callable[[Batch], None]]
+FORMS: dict[str, tuple[Draw, MakeStep]] = {
+    "plain": (unsorted, plain), "fused": (pooled, fused), "ours": (pooled, ours), "cuda": (pooled, ours),
+}  # fmt: skip
 
 
 def peak(device: torch.device) -> float:
-    """The most memory that the process has held so far, in MB."""
+    """The peak memory of the process so far, in MB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def loader(recipe: Recipe, corpus: Path, batches: int = 96) -> tuple[float, float]:
-    """Seconds for a batch of the loader, and the share of its places that are padding, over whole pools."""
+    """Seconds per batch of the loader, and the share of padding, over whole pools."""
     drawn = _drawn(recipe, corpus, 32)
     started = time.perf_counter()
     taken = [drawn[step] for step in range(batches)]
@@ -323,7 +208,7 @@ def loader(recipe: Recipe, corpus: Path, batches: int = 96) -> tuple[float, floa
 
 
 def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Path) -> str:
-    """The page: every round, and the ratios of each."""
+    """The page: all rounds and their ratios."""
     cutting, padding = loader(recipe, corpus)
     lines = [
         "# A training step",
@@ -343,7 +228,10 @@ def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Pat
         ]
     lines += [
         "",
-        "Plain over ours: " + "; ".join(_ratios(number, forms) for number, forms in enumerate(found, start=1)) + ".",
+        *(
+            f"{form.capitalize()} over ours: {'; '.join(_ratios(form, forms) for forms in found)}."
+            for form in ("plain", "fused")
+        ),
     ]
     step = min(forms["ours"]["seconds"] for forms in found)
     lines += [
@@ -356,19 +244,19 @@ def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Pat
     return "\n".join(lines) + "\n"
 
 
-def _ratios(number: int, forms: dict[str, dict[str, float]]) -> str:
-    one, other = forms["plain"], forms["ours"]
-    parts = (f"{what} {one[what] / other[what]:.1f}" for what in ("seconds", "processor", "memory"))
-    return f"round {number}: {', '.join(parts)}"
+def _ratios(form: str, forms: dict[str, dict[str, float]]) -> str:
+    return ", ".join(
+        f"{what} {forms[form][what] / forms['ours'][what]:.1f}" for what in ("seconds", "processor", "memory")
+    )
 
 
 def _on_the_card(tokens: float, recipe: Recipe) -> str:
-    """Tokens a second, and what share of the card's limit the multiplications of forward and backward pass are."""
+    """Tokens per second, and the share of the card's limit that the matrix products of both passes reach."""
     config, name = recipe.network, torch.cuda.get_device_name()
     weights = sum(
         p.numel() for n, p in Network(config).named_parameters() if p.ndim > 1 and not n.startswith(("embed", "pos"))
     )
-    # Six operations a weight; twelve a head dimension and key, half of which lie in the future.
+    # Six operations per weight; twelve per head dimension and key, half of them masked.
     each = 6 * weights + 6 * config.layers * config.heads * config.head_dim * config.context
     limit = next((limit for card, limit in LIMITS.items() if card in name), None)
     share = f"{tokens * each / limit:.1%} of its bf16 limit" if limit else "its bf16 limit is not in the script's list"

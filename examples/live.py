@@ -1,7 +1,7 @@
-"""Music without end, on time: `python examples/live.py violin viola cello --tempo 90`. Stop it with Ctrl-C.
+"""Endless music in real time: `python examples/live.py violin viola cello --tempo 90`. Stop it with Ctrl-C.
 
-Events are written a little ahead and played when they are due: to a MIDI port where one is open to mido (with --port, and
-python-rtmidi installed), else as a line of text each.
+Events are generated a little ahead and played when they are due: to a MIDI port (with --port, which needs python-rtmidi), else
+as lines of text.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, PO
 
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
-# When in beats, whether it begins or ends, the MIDI pitch, and the instrument's code.
+# Time in beats, whether a note begins (or ends), MIDI pitch, and instrument code.
 Moment = tuple[float, bool, int, int]
 
 
 def ahead(events: Iterator[np.ndarray], most: int = 256) -> Iterator[np.ndarray]:
-    """The same events, up to `most` of them written before they are asked for: so a new window makes nobody wait."""
+    """The same events, of which up to `most` are generated ahead in a thread, to bridge slow moments."""
     written: queue.Queue[np.ndarray | None] = queue.Queue(most)
 
     def write() -> None:
@@ -40,7 +40,7 @@ def ahead(events: Iterator[np.ndarray], most: int = 256) -> Iterator[np.ndarray]
 
 
 def in_time(events: Iterator[np.ndarray], representation: Representation) -> Iterator[Moment]:
-    """Beginnings and ends of notes in the order of time, as soon as no earlier one can come."""
+    """Beginnings and ends of notes in order of time, each as soon as no earlier one can follow."""
     ends: list[Moment] = []
     for event in events:
         if event[TYPE] != NOTE:
@@ -62,7 +62,7 @@ def play(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> float:
-    """Sound each moment when it is due; returns by how many seconds the latest came late."""
+    """Play each moment when it is due; return the largest delay in seconds."""
     first = begun = late = None
     for moment in moments:
         if begun is None or first is None:
@@ -76,7 +76,7 @@ def play(
 
 
 def text(representation: Representation) -> Callable[[Moment], None]:
-    """Each note that begins as a line."""
+    """Print a line for each note that begins."""
 
     def sound(moment: Moment) -> None:
         beat, begins, pitch, code = moment
@@ -89,7 +89,7 @@ def text(representation: Representation) -> Callable[[Moment], None]:
 
 
 def midi(port_name: str | None, representation: Representation) -> Callable[[Moment], None]:
-    """Each moment as a MIDI message; every instrument has a channel, of which there are 15 besides the drums' (10)."""
+    """Send each moment as a MIDI message; each instrument has one of 15 channels, drums have channel 10."""
     import mido
 
     # mido counts channels from 0.
@@ -111,10 +111,10 @@ def main(given: list[str] | None = None) -> None:
     """Play until stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("instruments", nargs="*", help="names or MIDI program numbers (default: the model chooses)")
-    parser.add_argument("--tempo", type=float, default=100.0, help="beats a minute (default: 100)")
+    parser.add_argument("--tempo", type=float, default=100.0, help="beats per minute (default: 100)")
     parser.add_argument("--port", nargs="?", const="", help="play to this MIDI port (without a name: the first)")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--events", type=int, help="stop after so many new events (default: never)")
+    parser.add_argument("--events", type=int, help="stop after this number of new events (default: never)")
     parser.add_argument("--checkpoint", help="a checkpoint folder (default: the model that mmt ships)")
     chosen = parser.parse_args(given)
     model = mmt.load_model(chosen.checkpoint)
