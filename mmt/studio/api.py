@@ -15,6 +15,7 @@ import numpy as np
 import mmt.studio.requests as ask
 from mmt.representation.codes import NOTE, TYPE, is_note
 from mmt.representation.ensembles import find_instruments
+from mmt.sampling.editing.form import check_form
 from mmt.studio import inside, uploads
 from mmt.studio.catalog import EXAMPLES, ensembles_for, instruments_of, read_example, sound_of
 from mmt.studio.context import Context
@@ -153,10 +154,17 @@ def delete(context: Context, piece: str) -> Json:
 
 def start(context: Context, piece: str, body: ask.Sampling) -> Json:
     found = context.store.get(piece)
-    if isinstance(body, ask.Write | ask.AddPart | ask.Give):
+    if isinstance(body, ask.Write | ask.Compose | ask.AddPart | ask.Give):
         named = [body.instrument] if isinstance(body, ask.AddPart) else body.instruments
         for name in named:
             find_instruments(name, context.representation)
+    if isinstance(body, ask.Compose):
+        check_form(body.form, body.section, context.representation)
+        if len(body.form) * body.section > ask.MOST_BEATS:
+            raise ask.BadRequestError(
+                f"{len(body.form)} sections of {body.section} beats are {len(body.form) * body.section} beats; "
+                f"a piece may get up to {ask.MOST_BEATS}"
+            )
     return described(context.start(found, body))
 
 
@@ -303,6 +311,7 @@ OPERATIONS = [
     Operation("GET", "/pieces/{piece}", piece),
     Operation("DELETE", "/pieces/{piece}", delete),
     Operation("POST", "/pieces/{piece}/write", _starter(ask.Write), ask.Write),
+    Operation("POST", "/pieces/{piece}/compose", _starter(ask.Compose), ask.Compose),
     Operation("POST", "/pieces/{piece}/continue", _starter(ask.Continue), ask.Continue),
     Operation("POST", "/pieces/{piece}/rewrite", _starter(ask.Rewrite), ask.Rewrite),
     Operation("POST", "/pieces/{piece}/add-part", _starter(ask.AddPart), ask.AddPart),

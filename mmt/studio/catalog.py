@@ -16,6 +16,7 @@ from mmt.representation.codes import Representation
 from mmt.representation.ensembles import ENSEMBLES, find_instruments
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
+from mmt.studio.memory import release_free_memory
 
 _READY = (
     "piano", "string trio", "voice and piano", "flute and harp", "piano trio", "wind quintet", "brass quintet",
@@ -81,9 +82,11 @@ def sound_of(name: str, representation: Representation) -> dict[str, Any]:
         return _sound(representation.names[code - 1], representation.program(code), code == representation.drums_code)
 
 
-@lru_cache(maxsize=48)
+@lru_cache(maxsize=16)  # an orchestra; half a megabyte each
 def _sound(name: str, program: int, is_drums: bool) -> dict[str, Any]:
     low, high = _DRUM_KEYS if is_drums else INSTRUMENT_RANGES.get(name, _ANY_PITCH)
     pitches = range(low, high + 1)
     notes = np.array([(0.0, _SECONDS, pitch, program, is_drums, 100) for pitch in pitches], TIMED_NOTE)
-    return {"rate": RATE, "recordings": [recording.to_dict() for recording in record(notes)]}
+    recordings = [recording.to_dict() for recording in record(notes)]
+    release_free_memory()
+    return {"rate": RATE, "recordings": recordings}

@@ -9,13 +9,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmt.studio.requests import Continue, Sampling
+from mmt.studio.requests import Compose, Continue, Sampling
 
 _PIECE = "piece.mid"
 
 
 def generate(request: Sampling, names: Sequence[str], seed: int, options: Mapping[str, Any], model: str) -> str:
-    """The line for a piece that was written or continued.
+    """The line for a piece that was written, in a form or not, or continued.
 
     `names` are the instruments, `options` are keywords of `Model.generate`.
     """
@@ -24,6 +24,8 @@ def generate(request: Sampling, names: Sequence[str], seed: int, options: Mappin
         line += ["--continue", _PIECE, "--beats", str(request.beat)]
     elif names:
         line += ["--instruments", ",".join(names)]
+    if isinstance(request, Compose):
+        line += ["--form", request.form, "--section", str(request.section)]
     return _line([*line, *_flags(options)], seed, model)
 
 

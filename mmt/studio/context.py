@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mmt.representation.codes import Events, Representation, is_note
+from mmt.representation.decode import decode
 from mmt.sampling.model import Model
 from mmt.studio.pieces import Piece, Store
 from mmt.studio.requests import Sampling
@@ -81,4 +82,5 @@ class Context:
 
     def _warm_up(self) -> None:
         # The first event compiles the decoder, which takes up to half a minute once on a machine.
-        self.model.generate(n=2, seed=0, max_beats=1, max_events=12)
+        [piece, _] = self.model.generate(n=2, seed=0, max_beats=1, max_events=12)
+        decode(piece, representation=self.representation)  # imports muspy, which takes seconds

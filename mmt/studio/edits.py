@@ -1,4 +1,4 @@
-"""Edits of a piece by the model: rewrite parts, add a part, give notes to other instruments.
+"""What the model writes as a whole: a piece in a form, rewritten parts, a new part, notes for other instruments.
 
 With a model that has given notes, `mmt.edit.rewrite` writes any parts in any beats. Otherwise `fill` writes all parts, and
 `accompany` some of them.
@@ -14,8 +14,8 @@ from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, TYPE, Events, is_no
 from mmt.representation.encode import frame
 from mmt.sampling import editing
 from mmt.studio import commands
-from mmt.studio.requests import AddPart, Give, Rewrite
-from mmt.studio.tasks import Task, assembled, controls_of, length_of, names_in, sampling_of, within
+from mmt.studio.requests import AddPart, Compose, Give, Rewrite
+from mmt.studio.tasks import Task, assembled, controls_of, length_of, names_in, opening, sampling_of, within
 
 FILL_CANDIDATES, ACCOMPANY_CANDIDATES = 8, 4
 _RECENT = 8
@@ -23,8 +23,10 @@ _RECENT = 8
 
 
 def edit(task: Task, seed: int) -> tuple[Events, str]:
-    """One alternative of an edit, and the command that writes it ("" if none does)."""
+    """One alternative, and the command that writes it ("" if none does)."""
     request, representation = task.request, task.model.representation
+    if isinstance(request, Compose):
+        return _compose(task, request, seed)
     if isinstance(request, Give):
         return _give(task, request, seed)
     playing, parts, span = _region(task)
@@ -47,9 +49,16 @@ def edit(task: Task, seed: int) -> tuple[Events, str]:
     return written, commands.edit(name, arguments, seed, keywords, task.name)
 
 
+def _compose(task: Task, request: Compose, seed: int) -> tuple[Events, str]:
+    start, names, use_all = opening(task, request)
+    keywords = sampling_of(request, task.model) | controls_of(request, names) | use_all
+    [written] = editing.compose(task.model, start, request.form, request.section, seed=seed, **keywords)
+    return written, commands.generate(request, names, seed, keywords, task.name)
+
+
 def has_new_notes(task: Task, events: Events) -> bool:
     """Whether an edit wrote something: other notes than before, and some in the parts that were to be written."""
-    if isinstance(task.request, Give):
+    if isinstance(task.request, Give | Compose):
         return True
     _, parts, span = _region(task)
     notes = task.events[is_note(task.events)]

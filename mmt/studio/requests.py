@@ -81,6 +81,18 @@ class Write(Sampling):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compose(Sampling):
+    """Write a piece in sections, some of which return."""
+
+    instruments: Annotated[
+        list[str], About("Default: those of the piece; if it has none, the model chooses.", high=MOST_INSTRUMENTS)
+    ] = field(default_factory=list)
+    form: Annotated[str, About('A letter for each section, such as "ABA".', low=1, high=26)] = "ABA"
+    section: Annotated[int, About("Length of a section in beats.", low=5, high=MOST_BEATS)] = 16
+    use_all: Annotated[bool, About("Every instrument plays.")] = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Continue(Sampling):
     """Keep the notes before a beat and continue from there."""
 

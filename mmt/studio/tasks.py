@@ -14,7 +14,7 @@ from mmt.representation.encode import canonical
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.sampling.editing.parts import END, header_for
 from mmt.sampling.model import Model
-from mmt.studio.requests import Sampling
+from mmt.studio.requests import Compose, Sampling, Write
 
 Finish = Callable[[int, Events, dict[str, Any]], None]
 
@@ -36,7 +36,8 @@ class Task:
 def origin(task: Task, seed: int, command: str) -> dict[str, Any]:
     """How an alternative was made, for the history."""
     about = about_request(task.request)
-    return {"what": _SAID[about["kind"]], **about, "seed": seed, "model": task.name or "default", "command": command}
+    what = _SAID[about["kind"]].format(**about["settings"])
+    return {"what": what, **about, "seed": seed, "model": task.name or "default", "command": command}
 
 
 def about_request(request: Sampling) -> dict[str, Any]:
@@ -47,11 +48,20 @@ def about_request(request: Sampling) -> dict[str, Any]:
 
 _SAID = {
     "Write": "written",
+    "Compose": "written as {form}",
     "Continue": "continued",
     "Rewrite": "rewritten",
     "AddPart": "part added",
     "Give": "instruments changed",
 }
+
+
+def opening(task: Task, request: Write | Compose) -> tuple[prompt.Prompt, list[str], dict[str, Any]]:
+    """How a new piece begins: the prompt, its instruments, and `use_all` as a keyword of the library, if it applies."""
+    names = request.instruments or task.parts
+    representation = task.model.representation
+    start = prompt.instruments(*names, representation=representation) if names else prompt.start()
+    return start, names, {"use_all": True} if request.use_all and names else {}
 
 
 def sampling_of(request: Sampling, model: Model) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +20,8 @@ from mmt.representation.encode import encode
 from mmt.studio.requests import MOST_NOTES
 
 SUFFIXES = frozenset({*MIDI_SUFFIXES, ".musicxml", ".xml", ".mxl", ".abc"})
-TIME_LIMIT = 20.0  # seconds
+PROCESSOR_TIME = 20.0  # seconds; a processor that is busy with other work does not count
+TIME_LIMIT = 120.0  # seconds, for a native reader that hangs, and for systems without timers of processor time
 MEMORY_LIMIT = 2 * 2**30  # bytes of address space beyond what the process has at its start
 # Reading takes a core and memory: more at once are refused.
 _AT_ONCE = Semaphore(2)
@@ -50,7 +54,8 @@ def read_upload(name: str, content: bytes, representation: Representation) -> Up
     if not _AT_ONCE.acquire(blocking=False):
         raise UploadError("two files are being read already; try again in a moment")
     try:
-        found = call_each(partial(_read, suffix, representation), [content], time_limit=TIME_LIMIT)[0]
+        read_one = partial(_read, suffix, representation, PROCESSOR_TIME)
+        found = call_each(read_one, [content], time_limit=TIME_LIMIT)[0]
     finally:
         _AT_ONCE.release()
     if isinstance(found, Lost):
@@ -61,8 +66,18 @@ def read_upload(name: str, content: bytes, representation: Representation) -> Up
     return Upload(title or Path(plain).stem or "Untitled", events, report, signatures)
 
 
-def _read(suffix: str, representation: Representation, content: bytes) -> tuple[str, Events, str, bytes] | str:
+def _read(
+    suffix: str, representation: Representation, seconds: float, content: bytes
+) -> tuple[str, Events, str, bytes] | str:
     """In the other process: title, events, report and signatures; a text says what is wrong."""
+    try:
+        with limited_time(seconds):
+            return _read_music(suffix, representation, content)
+    except TooSlow:
+        return f"FILE cannot be read: took longer than {seconds:g} s"
+
+
+def _read_music(suffix: str, representation: Representation, content: bytes) -> tuple[str, Events, str, bytes] | str:
     _limit_memory()
     with tempfile.TemporaryDirectory(prefix="mmt-studio-") as folder:
         path = Path(folder) / f"FILE{suffix}"
@@ -100,3 +115,27 @@ def _limit_memory() -> None:
     if soft == resource.RLIM_INFINITY and (statm := Path("/proc/self/statm")).exists():
         size = int(statm.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_LIMIT, hard))
+
+
+class TooSlow(BaseException):
+    """The processor time is used up. Not an `Exception`, so that no reader takes it for an error of the file."""
+
+
+@contextmanager
+def limited_time(seconds: float) -> Iterator[None]:
+    """Raise `TooSlow` in the main thread after so many seconds of processor time of this process."""
+    if not hasattr(signal, "setitimer"):  # on Windows
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise TooSlow
+
+    before = signal.signal(signal.SIGPROF, end)
+    # Again after each further second, should something on the way have swallowed the exception.
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from queue import Full, Queue
 from typing import Any, TypeVar
 
+from mmt.studio.memory import release_free_memory
+
 Result = TypeVar("Result")
 
 MOST_WAITING = 16
@@ -163,6 +165,8 @@ class Worker:
                     self._run(task)
                 else:
                     _call(*task)
+                del task  # with the arrays of its job or answer
+                release_free_memory()
             except Stopped:  # it came after the job had ended
                 continue
 

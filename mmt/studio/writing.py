@@ -23,7 +23,7 @@ from mmt.studio import commands
 from mmt.studio.edits import edit, has_new_notes
 from mmt.studio.requests import Continue, Give, Write
 from mmt.studio.scores import rows_of
-from mmt.studio.tasks import Task, controls_of, length_of, names_in, origin, sampling_of
+from mmt.studio.tasks import Task, controls_of, length_of, names_in, opening, origin, sampling_of
 from mmt.studio.work import Job
 
 _TRIES = 4
@@ -115,9 +115,7 @@ def _beginning(task: Task) -> tuple[prompt.Prompt, list[str], dict[str, Any]]:
     """The prompt, the instruments that play, and the limits of length."""
     request, representation = task.request, task.model.representation
     if isinstance(request, Write):
-        names = request.instruments or task.parts
-        start = prompt.instruments(*names, representation=representation) if names else prompt.start()
-        use_all = {"use_all": True} if request.use_all and names else {}
+        start, names, use_all = opening(task, request)
         beats = request.beats
     else:
         assert isinstance(request, Continue)

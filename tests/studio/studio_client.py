@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
 
+from mmt.sampling.model import Model
 from mmt.studio.app import create_app
 from mmt.studio.context import Context
+from mmt.studio.pieces import Store
 from mmt.studio.security import names_of
 
 TOKEN = "a-token-of-the-tests"
@@ -57,3 +61,13 @@ class Studio:
     def _answer(self, response: Any) -> Any:
         assert response.status_code == 200, response.text
         return response.json()
+
+
+def studio_of(model: Model, folder: Path) -> Iterator[Studio]:
+    """A studio with a model, until the test is over."""
+    context = Context(model, Store(folder))
+    while not context.worker.is_ready:
+        assert not context.worker.trouble
+        time.sleep(0.02)
+    yield Studio(context)
+    context.worker.end()

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import studio_of
-from studio_client import TOKEN, Studio
+from studio_client import TOKEN, Studio, studio_of
 
 import mmt
 from mmt.cli.generate import main as generate_main
@@ -63,6 +62,7 @@ def test_the_same_seed_writes_the_same_notes(studio: Studio, trio: Any) -> None:
     [
         ("write", {"beats": 8, "boldness": 75, "scale": "D minor"}),
         ("write", {"beats": 8, "own_ranges": {"violin": "G3..E6"}, "top_p": 0.95}),
+        ("compose", {"form": "ABA", "section": 5, "scale": "D minor"}),
         ("continue", {"beat": 8, "beats": 4}),
         ("rewrite", {"from_beat": 4, "to_beat": 8}),
         ("rewrite", {"from_beat": 4, "to_beat": 8, "parts": ["cello"]}),
@@ -84,6 +84,33 @@ def test_the_command_writes_the_same_notes(
     theirs = [[12 * (row[1] - 1) + row[2] - 1, row[3] - 1, row[5]] for row in written.tolist() if row[0] == 3]
     assert sorted(theirs) == sorted([row[0], row[2], row[3]] for row in alternative["notes"])
     studio.post(f"pieces/{trio['id']}/discard")
+
+
+def test_sections_of_a_letter_have_the_same_notes(studio: Studio) -> None:
+    piece = studio.new("violin", "cello")
+    studio.write(piece, "compose", form="ABA", section=6, seed=1, alternatives=2)
+    alternatives = studio.get(f"pieces/{piece}")["alternatives"]
+    for one in alternatives:
+        sections: list[Rows] = [[], [], []]
+        for onset, _, pitch, code in one["notes"]:
+            sections[onset // 72].append([onset % 72, pitch, code])
+        assert sections[0] == sections[2] != sections[1]
+    assert alternatives[0]["notes"] != alternatives[1]["notes"]
+    assert alternatives[0]["made"]["what"] == "written as ABA"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"form": "A-B"}, "form is 'A-B'; give letters from A to Z"),
+        ({"section": 257}, "section is 257 beats, but the model reads at most 256 at once"),
+        ({"form": "ABACA", "section": 128}, "5 sections of 128 beats are 640 beats; a piece may get up to 512"),
+    ],
+)
+def test_a_form_that_cannot_be_written_is_refused(studio: Studio, body: dict[str, Any], message: str) -> None:
+    response = studio.client.post(f"/{TOKEN}/api/pieces/{studio.new('violin')}/compose", json=body)
+    assert response.status_code == 400
+    assert message in response.json()["error"]
 
 
 @pytest.mark.parametrize("parts", [[], ["violin", "cello"]])

@@ -109,6 +109,56 @@ def test_a_piece_for_an_ensemble_with_bars_5_to_8_rewritten_in_a_file(open_tab: 
     assert "<!DOCTYPE html>" in saved(tab, "Web page with player", tmp_path).read_text(encoding="utf-8")[:20]
 
 
+def test_a_piece_is_written_in_a_form(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.choose("Flute and harp", alternatives=2)
+    tab.page.get_by_label("Form", exact=True).select_option("own")
+    tab.page.get_by_label("Letters of the sections").fill("ab-a")
+    tab.page.get_by_label("Beats per section").fill("6")
+    tab.page.get_by_label("Beats per section").press("Tab")
+    tab.page.locator("#start", has_text="3 sections: 18 beats, 5 bars of 4/4").wait_for()
+    tab.button("Write music").click()
+    tab.page.get_by_role("heading", name="New music in the form ABA").wait_for()
+    tab.wait_for_alternatives(2)
+    tab.keep(2)
+    notes = sounding(tab.notes())
+    first, last = ([(onset % 72, *rest) for onset, *rest in notes if onset // 72 == place] for place in (0, 2))
+    assert first == last != []
+    tab.page.locator("#history summary").click()
+    command = tab.page.locator("#history pre").inner_text()
+    assert command.startswith("mmt-generate --instruments flute,harp --form ABA --section 6")
+
+
+def test_settings_of_the_start_page_hold_for_the_piece_but_for_the_seed(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.compose("Piano", beats=8, alternatives=2, seed=7)
+    tab.page.locator("#actions").get_by_text("Settings for new music").click()
+    settings = tab.page.locator("#actions")
+    assert settings.get_by_label("Alternatives").input_value() == "2"
+    settings.get_by_text("More settings").click()
+    assert settings.get_by_label("Seed").input_value() == ""
+    tab.select_bars(1, 1)
+    tab.button("Rewrite").click()
+    tab.wait_for_alternatives(2)
+    assert tab.piece()["alternatives"][0]["made"]["seed"] != 7
+
+
+def test_an_empty_piece_is_written_with_the_settings_that_it_shows(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.choose("Piano", beats=8, alternatives=1)
+    tab.button("Write music").click()
+    tab.wait_for_alternatives(1)
+    tab.button("Discard all").click()
+    tab.page.locator("#save").wait_for(state="hidden")
+    tab.page.locator("#actions").get_by_label("Length (beats)").fill("4")
+    tab.page.locator("#actions").get_by_label("Length (beats)").press("Tab")
+    tab.button("Write music").last.click()
+    tab.wait_for_alternatives(1)
+    assert tab.piece()["alternatives"][0]["made"]["settings"]["beats"] == 4
+    tab.keep(1)
+    tab.page.locator("#save").wait_for()
+
+
 def test_a_piece_grows_while_it_is_written_and_played_and_can_be_stopped(open_tab: Open) -> None:
     tab = open_tab()
     tab.choose("Piano", beats=512, alternatives=1)

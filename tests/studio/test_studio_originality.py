@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import studio_of
 from small_corpora import write_tiny_corpus
-from studio_client import TOKEN, Studio
+from studio_client import TOKEN, Studio, studio_of
 
 from mmt.analysis.originality import compare
 from mmt.sampling.model import Model

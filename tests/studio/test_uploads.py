@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from studio_client import ROOT, TOKEN, Studio
 import mmt
 from mmt.representation.codes import PAPER
 from mmt.studio import uploads
-from mmt.studio.uploads import UploadError, read_upload
+from mmt.studio.uploads import TooSlow, UploadError, limited_time, read_upload
 
 
 @pytest.mark.parametrize("name", ["mayer_quartet_in_g_minor.mid", "parry_good_night.mxl"])
@@ -51,8 +53,31 @@ def test_a_broken_file_is_refused_in_one_line(name: str, content: bytes) -> None
     assert "/tmp" not in str(error.value)
 
 
-def test_reading_a_file_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "TIME_LIMIT", 0.3)
+def work_forever() -> None:
+    while True:
+        pass
+
+
+def test_waiting_does_not_use_up_the_processor_time() -> None:
+    with limited_time(0.2):
+        time.sleep(0.5)
+    with pytest.raises(TooSlow), limited_time(0.1):
+        work_forever()
+
+
+def test_a_swallowed_interruption_comes_again() -> None:
+    def swallow() -> None:
+        with contextlib.suppress(BaseException):
+            work_forever()
+        work_forever()
+
+    with pytest.raises(TooSlow), limited_time(0.05):
+        swallow()
+
+
+@pytest.mark.parametrize("limit", ["PROCESSOR_TIME", "TIME_LIMIT"])
+def test_reading_a_file_has_a_time_limit(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(uploads, limit, 0.3)
     tune = "X:1\nK:C\n" + "C D E F G A B c |" * 30_000
     with pytest.raises(UploadError, match=r"took longer than 0\.3 s"):
         read_upload("long.abc", tune.encode(), PAPER)

@@ -47,7 +47,8 @@ def compose(
     form : str
         A letter for each section: "ABA", "AABA", "ABACA". Case does not count.
     section : int
-        The number of beats of a section, at least 5. The first section ends in the last four of them.
+        The number of beats of a section: from 5 to the beats of the model's representation (256 for the shipped model). The
+        first section ends in the last four of them.
     use_all : bool
         Whether each declared instrument plays in the first section, see `Model.generate`.
     **options
@@ -62,7 +63,7 @@ def compose(
     Raises
     ------
     ValueError
-        If the model has no given notes or lengths, or the form, the section or the prompt is unusable.
+        If the model has no given notes or lengths, the form or the prompt is unusable, or the section is too short or too long.
 
     Examples
     --------
@@ -72,15 +73,7 @@ def compose(
     >>> bool(16 < piece[:, BEAT].max() <= 24)
     True
     """
-    representation = model.representation
-    if not (representation.given and representation.length):
-        raise ValueError(
-            "a form needs a model with given notes and lengths (given=True, length=True), such as the one that mmt ships"
-        )
-    if not isinstance(form, str) or not (form.isascii() and form.isalpha()):
-        raise ValueError(f"form is {form!r}; give letters from A to Z alone, one for each section, such as 'ABA'")
-    if not isinstance(section, int | np.integer) or section < _SHORTEST_SECTION:
-        raise ValueError(f"section is {section!r}; it must be a whole number of at least {_SHORTEST_SECTION} beats")
+    check_form(form, section, model.representation)
     if prompt is not None:
         length = max(int(as_events(prompt)[:, BEAT].max(initial=0)), getattr(prompt, "first_beat", 0))
         if length > section:
@@ -93,6 +86,23 @@ def compose(
     first = model.generate(prompt, length=section, use_all=use_all, **options)
     each = zip(first, streams, strict=True)
     return [_complete(model, piece, form.upper(), section, stream, options) for piece, stream in each]
+
+
+def check_form(form: str, section: int, representation: Representation) -> None:
+    """Raise a `ValueError` if a model with this representation cannot write sections of this length in this form."""
+    if not (representation.given and representation.length):
+        raise ValueError(
+            "a form needs a model with given notes and lengths (given=True, length=True), such as the one that mmt ships"
+        )
+    if not isinstance(form, str) or not (form.isascii() and form.isalpha()):
+        raise ValueError(f"form is {form!r}; give letters from A to Z alone, one for each section, such as 'ABA'")
+    if not isinstance(section, int | np.integer) or section < _SHORTEST_SECTION:
+        raise ValueError(f"section is {section!r}; it must be a whole number of at least {_SHORTEST_SECTION} beats")
+    if section > representation.beats:
+        raise ValueError(
+            f"section is {section} beats, but the model reads at most {representation.beats} at once; "
+            "give shorter sections, or more of them"
+        )
 
 
 def _complete(model: Model, first: Events, form: str, section: int, stream: Stream, options: EditOptions) -> Events:

@@ -3,7 +3,7 @@ import { begin } from "./choose.js";
 import { button, el, openDialog, show, tell } from "./dom.js";
 import { picker } from "./picker.js";
 import { selectionText } from "./roll.js";
-import { requestSettings, settingsForm } from "./settings.js";
+import { newPieceRequest, requestSettings, settingsForm } from "./settings.js";
 import { barsOf, changeNotes, clearSelection, changed, hasRegion, lengthOf, nameOf, on, round, selectBeats, selectedIndices, selectedParts, state } from "./state.js";
 
 /** Fill the panel of actions; `roll` is the studio's piano roll. */
@@ -13,40 +13,63 @@ export function addActions(element, roll) {
   const first = el("input", { type: "number", min: 1, "aria-label": "First bar" }), last = el("input", { type: "number", min: 1, "aria-label": "Last bar" });
   const none = button("None", () => clearSelection(), { title: "Select nothing (Escape)" });
   show(bars, el("span", {}, "Bars"), first, el("span", {}, "to"), last, button("All", selectAll, { title: "Select everything (Ctrl-A)" }), none);
-  first.addEventListener("change", () => setBars(Number(first.value), Math.max(Number(first.value), Number(last.value))));
-  last.addEventListener("change", () => setBars(Math.min(Number(first.value) || Number(last.value), Number(last.value)), Number(last.value)));
+  // A click from one field into the other must find what is typed there, so the field with the focus is not filled in.
+  for (const input of [first, last]) {
+    input.addEventListener("change", () => setTimeout(() => readBars(input === last)));
+    input.addEventListener("click", () => input.select());
+    input.addEventListener("blur", () => setTimeout(() => state.piece && drawBars(state.piece.score)));
+  }
   const row = el("div", { class: "action-row" });
-  const form = el("details", { class: "more" }, el("summary", {}, "Settings for new music"), settingsForm({ more: true }));
+  const form = el("details", { class: "more" }, el("summary", {}, "Settings for new music"), el("div"));
+  let formOf = "";
   show(element, el("div", { class: "action-head" }, title, bars, hint, el("span", { class: "push" }), parts), row, form, status);
   let timer = 0;
 
   function draw() {
     if (!state.piece) return;
     const { score } = state.piece, text = selectionText(), indices = selectedIndices(), length = lengthOf(score);
-    title.textContent = text ? `Selected: ${text}` : "Nothing is selected";
-    hint.hidden = Boolean(text);
+    title.textContent = text ? `Selected: ${text}` : length ? "Nothing is selected" : "There is no music yet";
+    hint.hidden = Boolean(text) || !length;
+    bars.hidden = !length;
     clearTimeout(timer);
     timer = setTimeout(() => { status.textContent = text ? `Selected: ${text}` : ""; }, 400);
     drawBars(score);
     drawParts(score);
+    drawForm(length);
     const inPiece = hasRegion() && state.selection.from < length, hasNotes = indices.length > 0;
     const from = hasRegion() ? state.selection.from : length;
     show(row,
       length > 0 && button("Rewrite", rewrite, { class: "primary", disabled: !inPiece || !selectedParts().length, title: inPiece ? "Write the selected bars and parts again" : "Select bars first" }),
       length > 0 && button(hasRegion() && from > 0 && from < length ? `Continue from bar ${barAt(score, from)}` : "Continue from the end", continueFrom, { title: "Keep what comes before, and write new music from there on" }),
       length > 0 && button("Add a part …", addPart),
-      length === 0 && button("Write music", () => begin("write", requestSettings({ length: false, more: true })), { class: "primary" }),
-      button("Change instruments …", give, { disabled: !hasNotes }),
-      el("span", { class: "segments", role: "group", "aria-label": "Transpose" }, [[-12, "8vb", "down an octave"], [-1, "−1", "down a semitone"], [1, "+1", "up a semitone"], [12, "8va", "up an octave"]].map(([steps, label, how]) =>
+      length === 0 && button("Write music", () => begin(...newPieceRequest()), { class: "primary" }),
+      length > 0 && button("Change instruments …", give, { disabled: !hasNotes }),
+      length > 0 && el("span", { class: "segments", role: "group", "aria-label": "Transpose" }, [[-12, "8vb", "down an octave"], [-1, "−1", "down a semitone"], [1, "+1", "up a semitone"], [12, "8va", "up an octave"]].map(([steps, label, how]) =>
         button(label, () => transpose(steps), { disabled: !hasNotes, "aria-label": `Transpose ${how}`, title: `Transpose ${how}` }))),
-      button("Delete", removeSelected, { disabled: !hasNotes, title: "Delete (Del)" }));
+      length > 0 && button("Delete", removeSelected, { disabled: !hasNotes, title: "Delete (Del)" }));
+  }
+
+  /** The settings, read again for each piece, since the start page changes them too. */
+  function drawForm(length) {
+    const key = `${state.piece.id} ${length > 0}`;
+    if (key === formOf) return;
+    formOf = key;
+    form.lastChild.replaceWith(settingsForm(length ? { more: true } : { length: true }));
+    form.open = !length;
   }
 
   function drawBars(score) {
     const { from, to } = state.selection;
-    first.value = hasRegion() ? barAt(score, from) : "";
-    last.value = hasRegion() ? barAt(score, Math.max(to - 0.001, from)) : "";
+    const shown = hasRegion() ? [barAt(score, from), barAt(score, Math.max(to - 0.001, from))] : ["", ""];
+    [first, last].forEach((input, index) => { if (document.activeElement !== input) input.value = shown[index]; });
     none.hidden = !hasRegion() && !state.selection.notes.size;
+  }
+
+  /** Select the bars that were typed; the number that was typed last moves the other one if they cross. */
+  function readBars(isLast) {
+    const [one, two] = [first.value, last.value].map(Number);
+    if (isLast) setBars(Math.min(one || two, two), two);
+    else setBars(one, Math.max(one, two));
   }
 
   function setBars(low, high) {

@@ -54,7 +54,7 @@ export const remove = (path) => request("DELETE", path);
 export const post = (path, body = {}) => request("POST", path, JSON.stringify(body), { "content-type": "application/json" });
 
 /** Send a file; the answer is the new piece. */
-export function upload(file, mostMegabytes) {
+export async function upload(file, mostMegabytes) {
   if (file.size > mostMegabytes * 2 ** 20)
     throw new ApiError(`${file.name} is too large: the studio takes files of up to ${mostMegabytes} MB.`, 413);
   return request("POST", `files?name=${encodeURIComponent(file.name)}`, file, { "content-type": "application/octet-stream" });

@@ -7,7 +7,7 @@ import { grow, playsOther, toggleOther } from "./transport.js";
 
 const AROUND = 4; // beats that are shown before and after what was written
 const REDRAW = 120; // milliseconds between two drawings of a card
-const TITLES = { Write: "New music", Continue: "Continuation", Rewrite: "Rewritten", AddPart: "New part", Give: "Other instruments" };
+const TITLES = { Write: "New music", Compose: "New music", Continue: "Continuation", Rewrite: "Rewritten", AddPart: "New part", Give: "Other instruments" };
 
 let current = null; // { piece, job, about, cards: Map, isOver }
 let unfollow = () => {};
@@ -45,7 +45,7 @@ function start(about, job) {
   const score = state.piece.score;
   current = { piece: state.piece.id, job, about, score, cards: new Map(), isOver: false };
   const { settings } = about, section = document.getElementById("choose");
-  const where = "from_beat" in settings && settings.to_beat ? `, ${nameOf(score, settings.from_beat, settings.to_beat)}` : "";
+  const where = settings.form ? ` in the form ${settings.form}` : "from_beat" in settings && settings.to_beat ? `, ${nameOf(score, settings.from_beat, settings.to_beat)}` : "";
   current.list = el("ol", { class: "cards" });
   current.stop = button([icon("stop"), "Stop"], stop, { class: "with-icon" });
   current.note = el("p", { class: "hint", role: "status" }, "Waiting for the model …");
@@ -118,7 +118,7 @@ function span() {
 
 function songOfCard(card) {
   const { settings, kind } = current.about, whole = span();
-  const least = kind === "Write" ? settings.beats : kind === "Continue" ? settings.beat + settings.beats - whole.from : 8;
+  const least = kind === "Write" ? settings.beats : kind === "Compose" ? settings.form.length * settings.section : kind === "Continue" ? settings.beat + settings.beats - whole.from : 8;
   return songOf(current.score, { notes: card.notes, ...whole, least });
 }
 
@@ -133,7 +133,8 @@ function redraw(card, delay = REDRAW) {
     else card.roll = new PianoRoll(card.picture, song);
     for (const one of card.picture.querySelectorAll("[tabindex]")) one.removeAttribute("tabindex");
     markRegion(card, song);
-    card.count.textContent = `${card.notes.length} notes${card.isDone ? "" : " …"}`;
+    card.count.textContent = `${card.notes.length ? `${card.notes.length} notes` : ""}${card.isDone ? "" : " …"}`;
+    card.play.disabled = !card.notes.length;
     card.element.classList.toggle("writing", !card.isDone);
     card.keeping.disabled = !card.notes.length;
     loadSounds(song.parts.map((part) => part.name));

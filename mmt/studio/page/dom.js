@@ -44,12 +44,13 @@ export function field(text, input, hint = "") {
 
 const spoken = () => document.getElementById("messages");
 
-/** Tell something in a corner of the page, and to a screen reader. */
+/** Tell something in a corner of the page, and to a screen reader. Of kind "wait" it stays until it is removed. Returns the message. */
 export function tell(text, kind = "info") {
   const message = el("p", { class: `message ${kind}` }, text, button("×", () => message.remove(), { class: "close", "aria-label": "Close this message" }));
   spoken().append(message);
   while (spoken().children.length > 3) spoken().firstChild.remove();
   if (kind === "info") setTimeout(() => message.remove(), 6000);
+  return message;
 }
 
 /** Say what went wrong. */

@@ -3,13 +3,14 @@ import * as api from "./api.js";
 import { begin } from "./choose.js";
 import { button, complain, el, field, show, tell } from "./dom.js";
 import { picker } from "./picker.js";
-import { requestSettings, settingsForm } from "./settings.js";
+import { newPieceRequest, settingsForm } from "./settings.js";
 import { setPiece, state } from "./state.js";
 
 /** Draw the start page. */
 export async function showStart(element) {
   const chosen = picker({ change: (names) => {
     write.disabled = !names.length;
+    hint.textContent = names.length ? "You get several alternatives. Listen, and keep the one you like." : "Choose an ensemble or instruments first.";
     for (const card of ensembles.children) card.setAttribute("aria-pressed", String(sameNames(card.names, names)));
   } });
   const ensembles = el("div", { class: "ensembles", role: "group", "aria-label": "Ensembles" }, state.ensembles.map((one) => {
@@ -24,12 +25,13 @@ export async function showStart(element) {
   }));
   const tempo = el("input", { type: "number", min: 10, max: 400, value: 100 });
   const write = button("Write music", () => writeNew(chosen.names, Number(tempo.value), write), { class: "primary large", disabled: true });
+  const hint = el("span", { class: "hint", role: "status" }, "Choose an ensemble or instruments first.");
   const recent = el("ul", { class: "recent" });
   show(element,
     el("section", { class: "start-main", "aria-labelledby": "who" },
       el("h2", { id: "who" }, "Choose the instruments"), ensembles, chosen.element,
       el("div", { class: "start-settings" }, settingsForm({ length: true, tempo: field("Tempo (♩ per minute)", tempo) })),
-      el("div", { class: "start-write" }, write, el("span", { class: "hint" }, "You get several alternatives. Listen, and keep the one you like."))),
+      el("div", { class: "start-write" }, write, hint)),
     el("section", { class: "start-side", "aria-label": "Open music" }, dropZone(),
       el("h3", {}, "Examples"), el("ul", { class: "recent" }, state.examples.map((name) => el("li", {}, button(name, () => open(api.post(`examples/${encodeURIComponent(name)}`)), { class: "link" })))),
       el("h3", {}, "Your pieces"), recent));
@@ -55,8 +57,9 @@ async function writeNew(names, tempo, control) {
     const title = ensemble ? ensemble.name : names.length > 4 ? `${names.length} instruments` : names.join(", ").replace(/, ([^,]*)$/, " and $1");
     let piece = await api.post("pieces", { instruments: names, title: title.charAt(0).toUpperCase() + title.slice(1) });
     if (tempo !== 100 && tempo >= 10 && tempo <= 400) piece = await api.post(`pieces/${piece.id}/details`, { revision: piece.revision, tempo });
+    const request = newPieceRequest();
     enter(piece);
-    await begin("write", requestSettings({ length: true }));
+    await begin(...request);
   } catch (error) { complain(error); }
   control.disabled = false;
 }
@@ -67,9 +70,10 @@ function dropZone() {
 }
 
 /** Open a file that was chosen or dropped. */
-export function openFile(file) {
-  tell(`Reading ${file.name} …`);
-  try { return open(api.upload(file, state.status.most_upload)); } catch (error) { complain(error); return null; }
+export async function openFile(file) {
+  const message = tell(`Reading ${file.name} …`, "wait");
+  await open(api.upload(file, state.status.most_upload));
+  message.remove();
 }
 
 async function open(answer) {
