@@ -154,7 +154,7 @@ def delete(context: Context, piece: str) -> Json:
 
 def start(context: Context, piece: str, body: ask.Sampling) -> Json:
     found = context.store.get(piece)
-    if isinstance(body, ask.Write | ask.Compose | ask.AddPart | ask.Give):
+    if isinstance(body, ask.Whole | ask.AddPart | ask.Give):
         named = [body.instrument] if isinstance(body, ask.AddPart) else body.instruments
         for name in named:
             find_instruments(name, context.representation)

@@ -16,7 +16,7 @@ from mmt.representation.codes import Representation
 from mmt.representation.ensembles import ENSEMBLES, find_instruments
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.instruments import GENERAL_MIDI_NAMES
-from mmt.studio.memory import release_free_memory
+from mmt.studio.memory import return_free_memory
 
 _READY = (
     "piano", "string trio", "voice and piano", "flute and harp", "piano trio", "wind quintet", "brass quintet",
@@ -88,5 +88,5 @@ def _sound(name: str, program: int, is_drums: bool) -> dict[str, Any]:
     pitches = range(low, high + 1)
     notes = np.array([(0.0, _SECONDS, pitch, program, is_drums, 100) for pitch in pitches], TIMED_NOTE)
     recordings = [recording.to_dict() for recording in record(notes)]
-    release_free_memory()
+    return_free_memory()
     return {"rate": RATE, "recordings": recordings}

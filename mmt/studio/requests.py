@@ -70,26 +70,28 @@ class NewPiece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Write(Sampling):
-    """Write a piece for its instruments from scratch."""
+class Whole(Sampling):
+    """A whole piece."""
 
     instruments: Annotated[
         list[str], About("Default: those of the piece; if it has none, the model chooses.", high=MOST_INSTRUMENTS)
     ] = field(default_factory=list)
-    beats: Annotated[int, About("Length in beats.", low=1, high=MOST_BEATS)] = 32
     use_all: Annotated[bool, About("Every instrument plays.")] = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compose(Sampling):
+class Write(Whole):
+    """Write a piece for its instruments from scratch."""
+
+    beats: Annotated[int, About("Length in beats.", low=1, high=MOST_BEATS)] = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compose(Whole):
     """Write a piece in sections, some of which return."""
 
-    instruments: Annotated[
-        list[str], About("Default: those of the piece; if it has none, the model chooses.", high=MOST_INSTRUMENTS)
-    ] = field(default_factory=list)
     form: Annotated[str, About('A letter for each section, such as "ABA".', low=1, high=26)] = "ABA"
     section: Annotated[int, About("Length of a section in beats.", low=5, high=MOST_BEATS)] = 16
-    use_all: Annotated[bool, About("Every instrument plays.")] = True
 
 
 @dataclass(frozen=True, kw_only=True)

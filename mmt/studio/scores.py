@@ -16,7 +16,7 @@ from mmt.music.pictures.colors import score_order
 from mmt.representation.codes import DURATION, INSTRUMENT, NOTE, TYPE, Events, Representation
 from mmt.representation.decode import decode, notes_of_events
 from mmt.studio.catalog import part_of
-from mmt.studio.memory import release_free_memory
+from mmt.studio.memory import return_free_memory
 from mmt.studio.pieces import Piece
 from mmt.studio.requests import BadRequestError
 
@@ -95,7 +95,7 @@ def content_of(music: muspy.Music, kind: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="mmt-studio-") as folder:
         path = Path(folder) / f"piece.{kind}"
         write(path, music)
-        release_free_memory()  # a minute of sound takes many megabytes on its way
+        return_free_memory()  # a minute of sound takes many megabytes on its way
         return path.read_bytes()
 
 

@@ -21,6 +21,7 @@ from mmt.sampling.model import Model
 from mmt.studio import api
 from mmt.studio.app import create_app
 from mmt.studio.context import Context
+from mmt.studio.memory import return_large_arrays
 from mmt.studio.pieces import Store, write_whole
 from mmt.studio.security import is_loopback, names_of
 
@@ -93,6 +94,7 @@ def serve(
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the studio until Ctrl-C."""
+    return_large_arrays()
     session, lock = claim_session(folder)
     with lock:
         listener = open_socket(host, port)

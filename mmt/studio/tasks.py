@@ -14,7 +14,7 @@ from mmt.representation.encode import canonical
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.sampling.editing.parts import END, header_for
 from mmt.sampling.model import Model
-from mmt.studio.requests import Compose, Sampling, Write
+from mmt.studio.requests import Sampling, Whole
 
 Finish = Callable[[int, Events, dict[str, Any]], None]
 
@@ -56,7 +56,7 @@ _SAID = {
 }
 
 
-def opening(task: Task, request: Write | Compose) -> tuple[prompt.Prompt, list[str], dict[str, Any]]:
+def opening(task: Task, request: Whole) -> tuple[prompt.Prompt, list[str], dict[str, Any]]:
     """How a new piece begins: the prompt, its instruments, and `use_all` as a keyword of the library, if it applies."""
     names = request.instruments or task.parts
     representation = task.model.representation

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from queue import Full, Queue
 from typing import Any, TypeVar
 
-from mmt.studio.memory import release_free_memory
+from mmt.studio.memory import return_free_memory
 
 Result = TypeVar("Result")
 
@@ -166,7 +166,7 @@ class Worker:
                 else:
                     _call(*task)
                 del task  # with the arrays of its job or answer
-                release_free_memory()
+                return_free_memory()
             except Stopped:  # it came after the job had ended
                 continue
 

@@ -12,8 +12,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import mmt
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -191,3 +194,28 @@ class Tab:
                 return piece
             time.sleep(0.02)
         raise AssertionError("the piece did not change")
+
+
+Open = Callable[..., Tab]
+
+
+def saved(tab: Tab, link: str, folder: Path) -> Path:
+    """The file of a download."""
+    if not tab.page.locator("#save").evaluate("(one) => one.open"):
+        tab.page.locator("#save summary").click()
+    with tab.page.expect_download() as waiting:
+        tab.page.get_by_role("link", name=link, exact=True).click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def sounding(notes: list[list[int]]) -> list[tuple[int, int, int]]:
+    """Onset, pitch and instrument code of the notes that the API gives, sorted."""
+    return sorted((onset, pitch, code) for onset, _, pitch, code in notes)
+
+
+def read_notes(path: Path) -> list[tuple[int, int, int]]:
+    """The same of a file."""
+    events = mmt.encode(mmt.read(path)).tolist()
+    return sorted((12 * (row[1] - 1) + row[2] - 1, row[3] - 1, row[5]) for row in events if row[0] == 3)

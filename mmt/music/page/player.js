@@ -84,13 +84,10 @@ export class Player extends EventTarget {
   }
 
   async play() {
-    this.#openAudio();
     if (this.#position >= this.end) this.#position = 0;
     this.playing = true;
     this.#changed();
-    // Never resolves if the browser refuses sound; the cursor moves nevertheless.
-    if (this.#audio && this.#audio.state !== "running")
-      await Promise.race([this.#audio.resume(), new Promise((done) => setTimeout(done, 300))]);
+    await this.#openAudio();
     if (!this.playing || this.#timer) return;
     this.#timer = setInterval(() => this.#feed(), 100);
     this.#begin(this.#position);
@@ -108,6 +105,14 @@ export class Player extends EventTarget {
   toggle() {
     if (this.playing) this.pause();
     else this.play();
+  }
+
+  /** Sound one of the notes alone, for a second at most; not while the song plays. */
+  async hear(note) {
+    await this.#openAudio();
+    if (this.playing || !this.#hasSound()) return;
+    this.#silence();
+    this.#sound({ ...note, stop: Math.min(note.stop, note.start + 1) }, note.start, this.#audio.currentTime);
   }
 
   /** Go to a second of the music. */
@@ -199,8 +204,14 @@ export class Player extends EventTarget {
     this.#sources.clear();
   }
 
-  #openAudio() {
-    if (this.#audio || !window.AudioContext) return;
+  async #openAudio() {
+    if (!this.#audio && window.AudioContext) this.#makeAudio();
+    // Never resolves if the browser refuses sound; the cursor moves nevertheless.
+    if (this.#audio && this.#audio.state !== "running")
+      await Promise.race([this.#audio.resume(), new Promise((done) => setTimeout(done, 300))]);
+  }
+
+  #makeAudio() {
     const audio = this.#audio = new AudioContext();
     this.#master = audio.createGain();
     const limiter = audio.createDynamicsCompressor(), hall = audio.createConvolver(), wet = audio.createGain();

@@ -1,28 +1,22 @@
 // What can be done with the selection: rewrite, continue, add a part, change instruments, transpose, delete.
+import { barAt, barFields } from "./bars.js";
 import { begin } from "./choose.js";
-import { button, el, openDialog, show, tell } from "./dom.js";
+import { button, el, openDialog, show } from "./dom.js";
+import { removeSelected, transpose } from "./notes.js";
 import { picker } from "./picker.js";
 import { selectionText } from "./roll.js";
 import { newPieceRequest, requestSettings, settingsForm } from "./settings.js";
-import { barsOf, changeNotes, clearSelection, changed, hasRegion, lengthOf, nameOf, on, round, selectBeats, selectedIndices, selectedParts, state } from "./state.js";
+import { changeNotes, changed, hasRegion, lengthOf, nameOf, on, selectedIndices, selectedParts, state } from "./state.js";
 
 /** Fill the panel of actions; `roll` is the studio's piano roll. */
 export function addActions(element, roll) {
   const title = el("h2", { id: "selection" }), hint = el("p", { class: "hint" }, "Drag over the bar numbers or the roll to select bars, or click a note."), status = el("span", { class: "visually-hidden", role: "status" });
-  const bars = el("div", { class: "bars" }), parts = el("div", { class: "chips", role: "group", "aria-label": "Parts that are selected" });
-  const first = el("input", { type: "number", min: 1, "aria-label": "First bar" }), last = el("input", { type: "number", min: 1, "aria-label": "Last bar" });
-  const none = button("None", () => clearSelection(), { title: "Select nothing (Escape)" });
-  show(bars, el("span", {}, "Bars"), first, el("span", {}, "to"), last, button("All", selectAll, { title: "Select everything (Ctrl-A)" }), none);
-  // A click from one field into the other must find what is typed there, so the field with the focus is not filled in.
-  for (const input of [first, last]) {
-    input.addEventListener("change", () => setTimeout(() => readBars(input === last)));
-    input.addEventListener("click", () => input.select());
-    input.addEventListener("blur", () => setTimeout(() => state.piece && drawBars(state.piece.score)));
-  }
+  const parts = el("div", { class: "chips", role: "group", "aria-label": "Parts that are selected" });
+  const bars = barFields(roll);
   const row = el("div", { class: "action-row" });
   const form = el("details", { class: "more" }, el("summary", {}, "Settings for new music"), el("div"));
   let formOf = "";
-  show(element, el("div", { class: "action-head" }, title, bars, hint, el("span", { class: "push" }), parts), row, form, status);
+  show(element, el("div", { class: "action-head" }, title, bars.element, hint, el("span", { class: "push" }), parts), row, form, status);
   let timer = 0;
 
   function draw() {
@@ -30,10 +24,10 @@ export function addActions(element, roll) {
     const { score } = state.piece, text = selectionText(), indices = selectedIndices(), length = lengthOf(score);
     title.textContent = text ? `Selected: ${text}` : length ? "Nothing is selected" : "There is no music yet";
     hint.hidden = Boolean(text) || !length;
-    bars.hidden = !length;
+    bars.element.hidden = !length;
     clearTimeout(timer);
     timer = setTimeout(() => { status.textContent = text ? `Selected: ${text}` : ""; }, 400);
-    drawBars(score);
+    bars.draw();
     drawParts(score);
     drawForm(length);
     const inPiece = hasRegion() && state.selection.from < length, hasNotes = indices.length > 0;
@@ -56,32 +50,6 @@ export function addActions(element, roll) {
     formOf = key;
     form.lastChild.replaceWith(settingsForm(length ? { more: true } : { length: true }));
     form.open = !length;
-  }
-
-  function drawBars(score) {
-    const { from, to } = state.selection;
-    const shown = hasRegion() ? [barAt(score, from), barAt(score, Math.max(to - 0.001, from))] : ["", ""];
-    [first, last].forEach((input, index) => { if (document.activeElement !== input) input.value = shown[index]; });
-    none.hidden = !hasRegion() && !state.selection.notes.size;
-  }
-
-  /** Select the bars that were typed; the number that was typed last moves the other one if they cross. */
-  function readBars(isLast) {
-    const [one, two] = [first.value, last.value].map(Number);
-    if (isLast) setBars(Math.min(one || two, two), two);
-    else setBars(one, Math.max(one, two));
-  }
-
-  function setBars(low, high) {
-    const { score } = state.piece, length = lengthOf(score), count = barsOf(score, Math.max(length, 1)).length;
-    if (!(low >= 1) || low > count) {
-      if (low > count) tell(`The piece has ${count} bars.`);
-      drawBars(score);
-      return;
-    }
-    const all = [...barsOf(score, Math.max(length, 1)), barsEnd(score, length)];
-    selectBeats(all[low - 1], all[Math.min(high, count)]);
-    roll.reveal(all[low - 1]);
   }
 
   function drawParts(score) {
@@ -143,81 +111,9 @@ export function addActions(element, roll) {
   return { rewrite, continueFrom };
 }
 
-// ---- changes by hand ----
-/** Select all bars. */
-export function selectAll() {
-  const { score } = state.piece;
-  selectBeats(0, Math.max(barsEnd(score, lengthOf(score)), 1));
-}
-
-/** Move the selected notes up or down by semitones; drums stay. */
-export function transpose(steps) {
-  const { score } = state.piece, drums = new Set(score.parts.filter((part) => part.drums).map((part) => part.code));
-  const indices = selectedIndices().filter((index) => !drums.has(score.notes[index][3]));
-  const rows = indices.map((index) => { const [onset, duration, pitch, code] = score.notes[index]; return [onset, duration, pitch + steps, code]; });
-  if (!rows.length) return null;
-  if (rows.some((row) => row[2] < 0 || row[2] > 127)) { tell("Some notes would be too low or too high for MIDI."); return null; }
-  return withRegion(() => changeNotes("transposed", indices, rows));
-}
-
-/** Move the selected notes in time (beats) and pitch. */
-export function moveNotes(beats, pitches) {
-  const { score } = state.piece, indices = selectedIndices(), steps = Math.round(beats * score.resolution);
-  const rows = indices.map((index) => {
-    const [onset, duration, pitch, code] = score.notes[index];
-    return [Math.max(onset + steps, 0), duration, Math.min(Math.max(pitch + pitches, 0), 127), code];
-  });
-  return rows.length && changeNotes("notes moved", indices, rows);
-}
-
-/** Change the length of the selected notes by beats. */
-export function resizeNotes(beats) {
-  const { score } = state.piece, indices = selectedIndices(), steps = Math.round(beats * score.resolution);
-  const known = state.status.durations;
-  const rows = indices.map((index) => {
-    const [onset, duration, pitch, code] = score.notes[index], wanted = Math.max(duration + steps, 1);
-    // The model knows certain lengths only; the next one in this direction.
-    const next = steps > 0 ? known.find((one) => one >= wanted) ?? known.at(-1) : known.findLast((one) => one <= wanted) ?? known[0];
-    return [onset, next, pitch, code];
-  });
-  return rows.length && changeNotes("length changed", indices, rows);
-}
-
-/** Add a note. */
-export function drawNote(from, to, pitch, code) {
-  const { resolution, parts } = state.piece.score;
-  if (!parts.length) { tell("There is no instrument yet: write music, or add a part."); return null; }
-  const onset = Math.round(from * resolution), duration = Math.max(Math.round((to - from) * resolution), 1);
-  return changeNotes("note added", [], [[onset, duration, pitch, code ?? parts[0].code]]);
-}
-
-/** Delete what is selected. */
-export function removeSelected() {
-  const indices = selectedIndices();
-  return indices.length && withRegion(() => changeNotes("notes deleted", indices, []));
-}
-
-async function withRegion(edit) {
-  const { from, to, parts } = state.selection;
-  const worked = await edit();
-  // Keep a region selected, so that another step can follow.
-  if (worked && from !== null) { Object.assign(state.selection, { from, to, parts, notes: new Set() }); changed("selection"); }
-  return worked;
-}
-
-// ---- bars ----
-function barAt(score, beat) {
-  return barsOf(score, Math.max(beat, 0) + 0.001).filter((bar) => bar <= beat + 1e-6).length || 1;
-}
-
-function barsEnd(score, length) {
-  return barsOf(score, length + 64).find((bar) => bar >= length) ?? round(length);
-}
-
 /** The names of the instruments that play in beats, or at all. */
 function playingIn(score, beats) {
   const first = (beats?.from_beat ?? 0) * score.resolution, stop = (beats?.to_beat ?? Infinity) * score.resolution;
   const codes = new Set(score.notes.filter(([onset]) => onset >= first && onset < stop).map((row) => row[3]));
   return score.parts.filter((part) => codes.has(part.code)).map((part) => part.name);
 }
-

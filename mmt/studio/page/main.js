@@ -1,13 +1,15 @@
 // The page: reads what the server has, opens a piece by the address, and hears keys and dropped files.
 import * as api from "./api.js";
-import { addActions, drawNote, moveNotes, removeSelected, resizeNotes, selectAll, transpose } from "./actions.js";
+import { addActions } from "./actions.js";
+import { selectAll } from "./bars.js";
 import { isChoosing, leave, playNumber, resume } from "./choose.js";
 import { complain, tell } from "./dom.js";
+import { drawNote, moveNotes, removeSelected, resizeNotes, transpose } from "./notes.js";
 import { addDownloads, addHistory, addInside, addOriginality } from "./panels.js";
 import { StudioRoll } from "./roll.js";
 import { openFile, showStart } from "./start.js";
 import { canRedo, canUndo, change, changed, clearSelection, hasRegion, on, redo, reload, selectBeats, selectNotes, setPiece, state, undo } from "./state.js";
-import { addParts, addTransport, loadPiece, player, togglePiece } from "./transport.js";
+import { addParts, addTransport, hearNote, loadPiece, player, toggleHeard } from "./transport.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -18,7 +20,7 @@ const roll = new StudioRoll(at("roll"), {
   move: moveNotes,
   resize: resizeNotes,
   draw: (from, to, pitch) => drawNote(from, to, pitch, roll.pen),
-  hear: () => {},
+  hear: hearNote,
 });
 const transport = addTransport(at("transport"), roll);
 addParts(at("parts"), roll);
@@ -31,8 +33,7 @@ addDownloads(at("downloads"));
 on("piece", () => {
   const { piece } = state;
   if (!piece) return;
-  roll.load();
-  loadPiece(roll.song);
+  drawPiece();
   const title = at("title");
   if (document.activeElement !== title) title.value = piece.title;
   document.title = `${piece.title} – mmt studio`;
@@ -42,7 +43,14 @@ on("piece", () => {
   at("report").hidden = !piece.report;
   at("report-text").textContent = piece.report;
 });
+/** Roll and player have one song, into which the sounds are put when they come. */
+function drawPiece() {
+  roll.load();
+  loadPiece(roll.song);
+}
+
 on("selection", () => roll.refresh());
+on("choosing", () => { if (!isChoosing() && roll.song) loadPiece(roll.song); });
 on("sounds", () => {
   for (const part of roll.song?.parts ?? []) part.recordings = state.sounds.get(part.name)?.recordings ?? [];
 });
@@ -71,7 +79,7 @@ async function route() {
   try {
     if (state.piece?.id !== id) { leave(); setPiece(await api.get(`pieces/${id}`)); }
     document.body.dataset.view = "piece";
-    roll.load();
+    drawPiece();
     resume();
   } catch (error) {
     complain(error.status === 404 ? new Error("There is no such piece; it may have been deleted.") : error);
@@ -149,7 +157,7 @@ function press(event) {
   const { key, target, shiftKey, altKey } = event, hasNotes = state.selection.notes.size > 0;
   if (key === " ") {
     if (target.matches("button, summary, a, [type=checkbox], [type=radio]")) return false; // they take it themselves
-    togglePiece(roll);
+    toggleHeard(roll);
   } else if (/^[1-8]$/.test(key) && isChoosing()) return playNumber(Number(key));
   else if (key === "Delete" || key === "Backspace") removeSelected();
   else if (key === "Escape") clearSelection();
@@ -179,6 +187,7 @@ function stepNote(sign) {
   const next = order[place < 0 ? Math.max(start, 0) : Math.min(Math.max(place + sign, 0), order.length - 1)];
   if (!next) return;
   selectNotes([next.id]);
+  hearNote(next);
   roll.reveal(next.from);
 }
 

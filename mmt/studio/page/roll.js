@@ -15,7 +15,7 @@ export class StudioRoll {
   arcs = null; // { note, attends: [[note, share], …] }
   #drag = null;
 
-  /** `act` has seek(beat), selectBeats(from, to), selectNotes(indices), clear(), move(…), resize(…), draw(row). */
+  /** `act` has seek(beat), selectBeats(from, to), selectNotes(indices), clear(), move(…), resize(…), draw(…), hear(note). */
   constructor(element, act) {
     this.act = act;
     this.ruler = el("div", { class: "ruler", "aria-hidden": "true", title: "Drag here to select bars" });

@@ -9,8 +9,12 @@ import { change, hasRegion, loadSounds, on, songOf, state } from "./state.js";
 export const player = new Player(songOf({ resolution: 12, notes: [], parts: [], bars: [], tempos: [[0, 0, 0.6]] }));
 let source = "piece"; // what the player has: "piece", or the key of an alternative
 
-/** Load the current piece into the player. */
+/** Load the current piece into the player; an alternative that is loaded stays as long as there are any. */
 export function loadPiece(song) {
+  if (source === "piece" || !document.body.classList.contains("choosing")) takePiece(song);
+}
+
+function takePiece(song) {
   const position = source === "piece" ? player.beat : 0;
   if (source !== "piece" && player.playing) player.pause();
   source = "piece";
@@ -30,6 +34,11 @@ export function toggleOther(key, song) {
   applyMix();
   player.seek(0);
   player.play();
+}
+
+/** Sound a note of the piece alone. */
+export function hearNote(note) {
+  if (source === "piece") player.hear(note);
 }
 
 /** Give the player a longer version of what it plays, while it is being written. */
@@ -115,9 +124,15 @@ export function addTransport(element, roll, refocus) {
 
 /** Play or pause the piece. */
 export function togglePiece(roll) {
-  if (source !== "piece") { player.pause(); loadPiece(roll.song); }
+  if (source !== "piece") takePiece(roll.song);
   if (!player.playing && isLooping && player.loop) player.seekBeat(player.loop[0]);
   player.toggle();
+}
+
+/** Play or pause what was heard last: an alternative, as long as there are any, or the piece. */
+export function toggleHeard(roll) {
+  if (source === "piece") togglePiece(roll);
+  else player.toggle();
 }
 
 /** Move the cursor and mark what sounds while the player plays. */
