@@ -36,6 +36,7 @@ def main() -> None:
         tab.wait_for_alternatives(4)
         tab.button("Play alternative 3").click()
         tab.page.wait_for_timeout(6000)
+        tab.page.evaluate("scrollTo(0, 0)")
         shot = Path(folder) / "studio.png"
         tab.page.screenshot(path=shot)
         browser.close()

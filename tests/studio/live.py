@@ -19,6 +19,7 @@ from typing import Any
 import mmt
 
 ROOT = Path(__file__).resolve().parents[2]
+QUARTET = ROOT / "data" / "tiny" / "mayer_quartet_in_g_minor.mid"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _START = "import sys; from mmt.cli.studio import main; sys.exit(main())"
 

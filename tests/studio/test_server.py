@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live import Server
+from live import QUARTET, Server
 from studio_client import ROOT
-
-QUARTET = ROOT / "data" / "tiny" / "mayer_quartet_in_g_minor.mid"
 
 
 def ask(server: Server, path: str, body: dict[str, Any] | None = None) -> Any:
