@@ -53,13 +53,13 @@ class Ledger:
     def _read(self) -> bool:
         """Read the results in the file; false if not even its first line is complete."""
         assert self.path is not None
-        *lines, rest = self.path.read_text(encoding="utf-8").split("\n")
-        if not lines:
-            return False
         try:
+            *lines, rest = self.path.read_text(encoding="utf-8").split("\n")
+            if not lines and json.dumps(self._job).startswith(rest):
+                return False
             job, *results = [json.loads(line) for line in lines]
             self._known = dict(results)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{self.path} is not a file of saved results; remove it to start again") from error
         if job != self._job:
             names = [*self._job, *job] if isinstance(job, dict) else []

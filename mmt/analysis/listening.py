@@ -27,6 +27,7 @@ from mmt.analysis.modes import plan_pieces
 from mmt.analysis.note_metrics import cut_notes
 from mmt.analysis.report import REAL
 from mmt.model.provenance import software
+from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import Events, Representation
 from mmt.representation.decode import decode, notes_of_events
 from mmt.representation.encode import events_of_notes
@@ -199,32 +200,47 @@ def read_answers(answers: Iterable[str | os.PathLike[str]], key: str | os.PathLi
     """
     from scipy.stats import binomtest
 
-    known = json.loads(Path(key).read_text(encoding="utf-8"))
-    counts, files = {known["first"]: 0, known["second"]: 0, None: 0}, [Path(path) for path in answers]
+    first, second, study, pairs = _read_key(Path(key))
+    counts: dict[str | None, int] = {first: 0, second: 0, None: 0}
+    files = [Path(path) for path in answers]
     for path in files:
-        for pair, choice in _choices(path, known["study"], len(known["pairs"])):
-            counts[known["pairs"][pair][choice] if choice in ("A", "B") else None] += 1
-    first, second = counts[known["first"]], counts[known["second"]]
-    p = float(binomtest(first, first + second).pvalue) if first + second else None
-    return Preference(known["first"], known["second"], first, second, counts[None], len(files), p)
+        for pair, choice in _choices(path, study, len(pairs)):
+            counts[pairs[pair][choice] if choice in ("A", "B") else None] += 1
+    decided = counts[first] + counts[second]
+    p = float(binomtest(counts[first], decided).pvalue) if decided else None
+    return Preference(first, second, counts[first], counts[second], counts[None], len(files), p)
+
+
+def _read_key(path: Path) -> tuple[str, str, str, list[dict[str, str]]]:
+    """The names of the two sides, the study, and which side is A and B of each pair."""
+    try:
+        known = parse_json(read_file(path, LARGEST_JSON))
+        first, second, study = (str(known[name]) for name in ("first", "second", "study"))
+        pairs = [{letter: pair[letter] for letter in "AB"} for pair in known["pairs"]]
+        if any(sorted(pair.values()) != sorted((first, second)) for pair in pairs):
+            raise ValueError("a pair does not have the two sides")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is not the key of a listening test ({brief(error)})") from error
+    return first, second, study, pairs
 
 
 def _choices(path: Path, study: str, pairs: int) -> list[tuple[int, str]]:
     """The number of each answered pair, and "A", "B" or "none"."""
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = parse_json(read_file(path, LARGEST_JSON))
         chosen = [(answer["pair"], answer["choice"]) for answer in given["answers"] if answer["choice"] is not None]
         of = given["study"]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} holds no answers of a listening test; give the file that its page saved") from error
     if of != study:
         raise ValueError(
-            f"{path} holds answers of test {of!r}, but the key is of test {study!r}; give the folder of that test"
+            f"{path} holds answers of test {brief(of)!r}, but the key is of test {study!r}; give the folder of that test"
         )
     numbers = [pair for pair, _ in chosen]
-    if any(pair not in range(pairs) or choice not in ("A", "B", "none") for pair, choice in chosen) or len(
-        set(numbers)
-    ) < len(numbers):
+    possible = all(
+        type(pair) is int and pair in range(pairs) and choice in ("A", "B", "none") for pair, choice in chosen
+    )
+    if not possible or len(set(numbers)) < len(numbers):
         raise ValueError(f"{path} has answers that the page cannot give; give the file as the page saved it")
     return chosen
 

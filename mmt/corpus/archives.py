@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bz2
-import gzip
+import io
 import lzma
 import tarfile
 import zipfile
@@ -14,14 +14,24 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from mmt.music.bounded import DAMAGED, LARGEST, TooLargeError, Unpacked, read_at_most, read_member
+from mmt.music.bounded import DAMAGED, LARGEST, Inflater, TooLargeError, Unpacked, read_at_most, read_member
 
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = (".zip", *_TAR_SUFFIXES)
 # All files of an archive together are at most this many bytes for each of its own, and some more.
 RATIO, _MORE = 200, LARGEST
-# The largest header of a tar member with a long name or attributes, and of one for all members, in bytes.
-_HEADER, _GLOBAL_HEADER = 2**20, 2**16
+# The largest header of a tar member with a long name or attributes, in bytes, and the most of them for one member.
+_HEADER, _MOST_HEADERS = 2**20, 8
+_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_END = bytes(tarfile.BLOCKSIZE)
+# The most members of a tar archive: this many, and one for each few bytes of its size, since empty ones pack to almost nothing.
+_MEMBERS, _MEMBER_BYTES = 10_000, 32
 _XZ_MEMORY = 256 * 2**20
 # Everything that reading a damaged archive or a member raises.
 UNREADABLE = (*DAMAGED, tarfile.TarError, ValueError)
@@ -29,7 +39,12 @@ UNREADABLE = (*DAMAGED, tarfile.TarError, ValueError)
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip archive, or has the name of a tar archive."""
-    return zipfile.is_zipfile(path) or path.name.lower().endswith(_TAR_SUFFIXES)
+    return _is_tar(path) or zipfile.is_zipfile(path)
+
+
+def _is_tar(path: Path) -> bool:
+    # By its name, since a tar archive whose last member is a zip archive would also be taken for one.
+    return path.name.lower().endswith(_TAR_SUFFIXES)
 
 
 def unpacked_limit(path: Path) -> int:
@@ -39,58 +54,111 @@ def unpacked_limit(path: Path) -> int:
 
 def members(path: Path) -> Iterator[tuple[int, str, int, Callable[[], bytes]]]:
     """(index, name, size, reader) of every file in an archive; call the reader before the next file is requested."""
-    if zipfile.is_zipfile(path):
+    if not _is_tar(path):
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             for place in sorted(range(len(entries)), key=lambda place: entries[place].filename):
                 if not (member := entries[place]).is_dir():
                     yield place, member.filename, member.file_size, partial(read_member, archive, member, LARGEST)
         return
-    with _open_tar(path) as tar:
-        place = 0
-        while (entry := _next(tar)) is not None:
-            if entry.isfile():
-                yield place, entry.name.removeprefix("./"), entry.size, partial(_whole_member, tar, entry)
-            place += 1
+    with _open_tar(path) as files:
+        for place, (name, size, read) in enumerate(files):
+            yield place, name, size, read
 
 
 @contextmanager
 def member_reader(path: Path) -> Generator[Callable[[int], bytes]]:
     """A function from the index of a member to its content; call it in the order of `members`, at most once for each."""
-    if zipfile.is_zipfile(path):
+    if not _is_tar(path):
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             yield lambda index: read_member(archive, entries[index], LARGEST)
         return
-    with _open_tar(path) as tar:
-        position = -1
+    with _open_tar(path) as files:
+        numbered = enumerate(files)
 
         def read(index: int) -> bytes:
-            nonlocal position
-            member = None
-            while position < index:
-                position, member = position + 1, _next(tar)
-            return _whole_member(tar, member)
+            for place, (_, _, read) in numbered:
+                if place == index:
+                    return read()
+            raise ValueError("the archive was changed while it was read")
 
         yield read
 
 
 @contextmanager
-def _open_tar(path: Path) -> Generator[tarfile.TarFile]:
-    """Open a tar archive as a stream, with limits on what is unpacked at once and in all."""
+def _open_tar(path: Path) -> Generator[Iterator[tuple[str, int, Callable[[], bytes]]]]:
+    """(name, size, reader) of every file in a tar archive, which is read as a stream."""
     with path.open("rb") as file:
         head = file.read(6)
         file.seek(0)
         plain: Any = file
         if head.startswith(b"\x1f\x8b"):
-            plain = gzip.GzipFile(fileobj=file)
+            plain = Unpacked(file, (Inflater(gzip=True) for _ in repeat(None)))
         elif head.startswith(b"BZh"):
             plain = Unpacked(file, (bz2.BZ2Decompressor() for _ in repeat(None)))
         elif head == b"\xfd7zXZ\0":
             plain = Unpacked(file, (lzma.LZMADecompressor(memlimit=_XZ_MEMORY) for _ in repeat(None)))
-        limited = _Limited(plain, unpacked_limit(path))
-        with tarfile.open(fileobj=limited, mode="r|", tarinfo=_Entry) as tar:  # type: ignore[call-overload]
-            yield tar
+        buffered = io.BufferedReader(plain, 2**16) if plain is not file else file
+        yield _tar_files(_Limited(buffered, unpacked_limit(path)), _MEMBERS + path.stat().st_size // _MEMBER_BYTES)
+
+
+def _tar_files(file: _Limited, most: int) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    """The files of an unpacked tar archive. (tarfile has no limits, and treats a damaged header as the end.)"""
+    given: dict[str, str] = {}  # attributes of the next member
+    headers = count = 0
+    for entry in _tar_entries(file):
+        if entry.type in _HEADERS:
+            if (headers := headers + 1) > _MOST_HEADERS or entry.size < 0:
+                raise ValueError("a name or attributes in it are damaged")
+            if entry.size > _HEADER:
+                raise TooLargeError(f"a name or attributes in it have {entry.size:,} bytes")
+            part = _Part(file, entry.size)
+            given |= _attributes(entry.type, read_at_most(part, _HEADER))
+            part.skip()
+            continue
+        if (count := count + 1) > most:
+            raise TooLargeError(f"it has more than {most:,} members")
+        size = int(given.get("size", entry.size))
+        has_content = entry.isreg() or entry.type not in tarfile.SUPPORTED_TYPES
+        if size < 0 or entry.type == tarfile.GNUTYPE_SPARSE or any(name.startswith("GNU.sparse") for name in given):
+            raise ValueError("a file in it is sparse or has a negative size")
+        part = _Part(file, size if has_content else 0)
+        if entry.isreg():
+            name = given.get("path", entry.name).removeprefix("./")
+            yield name, size, partial(read_at_most, part, LARGEST)
+        part.skip()
+        given, headers = {}, 0
+
+
+def _tar_entries(file: _Limited) -> Iterator[tarfile.TarInfo]:
+    """Each block that is the header of a member; read the member's content before the next is requested."""
+    block = file.read(tarfile.BLOCKSIZE)
+    if not block:
+        raise EOFError("it is empty")
+    while block and block != _END:
+        if len(block) < tarfile.BLOCKSIZE:
+            raise EOFError("it is cut off")
+        yield tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        block = file.read(tarfile.BLOCKSIZE)
+
+
+def _attributes(kind: bytes, content: bytes) -> dict[str, str]:
+    """What a header says of the next member: its path, its size, and whether it is sparse."""
+    if kind == tarfile.GNUTYPE_LONGNAME:
+        return {"path": content.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")}
+    if kind not in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+        return {}
+    found, place = {}, 0
+    while place < len(content):
+        # "LENGTH NAME=VALUE\n": the length includes itself.
+        length = int(content[place : place + 8].split(b" ")[0])
+        name, _, value = content[place : place + length].partition(b" ")[2].partition(b"=")
+        if length < 5 or not value.endswith(b"\n"):
+            raise ValueError("the attributes of a file in it are damaged")
+        found[name.decode("utf-8", "replace")] = value[:-1].decode("utf-8", "surrogateescape")
+        place += length
+    return {name: value for name, value in found.items() if name in ("path", "size") or name.startswith("GNU.sparse")}
 
 
 class _Limited:
@@ -107,27 +175,22 @@ class _Limited:
         return data
 
 
-class _Entry(tarfile.TarInfo):
-    """A tar header; tarfile would hold headers with a long name or attributes in memory, however large they are."""
+class _Part(io.RawIOBase):
+    """The next `size` bytes of a tar archive; an `EOFError` if there are fewer."""
 
-    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        limit = {tarfile.XGLTYPE: _GLOBAL_HEADER}.get(self.type, _HEADER)
-        names = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
-        if self.type in names and self.size > limit:
-            raise TooLargeError(f"a name or attributes in it have {self.size:,} bytes")
-        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]  # the method that subclasses may extend
+    def __init__(self, file: _Limited, size: int) -> None:
+        self._file, self._left, self._padding = file, size, -size % tarfile.BLOCKSIZE
 
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(min(size, self._left))
+        if len(data) < min(size, self._left):
+            raise EOFError("it is cut off")
+        self._left -= len(data)
+        return data
 
-def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
-    member = archive.next()
-    archive.members = []  # type: ignore[attr-defined]  # else the archive keeps all members in memory
-    if sum(map(len, archive.pax_headers.values())) > _HEADER:
-        raise TooLargeError("its attributes for all members are too long")
-    return member
-
-
-def _whole_member(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> bytes:
-    file = archive.extractfile(member) if member is not None else None
-    if file is None:
-        raise ValueError("the archive was changed while it was read")
-    return read_at_most(file, LARGEST)
+    def skip(self) -> None:
+        """Read the rest, and the zeros after it."""
+        self._left += self._padding
+        self._padding = 0
+        while self.read(2**16):
+            pass

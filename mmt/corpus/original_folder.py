@@ -14,7 +14,7 @@ import numpy as np
 
 from mmt.corpus.pieces import Piece, names_of_instruments
 from mmt.corpus.splits import SPLITS, read_names
-from mmt.music.bounded import LARGEST_JSON, escaped, map_array, parse_json, read_file
+from mmt.music.bounded import LARGEST_JSON, brief, escaped, map_array, parse_json, read_file
 from mmt.representation.codes import Representation
 from mmt.representation.notes import LeftOutWarning, NoteTable, RawNotes, Report, note_table
 
@@ -47,7 +47,7 @@ def read_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[
                 path = _find(folder / FOLDER, name)
                 notes, account = _read_notes(path, representation)
             except (ValueError, OSError, EOFError, OverflowError) as error:
-                skipped[name] = str(error)
+                skipped[escaped(name)] = brief(error)
                 continue
             report += account
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -60,7 +60,7 @@ def read_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[
             tables.append(notes)
             offset += len(notes)
     if not pieces:
-        reason = f"; the first, {min(skipped)}: {skipped[min(skipped)]}" if skipped else ""
+        reason = f"; the first, {brief(min(skipped))}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
     messages = [str(report)] if report.dropped.total() else []
     if skipped:
@@ -83,7 +83,7 @@ def _representation(folder: Path) -> Representation:
         slides = Representation.slides()
         return slides if resolution == slides.resolution else Representation(resolution=resolution)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is corrupt: it is not JSON with a resolution ({error})") from error
+        raise ValueError(f"{path} is corrupt: it is not JSON with a resolution ({brief(error)})") from error
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mmt.corpus.splits import SPLITS
-from mmt.music.bounded import read_file, read_table
+from mmt.music.bounded import brief, read_file, read_table
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable
 
@@ -69,9 +69,11 @@ def read_pieces(path: Path) -> list[Piece]:
         try:
             numbers = {name: int(values[name]) for name in ("offset", "length", "beats")}
         except ValueError as error:
-            raise ValueError(f"{path} is corrupt in row {line}: {error}; prepare the corpus again") from error
+            raise ValueError(f"{path} is corrupt in row {line}: {brief(error)}; prepare the corpus again") from error
         if numbers["offset"] < 0 or not all(1 <= numbers[name] <= MOST for name in ("length", "beats")):
-            raise ValueError(f"{path} is corrupt in row {line}: {numbers} is out of range; prepare the corpus again")
+            raise ValueError(
+                f"{path} is corrupt in row {line}: {brief(numbers)} is out of range; prepare the corpus again"
+            )
         if values["split"] not in SPLITS:
             raise ValueError(f"{path} is corrupt in row {line}: there is no split {values['split'][:40]!r}")
         pieces.append(Piece(**values | numbers))

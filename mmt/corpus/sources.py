@@ -10,6 +10,7 @@ list of a zip archive are held in memory. What exceeds a limit (`LARGEST`, `RATI
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -81,6 +82,8 @@ def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_C
             yield from _in_folder(path, work_column)
         elif not path.exists():
             raise FileNotFoundError(f"{path} does not exist")
+        elif not path.is_file():
+            raise ValueError(f"{path} is neither a file nor a folder but a pipe or a device")
         elif path.suffix.lower() in READABLE:
             found = path.stat()
             name = escaped(path.name)
@@ -192,8 +195,11 @@ def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     for entry in ordered:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)
-        elif (_names_music(entry.name) or _names_archive(entry.name)) and entry.is_file():
-            yield entry.path, entry.stat()
+        elif _names_music(entry.name) or _names_archive(entry.name):
+            with suppress(OSError):  # a link to itself
+                found = entry.stat()
+                if stat.S_ISREG(found.st_mode):
+                    yield entry.path, found
 
 
 def _names_music(name: str) -> bool:

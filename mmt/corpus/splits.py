@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.bounded import read_file, read_table
+from mmt.music.bounded import brief, read_file, read_table
 from mmt.representation.codes import IntArray
 from mmt.representation.notes import NoteTable
 
@@ -144,7 +144,7 @@ def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -
     for split, wanted in splits.items():
         for name in wanted:
             if listed.setdefault(name, split) != split:
-                raise ValueError(f"{name!r} is in two lists, {listed[name]!r} and {split!r}; leave it in one")
+                raise ValueError(f"{brief(name)!r} is in two lists, {listed[name]!r} and {split!r}; leave it in one")
     if draw_rest:
         return listed | {"": ""}
     return listed if "train" in splits else listed | {"": "train"}
@@ -176,9 +176,9 @@ def read_works(file: Path) -> dict[str, str]:
     works: dict[str, str] = {}
     for name, work in read_table(read_file(file), str(file), ("name", "work")):
         if not work:
-            raise ValueError(f"{name!r} has no work in {file}; give one, or leave out its row")
+            raise ValueError(f"{brief(name)!r} has no work in {file}; give one, or leave out its row")
         if works.setdefault(name, work) != work:
-            raise ValueError(f"{name!r} is in two rows of {file}; leave one of them")
+            raise ValueError(f"{brief(name)!r} is in two rows of {file}; leave one of them")
     return works
 
 

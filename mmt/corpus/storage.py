@@ -20,7 +20,7 @@ import numpy as np
 from mmt.corpus.original_folder import is_original_folder, read_original_folder
 from mmt.corpus.pieces import MOST, Patterns, Piece, read_pieces
 from mmt.corpus.splits import SPLITS
-from mmt.music.bounded import LARGEST_JSON, map_array, parse_json, read_file
+from mmt.music.bounded import LARGEST_JSON, brief, map_array, parse_json, read_file
 from mmt.representation.codes import PITCHES, Events, Representation
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
@@ -155,7 +155,7 @@ def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
     try:
         representation = Representation.from_dict(description["representation"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / CORPUS} is corrupt: {error}; prepare the corpus again") from error
+        raise ValueError(f"{folder / CORPUS} is corrupt: {brief(error)}; prepare the corpus again") from error
     notes = map_array(folder / NOTES)
     if notes.dtype != NOTE_DTYPE or notes.ndim != 1:
         raise ValueError(f"{folder / NOTES} does not hold notes of this format; prepare the corpus again")

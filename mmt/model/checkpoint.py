@@ -22,7 +22,7 @@ from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
 from mmt.model.provenance import software
 from mmt.music.atomic import replacing
-from mmt.music.bounded import LARGEST_JSON, parse_json, read_file
+from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
@@ -110,9 +110,9 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         sizes = NetworkConfig.from_dict(_section(config, "network"))
         sampling, training = (_section({name: config.get(name) or {}}, name) for name in ("sampling", "training"))
     except KeyError as error:
-        raise ValueError(f"{folder / CONFIG} is corrupt: it has no {error}") from error
+        raise ValueError(f"{folder / CONFIG} is corrupt: it has no {brief(error)}") from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / CONFIG} is corrupt: {error}") from error
+        raise ValueError(f"{folder / CONFIG} is corrupt: {brief(error)}") from error
     if sizes.sizes != representation.sizes:
         raise ValueError(
             f"{folder / CONFIG}: the network's sizes {sizes.sizes} are not the representation's {representation.sizes}"
@@ -160,7 +160,7 @@ def _read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
             return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is corrupt or truncated ({error}); get the checkpoint again") from error
+        raise ValueError(f"{path} is corrupt or truncated ({brief(error)}); get the checkpoint again") from error
 
 
 def _check_weights(path: Path, weights: Mapping[str, tuple[tuple[int, ...], str]], network: Network) -> None:
@@ -174,14 +174,14 @@ def _check_weights(path: Path, weights: Mapping[str, tuple[tuple[int, ...], str]
         if dtype not in _DTYPES:
             raise ValueError(f"{path}: {name!r} holds numbers of type {dtype}, expected {', '.join(_DTYPES)}")
     if extra := sorted(set(weights) - set(expected)):
-        raise ValueError(f"{path} has a tensor {extra[0]!r} that the network of {CONFIG} does not have")
+        raise ValueError(f"{path} has a tensor {brief(extra[0])!r} that the network of {CONFIG} does not have")
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         weights = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is corrupt or truncated ({error}); get the checkpoint again") from error
+        raise ValueError(f"{path} is corrupt or truncated ({brief(error)}); get the checkpoint again") from error
     for name, tensor in weights.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{path}: {name!r} has numbers that are not finite; get another checkpoint")

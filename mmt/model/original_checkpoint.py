@@ -7,7 +7,6 @@ context of a network without a table of positions is taken from the arguments.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from torch import Tensor
 from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network, network_without_weights
-from mmt.music.bounded import DAMAGED, LARGEST_JSON, parse_json, read_file
+from mmt.model.tensor_files import load_tensors
+from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
 ARGUMENTS, WEIGHTS = "train-args.json", Path("checkpoints", "best_model.pt")
@@ -68,14 +68,12 @@ def read_original_run(
     if arguments is None and file != path:
         arguments = path / ARGUMENTS
     given = _read_arguments(Path(arguments)) if isinstance(arguments, str | os.PathLike) else arguments
-    _check_archive(file)
     try:
-        # With weights_only, the file cannot run code.
-        weights = torch.load(file, map_location="cpu", weights_only=True)
+        weights = load_tensors(file)
     except OSError:
         raise
     except Exception as error:  # the unpickler raises any exception for other files
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(" ".join(str(error).split()))
         # For other kinds of files, the reason is often a single number.
         said = reason if " " in reason else "it was not written by torch.save"
         raise ValueError(f"{file} is not a file of weights, or is corrupt ({said})") from error
@@ -83,6 +81,9 @@ def read_original_run(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
     ):
         raise ValueError(f"{file} is not a state dict: a mapping from names to tensors was expected")
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in weights.values()}
+    if sum(storages.values()) > file.stat().st_size:
+        raise ValueError(f"{file} is corrupt: its tensors are larger than the file")
     if given is None and _TABLE not in _without_prefix(weights):
         raise ValueError(
             f"{file} has no table of positions, so the length of the context is unknown; give its {ARGUMENTS} too"
@@ -90,7 +91,7 @@ def read_original_run(
     try:
         return from_original(weights, given or {})
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise ValueError(f"{file}: {brief(error)}") from error
 
 
 def convert_original_run(
@@ -169,26 +170,10 @@ def _read_arguments(path: Path) -> Mapping[str, Any]:
     try:
         arguments = parse_json(content)
     except ValueError as error:
-        raise ValueError(f"{path} is corrupt: {error}") from error
+        raise ValueError(f"{path} is corrupt: {brief(error)}") from error
     if not isinstance(arguments, Mapping):
         raise ValueError(f"{path} is corrupt: a mapping of arguments was expected")
     return arguments
-
-
-def _check_archive(file: Path) -> None:
-    """Refuse a file of weights that unpacks to more than it has: torch.save never packs, but torch.load would unpack."""
-    if not file.is_file():
-        raise ValueError(f"{file} is not a file")
-    said = f"{file} is not a file of weights, or is corrupt"
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-    except (*DAMAGED, ValueError) as error:
-        raise ValueError(f"{said} (it was not written by torch.save of PyTorch 1.6 or later)") from error
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError(f"{said} (torch.save packs nothing, and this is packed)")
-    if sum(member.file_size for member in members) > file.stat().st_size:
-        raise ValueError(f"{said} (its parts are larger than the file)")
 
 
 def _card(checkpoint: Checkpoint) -> str:

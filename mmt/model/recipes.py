@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from mmt.model.config import NetworkConfig
-from mmt.music.bounded import escaped, parse_yaml, read_file
+from mmt.music.bounded import brief, escaped, parse_yaml, read_file
 from mmt.representation.codes import Representation
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -82,7 +82,7 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         values = parse_yaml(content, _Loader)
     except _DuplicateError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {brief(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
@@ -101,10 +101,16 @@ def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
     for name in ("resolution", "beats", "reach"):
         if type(values.get(name, 1)) is not int:
             raise ValueError(f"representation.{name} is {values[name]!r}; it must be a whole number")
-    representation = Representation.from_dict(presets[preset].to_dict() | values)
+    try:
+        representation = Representation.from_dict(presets[preset].to_dict() | values)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"representation has a value of another type than expected: {brief(error)}") from error
     network = _section(recipe, "network")
     check_entries(network, [field.name for field in fields(NetworkConfig)], "network")
-    return representation, NetworkConfig.from_dict(network | {"sizes": representation.sizes})
+    try:
+        return representation, NetworkConfig.from_dict(network | {"sizes": representation.sizes})
+    except TypeError as error:
+        raise ValueError(f"network has a value of another type than expected: {brief(error)}") from error
 
 
 def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> None:

@@ -31,6 +31,8 @@ LARGEST_JSON, LARGEST_YAML = 16 * 2**20, 8 * 2**20
 _DEPTH, _YAML_EVENTS = 32, 400_000
 # Characters of an unquoted value in YAML, which may be a number: parsing numbers takes quadratic time.
 _PLAIN = 1000
+# Tags let a value be parsed as another type than its form says. PyYAML's events have "!" for a quoted text.
+_YAML_TAGS = (None, "!")
 # Numbers from here up are neither times nor codes.
 _LARGEST_NUMBER = 2**31
 _CHUNK = 2**16
@@ -93,11 +95,11 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = 
         with archive.open(packed) as file:
             content = read_at_most(_unpack(file, member), member.file_size)
     except DAMAGED as error:
-        raise ValueError(str(error) or "it is damaged") from error
+        raise ValueError(brief(error) or "it is damaged") from error
     except TooLargeError:
         raise TooLargeError("it holds more than its header says") from None
     if len(content) < member.file_size or zlib.crc32(content) != member.CRC:
-        raise ValueError(f"Bad CRC-32 for file {member.filename!r}: it is damaged")
+        raise ValueError(f"Bad CRC-32 for file {brief(member.filename)!r}: it is damaged")
     return content
 
 
@@ -106,7 +108,7 @@ def _unpack(file: IO[bytes], member: zipfile.ZipInfo) -> IO[bytes] | Unpacked:
         case zipfile.ZIP_STORED:
             return file
         case zipfile.ZIP_DEFLATED:
-            return Unpacked(file, [_Inflater()])
+            return Unpacked(file, [Inflater()])
         case zipfile.ZIP_BZIP2:
             return Unpacked(file, [bz2.BZ2Decompressor()])
         case zipfile.ZIP_LZMA:
@@ -127,11 +129,11 @@ def _lzma(file: IO[bytes], member: zipfile.ZipInfo) -> lzma.LZMADecompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[kind])
 
 
-class _Inflater:
-    """zlib's decompressor of a bare deflate stream, with the interface of those of bz2 and lzma."""
+class Inflater:
+    """zlib's decompressor of a deflate stream, bare or in a gzip file, with the interface of those of bz2 and lzma."""
 
-    def __init__(self) -> None:
-        self._machine = zlib.decompressobj(-zlib.MAX_WBITS)
+    def __init__(self, gzip: bool = False) -> None:
+        self._machine = zlib.decompressobj(zlib.MAX_WBITS + 16 if gzip else -zlib.MAX_WBITS)
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         return self._machine.decompress(self._machine.unconsumed_tail + data, max_length)
@@ -195,7 +197,7 @@ def _refuse(constant: str) -> None:
 
 
 def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
-    """Parse YAML in UTF-8 without aliases (`*name`), by which a short file can hold a huge value.
+    """Parse YAML in UTF-8 without aliases (`*name`), by which a short file can hold a huge value, and without tags (`!!name`).
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
     Raises
     ------
     ValueError
-        If it is not YAML, has an alias, or exceeds a limit.
+        If it is not YAML, has an alias or a tag, or exceeds a limit.
     """
     import yaml
 
@@ -216,8 +218,8 @@ def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
     try:
         _check_events(yaml.parse(text, quick))
         return yaml.load(text, loader or quick)
-    except yaml.YAMLError as error:
-        raise ValueError(f"it is not YAML: {' '.join(str(error).split())[:200]}") from error
+    except (yaml.YAMLError, ArithmeticError) as error:  # a number in base 60 may be too large
+        raise ValueError(f"it is not YAML: {brief(' '.join(str(error).split()))}") from error
 
 
 def _check_events(events: Iterator[Any]) -> None:
@@ -229,7 +231,9 @@ def _check_events(events: Iterator[Any]) -> None:
         if depth > _DEPTH:
             raise ValueError(f"its sections are nested more than {_DEPTH} deep")
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"it has an alias (*{event.anchor}); write the value out instead")
+            raise ValueError(f"it has an alias (*{brief(event.anchor)}); write the value out instead")
+        if getattr(event, "tag", None) not in _YAML_TAGS:
+            raise ValueError(f"it has a tag ({brief(event.tag)}), which is not read; write the value without it")
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > _PLAIN:
             raise ValueError(f"a value without quotes has more than {_PLAIN:,} characters")
         if count > _YAML_EVENTS:
@@ -287,7 +291,7 @@ def read_table(
         columns = next(rows, [])
         for name in needed:
             if name not in columns:
-                known = ", ".join(columns)[:200] or "none"
+                known = brief(", ".join(columns)) or "none"
                 raise ValueError(f"{where} has no column {name!r}; its columns are {known}")
         places = [columns.index(name) if name in columns else len(columns) for name in (*needed, *wanted)]
         for count, row in enumerate(rows):
@@ -297,6 +301,16 @@ def read_table(
                 yield [row[place] if place < len(row) else "" for place in places]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{where} is not a CSV table in UTF-8: {error} (line {rows.line_num + 1:,})") from error
+
+
+def brief(text: object, longest: int = 300) -> str:
+    """A text for a part of an error's message: escaped, and cut after `longest` characters.
+
+    >>> brief("x" * 1000, 5)
+    'xxxx…'
+    """
+    line = escaped(str(text))
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def escaped(text: str) -> str:

@@ -11,10 +11,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.music.bounded import LARGEST_JSON, LARGEST_YAML, check_numbers, parse_json, parse_yaml, read_file
+from mmt.music.bounded import LARGEST_JSON, LARGEST_YAML, brief, check_numbers, parse_json, parse_yaml, read_file
 
 if TYPE_CHECKING:
     import muspy
+
+
+_MOST_CHORD_NOTES = 250_000
 
 
 def read_json(path: Path) -> muspy.Music:
@@ -54,14 +57,22 @@ def _read(path: Path, limit: int, parse: Callable[[bytes], Any], form: str) -> m
                 raise ValueError("a muspy file is a mapping with at least a resolution")
             # The largest numbers of MIDI files are below 2^31 too.
             check_numbers(plain)
+            _check_chords(plain)
             music = muspy.Music.from_dict(plain)
             for track in music.tracks:
                 _resolve_chords(track)
             music.validate()
             return music
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or "no reason given"
+        reason = brief(" ".join(str(error).split())) or "no reason given"
         raise ValueError(f"cannot read {path}: this is not muspy {form} ({type(error).__name__}: {reason})") from error
+
+
+def _check_chords(plain: dict[str, Any]) -> None:
+    """Refuse more notes in chords than a file of this size could hold as notes."""
+    chords = (chord for track in plain.get("tracks") or () for chord in track.get("chords") or ())
+    if sum(len(chord["pitches"]) for chord in chords) > _MOST_CHORD_NOTES:
+        raise ValueError(f"its chords have more than {_MOST_CHORD_NOTES:,} notes")
 
 
 def _resolve_chords(track: muspy.Track) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from mmt.corpus.augmentation import Augmentation
 from mmt.model.config import NetworkConfig
 from mmt.model.recipes import check_entries, parts_of, read_recipe
-from mmt.music.bounded import parse_yaml
+from mmt.music.bounded import brief, parse_yaml
 from mmt.representation.codes import Representation
 from mmt.sampling.filters import FILTERS, Filters
 
@@ -241,7 +241,7 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
     try:
         return recipe_of(values, overrides)
     except ValueError as error:
-        raise ValueError(f"{recipe}: {error}") from error
+        raise ValueError(f"{recipe}: {brief(error, 1000)}") from error
 
 
 def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:

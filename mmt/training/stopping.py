@@ -11,11 +11,11 @@ from types import FrameType
 from typing import Any, Self
 
 import lightning
-import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 
 from mmt.model.checkpoint import CONFIG
+from mmt.model.tensor_files import load_tensors
 from mmt.music.bounded import LARGEST_JSON, parse_json, read_file
 from mmt.training.recipe import Recipe, load_recipe
 
@@ -106,7 +106,7 @@ def steps_done(state: Path) -> int:
     if not state.is_file():
         raise ValueError(f"{state} is not a file")
     try:
-        return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
+        return int(load_tensors(state)["global_step"])
     except OSError:
         raise
     except Exception as error:  # the unpickler raises many types for files of other formats

@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
+import os
 import struct
 import tarfile
 import zipfile
@@ -128,7 +130,7 @@ def test_a_tar_bomb_is_counted_and_the_files_before_it_are_kept(
 def test_a_chain_of_tar_headers_is_treated_as_damage(tiny: Path, tmp_path: Path) -> None:
     chain = (tar_header(tarfile.XHDTYPE, 11) + b"11 a=bbbbb\n".ljust(512, b"\0")) * 3000
     (tmp_path / "a.tar").write_bytes(chain + tar_header(tarfile.REGTYPE, 0) + bytes(1024))
-    with pytest.raises(ValueError, match="damaged or cut off"):
+    with pytest.raises(ValueError, match="damaged or cut off after member 0"):
         prepare([tmp_path / "a.tar"], tmp_path / "corpus")
     (tmp_path / "good.mid").write_bytes(good(tiny)[1])
     assert prepare([tmp_path / "a.tar", tmp_path / "good.mid"], tmp_path / "corpus").kept == 1
@@ -184,3 +186,115 @@ def test_control_characters_of_names_and_manifests_are_escaped(tiny: Path, tmp_p
         "B\\nC",
         "D\\r",
     )
+
+
+def tar_of(path: Path, *blocks: bytes) -> Path:
+    """A tar archive of these blocks, packed by its suffix."""
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+    path.write_bytes(pack(b"".join(blocks)))
+    return path
+
+
+def whole_member(tiny: Path) -> bytes:
+    name, content = good(tiny)
+    return tar_header(tarfile.REGTYPE, len(content), name.encode()) + content + bytes(-len(content) % 512)
+
+
+def header_of_size(size: bytes) -> bytes:
+    """A tar header with a size in base 256."""
+    entry = bytearray(tar_header(tarfile.REGTYPE, 0))
+    entry[124:136] = size
+    entry[148:156] = b" " * 8
+    entry[148:156] = b"%06o\0 " % sum(entry)
+    return bytes(entry)
+
+
+def attributes(content: bytes) -> bytes:
+    return tar_header(tarfile.XHDTYPE, len(content)) + content + bytes(-len(content) % 512)
+
+
+SPARSE_CHAIN = tar_header(tarfile.GNUTYPE_SPARSE, 512) + (b"00000000001\0" * 42 + b"\1".ljust(8, b"\0")) * 100_000
+
+
+DAMAGED = [
+    (".tar", [header_of_size(b"\x80" + b"\x7f" * 11)]),
+    (".tar.gz", [header_of_size(b"\x80" + b"\x7f" * 11)]),
+    (".tar", [header_of_size(b"\xff" * 12)]),
+    (".tar", [attributes(b"15 size=999999\n"), tar_header(b"0", 1)]),
+    (".tar", [attributes(b"11 size=-9\n"), tar_header(b"0", 1)]),
+    (".tar", [attributes(b"0 size=9\n"), tar_header(b"0", 1)]),
+    (".tar.xz", [SPARSE_CHAIN]),
+    (".tar.gz", [attributes(b"22 GNU.sparse.major=1\n"), tar_header(b"0", 512)]),
+    (".tar.bz2", [attributes(b"9" * 2**20), tar_header(b"0", 0)]),
+    (".tar", [b"0" * 1024]),
+    (".tar", [tar_header(b"0", 512)[:300]]),
+]
+
+
+def test_a_damaged_tar_archive_is_counted_and_the_files_before_it_are_kept(tiny: Path, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    for place, (suffix, blocks) in enumerate(DAMAGED):
+        name, content = f"{place}.mid", good(tiny)[1] + b"XXXX\0\0\0\1%c" % place
+        head = tar_header(b"0", len(content), name.encode())
+        tar_of(music / f"{place:02d}{suffix}", head, content, bytes(-len(content) % 512), *blocks)
+    code = "import sys; from mmt.corpus.prepare import prepare; print(prepare(sys.argv[1:2], sys.argv[2]))"
+    said = in_limits(code, str(music), str(tmp_path / "corpus"), seconds=60, memory=2**30)
+    assert said.startswith(f"{len(DAMAGED)} of ")
+    skipped = json.loads((tmp_path / "corpus" / "report.json").read_text())["files"]["skipped"]
+    assert {path.name for path in music.iterdir()} <= set(skipped)
+
+
+def test_empty_members_are_limited_by_the_size_of_their_archive(tiny: Path, tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "a.tar.xz", whole_member(tiny), tar_header(b"0", 0) * 20_000)
+    outcome = prepare([path], tmp_path / "corpus")
+    assert outcome.kept == 1
+    assert "members" in outcome.skipped["a.tar.xz"]
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("mode", ["", "gz", "bz2", "xz"])
+def test_names_and_contents_of_a_tar_archive_are_those_of_tarfile(tmp_path: Path, form: int, mode: str) -> None:
+    names = ["a.mid", "long/" * 18 + "b.mid", "c d.mid", "./e.mid", *(["ü" * 150 + ".mid"] if form else [])]
+    path = tmp_path / f"a.tar.{mode}".rstrip(".")
+    with tarfile.open(path, f"w:{mode}", format=form) as archive:  # type: ignore[call-overload]
+        for place, name in enumerate(names):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = place * 300, 0.5 if form == tarfile.PAX_FORMAT else 0
+            archive.addfile(entry, io.BytesIO(bytes(place * 300)))
+            link = tarfile.TarInfo(f"link{place}.mid")
+            link.type, link.linkname = tarfile.SYMTYPE, name
+            archive.addfile(link)
+    found = [(name, size, read()) for _, name, size, read in archives.members(path)]
+    expected = [(name.removeprefix("./"), place * 300, bytes(place * 300)) for place, name in enumerate(names)]
+    assert found == expected
+    with archives.member_reader(path) as read:
+        assert [read(1), read(3)] == [expected[1][2], expected[3][2]]
+
+
+def test_a_tar_archive_that_ends_with_a_zip_archive_is_a_tar_archive(tiny: Path, tmp_path: Path) -> None:
+    inner = zip_of(tmp_path / "inner.zip", [good(tiny)], 0).read_bytes()
+    path = tar_of(
+        tmp_path / "a.tar",
+        whole_member(tiny),
+        tar_header(b"0", len(inner), b"inner.zip"),
+        inner,
+        bytes(-len(inner) % 512),
+    )
+    outcome = prepare([path], tmp_path / "corpus")
+    assert (outcome.kept, list(outcome.skipped)) == (1, ["inner.zip"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_pipes_devices_and_circular_links_are_not_read(tiny: Path, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    (music / "good.mid").write_bytes(good(tiny)[1])
+    for name in ("a.zip", "b.tar.gz", "c.mid"):
+        os.mkfifo(music / name)
+        (music / f"zero-{name}").symlink_to("/dev/zero")
+        (music / f"loop-{name}").symlink_to(f"loop-{name}")
+        for kind in ("", "zero-"):
+            with pytest.raises(ValueError, match="neither a file nor a folder"):
+                prepare([music / f"{kind}{name}"], tmp_path / "corpus")
+    assert prepare([music], tmp_path / "corpus").kept == 1

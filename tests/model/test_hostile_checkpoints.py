@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,7 @@ NETWORK = [
     ("positions", "rotary"),
     ("rotary_dims", 10**30),
     ("x" * 100_000, 1),
+    ("sizes", [5, 9] * 1000),
 ]
 REPRESENTATION = [
     ("resolution", 12.0),
@@ -82,6 +85,8 @@ REPRESENTATION = [
     ("instruments", {"a": 1}),
     ("reach", 10**20),
     ("drums", 1),
+    ("x" * 100_000, 1),
+    ("durations", [5, 4] * 1000),
 ]
 
 
@@ -211,6 +216,51 @@ def test_hostile_weights_of_the_original_code_are_refused(
     with pytest.raises(ValueError, match=r"best\.pt") as caught:
         read_original_run(tmp_path / "best.pt")
     assert "\n" not in str(caught.value)
+
+
+class Call:
+    """What an unpickler calls."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
+
+
+# Each is allowed by torch.load(weights_only=True).
+CALLS = {
+    "slow codec": Call(codecs.encode, "".join(map(chr, range(200, 20_000))), "punycode"),
+    "memory": Call(bytearray, 2**36),
+    "storage": Call(
+        torch._utils._rebuild_tensor_v2, Call(torch.FloatStorage, 2**32), 0, (2**32,), (1,), False, OrderedDict()
+    ),
+    "long name": None,
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("name", ["best.pt", "resume.ckpt"])
+def test_calls_in_a_file_of_weights_take_no_time_or_memory(tmp_path: Path, kind: str, name: str) -> None:
+    path = tmp_path / name
+    if kind == "long name":
+        content = io.BytesIO()
+        torch.save(state() | {NORM: Call(codecs.encode, "a", "latin1")}, content)
+        with zipfile.ZipFile(content) as plain, zipfile.ZipFile(path, "w") as changed:
+            for member in plain.infolist():
+                data = plain.read(member).replace(b"c_codecs\nencode\n", b"c" + b"x" * 30_000 + b"\ny\n")
+                changed.writestr(member.filename, data)
+    else:
+        torch.save(state() | {NORM: CALLS[kind]} if name == "best.pt" else {"global_step": CALLS[kind]}, path)
+    code = """
+try:
+    print(steps_done(Path(sys.argv[1])) if sys.argv[1].endswith(".ckpt") else read_original_run(sys.argv[1]))
+except ValueError as error:
+    print(error)
+"""
+    imports = "from pathlib import Path; from mmt.training.stopping import steps_done; "
+    imports += "from mmt.model.original_checkpoint import read_original_run"
+    assert in_limits(code, str(path), imports=imports, seconds=3, memory=2**29).startswith(f"{path} is ")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from limited import in_limits
 
 import mmt
 from mmt.music.bounded import parse_json, parse_yaml, read_file, read_table
+from mmt.training.recipe import load_recipe
 
 DEEP = 100_000
 ALIASES = "n: &n {time: 0, pitch: 60, duration: 24, velocity: 64}\nm: &m [" + "*n, " * 1000 + "*n]\n"
@@ -21,6 +25,14 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join(9 * [f'*a{
 def piece(**note: Any) -> dict[str, Any]:
     notes = [{"time": 0, "pitch": 60, "duration": 24, "velocity": 64} | note]
     return {"resolution": 24, "tracks": [{"program": 0, "is_drum": False, "name": "x", "notes": notes}]}
+
+
+def damaged_name() -> bytes:
+    """A zip archive whose header of a member has another, longer name than the list of members."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("META-INF/container.xml", "\x1b" * 5000)
+    return out.getvalue().replace(b"container.xml", b"container.xm\n", 1)[:26] + b"\xff\x0f" + out.getvalue()[28:]
 
 
 HOSTILE = [
@@ -42,12 +54,21 @@ HOSTILE = [
     (".yaml", "!!python/object/apply:os.system [ls]"),
     (".yaml", "resolution: 2024-13-45"),
     (".yaml", "a: 1\n---\nb: 2\n"),
+    (".yaml", 'a: !!int "' + "1:" * 40_000 + '1"'),
+    (".yaml", 'a: !!float "' + "1:" * 40_000 + '1"'),
+    (".yaml", "a: !!bool x"),
+    (".yaml", "a: !!timestamp x"),
+    (".yaml", "a: !!int ''"),
+    (".yaml", "a: " + "59:" * 300 + "59.5"),
+    (".yaml", "x" * 900 + ": &" + "y" * 900 + " *" + "z" * 5000),
+    (".json", json.dumps({"resolution": 24, "tracks": [{"chords": [{"pitches": [60] * 300_000}]}]})),
+    (".mxl", damaged_name()),
 ]
 
 
 def test_a_hostile_file_is_refused_in_bounded_time_and_memory(tmp_path: Path) -> None:
     for place, (suffix, content) in enumerate(HOSTILE):
-        (tmp_path / f"{place:02d}{suffix}").write_text(content)
+        (tmp_path / f"{place:02d}{suffix}").write_bytes(content if isinstance(content, bytes) else content.encode())
     code = """
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
@@ -70,8 +91,6 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 )
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
 def test_numbers_beyond_the_limits_are_refused(tmp_path: Path, suffix: str, note: dict[str, Any]) -> None:
-    import json
-
     import yaml
 
     path = tmp_path / f"piece{suffix}"
@@ -103,6 +122,26 @@ def test_a_pipe_or_device_is_refused(tmp_path: Path) -> None:
         (tmp_path / f"link{suffix}").symlink_to("/dev/zero")
         with pytest.raises(ValueError, match=rf"cannot read .*link{suffix}: "):
             mmt.read(tmp_path / f"link{suffix}")
+
+
+@pytest.mark.parametrize("value", ["9" * 900, "x" * 900, f"[{'1, ' * 500}1]", f"{{{'x' * 5000}: 1}}"])
+@pytest.mark.parametrize(
+    "entry", ["seed: {}", "network: {{layers: {}}}", "representation: {{durations: {}}}", "data: {}"]
+)
+def test_an_error_of_a_recipe_is_short_and_on_one_line(tmp_path: Path, entry: str, value: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(entry.format(value))
+    with pytest.raises(ValueError, match=r"recipe\.yaml") as caught:
+        load_recipe(path)
+    assert len(str(caught.value)) < 1500
+    assert "\n" not in str(caught.value)
+
+
+def test_the_columns_of_an_invalid_table_are_named_on_one_line() -> None:
+    with pytest.raises(ValueError, match="has no column 'a'") as caught:
+        list(read_table(b'"x\ny\x1b",' + b"z" * 5000, "here", ["a"]))
+    assert "x\\ny\\x1b" in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_larger_file_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,10 @@ from mmt.analysis.intervals import warn_of_few
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.pieces import check_same_representation
 from mmt.analysis.plotting import code_labels
+from mmt.corpus.archives import RATIO
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import write_provenance
+from mmt.music.bounded import LARGEST, brief
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
 
@@ -162,15 +165,25 @@ def read_statistics(path: str | os.PathLike[str]) -> Statistics:
     if not path.exists():
         raise ValueError(f"there is no {path}; mmt-attention makes one")
     found: dict[str, dict[str, dict[str, np.ndarray]]] = {"relative": {}, "absolute": {}, "expected": {}}
-    with np.load(path, allow_pickle=False) as arrays:
-        for name in arrays.files:
-            kind, field, part = name.split(".")
-            found[kind].setdefault(field, {})[part] = arrays[name]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST + RATIO * path.stat().st_size:
+                raise ValueError(f"it unpacks to more than {RATIO} times its size")
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                kind, field, part = name.split(".")
+                found[kind].setdefault(field, {})[part] = arrays[name]
+        relative = {field: Relative(field, **parts) for field, parts in found["relative"].items()}
+        absolute = {field: Absolute(field, **parts) for field, parts in found["absolute"].items()}
+    except OSError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise many types for damaged files
+        raise ValueError(f"{path} is not a file of mmt-attention, or is damaged ({brief(error)})") from error
     if not found["expected"]:
         raise ValueError(f"{path} has no null models, as an older mmt wrote it; run mmt-attention --overwrite again")
     return Statistics(
-        {field: Relative(field, **parts) for field, parts in found["relative"].items()},
-        {field: Absolute(field, **parts) for field, parts in found["absolute"].items()},
+        relative,
+        absolute,
         {(field, null): sums for field, parts in found["expected"].items() for null, sums in parts.items()},
     )
 

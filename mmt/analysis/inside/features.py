@@ -25,11 +25,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from mmt.analysis.inside.recording import ActivationStore
+from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import BEAT, NOTE, TYPE, Events
 from mmt.representation.encode import frame
 
@@ -102,17 +104,24 @@ def load_autoencoder(folder: str | os.PathLike[str]) -> SparseAutoencoder:
     """
     path = Path(folder)
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        config = parse_json(read_file(path / CONFIG, LARGEST_JSON))
         weights = load_file(path / WEIGHTS)
-        found = SparseAutoencoder(
-            config["d_in"], config["d_sae"], config["k"], place=config.get("metadata", {}).get("hook_name") or ""
-        )
+        inputs, features, k = (config[name] for name in ("d_in", "d_sae", "k"))
+        # Before any memory is reserved for what the configuration says.
+        if weights["W_enc"].shape != (inputs, features) or type(k) is not int:
+            raise ValueError(f"{CONFIG} does not fit {WEIGHTS}")
+        if not all(value.is_floating_point() and value.float().isfinite().all() for value in weights.values()):
+            raise ValueError(f"{WEIGHTS} has numbers that are not finite")
+        found = SparseAutoencoder(inputs, features, k, place=str(config.get("metadata", {}).get("hook_name") or ""))
         found.load_state_dict(weights)
-    except (OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{folder} holds no Top-K autoencoder ({error}); it needs {CONFIG} and {WEIGHTS}") from error
+    except (OSError, LookupError, TypeError, AttributeError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ValueError(
+            f"{folder} holds no Top-K autoencoder ({brief(error)}); it needs {CONFIG} and {WEIGHTS}"
+        ) from error
     if different := [name for name, value in _FORM.items() if config.get(name, value) != value]:
         raise ValueError(
-            f"{folder} has {different[0]} {config[different[0]]!r}, which is not supported; expected {_FORM[different[0]]!r}"
+            f"{folder} has {different[0]} {brief(config[different[0]])!r}, which is not supported; "
+            f"expected {_FORM[different[0]]!r}"
         )
     return found.eval()
 

@@ -42,6 +42,7 @@ from mmt.analysis.pieces import check_each, check_model, check_same_representati
 from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
 from mmt.model.inside.places import all_places, is_by_key
+from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events, Representation
 from mmt.representation.grammar import check_piece
 from mmt.sampling.model import Model
@@ -157,12 +158,12 @@ class ActivationStore:
             raise ValueError(
                 f"{folder} has no {JOB}; write it with mmt.activations(model, corpus, output={str(folder)!r})"
             )
-        self.job: dict[str, Any] = json.loads((self.folder / JOB).read_text(encoding="utf-8"))
+        self.job: dict[str, Any] = _read_job(self.folder / JOB)
         """What the activations depend on."""
         self.paths = sorted(self.folder.glob("part-*.h5"))
         self._files: dict[Path, h5py.File] = {}
         self._process = os.getpid()
-        self._starts = np.cumsum([0, *(len(self._file(path)["labels/piece"]) for path in self.paths)])
+        self._starts = np.cumsum([0, *(len(self._dataset(path, "labels/piece")) for path in self.paths)])
 
     @property
     def places(self) -> list[str]:
@@ -184,7 +185,9 @@ class ActivationStore:
         """A label of all rows, (rows,); the names are in the docstring of the module."""
         if name not in LABELS:
             raise ValueError(f"there is no label {name!r}; choose among {', '.join(LABELS)}")
-        return np.concatenate([self._file(path)[f"labels/{name}"][:] for path in self.paths] or [np.zeros(0, np.int32)])
+        return np.concatenate(
+            [self._dataset(path, f"labels/{name}")[:] for path in self.paths] or [np.zeros(0, np.int32)]
+        )
 
     def rows_of(self, pieces: Iterable[int] | None) -> npt.NDArray[np.int64]:
         """The indices of the rows of some pieces; None: of all."""
@@ -195,17 +198,18 @@ class ActivationStore:
         if place not in self.places:
             raise ValueError(f"{place!r} was not recorded; {self.folder} has {', '.join(self.places)}")
         if isinstance(rows, slice) and rows == slice(None):
-            return np.concatenate([self._file(path)[place][:] for path in self.paths])
+            return np.concatenate([self._dataset(path, place)[:] for path in self.paths])
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, np.int64)
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise ValueError(f"a row of {wanted.min()} … {wanted.max()} is out of range; there are {len(self)}")
-        first = self._file(self.paths[0])[place]
+        first = self._dataset(self.paths[0], place)
         found = np.empty((len(wanted), *first.shape[1:]), first.dtype)
         # HDF5 reads ascending rows without doubles.
         unique, inverse = np.unique(wanted, return_inverse=True)
         parts = np.searchsorted(self._starts, unique, side="right") - 1
         pieces = [
-            self._file(self.paths[part])[place][unique[parts == part] - self._starts[part]] for part in np.unique(parts)
+            self._dataset(self.paths[part], place)[unique[parts == part] - self._starts[part]]
+            for part in np.unique(parts)
         ]
         if pieces:
             found[:] = np.concatenate(pieces)[inverse]
@@ -213,7 +217,7 @@ class ActivationStore:
 
     def mean(self, place: str) -> Floats:
         """The mean activation over all rows, in float64: what `mmt.inside.replace` needs for mean ablation."""
-        total = sum(self._file(path)[place][:].astype(np.float64).sum(0) for path in self.paths)
+        total = sum(self._dataset(path, place)[:].astype(np.float64).sum(0) for path in self.paths)
         return np.asarray(total / len(self))
 
     def dataset(
@@ -222,13 +226,24 @@ class ActivationStore:
         """The rows of some pieces (default: all) as a PyTorch dataset, with a label or without."""
         return ActivationDataset(self, place, label, pieces)
 
-    def _file(self, path: Path) -> h5py.File:
+    def _dataset(self, path: Path, name: str) -> h5py.Dataset:
+        """An array of a part; one whose numbers are in another file, or are more than the file has, is refused."""
         if os.getpid() != self._process:
             # A worker of a DataLoader must open its own.
             self._files, self._process = {}, os.getpid()
-        if path not in self._files:
-            self._files[path] = h5py.File(path, "r")
-        return self._files[path]
+        try:
+            if path not in self._files:
+                if not path.is_file():
+                    raise ValueError("it is not a file")
+                self._files[path] = h5py.File(path, "r")
+            file = self._files[path]
+            found = file[name]
+            is_own = found.file == file and not found.is_virtual and found.external is None
+            if not is_own or found.dtype.kind not in "fi" or found.nbytes > path.stat().st_size:
+                raise ValueError(f"{name} is no array of this file")
+        except (OSError, LookupError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} is no part of a recording, or is damaged ({brief(error)})") from error
+        return found
 
 
 class ActivationDataset(Dataset[Any]):
@@ -369,9 +384,19 @@ def _open_job(folder: Path, job: dict[str, Any]) -> None:
         unfinished.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
         os.replace(unfinished, path)
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = _read_job(path)
     if different := [name for name in job if found.get(name) != job[name]]:
         raise ValueError(f"{folder} holds activations of other {different[0].replace('_', ' ')}; give a new folder")
+
+
+def _read_job(path: Path) -> dict[str, Any]:
+    try:
+        job = parse_json(read_file(path, LARGEST_JSON))
+        if not all(isinstance(job[name], list) for name in ("places", "names")):
+            raise TypeError("places and names are lists")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} does not describe a recording ({brief(error)})") from error
+    return dict(job)
 
 
 def _finished(folder: Path) -> list[tuple[int, int]]:

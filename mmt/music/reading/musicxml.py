@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from xml.etree.ElementTree import Element
 
+from mmt.music.bounded import brief
 from mmt.music.reading.repeat_signs import find_sections
 from mmt.music.reading.repeats import playing_order
 from mmt.music.reading.score_files import read_score
@@ -70,7 +71,7 @@ def read_musicxml(path: str | os.PathLike[str]) -> muspy.Music:
     try:
         music = _music(read_score(path))
     except ValueError as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+        raise ValueError(f"cannot read {path}: {brief(error)}") from error
     music.metadata.source_filename = path.name
     return music
 
