@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from mmt.music.atomic import naming
 from mmt.sampling.model import Model
 
 
@@ -35,7 +36,8 @@ class Ledger:
             return
         if not self.path.exists() or not self._read():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self._job) + "\n", encoding="utf-8")
+            with naming(self.path):
+                self.path.write_text(json.dumps(self._job) + "\n", encoding="utf-8")
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -47,7 +49,7 @@ class Ledger:
         """Add a result and write it to the file at once."""
         self._known[key] = result
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
+            with naming(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([key, result]) + "\n")
 
     def _read(self) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mmt.music.atomic import naming
 from mmt.representation.codes import Events
 
 MOST_PIECES = 300
@@ -197,10 +198,15 @@ class Store:
 def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file so that it appears whole or not at all."""
     unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.replace(unfinished, path)
+    with naming(path):
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(unfinished, path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
 
 
 def _write_events(path: Path, events: Events) -> None:
@@ -222,6 +228,6 @@ def _read_piece(path: Path) -> Piece | None:
         plain["versions"] = [Version(**one) for one in plain["versions"]]
         piece = Piece(id=path.name, folder=path, **plain)
         piece.events()
-    except (OSError, ValueError, TypeError, KeyError, IndexError):
+    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError):
         return None
     return piece

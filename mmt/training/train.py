@@ -220,12 +220,11 @@ def _initial_module(
 
 
 def check_room(output: Path, overwrite: bool) -> None:
-    """Raise a `FileExistsError` unless a run may be written to a folder; the folder may contain a corpus."""
+    """Raise a `FileExistsError` unless a run may be written to a folder, which may be empty or contain a corpus."""
     if not output.exists():
         return
     # A preparation that was stopped leaves a hidden working folder next to the corpus.
-    inside = [path.name for path in output.iterdir()] if output.is_dir() else []
-    if inside and all(name == CORPUS or name.startswith(".") for name in inside):
+    if output.is_dir() and all(path.name == CORPUS or path.name.startswith(".") for path in output.iterdir()):
         return
     if not overwrite:
         raise FileExistsError(f"{output} exists; give another folder, continue its training (resume), or overwrite it")
@@ -236,7 +235,8 @@ def check_room(output: Path, overwrite: bool) -> None:
 
 
 def _clear(output: Path) -> None:
-    for path in output.iterdir() if output.exists() else ():
+    # The recipe last: without it, a folder is not recognised as a run, and a killed process could not be repeated.
+    for path in sorted(output.iterdir(), key=lambda path: path.name == RECIPE) if output.exists() else ():
         if path.is_dir() and path.name != CORPUS:
             shutil.rmtree(path)
         elif not path.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from limited import in_limits
 
 from mmt.analysis.attention.report import read_statistics
 from mmt.analysis.inside.features import CONFIG, WEIGHTS, SparseAutoencoder, load_autoencoder
@@ -181,3 +183,25 @@ def test_a_recording_cannot_read_other_files_or_reserve_memory(tmp_path: Path, m
 def test_an_invalid_description_of_a_recording_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / JOB).write_text(content)
     refused(lambda: ActivationStore(tmp_path), tmp_path / JOB)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the disk cannot be reserved")
+def test_a_full_disk_ends_a_recording_with_one_line(tmp_path: Path) -> None:
+    code = """
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19))
+for write in (lambda path: mmt.activations(mmt.new_model("tiny"), corpus, output=path), SparseAutoencoder(256, 1024, 4).save):
+    try:
+        write(sys.argv[1] + f"/{write.__name__}")
+    except OSError as error:
+        print(error)
+"""
+    imports = "import mmt; from mmt.analysis.inside.features import SparseAutoencoder; from mmt.corpus.prepare import prepare\n"
+    imports += "from mmt.corpus.storage import Corpus; from pathlib import Path; import sys; tiny = Path('data/tiny')\n"
+    imports += "prepare(sorted(tiny.glob('*.mid')), sys.argv[1] + '/corpus'); corpus = Corpus(sys.argv[1] + '/corpus')"
+    lines = in_limits(code, str(tmp_path), imports=imports, seconds=60, memory=2**31).splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        f"[Errno 27] cannot write {tmp_path / '<lambda>' / 'part-00000.h5'}",
+        f"[Errno 27] cannot write {tmp_path / 'save'}",
+    ]

@@ -11,7 +11,7 @@ import torch
 
 from mmt.music.atomic import locked
 from mmt.training.stopping import state_file, steps_done
-from mmt.training.train import train
+from mmt.training.train import _clear, check_room, train
 from runs import quiet_lightning, tiny
 
 pytestmark = quiet_lightning
@@ -88,6 +88,31 @@ def test_a_second_training_of_a_run_is_refused(run: Path, corpus: Path) -> None:
             train(tiny(), corpus, run, overwrite=True)
     assert (run / "resume.ckpt").exists()
     assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+def test_a_run_that_was_killed_while_it_was_removed_can_be_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    check_room(run, overwrite=False)
+    names = ["best", "last", "logs", "metrics.csv", "recipe.yaml", "resume.ckpt", "samples"]
+    for killed_after in range(len(names)):
+        for name in names:
+            (run / name).touch()
+        removed = []
+
+        def unlink(path: Path, removed: list[Path] = removed, killed_after: int = killed_after) -> None:
+            if len(removed) == killed_after:
+                raise KeyboardInterrupt
+            removed.append(path)
+            os.remove(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", unlink)
+            with pytest.raises(KeyboardInterrupt):
+                _clear(run)
+        check_room(run, overwrite=True)
 
 
 def test_states_for_slurm_are_found_by_their_number(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from mmt.analysis.plotting import code_labels
 from mmt.corpus.archives import RATIO
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import write_provenance
+from mmt.music.atomic import replacing
 from mmt.music.bounded import LARGEST, brief
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
@@ -138,8 +138,7 @@ def write_report(
     _check_arguments(target, level, format, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     made_with = dict(provenance or {})
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as unfinished:
-        new = Path(unfinished) / target.name
+    with replacing(target) as new:
         new.mkdir()
         _write_table(new / "relative.csv", _RELATIVE, _relative_rows(statistics, level))
         _write_table(new / "absolute.csv", _ABSOLUTE, _absolute_rows(statistics, representation, level))
@@ -147,9 +146,6 @@ def write_report(
         np.savez_compressed(new / ARRAYS, **_arrays(statistics))  # type: ignore[arg-type]
         _draw_all(new, statistics, level, format, representation, _of_what(made_with))
         write_provenance(new, made_with)
-        if target.exists():
-            os.replace(target, Path(unfinished) / "old")
-        os.replace(new, target)
     return sorted(path.name for path in target.iterdir())
 
 

@@ -26,11 +26,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from mmt.analysis.inside.recording import ActivationStore
+from mmt.music.atomic import replacing
 from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import BEAT, NOTE, TYPE, Events
 from mmt.representation.encode import frame
@@ -84,14 +85,15 @@ class SparseAutoencoder(nn.Module):
         path = Path(folder)
         if path.exists() and any(path.iterdir()):
             raise ValueError(f"{folder} is not empty; give a new folder")
-        path.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path / WEIGHTS
-        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         inputs, features = self.W_enc.shape
         config = {"d_in": inputs, "d_sae": features, "k": self.k, "dtype": "float32", "device": "cpu"}
         config |= _FORM | {"metadata": {"model_name": "mmt", "hook_name": self.place}}
-        (path / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        with replacing(path) as unfinished:
+            unfinished.mkdir()
+            (unfinished / WEIGHTS).write_bytes(save(weights))
+            (unfinished / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
 def load_autoencoder(folder: str | os.PathLike[str]) -> SparseAutoencoder:

@@ -42,6 +42,7 @@ from mmt.analysis.pieces import check_each, check_model, check_same_representati
 from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
 from mmt.model.inside.places import all_places, is_by_key
+from mmt.music.atomic import naming, replacing
 from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events, Representation
 from mmt.representation.grammar import check_piece
@@ -55,6 +56,8 @@ LABELS = (
 )
 # A part is finished at the end of the piece that brings it to this many rows.
 _ROWS = 16384
+# Bytes that HDF5 needs beside the numbers, for the file and for each array.
+_METADATA = 2**16
 # Krumhansl and Kessler (1982), ratings of the twelve tones after a key was established, from the tonic.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
@@ -112,7 +115,7 @@ def record(
     for piece in remaining:
         path = folder / f"part-{len(_finished(folder)):05d}.h5"
         unfinished = path.with_suffix(".unfinished")
-        with h5py.File(unfinished, "w") as file:
+        with naming(path), h5py.File(unfinished, "w") as file:
             part = _Part(file, model, places, dtype, piece[0])
             part.add(*piece, batch_size=batch_size, stride=stride)
             while part.rows < _ROWS and (following := next(remaining, None)):
@@ -278,6 +281,8 @@ class _Part:
     first: int
     rows: int = 0
     stop: int = field(init=False)
+    reserved: int = _METADATA
+    """Bytes of disk for all that is written so far."""
 
     def add(self, index: int, events: Events, *, batch_size: int, stride: int) -> None:
         """Add the rows of piece `index`."""
@@ -301,7 +306,13 @@ class _Part:
         if name not in self.file:
             shape = values.shape[1:]
             chunk = max(1, min(1024, 2**18 // max(1, int(np.prod(shape)))))
+            # The last chunk is written whole, and chunks are listed.
+            self.reserved += chunk * values.dtype.itemsize * int(np.prod(shape)) + _METADATA
             self.file.create_dataset(name, (0, *shape), values.dtype, maxshape=(None, *shape), chunks=(chunk, *shape))
+        # HDF5 crashes the process on a full disk, so the disk is reserved before each write.
+        self.reserved += values.nbytes + values.nbytes // 64
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self.file.id.get_vfd_handle(), 0, self.reserved)
         dataset = self.file[name]
         dataset.resize(len(dataset) + len(values), axis=0)
         dataset[len(dataset) - len(values) :] = values
@@ -380,9 +391,8 @@ def _open_job(folder: Path, job: dict[str, Any]) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty and has no {JOB}; give a new folder")
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
         return
     found = _read_job(path)
     if different := [name for name in job if found.get(name) != job[name]]:
