@@ -42,7 +42,9 @@ def read_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[
     report, skipped, offset = Report(), {}, 0
     for split in SPLITS:
         listed = folder / f"{split}-names.txt"
-        for name in map(str.strip, read_names(listed) if listed.exists() else ()):
+        # Each file once, however often it is listed.
+        names = (Path(name.strip()).as_posix() for name in (read_names(listed) if listed.exists() else ()))
+        for name in dict.fromkeys(names):
             try:
                 path = _find(folder / FOLDER, name)
                 notes, account = _read_notes(path, representation)

@@ -154,6 +154,12 @@ def test_names_of_the_original_code_stay_in_their_folder(tmp_path: Path, name: s
     assert "outside the folder" in refused(original(tmp_path / "data", name))
 
 
+def test_a_file_that_is_listed_often_is_read_once(tmp_path: Path) -> None:
+    folder = original(tmp_path / "data")
+    (folder / "train-names.txt").write_text("a\n./a\na \n" * 100)
+    assert len(Corpus(folder)) == 1
+
+
 @pytest.mark.parametrize(
     "files",
     [

@@ -125,6 +125,51 @@ def read_model(path: Path) -> None:
     mmt.load_model(path)
 
 
+def read_statistics(path: Path) -> None:
+    from mmt.analysis.attention.report import read_statistics
+
+    read_statistics(path)
+
+
+def read_autoencoder(folder: Path) -> None:
+    from mmt.analysis.inside.features import load_autoencoder
+
+    load_autoencoder(folder)
+
+
+def read_recording(folder: Path) -> None:
+    from mmt.analysis.inside.recording import ActivationStore
+
+    store = ActivationStore(folder)
+    for name in ("piece", "pitch"):
+        store.labels(name)
+    for place in store.places:
+        store.read(place)
+
+
+def read_answers(folder: Path) -> None:
+    from mmt.analysis.listening import read_answers
+
+    read_answers([folder / "answers.json"], folder / "key.json")
+
+
+def read_lists(folder: Path) -> None:
+    from mmt.corpus.splits import read_names, read_works
+
+    read_names(folder / "names.txt")
+    read_works(folder / "works.csv")
+
+
+def read_original(folder: Path) -> None:
+    from mmt.corpus.original_folder import read_original_folder
+
+    (folder / "notes").mkdir(exist_ok=True)
+    for file in ("a.npy", "b.csv", "encoding.json"):
+        if (folder / file).exists():
+            os.replace(folder / file, folder / "notes" / file)
+    read_original_folder(folder)
+
+
 def read_state(path: Path) -> None:
     mmt.training.stopping.steps_done(path)
 
@@ -143,6 +188,7 @@ def targets() -> dict[str, Target]:
     """Every reader, by name."""
     midi = sorted((file.read_bytes() for file in _TINY.glob("*.mid")), key=len)[:3]
     folders = {name: tuple(_folder(name).items()) for name in ("model", "corpus")}
+    folders |= {name: tuple(parts.items()) for name, parts in _results().items()}
     found = {"midi": Target(".mid", read_music, tuple(midi)), "abc": Target(".abc", read_music, (ABC,))}
     found["musicxml"] = Target(".musicxml", read_music, (SCORE, _written(".musicxml")))
     found["mxl"] = Target(".mxl", read_music, (_zip({"META-INF/container.xml": CONTAINER, "a.xml": SCORE}),))
@@ -153,11 +199,14 @@ def targets() -> dict[str, Target]:
         suffix = f".tar.{mode}".rstrip(".")
         found[suffix[1:]] = Target(suffix, read_archive, (_tar(members, mode, False), _tar(members, mode, True)))
     readers: dict[str, Callable[[Path], object]] = {"model": read_model, "corpus": read_corpus}
+    readers |= {"autoencoder": read_autoencoder, "recording": read_recording, "listening": read_answers}
+    readers |= {"lists": read_lists, "original": read_original}
     for kind, parts in folders.items():
         for name, content in parts:
             if not name.endswith((".md", "report.json")):
                 reader = read_within(dict(parts), name, readers[kind])
                 found[f"{kind}/{name}"] = Target(Path(name).suffix, reader, (content,))
+    found["statistics"] = Target(".npz", read_statistics, (_statistics(),))
     found["recipe"] = Target(".yaml", read_recipe, (_recipe(),))
     found["weights"] = Target(".pt", read_model, (_weights(),))
     found["state"] = Target(".ckpt", read_state, (_weights(),))
@@ -239,7 +288,7 @@ _BYTES = (
 
 
 def _mutated(content: bytes, draw: random.Random, suffix: str) -> bytes:
-    if suffix in (".mxl", ".zip", ".pt", ".ckpt") and draw.random() < 0.5:
+    if suffix in (".mxl", ".zip", ".pt", ".ckpt", ".npz") and draw.random() < 0.5:
         return _repacked(content, draw)
     is_text = content[:400].isascii() and b"\0" not in content[:400]
     for _ in range(draw.choice((1, 1, 1, 2, 4, 16))):
@@ -325,6 +374,53 @@ def _written(suffix: str) -> bytes:
         path = Path(folder) / f"a{suffix}"
         mmt.write(path, mmt.decode(events))
         return path.read_bytes()
+
+
+def _results() -> dict[str, dict[str, bytes]]:
+    """Small folders of results, lists and data of the original code."""
+    import h5py
+    import numpy as np
+
+    from mmt.analysis.inside.features import SparseAutoencoder
+
+    def saved(array: np.ndarray) -> bytes:
+        out = io.BytesIO()
+        np.save(out, array)
+        return out.getvalue()
+
+    with tempfile.TemporaryDirectory(prefix="mmt-fuzz-") as folder:
+        SparseAutoencoder(4, 8, 2, place="final").save(Path(folder) / "a")
+        autoencoder = {file.name: file.read_bytes() for file in sorted((Path(folder) / "a").iterdir())}
+        with h5py.File(Path(folder) / "b", "w") as file:
+            file["final"] = np.zeros((8, 4), np.float32)
+            for name in ("piece", "pitch"):
+                file[f"labels/{name}"] = np.arange(8, dtype=np.int32)
+        part = (Path(folder) / "b").read_bytes()
+    key = {"study": "s", "first": "a", "second": "b", "pairs": [{"A": "a", "B": "b"}]}
+    answers = {"study": "s", "answers": [{"pair": 0, "choice": "A"}]}
+    notes = np.array([[0, 0, 60, 12, 40], [1, 6, 64, 6, 40]])
+    return {
+        "autoencoder": autoencoder,
+        "recording": {"job.json": b'{"places": ["final"], "names": ["a"]}', "part-00000.h5": part},
+        "listening": {"key.json": json.dumps(key).encode(), "answers.json": json.dumps(answers).encode()},
+        "lists": {"names.txt": b"a\nb\n", "works.csv": b"name,work\na,W\nb,V\n"},
+        "original": {
+            "train-names.txt": b"a\nb\n",
+            "a.npy": saved(notes),
+            "b.csv": b"beat,position,pitch,duration,program\n0,0,60,12,40\n",
+            "encoding.json": b'{"resolution": 12}',
+        },
+    }
+
+
+def _statistics() -> bytes:
+    from mmt.analysis.attention.measurement import measure
+    from mmt.analysis.attention.report import ARRAYS, write_report
+
+    with tempfile.TemporaryDirectory(prefix="mmt-fuzz-") as folder:
+        model = mmt.new_model("tiny", seed=0)
+        write_report(Path(folder) / "a", measure(model, [mmt.encode(mmt.read(min(_TINY.glob("*.mid"))))[:40]]))
+        return (Path(folder) / "a" / ARRAYS).read_bytes()
 
 
 def _folder(kind: str) -> dict[str, bytes]:

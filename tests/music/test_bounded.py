@@ -63,6 +63,10 @@ HOSTILE = [
     (".yaml", "x" * 900 + ": &" + "y" * 900 + " *" + "z" * 5000),
     (".json", json.dumps({"resolution": 24, "tracks": [{"chords": [{"pitches": [60] * 300_000}]}]})),
     (".mxl", damaged_name()),
+    (
+        ".musicxml",
+        "<!DOCTYPE a [<!ATTLIST a " + "".join(f"x{i} CDATA '' " for i in range(2000)) + ">]><b>" + "<a/>" * 200_000,
+    ),
 ]
 
 

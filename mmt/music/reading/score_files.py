@@ -131,8 +131,9 @@ def _score(data: bytes) -> Element:
 
 def _parsed(data: bytes) -> Element:
     data = _as_utf8(data).lstrip()  # nothing may precede an XML declaration, but some files have empty lines there
-    if b"<!ENTITY" in data:  # entities can expand a small file without limit
-        raise ValueError("it declares XML entities, which no MusicXML score has")
+    # Entities, and attributes that all elements of a name have by default, can expand a small file without limit.
+    if b"<!ENTITY" in data or b"<!ATTLIST" in data:
+        raise ValueError("it declares XML entities or attributes, which no MusicXML score does")
     if data.count(b"<") - data.count(b"</") + data.count(b"=") > _MOST_ELEMENTS:
         raise ValueError(f"it has more than {_MOST_ELEMENTS:,} elements and attributes, which no score has")
     parser = ElementTree.XMLParser(encoding="utf-8")  # regardless of the declaration
