@@ -59,7 +59,8 @@ def ours(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> lis
     for baseline in (pairs.counts(), pairs.even_sums()):
         for field, joint in enumerate(baseline):
             by_difference(joint, field)
-    return [(by_difference(joint, field), joint) for field, joint in enumerate(pairs.sums(weights))]
+    joints = pairs.sums(np.ascontiguousarray(weights.transpose(1, 2, 0)))
+    return [(by_difference(joint, field).T, np.moveaxis(joint, -1, 0)) for field, joint in enumerate(joints)]
 
 
 def check(theirs: list[Any], found: list[Any], sizes: tuple[int, ...]) -> float:

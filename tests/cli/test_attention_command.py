@@ -178,13 +178,12 @@ def test_errors_are_one_line(
 def test_panel_shows_the_gain_of_its_layer(folder: Path) -> None:
     found = mmt.attention.relative(mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus"))
     figure = draw_gain(found, layers=[1], head=0, fields=["pitch"], level=None)
-    bars = figure.axes[0].patches
-    bars = [bar for bar in bars if bar.get_width() == pytest.approx(0.8)]
+    _, bars, *_ = figure.axes[0].collections
     inside = np.abs(found["pitch"].differences) <= 24
-    np.testing.assert_allclose([bar.get_height() for bar in bars], 100 * found["pitch"].row_gain[1, 0, inside])
-    for bar in bars:
-        red, _, blue, _ = bar.get_facecolor()
-        assert (red > blue) == (bar.get_height() >= 0)
+    corners = np.array([path.vertices[:4] for path in bars.get_paths()])
+    np.testing.assert_allclose(corners[:, 1, 1], 100 * found["pitch"].row_gain[1, 0, inside])
+    np.testing.assert_allclose(corners[:, :, 0].mean(axis=1), found["pitch"].differences[inside])
+    np.testing.assert_array_equal(bars.get_facecolors()[:, 0] > bars.get_facecolors()[:, 2], corners[:, 1, 1] >= 0)
     assert stands_out("pitch", [-19, -13, 1, 16]).tolist() == [True, False, False, True]
     for wrong in ({"layers": [2]}, {"head": 2}, {"fields": ["velocity"]}):
         with pytest.raises(ValueError, match=r"there (is|are) no"):

@@ -255,17 +255,17 @@ def _add_window(
             absolute.even[group] += even
     for layer, weights in enumerate(layers):
         for name, sums in zip(names, pairs.sums(weights), strict=True):
-            found.relative[name].attention[piece, layer] += by_difference(sums, FIELDS.index(name))
+            found.relative[name].attention[piece, layer] += by_difference(sums, FIELDS.index(name)).T
             if name in found.absolute:
                 attention = found.absolute[name].attention
-                attention[piece % len(attention), layer] += sums
+                attention[piece % len(attention), layer] += np.moveaxis(sums, -1, 0)
         for key, sums in expectation.sums(weights).items():
-            found.expected[key][piece, layer] += sums
+            found.expected[key][piece, layer] += sums.T
 
 
 @torch.inference_mode()
 def layer_weights(model: Model, events: Events) -> Iterator[npt.NDArray[np.floating[Any]]]:
-    """The weights of each layer, (head, n, n)."""
+    """The weights of each layer, (query, key, head)."""
     codes = torch.from_numpy(events).to(model.device)
     for layer in model.network.attention_weights(codes[None]):
-        yield layer[0].float().cpu().numpy()
+        yield layer[0].float().permute(1, 2, 0).contiguous().cpu().numpy()

@@ -163,49 +163,55 @@ class Expectation:
         self._moment = np.cumsum(begins) - 1
         # A permutation makes each note of a moment a key of the others.
         self._end = np.searchsorted(self._moment, self._moment, side="right")
-        self._ones = np.ones((len(events), len(events)), np.float32)
+        wanted = list(wanted)
+        nulls = {null for _, null in wanted}
         distances = {"events": written, "beats": notes[:, BEAT]}
-        self._distances = {unit: (distance, int(np.ptp(distance)) + 1) for unit, distance in distances.items() if count}
-        self._counts = {unit: self._by_distance(self._ones, unit) for unit in self._distances}
-        self._block_counts = self._by_block(self._ones, self._end)
+        self._distances = {
+            unit: (distance, int(np.ptp(distance)) + 1)
+            for unit, distance in distances.items()
+            if count and unit in nulls
+        }
+        ones = np.ones((len(events), len(events), 1), np.float32)
+        self._counts = {unit: np.maximum(self._by_distance(ones, unit), 1) for unit in self._distances}
+        self._block_counts = np.maximum(self._by_block(ones), 1) if "moments" in nulls else None
         self._codes, self._joint = {}, {}
         for field, null in wanted:
             number = FIELDS.index(field)
             steps = differences(number, sizes[number])
             self._codes[field, null] = notes[:, number], -int(steps[0]), len(steps)
             if null in self._distances:
-                self._joint[field, null] = self._by_distance(self._ones, null, *self._codes[field, null])
+                joint = self._by_distance(ones, null, *self._codes[field, null])
+                self._joint[field, null] = joint.reshape(-1, len(steps))
 
     def sums(self, weights: npt.NDArray[np.floating[Any]]) -> dict[tuple[str, str], Sums]:
-        """The expected sums (head, K) by field and null model, of weights (head, query, key)."""
-        profiles = {unit: np.stack([self._by_distance(head, unit) for head in weights]) for unit in self._distances}
-        shares = {unit: profile / np.maximum(self._counts[unit], 1) for unit, profile in profiles.items()}
+        """The expected sums (K, head) by field and null model, of weights (query, key, head)."""
+        shares = {unit: self._by_distance(weights, unit) / self._counts[unit] for unit in self._distances}
         # Weights of later keys are 0, so that both orders of a simultaneous pair share the weight of one.
-        means = [self._by_block(head, self._end) / np.maximum(self._block_counts, 1) for head in weights]
+        means = None if self._block_counts is None else self._by_block(weights) / self._block_counts
         found = {}
         for (field, null), (codes, offset, size) in self._codes.items():
             if null in self._distances:
-                found[field, null] = shares[null] @ self._joint[field, null]
-            else:
-                found[field, null] = np.zeros((len(weights), size))
-                for sums, mean in zip(found[field, null], means, strict=True):
-                    add_pairs(sums, mean, self._moment, offset - codes, codes, self._end)
+                found[field, null] = self._joint[field, null].T @ shares[null]
+                continue
+            found[field, null] = np.zeros((size, weights.shape[2]))
+            if null == "moments":
+                add_pairs(found[field, null], means, self._moment, offset - codes, codes, self._end)
         return found
 
     def _by_distance(self, weights: Any, unit: str, codes: Any = 0, offset: int = 0, size: int = 1) -> Sums:
-        """Sums at each distance, (D,), or at each distance and code difference, (D, K)."""
+        """Sums at each distance, (D, head), or at each distance and code difference, (D * K, head)."""
         distance, count = self._distances[unit]
-        sums = np.zeros(count * size)
+        sums = np.zeros((count * size, weights.shape[2]))
         rows, columns = distance * size - codes + offset, codes - distance * size
         add_pairs(sums, weights, self._written, rows, columns, self._earlier)
-        return sums.reshape(count, size) if size > 1 else sums
+        return sums
 
-    def _by_block(self, weights: Any, ends: Any) -> Sums:
-        """Sums of each moment's queries over each moment's keys, (moments, moments)."""
+    def _by_block(self, weights: Any) -> Sums:
+        """Sums of each moment's queries over each moment's keys, (moments, moments, head)."""
         moments = int(self._moment[-1]) + 1 if len(self._moment) else 0
-        sums = np.zeros(moments * moments)
-        add_pairs(sums, weights, self._written, self._moment * moments, self._moment, ends)
-        return sums.reshape(moments, moments)
+        sums = np.zeros((moments * moments, weights.shape[2]))
+        add_pairs(sums, weights, self._written, self._moment * moments, self._moment, self._end)
+        return sums.reshape(moments, moments, weights.shape[2])
 
 
 def _gain(measured: Sums, expected: Sums) -> Sums:

@@ -1,8 +1,8 @@
 """Sums over the pairs of a piece: each query with each strictly earlier key, by code pair or by code difference.
 
-A joint sum is (..., size, size): [query's code, key's code]. A sum by difference is (..., K), with difference = key's code -
+A joint sum is (size, size, head): [query's code, key's code]. A sum by difference is (K, head), with difference = key's code -
 query's code. In every field but the type only pairs of two written notes count, and code 0 ("none") is left out: index 0
-is code 1.
+is code 1. The heads are the last axis, so that they are neighbours in memory and the processor adds several at once.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ Indices = npt.NDArray[np.int64]
 @compiled()
 def add_pairs(sums: Any, weights: Any, places: Any, rows: Any, columns: Any, ends: Any) -> None:
     """For each query q and each other key k < ends[q], add weights[places[q], places[k]] to sums[rows[q] + columns[k]]."""
+    heads = np.uint64(sums.shape[1])
     for query in range(len(places)):
         row, given = rows[query], weights[places[query]]
         for key in range(ends[query]):
             if key != query:
-                sums[row + columns[key]] += given[places[key]]
+                # Unsigned, so that Numba does not look for negative indices, which would prevent vector instructions.
+                into, place = np.uint64(row + columns[key]), np.uint64(places[key])
+                for head in range(heads):
+                    sums[into, head] += given[place, head]
 
 
 class Pairs:
@@ -37,9 +41,9 @@ class Pairs:
     --------
     >>> events = np.array([[0, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [3, 1, 1, 65, 12, 25]])
     >>> pairs = Pairs(events, sizes=(5, 257, 13, 129, 33, 65), fields=[3])
-    >>> (joint,) = pairs.sums(np.full((1, 3, 3), 0.5))
-    >>> joint.shape, joint[0, 65 - 1, 61 - 1].item()
-    ((1, 128, 128), 0.5)
+    >>> (joint,) = pairs.sums(np.full((3, 3, 1), 0.5))
+    >>> joint.shape, joint[65 - 1, 61 - 1, 0].item()
+    ((128, 128, 1), 0.5)
     """
 
     def __init__(self, events: Events, sizes: Sequence[int], fields: Iterable[int]) -> None:
@@ -53,36 +57,36 @@ class Pairs:
             self._fields.append((np.flatnonzero(counted), events[counted, field] - first, sizes[field] - first))
 
     def sums(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
-        """Joint sums (head, size, size) of weights (head, query, key), for each field."""
-        heads = [self._joint(head) for head in weights]
-        return [np.stack(sums) for sums in zip(*heads, strict=True)]
+        """Joint sums (size, size, head) of weights (query, key, head), for each field."""
+        found = []
+        for places, codes, size in self._fields:
+            joint = np.zeros((size * size, weights.shape[2]))
+            add_pairs(joint, weights, places, codes * size, codes, np.arange(len(places)))
+            found.append(joint.reshape(size, size, -1))
+        return found
 
     def counts(self) -> list[Sums]:
         """The number of pairs, (size, size), for each field."""
-        return self._joint(np.ones((self._length, self._length), np.float32))
+        return self._of_one_head(np.ones((self._length, self._length), np.float32))
 
     def even_sums(self) -> list[Sums]:
         """Joint sums (size, size) of a head that attends evenly to all that a query can see, itself included."""
-        return self._joint(np.repeat(1 / np.arange(1, self._length + 1)[:, None], self._length, axis=1))
+        return self._of_one_head(np.repeat(1 / np.arange(1, self._length + 1)[:, None], self._length, axis=1))
 
-    def _joint(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
-        found = []
-        for places, codes, size in self._fields:
-            joint = np.zeros(size * size)
-            add_pairs(joint, weights, places, codes * size, codes, np.arange(len(places)))
-            found.append(joint.reshape(size, size))
-        return found
+    def _of_one_head(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
+        return [joint[..., 0] for joint in self.sums(weights[..., None])]
 
 
 def by_difference(joint: Sums, field: int) -> Sums:
-    """Sum joint sums (..., size, size) over the pairs of equal difference: (..., K), in the order of `differences`."""
-    size = joint.shape[-1]
+    """Sum joint sums (size, size, …) over the pairs of equal difference: (K, …), in the order of `differences`."""
+    size = len(joint)
     steps = differences(field, size + int(field != TYPE))
-    code = np.arange(size)
-    place = (code - code[:, None] - steps[0]).reshape(-1)
-    flat = joint.reshape(-1, size * size)
-    sums = np.stack([np.bincount(np.maximum(place, 0), row, minlength=2 * size - 1) for row in flat * (place >= 0)])
-    return sums[:, : len(steps)].astype(np.float64).reshape(*joint.shape[:-2], len(steps))
+    lowest, highest = int(steps[0]), int(steps[-1])
+    sums = np.zeros((len(steps), *joint.shape[2:]))
+    for query in range(size):
+        keys = np.s_[max(0, query + lowest) : min(size, query + highest + 1)]
+        sums[keys.start - query - lowest : keys.stop - query - lowest] += joint[query, keys]
+    return sums
 
 
 def differences(field: int, size: int) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ from 0, as in the arrays. Sizes are in inches; text is 7 points or more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -115,34 +116,50 @@ def draw_gain(
     if missing := [field for field in fields if field not in statistics]:
         raise ValueError(f"there are no statistics of {missing[0]!r}; choose one of {', '.join(statistics)}")
     layer_count, head_count, _ = statistics[fields[0]].attention.shape[1:]
-    shown_layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
+    layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
     if head is not None:
         check_indices("head", [head], head_count)
-    figure = new_figure(7.2, 1.45 + 1.25 * len(shown_layers))
+    figure = new_figure(7.2, 1.45 + 1.25 * len(layers))
     widths = [np.sqrt(np.ptp(_limits(statistics[field])) + 4) for field in fields]
-    grid = figure.subplots(len(shown_layers), len(fields), squeeze=False, width_ratios=widths)
-    for column, field in enumerate(fields):
-        whole = statistics[field] if head is not None else statistics[field].merged()
-        values = 100 * (whole.gain if isinstance(whole, Contrast) else getattr(whole, of))
-        ends = 100 * np.array(_interval(whole, level, of)) if level is not None and whole.pieces > 1 else None
-        for layer, axes in zip(shown_layers, grid[:, column], strict=True):
-            _draw_bars(axes, whole, values[layer, head or 0], None if ends is None else ends[:, layer, head or 0])
-        grid[-1, column].set_xlabel(_AXES[field].label, fontsize=_TEXT, color=_INK)
-    for axes, layer in zip(grid[:, 0], shown_layers, strict=True):
+    grid = figure.subplots(len(layers), len(fields), squeeze=False, width_ratios=widths)
+    for field, column in zip(fields, grid.T, strict=True):
+        values, ends = _bars(statistics[field], of, layers, head, level)
+        for row, axes in enumerate(column):
+            _draw_bars(axes, statistics[field], values[row], None if ends is None else ends[:, row])
+        column[-1].set_xlabel(_AXES[field].label, fontsize=_TEXT, color=_INK)
+    for axes, layer in zip(grid[:, 0], layers, strict=True):
         axes.set_ylabel(f"layer {layer}\n%", fontsize=_TEXT, color=_INK)
-    heads = "all heads of a layer as one" if head is None else f"head {head}"
-    few = ": the intervals are rough" if level is not None and whole.pieces < ENOUGH else ""
-    name, ends_name = _NAMES[of], "interval"
-    if isinstance(whole, Contrast):
-        name, ends_name = _NULL_NAMES[whole.null], "simultaneous band"
-    lines = [name.capitalize(), f"{heads}, {len(whole.attention):,} pieces{few}", *([of_what] if of_what else [])]
-    figure.suptitle("\n".join(lines), fontsize=_TITLE, color=_INK)
-    _legend(figure, of, None if level is None or ends is None else f"{100 * level:g} % {ends_name}")
+    figure.suptitle(_title(statistics[fields[-1]], of, head, level, of_what), fontsize=_TITLE, color=_INK)
+    kind = "simultaneous band" if isinstance(statistics[fields[-1]], Contrast) else "interval"
+    _legend(figure, of, None if level is None or ends is None else f"{100 * level:g} % {kind}")
     return figure
 
 
-def _interval(found: Relative | Contrast, level: float, of: Which) -> tuple[Sums, Sums]:
-    return simultaneous_bands(found, level) if isinstance(found, Contrast) else confidence_interval(found, level, of)
+def _bars(
+    found: Relative | Contrast, of: Which, layers: list[int], head: int | None, level: float | None
+) -> tuple[Sums, Sums | None]:
+    """Heights (layer, K) in percent, and the ends of their intervals (2, layer, K), None without."""
+    found, heads = (found.merged(), [0]) if head is None else (found, [head])
+    chosen = np.ix_(layers, heads)
+    if isinstance(found, Relative):
+        # Its intervals do not depend on other layers and heads.
+        found = replace(found, attention=found.attention[:, *chosen])
+        chosen = np.ix_(range(len(layers)), [0])
+    values = 100 * (found.gain if isinstance(found, Contrast) else getattr(found, of))[chosen][:, 0]
+    if level is None or found.pieces < 2:
+        return values, None
+    interval = (
+        simultaneous_bands(found, level) if isinstance(found, Contrast) else confidence_interval(found, level, of)
+    )
+    return values, 100 * np.stack([end[chosen][:, 0] for end in interval])
+
+
+def _title(found: Relative | Contrast, of: Which, head: int | None, level: float | None, of_what: str) -> str:
+    name = _NULL_NAMES[found.null] if isinstance(found, Contrast) else _NAMES[of]
+    heads = "all heads of a layer as one" if head is None else f"head {head}"
+    few = ": the intervals are rough" if level is not None and found.pieces < ENOUGH else ""
+    lines = [name.capitalize(), f"{heads}, {len(found.attention):,} pieces{few}", of_what]
+    return "\n".join(line for line in lines if line)
 
 
 def draw_heads(found: Relative, *, of: Which = "row_gain", of_what: str = "") -> Figure:
@@ -224,12 +241,20 @@ def check_indices(what: str, wanted: Sequence[int], count: int) -> list[int]:
 
 
 def _draw_bars(axes: Axes, found: Relative | Contrast, values: Sums, ends: Sums | None) -> None:
+    from matplotlib.collections import PolyCollection
+
     inside = _inside(found)
     where, height = found.differences[inside], values[inside]
-    # As one collection: matplotlib takes long for many patches.
+    # As collections: matplotlib takes long for many patches.
     spans = [(place - 0.5, 1) for place in where[stands_out(found.field, where)]]
     axes.broken_barh(spans, (0, 1), transform=axes.get_xaxis_transform(), color=_BAND, linewidth=0, zorder=0)
-    axes.bar(where, height, width=0.8, color=np.where(height >= 0, RED, BLUE).tolist(), zorder=2)
+    corners = (
+        np.array([(-0.4, 0), (-0.4, 1), (0.4, 1), (0.4, 0)]) * np.stack([np.ones(len(height)), height], -1)[:, None]
+    )
+    colors = np.where(height >= 0, RED, BLUE).tolist()
+    axes.add_collection(
+        PolyCollection(corners + np.stack([where, 0 * where], -1)[:, None], facecolors=colors, zorder=2)
+    )
     if ends is not None:
         axes.vlines(where, ends[0, inside], ends[1, inside], colors=_INK, linewidths=0.5, zorder=3)
     _limit_height(axes, where, height, 0 * height if ends is None else ends[:, inside])

@@ -291,4 +291,9 @@ def _draw_all(
 
 
 def _save(figure: Figure, path: Path) -> None:
+    # The layout is computed once: otherwise `savefig` draws the figure an extra time for it.
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine("none")
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
