@@ -251,6 +251,8 @@ class Attention(nn.Module):
 
     def _weigh(self, scores: Tensor, keys: int) -> Tensor:
         """Weights of scores (batch, head, query, room), of which the first `keys` are scores; 0 for queries that see no key."""
+        if not (_is_used(self.scores) or _is_used(self.pattern)):
+            return scores.softmax(dim=-1)
         extra = (0, scores.shape[-1] - keys)
         # An edit cannot show a query what comes later.
         hidden = scores[..., :keys] <= torch.finfo(scores.dtype).min

@@ -97,3 +97,43 @@ def test_damage_is_the_difference_of_likelihoods_under_the_plain_model(model: Mo
         effect.share_reached({"pitch": (0, 1)})
     with pytest.raises(ValueError, match="as many of each"):
         steering.compare(model, plain, steered[:2], attributes)
+
+
+def test_strength_towards_a_target_is_that_of_the_formula_for_each_beginning(model: Model, tiny_folder: Path) -> None:
+    piece = mmt.Corpus(tiny_folder)[0][:40]
+    direction = np.random.default_rng(0).normal(size=32)
+    edit = mmt.steering.towards(
+        mmt.inside.add(PLACE, direction), mmt.steering.register, 70, 20, start=0.5, gain=2, most=1.5
+    )
+    before, after = (
+        mmt.activations(one, piece, [PLACE])[PLACE].astype(np.float64) for one in (model, model.edited(edit))
+    )
+    expected = []
+    for place in range(len(piece)):
+        pitches = [event[3] - 1 for event in piece[: place + 1] if event[0] == 3]
+        strength = 0.5 + 2 * (70 - sum(pitches) / len(pitches)) / 20 if pitches else 0.5
+        expected.append(min(max(strength, 0), 1.5))
+    assert 0.5 in expected
+    assert len(set(expected)) > 5
+    np.testing.assert_allclose(after - before, np.outer(expected, direction), atol=1e-4)
+
+
+def test_strength_towards_a_target_is_the_same_with_a_cache(model: Model, tiny_folder: Path) -> None:
+    corpus = mmt.Corpus(tiny_folder)
+    codes = torch.from_numpy(np.stack([corpus[index][:12] for index in range(2)]))
+    add = mmt.inside.add(PLACE, np.ones(32))
+    network = model.edited(mmt.steering.towards(add, mmt.steering.note_density, 2, 1)).network
+    cache = network.new_cache(2, 12)
+    with torch.inference_mode():
+        steps = torch.cat([network.hidden(codes[:, place : place + 1], cache=cache) for place in range(12)], 1)
+        torch.testing.assert_close(steps, network.hidden(codes), atol=1e-5, rtol=1e-5)
+
+
+def test_edits_towards_a_target_are_equal_if_their_numbers_are(model: Model) -> None:
+    add = mmt.inside.add(PLACE, np.ones(32))
+    edits = [mmt.steering.towards(add, mmt.steering.register, target, 8) for target in (60, 60, 61)]
+    first, same, other = ([step.identity for step in edit.steps] for edit in edits)
+    assert first == same != other
+    for wrong in ({"unit": 0}, {"unit": 8, "most": -1}, {"unit": 8, "gain": -1}):
+        with pytest.raises(ValueError, match="unit must not be 0"):
+            mmt.steering.towards(add, mmt.steering.register, 60, **wrong)

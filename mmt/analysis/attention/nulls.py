@@ -163,54 +163,64 @@ class Expectation:
         self._moment = np.cumsum(begins) - 1
         # A permutation makes each note of a moment a key of the others.
         self._end = np.searchsorted(self._moment, self._moment, side="right")
-        wanted = list(wanted)
-        nulls = {null for _, null in wanted}
+        self._codes: dict[tuple[str, str], tuple[Any, int, int]] = {}
+        for field, null in wanted:
+            steps = differences(FIELDS.index(field), sizes[FIELDS.index(field)])
+            self._codes[field, null] = notes[:, FIELDS.index(field)], -int(steps[0]), len(steps)
+        nulls = {null for _, null in self._codes}
+        ones = np.ones((len(events), len(events), 1), np.float32)
         distances = {"events": written, "beats": notes[:, BEAT]}
         self._distances = {
             unit: (distance, int(np.ptp(distance)) + 1)
             for unit, distance in distances.items()
             if count and unit in nulls
         }
-        ones = np.ones((len(events), len(events), 1), np.float32)
-        self._counts = {unit: np.maximum(self._by_distance(ones, unit), 1) for unit in self._distances}
-        self._block_counts = np.maximum(self._by_block(ones), 1) if "moments" in nulls else None
-        self._codes, self._joint = {}, {}
-        for field, null in wanted:
-            number = FIELDS.index(field)
-            steps = differences(number, sizes[number])
-            self._codes[field, null] = notes[:, number], -int(steps[0]), len(steps)
-            if null in self._distances:
-                joint = self._by_distance(ones, null, *self._codes[field, null])
-                self._joint[field, null] = joint.reshape(-1, len(steps))
+        self._counts = {unit: np.maximum(sums, 1) for unit, sums in self._by_distance(ones).items()}
+        self._joint = {key: self._joint_counts(ones, *key) for key in self._codes if key[1] in self._distances}
+        self._moments = [key for key in self._codes if key[1] == "moments"] if count else []
+        self._block_counts = np.maximum(self._by_block(ones), 1) if self._moments else np.zeros(0)
 
     def sums(self, weights: npt.NDArray[np.floating[Any]]) -> dict[tuple[str, str], Sums]:
         """The expected sums (K, head) by field and null model, of weights (query, key, head)."""
-        shares = {unit: self._by_distance(weights, unit) / self._counts[unit] for unit in self._distances}
-        # Weights of later keys are 0, so that both orders of a simultaneous pair share the weight of one.
-        means = None if self._block_counts is None else self._by_block(weights) / self._block_counts
-        found = {}
-        for (field, null), (codes, offset, size) in self._codes.items():
-            if null in self._distances:
-                found[field, null] = self._joint[field, null].T @ shares[null]
-                continue
-            found[field, null] = np.zeros((size, weights.shape[2]))
-            if null == "moments":
-                add_pairs(found[field, null], means, self._moment, offset - codes, codes, self._end)
-        return found
+        found = {key: np.zeros((size, weights.shape[2])) for key, (_, _, size) in self._codes.items()}
+        shares = {unit: sums / self._counts[unit] for unit, sums in self._by_distance(weights).items()}
+        found |= {key: joint.T @ shares[key[1]] for key, joint in self._joint.items()}
+        return found | self._of_moments(weights) if self._moments else found
 
-    def _by_distance(self, weights: Any, unit: str, codes: Any = 0, offset: int = 0, size: int = 1) -> Sums:
-        """Sums at each distance, (D, head), or at each distance and code difference, (D * K, head)."""
-        distance, count = self._distances[unit]
-        sums = np.zeros((count * size, weights.shape[2]))
+    def _of_moments(self, weights: Any) -> dict[tuple[str, str], Sums]:
+        # Weights of later keys are 0, so that both orders of a simultaneous pair share the weight of one.
+        means = self._by_block(weights) / self._block_counts
+        codes, offsets, sizes = zip(*(self._codes[key] for key in self._moments), strict=True)
+        ends = np.cumsum(sizes)
+        sums = np.zeros((ends[-1], weights.shape[2]))
+        rows = (ends - sizes + offsets)[:, None] - np.stack(codes)
+        add_pairs(sums, means, self._moment, rows, np.stack(codes), self._end)
+        return dict(zip(self._moments, np.split(sums, ends[:-1]), strict=True))
+
+    def _by_distance(self, weights: Any) -> dict[str, Sums]:
+        """Sums at each distance, (D, head), by its unit."""
+        if not self._distances:
+            return {}
+        distances = np.stack([distance for distance, _ in self._distances.values()])
+        ends = np.cumsum([count for _, count in self._distances.values()])
+        sums = np.zeros((ends[-1], weights.shape[2]))
+        starts = np.concatenate([[0], ends[:-1]])
+        add_pairs(sums, weights, self._written, distances + starts[:, None], -distances, self._earlier)
+        return dict(zip(self._distances, np.split(sums, ends[:-1]), strict=True))
+
+    def _joint_counts(self, ones: Any, field: str, unit: str) -> Sums:
+        """The number of pairs at each distance and code difference, (D, K)."""
+        (distance, count), (codes, offset, size) = self._distances[unit], self._codes[field, unit]
+        sums = np.zeros((count * size, 1))
         rows, columns = distance * size - codes + offset, codes - distance * size
-        add_pairs(sums, weights, self._written, rows, columns, self._earlier)
-        return sums
+        add_pairs(sums, ones, self._written, rows[None], columns[None], self._earlier)
+        return sums.reshape(count, size)
 
     def _by_block(self, weights: Any) -> Sums:
         """Sums of each moment's queries over each moment's keys, (moments, moments, head)."""
-        moments = int(self._moment[-1]) + 1 if len(self._moment) else 0
+        moments = int(self._moment[-1]) + 1
         sums = np.zeros((moments * moments, weights.shape[2]))
-        add_pairs(sums, weights, self._written, self._moment * moments, self._moment, self._end)
+        add_pairs(sums, weights, self._written, self._moment[None] * moments, self._moment[None], self._end)
         return sums.reshape(moments, moments, weights.shape[2])
 
 

@@ -143,7 +143,7 @@ def _bars(
     chosen = np.ix_(layers, heads)
     if isinstance(found, Relative):
         # Its intervals do not depend on other layers and heads.
-        found = replace(found, attention=found.attention[:, *chosen])
+        found = replace(found, attention=found.attention[:, layers][:, :, heads])
         chosen = np.ix_(range(len(layers)), [0])
     values = 100 * (found.gain if isinstance(found, Contrast) else getattr(found, of))[chosen][:, 0]
     if level is None or found.pieces < 2:

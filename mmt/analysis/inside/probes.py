@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmt.analysis.inside.recording import ActivationStore
+from mmt.analysis.inside.store import ActivationStore
 from mmt.analysis.intervals import Mean, mean_of
 
 Floats = npt.NDArray[np.float64]

@@ -1,19 +1,10 @@
 """Activations of a corpus on disk: a folder of HDF5 files with a row for each event of each piece, and labels for each row.
 
 The folder holds `job.json` (what the activations depend on, and the names of the pieces) and `part-00000.h5`, … Each part holds
-whole pieces: a dataset for each place, (rows, …), and a group `labels` with an int32 dataset (rows,) for each label:
+whole pieces: a dataset for each place, (rows, …), and a group `labels` with an int32 dataset (rows,) for each label (see
+`mmt.analysis.inside.labels`). `mmt.analysis.inside.store.ActivationStore` reads the folder.
 
-| label | |
-|---|---|
-| `piece`, `event` | index of the piece, and of the event in it |
-| `context` | how many earlier events were read before this one |
-| `type` | code of the type |
-| `beat`, `position` | beat of the piece from 0, and step within the beat from 0 |
-| `pitch`, `pitch_class` | MIDI number, and the same modulo 12 (-1 for drums) |
-| `duration`, `instrument` | steps, and index in the instruments of the representation |
-| `key` | key of the piece: 0 … 11 are C major … B major, 12 … 23 C minor … B minor; see `key_of` |
-
-Labels that an event has not (the pitch of start-of-song) are -1. Pieces that exceed the context are read in windows that overlap
+Pieces that exceed the context are read in windows that overlap
 (see `mmt.analysis.loss_windows`); the row of an event is from the first window that reads it.
 """
 
@@ -22,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -33,9 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from mmt.analysis.inside.labels import key_of as key_of
+from mmt.analysis.inside.labels import labels_of
+from mmt.analysis.inside.store import JOB, read_job
+from mmt.analysis.inside.store import ActivationStore as ActivationStore
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.loss_windows import find_stride, loss_windows
 from mmt.analysis.pieces import check_each, check_model, check_same_representation
@@ -43,24 +37,14 @@ from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
 from mmt.model.inside.places import all_places, is_by_key
 from mmt.music.atomic import naming, replacing
-from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
-from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events, Representation
+from mmt.representation.codes import NOTE, TYPE, Events
 from mmt.representation.grammar import check_piece
 from mmt.sampling.model import Model
 
-Floats = npt.NDArray[np.float64]
-JOB = "job.json"
-LABELS = (
-    *("piece", "event", "context", "type", "beat", "position"),
-    *("pitch", "pitch_class", "duration", "instrument", "key"),
-)
 # A part is finished at the end of the piece that brings it to this many rows.
 _ROWS = 16384
 # Bytes that HDF5 needs beside the numbers, for the file and for each array.
 _METADATA = 2**16
-# Krumhansl and Kessler (1982), ratings of the twelve tones after a key was established, from the tonic.
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
 
 @torch.inference_mode()
@@ -125,151 +109,6 @@ def record(
     return ActivationStore(folder)
 
 
-def key_of(events: Events, representation: Representation) -> int:
-    """The key of a piece by the algorithm of Krumhansl and Schmuckler, -1 without pitched notes.
-
-    The key whose profile r_k (Krumhansl and Kessler 1982, rotated to the tonic) has the largest Pearson correlation with the
-    durations d_c of the notes of each pitch class c, summed over the whole piece. 0 … 11: major keys from C; 12 … 23: minor keys.
-
-    Examples
-    --------
-    >>> from mmt.representation.codes import PAPER
-    >>> scale = [[3, 1 + place, 1, 1 + 60 + step, 12, 1] for place, step in enumerate([0, 2, 4, 5, 7, 9, 11, 12])]
-    >>> key_of(np.array(scale), PAPER)
-    0
-    """
-    notes = events[(events[:, TYPE] == NOTE) & (events[:, INSTRUMENT] != representation.drums_code)]
-    if not len(notes):
-        return -1
-    lengths = np.array(representation.durations)[notes[:, DURATION] - 1]
-    weights = np.bincount((notes[:, PITCH] - 1) % 12, lengths, 12)
-    profiles = [np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)]
-    if weights.std() == 0:
-        return -1
-    return int(np.argmax([np.corrcoef(weights, profile)[0, 1] for profile in profiles]))
-
-
-class ActivationStore:
-    """The activations of a folder that `mmt.activations(…, output=folder)` has written.
-
-    `len(store)` is the number of rows; `store.read(place, rows)` reads some of them, `store.labels(name)` a label of all.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        if not (self.folder / JOB).exists():
-            raise ValueError(
-                f"{folder} has no {JOB}; write it with mmt.activations(model, corpus, output={str(folder)!r})"
-            )
-        self.job: dict[str, Any] = _read_job(self.folder / JOB)
-        """What the activations depend on."""
-        self.paths = sorted(self.folder.glob("part-*.h5"))
-        self._files: dict[Path, h5py.File] = {}
-        self._process = os.getpid()
-        self._starts = np.cumsum([0, *(len(self._dataset(path, "labels/piece")) for path in self.paths)])
-
-    @property
-    def places(self) -> list[str]:
-        """The places that were recorded."""
-        return list(self.job["places"])
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the pieces, by the label `piece`."""
-        return list(self.job["names"])
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_files": {}}
-
-    def labels(self, name: str) -> npt.NDArray[np.int32]:
-        """A label of all rows, (rows,); the names are in the docstring of the module."""
-        if name not in LABELS:
-            raise ValueError(f"there is no label {name!r}; choose among {', '.join(LABELS)}")
-        return np.concatenate(
-            [self._dataset(path, f"labels/{name}")[:] for path in self.paths] or [np.zeros(0, np.int32)]
-        )
-
-    def rows_of(self, pieces: Iterable[int] | None) -> npt.NDArray[np.int64]:
-        """The indices of the rows of some pieces; None: of all."""
-        return np.arange(len(self)) if pieces is None else np.flatnonzero(np.isin(self.labels("piece"), list(pieces)))
-
-    def read(self, place: str, rows: npt.ArrayLike | slice = slice(None)) -> npt.NDArray[Any]:
-        """The activations at a place, (rows, …): of all rows, a slice, or row numbers in any order."""
-        if place not in self.places:
-            raise ValueError(f"{place!r} was not recorded; {self.folder} has {', '.join(self.places)}")
-        if isinstance(rows, slice) and rows == slice(None):
-            return np.concatenate([self._dataset(path, place)[:] for path in self.paths])
-        wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, np.int64)
-        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
-            raise ValueError(f"a row of {wanted.min()} … {wanted.max()} is out of range; there are {len(self)}")
-        first = self._dataset(self.paths[0], place)
-        found = np.empty((len(wanted), *first.shape[1:]), first.dtype)
-        # HDF5 reads ascending rows without doubles.
-        unique, inverse = np.unique(wanted, return_inverse=True)
-        parts = np.searchsorted(self._starts, unique, side="right") - 1
-        pieces = [
-            self._dataset(self.paths[part], place)[unique[parts == part] - self._starts[part]]
-            for part in np.unique(parts)
-        ]
-        if pieces:
-            found[:] = np.concatenate(pieces)[inverse]
-        return found
-
-    def mean(self, place: str) -> Floats:
-        """The mean activation over all rows, in float64: what `mmt.inside.replace` needs for mean ablation."""
-        total = sum(self._dataset(path, place)[:].astype(np.float64).sum(0) for path in self.paths)
-        return np.asarray(total / len(self))
-
-    def dataset(
-        self, place: str, label: str | None = None, *, pieces: Iterable[int] | None = None
-    ) -> ActivationDataset:
-        """The rows of some pieces (default: all) as a PyTorch dataset, with a label or without."""
-        return ActivationDataset(self, place, label, pieces)
-
-    def _dataset(self, path: Path, name: str) -> h5py.Dataset:
-        """An array of a part; one whose numbers are in another file, or are more than the file has, is refused."""
-        if os.getpid() != self._process:
-            # A worker of a DataLoader must open its own.
-            self._files, self._process = {}, os.getpid()
-        try:
-            if path not in self._files:
-                if not path.is_file():
-                    raise ValueError("it is not a file")
-                self._files[path] = h5py.File(path, "r")
-            file = self._files[path]
-            found = file[name]
-            is_own = found.file == file and not found.is_virtual and found.external is None
-            if not is_own or found.dtype.kind not in "fi" or found.nbytes > path.stat().st_size:
-                raise ValueError(f"{name} is no array of this file")
-        except (OSError, LookupError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is no part of a recording, or is damaged ({brief(error)})") from error
-        return found
-
-
-class ActivationDataset(Dataset[Any]):
-    """Rows of a store for a `torch.utils.data.DataLoader`: activations (…), or pairs of activations and a label."""
-
-    def __init__(self, store: ActivationStore, place: str, label: str | None, pieces: Iterable[int] | None) -> None:
-        self.store, self.place = store, place
-        self.rows = store.rows_of(pieces)
-        self.values = None if label is None else torch.from_numpy(store.labels(label)[self.rows].astype(np.int64))
-        store.read(place, slice(0, 0))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: list[int]) -> list[Any]:
-        """Several rows in one read, which a `DataLoader` asks for."""
-        found = torch.from_numpy(self.store.read(self.place, self.rows[indices])).float()
-        return list(found) if self.values is None else list(zip(found, self.values[indices], strict=True))
-
-
 @dataclass
 class _Part:
     """A file that is being written."""
@@ -287,7 +126,7 @@ class _Part:
     def add(self, index: int, events: Events, *, batch_size: int, stride: int) -> None:
         """Add the rows of piece `index`."""
         representation = self.model.representation
-        labels = _labels(events, index, representation)
+        labels = labels_of(events, index, representation)
         windows = _windows(self.model, events, stride)
         while batch := list(islice(windows, batch_size)):
             codes = np.zeros((len(batch), max(len(row) for row, _, _ in batch), events.shape[1]), np.int64)
@@ -331,30 +170,6 @@ def _windows(
         yield row, read, np.where(read < opening, read, read + window.start)
 
 
-def _labels(events: Events, index: int, representation: Representation) -> dict[str, npt.NDArray[np.int32]]:
-    notes = events[:, TYPE] == NOTE
-    pitched = notes & (events[:, INSTRUMENT] != representation.drums_code)
-    durations = np.array([-1, *representation.durations])
-
-    def of_notes(values: npt.NDArray[Any], kept: npt.NDArray[np.bool_] = notes) -> npt.NDArray[Any]:
-        return np.where(kept, values, -1)
-
-    found = {
-        "piece": np.full(len(events), index),
-        "event": np.arange(len(events)),
-        "context": np.zeros(len(events)),
-        "type": events[:, TYPE],
-        "beat": of_notes(events[:, BEAT] - 1),
-        "position": of_notes(events[:, POSITION] - 1),
-        "pitch": of_notes(events[:, PITCH] - 1),
-        "pitch_class": of_notes((events[:, PITCH] - 1) % 12, pitched),
-        "duration": of_notes(durations[events[:, DURATION]]),
-        "instrument": events[:, INSTRUMENT] - 1,
-        "key": np.full(len(events), key_of(events, representation)),
-    }
-    return {name: values.astype(np.int32) for name, values in found.items()}
-
-
 def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], Iterator[Events]]]:
     """The names of the pieces, a hash of them, and an iterator over those from a given one on."""
     check_model(model)
@@ -394,19 +209,9 @@ def _open_job(folder: Path, job: dict[str, Any]) -> None:
         with replacing(path) as unfinished:
             unfinished.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
         return
-    found = _read_job(path)
+    found = read_job(path)
     if different := [name for name in job if found.get(name) != job[name]]:
         raise ValueError(f"{folder} holds activations of other {different[0].replace('_', ' ')}; give a new folder")
-
-
-def _read_job(path: Path) -> dict[str, Any]:
-    try:
-        job = parse_json(read_file(path, LARGEST_JSON))
-        if not all(isinstance(job[name], list) for name in ("places", "names")):
-            raise TypeError("places and names are lists")
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} does not describe a recording ({brief(error)})") from error
-    return dict(job)
 
 
 def _finished(folder: Path) -> list[tuple[int, int]]:

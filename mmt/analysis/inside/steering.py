@@ -1,8 +1,8 @@
 """Steering: directions of recorded activations, and what an edit changes in the music that is written (effect and damage).
 
 A direction is (dim,), as wide as the place. `mmt.inside.add(place, direction, strength)` steers with it, `mmt.inside.ramp`
-changes the strength over beats, and `mmt.inside.project_out(place, direction)` removes it. An attribute is a function
-from a piece, events (n, 6), to a number.
+changes the strength over beats, `towards` sets it by what has been written so far, and `mmt.inside.project_out(place, direction)`
+removes the direction. An attribute is a function from a piece, events (n, 6), to a number.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from mmt.analysis import event_losses
-from mmt.analysis.inside.recording import ActivationStore
+from mmt.analysis.inside.store import ActivationStore
 from mmt.analysis.intervals import Mean, mean_of, share_of
+from mmt.model.inside import Context, Edit, Edits, scale
 from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PAPER, PITCH, TYPE, Events, Representation
 from mmt.sampling.model import Model
 
@@ -75,6 +78,70 @@ def orthogonalise(direction: npt.ArrayLike, *others: npt.ArrayLike) -> Floats:
     if np.linalg.norm(left) <= 1e-8 * np.linalg.norm(vector):
         raise ValueError("the direction lies in the span of the others, nothing is left; give other directions")
     return left
+
+
+def towards(
+    edit: Edit,
+    attribute: Attribute,
+    target: float,
+    unit: float,
+    *,
+    start: float = 1.0,
+    gain: float = 4.0,
+    most: float = 3.0,
+    name: str = "",
+) -> Edits:
+    """The edit with a strength that depends on how far the piece is from a target so far: proportional control.
+
+    With a_t the attribute of the events up to event t, the strength there is
+
+        s_t = min(max(start + gain (target - a_t) / unit, 0), most)
+
+    and s_t = min(start, most) where a_t is undefined (NaN), as before the first note.
+
+    Parameters
+    ----------
+    edit : Edits, or mapping from places to functions
+        Such as `mmt.inside.add(place, direction)`.
+    attribute : function
+        From the events that the network sees, (t + 1, 6), to a number, such as `note_density`.
+    target : float
+        Where the strength is `start`; the attribute settles near it if `start` is what it takes to stay there.
+    unit : float
+        By how much the edit at strength 1 should change the attribute, such as the difference of its means between the two
+        classes of a difference-in-means direction; negative if the edit lowers it.
+    start, gain, most : float
+        See the formula; at least 0.
+    name : str
+        Identifies the attribute, so that equal edits have equal fingerprints. Default: the name of the function.
+
+    Raises
+    ------
+    ValueError
+        If `unit` is 0, or `start`, `gain` or `most` is negative.
+
+    Examples
+    --------
+    >>> import mmt
+    >>> higher = towards(mmt.inside.add("layers.1.stream", np.ones(32)), register, target=72, unit=8)
+    >>> pieces = mmt.new_model("tiny", seed=0).generate(seed=1, max_events=20, edit=higher)
+    """
+    if not unit or min(start, gain, most) < 0:
+        raise ValueError(
+            f"unit is {unit} and start, gain, most are {start}, {gain}, {most}; unit must not be 0, and the others not negative"
+        )
+
+    def strength(context: Context) -> Tensor:
+        keys = context.keys.cpu().numpy()
+        values = [
+            [attribute(keys[row, : place + 1]) for place in places]
+            for row, places in enumerate(context.places.tolist())
+        ]
+        found = start + gain * (target - np.array(values, np.float64)) / unit
+        return torch.from_numpy(np.where(np.isnan(found), start, found).clip(0, most))
+
+    named = name or getattr(attribute, "__name__", repr(attribute))
+    return scale(edit, strength, name=f"{named} towards {target}, {unit}, {start}, {gain}, {most}")
 
 
 def note_density(events: Events) -> float:
