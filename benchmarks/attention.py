@@ -1,10 +1,10 @@
-"""Time of attention statistics, compared with two nested Python loops over query and key, and for a corpus.
+"""How long do attention statistics take? Sums against two nested Python loops, and the command against a forward pass.
 
     python benchmarks/attention.py --corpus data/NAME -o benchmarks/attention.md
 
-The loops follow the original code: for each field and head of the last layer, the weights of all pairs are added to a table of
-code pairs, and again to a table of differences; pairs are counted too. Neither time includes the forward pass. Both results must
-agree; for the loops, which add all pairs, the weights of keys that are not earlier are set to 0.
+The loops are the way of the original code: in each field, for each head of the last layer, over each query and each key, weights
+are added to a table of codes, and once more to a table of differences; pairs are counted beside. The forward pass is in neither
+time. Both ways must agree: weights that are no earlier key's are made 0 for the loops, which add them too.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import argparse
 import os
 import platform
 import resource
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import fastest
 
 import mmt
 from mmt.analysis.attention.pairs import Pairs, by_difference
+from mmt.analysis.pieces import windows_of
 from mmt.corpus.windows import Limits, cut_window
 
-LOOP_EVENTS, EVENTS = 512, 1024
+LOOP_EVENTS = 512
 
 
 def looped(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -54,7 +58,7 @@ def looped(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> l
 
 
 def ours(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The same by the library, with the counts and sums of both baselines."""
+    """The same as the library does it, with the counts and the sums of both baselines."""
     pairs = Pairs(events, sizes, range(6))
     for baseline in (pairs.counts(), pairs.even_sums()):
         for field, joint in enumerate(baseline):
@@ -64,7 +68,7 @@ def ours(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> lis
 
 
 def check(theirs: list[Any], found: list[Any], sizes: tuple[int, ...]) -> float:
-    """The greatest difference between the two results."""
+    """The greatest difference between the two ways."""
     worst = 0.0
     for field, size in enumerate(sizes):
         first, width = int(field > 0), found[field][0].shape[-1]
@@ -76,36 +80,41 @@ def check(theirs: list[Any], found: list[Any], sizes: tuple[int, ...]) -> float:
     return float(worst)
 
 
+def seconds(job: Callable[[], object], times: int) -> float:
+    """The median time of a job."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        job()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken))
+
+
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("-n", type=int, default=100, help="pieces for the paper's model")
+    parser.add_argument("-n", type=int, default=24, help="pieces for the command")
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
-    corpus, model = mmt.Corpus(chosen.corpus), mmt.new_model("paper", seed=0)
+    corpus, model = mmt.Corpus(chosen.corpus), mmt.load_model()
     sizes, beats = model.network.config.sizes, model.representation.beats
-    long = [place for place, piece in enumerate(corpus.pieces) if piece.length >= EVENTS]
-    tables = [corpus.notes(place) for place in long[:: max(len(long) // (2 * chosen.n), 1)]]
-    windows = [cut_window(notes, 0, Limits(EVENTS, beats), corpus.representation)[0] for notes in tables]
-    windows = [window for window in windows if len(window) == EVENTS][: chosen.n]
-    piece = windows[0][:LOOP_EVENTS]
+    long = [place for place, piece in enumerate(corpus.pieces) if piece.length >= 2 * LOOP_EVENTS]
+    piece = cut_window(corpus.notes(long[0]), 0, Limits(LOOP_EVENTS, beats), corpus.representation)[0]
 
     weights = np.tril(mmt.attention.weights(model, piece)[-1], -1)
     start = time.perf_counter()
     theirs = looped(piece, weights, sizes)
     loop = time.perf_counter() - start
-    fast = fastest({"ours": lambda: ours(piece, weights, sizes)}, 15)["ours"]
+    fast = seconds(lambda: ours(piece, weights, sizes), 15)
     worst = check(theirs, ours(piece, weights, sizes), sizes)
     print(f"loops {loop:.2f} s, ours {1000 * fast:.1f} ms, {loop / fast:.0f} times", flush=True)
 
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    start = time.perf_counter()
-    mmt.attention.relative(model, windows, progress=True)
-    whole = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    grown = (after.ru_maxrss - before.ru_maxrss) / 1024
+    corpus = mmt.Corpus(chosen.corpus, split="test")
+    drawn = sorted(np.random.default_rng(0).permutation(len(corpus))[: chosen.n].tolist())
+    read = [window for place in drawn for window in windows_of(model, corpus[place])]
+    command = processor_seconds(lambda: subprocess.run(study(chosen), check=True), resource.RUSAGE_CHILDREN)
+    forward = processor_seconds(lambda: [model.network.hidden(torch.from_numpy(one)[None]) for one in read])
     lines = [
         "# Attention statistics: time",
         "",
@@ -115,17 +124,37 @@ def main() -> None:
         f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass | seconds |",
         "|---|---|",
         f"| two nested loops over query and key: relative and absolute sums | {loop:.2f} |",
-        f"| `mmt`: the same, and both baselines (best of 15) | {fast:.4f} |",
+        f"| `mmt`: the same, and both baselines (median of 15) | {fast:.4f} |",
         f"| ratio | **{loop / fast:.0f}** |",
         "",
         f"The largest difference between the two results is {worst:.1e}.",
         "",
-        f"`mmt.attention.relative` of all six fields over {len(windows)} pieces of {EVENTS} events, all "
-        f"{model.network.config.layers} layers and {model.network.config.heads} heads of the paper's model: "
-        f"**{whole:.0f} s** elapsed, {busy:.0f} s of processor time ({busy / len(windows):.2f} s per piece). "
-        f"Memory grew by {grown:.0f} MiB. Other processes were running (load {os.getloadavg()[0]:.0f}).",
+        f"| `mmt-attention -n {chosen.n}` of the shipped model: {len(drawn)} pieces, {len(read)} windows of together "
+        f"{sum(map(len, read)):,} events | seconds of processor time |",
+        "|---|---|",
+        f"| the whole command: imports, six fields, null models, intervals, tables and 26 plots | {command:.1f} |",
+        f"| a forward pass over the same windows, without attention weights | {forward:.1f} |",
+        f"| ratio | **{command / forward:.1f}** |",
+        "",
+        f"Other processes were running (load {os.getloadavg()[0]:.0f}), which makes both times longer.",
     ]
     chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def study(chosen: argparse.Namespace) -> list[str]:
+    """The command, as a process of its own."""
+    code = "import sys; from mmt.cli.attention import main; sys.exit(main())"
+    folder = Path(tempfile.mkdtemp()) / "attention"
+    arguments = ["--corpus", str(chosen.corpus), "-n", str(chosen.n), "-o", str(folder), "--device", "cpu", "--quiet"]
+    return [sys.executable, "-c", code, *arguments]
+
+
+def processor_seconds(job: Callable[[], object], of: int = resource.RUSAGE_SELF) -> float:
+    """The time that processors work on a job, in user and system mode."""
+    before = resource.getrusage(of)
+    job()
+    after = resource.getrusage(of)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

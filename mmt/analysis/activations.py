@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmt.analysis.inside.recording import ActivationStore, read_places, record
+from mmt.analysis.inside.recording import read_places, record
+from mmt.analysis.inside.store import ActivationStore
 from mmt.analysis.pieces import check_model
 from mmt.corpus.storage import Corpus
 from mmt.sampling.model import Model

@@ -21,7 +21,19 @@ from mmt.analysis.loss_windows import find_stride, loss_windows
 from mmt.analysis.pieces import check_each, check_model, check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.music.files import read
-from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events
+from mmt.representation.codes import (
+    BEAT,
+    FIELDS,
+    GIVEN_NOTE,
+    INSTRUMENT,
+    NOTE,
+    PAPER,
+    PITCH,
+    POSITION,
+    TYPE,
+    Events,
+    Representation,
+)
 from mmt.representation.decode import decode
 from mmt.representation.encode import encode
 from mmt.representation.grammar import check_piece
@@ -55,12 +67,32 @@ class EventLosses:
         """The summed nats of each event, (n,); 0 for start-of-song."""
         return np.asarray(np.nansum(self.nats, axis=1))
 
-    def by_beat(self) -> Floats:
-        """Mean nats of the notes of each beat, (beats,); NaN for beats without a note."""
-        notes = self.events[:, TYPE] == NOTE
-        beats, count = self.events[notes, BEAT] - 1, int(self.events[:, BEAT].max())
+    def by_beat(self, instrument: str | None = None, *, representation: Representation = PAPER) -> Floats:
+        """Mean nats of the notes of each beat, (beats,), of one instrument or of all; NaN for beats without such a note.
+
+        Raises
+        ------
+        ValueError
+            If the representation has no instrument of that name.
+        """
+        notes, count = self.events[:, TYPE] == NOTE, int(self.events[:, BEAT].max())
+        if instrument is not None:
+            if instrument not in representation.names:
+                raise ValueError(
+                    f"there is no instrument {instrument!r}; choose among {', '.join(representation.names)}"
+                )
+            notes &= self.events[:, INSTRUMENT] == 1 + representation.names.index(instrument)
+        beats = self.events[notes, BEAT] - 1
         totals, numbers = np.bincount(beats, self.per_event[notes], count), np.bincount(beats, minlength=count)
         return np.asarray(np.divide(totals, numbers, out=np.full(count, np.nan), where=numbers > 0))
+
+    def by_part(self, representation: Representation = PAPER) -> dict[str, float]:
+        """Mean nats of the notes of each instrument that plays, by name."""
+        notes = self.events[:, TYPE] == NOTE
+        return {
+            representation.names[code - 1]: float(self.per_event[notes & (self.events[:, INSTRUMENT] == code)].mean())
+            for code in np.unique(self.events[notes, INSTRUMENT]).tolist()
+        }
 
     def draw(self, model: Model, axes: Axes | None = None) -> Figure:
         """Draw the piano roll with a dot at each onset, darker where the note is more surprising, and the mean of each beat.

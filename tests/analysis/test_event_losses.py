@@ -12,7 +12,7 @@ from small_corpora import TINY
 import mmt
 from mmt.analysis.event_losses import events
 from mmt.analysis.likelihood import measure
-from mmt.representation.codes import FIELDS, INSTRUMENT, NOTE, TYPE, Events
+from mmt.representation.codes import FIELDS, INSTRUMENT, NOTE, PAPER, TYPE, Events
 from mmt.representation.grammar import is_valid
 from mmt.sampling.model import Model
 
@@ -103,6 +103,18 @@ def test_means_by_beat_are_means_over_notes(model: Model, short: Events) -> None
     beats = found.by_beat()
     counts = np.bincount(short[notes, 1] - 1, minlength=len(beats))
     assert np.nansum(beats * counts) == pytest.approx(found.per_event[notes].sum())
+
+
+def test_means_by_part_are_means_over_the_notes_of_an_instrument(model: Model) -> None:
+    names = ["violin", "cello"]
+    notes = [[3, beat, 1, 50 + beat, 12, 1 + PAPER.names.index(names[beat % 2])] for beat in (1, 2, 4)]
+    [found] = events(model, np.array([*mmt.prompt.instruments(*names), *notes]))
+    nats = found.per_event[-3:]
+    assert found.by_part() == pytest.approx({"violin": nats[1:].mean(), "cello": nats[0]})
+    np.testing.assert_allclose(found.by_beat("violin"), [np.nan, nats[1], np.nan, nats[2]])
+    np.testing.assert_allclose(found.by_beat("cello"), [nats[0], np.nan, np.nan, np.nan])
+    with pytest.raises(ValueError, match="no instrument 'kazoo'"):
+        found.by_beat("kazoo")
 
 
 def test_the_picture_has_a_dot_for_each_note(model: Model, short: Events, tmp_path: Path) -> None:

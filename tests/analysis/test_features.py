@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import mmt
 from mmt.analysis.inside import features
 from mmt.analysis.inside.features import SparseAutoencoder
-from mmt.analysis.inside.recording import ActivationStore
+from mmt.analysis.inside.store import ActivationStore
 
 PLACE = "layers.0.stream"
 

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 import mmt
 from mmt.analysis.inside import probes
 from mmt.analysis.inside.probes import _control_labels, _draw_folds, _majority, fit_logistic
-from mmt.analysis.inside.recording import ActivationStore
+from mmt.analysis.inside.store import ActivationStore
 
 PLACE = "layers.0.stream"
 

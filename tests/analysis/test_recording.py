@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 import mmt
 from mmt.analysis.inside import recording
-from mmt.analysis.inside.recording import ActivationStore, key_of
+from mmt.analysis.inside.labels import LABELS, key_of
+from mmt.analysis.inside.store import ActivationStore
 from mmt.sampling.model import Model
 
 PLACES = ["layers.0.stream", "layers.1.heads", "logits.pitch"]
@@ -106,7 +107,7 @@ def test_a_stopped_recording_continues_to_the_same_result(
     assert calls > before
     for place in PLACES:
         np.testing.assert_allclose(again.read(place), store.read(place), atol=1e-5)
-    for name in recording.LABELS:
+    for name in LABELS:
         np.testing.assert_array_equal(again.labels(name), store.labels(name))
     # A complete recording is not repeated.
     before = calls
@@ -135,6 +136,30 @@ def test_the_key_label_is_the_key_with_the_largest_correlation() -> None:
     assert key_of(np.array([[0, 0, 0, 0, 0, 0]]), representation) == -1
 
 
+def test_the_chord_label_is_the_triad_that_sounds_longest_in_the_beat(
+    store: ActivationStore, corpus: mmt.Corpus
+) -> None:
+    resolution, found = corpus.representation.resolution, []
+    for index in range(len(corpus)):
+        notes = corpus.notes(index)
+        for beat in notes["beat"]:
+            lengths = [0] * 12
+            for note in notes:
+                begin = note["beat"] * resolution + note["position"]
+                within = range(beat * resolution, (beat + 1) * resolution)
+                lengths[note["pitch"] % 12] += len(set(within) & set(range(begin, begin + note["duration"])))
+            triads = [
+                sum(lengths[(root + above) % 12] for above in (0, third, 7)) for third in (4, 3) for root in range(12)
+            ]
+            found.append(triads.index(max(triads)) if triads.count(max(triads)) == 1 else -1)
+        if len(found) > 400:
+            break
+    notes = store.labels("type") == 3
+    np.testing.assert_array_equal(store.labels("chord")[notes][: len(found)], found)
+    assert len(set(found)) > 5
+    assert (store.labels("chord")[~notes] == -1).all()
+
+
 def test_invalid_recordings_and_labels_raise(
     model: Model, corpus: mmt.Corpus, store: ActivationStore, tmp_path: Path
 ) -> None:
@@ -148,8 +173,8 @@ def test_invalid_recordings_and_labels_raise(
         mmt.activations(model, corpus, ["layers.0.pattern"], output=tmp_path / "new")
     with pytest.raises(ValueError, match="unknown place"):
         mmt.activations(model, corpus, ["stream"], output=tmp_path / "new")
-    with pytest.raises(ValueError, match="there is no label 'chord'"):
-        store.labels("chord")
+    with pytest.raises(ValueError, match="there is no label 'mode'"):
+        store.labels("mode")
     with pytest.raises(ValueError, match="was not recorded"):
         store.read("final")
     with pytest.raises(ValueError, match=r"has no job\.json"):

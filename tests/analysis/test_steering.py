@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mmt
-from mmt.analysis.inside.recording import ActivationStore
+from mmt.analysis.inside.store import ActivationStore
 from mmt.sampling.model import Model
 
 PLACE = "layers.0.stream"

@@ -22,6 +22,7 @@ from mmt.sampling.model import Model
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch
 
 # Distinct for colour-blind readers, on white (Okabe and Ito); reused where there are more heads.
 _COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a4e1d", "#555555")
@@ -75,10 +76,10 @@ def draw_arcs(
     >>> notes = [[3, 1, 1, 61, 12, 25], [3, 2, 1, 65, 12, 25], [3, 3, 1, 68, 12, 25]]
     >>> figure = draw_arcs(model, notes, layer=1, heads=0, queries=2)
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    ['head 0']
+    ['head 0', 'attending note']
     """
     from matplotlib.collections import PolyCollection
-    from matplotlib.patches import FancyArrowPatch, Patch
+    from matplotlib.patches import Patch
 
     codes = np.asarray(events)
     found = weights(model, codes)
@@ -91,25 +92,30 @@ def draw_arcs(
         if isinstance(collection, PolyCollection):
             collection.set_facecolor(_GREY)  # colours are for the heads
     beat = (codes[:, BEAT] - 1) + (codes[:, POSITION] - 1) / model.representation.resolution
-    height = _heights(codes, model.representation)
+    places = np.stack([beat, _heights(codes, model.representation)], axis=1)
     for head in shown_heads:
-        color = _COLORS[head % len(_COLORS)]
         for query, key, weight in arcs(found[layer][head], codes, starts, most=most, least=least):
-            # Arcs bow upwards, higher for longer distances, so that arcs over one pitch stay apart.
-            axes.add_patch(
-                FancyArrowPatch(
-                    (beat[query], height[query]), (beat[key], height[key]), arrowstyle="-", shrinkA=0, shrinkB=0,
-                    connectionstyle=f"arc3,rad={0.25 + 0.06 * (head % 4):.2f}", color=color, zorder=5,
-                    linewidth=0.5 + 3.5 * weight, alpha=min(0.25 + 0.75 * weight, 1.0), capstyle="round",
-                    clip_on=False,
-                )
-            )  # fmt: skip
-    axes.plot(beat[starts], height[starts], "o", markersize=3, color="#2b2b33", zorder=6, linestyle="none")
+            axes.add_patch(_arc(places[query], places[key], head, weight))
+    dots = {"marker": "o", "markersize": 3, "color": "#2b2b33", "zorder": 6, "linestyle": "none"}
+    (attending,) = axes.plot(*places[starts].T, **dots, label="attending note")
+    colors = [Patch(facecolor=_COLORS[head % len(_COLORS)], label=f"head {head}") for head in shown_heads]
     axes.legend(
-        handles=[Patch(facecolor=_COLORS[head % len(_COLORS)], label=f"head {head}") for head in shown_heads],
-        title=f"layer {layer}", loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9,
+        handles=[*colors, attending], title=f"layer {layer}",
+        loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9,
     )  # fmt: skip
     return figure
+
+
+def _arc(query: npt.NDArray[Any], key: npt.NDArray[Any], head: int, weight: float) -> FancyArrowPatch:
+    """An arc from (x, y) to (x, y)."""
+    from matplotlib.patches import FancyArrowPatch
+
+    # Arcs bow upwards, higher for longer distances, so that arcs over one pitch stay apart.
+    return FancyArrowPatch(
+        query, key, arrowstyle="-", shrinkA=0, shrinkB=0, connectionstyle=f"arc3,rad={0.25 + 0.06 * (head % 4):.2f}",
+        color=_COLORS[head % len(_COLORS)], zorder=5, linewidth=0.5 + 3.5 * weight,
+        alpha=min(0.25 + 0.75 * weight, 1.0), capstyle="round", clip_on=False,
+    )  # fmt: skip
 
 
 def arcs(

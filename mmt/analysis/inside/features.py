@@ -1,4 +1,4 @@
-"""Features: training of Top-K sparse autoencoders on recorded activations, and the events that light a feature most.
+"""Features: training of Top-K sparse autoencoders on recorded activations, and the events at which a feature is most active.
 
 Rows of `W_dec` have norm 1. A feature is dead if it was not active in the last `dead_after` rows of training; with e = x - x',
 and e' what the k_aux largest inputs of dead features decode to, training minimises
@@ -187,7 +187,7 @@ class Lit:
 def top_events(
     autoencoder: SparseAutoencoder, store: ActivationStore, feature: int, n: int = 8, *, one_per_piece: bool = True
 ) -> list[Lit]:
-    """The events that light a feature most, strongest first; `excerpt` gives the music around each.
+    """The events at which a feature is most active, strongest first; `excerpt` gives the music around each.
 
     Parameters
     ----------

@@ -111,14 +111,9 @@ def probe(
     Control task: each type of event (type, position, pitch, duration, instrument) gets a random label, drawn from the labels of
     all rows. A probe that does well there memorises events: `selectivity` is what is left of the accuracy.
     """
-    numbers = store.labels(label) if isinstance(label, str) else np.asarray(label)
-    if numbers.shape != (len(store),) or not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(
-            f"label is {numbers.dtype} {numbers.shape}; give one integer for each of the {len(store)} rows"
-        )
     if not strength > 0:
         raise ValueError(f"strength is {strength}; it must be above 0")
-    random = np.random.default_rng(seed)
+    numbers, random = _numbers_of(store, label), np.random.default_rng(seed)
     chosen = _chosen_rows(numbers, rows, most, random)
     classes, targets = np.unique(numbers[chosen], return_inverse=True)
     if len(classes) < 2:
@@ -190,6 +185,15 @@ def _majority(targets: Integers, fold: Integers) -> Floats:
         held_out = fold == number
         right[held_out] = targets[held_out] == np.bincount(targets[~held_out]).argmax()
     return right
+
+
+def _numbers_of(store: ActivationStore, label: str | npt.ArrayLike) -> npt.NDArray[np.integer[Any]]:
+    numbers = store.labels(label) if isinstance(label, str) else np.asarray(label)
+    if numbers.shape != (len(store),) or not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(
+            f"label is {numbers.dtype} {numbers.shape}; give one integer for each of the {len(store)} rows"
+        )
+    return numbers
 
 
 def _chosen_rows(

@@ -4,8 +4,8 @@ The folder holds `job.json` (what the activations depend on, and the names of th
 whole pieces: a dataset for each place, (rows, …), and a group `labels` with an int32 dataset (rows,) for each label (see
 `mmt.analysis.inside.labels`). `mmt.analysis.inside.store.ActivationStore` reads the folder.
 
-Pieces that exceed the context are read in windows that overlap
-(see `mmt.analysis.loss_windows`); the row of an event is from the first window that reads it.
+Pieces that exceed the context are read in windows that overlap (see `mmt.analysis.loss_windows`); the row of an event is from
+the first window that reads it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mmt.analysis.inside.labels import key_of as key_of
 from mmt.analysis.inside.labels import labels_of
-from mmt.analysis.inside.store import JOB, read_job
-from mmt.analysis.inside.store import ActivationStore as ActivationStore
+from mmt.analysis.inside.store import JOB, ActivationStore, read_job
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.loss_windows import find_stride, loss_windows
 from mmt.analysis.pieces import check_each, check_model, check_same_representation
@@ -83,7 +81,7 @@ def record(
     folder, stride = Path(folder), find_stride(model, stride)
     names, sha256, listed = _listed(model, pieces)
     job = {
-        "format_version": 1,
+        "format_version": 2,
         "model": fingerprint(model),
         "pieces": sha256,
         "places": list(places),

@@ -2,8 +2,6 @@
 
 from mmt.model.inside.changes import ablate as ablate
 from mmt.model.inside.changes import add as add
-from mmt.model.inside.changes import knock_out as knock_out
-from mmt.model.inside.changes import knock_out_path as knock_out_path
 from mmt.model.inside.changes import patch as patch
 from mmt.model.inside.changes import project_out as project_out
 from mmt.model.inside.changes import replace as replace
@@ -20,5 +18,7 @@ from mmt.model.inside.edits import Step as Step
 from mmt.model.inside.edits import combine as combine
 from mmt.model.inside.edits import edited as edited
 from mmt.model.inside.edits import edits_of as edits_of
+from mmt.model.inside.knock_outs import knock_out as knock_out
+from mmt.model.inside.knock_outs import knock_out_path as knock_out_path
 from mmt.model.inside.places import places as places
 from mmt.model.reading import Context as Context

@@ -1,4 +1,4 @@
-"""The edits that are used most: ablation (zero, mean, resample), directions, patching, and knock-out of edges."""
+"""The edits that are used most: ablation (zero, mean, resample), directions and patching."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmt.model.inside.conditions import Condition, at, where
+from mmt.model.inside.conditions import at, where
 from mmt.model.inside.edits import Edits, Step
 from mmt.model.inside.places import is_by_key
 from mmt.model.reading import Context
@@ -20,7 +20,6 @@ Head = tuple[int, int]
 """(layer, head)"""
 _HEAD_AXIS = {"attention_inputs": 3, "scores": 1, "pattern": 1}
 _HEAD_AXIS |= dict.fromkeys(("queries", "keys", "values", "heads", "head_outputs"), 2)
-_EVERYTHING = Condition(lambda context: torch.ones(context.shape, dtype=torch.bool, device=context.codes.device), "all")
 
 
 def ablate(*heads: Head) -> Edits:
@@ -35,7 +34,7 @@ def ablate(*heads: Head) -> Edits:
         raise ValueError("no head was given; give each as (layer, head)")
     by_layer: dict[int, set[int]] = {}
     for pair in heads:
-        layer, head = _head_of(pair, "ablate((0, 1)), ablate((0, 1), (2, 3))")
+        layer, head = head_of(pair, "ablate((0, 1)), ablate((0, 1), (2, 3))")
         by_layer.setdefault(layer, set()).add(head)
     return Edits(tuple(_silence(f"layers.{layer}.heads", sorted(of_layer)) for layer, of_layer in by_layer.items()))
 
@@ -172,89 +171,6 @@ def resample(
     return _substitute(place, of_event, heads, f"resample {seed} {_digest(kept)}")
 
 
-def knock_out(
-    layer: int,
-    heads: Sequence[int] | None = None,
-    *,
-    queries: Condition | None = None,
-    keys: Condition | None = None,
-    renormalise: bool = True,
-) -> Edits:
-    """An edit that cuts edges of attention: from some events (keys) to others (queries), in some heads of a layer.
-
-    Parameters
-    ----------
-    heads : sequence of int, optional
-        Default: all heads of the layer.
-    queries, keys : Condition, optional
-        The edges from each such key to each such query are cut. Default: all.
-    renormalise : bool
-        True: scores are minus infinity, so that the other weights of a query still sum to 1; a query without keys gets zeros.
-        False: the weights are 0, and the others stay as they are.
-
-    Examples
-    --------
-    >>> from mmt.model.inside import notes
-    >>> deaf = knock_out(2, queries=notes("violin"), keys=notes("cello"))
-    """
-    name, value = ("scores", -torch.inf) if renormalise else ("pattern", 0.0)
-    place = f"layers.{layer}.{name}"
-
-    def cut(activations: Tensor) -> Tensor:
-        cut = _of_heads(place, heads, activations)
-        return activations.masked_fill(cut, value)
-
-    described = "all" if heads is None else sorted(heads)
-    edit = Edits((Step(place, cut, f"{place}: knock out {described}"),))
-    return where(edit, queries or _EVERYTHING, keys=keys)
-
-
-def knock_out_path(source: Head, target: Head, inputs: Sequence[str] = ("queries", "keys", "values")) -> Edits:
-    """An edit that cuts the direct path from one head to a later one: the later head does not read what the other has written.
-
-    With x the residual stream and o the head output of `source`, the queries, keys and values of `target` are computed from
-    x - o; everything else reads x.
-
-    Parameters
-    ----------
-    source, target : (layer, head)
-        The layer of `source` is the lower one.
-    inputs : sequence of "queries", "keys", "values"
-        Which of them are computed from x - o.
-
-    Raises
-    ------
-    ValueError
-        If the target is not in a higher layer, or `inputs` has another name.
-    """
-    (lower, sender), (higher, receiver) = (
-        _head_of(pair, "knock_out_path((0, 1), (2, 3))") for pair in (source, target)
-    )
-    if lower >= higher:
-        raise ValueError(f"{target} cannot read {source}; give a head of a higher layer as the target")
-    kinds = ["queries", "keys", "values"]
-    if unknown := [name for name in inputs if name not in kinds]:
-        raise ValueError(f"inputs has {unknown[0]!r}; choose among {', '.join(kinds)}")
-    chosen = [kinds.index(name) for name in inputs]
-
-    def keep(outputs: Tensor, context: Context) -> Tensor:
-        context.memory[key] = outputs[:, :, sender]
-        return outputs
-
-    def cut(read: Tensor, context: Context) -> Tensor:
-        changed = read.clone()
-        for kind in chosen:
-            changed[:, :, kind, receiver] -= context.memory[key]
-        return changed
-
-    key = ("path", lower, sender)
-    places = f"layers.{lower}.head_outputs", f"layers.{higher}.attention_inputs"
-    described = f"knock out path {source} to {target} {sorted(chosen)}"
-    return Edits(
-        tuple(Step(place, step, f"{place}: {described}") for place, step in zip(places, (keep, cut), strict=True))
-    )
-
-
 def _check_direction(place: str, direction: Tensor, activations: Tensor) -> None:
     if direction.shape != activations.shape[-1:]:
         raise ValueError(
@@ -274,13 +190,13 @@ def _substitute(place: str, values: Callable[[Context], Tensor], heads: Sequence
             raise ValueError(
                 f"the values at {place} have the shape {tuple(new.shape)}; expected what broadcasts to {tuple(activations.shape)}"
             ) from None
-        return new.clone() if heads is None else torch.where(_of_heads(place, heads, activations), new, activations)
+        return new.clone() if heads is None else torch.where(mask_of_heads(place, heads, activations), new, activations)
 
     where_ = "" if heads is None else f" in heads {sorted(heads)}"
     return Edits((Step(place, change, f"{place}: {described}{where_}"),))
 
 
-def _of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) -> Tensor:
+def mask_of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) -> Tensor:
     """True for activations of these heads, a shape that broadcasts to `activations`."""
     axis = _HEAD_AXIS.get(place.rpartition(".")[2])
     if heads is None:
@@ -297,7 +213,8 @@ def _of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) -> T
     return chosen.view(shape)
 
 
-def _head_of(pair: Head, example: str) -> Head:
+def head_of(pair: Head, example: str) -> Head:
+    """The layer and the head of a pair; raises a `ValueError` for anything else."""
     try:
         layer, head = map(operator.index, pair)
     except (TypeError, ValueError):
@@ -312,6 +229,6 @@ def _digest(values: Tensor) -> str:
 def _silence(place: str, heads: list[int]) -> Step:
     return Step(
         place,
-        lambda activations: activations.masked_fill(_of_heads(place, heads, activations), 0),
+        lambda activations: activations.masked_fill(mask_of_heads(place, heads, activations), 0),
         f"{place}: ablate {heads}",
     )
