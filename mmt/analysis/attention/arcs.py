@@ -92,12 +92,21 @@ def draw_arcs(
         if isinstance(collection, PolyCollection):
             collection.set_facecolor(_GREY)  # colours are for the heads
     beat = (codes[:, BEAT] - 1) + (codes[:, POSITION] - 1) / model.representation.resolution
-    places = np.stack([beat, _heights(codes, model.representation)], axis=1)
+    height = _heights(codes, model.representation)
+    places = list(zip(beat.tolist(), height.tolist(), strict=True))
     for head in shown_heads:
         for query, key, weight in arcs(found[layer][head], codes, starts, most=most, least=least):
             axes.add_patch(_arc(places[query], places[key], head, weight))
-    dots = {"marker": "o", "markersize": 3, "color": "#2b2b33", "zorder": 6, "linestyle": "none"}
-    (attending,) = axes.plot(*places[starts].T, **dots, label="attending note")
+    (attending,) = axes.plot(
+        beat[starts],
+        height[starts],
+        "o",
+        markersize=3,
+        color="#2b2b33",
+        zorder=6,
+        linestyle="none",
+        label="attending note",
+    )
     colors = [Patch(facecolor=_COLORS[head % len(_COLORS)], label=f"head {head}") for head in shown_heads]
     axes.legend(
         handles=[*colors, attending], title=f"layer {layer}",
@@ -106,7 +115,7 @@ def draw_arcs(
     return figure
 
 
-def _arc(query: npt.NDArray[Any], key: npt.NDArray[Any], head: int, weight: float) -> FancyArrowPatch:
+def _arc(query: tuple[float, float], key: tuple[float, float], head: int, weight: float) -> FancyArrowPatch:
     """An arc from (x, y) to (x, y)."""
     from matplotlib.patches import FancyArrowPatch
 
