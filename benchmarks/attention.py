@@ -60,7 +60,7 @@ def looped(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> l
 def ours(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The same as the library does it, with the counts and the sums of both baselines."""
     pairs = Pairs(events, sizes, range(6))
-    for baseline in (pairs.counts(), pairs.even_sums()):
+    for baseline in pairs.baselines():
         for field, joint in enumerate(baseline):
             by_difference(joint, field)
     joints = pairs.sums(np.ascontiguousarray(weights.transpose(1, 2, 0)))
@@ -121,7 +121,8 @@ def main() -> None:
         f"Made by `benchmarks/attention.py` on {platform.machine()} with {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads of PyTorch.",
         "",
-        f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass | seconds of processor time |",
+        f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass "
+        "| seconds of processor time |",
         "|---|---|",
         f"| two nested loops over query and key: relative and absolute sums | {loop:.2f} |",
         f"| `mmt`: the same, and both baselines (median of 15) | {fast:.4f} |",

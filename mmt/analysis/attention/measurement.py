@@ -245,7 +245,7 @@ def _add_window(
     layers: Iterator[npt.NDArray[np.floating[Any]]],
 ) -> None:
     names = list(found.relative)
-    for name, counts, even in zip(names, pairs.counts(), pairs.even_sums(), strict=True):
+    for name, counts, even in zip(names, *pairs.baselines(), strict=True):
         found.relative[name].pairs[piece] += by_difference(counts, FIELDS.index(name))
         found.relative[name].even[piece] += by_difference(even, FIELDS.index(name))
         if name in found.absolute:

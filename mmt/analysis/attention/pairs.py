@@ -78,16 +78,15 @@ class Pairs:
                 found[field] = joint.reshape(width, width, -1)
         return [found[field] for field in self._fields]
 
-    def counts(self) -> list[Sums]:
-        """The number of pairs, (size, size), for each field."""
-        return self._of_one_head(np.ones((self._length, self._length), np.float32))
+    def baselines(self) -> tuple[list[Sums], list[Sums]]:
+        """For each field, (size, size): the number of pairs, and the sums of a head that attends evenly to all that a query sees.
 
-    def even_sums(self) -> list[Sums]:
-        """Joint sums (size, size) of a head that attends evenly to all that a query can see, itself included."""
-        return self._of_one_head(np.repeat(1 / np.arange(1, self._length + 1)[:, None], self._length, axis=1))
-
-    def _of_one_head(self, weights: npt.NDArray[np.floating[Any]]) -> list[Sums]:
-        return [joint[..., 0] for joint in self.sums(weights[..., None])]
+        An event sees itself and the earlier ones.
+        """
+        shape = self._length, self._length
+        even = np.broadcast_to(1 / np.arange(1, self._length + 1)[:, None], shape)
+        found = self.sums(np.stack([np.ones(shape), even], axis=-1))
+        return [joint[..., 0] for joint in found], [joint[..., 1] for joint in found]
 
 
 def by_difference(joint: Sums, field: int) -> Sums:
