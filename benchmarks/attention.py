@@ -119,7 +119,7 @@ def main() -> None:
         "# Attention statistics: time",
         "",
         f"Made by `benchmarks/attention.py` on {platform.machine()} with {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads of PyTorch.",
+        f"PyTorch on {torch.get_num_threads()} thread(s).",
         "",
         f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass "
         "| seconds of processor time |",
