@@ -1,10 +1,10 @@
-"""How long do attention statistics take? Sums against two nested Python loops, and the command against a forward pass.
+"""Time of attention statistics: sums compared with two nested Python loops, and the command with a forward pass.
 
     python benchmarks/attention.py --corpus data/NAME -o benchmarks/attention.md
 
-The loops are the way of the original code: in each field, for each head of the last layer, over each query and each key, weights
-are added to a table of codes, and once more to a table of differences; pairs are counted beside. The forward pass is in neither
-time. Both ways must agree: weights that are no earlier key's are made 0 for the loops, which add them too.
+The loops follow the original code: for each field and head of the last layer, the weights of all pairs are added to a table of
+code pairs, and again to a table of differences; pairs are counted too. Neither time includes the forward pass. Both results must
+agree; for the loops, which add all pairs, the weights of keys that are not earlier are set to 0.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import fastest
 
 import mmt
 from mmt.analysis.attention.pairs import Pairs, by_difference
@@ -58,7 +59,7 @@ def looped(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> l
 
 
 def ours(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The same as the library does it, with the counts and the sums of both baselines."""
+    """The same by the library, with the counts and sums of both baselines."""
     pairs = Pairs(events, sizes, range(6))
     for baseline in pairs.baselines():
         for field, joint in enumerate(baseline):
@@ -68,7 +69,7 @@ def ours(events: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...]) -> lis
 
 
 def check(theirs: list[Any], found: list[Any], sizes: tuple[int, ...]) -> float:
-    """The greatest difference between the two ways."""
+    """The greatest difference between the two results."""
     worst = 0.0
     for field, size in enumerate(sizes):
         first, width = int(field > 0), found[field][0].shape[-1]
@@ -78,16 +79,6 @@ def check(theirs: list[Any], found: list[Any], sizes: tuple[int, ...]) -> float:
         assert np.isclose(relative.sum(), theirs[field][0].sum())
         worst = max(worst, np.abs(relative - found[field][0]).max(), np.abs(absolute - found[field][1]).max())
     return float(worst)
-
-
-def seconds(job: Callable[[], object], times: int) -> float:
-    """The median processor time of a job."""
-    taken = []
-    for _ in range(times):
-        start = time.process_time()
-        job()
-        taken.append(time.process_time() - start)
-    return float(np.median(taken))
 
 
 def main() -> None:
@@ -103,10 +94,10 @@ def main() -> None:
     piece = cut_window(corpus.notes(long[0]), 0, Limits(LOOP_EVENTS, beats), corpus.representation)[0]
 
     weights = np.tril(mmt.attention.weights(model, piece)[-1], -1)
-    start = time.process_time()
+    start = time.perf_counter()
     theirs = looped(piece, weights, sizes)
-    loop = time.process_time() - start
-    fast = seconds(lambda: ours(piece, weights, sizes), 15)
+    loop = time.perf_counter() - start
+    fast = fastest({"ours": lambda: ours(piece, weights, sizes)}, 15)["ours"]
     worst = check(theirs, ours(piece, weights, sizes), sizes)
     print(f"loops {loop:.2f} s, ours {1000 * fast:.1f} ms, {loop / fast:.0f} times", flush=True)
 
@@ -121,11 +112,10 @@ def main() -> None:
         f"Made by `benchmarks/attention.py` on {platform.machine()} with {os.cpu_count()} cores, "
         f"PyTorch on {torch.get_num_threads()} thread(s).",
         "",
-        f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass "
-        "| seconds of processor time |",
+        f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass | seconds |",
         "|---|---|",
         f"| two nested loops over query and key: relative and absolute sums | {loop:.2f} |",
-        f"| `mmt`: the same, and both baselines (median of 15) | {fast:.4f} |",
+        f"| `mmt`: the same, and both baselines (best of 15) | {fast:.4f} |",
         f"| ratio | **{loop / fast:.0f}** |",
         "",
         f"The largest difference between the two results is {worst:.1e}.",
