@@ -17,8 +17,8 @@ import torch
 from limited import in_limits
 
 from mmt.analysis.attention.report import read_statistics
-from mmt.analysis.inside.features import CONFIG, WEIGHTS, SparseAutoencoder, load_autoencoder
-from mmt.analysis.inside.recording import JOB, ActivationStore
+from mmt.analysis.inside.autoencoder import CONFIG, WEIGHTS, SparseAutoencoder, load_autoencoder
+from mmt.analysis.inside.store import JOB, ActivationStore
 from mmt.analysis.ledger import Ledger
 from mmt.analysis.listening import read_answers
 

@@ -138,7 +138,7 @@ def read_autoencoder(folder: Path) -> None:
 
 
 def read_recording(folder: Path) -> None:
-    from mmt.analysis.inside.recording import ActivationStore
+    from mmt.analysis.inside.store import ActivationStore
 
     store = ActivationStore(folder)
     for name in ("piece", "pitch"):
