@@ -125,6 +125,7 @@ def _check_usage(chosen: argparse.Namespace) -> None:
 
 def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
     """The files to write for each piece; an error if one exists and may not be overwritten."""
+    from mmt.model.provenance import PROVENANCE
     from mmt.music.files import WRITABLE
 
     output = Path(chosen.output)
@@ -143,7 +144,8 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
     outputs = [[main, *(main.with_suffix(s) for s in beside if s != main.suffix)] for main in mains]
     if chosen.soundfont is not None:
         _check_soundfont(chosen.soundfont, outputs[0])
-    existing = [file for files in outputs for file in files if file.exists()]
+    provenance = [output / PROVENANCE] if is_folder else []
+    existing = [file for files in [*outputs, provenance] for file in files if file.exists()]
     if existing and not chosen.overwrite:
         raise FileExistsError(f"{existing[0]} exists already; name another, or give --overwrite")
     return outputs

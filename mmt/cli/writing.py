@@ -18,6 +18,7 @@ from mmt.cli.editing_flags import MODES, mode_of
 from mmt.cli.originality import print_originality
 from mmt.cli.sampling_flags import options_of
 from mmt.model.compiled import telling_of_compiling
+from mmt.model.provenance import write_provenance
 from mmt.music import files as music_files
 from mmt.music.atomic import replacing
 from mmt.representation import prompt as prompts
@@ -58,6 +59,9 @@ def write_pieces(chosen: argparse.Namespace, outputs: Sequence[Sequence[Path]], 
         kept += map(str, files)
         if not chosen.quiet:
             print(f"{', '.join(map(str, files))}: {summary(music, events, model.representation)}; {remark}")
+    if (folder := Path(chosen.output)).is_dir():
+        names = {files[0].name: name_of(stream) for files, stream in zip(outputs, streams, strict=True)}
+        write_provenance(folder, {"model": digest, "seed": chosen.seed, "pieces": names})
     if chosen.originality:
         print_originality(chosen, pieces, prompt, model.representation)
 
@@ -169,4 +173,4 @@ def summary(music: muspy.Music, events: Events, representation: Representation) 
     end = max((note.end for track in music.tracks for note in track.notes), default=0)
     silent = [name for name, count in notes_of(events, representation).items() if not count]
     not_heard = f"; silent: {', '.join(silent)}" if silent else ""
-    return f"{notes:,} notes, {end / music.resolution:.0f} beats, {names}{not_heard}"
+    return f"{notes:,} {'note' if notes == 1 else 'notes'}, {end / music.resolution:.0f} beats, {names}{not_heard}"

@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
+from mmt.music.atomic import replacing
+
 PROVENANCE = "provenance.json"
 _COMMAND: ContextVar[str | None] = ContextVar("command", default=None)
 _PACKAGE = "multitrack-music-transformer"
@@ -24,7 +26,8 @@ _LIBRARIES = ("numpy", "torch")
 def write_provenance(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write `provenance.json`: the software, the command line (None: called from Python) and facts, such as a seed and hashes."""
     made_with = {"software": software(), "command": _COMMAND.get(), **facts}
-    (folder / PROVENANCE).write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
+    with replacing(folder / PROVENANCE) as unfinished:
+        unfinished.write_text(json.dumps(made_with, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def test_an_impossible_tempo_is_refused(checkpoint: Path, tmp_path: Path, tempo:
 
 def test_a_folder_may_have_a_dot_in_its_name(checkpoint: Path, tmp_path: Path) -> None:
     assert generate(checkpoint, "-o", f"{tmp_path}/version.2/", "--seed", 3, "--max-events", 40) == 0
-    assert [file.name for file in (tmp_path / "version.2").iterdir()] == ["1.mid"]
+    assert [file.name for file in (tmp_path / "version.2").iterdir()] == ["1.mid", "provenance.json"]
 
 
 def test_instruments_have_their_programs_in_the_file(checkpoint: Path, tmp_path: Path) -> None:
@@ -147,6 +147,23 @@ def test_a_file_says_which_version_seed_and_model_made_it(checkpoint: Path, tmp_
     generate(checkpoint, "-o", tmp_path / "a.json", "--seed", 3, "--max-events", 20, "--quiet")
     (made_by,) = json.loads((tmp_path / "a.json").read_text())["metadata"]["creators"]
     assert made_by == f"mmt-generate {mmt.__version__}, seed 3, model {fingerprint(mmt.load_model(checkpoint))}"
+
+
+def test_a_folder_of_pieces_says_how_they_were_made(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pieces"
+    assert generate(checkpoint, "-o", f"{folder}/", "-n", 2, "--seed", 3, "--max-events", 20, "--quiet") == 0
+    made = json.loads((folder / "provenance.json").read_text())
+    assert made["software"]["mmt"] == mmt.__version__
+    assert made["command"].startswith("mmt-generate ")
+    assert (made["model"], made["seed"]) == (fingerprint(mmt.load_model(checkpoint)), 3)
+    assert list(made["pieces"]) == ["1.mid", "2.mid"]
+    # That of another command is not lost.
+    for number in (1, 2):
+        (folder / f"{number}.mid").unlink()
+    assert generate(checkpoint, "-o", f"{folder}/", "-n", 2, "--quiet") == 1
+    assert "provenance.json exists already" in error_of(capsys)
 
 
 def test_a_list_of_seeds_gives_a_piece_for_each(checkpoint: Path, tmp_path: Path) -> None:
