@@ -173,4 +173,6 @@ def summary(music: muspy.Music, events: Events, representation: Representation) 
     end = max((note.end for track in music.tracks for note in track.notes), default=0)
     silent = [name for name, count in notes_of(events, representation).items() if not count]
     not_heard = f"; silent: {', '.join(silent)}" if silent else ""
-    return f"{notes:,} {'note' if notes == 1 else 'notes'}, {end / music.resolution:.0f} beats, {names}{not_heard}"
+    beats = round(end / music.resolution)
+    counts = f"{notes:,} note{'s' * (notes != 1)}, {beats:,} beat{'s' * (beats != 1)}"
+    return f"{counts}, {names}{not_heard}"
