@@ -54,6 +54,7 @@ def test_errors_of_a_training_are_one_line(
     said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").touch()  # an empty folder would be accepted
     assert train.main([str(corpus) if part == "CORPUS" else part for part in arguments]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
