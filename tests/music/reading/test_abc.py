@@ -160,7 +160,7 @@ def test_unreadable_text_raises_a_warning(tmp_path: Path, body: str, said: str) 
     with pytest.warns(abc.UnreadWarning, match=f"something may be missing: {said}"):
         read(tmp_path, HEAD + body)
     outcome = mmt.prepare(tmp_path / "tune.abc", tmp_path / "corpus")
-    assert "1 ABC tunes with passages that cannot be read" in str(outcome)
+    assert "1 ABC tune with passages that cannot be read" in str(outcome)
 
 
 def test_free_text_after_a_tune_is_not_read(tmp_path: Path) -> None:
