@@ -97,7 +97,8 @@ def towards(
 
         s_t = min(max(start + gain (target - a_t) / unit, 0), most)
 
-    and s_t = min(start, most) where a_t is undefined (NaN), as before the first note.
+    and s_t = min(start, most) where a_t is undefined (NaN), as before the first note. Prokopiou et al. (2026, arXiv 2606.18790)
+    show for this model that feedback needs less strength than a constant push.
 
     Parameters
     ----------
