@@ -369,6 +369,7 @@ def test_a_training_that_cannot_start_is_refused(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("keep me")
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "letter").write_text("keep me")  # an empty folder would be accepted
     places = {"corpus": corpus, "output": "run"} | arguments
     with pytest.raises(error, match=said):
         train(
