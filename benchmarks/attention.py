@@ -104,7 +104,9 @@ def main() -> None:
     corpus = mmt.Corpus(chosen.corpus, split="test")
     drawn = sorted(np.random.default_rng(0).permutation(len(corpus))[: chosen.n].tolist())
     read = [window for place in drawn for window in windows_of(model, corpus[place])]
-    command = processor_seconds(lambda: subprocess.run(study(chosen), check=True), resource.RUSAGE_CHILDREN)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = study(chosen, Path(folder) / "attention")
+        command = processor_seconds(lambda: subprocess.run(arguments, check=True), resource.RUSAGE_CHILDREN)
     forward = processor_seconds(lambda: [model.network.hidden(torch.from_numpy(one)[None]) for one in read])
     lines = [
         "# Attention statistics: time",
@@ -120,8 +122,8 @@ def main() -> None:
         "",
         f"The largest difference between the two results is {worst:.1e}.",
         "",
-        f"| `mmt-attention -n {chosen.n}` of the shipped model: {len(drawn)} pieces, {len(read)} windows of together "
-        f"{sum(map(len, read)):,} events | seconds of processor time |",
+        f"| `mmt-attention -n {chosen.n}` of the shipped model: {len(drawn)} pieces, {len(read)} windows with "
+        f"{sum(map(len, read)):,} events in total | seconds of processor time |",
         "|---|---|",
         f"| the whole command: imports, six fields, null models, intervals, tables and 26 plots | {command:.1f} |",
         f"| a forward pass over the same windows, without attention weights | {forward:.1f} |",
@@ -132,10 +134,9 @@ def main() -> None:
     chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def study(chosen: argparse.Namespace) -> list[str]:
+def study(chosen: argparse.Namespace, folder: Path) -> list[str]:
     """The command, as a process of its own."""
     code = "import sys; from mmt.cli.attention import main; sys.exit(main())"
-    folder = Path(tempfile.mkdtemp()) / "attention"
     arguments = ["--corpus", str(chosen.corpus), "-n", str(chosen.n), "-o", str(folder), "--device", "cpu", "--quiet"]
     return [sys.executable, "-c", code, *arguments]
 

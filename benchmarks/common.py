@@ -38,4 +38,4 @@ def fastest(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
 def bf16_units() -> str:
     """The instruction set in which the processor multiplies bfloat16."""
     found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return next((name for name in ("amx_bf16", "avx512_bf16") if found.get(name)), "no units for bf16")
+    return next((name for name in ("amx_bf16", "avx512_bf16") if found.get(name)), "no bfloat16 units")

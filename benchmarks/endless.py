@@ -118,13 +118,14 @@ def main() -> None:
     lines = [
         "# Windows of endless pieces",
         "",
-        "When the context is full, the window begins anew with this share of its room. Does the music change there? "
-        f"{chosen.n} endless pieces of {chosen.events:,} events for each share. Before and after: notes per beat in the {AROUND} "
-        "beats before and after each new window, divided by the mean of the piece; means and 95 % intervals. Loss: nats per "
+        "When the window of the model is full, it moves and keeps this share of its length. This page measures whether the "
+        f"music changes there: {chosen.n} endless pieces of {chosen.events:,} events for each share. Before and after: notes per "
+        f"beat in the {AROUND} beats before and after each move, divided by the mean of the piece; means and 95 % intervals. "
+        "Loss: nats per "
         f"note of {chosen.windows} validation windows, over the positions from the share to the end. Made by "
         "`benchmarks/endless.py`.",
         "",
-        "| share kept | new windows | before | after | after - before | standard deviation elsewhere | loss |",
+        "| share kept | moves | before | after | after - before | standard deviation elsewhere | loss |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *rows,
     ]

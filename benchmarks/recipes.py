@@ -31,7 +31,8 @@ from mmt.training.recipe import Recipe, load_recipe
 SMALL = [
     *("network.dim=128", "network.heads=2", "network.layers=4", "network.context=512", "optimizer.average=null"),
     *("data.batch_size=8", "trainer.accumulate=1", "trainer.samples=false", "trainer.precision=auto"),
-    *("data.validation_windows=192", "optimizer.warmup_steps=100"),
+    *("data.validation_windows=192", "optimizer.warmup_steps=100", "optimizer.learning_rate=4e-3"),
+    *("data.augmentation.start_share=0.2", "data.augmentation.min_beats=0", "data.augmentation.length_exponent=0.5"),
 ]
 # The second Polish collection has half of the pieces, most of them songs and hymns.
 WEIGHTS = 'data.weights={"polish2/*": 0.4}'
@@ -40,12 +41,18 @@ PLAIN = [
     *("data.augmentation.given_share=0.0", "data.augmentation.length_share=0.0"),
     *("data.augmentation.substitution_share=0.0", "data.weights={}"),
 ]
-TRIALS = {"plain": PLAIN, "the recipe": [WEIGHTS]}
+# The shares of an earlier `full.yaml`, as the runs were made.
+SHARES = [
+    *("data.augmentation.given_share=0.33", "data.augmentation.length_share=0.5"),
+    "data.augmentation.substitution_share=0.33",
+]
+TRIALS = {"plain": PLAIN, "the recipe": [*SHARES, WEIGHTS]}
 RUNS = Path(__file__).with_suffix("")
 PAGE = """# Trials of the recipe
 
-Made by `benchmarks/recipes.py`. `the recipe` has the shares of `configs/full.yaml`, and a weight of 0.4 for `polish2/`; `plain`
-has neither. The network is small (128 wide, 4 layers, context 512), so these losses can be compared only with each other.
+Made by `benchmarks/recipes.py`. `the recipe` has the shares of an earlier `configs/full.yaml` (given notes 0.33, lengths 0.5,
+substitution 0.33), and a weight of 0.4 for `polish2/`; `plain` has neither. The network is small (128 wide, 4 layers, context
+512), so these losses can be compared only with each other.
 
 {steps:,} steps, {notes:,} validation notes:
 

@@ -204,7 +204,8 @@ def _chosen_pieces(real: Corpus, only: Collection[str] | None) -> Corpus:
     """The pieces with these names; all pieces for None."""
     if only is None:
         return real
-    kept = [index for index, piece in enumerate(real.pieces) if piece.name in set(only)]
+    names = set(only)
+    kept = [index for index, piece in enumerate(real.pieces) if piece.name in names]
     if not kept:
         raise ValueError(
             f"none of the {len(only)} names is a piece of {real.folder} in this split; give names of pieces.csv"

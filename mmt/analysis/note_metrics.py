@@ -38,7 +38,7 @@ def note_metrics(notes: NoteTable, representation: Representation) -> dict[str, 
 
 
 def _pitch_metrics(notes: NoteTable, resolution: int) -> dict[str, float]:
-    """The metrics of pitched notes; NaN if there are none."""
+    """Pitch class entropy, scale consistency and polyphony; NaN for a table without notes."""
     if not len(notes):
         return dict.fromkeys(("pitch_class_entropy", "scale_consistency", "polyphony"), np.nan)
     onset = onsets(notes, resolution)

@@ -25,10 +25,10 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def png_of(figure: Figure, dpi: int = 130) -> bytes:
+def png_of(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
+    figure.savefig(file, format="png", dpi=130)
     return file.getvalue()
 
 

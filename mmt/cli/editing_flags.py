@@ -32,7 +32,6 @@ _ONLY_GENERATE = (
 # The defaults of those that are not None.
 _DEFAULTS = {"sampling": "default", "context": "anchor", "use_all": False}
 
-
 _FILES = {
     "--rewrite FILE": "rewrite --instruments (default: all) from --from-beat to --to-beat (default: the whole piece) and keep "
     "all other notes; for models trained with given notes",

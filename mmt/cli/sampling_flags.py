@@ -10,7 +10,6 @@ from mmt.cli.common import UsageError, add_flags, add_switch, wants_progress
 
 _FIELDS = "type, beat, position, pitch, duration, instrument"
 
-
 _FILTERS = {
     "--temperature": "above 1: more surprising; below 1: more predictable",
     "--top-k": "draw among the K likeliest codes",

@@ -89,7 +89,8 @@ def _setting(chosen: argparse.Namespace, model: Model, options: Mapping[str, Any
     """The filters in force, the loop guard and the limit of silences."""
     shown = (*FilterOptions.__annotations__, "loop_guard", "max_rest", "sampling", "grammar")
     given = GenerationOptions(**{name: value for name, value in options.items() if name in shown})
-    # Of the editing modes, only `rewrite` generates as usual. Silences are not limited where notes are given.
+    # Of the editing modes, only `rewrite` generates as usual. Silences are not limited where notes are given, nor between the
+    # sections of a form.
     mode = mode_of(chosen)
     guard = given.guard(model.sampling) if mode in (None, "rewrite") else 0
     rest = given.rest(model.sampling) if mode is None and chosen.form is None else 0

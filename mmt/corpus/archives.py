@@ -78,9 +78,9 @@ def member_reader(path: Path) -> Generator[Callable[[int], bytes]]:
         numbered = enumerate(files)
 
         def read(index: int) -> bytes:
-            for place, (_, _, read) in numbered:
+            for place, (_, _, content) in numbered:
                 if place == index:
-                    return read()
+                    return content()
             raise ValueError("the archive was changed while it was read")
 
         yield read
@@ -150,8 +150,8 @@ def _attributes(kind: bytes, content: bytes) -> dict[str, str]:
     if kind not in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
         return {}
     found, place = {}, 0
-    while place < len(content):
-        # "LENGTH NAME=VALUE\n": the length includes itself.
+    # Each is "LENGTH NAME=VALUE\n", and the length includes itself. Some programs write zeros after the last.
+    while place < len(content) and content[place]:
         length = int(content[place : place + 8].split(b" ")[0])
         name, _, value = content[place : place + length].partition(b" ")[2].partition(b"=")
         if length < 5 or not value.endswith(b"\n"):

@@ -42,7 +42,7 @@ def read_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[
     report, skipped, offset = Report(), {}, 0
     for split in SPLITS:
         listed = folder / f"{split}-names.txt"
-        # Each file once, however often it is listed.
+        # A list may name a file several times: it is one piece of the split.
         names = (Path(name.strip()).as_posix() for name in (read_names(listed) if listed.exists() else ()))
         for name in dict.fromkeys(names):
             try:

@@ -196,7 +196,7 @@ def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)
         elif _names_music(entry.name) or _names_archive(entry.name):
-            with suppress(OSError):  # a link to itself
+            with suppress(OSError):  # a broken link, or a link to itself
                 found = entry.stat()
                 if stat.S_ISREG(found.st_mode):
                     yield entry.path, found

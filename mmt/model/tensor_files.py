@@ -25,6 +25,7 @@ _ALLOWED = re.compile(
 )
 # The largest pickle, which describes the tensors, in bytes: a network of 1,000 layers and its optimizer's state have 5 MB.
 _LARGEST_PICKLE = 2**23
+_OTHER = "it was not written by torch.save of PyTorch 1.6 or later"
 
 
 def load_tensors(file: Path) -> Any:
@@ -33,17 +34,21 @@ def load_tensors(file: Path) -> Any:
     Raises
     ------
     Exception
-        Of many types, if it is no such file; the caller adds the name of the file and what to do.
+        Of many types, if it is another kind of file; the caller adds the name of the file and what to do.
     """
     if not file.is_file():
         raise ValueError("it is not a file")
+    with file.open("rb") as opened:
+        # torch.load reads any other file in its former format, even if it ends in an archive, which zipfile would find.
+        if opened.read(4) != b"PK\x03\x04":
+            raise ValueError(_OTHER)
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive, file.stat().st_size)
     except OSError:
         raise
     except DAMAGED as error:
-        raise ValueError("it was not written by torch.save of PyTorch 1.6 or later") from error
+        raise ValueError(_OTHER) from error
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
@@ -53,8 +58,12 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError("torch.save packs nothing, and this is packed")
     if sum(member.file_size for member in members) > size:
         raise ValueError("its parts are larger than the file")
+    # zipfile moves the offsets of an archive that follows other data, and then reads other members than torch.load.
+    if all(member.header_offset for member in members):
+        raise ValueError(_OTHER)
     for member in members:
-        if member.filename.endswith("data.pkl"):
+        # torch.load ignores case in names.
+        if member.filename.lower().endswith("data.pkl"):
             for operation, argument, _ in pickletools.genops(read_member(archive, member, _LARGEST_PICKLE)):
                 if operation.name == "GLOBAL" and not _ALLOWED.fullmatch(str(argument)):
-                    raise ValueError(f"it needs {brief(argument)!r}, which is no tensor")
+                    raise ValueError(f"it refers to {brief(argument)!r}, which files of tensors do not")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import muspy
 
 
+# About as many as a JSON file of the greatest size holds as notes. In a chord, a note takes a few characters.
 _MOST_CHORD_NOTES = 250_000
 
 
@@ -69,7 +70,7 @@ def _read(path: Path, limit: int, parse: Callable[[bytes], Any], form: str) -> m
 
 
 def _check_chords(plain: dict[str, Any]) -> None:
-    """Refuse more notes in chords than a file of this size could hold as notes."""
+    """Refuse too many notes in chords: each becomes a `muspy.Note`."""
     chords = (chord for track in plain.get("tracks") or () for chord in track.get("chords") or ())
     if sum(len(chord["pitches"]) for chord in chords) > _MOST_CHORD_NOTES:
         raise ValueError(f"its chords have more than {_MOST_CHORD_NOTES:,} notes")

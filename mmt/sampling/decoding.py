@@ -90,8 +90,7 @@ def decode_events(
     Parameters
     ----------
     prompt : ndarray, (n, 6), or sequence of ndarray, (n_i, 6)
-        It may have more events than the network's context, and more beats than the network. A sequence holds one prompt for each
-        stream, without given notes, and for context="anchor".
+        It may exceed the network's context. A sequence, one for each stream, has no given notes, and needs context="anchor".
     streams : sequence of (seed, number)
         One per piece.
     filters, bounds, grammar, context, loop_guard
@@ -118,15 +117,14 @@ def decode_events(
         hidden, moved = window.read(latest)
         if moved is not None:
             rules.drop_beats(moved)
-        warmth = None if loops is None else loops.factors()
+        warmth = loops.factors() if loops else None
         draw_anew = partial(draw_event, network.heads, hidden, rules, filters, warmth=warmth)
         event = _next_events(draw_anew, rules, fixed, [random[row] for row in rows], window.dropped)
         yield rows, _in_piece(event, window.dropped)
         if loops is not None:
             loops.follow(event, window.dropped)
         rules.advance(event)
-        going = event[:, TYPE] != END_OF_SONG
-        if not going.any():
+        if not (going := event[:, TYPE] != END_OF_SONG).any():
             return
         if not going.all():
             kept = _close_gaps(going.tolist())

@@ -123,7 +123,7 @@ class TooSlow(BaseException):
 
 @contextmanager
 def limited_time(seconds: float) -> Iterator[None]:
-    """Raise `TooSlow` in the main thread after so many seconds of processor time of this process."""
+    """Raise `TooSlow` in the main thread after `seconds` of processor time of this process."""
     if not hasattr(signal, "setitimer"):  # on Windows
         yield
         return
@@ -132,7 +132,7 @@ def limited_time(seconds: float) -> Iterator[None]:
         raise TooSlow
 
     before = signal.signal(signal.SIGPROF, end)
-    # Again after each further second, should something on the way have swallowed the exception.
+    # Again after each further second, in case a reader has caught the exception.
     signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     try:
         yield

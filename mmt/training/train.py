@@ -150,7 +150,7 @@ def _train(
         loaders = loaders_of(recipe, training, validation, trainer)
         # From here on the device and the strategy are known to exist: only now write and delete files.
         if first:
-            if not resume:
+            if overwrite and not resume and output.exists():
                 _clear(output)
             # A training that was killed repeats the steps since its saved state.
             shutil.rmtree(log_folder(output, done), ignore_errors=True)
@@ -220,7 +220,10 @@ def _initial_module(
 
 
 def check_room(output: Path, overwrite: bool) -> None:
-    """Raise a `FileExistsError` unless a run may be written to a folder, which may be empty or contain a corpus."""
+    """Raise a `FileExistsError` unless a run may be written to a folder.
+
+    The folder of a new run may be empty, or contain only a corpus and hidden files, which are kept.
+    """
     if not output.exists():
         return
     # A preparation that was stopped leaves a hidden working folder next to the corpus.
@@ -235,11 +238,13 @@ def check_room(output: Path, overwrite: bool) -> None:
 
 
 def _clear(output: Path) -> None:
+    """Remove a run, but neither its corpus nor hidden files, which may be those of the user (a repository, settings)."""
+    run = [path for path in output.iterdir() if path.name != CORPUS and not path.name.startswith(".")]
     # The recipe last: without it, a folder is not recognised as a run, and a killed process could not be repeated.
-    for path in sorted(output.iterdir(), key=lambda path: path.name == RECIPE) if output.exists() else ():
-        if path.is_dir() and path.name != CORPUS:
+    for path in sorted(run, key=lambda path: path.name == RECIPE):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif not path.is_dir():
+        else:
             path.unlink()
 
 

@@ -1,4 +1,4 @@
-"""Results that somebody hands over (answers, statistics, autoencoders, recordings) are read, or refused with one line."""
+"""Files of results (answers, statistics, autoencoders, recordings) are read, or refused with an error of one line."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mine")
     music = folder / "music"
     shutil.copytree(TINY, music)
+    (music / "broken.mid").write_text("no music")  # skipped
     out = folder / "corpus"
     assert (
         prepare.main([str(music), "-o", str(out), "--valid", "0.3", "--test", "0.0", "--jobs", "1", "--seed", "3"]) == 0

@@ -18,6 +18,7 @@ from mmt.representation.decode import notes_of_events
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
 LIMITS = Limits(events=40, beats=16)
+ALL = Representation(beats=64, drums=True, given=True, length=True, reach=4)
 
 
 class Tables(Corpus):

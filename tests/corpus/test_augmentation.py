@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import LIMITS, Tables, all_rows, melody, note_tables, rows_of, training
+from tables import ALL, LIMITS, Tables, all_rows, melody, note_tables, rows_of, training
 
 from mmt.corpus.augmentation import (
     PARTS_IN_SPAN,
@@ -32,13 +32,11 @@ from mmt.representation.codes import (
     PITCH,
     START_OF_NOTES,
     TYPE,
-    Representation,
     is_note,
 )
 from mmt.representation.grammar import check_piece
 from mmt.representation.notes import NoteTable
 
-ALL = Representation(beats=64, drums=True, given=True, length=True, reach=4)
 SHARES = {"given_share": 0.6, "length_share": 0.5, "substitution_share": 0.5}
 
 

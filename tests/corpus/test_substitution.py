@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import Tables, all_rows, melody, note_tables, training
+from tables import ALL, Tables, all_rows, melody, note_tables, training
 
 from mmt.corpus.augmentation import NOTHING_GIVEN, Augmentation, Region
 from mmt.corpus.substitution import Substitution
 from mmt.corpus.windows import Limits, cut_augmented_window, cut_window
-from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, PITCH, TYPE, Representation, is_note
+from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, PITCH, TYPE, is_note
 from mmt.representation.grammar import check_piece
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
-ALL = Representation(beats=64, drums=True, given=True, length=True, reach=4)
 SUBSTITUTION = Substitution(ALL)
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pieces
-from tables import LIMITS, Tables, all_rows, melody, rows_of, training
+from tables import ALL, LIMITS, Tables, all_rows, melody, rows_of, training
 
 from mmt.corpus.augmentation import Augmentation
 from mmt.corpus.storage import Corpus
@@ -25,7 +25,6 @@ from mmt.representation.codes import (
     PITCH,
     TYPE,
     Events,
-    Representation,
 )
 from mmt.representation.decode import notes_of_events
 from mmt.representation.encode import events_of_notes
@@ -91,8 +90,7 @@ def test_every_note_of_a_piece_can_be_drawn_also_in_the_last_window() -> None:
     corpus = Tables(melody(60), melody(5, instrument=2))
     batches = training(corpus, augmentation=Augmentation((0, 0)), steps=400)
     starts: Counter[int] = Counter()
-    ends = 0
-    alone = 0
+    ends = alone = 0
     for events in all_rows(batches):
         if events[1, INSTRUMENT] == 1:
             # A note is identified by its duration and the number of notes after it.
@@ -101,7 +99,7 @@ def test_every_note_of_a_piece_can_be_drawn_also_in_the_last_window() -> None:
             alone += len(events) == 5
     assert len(starts) == 32
     assert ends > 0
-    # The last note of the piece begins windows, too.
+    # The last note of the piece begins windows too.
     assert alone > 0
 
 
@@ -163,8 +161,7 @@ def test_a_batch_depends_only_on_seed_and_step(corpus: Corpus) -> None:
 @pytest.mark.parametrize("augmented", [False, True])
 def test_the_windows_of_a_step_do_not_depend_on_how_it_is_split(corpus: Corpus, augmented: bool) -> None:
     shares = dict.fromkeys(("given_share", "length_share", "substitution_share"), 0.5)
-    known = Representation(beats=64, drums=True, given=True, length=True)
-    options = {"augmentation": Augmentation(**shares), "representation": known} if augmented else {}
+    options = {"augmentation": Augmentation(**shares), "representation": ALL} if augmented else {}
     whole = training(corpus, batch_size=6, steps=9, **options)
     dealt = training(corpus, batch_size=2, steps=9, parts=3, **options)
     assert (len(whole), len(dealt)) == (9, 27)

@@ -23,6 +23,7 @@ from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network
 from mmt.model.original_checkpoint import read_original_run
+from mmt.model.tensor_files import load_tensors
 from mmt.representation.codes import Representation
 
 TINY = NetworkConfig(sizes=Representation(beats=8).sizes, dim=16, layers=2, heads=1, head_dim=8, context=8)
@@ -267,6 +268,23 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
     lines = in_limits(code, str(tmp_path), imports=imports, seconds=40, memory=2**29).splitlines()
     for line, path in zip(lines, sorted(tmp_path.iterdir()), strict=True):
         assert line.startswith(f"{path} is ")
+
+
+@pytest.mark.parametrize(
+    "kind", ["another format before the archive", "capital letters", "other data before the archive"]
+)
+def test_weights_that_hide_their_pickle_from_the_check_are_refused(tmp_path: Path, kind: str) -> None:
+    archive, former = io.BytesIO(), io.BytesIO()
+    torch.save(state(), archive)
+    torch.save(state(), former, _use_new_zipfile_serialization=False)
+    content = archive.getvalue()
+    if kind == "capital letters":
+        content = renamed(state(), b"cbuiltins\nbytearray\n").replace(b"data.pkl", b"DATA.PKL")
+    else:
+        content = (former.getvalue() if kind.startswith("another") else b"PK\3\4" + bytes(60)) + content
+    (tmp_path / "best.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"not written by torch\.save|it refers to 'builtins bytearray'"):
+        load_tensors(tmp_path / "best.pt")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,9 @@ def test_lyrics_of_no_track_go_to_the_notes_at_their_times(tmp_path: Path) -> No
         muspy.Track(program, notes=[muspy.Note(time, 60, 12) for time in times])
         for program, times in ((0, (0, 24)), (52, (0, 12, 24)))
     )
-    lyrics = [muspy.Lyric(time, text) for time, text in ((0, "Row"), (12, " row"), (24, "your"), (30, "oh"))]
+    lyrics = [
+        muspy.Lyric(time, text) for time, text in ((0, "Row"), (12, " row"), (12, "\r"), (24, "your"), (30, "oh"))
+    ]
     path = tmp_path / "song.musicxml"
     with pytest.warns(LeftOutWarning, match="lyrics that are at no note, and not in the score: 1"):
         write_musicxml(path, muspy.Music(resolution=12, lyrics=lyrics, tracks=[piano, voice]))

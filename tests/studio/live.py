@@ -217,6 +217,6 @@ def sounding(notes: list[list[int]]) -> list[tuple[int, int, int]]:
 
 
 def read_notes(path: Path) -> list[tuple[int, int, int]]:
-    """The same of a file."""
+    """Onset, pitch and instrument code of the notes of a file, sorted."""
     events = mmt.encode(mmt.read(path)).tolist()
     return sorted((12 * (row[1] - 1) + row[2] - 1, row[3] - 1, row[5]) for row in events if row[0] == 3)

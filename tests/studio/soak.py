@@ -153,7 +153,7 @@ class Client:
 
 
 def measure(server: Server, client: Client, started: float) -> str:
-    """A row of the table, once the model has nothing left to do: its work takes memory of its own."""
+    """A row of the table, measured while the model is idle, because its work takes memory."""
     for one in client.get("pieces")[:1]:
         client.get(f"pieces/{one['id']}/surprise")  # waits for the jobs before it
     process = Path(f"/proc/{server.process.pid}")

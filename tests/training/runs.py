@@ -91,7 +91,7 @@ def interrupted_at(step: int) -> Iterator[None]:
 
 def assert_resumes_to_the_same_weights(recipe: Recipe, corpus: Path, run: Path, whole: Path) -> None:
     """A stopped training resumes to the checkpoints of an undisturbed one, and logs each validation once."""
-    train(recipe, corpus, run, resume=True)
+    assert train(recipe, corpus, run, resume=True) == run / "best"
     for name in ("best", "last"):
         assert_same_weights(whole / name, run / name)
     assert validation_losses(run) == validation_losses(whole)

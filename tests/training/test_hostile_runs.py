@@ -125,3 +125,16 @@ def test_a_pipe_is_no_state(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "resume.ckpt")
     with pytest.raises(ValueError, match="is not a file"):
         steps_done(tmp_path / "resume.ckpt")
+
+
+def test_overwriting_a_run_keeps_hidden_files_its_corpus_and_what_links_lead_to(tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    for folder in (run / ".git", run / "corpus", run / "best", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    (run / "recipe.yaml").touch()
+    (run / "logs").symlink_to(elsewhere)
+    check_room(run, overwrite=True)
+    _clear(run)
+    assert sorted(path.name for path in run.iterdir()) == [".git", "corpus"]
+    assert all((folder / "file").exists() for folder in (run / ".git", run / "corpus", elsewhere))

@@ -6,7 +6,7 @@ darker arcs have greater weights. Layers and heads count from 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,45 +78,52 @@ def draw_arcs(
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     ['head 0', 'attending note']
     """
-    from matplotlib.collections import PolyCollection
-    from matplotlib.patches import Patch
-
     codes = np.asarray(events)
     found = weights(model, codes)
     check_indices("layer", [layer], len(found))
-    shown_heads = check_indices("head", _as_list(heads, range(len(found[layer]))), len(found[layer]))
+    shown = check_indices("head", _as_list(heads, range(len(found[layer]))), len(found[layer]))
     starts = _note_indices(queries, codes)
     figure = piano_roll(decode(codes, representation=model.representation), axes)
     axes = figure.axes[0] if axes is None else axes
+    drawn = {head: arcs(found[layer][head], codes, starts, most=most, least=least) for head in shown}
+    _draw(axes, drawn, starts, codes, model.representation, layer)
+    return figure
+
+
+def _draw(
+    axes: Axes,
+    drawn: Mapping[int, list[tuple[int, int, float]]],
+    starts: Sequence[int],
+    codes: Events,
+    representation: Representation,
+    layer: int,
+) -> None:
+    """Make the piano roll grey, and draw the arcs of each head, dots at the notes where they start, and a legend."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.patches import Patch
+
     for collection in axes.collections:
         if isinstance(collection, PolyCollection):
             collection.set_facecolor(_GREY)  # colours are for the heads
-    beat = (codes[:, BEAT] - 1) + (codes[:, POSITION] - 1) / model.representation.resolution
-    height = _heights(codes, model.representation)
+    beat = (codes[:, BEAT] - 1) + (codes[:, POSITION] - 1) / representation.resolution
+    height = _heights(codes, representation)
     places = list(zip(beat.tolist(), height.tolist(), strict=True))
-    for head in shown_heads:
-        for query, key, weight in arcs(found[layer][head], codes, starts, most=most, least=least):
+    for head, lines in drawn.items():
+        for query, key, weight in lines:
             axes.add_patch(_arc(places[query], places[key], head, weight))
     (attending,) = axes.plot(
-        beat[starts],
-        height[starts],
-        "o",
-        markersize=3,
-        color="#2b2b33",
-        zorder=6,
-        linestyle="none",
-        label="attending note",
-    )
-    colors = [Patch(facecolor=_COLORS[head % len(_COLORS)], label=f"head {head}") for head in shown_heads]
+        beat[starts], height[starts], "o",
+        markersize=3, color="#2b2b33", zorder=6, linestyle="none", label="attending note",
+    )  # fmt: skip
+    colors = [Patch(facecolor=_COLORS[head % len(_COLORS)], label=f"head {head}") for head in drawn]
     axes.legend(
         handles=[*colors, attending], title=f"layer {layer}",
         loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9,
     )  # fmt: skip
-    return figure
 
 
 def _arc(query: tuple[float, float], key: tuple[float, float], head: int, weight: float) -> FancyArrowPatch:
-    """An arc from (x, y) to (x, y)."""
+    """The arc of a head between two points (x, y)."""
     from matplotlib.patches import FancyArrowPatch
 
     # Arcs bow upwards, higher for longer distances, so that arcs over one pitch stay apart.

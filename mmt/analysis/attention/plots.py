@@ -115,10 +115,7 @@ def draw_gain(
     fields = fields or ("beat", "position", "pitch")
     if missing := [field for field in fields if field not in statistics]:
         raise ValueError(f"there are no statistics of {missing[0]!r}; choose one of {', '.join(statistics)}")
-    layer_count, head_count, _ = statistics[fields[0]].attention.shape[1:]
-    layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
-    if head is not None:
-        check_indices("head", [head], head_count)
+    layers = _shown_layers(statistics[fields[0]], layers, head)
     figure = new_figure(7.2, 1.45 + 1.25 * len(layers))
     widths = [np.sqrt(np.ptp(_limits(statistics[field])) + 4) for field in fields]
     grid = figure.subplots(len(layers), len(fields), squeeze=False, width_ratios=widths)
@@ -133,6 +130,13 @@ def draw_gain(
     kind = "simultaneous band" if isinstance(statistics[fields[-1]], Contrast) else "interval"
     _legend(figure, of, None if level is None or ends is None else f"{100 * level:g} % {kind}")
     return figure
+
+
+def _shown_layers(found: Relative | Contrast, layers: Sequence[int] | None, head: int | None) -> list[int]:
+    layer_count, head_count, _ = found.attention.shape[1:]
+    if head is not None:
+        check_indices("head", [head], head_count)
+    return check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
 
 
 def _bars(

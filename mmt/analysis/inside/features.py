@@ -53,10 +53,8 @@ def train_autoencoder(
         From `mmt.activations(…, output=folder)`.
     place : str
         One that was recorded, with one axis per event.
-    features : int
-        The number of features, d_sae.
-    k : int
-        How many may be active at an event.
+    features, k : int
+        The number of features, d_sae, and how many of them may be active at an event.
     rows : int
         How many rows are seen in training; the store is read again and again, in another order each time.
     batch_size, learning_rate : int, float
@@ -83,36 +81,44 @@ def train_autoencoder(
     if min(rows, batch_size, dead_after) < 1 or not learning_rate > 0:
         raise ValueError("rows, batch_size, dead_after and learning_rate must be above 0")
     chosen = _rows_of(store, pieces)
-    start = store.read(place, chosen[: _BLOCK * _BLOCKS]).astype(np.float32)
-    if start.ndim != 2:
-        raise ValueError(
-            f"{place} has activations of shape {start.shape[1:]}; choose a place with one axis, such as a stream"
-        )
-    # One scale for all networks: activations of mean square 1. It is folded into the biases at the end.
-    mean = torch.from_numpy(start.mean(0))
-    scale = float(np.sqrt(((start - start.mean(0)) ** 2).mean())) or 1.0
+    start = _first_rows(store, place, chosen)
     autoencoder = SparseAutoencoder(start.shape[1], features, k, place=place, seed=seed)
     batches = _batches(store, place, chosen, batch_size, np.random.default_rng(seed))
     steps = range(-(-rows // batch_size))
-    with torch.no_grad():
-        autoencoder.b_dec.copy_(mean / scale)
     bar = tqdm(steps, desc="Autoencoder", unit=" batches", disable=not progress)
-    _train(autoencoder, (next(batches) / scale for _ in bar), len(steps), learning_rate, dead_after)
-    with torch.no_grad():
-        autoencoder.b_dec.mul_(scale)
-        autoencoder.b_enc.mul_(scale)
+    _train(autoencoder, start, (next(batches) for _ in bar), len(steps), learning_rate, dead_after)
     return autoencoder.eval().requires_grad_(False)
 
 
+def _first_rows(store: ActivationStore, place: str, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """The first activations, (n, d_in), in float32."""
+    found = store.read(place, chosen[: _BLOCK * _BLOCKS]).astype(np.float32)
+    if found.ndim != 2:
+        raise ValueError(
+            f"{place} has activations of shape {found.shape[1:]}; choose a place with one axis, such as a stream"
+        )
+    return found
+
+
 def _train(
-    autoencoder: SparseAutoencoder, batches: Iterable[Tensor], steps: int, learning_rate: float, dead_after: int
+    autoencoder: SparseAutoencoder,
+    start: npt.NDArray[np.float32],
+    batches: Iterable[Tensor],
+    steps: int,
+    learning_rate: float,
+    dead_after: int,
 ) -> None:
-    """Train on batches of activations of mean square 1."""
+    """Train on the batches; the initial bias and the scale follow from the rows `start`, (n, d_in)."""
+    # One scale for all networks: activations of mean square 1. It is folded into the biases at the end.
+    mean = start.mean(0)
+    scale = float(np.sqrt(((start - mean) ** 2).mean())) or 1.0
+    with torch.no_grad():
+        autoencoder.b_dec.copy_(torch.from_numpy(mean) / scale)
     optimizer = torch.optim.Adam(autoencoder.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 5 * (steps - step) / steps))
     silent = torch.zeros(len(autoencoder.W_dec), dtype=torch.long)
     for batch in batches:
-        loss, active = training_loss(autoencoder, batch, silent >= dead_after)
+        loss, active = training_loss(autoencoder, batch / scale, silent >= dead_after)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -120,6 +126,9 @@ def _train(
         with torch.no_grad():
             autoencoder.W_dec.div_(autoencoder.W_dec.norm(dim=1, keepdim=True).clamp(min=1e-12))
         silent = torch.where(active, 0, silent + len(batch))
+    with torch.no_grad():
+        autoencoder.b_dec.mul_(scale)
+        autoencoder.b_enc.mul_(scale)
 
 
 def training_loss(autoencoder: SparseAutoencoder, batch: Tensor, dead: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,8 @@
 | `key` | key of the piece: 0 … 11 are C major … B major, 12 … 23 C minor … B minor; see `key_of` |
 | `chord` | triad of the note's beat: 0 … 11 are C major … B major, 12 … 23 C minor … B minor; see `chords_of` |
 
-Bars are not known: the representation has no time signatures. Labels that an event has not (the pitch of start-of-song) are -1.
+Bars are not known: the representation has no time signatures. A label that an event does not have (the
+pitch of start-of-song) is -1.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def chords_of(events: Events, representation: Representation) -> npt.NDArray[np.
     """The triad of each beat by matching templates (Fujishima 1999), (beats,); -1 where no triad fits best.
 
     With w_c how long pitch class c sounds within the beat, summed over notes, the chord is the major or minor triad T with the
-    greatest sum of w_c over c in T. Where two triads have the same sum, as under a single fifth, there is none. 0 … 11: major
-    triads from C; 12 … 23: minor triads.
+    greatest sum of w_c over c in T, or -1 if several triads share the greatest sum, as for a single fifth. 0 … 11: major triads
+    from C; 12 … 23: minor triads.
 
     Examples
     --------

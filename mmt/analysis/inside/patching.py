@@ -67,7 +67,7 @@ def patch_activations(
     base, source : array_like of int, (n, 6)
         Two pieces of the same number of events, which differ in one thing.
     places : sequence of str
-        Any but scores and pattern.
+        Any but scores, pattern and logits.
     field, event : str, int
         What is predicted; negative events count from the end.
     code : int, optional

@@ -7,6 +7,9 @@ their standard deviation, W (classes, dim) and c (classes,),
 
 over the N rows of training. Every row is tested by a probe that has seen no row of its work (K folds of works). An accuracy is
 the mean over works of the share of a work's rows that are right; its interval is over works.
+
+Control task: each type of event (type, position, pitch, duration, instrument) gets a random label, drawn from the labels of all
+rows. A probe that does well there memorises events: `selectivity` is the accuracy minus that of the control task.
 """
 
 from __future__ import annotations
@@ -88,10 +91,8 @@ def probe(
         `[piece.split for piece in corpus.pieces]` and `folds=3`. Default: each piece is a work.
     rows : array_like of bool, (rows,), optional
         Use these rows only.
-    folds : int
-        Number of groups of works; at least 2, and at most the number of works.
-    strength : float
-        C, the inverse strength of regularisation, > 0.
+    folds, strength : int, float
+        Number of groups of works, from 2 to the number of works; and C, the inverse strength of regularisation, > 0.
     most : int
         If there are more rows, this number is drawn at random, which bounds memory and time.
     seed : int
@@ -105,11 +106,6 @@ def probe(
     ------
     ValueError
         If there are fewer than two works or labels, or an argument is out of range or of another length.
-
-    Notes
-    -----
-    Control task: each type of event (type, position, pitch, duration, instrument) gets a random label, drawn from the labels of
-    all rows. A probe that does well there memorises events: `selectivity` is what is left of the accuracy.
     """
     if not strength > 0:
         raise ValueError(f"strength is {strength}; it must be above 0")
@@ -119,30 +115,40 @@ def probe(
     if len(classes) < 2:
         raise ValueError(f"the rows have {len(classes)} labels; a probe needs two or more")
     work = _work_of_rows(store, chosen, works)
-    fold = _draw_folds(work, folds, random)
-    control = _control_labels(store, chosen, targets, random)
-
-    def accuracies(values: Floats, targets: Integers) -> Floats:
-        return _by_work(_cross_validate(values, targets, fold, len(classes), strength), work)
-
+    fold, control = _draw_folds(work, folds, random), _control_labels(store, chosen, targets, random)
     values = _read(store, place, chosen)
-    accuracy, by_chance, embedding = accuracies(values, targets), accuracies(values, control), None
-    if "embedding" in store.places and place != "embedding":
-        embedding = accuracies(_read(store, "embedding", chosen), targets)
+    baseline = _read(store, "embedding", chosen) if "embedding" in store.places and place != "embedding" else None
     weights, bias = fit_logistic(values, targets, len(classes), strength)
     return Probe(
-        accuracy=mean_of(accuracy, 0, 1),
-        majority=mean_of(_by_work(_majority(targets, fold), work), 0, 1),
-        control=mean_of(by_chance, 0, 1),
-        selectivity=mean_of(accuracy - by_chance, -1, 1),
-        embedding=None if embedding is None else mean_of(embedding, 0, 1),
-        over_embedding=None if embedding is None else mean_of(accuracy - embedding, -1, 1),
-        classes=classes.astype(np.int64),
-        weights=weights,
-        bias=bias,
-        rows=len(chosen),
-        works=int(work.max()) + 1,
-    )
+        **_accuracies(values, baseline, targets, control, fold, work, strength),
+        classes=classes.astype(np.int64), weights=weights, bias=bias, rows=len(chosen), works=int(work.max()) + 1,
+    )  # fmt: skip
+
+
+def _accuracies(
+    values: Floats,
+    baseline: Floats | None,
+    targets: Integers,
+    control: Integers,
+    fold: Integers,
+    work: Integers,
+    strength: float,
+) -> dict[str, Any]:
+    """The accuracies of a `Probe`, over works; `baseline` is the embedding."""
+
+    def accuracies(values: Floats, targets_: Integers) -> Floats:
+        return _by_work(_cross_validate(values, targets_, fold, int(targets.max()) + 1, strength), work)
+
+    accuracy, by_chance = accuracies(values, targets), accuracies(values, control)
+    embedding = None if baseline is None else accuracies(baseline, targets)
+    return {
+        "accuracy": mean_of(accuracy, 0, 1),
+        "majority": mean_of(_by_work(_majority(targets, fold), work), 0, 1),
+        "control": mean_of(by_chance, 0, 1),
+        "selectivity": mean_of(accuracy - by_chance, -1, 1),
+        "embedding": None if embedding is None else mean_of(embedding, 0, 1),
+        "over_embedding": None if embedding is None else mean_of(accuracy - embedding, -1, 1),
+    }
 
 
 def fit_logistic(values: Floats, targets: Integers, classes: int, strength: float = 1.0) -> tuple[Floats, Floats]:

@@ -128,16 +128,12 @@ def towards(
     >>> pieces = mmt.new_model("tiny", seed=0).generate(seed=1, max_events=20, edit=higher)
     """
     if not unit or min(start, gain, most) < 0:
-        raise ValueError(
-            f"unit is {unit} and start, gain, most are {start}, {gain}, {most}; unit must not be 0, and the others not negative"
-        )
+        given = f"unit is {unit} and start, gain, most are {start}, {gain}, {most}"
+        raise ValueError(f"{given}; unit must not be 0, and the others not negative")
 
     def strength(context: Context) -> Tensor:
-        keys = context.keys.cpu().numpy()
-        values = [
-            [attribute(keys[row, : place + 1]) for place in places]
-            for row, places in enumerate(context.places.tolist())
-        ]
+        keys, places = context.keys.cpu().numpy(), context.places.tolist()
+        values = [[attribute(keys[row, : end + 1]) for end in ends] for row, ends in enumerate(places)]
         found = start + gain * (target - np.array(values, np.float64)) / unit
         return torch.from_numpy(np.where(np.isnan(found), start, found).clip(0, most))
 

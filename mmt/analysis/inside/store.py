@@ -56,7 +56,7 @@ class ActivationStore:
         return {**vars(self), "_files": {}}
 
     def labels(self, name: str) -> npt.NDArray[np.int32]:
-        """A label of all rows, (rows,); the names are in the docstring of the module."""
+        """A label of all rows, (rows,); the names are in `mmt.analysis.inside.labels`."""
         if name not in LABELS:
             raise ValueError(f"there is no label {name!r}; choose among {', '.join(LABELS)}")
         return np.concatenate(

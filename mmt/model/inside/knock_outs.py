@@ -44,8 +44,7 @@ def knock_out(
     place = f"layers.{layer}.{name}"
 
     def cut(activations: Tensor) -> Tensor:
-        cut = mask_of_heads(place, heads, activations)
-        return activations.masked_fill(cut, value)
+        return activations.masked_fill(mask_of_heads(place, heads, activations), value)
 
     described = "all" if heads is None else sorted(heads)
     edit = Edits((Step(place, cut, f"{place}: knock out {described}"),))

@@ -129,7 +129,7 @@ def render(
 
 
 def _beginning(notes: TimedNotes, seconds: float | None) -> TimedNotes:
-    """The notes of the first `seconds`, or all; a `ValueError` if there are none, or if they last too long."""
+    """The notes that begin in the first `seconds`, cut at their end; all notes if it is None. Errors are those of `render`."""
     if seconds is not None:
         notes = notes[notes["start"] < seconds]
         notes["duration"] = np.minimum(notes["duration"], seconds - notes["start"])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.audio import soundfont as sf
+import mmt.music.audio.soundfont as sf
 from mmt.music.audio.soundfont import SoundFont, Zone, read_soundfont
 
 Sound = npt.NDArray[np.float32]

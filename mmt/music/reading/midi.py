@@ -233,11 +233,12 @@ def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
     for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
         code = code * size + column
     starts, lengths = runs(code)
+    codes = code[starts].tolist()
     heads: dict[int, int] = {}
-    for first, one in zip(starts.tolist(), code[starts].tolist(), strict=True):
-        heads.setdefault(one, first)
-    numbers = {one: number for number, one in enumerate(heads)}
-    part = np.array([numbers[one] for one in code[starts].tolist()], np.int64)
+    for first, of_run in zip(starts.tolist(), codes, strict=True):
+        heads.setdefault(of_run, first)
+    numbers = dict(zip(heads, range(len(heads)), strict=True))
+    part = np.array([numbers[of_run] for of_run in codes], np.int64)
     return np.repeat(part, lengths), np.array(list(heads.values()), np.int64)
 
 

@@ -79,9 +79,9 @@ class MidiEvents:
     status: Integers
     """Of channel events 0x80 to 0xEF, with the channel in the low four bits; of others 0xF0 to 0xFF."""
     first: Integers
-    """First data byte of a channel event, 0 to 127; 0 if there is none."""
+    """First data byte, 0 to 127; 0 for events that are not channel events."""
     second: Integers
-    """Second data byte, likewise."""
+    """Second data byte, 0 to 127; 0 for events without one."""
     marks: tuple[Mark, ...]
     """In the file's order."""
 
@@ -302,7 +302,7 @@ def _channel_events(
 
 
 def runs(values: Integers) -> tuple[Integers, Integers]:
-    """Where each run of equal values begins, and its length."""
+    """The start and the length of each run of equal values."""
     is_edge = np.ones(len(values) + 1, bool)
     is_edge[1:-1] = values[1:] != values[:-1]
     edges = np.flatnonzero(is_edge)

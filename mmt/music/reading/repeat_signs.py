@@ -56,12 +56,12 @@ def find_sections(parts: Sequence[Sequence[Measure]], lengths: Sequence[float]) 
     for part in parts:
         for index, measure in enumerate(part):
             barlines = [event for event in measure.events if event.element.tag == "barline"]
-            inner = [event.position for event in barlines if _ends_something(event.element)]
+            inner = [*sorted(event.position for event in barlines if _ends_something(event.element)), math.inf]
             for event in barlines:
                 finder.read_barline(event.element, index, event.position)
             for event in measure.events:
                 if event.element.tag in ("direction", "sound"):
-                    barline = next((position for position in inner if position >= event.position), math.inf)
+                    barline = inner[bisect_left(inner, event.position)]
                     finder.read_direction(event.element, index, event.position, barline)
         finder.end_part()
     finder.settle_codas()

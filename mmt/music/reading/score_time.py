@@ -195,7 +195,7 @@ class _Clock:
         """Whether a rest alone in its voice is longer than the measure: a whole rest fills a measure of any length."""
         if self._signature is None or position > 0 or duration <= self._signature + _TINY:
             return False
-        following = (child.tag for child in children[place + 1 :])
+        following = (children[after].tag for after in range(place + 1, len(children)))
         return next((tag for tag in following if tag in ("note", "forward", "backup")), "backup") == "backup"
 
 

@@ -151,7 +151,8 @@ def lyrics_by_note(music: muspy.Music, tracks: Sequence[muspy.Track]) -> tuple[l
     onsets = [set() if track.is_drum else {note.time for note in track.notes} for track in tracks]
     found = [{lyric.time: lyric.lyric for lyric in track.lyrics} for track in tracks]
     if music.lyrics and tracks:
-        common = {lyric.time: lyric.lyric.strip() for lyric in music.lyrics}
+        # MIDI files have blank lyrics for line breaks, often at the time of a syllable.
+        common = {lyric.time: text for lyric in music.lyrics if (text := lyric.lyric.strip())}
         best = max(range(len(tracks)), key=lambda index: len(onsets[index] & common.keys()))
         found[best] = common | found[best]
     at_notes = [

@@ -100,16 +100,16 @@ def reorchestrate(
         )
     playable = _playable(notes, codes, ranges, representation)
     unisons, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
-    kept = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
-    groups = [(tuple(unison), count) for unison, count in zip(unisons.tolist(), kept.tolist(), strict=True)]
+    counts = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
+    groups, kept = list(zip(map(tuple, unisons.tolist()), counts.tolist(), strict=True)), int(counts.sum())
     writers = [Orchestrator(groups, playable, filters) for _ in streams]
-    limits = {"notes": int(kept.sum()), "beats": int(notes[-1, BEAT])}
+    limits = {"notes": kept, "beats": int(notes[-1, BEAT])}
     header = header_for(codes, representation)
     pieces = write_constrained(model.network, header, writers, streams, **limits, progress=progress)
     if len(drums):
         header = header_for([*codes, representation.drums_code], representation)
         pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
-    return (pieces, Orchestration(len(notes), int(kept.sum()), int((counts - kept).sum()))) if report else pieces
+    return (pieces, Orchestration(len(notes), kept, len(notes) - kept)) if report else pieces
 
 
 def _playable(
