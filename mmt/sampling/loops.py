@@ -1,9 +1,10 @@
 """The loop guard: the temperature rises while a piece repeats itself beat after beat, until it stops doing so.
 
 A beat repeats if at least nine in ten of its notes, by position, pitch and instrument, occur one period before, for one period of
-1 to 8 beats. From the ninth such beat in a row on, the logits of all fields are divided by 1 + `guard` times the number of
-repeating beats beyond eight, after the temperature of the filters, and at most by 2. A model that is sampled near its mode
-repeats a bar for ever (Holtzman et al. 2020, The curious case of neural text degeneration).
+1 to 8 beats. Each such beat adds one to the streak of its period, and each other beat takes four off it, so that a loop with a
+free beat here and there counts as a loop. While the longest streak is above eight, the logits of all fields are divided by
+1 + `guard` times what is beyond eight, after the temperature of the filters, and at most by 3. A model that is sampled near its
+mode repeats a bar for ever (Holtzman et al. 2020, The curious case of neural text degeneration).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mmt.representation.codes import BEAT, INSTRUMENT, PITCH, POSITION, Events, 
 from mmt.sampling.filters import Numbers
 
 PERIODS = 8
-_PATIENCE, _MOST = 8, 2.0
+_PATIENCE, _MOST, _LOSS = 8, 3.0, 4
 # Beats that are remembered; and the size of the table of a beat's notes, where equal hashes are rare.
 _BEATS, _SIZE = 16, 4096
 
@@ -36,7 +37,7 @@ class _Memory(NamedTuple):
     repeated: npt.NDArray[np.int64]
     """How many of them occur 1, …, 8 beats before, (batch, 8)."""
     streak: npt.NDArray[np.int64]
-    """How many of the last beats repeat with this period, (batch, 8)."""
+    """How many beats repeated with this period, less four for each beat that did not, (batch, 8)."""
 
 
 class LoopGuard:
@@ -87,7 +88,8 @@ def _follow(memory, events):  # type: ignore[no-untyped-def]
         if passed > 0:
             for lag in range(PERIODS):
                 repeats = memory.notes[row] > 0 and 10 * memory.repeated[row, lag] >= 9 * memory.notes[row]
-                memory.streak[row, lag] = memory.streak[row, lag] + passed if repeats and passed <= PERIODS else 0
+                change = passed if repeats and passed <= PERIODS else -_LOSS * passed
+                memory.streak[row, lag] = max(0, memory.streak[row, lag] + change)
                 memory.repeated[row, lag] = 0
             for cleared in range(min(passed, _BEATS)):
                 memory.seen[row, (beat - cleared) % _BEATS] = False

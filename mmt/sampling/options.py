@@ -94,8 +94,9 @@ class Options(FilterOptions, ControlOptions, total=False):
     until it has these notes, and for each note that it has less than half an equal share of the notes since the prompt. For each
     note that is missing, one of the last moments or events is reserved. The share itself is not promised."""
     loop_guard: float | None
-    """How much the temperature of all fields rises for each beat, from the ninth in a row on, that repeats the beat one period
-    (1 to 8 beats) before; see `mmt.sampling.loops`. 0 turns it off. Default: the model's own; 0 for `sampling="paper"`."""
+    """How much the temperature of all fields rises for each beat, after the first eight, that repeats the beat one period (1 to 8
+    beats) before; it falls again with beats that do not. See `mmt.sampling.loops`. 0 turns it off. Default: the model's own; 0
+    for `sampling="paper"`."""
     max_rest: int | None
     """Silences are shorter than this many beats (at least 2); 0: of any length. It does not apply to pieces with given notes, nor
     to the paper's grammar. Default: the model's own; 0 for `sampling="paper"`."""

@@ -23,7 +23,7 @@ def events_of(notes: list[tuple[int, int, int, int]]) -> Events:
 
 
 def plain_streaks(notes: list[tuple[int, int, int, int]]) -> list[int]:
-    """For each period, how many beats before the last note's beat repeat, by the definition."""
+    """For each period, the streak before the last note's beat, by the definition."""
     beats: dict[int, set[tuple[int, ...]]] = {}
     for beat, *others in notes:
         beats.setdefault(beat, set()).add(tuple(others))
@@ -34,7 +34,8 @@ def plain_streaks(notes: list[tuple[int, int, int, int]]) -> list[int]:
         for beat, following in pairwise(played):
             again = sum(note in beats.get(beat - period, set()) for note in beats[beat])
             gap = following - beat
-            streak = streak + gap if 10 * again >= 9 * len(beats[beat]) and gap <= PERIODS else 0
+            repeats = 10 * again >= 9 * len(beats[beat]) and gap <= PERIODS
+            streak = streak + gap if repeats else max(0, streak - 4 * gap)
         streaks.append(streak)
     return streaks
 
@@ -64,7 +65,17 @@ def test_the_temperature_rises_from_the_ninth_repeating_beat() -> None:
         factors = guard.factors()
         seen.append(1.0 if factors is None else float(factors[0, 0]))
         assert factors is None or factors[1, 0] == 1
-    assert seen == [1.0] * 10 + [1.25, 1.5, 1.75] + [2.0] * 6
+    assert seen == [1.0] * 10 + [1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75] + [3.0] * 2
+
+
+def test_a_free_beat_lowers_the_streak_and_does_not_end_it() -> None:
+    guard = LoopGuard([np.zeros((0, 6), np.int64)], 0.5)
+    for beat in range(1, 17):
+        guard.follow(np.array([[NOTE, beat, 1, 72 if beat == 13 else 60, 12, 1]]), np.zeros(1, np.int64))
+    # With a period of one beat, beats 2 to 12 repeat; 13 and 14 do not; 15 does; 16 is not complete.
+    assert guard.memory.streak[0, 0] == 11 - 4 - 4 + 1
+    # With a period of two beats, beats 3 to 12 and 14 repeat; 13 and 15 do not.
+    assert guard.memory.streak[0, 1] == 10 - 4 + 1 - 4
 
 
 def test_the_guard_is_off_in_the_paper_sampling_and_acts_only_in_a_loop() -> None:
