@@ -81,11 +81,12 @@ def draw_arcs(
     codes = np.asarray(events)
     found = weights(model, codes)
     check_indices("layer", [layer], len(found))
-    shown = check_indices("head", _as_list(heads, range(len(found[layer]))), len(found[layer]))
+    of_layer = found[layer]
+    shown = check_indices("head", np.atleast_1d(range(len(of_layer)) if heads is None else heads), len(of_layer))
     starts = _note_indices(queries, codes)
     figure = piano_roll(decode(codes, representation=model.representation), axes)
     axes = figure.axes[0] if axes is None else axes
-    drawn = {head: arcs(found[layer][head], codes, starts, most=most, least=least) for head in shown}
+    drawn = {head: arcs(of_layer[head], codes, starts, most=most, least=least) for head in shown}
     _draw(axes, drawn, starts, codes, model.representation, layer)
     return figure
 
@@ -151,16 +152,12 @@ def arcs(
     return found
 
 
-def _as_list(given: Sequence[int] | int | None, default: Sequence[int]) -> list[int]:
-    return [int(given)] if isinstance(given, int | np.integer) else list(default if given is None else given)
-
-
 def _note_indices(queries: Sequence[int] | int | None, events: Events) -> list[int]:
-    given = _as_list(queries, np.flatnonzero(is_note(events)).tolist())
+    given = np.atleast_1d(np.flatnonzero(is_note(events)) if queries is None else queries).tolist()
     for index in given:
         if not -len(events) <= index < len(events) or not is_note(events[index]):
             raise ValueError(f"event {index} of {len(events)} is not a note; arcs start at notes")
-    return [int(index) % len(events) for index in given]
+    return [index % len(events) for index in given]
 
 
 def _heights(events: Events, representation: Representation) -> npt.NDArray[np.float64]:

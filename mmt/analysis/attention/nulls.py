@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.attention.pairs import Sums, add_pairs, differences
-from mmt.analysis.attention.statistics import Relative
+from mmt.analysis.attention.statistics import Relative, shares
 from mmt.analysis.intervals import warn_of_few
 from mmt.representation.codes import BEAT, FIELDS, NOTE, POSITION, TYPE, Events
 
@@ -225,8 +225,5 @@ class Expectation:
 
 
 def _gain(measured: Sums, expected: Sums) -> Sums:
-    shares: list[Any] = []
-    for sums in (measured, expected):
-        total = sums.sum(axis=-1, keepdims=True)
-        shares.append(np.divide(sums, total, out=np.zeros_like(sums), where=total > 0))
-    return np.asarray(shares[0] - shares[1])
+    """The difference of two shares; 0 where there is no attention."""
+    return np.asarray(np.nan_to_num(shares(measured)) - np.nan_to_num(shares(expected)))

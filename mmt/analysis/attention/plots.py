@@ -6,7 +6,7 @@ from 0, as in the arrays. Sizes are in inches; text is 7 points or more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -228,15 +228,14 @@ def draw_codes(
     axes.set_xlabel(f"key's {found.field}", fontsize=_TEXT, color=_INK)
     axes.set_ylabel(f"query's {found.field}", fontsize=_TEXT, color=_INK)
     _color_bar(figure, axes, image, "% of the query's attention" + (", minus the baseline" if of != "gamma" else ""))
-    heads = ("all heads of " if head is None else f"head {head}, ") + (
-        "all layers" if layer is None else f"layer {layer}"
-    )
-    # Broken where the figure is narrow.
-    axes.set_title("\n".join(part for part in (_NAMES[of], heads, of_what) if part), fontsize=_TEXT, color=_INK)
+    which = "all heads of " if head is None else f"head {head}, "
+    which += "all layers" if layer is None else f"layer {layer}"
+    # In lines, because the figure may be narrow.
+    axes.set_title("\n".join(part for part in (_NAMES[of], which, of_what) if part), fontsize=_TEXT, color=_INK)
     return figure
 
 
-def check_indices(what: str, wanted: Sequence[int], count: int) -> list[int]:
+def check_indices(what: str, wanted: Iterable[int], count: int) -> list[int]:
     """The indices as a list; raises a `ValueError` for one that is not in 0 … count - 1."""
     for index in wanted:
         if not 0 <= index < count:
@@ -252,16 +251,13 @@ def _draw_bars(axes: Axes, found: Relative | Contrast, values: Sums, ends: Sums 
     # As collections: matplotlib takes long for many patches.
     spans = [(place - 0.5, 1) for place in where[stands_out(found.field, where)]]
     axes.broken_barh(spans, (0, 1), transform=axes.get_xaxis_transform(), color=_BAND, linewidth=0, zorder=0)
-    corners = (
-        np.array([(-0.4, 0), (-0.4, 1), (0.4, 1), (0.4, 0)]) * np.stack([np.ones(len(height)), height], -1)[:, None]
-    )
+    left, right, zero = where - 0.4, where + 0.4, 0 * height
+    corners = np.stack([left, zero, left, height, right, height, right, zero], axis=-1).reshape(-1, 4, 2)
     colors = np.where(height >= 0, RED, BLUE).tolist()
-    axes.add_collection(
-        PolyCollection(corners + np.stack([where, 0 * where], -1)[:, None], facecolors=colors, zorder=2)
-    )
+    axes.add_collection(PolyCollection(list(corners), facecolors=colors, zorder=2))
     if ends is not None:
         axes.vlines(where, ends[0, inside], ends[1, inside], colors=_INK, linewidths=0.5, zorder=3)
-    _limit_height(axes, where, height, 0 * height if ends is None else ends[:, inside])
+    _limit_height(axes, where, height, zero if ends is None else ends[:, inside])
     axes.axhline(0, color=_INK, linewidth=0.6, zorder=2.5)
     low, high = _limits(found)
     axes.set_xlim(low - 0.7, high + 0.7)

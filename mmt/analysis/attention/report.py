@@ -21,6 +21,7 @@ import numpy as np
 
 from mmt.analysis.attention.measurement import Statistics, measure
 from mmt.analysis.attention.nulls import simultaneous_bands
+from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
 from mmt.analysis.attention.statistics import Absolute, Relative, Which, absolute_interval, confidence_interval
 from mmt.analysis.intervals import warn_of_few
@@ -83,14 +84,9 @@ def study_corpus(
         "level": level,
     }
     return write_report(
-        output,
-        statistics,
-        level=level,
-        format=format,
-        representation=model.representation,
-        provenance=provenance,
+        output, statistics, level=level, format=format, representation=model.representation, provenance=provenance,
         overwrite=overwrite,
-    )
+    )  # fmt: skip
 
 
 def write_report(
@@ -196,18 +192,11 @@ def _check_arguments(target: Path, level: float, format: str, overwrite: bool) -
 
 
 def _arrays(statistics: Statistics) -> dict[str, np.ndarray]:
-    kinds: dict[str, Mapping[str, Relative | Absolute]] = {
-        "relative": statistics.relative,
-        "absolute": statistics.absolute,
-    }
-    arrays = {
-        f"{kind}.{field}.{part}": array
-        for kind, by_field in kinds.items()
-        for field, found in by_field.items()
-        for part, array in vars(found).items()
-        if part != "field"
-    }
-    return arrays | {f"expected.{field}.{null}": sums for (field, null), sums in statistics.expected.items()}
+    arrays = {f"expected.{field}.{null}": sums for (field, null), sums in statistics.expected.items()}
+    for kind in ("relative", "absolute"):
+        for field, found in getattr(statistics, kind).items():
+            arrays |= {f"{kind}.{field}.{part}": array for part, array in vars(found).items() if part != "field"}
+    return arrays
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:
@@ -219,16 +208,21 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterator[tuple[object
 
 def _relative_rows(statistics: Statistics, level: float) -> Iterator[tuple[object, ...]]:
     for field, each in statistics.relative.items():
-        for found, merged in ((each, False), (each.merged(), True)):
+        for found in (each, each.merged()):
             unknown = np.full((2, *found.gamma.shape), np.nan)
             gain, row_gain = (confidence_interval(found, level, of) if found.pieces > 1 else unknown for of in _GAINS)
             columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
-            # Differences without any pair get no row.
-            seen = np.flatnonzero(found.pairs.any(axis=0))
-            for layer, head in np.ndindex(*columns.shape[:2]):
-                for place in seen.tolist():
-                    values = columns[layer, head, place].tolist()
-                    yield field, layer, "all" if merged else head, int(found.differences[place]), *values
+            yield from _rows_by_head((field,), columns, each, is_merged=found is not each)
+
+
+def _rows_by_head(
+    start: tuple[str, ...], columns: Sums, found: Relative, *, is_merged: bool
+) -> Iterator[tuple[object, ...]]:
+    """A row for each layer, head and difference of the columns (layer, head, K, C); none for differences without any pair."""
+    for layer, head in np.ndindex(*columns.shape[:2]):
+        for place in np.flatnonzero(found.pairs.any(axis=0)).tolist():
+            values = columns[layer, head, place].tolist()
+            yield *start, layer, "all" if is_merged else head, int(found.differences[place]), *values
 
 
 def _absolute_rows(
@@ -248,14 +242,10 @@ def _absolute_rows(
 def _null_rows(statistics: Statistics, level: float) -> Iterator[tuple[object, ...]]:
     for field, null in statistics.expected:
         each = statistics.contrast(field, null)
-        for found, merged in ((each, False), (each.merged(), True)):
+        for found in (each, each.merged()):
             ends = simultaneous_bands(found, level) if found.pieces > 1 else np.full((2, *found.gain.shape), np.nan)
             columns = np.stack([found.gain, *ends], axis=-1)
-            seen = np.flatnonzero(statistics.relative[field].pairs.any(axis=0))
-            for layer, head in np.ndindex(*columns.shape[:2]):
-                for place in seen.tolist():
-                    values = columns[layer, head, place].tolist()
-                    yield field, null, layer, "all" if merged else head, int(found.differences[place]), *values
+            yield from _rows_by_head((field, null), columns, statistics.relative[field], is_merged=found is not each)
 
 
 def _of_what(made_with: Mapping[str, Any]) -> str:
@@ -263,8 +253,8 @@ def _of_what(made_with: Mapping[str, Any]) -> str:
     model, corpus = made_with.get("model"), made_with.get("corpus")
     if not model or not corpus:
         return ""
-    names = (Path(str(path)).name for path in (model["checkpoint"], corpus["folder"]))
-    return "model {} ({}), corpus {} ({})".format(next(names), model["fingerprint"], next(names), corpus["split"])
+    checkpoint, folder = Path(model["checkpoint"]).name, Path(corpus["folder"]).name
+    return f"model {checkpoint} ({model['fingerprint']}), corpus {folder} ({corpus['split']})"
 
 
 def _draw_all(
@@ -272,11 +262,9 @@ def _draw_all(
 ) -> None:
     layers = next(iter(statistics.relative.values())).attention.shape[1]
     for of in _GAINS:
-        figure = draw_gain(statistics.relative, of=of, level=level, of_what=of_what)
-        _save(figure, folder / f"figure3_{of}.{format}")
-        for layer in range(layers):
-            figure = draw_gain(statistics.relative, of=of, layers=[layer], level=level, of_what=of_what)
-            _save(figure, folder / f"figure3_{of}_layer{layer}.{format}")
+        for shown, name in ((None, ""), *(([layer], f"_layer{layer}") for layer in range(layers))):
+            figure = draw_gain(statistics.relative, of=of, layers=shown, level=level, of_what=of_what)
+            _save(figure, folder / f"figure3_{of}{name}.{format}")
     for null in dict.fromkeys(null for _, null in statistics.expected):
         fields = [field for field in _DRAWN if (field, null) in statistics.expected]
         compared = {field: statistics.contrast(field, null) for field in fields}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,36 @@ from mmt.analysis.intervals import jackknife_interval, warn_of_few
 Which = Literal["gamma", "gain", "row_gain"]
 
 
+class _Shares:
+    """Shares of attention, from sums over pieces whose last axis is the key: its difference to the query, or its code."""
+
+    attention: Sums
+    pairs: Sums
+    even: Sums
+
+    @property
+    def gamma(self) -> Sums:
+        """Share of its attention that a head gives to each difference, (layer, head, K), or from code to code."""
+        return shares(self.attention.sum(axis=0))
+
+    @property
+    def gain(self) -> Sums:
+        """Gamma minus the share of pairs, the paper's baseline."""
+        return self.gamma - shares(self.pairs.sum(axis=0))
+
+    @property
+    def row_gain(self) -> Sums:
+        """Gamma minus that of a head that attends evenly to all it can see."""
+        return self.gamma - shares(self.even.sum(axis=0))
+
+    def merged(self, *, layers: bool = False) -> Self:
+        """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
+        merged = self.attention.sum(axis=(1, 2) if layers else 2, keepdims=True)
+        return replace(self, attention=merged)  # type: ignore[type-var]  # a dataclass below
+
+
 @dataclass(frozen=True)
-class Relative:
+class Relative(_Shares):
     """Mean relative attention of a field and its gain: one number per layer, head and code difference.
 
     `gamma`, `gain` and `row_gain` are (layer, head, K). Gamma sums to 1 over the differences, the gains to 0. The sums of
@@ -49,21 +77,6 @@ class Relative:
         """Number of pieces with a pair of this field; the others have no part in the statistic."""
         return int(self.pairs.any(axis=1).sum())
 
-    @property
-    def gamma(self) -> Sums:
-        """Share of its attention that a head gives to each difference, (layer, head, K)."""
-        return _shares(self.attention.sum(axis=0))
-
-    @property
-    def gain(self) -> Sums:
-        """Gamma minus the share of pairs with this difference, the paper's baseline, (layer, head, K)."""
-        return self.gamma - _shares(self.pairs.sum(axis=0))
-
-    @property
-    def row_gain(self) -> Sums:
-        """Gamma minus that of a head that attends evenly to all it can see, (layer, head, K)."""
-        return self.gamma - _shares(self.even.sum(axis=0))
-
     def confidence(self, level: float = 0.95, of: Which = "row_gain") -> tuple[Sums, Sums]:
         """Confidence interval of a statistic over pieces, see `mmt.analysis.intervals.jackknife_interval`.
 
@@ -91,11 +104,6 @@ class Relative:
         warn_of_few(self.pieces)
         return low, high
 
-    def merged(self, *, layers: bool = False) -> Relative:
-        """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
-        over = (1, 2) if layers else (2,)
-        return replace(self, attention=self.attention.sum(axis=over, keepdims=True))
-
     def grouped(self, groups: Mapping[str, Iterable[int]]) -> Relative:
         """The statistic over named groups of differences; "other" holds those that are in no group.
 
@@ -120,17 +128,12 @@ class Relative:
         if (double := member.sum(axis=0) > 1).any():
             raise ValueError(f"difference {self.differences[double][0]} is in more than one group")
         matrix = np.concatenate([member, ~member.any(axis=0, keepdims=True)]).T.astype(np.float64)
-        return replace(
-            self,
-            differences=np.array([*groups, "other"]),
-            attention=self.attention @ matrix,
-            pairs=self.pairs @ matrix,
-            even=self.even @ matrix,
-        )
+        sums = (self.attention @ matrix, self.pairs @ matrix, self.even @ matrix)
+        return Relative(self.field, np.array([*groups, "other"]), *sums)
 
 
 @dataclass(frozen=True)
-class Absolute:
+class Absolute(_Shares):
     """Mean attention between the codes of a field: one number per layer, head, query's code and key's code.
 
     `gamma`, `gain` and `row_gain` are (layer, head, C, C), [query's code, key's code]. Each row of gamma sums to 1: how
@@ -148,21 +151,6 @@ class Absolute:
     even: Sums
     """Attention of a head that attends evenly to all it can see, (group, C, C)."""
 
-    @property
-    def gamma(self) -> Sums:
-        """Share of attention that queries with a code give to each code, (layer, head, C, C)."""
-        return _shares(self.attention.sum(axis=0))
-
-    @property
-    def gain(self) -> Sums:
-        """Gamma minus the share of these queries' pairs, (layer, head, C, C)."""
-        return self.gamma - _shares(self.pairs.sum(axis=0))
-
-    @property
-    def row_gain(self) -> Sums:
-        """Gamma minus that of a head that attends evenly to all it can see, (layer, head, C, C)."""
-        return self.gamma - _shares(self.even.sum(axis=0))
-
     def confidence(self, level: float = 0.95, of: Which = "row_gain") -> tuple[Sums, Sums]:
         """Confidence interval of a statistic over groups of pieces; parameters, errors and warnings are those of `Relative`'s.
 
@@ -174,10 +162,6 @@ class Absolute:
         low, high = absolute_interval(self, level, of)
         warn_of_few(len(self.attention))
         return low, high
-
-    def merged(self, *, layers: bool = False) -> Absolute:
-        """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
-        return replace(self, attention=self.attention.sum(axis=(1, 2) if layers else 2, keepdims=True))
 
 
 def absolute_interval(found: Absolute, level: float, of: Which) -> tuple[Sums, Sums]:
@@ -196,11 +180,10 @@ def confidence_interval(found: Relative, level: float, of: Which) -> tuple[Sums,
     _check(level, of)
     if found.pieces < 2:
         raise ValueError("one piece has no interval; give at least two pieces")
-    used = np.flatnonzero(found.pairs.any(axis=1))
     baseline = {"gamma": None, "gain": found.pairs, "row_gain": found.even}[of]
     # Differences without any pair stay at 0. Leaving them out does not change the shares.
     seen = np.flatnonzero(found.pairs.any(axis=0))
-    part = np.ix_(used, seen)
+    part = np.ix_(np.flatnonzero(found.pairs.any(axis=1)), seen)
     expected = 0.0 if baseline is None else _shares_without_each(baseline[part])
     values, ends = getattr(found, of)[..., seen], np.zeros((2, *found.attention.shape[1:]))
     # Head by head: all at once would take twice the memory of `attention`.
@@ -226,10 +209,11 @@ def _check(level: float, of: Which) -> None:
 
 def _shares_without_each(sums: Sums) -> Sums:
     """The shares without each piece, (piece, K), of the sums of each piece."""
-    return _shares(sums.sum(axis=0) - sums)
+    return shares(sums.sum(axis=0) - sums)
 
 
-def _shares(sums: Sums) -> Sums:
+def shares(sums: Sums) -> Sums:
+    """The share of each number in the sum of its row, the last axis; NaN where that is 0."""
     total = sums.sum(axis=-1, keepdims=True)
-    shares: Sums = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
-    return shares
+    found: Sums = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
+    return found
