@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mmt.analysis.intervals import Floats
 from mmt.analysis.loss_windows import find_stride, loss_windows
 from mmt.analysis.pieces import check_each, check_model, check_same_representation
 from mmt.corpus.storage import Corpus
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
 Distribution = Literal["conditional", "marginal", "masked"]
 _UNBOUNDED = 2**30
 
@@ -131,7 +131,7 @@ def events(
     stride: int | None = None,
     progress: bool = False,
 ) -> list[EventLosses]:
-    """Compute the nats and the entropy of each field of each event, for pieces of any length.
+    """Compute the nats and the entropy of each field of each event, for each of some pieces of any length.
 
     Parameters
     ----------
@@ -147,11 +147,6 @@ def events(
         As for `measure`.
     progress : bool
         Whether to show a progress bar.
-
-    Returns
-    -------
-    list of EventLosses
-        One for each piece.
 
     Raises
     ------

@@ -129,10 +129,6 @@ def jackknife_interval(
         In (0, 1).
     low, high : float
         The range of the quotient.
-
-    Returns
-    -------
-    low, high : ndarray, (…)
     """
     from scipy.stats import t
 

@@ -100,10 +100,6 @@ def draw_gain(
     of_what : str
         The model and the corpus, for the title.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     ValueError

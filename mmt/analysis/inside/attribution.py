@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -19,12 +18,11 @@ from mmt.analysis.inside.patching import codes_to_predict
 from mmt.analysis.inside.patching import patch_activations as patch_activations
 from mmt.analysis.inside.patching import patch_paths as patch_paths
 from mmt.analysis.inside.recording import read_places
+from mmt.analysis.intervals import Floats
 from mmt.analysis.pieces import field_numbers
 from mmt.model.heads import ChainHeads
 from mmt.representation.codes import FIELDS
 from mmt.sampling.model import Model
-
-Floats = npt.NDArray[np.float64]
 
 
 @torch.inference_mode()
@@ -60,7 +58,7 @@ def logit_lens(model: Model, events: npt.ArrayLike, field: str | None = None) ->
     found = read_places(model, codes, depths)
     logits = [network.heads(network.norm(found[depth])[0, :-1], codes[0, 1:]) for depth in depths]
     return {
-        FIELDS[number]: np.stack([of_depth[number].double().log_softmax(-1).cpu().numpy() for of_depth in logits])
+        FIELDS[number]: torch.stack([of_depth[number].double().log_softmax(-1) for of_depth in logits]).cpu().numpy()
         for number in numbers
     }
 

@@ -45,7 +45,7 @@ def train_autoencoder(
     seed: int = 0,
     progress: bool = False,
 ) -> SparseAutoencoder:
-    """Train a Top-K sparse autoencoder on the activations of a store, which are streamed from disk.
+    """Train a Top-K sparse autoencoder on the activations of a store, as they are; they are streamed from disk.
 
     Parameters
     ----------
@@ -67,11 +67,6 @@ def train_autoencoder(
         Of the initial weights and of the order.
     progress : bool
         Whether to show a progress bar.
-
-    Returns
-    -------
-    SparseAutoencoder
-        For activations as they are.
 
     Raises
     ------
@@ -209,19 +204,22 @@ def top_events(
     """
     if not 0 <= feature < autoencoder.W_dec.shape[0]:
         raise ValueError(f"feature is {feature}; there are {autoencoder.W_dec.shape[0]}, counted from 0")
-    piece, event = store.labels("piece"), store.labels("event")
-    best: list[Lit] = []
+    active = _active_events(autoencoder, store, feature)
+    if not one_per_piece:
+        return heapq.nlargest(n, active)
     strongest: dict[int, Lit] = {}
+    for lit in active:
+        strongest[lit.piece] = max(lit, strongest.get(lit.piece, lit))
+    return heapq.nlargest(n, strongest.values())
+
+
+def _active_events(autoencoder: SparseAutoencoder, store: ActivationStore, feature: int) -> Iterator[Lit]:
+    piece, event = store.labels("piece"), store.labels("event")
     for rows, values in _stream(store, autoencoder.place, np.arange(len(store))):
         with torch.inference_mode():
             found = autoencoder.encode(values)[:, feature].numpy()
         for place in np.flatnonzero(found > 0):
-            lit = Lit(float(found[place]), int(piece[rows[place]]), int(event[rows[place]]))
-            if one_per_piece:
-                strongest[lit.piece] = max(lit, strongest.get(lit.piece, lit))
-            else:
-                best = heapq.nlargest(n, [*best, lit])
-    return heapq.nlargest(n, strongest.values()) if one_per_piece else best
+            yield Lit(float(found[place]), int(piece[rows[place]]), int(event[rows[place]]))
 
 
 def excerpt(events: Events, event: int, *, beats: int = 4) -> Events:

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from mmt.analysis.inside.recording import read_places
+from mmt.analysis.intervals import Floats
 from mmt.analysis.pieces import check_model, field_numbers
 from mmt.model.inside import Edits, Step, edited
 from mmt.model.inside.places import all_places, is_by_key
 from mmt.sampling.model import Model
 from mmt.sampling.next_event import readable_events
 
-Floats = npt.NDArray[np.float64]
 _KINDS = ("queries", "keys", "values")
 
 
@@ -180,8 +180,10 @@ def _pair(
 
 def _replace_one(values: Tensor, chosen: Tensor, heads: Sequence[int] | None, place: str) -> Callable[[Tensor], Tensor]:
     """A function that replaces the activations of event chosen[row] in each row of the batch."""
-    axis = {"attention_inputs": 3}.get(place.rpartition(".")[2], 2)
-    if heads is not None and place.rpartition(".")[2] not in (*_KINDS, "heads", "head_outputs", "attention_inputs"):
+    kind = place.rpartition(".")[2]
+    # The axis of heads, after the batch and the events.
+    axis = 3 if kind == "attention_inputs" else 2
+    if heads is not None and kind not in (*_KINDS, "heads", "head_outputs", "attention_inputs"):
         raise ValueError(f"{place} has no axis of heads; leave out heads")
 
     def change(activations: Tensor) -> Tensor:

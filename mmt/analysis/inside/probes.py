@@ -23,9 +23,8 @@ import numpy.typing as npt
 import torch
 
 from mmt.analysis.inside.store import ActivationStore
-from mmt.analysis.intervals import Mean, mean_of
+from mmt.analysis.intervals import Floats, Mean, mean_of
 
-Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 # What makes the type of an event in the control task: what is heard at a position in the beat, for all beats alike.
 _EVENT_TYPE = ("type", "position", "pitch", "duration", "instrument")
@@ -98,10 +97,6 @@ def probe(
     seed : int
         Of the draw, of the folds and of the control task.
 
-    Returns
-    -------
-    Probe
-
     Raises
     ------
     ValueError
@@ -109,9 +104,9 @@ def probe(
     """
     if not strength > 0:
         raise ValueError(f"strength is {strength}; it must be above 0")
-    numbers, random = _numbers_of(store, label), np.random.default_rng(seed)
-    chosen = _chosen_rows(numbers, rows, most, random)
-    classes, targets = np.unique(numbers[chosen], return_inverse=True)
+    random = np.random.default_rng(seed)
+    chosen, labels = _labelled_rows(store, label, rows, most, random)
+    classes, targets = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"the rows have {len(classes)} labels; a probe needs two or more")
     work = _work_of_rows(store, chosen, works)
@@ -119,36 +114,21 @@ def probe(
     values = _read(store, place, chosen)
     baseline = _read(store, "embedding", chosen) if "embedding" in store.places and place != "embedding" else None
     weights, bias = fit_logistic(values, targets, len(classes), strength)
-    return Probe(
-        **_accuracies(values, baseline, targets, control, fold, work, strength),
-        classes=classes.astype(np.int64), weights=weights, bias=bias, rows=len(chosen), works=int(work.max()) + 1,
-    )  # fmt: skip
 
-
-def _accuracies(
-    values: Floats,
-    baseline: Floats | None,
-    targets: Integers,
-    control: Integers,
-    fold: Integers,
-    work: Integers,
-    strength: float,
-) -> dict[str, Any]:
-    """The accuracies of a `Probe`, over works; `baseline` is the embedding."""
-
-    def accuracies(values: Floats, targets_: Integers) -> Floats:
-        return _by_work(_cross_validate(values, targets_, fold, int(targets.max()) + 1, strength), work)
+    def accuracies(values: Floats, labels: Integers) -> Floats:
+        return _by_work(_cross_validate(values, labels, fold, len(classes), strength), work)
 
     accuracy, by_chance = accuracies(values, targets), accuracies(values, control)
     embedding = None if baseline is None else accuracies(baseline, targets)
-    return {
-        "accuracy": mean_of(accuracy, 0, 1),
-        "majority": mean_of(_by_work(_majority(targets, fold), work), 0, 1),
-        "control": mean_of(by_chance, 0, 1),
-        "selectivity": mean_of(accuracy - by_chance, -1, 1),
-        "embedding": None if embedding is None else mean_of(embedding, 0, 1),
-        "over_embedding": None if embedding is None else mean_of(accuracy - embedding, -1, 1),
-    }
+    return Probe(
+        accuracy=mean_of(accuracy, 0, 1),
+        majority=mean_of(_by_work(_majority(targets, fold), work), 0, 1),
+        control=mean_of(by_chance, 0, 1),
+        selectivity=mean_of(accuracy - by_chance, -1, 1),
+        embedding=None if embedding is None else mean_of(embedding, 0, 1),
+        over_embedding=None if embedding is None else mean_of(accuracy - embedding, -1, 1),
+        classes=classes.astype(np.int64), weights=weights, bias=bias, rows=len(chosen), works=int(work.max()) + 1,
+    )  # fmt: skip
 
 
 def fit_logistic(values: Floats, targets: Integers, classes: int, strength: float = 1.0) -> tuple[Floats, Floats]:
@@ -193,26 +173,23 @@ def _majority(targets: Integers, fold: Integers) -> Floats:
     return right
 
 
-def _numbers_of(store: ActivationStore, label: str | npt.ArrayLike) -> npt.NDArray[np.integer[Any]]:
-    numbers = store.labels(label) if isinstance(label, str) else np.asarray(label)
-    if numbers.shape != (len(store),) or not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(
-            f"label is {numbers.dtype} {numbers.shape}; give one integer for each of the {len(store)} rows"
-        )
-    return numbers
-
-
-def _chosen_rows(
-    numbers: npt.NDArray[np.integer[Any]], rows: npt.ArrayLike | None, most: int, random: np.random.Generator
-) -> Integers:
-    kept = numbers >= 0
-    if rows is not None:
-        mask = np.asarray(rows)
-        if mask.dtype != bool or mask.shape != kept.shape:
-            raise ValueError(f"rows is {mask.dtype} {mask.shape}; give a bool for each of the {len(kept)} rows")
-        kept = kept & mask
-    chosen = np.flatnonzero(kept)
-    return np.sort(random.choice(chosen, most, replace=False)) if len(chosen) > most else chosen
+def _labelled_rows(
+    store: ActivationStore,
+    label: str | npt.ArrayLike,
+    rows: npt.ArrayLike | None,
+    most: int,
+    random: np.random.Generator,
+) -> tuple[Integers, npt.NDArray[np.integer[Any]]]:
+    """The rows that are used, ascending, and the label of each."""
+    labels = store.labels(label) if isinstance(label, str) else np.asarray(label)
+    if labels.shape != (len(store),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"label is {labels.dtype} {labels.shape}; give one integer for each of the {len(store)} rows")
+    mask = np.ones(len(store), bool) if rows is None else np.asarray(rows)
+    if mask.dtype != bool or mask.shape != labels.shape:
+        raise ValueError(f"rows is {mask.dtype} {mask.shape}; give a bool for each of the {len(store)} rows")
+    chosen = np.flatnonzero((labels >= 0) & mask)
+    chosen = np.sort(random.choice(chosen, most, replace=False)) if len(chosen) > most else chosen
+    return chosen, labels[chosen]
 
 
 def _work_of_rows(store: ActivationStore, chosen: Integers, works: Sequence[object] | None) -> Integers:

@@ -30,7 +30,7 @@ from mmt.analysis.inside.labels import labels_of
 from mmt.analysis.inside.store import JOB, ActivationStore, read_job
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.loss_windows import find_stride, loss_windows
-from mmt.analysis.pieces import check_each, check_model, check_same_representation
+from mmt.analysis.pieces import check_each, check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
 from mmt.model.inside.places import all_places, is_by_key
@@ -81,14 +81,9 @@ def record(
     folder, stride = Path(folder), find_stride(model, stride)
     names, sha256, listed = _listed(model, pieces)
     job = {
-        "format_version": 2,
-        "model": fingerprint(model),
-        "pieces": sha256,
-        "places": list(places),
-        "dtype": dtype,
-        "stride": stride,
-        "names": names,
-    }
+        "format_version": 2, "model": fingerprint(model), "pieces": sha256, "places": list(places), "dtype": dtype,
+        "stride": stride, "names": names,
+    }  # fmt: skip
     _open_job(folder, job)
     parts = _finished(folder)
     done = parts[-1][1] if parts else 0
@@ -170,7 +165,6 @@ def _windows(
 
 def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], Iterator[Events]]]:
     """The names of the pieces, a hash of them, and an iterator over those from a given one on."""
-    check_model(model)
     if isinstance(pieces, Corpus):
         check_same_representation(model, pieces)
         corpus = pieces
@@ -184,7 +178,6 @@ def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], 
 
 
 def _check(model: Model, places: Sequence[str], dtype: str, batch_size: int) -> None:
-    check_model(model)
     known = all_places(model.network)
     if not places or (unknown := [place for place in places if place not in known]):
         raise ValueError(f"unknown place {(unknown if places else places)[:1]}; this network has {', '.join(known)}")

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from mmt.analysis import event_losses
 from mmt.analysis.inside.store import ActivationStore
-from mmt.analysis.intervals import Mean, mean_of, share_of
+from mmt.analysis.intervals import Floats, Mean, mean_of, share_of
 from mmt.model.inside import Context, Edit, Edits, scale
 from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PAPER, PITCH, TYPE, Events, Representation
 from mmt.sampling.model import Model
 
-Floats = npt.NDArray[np.float64]
 Attribute = Callable[[Events], float]
 _BLOCK = 4096
 
@@ -237,20 +236,15 @@ def compare(
         raise ValueError(
             f"there are {len(plain)} plain and {len(steered)} steered pieces; give as many of each, from the same seeds"
         )
-    values = [
-        {name: np.array([of(piece) for piece in pieces], np.float64) for name, of in attributes.items()}
-        for pieces in (plain, steered)
-    ]
-    before, after = (
-        np.array(
-            [
-                found.per_event[found.events[:, TYPE] == NOTE].mean()
-                for found in event_losses.events(model, list(pieces))
-            ]
-        )
-        for pieces in (plain, steered)
-    )
-    return Effect(values[0], values[1], (before, after))
+
+    def values_of(pieces: Sequence[Events]) -> dict[str, Floats]:
+        return {name: np.array([of(piece) for piece in pieces], np.float64) for name, of in attributes.items()}
+
+    def nats_per_note(pieces: Sequence[Events]) -> Floats:
+        losses = event_losses.events(model, list(pieces))
+        return np.array([one.per_event[one.events[:, TYPE] == NOTE].mean() for one in losses])
+
+    return Effect(values_of(plain), values_of(steered), (nats_per_note(plain), nats_per_note(steered)))
 
 
 def _reached(values: Mapping[str, Floats], targets: Mapping[str, tuple[float, float]]) -> npt.NDArray[np.bool_]:

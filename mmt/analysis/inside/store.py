@@ -14,9 +14,9 @@ import torch
 from torch.utils.data import Dataset
 
 from mmt.analysis.inside.labels import LABELS
+from mmt.analysis.intervals import Floats
 from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 
-Floats = npt.NDArray[np.float64]
 JOB = "job.json"
 
 
