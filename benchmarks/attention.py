@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import fastest
+from common import fastest, write_page
 
 import mmt
 from mmt.analysis.attention.pairs import Pairs, by_difference
 from mmt.analysis.pieces import windows_of
+from mmt.analysis.report import table
 from mmt.corpus.windows import Limits, cut_window
 
 LOOP_EVENTS = 512
@@ -108,30 +109,30 @@ def main() -> None:
         arguments = study(chosen, Path(folder) / "attention")
         command = processor_seconds(lambda: subprocess.run(arguments, check=True), resource.RUSAGE_CHILDREN)
     forward = processor_seconds(lambda: [model.network.hidden(torch.from_numpy(one)[None]) for one in read])
-    lines = [
+    heads, events = model.network.config.heads, sum(map(len, read))
+    sums = [
+        [f"six fields, {heads} heads of one layer, {LOOP_EVENTS} events, no forward pass", "seconds"],
+        ["two nested loops over query and key: relative and absolute sums", f"{loop:.2f}"],
+        ["`mmt`: the same, and both baselines (best of 15)", f"{fast:.4f}"],
+        ["ratio", f"**{loop / fast:.0f}**"],
+    ]
+    what = f"{len(drawn)} pieces, {len(read)} windows with {events:,} events in total"
+    commands = [
+        [f"`mmt-attention -n {chosen.n}` of the shipped model: {what}", "seconds of processor time"],
+        ["the whole command: imports, six fields, null models, intervals, tables and 26 plots", f"{command:.1f}"],
+        ["a forward pass over the same windows, without attention weights", f"{forward:.1f}"],
+        ["ratio", f"**{command / forward:.1f}**"],
+    ]
+    write_page(
+        chosen.output,
         "# Attention statistics: time",
-        "",
         f"Made by `benchmarks/attention.py` on {platform.machine()} with {os.cpu_count()} cores, "
         f"PyTorch on {torch.get_num_threads()} thread(s).",
-        "",
-        f"| six fields, {model.network.config.heads} heads of one layer, {LOOP_EVENTS} events, no forward pass | seconds |",
-        "|---|---|",
-        f"| two nested loops over query and key: relative and absolute sums | {loop:.2f} |",
-        f"| `mmt`: the same, and both baselines (best of 15) | {fast:.4f} |",
-        f"| ratio | **{loop / fast:.0f}** |",
-        "",
+        table(sums),
         f"The largest difference between the two results is {worst:.1e}.",
-        "",
-        f"| `mmt-attention -n {chosen.n}` of the shipped model: {len(drawn)} pieces, {len(read)} windows with "
-        f"{sum(map(len, read)):,} events in total | seconds of processor time |",
-        "|---|---|",
-        f"| the whole command: imports, six fields, null models, intervals, tables and 26 plots | {command:.1f} |",
-        f"| a forward pass over the same windows, without attention weights | {forward:.1f} |",
-        f"| ratio | **{command / forward:.1f}** |",
-        "",
+        table(commands),
         f"Other processes were running (load {os.getloadavg()[0]:.0f}), which makes both times longer.",
-    ]
-    chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    )
 
 
 def study(chosen: argparse.Namespace, folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Shared parts of the benchmarks: files to read, times measured in turns, and the units of the processor."""
+"""Shared parts of the benchmarks: files to read, times measured in turns, the units of the processor, and the page of results."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ def fastest(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
             job()
             seconds[name] = min(seconds[name], time.perf_counter() - begun)
     return seconds
+
+
+def write_page(path: Path, *parts: str) -> None:
+    """Write and print a page in Markdown: paragraphs and tables, with an empty line between them."""
+    page = "\n\n".join(parts) + "\n"
+    path.write_text(page, encoding="utf-8")
+    print(page)
 
 
 def bf16_units() -> str:

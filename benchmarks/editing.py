@@ -21,9 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from common import write_page
 from tqdm import tqdm
 
 import mmt
+from mmt.analysis.report import table
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, TYPE, Events
 from mmt.sampling.editing.filling import following_likelihood
 from mmt.sampling.model import Model
@@ -151,9 +153,8 @@ def main() -> None:
     pieces = [piece for one in drawn if (piece := beginning_of(one, corpus.representation)) is not None]
     model = mmt.load_model(chosen.checkpoint)
     judge = mmt.load_model(chosen.judge) if chosen.judge else model
-    lines = [
+    parts = [
         "# Editing modes",
-        "",
         f"The first {BEATS} beats of {len(pieces)} pieces: those of {len(drawn)} pieces of the test split that have two to seven "
         f"instruments and at most 400 notes there. Edited by {_named(chosen.checkpoint)} with its sampling defaults and seed 0, "
         f"judged by {_named(chosen.judge) if chosen.judge else 'itself'}. Lower nats fit better. Means and 95 % intervals over "
@@ -165,14 +166,13 @@ def main() -> None:
         rows: Rows = defaultdict(list)
         for piece in tqdm(pieces, desc=mode.__name__):
             mode(model, judge, piece, rows, np.random.default_rng(0))
-        lines += ["", f"## {mode.__name__}", "", "| | |", "|---|---|"]
+        means = [["", ""]]
         for name in sorted(rows, key=lambda name: name.split(":")[0]):
             values = np.array(rows[name])
             values = values[np.isfinite(values)]
-            lines.append(f"| {name} | {values.mean():.2f} ± {1.96 * values.std() / len(values) ** 0.5:.2f} |")
-    text = "\n".join(lines) + "\n"
-    chosen.output.write_text(text)
-    print(text)
+            means.append([name, f"{values.mean():.2f} ± {1.96 * values.std() / len(values) ** 0.5:.2f}"])
+        parts += [f"## {mode.__name__}", table(means)]
+    write_page(chosen.output, *parts)
 
 
 def _named(checkpoint: Path | None) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 
 import muspy
 import numpy as np
-from common import fastest
+from common import fastest, write_page
 
 import mmt
+from mmt.analysis.report import table
 from mmt.representation.codes import NOTE, PAPER
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import note_table, raw_notes
@@ -52,28 +53,23 @@ def random_music() -> muspy.Music:
 
 def main() -> None:
     music = random_music()
-    table, _ = note_table(raw_notes(music))
+    notes, _ = note_table(raw_notes(music))
     functions: dict[str, Callable[[], Any]] = {
         "plain Python loop, from muspy.Music": lambda: plain_encode(music),
         "mmt.encode, from muspy.Music": lambda: mmt.encode(music),
-        "events_of_notes, from a note table": lambda: events_of_notes(table),
+        "events_of_notes, from a note table": lambda: events_of_notes(notes),
     }
     expected = plain_encode(music)
     assert all([tuple(row) for row in np.asarray(encode()).tolist()] == expected for encode in functions.values())
     seconds = fastest(functions, ROUNDS)
     slowest = next(iter(seconds.values()))
-    lines = [
+    rows = [[name, f"{1000 * s:.1f}", f"{slowest / s:.1f}"] for name, s in seconds.items()]
+    write_page(
+        Path(__file__).with_suffix(".md"),
         "# Encoding",
-        "",
         f"{NOTES:,} notes, the best of {ROUNDS} interleaved rounds, one thread. Made by `benchmarks/encoding.py`.",
-        "",
-        "| way | ms | times as fast |",
-        "|---|---:|---:|",
-        *(f"| {name} | {1000 * s:.1f} | {slowest / s:.1f} |" for name, s in seconds.items()),
-    ]
-    result = "\n".join(lines) + "\n"
-    Path(__file__).with_suffix(".md").write_text(result, encoding="utf-8")
-    print(result)
+        table([["way", "ms", "times as fast"], *rows]),
+    )
 
 
 if __name__ == "__main__":

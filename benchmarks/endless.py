@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import write_page
 
 import mmt
+from mmt.analysis.report import table
 from mmt.corpus.windows import Limits, cut_window
 from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events
 from mmt.sampling import window as windows
@@ -110,26 +112,22 @@ def main() -> None:
             for values, new in zip((before, after, far), densities(piece, moments), strict=True):
                 values += new
         loss = losses[int(share * context) :].mean()
+        change = mean([b - a for a, b in zip(before, after, strict=True)])
         rows.append(
-            f"| {share} | {len(before)} | {mean(before)} | {mean(after)} | "
-            f"{mean([b - a for a, b in zip(before, after, strict=True)])} | {np.std(far):.2f} | {loss:.3f} |"
+            [f"{share}", f"{len(before)}", mean(before), mean(after), change, f"{np.std(far):.2f}", f"{loss:.3f}"]
         )
-        print(rows[-1], flush=True)
-    lines = [
+        print(*rows[-1], sep=" | ", flush=True)
+    head = ["share kept", "moves", "before", "after", "after - before", "standard deviation elsewhere", "loss"]
+    write_page(
+        Path(__file__).with_suffix(".md"),
         "# Windows of endless pieces",
-        "",
         "When the window of the model is full, it moves and keeps this share of its length. This page measures whether the "
         f"music changes there: {chosen.n} endless pieces of {chosen.events:,} events for each share. Before and after: notes per "
         f"beat in the {AROUND} beats before and after each move, divided by the mean of the piece; means and 95 % intervals. "
-        "Loss: nats per "
-        f"note of {chosen.windows} validation windows, over the positions from the share to the end. Made by "
+        f"Loss: nats per note of {chosen.windows} validation windows, over the positions from the share to the end. Made by "
         "`benchmarks/endless.py`.",
-        "",
-        "| share kept | moves | before | after | after - before | standard deviation elsewhere | loss |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *rows,
-    ]
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        table([head, *rows]),
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import mmt
+from mmt.analysis.report import table
 from mmt.corpus.windows import Limits, cut_window
 from mmt.representation.codes import Events
 
@@ -130,10 +131,10 @@ class Measured:
         }
         return cls([notes for part in parts for notes in part.notes], **arrays, length=parts[0].length)
 
-    def row(self, name: str, *, instruments: bool = True, endings: bool = True) -> str:
+    def row(self, name: str, *, instruments: bool = True, endings: bool = True) -> list[str]:
         """A row of the table, with or without the names of instruments that hardly play and the number of endings."""
         few = self.few_notes()
-        cells = (
+        return [
             name,
             str(len(self.notes)),
             count_of([min(notes.values()) < FEW_NOTES for notes in self.notes]),
@@ -145,8 +146,7 @@ class Measured:
             count_of(self.ended & (self.beats < SHORT)),
             count_of(self.loop >= LOOP),
             count_of(self.silence >= SILENCE),
-        )
-        return f"| {' | '.join(cells)} |"
+        ]
 
     def few_notes(self) -> Counter[str]:
         """Number of pieces in which each requested instrument plays fewer than four notes."""
@@ -211,24 +211,24 @@ def main() -> None:
     model = mmt.load_model(chosen.checkpoint)
     settings, limits = settings_of(chosen, model.representation)
     seeds = [f"seed {seed}" for seed in range(chosen.n)]
-    lines, flagged, measured, without = [], [], [], []
+    rows, flagged, measured, without = [list(COLUMNS)], [], [], []
     for name in chosen.ensembles:
         prompt = mmt.prompt.instruments(ENSEMBLES[name], representation=model.representation)
         for use_all, found in ((True, measured), (False, without)):
             pieces = model.generate(prompt, seed=range(chosen.n), use_all=use_all, **settings)
             found.append(Measured.of(pieces, limits, model.representation, chosen.length))
-        lines.append(measured[-1].row(name))
+        rows.append(measured[-1].row(name))
         flagged += measured[-1].flagged(name, seeds)
-        print(lines[-1], flush=True)
+        print(*rows[-1], sep=" | ", flush=True)
     everything, free = Measured.together(measured), Measured.together(without)
-    lines.append(everything.row("**all**", instruments=False))
-    lines.append(free.row("**all, `use_all=False`**", instruments=False))
+    rows.append(everything.row("**all**", instruments=False))
+    rows.append(free.row("**all, `use_all=False`**", instruments=False))
     real = "not measured."
     if chosen.corpus:
         corpus = mmt.Corpus(chosen.corpus, split="valid")
         windows = Limits(chosen.max_events, model.representation.beats)
         found = Measured.of(beginnings(corpus, windows), windows, corpus.representation)
-        lines.append(found.row("real pieces", endings=False))
+        rows.append(found.row("real pieces", endings=False))
         flagged += found.flagged("real pieces", [piece.name for piece in corpus.pieces])
         real = f"the first {chosen.max_events} events of {len(corpus)} pieces of the validation split."
     page = PAGE.format(
@@ -239,14 +239,15 @@ def main() -> None:
         settings=", ".join(f"{name} {value}" for name, value in settings.items() if name != "max_events")
         or "the model's sampling defaults",
         length="none." if chosen.length is None else f"{chosen.length} beats.",
-        table="\n".join([f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *lines]),
+        table=table(rows),
         beats=model.representation.beats, instruments=everything.instruments(),
         without=free.instruments(), real=real,
         few=FEW_NOTES, short=SHORT, loop=LOOP, silence=SILENCE,
         flagged="\n".join(flagged) or "None.",
     )  # fmt: skip
     chosen.output.write_text(page, encoding="utf-8")
-    print(*lines[len(measured) :], sep="\n")
+    for row in rows[len(measured) + 1 :]:
+        print(*row, sep=" | ")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,11 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from common import fastest, write_page
 from torch import Tensor, nn
 
 import mmt
+from mmt.analysis.report import table
 from mmt.corpus.windows import Batch, Limits, ValidationBatches
 from mmt.model.cpu.kernels import linear as apply_map
 from mmt.model.cpu.packing import pack
@@ -57,12 +59,7 @@ def lively_model(recipe: str = "paper", **changes: Any) -> mmt.Model:
 
 def best(work: Callable[[], object], rounds: int = 5) -> float:
     """The seconds of the fastest of several rounds."""
-    seconds = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds)
+    return fastest({"": work}, rounds)[""]
 
 
 # The original code.
@@ -157,27 +154,25 @@ def by_length(model: mmt.Model, events: int = 4096, part: int = 512) -> list[tup
     return [(part * (place + 1), float(np.median(seconds))) for place, seconds in enumerate(parts)]
 
 
-def by_heads(events: int = 512) -> list[str]:
+def by_heads(events: int = 512) -> str:
     """Milliseconds per event of the default recipe's model with each kind of heads, in turns."""
     models = {kind: lively_model("default", output=kind) for kind in HEADS}
     rounds = [{kind: generation(model, 1, events) for kind, model in models.items()} for _ in range(4)]
     least = {kind: min(times[kind] for times in rounds) for kind in models}
-    return [
-        f"| {kind} | {1000 * seconds:.2f} | {seconds / least['independent']:.2f} |" for kind, seconds in least.items()
-    ]
+    rows = [[kind, f"{1000 * seconds:.2f}", f"{seconds / least['independent']:.2f}"] for kind, seconds in least.items()]
+    return table([["heads", "ms per event", "relative to independent"], *rows])
 
 
-def beside_pytorch() -> list[str]:
+def beside_pytorch() -> str:
     """CPU time per event of the compiled decoder and of plain PyTorch, both with the key/value cache, one thread."""
     torch.set_num_threads(1)
-    lines = []
+    rows = [["model", "batch", "PyTorch", "`generate`", "ratio"]]
     for name, model in (("shipped", mmt.load_model()), ("paper's size", lively_model())):
         for batch, events in ((1, 384), (32, 160)):
-            spent = {decode: _cpu_time(model, batch, events, decode) for decode in (lambda network: network, pack)}
-            plain, compiled = spent.values()
-            lines.append(f"| {name} | {batch} | {plain:,.0f} | {compiled:,.0f} | {plain / compiled:.1f} |")
+            plain, compiled = (_cpu_time(model, batch, events, decode) for decode in (lambda network: network, pack))
+            rows.append([name, f"{batch}", f"{plain:,.0f}", f"{compiled:,.0f}", f"{plain / compiled:.1f}"])
     torch.set_num_threads(2)
-    return lines
+    return table(rows)
 
 
 def _cpu_time(model: mmt.Model, batch: int, events: int, decode: Callable[[Network], Network]) -> float:
@@ -192,7 +187,7 @@ def _cpu_time(model: mmt.Model, batch: int, events: int, decode: Callable[[Netwo
 # Narrower weights.
 
 
-def linear_maps() -> list[str]:
+def linear_maps() -> str:
     """Milliseconds of 20 maps of the size of a block's largest, which exceed the cache of a core, for 1, 2 and 32 rows."""
     maps = [nn.Linear(512, 2048).requires_grad_(False) for _ in range(20)]
     kinds: dict[str, list[Callable[[Tensor], object]]] = {
@@ -201,14 +196,13 @@ def linear_maps() -> list[str]:
         "float32, `generate`": [_ours(linear) for linear in maps],
         'int8, `generate` with `weights="int8"`': [_ours(linear, int8=True) for linear in maps],
     }
-    lines = []
+    cells = [["weights", "1 row", "2 rows", "32 rows"]]
     for name, kind in kinds.items():
-        cells = []
+        cells.append([name])
         for rows in (1, 2, 32):
             inputs = torch.randn(rows, 512)
-            cells.append(f"{1000 * best(lambda kind=kind, inputs=inputs: [one(inputs) for one in kind], 20):.2f}")  # type: ignore[misc]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+            cells[-1].append(f"{1000 * best(lambda kind=kind, inputs=inputs: [one(inputs) for one in kind], 20):.2f}")  # type: ignore[misc]
+    return table(cells)
 
 
 def _half(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
@@ -221,7 +215,7 @@ def _ours(linear: nn.Linear, *, int8: bool = False) -> Callable[[Tensor], object
     return lambda rows: apply_map(rows.numpy(), of)
 
 
-def narrow_losses(corpus: Path, windows: int) -> list[str]:
+def narrow_losses(corpus: Path, windows: int) -> str:
     """The validation loss of the shipped model, which reads the windows event by event, as in generation."""
     limits = Limits((model := mmt.load_model()).network.config.context, model.representation.beats)
     batches = ValidationBatches(mmt.Corpus(corpus, split="valid"), limits, batch_size=32, windows=windows)
@@ -230,7 +224,10 @@ def narrow_losses(corpus: Path, windows: int) -> list[str]:
         parts = [_losses_event_by_event(model.to("cpu", weights=kind).network, batches[i]) for i in range(len(batches))]
         least[kind] = float(sum(part.nats.sum() for part in parts) / sum(part.notes for part in parts))
     plain, small = least["float32"], least["int8"]
-    return [f"| float32 | {plain:.4f} | |", f"| int8 | {small:.4f} | {small - plain:+.4f} ({small / plain - 1:+.2%}) |"]
+    difference = f"{small - plain:+.4f} ({small / plain - 1:+.2%})"
+    return table(
+        [["weights", "loss", "difference"], ["float32", f"{plain:.4f}", ""], ["int8", f"{small:.4f}", difference]]
+    )
 
 
 @torch.inference_mode()
@@ -249,19 +246,19 @@ def written_with(model: mmt.Model) -> tuple[float, float]:
     return min(generation(model, 1) for _ in range(3)), min(generation(model, 32) for _ in range(2))
 
 
-def rows_of(model: mmt.Model, alone: float, many: float) -> list[str]:
-    """Rows of the table: measured speeds and their limits."""
-    lines = []
-    for batch, seconds in ((1, alone), (32, many)):
-        least, what = limit(model.network, batch, EVENTS)
-        lines.append(
-            f"| {model.network.decodes_with} | {batch} | {batch / seconds:.0f} | {batch / least:.0f} ({what}) | "
-            f"{seconds / least:.2f} | {batch * alone / seconds:.1f} |"
-        )
-    return lines
+def beside_limits(model: mmt.Model, measured: dict[Literal["float32", "int8"], tuple[float, float]]) -> str:
+    """Measured speeds at batch 1 and 32, and their limits."""
+    rows = [["weights", "batch", "events per second", "upper limit", "limit / measured", "speed relative to batch 1"]]
+    for weights, (alone, many) in measured.items():
+        for batch, seconds in ((1, alone), (32, many)):
+            least, what = limit(model.to("cpu", weights=weights).network, batch, EVENTS)
+            speeds = [f"{batch / seconds:.0f}", f"{batch / least:.0f} ({what})"]
+            rows.append([weights, f"{batch}", *speeds, f"{seconds / least:.2f}", f"{batch * alone / seconds:.1f}"])
+    return table(rows)
 
 
 def on_the_processor() -> list[str]:
+    """The tables of the paper's model, with the text between them."""
     model = lively_model()
     piece = torch.from_numpy(model.generate(TRIO, seed=0, max_events=EVENTS)[0])[None]
     with torch.inference_mode():
@@ -270,44 +267,29 @@ def on_the_processor() -> list[str]:
     written = EVENTS - len(TRIO)
     measured = {weights: written_with(model.to("cpu", weights=weights)) for weights in KINDS}
     alone = measured["float32"][0]
-    ways = {"the original method": original / written, "our network over the whole prefix": whole / written}
+    ways = [["way", "batch", "events per second", "`generate` is faster by", "with int8 weights"]]
+    for name, seconds in (("the original method", original), ("our network over the whole prefix", whole)):
+        times = [f"{seconds / written / measured[kind][0]:.0f}" for kind in KINDS]
+        ways.append([name, "1", f"{written / seconds:.1f}", *times])
+    lengths = by_length(model.to("cpu", weights="float32"))
     return [
-        "| way | batch | events per second | `generate` is faster by | with int8 weights |",
-        "|---|---:|---:|---:|---:|",
-        *(
-            f"| {name} | 1 | {1 / seconds:.1f} | {' | '.join(f'{seconds / measured[kind][0]:.0f}' for kind in KINDS)} |"
-            for name, seconds in ways.items()
-        ),
-        "",
-        "| weights | batch | events per second | upper limit | limit / measured | speed relative to batch 1 |",
-        "|---|---:|---:|---:|---:|---:|",
-        *(line for kind in KINDS for line in rows_of(model.to("cpu", weights=kind), *measured[kind])),
-        "",
+        table(ways),
+        beside_limits(model, measured),
         f"The limits follow from {bandwidth() / 1e9:.0f} GB/s of memory bandwidth and {arithmetic() / 1e9:.0f} GFLOP/s. The "
         "original code itself generates 2.5 events per second on two such cores; `generate` is "
         f"{1 / alone / 2.5:.0f} times as fast. If the processor's cache holds the weights, batch 1 can exceed the limit.",
-        "",
         "Time per event in a piece longer than the context of 1,024 events, batch 1:",
-        "",
-        "| up to event | ms, median |",
-        "|---:|---:|",
-        *(
-            f"| {length:,} | {1000 * seconds:.2f} |"
-            for length, seconds in by_length(model.to("cpu", weights="float32"))
-        ),
+        table([["up to event", "ms, median"], *([f"{length:,}", f"{1000 * s:.2f}"] for length, s in lengths)]),
     ]
 
 
-def on_the_gpu() -> list[str]:
+def on_the_gpu() -> str:
     if not torch.cuda.is_available():
-        return ["Not measured: this machine has no GPU."]
+        return "Not measured: this machine has no GPU."
     model = lively_model().to("cuda")
     generation(model, 1, 64)
-    return [
-        "| batch | events per second |",
-        "|---:|---:|",
-        *(f"| {batch} | {batch / generation(model, batch):,.0f} |" for batch in (1, 32, 256)),
-    ]
+    rows = [[f"{batch}", f"{batch / generation(model, batch):,.0f}"] for batch in (1, 32, 256)]
+    return table([["batch", "events per second"], *rows])
 
 
 def main() -> None:
@@ -317,45 +299,25 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=96, help="validation windows for that")
     chosen = parser.parse_args()
     torch.set_num_threads(2)
-    lines = [
+    parts = [
         "# Generation",
-        "",
         f"The paper's model ({mmt.new_model('paper')!r}), random weights, two threads, {EVENTS:,} events. Made by "
         "`benchmarks/generation.py`, which describes the measurements.",
-        "",
         *on_the_processor(),
-        "",
         "## Plain PyTorch with the key/value cache",
-        "",
         "CPU time per event in microseconds (`time.process_time`, one thread):",
-        "",
-        "| model | batch | PyTorch | `generate` | ratio |",
-        "|---|---:|---:|---:|---:|",
-        *beside_pytorch(),
-        "",
+        beside_pytorch(),
         "## Heads",
-        "",
         "The default recipe's model (rotary positions by time), batch 1, 512 events:",
-        "",
-        "| heads | ms per event | relative to independent |",
-        "|---|---:|---:|",
-        *by_heads(),
-        "",
+        by_heads(),
         "## Narrower weights",
-        "",
         "20 linear maps from 512 to 2,048, in ms:",
-        "",
-        "| weights | 1 row | 2 rows | 32 rows |",
-        "|---|---:|---:|---:|",
-        *linear_maps(),
+        linear_maps(),
     ]
     if chosen.corpus is not None:
-        lines += ["", f"Loss of the shipped model on {chosen.windows} validation windows, in nats per note:", ""]
-        lines += ["| weights | loss | difference |", "|---|---:|---:|", *narrow_losses(chosen.corpus, chosen.windows)]
-    lines += ["", "## GPU", "", *on_the_gpu()]
-    result = "\n".join(lines) + "\n"
-    Path(__file__).with_suffix(".md").write_text(result, encoding="utf-8")
-    print(result)
+        parts += [f"Loss of the shipped model on {chosen.windows} validation windows, in nats per note:"]
+        parts += [narrow_losses(chosen.corpus, chosen.windows)]
+    write_page(Path(__file__).with_suffix(".md"), *parts, "## GPU", on_the_gpu())
 
 
 if __name__ == "__main__":

@@ -11,9 +11,13 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+from common import write_page
+
 import mmt
+from mmt.analysis.report import table
 from mmt.representation.codes import FIELDS
 
 SPLITS = ("train", "valid", "test")
@@ -24,33 +28,14 @@ COUNTS = {
 # Smallest number of pieces for an interval.
 FEWEST = 20
 
-PAGE = """# Loss by split, source and number of instruments
-
-{model}. Nats per note over whole pieces (`mmt.likelihood.measure`, stride {stride}), with the 95 % interval over pieces
-if there are at least {fewest}, and the number of pieces in round brackets. Of a split with more than {sample} pieces, a
-random sample was measured. Made by `benchmarks/loss.py`.
-
-{table}
-
-Mean nats per target of each field:
-
-{fields}
-"""
-
 
 def part(loss: mmt.likelihood.Likelihood, places: Iterable[int]) -> str:
     """A cell: the loss of some pieces, its interval and their number; empty without pieces."""
     chosen = list(places)
     if not chosen:
         return ""
-    some = mmt.likelihood.Likelihood(
-        tuple(loss.names[place] for place in chosen),
-        loss.nats[chosen],
-        loss.targets[chosen],
-        loss.notes[chosen],
-        loss.stride,
-        restarts=0,
-    )
+    names = tuple(loss.names[place] for place in chosen)
+    some = replace(loss, names=names, nats=loss.nats[chosen], targets=loss.targets[chosen], notes=loss.notes[chosen])
     known = some.interval if len(chosen) >= FEWEST else None
     interval = "" if known is None else f" [{known[0]:.3f}, {known[1]:.3f}]"
     return f"{some.per_note:.3f}{interval} ({len(chosen)})"
@@ -79,31 +64,28 @@ def main() -> None:
     chosen = parser.parse_args()
     model = mmt.load_model(chosen.checkpoint)
     cells: dict[str, dict[str, str]] = defaultdict(dict)
-    fields = []
+    fields = [["split", *FIELDS]]
     for split in SPLITS:
         corpus = mmt.Corpus(chosen.corpus, split=split)
         corpus = corpus.subset(sorted(random.Random(0).sample(range(len(corpus)), min(chosen.sample, len(corpus)))))
         loss = mmt.likelihood.measure(model, corpus, stride=chosen.stride, progress=True)
         for group, places in groups_of(corpus).items():
             cells[group][split] = part(loss, places)
-        fields.append(f"| {split} | {' | '.join(f'{loss.per_field[name]:.3f}' for name in FIELDS)} |")
+        fields.append([split, *(f"{nats:.3f}" for nats in loss.per_field.values())])
     sources = sorted(group for group in cells if group not in ("all", *COUNTS))
-    order = ["all", *sources, *COUNTS]
-    rows = [
-        f"| {group} | {' | '.join(cells[group].get(split, '') for split in SPLITS)} |"
-        for group in order
-        if group in cells
-    ]
-    page = PAGE.format(
-        model=f"The model in `{chosen.checkpoint}`" if chosen.checkpoint else "The shipped model",
-        stride=chosen.stride,
-        sample=chosen.sample,
-        fewest=FEWEST,
-        table="\n".join(["| pieces | training | validation | test |", "|---|---|---|---|", *rows]),
-        fields="\n".join([f"| split | {' | '.join(FIELDS)} |", "|---|" + "---|" * len(FIELDS), *fields]),
+    order = [group for group in ("all", *sources, *COUNTS) if group in cells]
+    rows = [[group, *(cells[group].get(split, "") for split in SPLITS)] for group in order]
+    write_page(
+        chosen.output,
+        "# Loss by split, source and number of instruments",
+        f"{f'The model in `{chosen.checkpoint}`' if chosen.checkpoint else 'The shipped model'}. Nats per note over whole pieces "
+        f"(`mmt.likelihood.measure`, stride {chosen.stride}), with the 95 % interval over pieces if there are at least {FEWEST}, "
+        f"and the number of pieces in round brackets. Of a split with more than {chosen.sample} pieces, a random sample was "
+        "measured. Made by `benchmarks/loss.py`.",
+        table([["pieces", "training", "validation", "test"], *rows]),
+        "Mean nats per target of each field:",
+        table(fields),
     )
-    chosen.output.write_text(page, encoding="utf-8")
-    print(page)
 
 
 if __name__ == "__main__":

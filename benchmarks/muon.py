@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import bf16_units, fastest
+from common import bf16_units, fastest, write_page
 
+from mmt.analysis.report import table
 from mmt.model.heads import next_written
 from mmt.model.network import Network
 from mmt.training.loss import losses
@@ -27,12 +28,21 @@ def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".md"))
     chosen = parser.parse_args()
-    text = report(measure(torch.device(chosen.device)), chosen.device)
-    print(text)
-    if chosen.output:
-        chosen.output.write_text(text, encoding="utf-8")
+    found = measure(torch.device(chosen.device))
+    is_cuda = chosen.device == "cuda"
+    where = torch.cuda.get_device_name() if is_cuda else f"{torch.get_num_threads()} threads ({bf16_units()})"
+    rows = [[name, f"{s:.3f}", f"{s / found['losses and gradients']:.2f}"] for name, s in found.items()]
+    write_page(
+        chosen.output,
+        "# A step of the optimizer",
+        "Made by `benchmarks/muon.py`: the default recipe's network and step (8 windows of 1,024 events, float32), "
+        f"{where}, torch {torch.__version__}; the best of {ROUNDS} interleaved rounds.\n"
+        "The rows of Muon are for the matrices of the layers only.",
+        table([["part", "seconds", "share of losses and gradients"], *rows]),
+        f"PyTorch's Muon takes **{found[THEIRS] / found[OURS]:.1f}** times as long as mmt's.",
+    )
 
 
 def measure(device: torch.device) -> dict[str, float]:
@@ -64,30 +74,6 @@ def measure(device: torch.device) -> dict[str, float]:
 
 def _synchronised(form: Callable[[], object]) -> Callable[[], object]:
     return lambda: (form(), torch.cuda.synchronize())
-
-
-def report(found: dict[str, float], device: str) -> str:
-    """The page."""
-    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads ({bf16_units()})"
-    rows = [
-        f"| {name} | {seconds:.3f} | {seconds / found['losses and gradients']:.2f} |" for name, seconds in found.items()
-    ]
-    return "\n".join(
-        [
-            "# A step of the optimizer",
-            "",
-            "Made by `benchmarks/muon.py`: the default recipe's network and step (8 windows of 1,024 events, float32), "
-            f"{where}, torch {torch.__version__}; the best of {ROUNDS} interleaved rounds.",
-            "The rows of Muon are for the matrices of the layers only.",
-            "",
-            "| part | seconds | share of losses and gradients |",
-            "|---|---|---|",
-            *rows,
-            "",
-            f"PyTorch's Muon takes **{found[THEIRS] / found[OURS]:.1f}** times as long as mmt's.",
-            "",
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import write_page
 
 import mmt
 from mmt.analysis.originality import Index, compare
+from mmt.analysis.report import table
 
 
 def main() -> None:
@@ -25,32 +27,29 @@ def main() -> None:
     chosen = parser.parse_args()
     corpus, real = (mmt.Corpus(chosen.corpus, split=split) for split in ("train", "valid"))
     pieces = [real[number % len(real)][:1000] for number in range(chosen.n)]
-    times = {}
-    since = time.process_time()
+    marks = [time.process_time()]
     notes = sum(len(np.array(corpus.notes(i))) for i in range(len(corpus)))
-    times["reading the notes"] = time.process_time() - since
-    since = time.process_time()
+    marks.append(time.process_time())
     index = Index(corpus)
-    times["sorting them, once for a corpus"] = time.process_time() - since
-    since = time.process_time()
+    marks.append(time.process_time())
     index.find(pieces)
-    times[f"finding the runs of {len(pieces)} pieces"] = time.process_time() - since
-    since = time.process_time()
+    marks.append(time.process_time())
     compare(pieces, index)
-    times[f"the same, and those of {len(real)} real stretches"] = time.process_time() - since
+    marks.append(time.process_time())
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    lines = [
+    steps = (
+        "reading the notes",
+        "sorting them, once for a corpus",
+        f"finding the runs of {len(pieces)} pieces",
+        f"the same, and those of {len(real)} real stretches",
+    )
+    write_page(
+        chosen.output,
         "# Originality: time and memory",
-        "",
         f"A corpus of {notes:,} notes in {len(corpus):,} pieces, and {sum(map(len, pieces)):,} events to search for. At most "
         f"{memory:.2f} GiB of memory in total. One core. Made by `benchmarks/originality.py`.",
-        "",
-        "| step | CPU s |",
-        "|---|---|",
-        *(f"| {name} | {seconds:.1f} |" for name, seconds in times.items()),
-    ]
-    chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+        table([["step", "CPU s"], *([step, f"{s:.1f}"] for step, s in zip(steps, np.diff(marks), strict=True))]),
+    )
 
 
 if __name__ == "__main__":

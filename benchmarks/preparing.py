@@ -19,9 +19,10 @@ from pathlib import Path
 
 import muspy
 import numpy as np
-from common import midi_files
+from common import midi_files, write_page
 
 import mmt
+from mmt.analysis.report import table
 from mmt.corpus.isolated import end_idle
 
 
@@ -69,24 +70,19 @@ def main() -> None:
         for way in (original_way, our_way):  # imports and caches
             seconds(way, paths[:5])
         theirs, ours = (seconds(way, paths) for way in (original_way, our_way))
-    result = table(theirs, ours, len(paths))
-    Path(__file__).with_suffix(".md").write_text(result, encoding="utf-8")
-    print(result)
-
-
-def table(theirs: tuple[float, float, int], ours: tuple[float, float, int], files: int) -> str:
-    lines = [
-        "# Preparing a corpus",
-        "",
-        f"{files:,} MIDI files, drawn at random; one core. Made by `benchmarks/preparing.py`, which describes the original way.",
-        "",
-        "| way | CPU ms per file | ms per file | notes written | times as fast (CPU) | times as fast (elapsed) |",
-        "|---|---:|---:|---:|---:|---:|",
+    files = len(paths)
+    rows = [
+        ["way", "CPU ms per file", "ms per file", "notes written", "times as fast (CPU)", "times as fast (elapsed)"]
     ]
     for name, (cpu, clock, notes) in (("muspy.read_midi, adjust_resolution, a loop", theirs), ("mmt.prepare", ours)):
-        times = f"{1000 * cpu / files:.2f} | {1000 * clock / files:.2f}"
-        lines.append(f"| {name} | {times} | {notes:,} | {theirs[0] / cpu:.1f} | {theirs[1] / clock:.1f} |")
-    return "\n".join(lines) + "\n"
+        times = [f"{1000 * cpu / files:.2f}", f"{1000 * clock / files:.2f}"]
+        rows.append([name, *times, f"{notes:,}", f"{theirs[0] / cpu:.1f}", f"{theirs[1] / clock:.1f}"])
+    write_page(
+        Path(__file__).with_suffix(".md"),
+        "# Preparing a corpus",
+        f"{files:,} MIDI files, drawn at random; one core. Made by `benchmarks/preparing.py`, which describes the original way.",
+        table(rows),
+    )
 
 
 if __name__ == "__main__":

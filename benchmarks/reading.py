@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import muspy
-from common import midi_files
+from common import midi_files, write_page
 
+from mmt.analysis.report import table
 from mmt.music.reading.midi import read_midi, read_midi_notes
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -34,20 +35,6 @@ def measure(paths: list[Path]) -> dict[str, float]:
     return seconds
 
 
-def table(seconds: dict[str, float], files: int) -> str:
-    first = next(iter(seconds.values()))
-    lines = [
-        "# Reading MIDI files",
-        "",
-        f"{files:,} files, drawn at random, each read by all readers, one thread. Made by `benchmarks/reading.py`.",
-        "",
-        "| reader | ms per file | times as fast |",
-        "|---|---:|---:|",
-    ]
-    lines += [f"| {name} | {1000 * s / files:.1f} | {first / s:.1f} |" for name, s in seconds.items()]
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, help="a folder or zip archive of MIDI files")
@@ -55,9 +42,15 @@ def main() -> None:
     arguments = parser.parse_args()
     with midi_files(arguments.files, arguments.n) as paths:
         measure(paths[:5])  # imports and caches
-        result = table(measure(paths), len(paths))
-    Path(__file__).with_suffix(".md").write_text(result, encoding="utf-8")
-    print(result)
+        seconds = measure(paths)
+    first = next(iter(seconds.values()))
+    rows = [[name, f"{1000 * s / len(paths):.1f}", f"{first / s:.1f}"] for name, s in seconds.items()]
+    write_page(
+        Path(__file__).with_suffix(".md"),
+        "# Reading MIDI files",
+        f"{len(paths):,} files, drawn at random, each read by all readers, one thread. Made by `benchmarks/reading.py`.",
+        table([["reader", "ms per file", "times as fast"], *rows]),
+    )
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+from common import write_page
 from torch import Tensor
 
 import mmt
+from mmt.analysis.report import table
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
 from mmt.model import network as networks
 from mmt.model.heads import next_written
@@ -47,7 +49,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="paper")
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--form", choices=FORMS, help="print only this form, as JSON (the script calls itself with it)")
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".md"))
     chosen = parser.parse_args()
     if chosen.form:
         print(json.dumps(measure(chosen.form, load_recipe(chosen.recipe), chosen.corpus)))
@@ -55,10 +57,7 @@ def main() -> None:
     forms = [form for form in FORMS if form != "cuda" or torch.cuda.is_available()]
     # In turns, so that other load slows all forms.
     found = [{form: _in_own_process(form, chosen) for form in forms} for _ in range(chosen.repeat)]
-    text = report(found, load_recipe(chosen.recipe), chosen.corpus)
-    print(text)
-    if chosen.output:
-        chosen.output.write_text(text, encoding="utf-8")
+    write_page(chosen.output, *report(found, load_recipe(chosen.recipe), chosen.corpus))
 
 
 def _in_own_process(form: str, chosen: argparse.Namespace) -> dict[str, float]:
@@ -207,47 +206,34 @@ def loader(recipe: Recipe, corpus: Path, batches: int = 96) -> tuple[float, floa
     return wall / batches, 1 - events / sum(batch.codes[..., 0].numel() for batch in taken)
 
 
-def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Path) -> str:
+def report(found: list[dict[str, dict[str, float]]], recipe: Recipe, corpus: Path) -> list[str]:
     """The page: all rounds and their ratios."""
     cutting, padding = loader(recipe, corpus)
-    lines = [
+    rows = [["round", "form", "seconds per step", "processor seconds per step", "memory, MB", "padding"]]
+    for number, forms in enumerate(found, start=1):
+        for name, f in forms.items():
+            times = [f"{f['seconds']:.2f}", f"{f['processor']:.2f}"]
+            rows.append([f"{number}", name, *times, f"{f['memory']:,.0f}", f"{f['padding']:.1%}"])
+    step = min(forms["ours"]["seconds"] for forms in found)
+    return [
         "# A training step",
-        "",
         f"The paper's model and recipe ({recipe.data.batch_size} windows of at most {recipe.network.context:,} events, dropout "
         f"{recipe.network.dropout}), {STEPS} steps per form and round, {torch.get_num_threads()} threads, "
         f"{os.cpu_count()} cores, torch {torch.__version__}, ours in {fast_precision('cpu')}. "
         "Memory: peak, without what the process used before it made the network.",
-        "",
-        "| round | form | seconds per step | processor seconds per step | memory, MB | padding |",
-        "|---|---|---|---|---|---|",
-    ]
-    for number, forms in enumerate(found, start=1):
-        lines += [
-            f"| {number} | {name} | {f['seconds']:.2f} | {f['processor']:.2f} | {f['memory']:,.0f} | {f['padding']:.1%} |"
-            for name, f in forms.items()
-        ]
-    lines += [
-        "",
-        *(
-            f"{form.capitalize()} over ours: {'; '.join(_ratios(form, forms) for forms in found)}."
-            for form in ("plain", "fused")
-        ),
-    ]
-    step = min(forms["ours"]["seconds"] for forms in found)
-    lines += [
-        "",
+        table(rows),
+        f"Plain over ours: {_ratios('plain', found)}.\nFused over ours: {_ratios('fused', found)}.",
         f"The loader cuts a batch in {1000 * cutting:.1f} ms, {cutting / step:.1%} of a step; {padding:.1%} of it is "
         "padding (pools of 32 steps).",
+        *([_on_the_card(max(forms["cuda"]["tokens"] for forms in found), recipe)] if "cuda" in found[0] else []),
     ]
-    if "cuda" in found[0]:
-        lines += ["", _on_the_card(max(forms["cuda"]["tokens"] for forms in found), recipe)]
-    return "\n".join(lines) + "\n"
 
 
-def _ratios(form: str, forms: dict[str, dict[str, float]]) -> str:
-    return ", ".join(
-        f"{what} {forms[form][what] / forms['ours'][what]:.1f}" for what in ("seconds", "processor", "memory")
-    )
+def _ratios(form: str, found: list[dict[str, dict[str, float]]]) -> str:
+    """What a form takes, divided by what ours takes, for each round."""
+    kinds = ("seconds", "processor", "memory")
+    rounds = (", ".join(f"{kind} {forms[form][kind] / forms['ours'][kind]:.1f}" for kind in kinds) for forms in found)
+    return "; ".join(rounds)
 
 
 def _on_the_card(tokens: float, recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""Eight pieces a mode by a checkpoint, drawn on one sheet each, for its card: what was written is to be looked at, not chosen.
+"""Draw eight pieces of each mode by a checkpoint on a sheet for its card; none of the pieces is chosen.
 
     python checkpoints/draw_pieces.py checkpoints/default --corpus data/NAME -o checkpoints/default
 
@@ -21,22 +21,19 @@ PIECES, MAX_EVENTS, BEATS = 8, 512, 48
 
 
 def main() -> None:
-    """Draw the sheets of all modes."""
+    """Draw a sheet for each mode."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
-    draw_pieces(mmt.load_model(chosen.checkpoint), mmt.Corpus(chosen.corpus, split="valid"), chosen.output)
-
-
-def draw_pieces(model: mmt.Model, corpus: mmt.Corpus, folder: Path) -> list[Path]:
-    """Write a sheet for each mode; returns the files."""
+    model, corpus = mmt.load_model(chosen.checkpoint), mmt.Corpus(chosen.corpus, split="valid")
     sources, _ = choose_prompts(corpus, PIECES, seed=0, longest=MAX_EVENTS // 2)
-    return [draw_mode(model, corpus, mode, sources, folder / f"{mode.replace(' ', '_')}.png") for mode in MODES]
+    for mode in MODES:
+        draw_mode(model, corpus, mode, sources, chosen.output / f"{mode.replace(' ', '_')}.png")
 
 
-def draw_mode(model: mmt.Model, corpus: mmt.Corpus, mode: str, sources: list[int], file: Path) -> Path:
+def draw_mode(model: mmt.Model, corpus: mmt.Corpus, mode: str, sources: list[int], file: Path) -> None:
     """Write the sheet of one mode."""
     figure = Figure(figsize=(17, 3.1 * PIECES / 2), facecolor="white")
     FigureCanvasAgg(figure)
@@ -47,7 +44,6 @@ def draw_mode(model: mmt.Model, corpus: mmt.Corpus, mode: str, sources: list[int
         axes = figure.add_axes((0.03 + 0.5 * column, 1 - (row + 0.9) / (PIECES / 2), 0.375, 0.72 / (PIECES / 2)))
         piano_roll(mmt.decode(events, representation=model.representation), axes, begun.first_beat)
     figure.savefig(file, dpi=70)
-    return file
 
 
 if __name__ == "__main__":
