@@ -74,10 +74,6 @@ def _later(length: int) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool).triu(1)
 
 
-def _no_change(network: Network) -> None:
-    """Leave the network unchanged."""
-
-
 def _without_means(network: Network) -> None:
     """Replace LayerNorm by RMSNorm."""
     for module in list(network.modules()):
@@ -142,7 +138,7 @@ class Trial:
     mix: Augmentation = MIX
     order: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """The fields of the codes in the order in which they are predicted."""
-    change: Callable[[Network], None] = _no_change
+    change: Callable[[Network], None] | None = None
     """Applied to the network before training."""
     falls_from: float = 0.5
     """Share of the steps after which the learning rate falls, to 0 at the last step."""
@@ -189,7 +185,8 @@ def train(trial: Trial, folder: Path, steps: int, seed: int) -> dict[str, Any]:
     sizes = tuple(SMALL.sizes[field] for field in trial.order)
     network = Network(replace(trial.network, sizes=sizes))
     network.heads = trial.heads(trial.network.dim, sizes)
-    trial.change(network)
+    if trial.change is not None:
+        trial.change(network)
     limits = Limits(CONTEXT + 1, BEATS)
     batches = TrainingBatches(
         Corpus(folder, split="train"), limits, batch_size=BATCH, steps=steps, augmentation=trial.mix, seed=seed

@@ -71,7 +71,7 @@ def main() -> None:
     settings = {"representation": model.representation, "max_events": chosen.max_events}
     truth = evaluate(real, **settings)
     rows = [
-        ["setting", *(METRICS[name].label + (", %" if METRICS[name].percent else "") for name in SHOWN), "distance"],
+        ["setting", *(METRICS[name].column for name in SHOWN), "distance"],
         row("real", truth, ""),
     ]
     for name in chosen.settings:

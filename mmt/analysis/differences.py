@@ -30,7 +30,7 @@ from mmt.analysis.metrics import METRICS, Scores
 from mmt.analysis.plotting import new_figure, png_of
 
 _STANDS, _OTHER = "#c1452b", "#8a8a94"
-# Fewer values say nothing of a difference.
+# The smallest number of values that is tested.
 _FEWEST = 3
 # Variation below this share of the largest value is rounding.
 _ROUNDING = 1e-12

@@ -34,7 +34,7 @@ class KernelDistance:
     low: float
     high: float
     floor: float
-    """What 95 % of the splits of the real pieces in two halves stay below: the distance that is no more than chance."""
+    """The 95 % quantile of the distance between two random halves of the real pieces: a smaller distance may be chance."""
     generated: int
     """Number of pieces."""
     real: int
@@ -76,18 +76,16 @@ def kernel_distance(generated: Scores, real: Scores, *, seed: int = 0) -> Kernel
     ours, theirs = _standardised(generated, real), _standardised(real, real)
     kernel, count = _kernel(np.concatenate([ours, theirs]), theirs), len(ours)
     random = np.random.default_rng(seed)
-    draws = [
-        _squared(kernel, _resampled(random, count, len(kernel)), _resampled(random, count, len(kernel), real=True))
-        for _ in range(DRAWS)
-    ]
-    value = _squared(kernel, np.arange(len(kernel)) < count, np.arange(len(kernel)) >= count)
+    is_real = np.arange(len(kernel)) >= count
+    value = _squared(kernel, ~is_real, is_real)
+    draws = [_squared(kernel, _resampled(random, ~is_real), _resampled(random, is_real)) for _ in range(DRAWS)]
     # Resampled sets are more apart than the sets themselves, by the noise of the draw: the interval is centred.
     spread = float(np.std(draws)) * 1.96
     halves = []
     for _ in range(DRAWS):
         first = np.zeros(len(kernel))
         first[count + random.permutation(len(theirs))[: len(theirs) // 2]] = 1
-        halves.append(_squared(kernel, first, (np.arange(len(kernel)) >= count) - first))
+        halves.append(_squared(kernel, first, is_real - first))
     floor = float(np.quantile(halves, LEVEL))
     return KernelDistance(value, value - spread, value + spread, floor, count, len(theirs), generated.length)
 
@@ -112,22 +110,21 @@ def _kernel(values: Floats, real: Floats) -> Floats:
     return kernel
 
 
-def _resampled(random: np.random.Generator, count: int, total: int, *, real: bool = False) -> Floats:
-    """How often each piece of a set is drawn in one bootstrap draw, (total,); 0 for the other set's."""
-    first, size = (count, total - count) if real else (0, count)
-    drawn: Floats = np.bincount(first + random.integers(size, size=size), minlength=total).astype(np.float64)
-    return drawn
+def _resampled(random: np.random.Generator, chosen: npt.NDArray[np.bool_]) -> Floats:
+    """How often each piece of a set is drawn in one bootstrap draw, (n,); 0 for the pieces that are not `chosen`."""
+    places = np.flatnonzero(chosen)
+    drawn = places[random.integers(len(places), size=len(places))]
+    return np.bincount(drawn, minlength=len(chosen)).astype(np.float64)
 
 
 def _squared(kernel: Floats, ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:
     """The squared distance of two sets given by weights (n,). A piece is never compared with itself, even if drawn twice."""
-    # The diagonal holds the kernel of each piece with itself.
-    diagonal = kernel.diagonal()
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
 
-    def within(weights: npt.NDArray[Any]) -> float:
-        weights = weights.astype(np.float64)
+    def within(weights: Floats) -> float:
         pairs = weights.sum() ** 2 - (weights**2).sum()
-        return float((weights @ kernel @ weights - (weights**2 * diagonal).sum()) / pairs) if pairs else 0.0
+        # The diagonal holds the kernel of each piece with itself.
+        return float((weights @ kernel @ weights - (weights**2 * kernel.diagonal()).sum()) / pairs) if pairs else 0.0
 
-    across = float(ours.astype(np.float64) @ kernel @ theirs.astype(np.float64) / (ours.sum() * theirs.sum()))
+    across = float(ours @ kernel @ theirs / (ours.sum() * theirs.sum()))
     return within(ours) + within(theirs) - 2 * across

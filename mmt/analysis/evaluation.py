@@ -58,23 +58,19 @@ class TableRow:
     notes_per_second: float | None = None
     at_once: int | None = None
 
-    def cells(self) -> list[str]:
-        """As text, in the order of `header`."""
+    def cells(self) -> dict[str, str]:
+        """As text, by column."""
         speed = "" if self.notes_per_second is None else f"{self.notes_per_second:.1f} ({self.at_once} at once)"
         size = "" if self.parameters is None else f"{self.parameters / 1e6:.2f} M"
-        metrics = [self.scores.text(name) for name in _SHOWN]
-        return [self.model, self.mode, self.scores.length, str(len(self.scores)), size, speed, *metrics]
+        return {
+            "model": self.model, "mode": self.mode, "length": self.scores.length, "pieces": str(len(self.scores)),
+            "parameters": size, "notes/s": speed, **{METRICS[name].column: self.scores.text(name) for name in _SHOWN},
+        }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         own = {name: value for name, value in vars(self).items() if name != "scores"}
         return own | self.scores.to_dict()
-
-
-def header() -> list[str]:
-    """The column names of the table."""
-    metrics = [METRICS[name].label + (", %" if METRICS[name].percent else "") for name in _SHOWN]
-    return ["model", "mode", "length", "pieces", "parameters", "notes/s", *metrics]
 
 
 @dataclass
@@ -87,9 +83,9 @@ class Evaluation:
     likelihoods: dict[str, likelihood.Likelihood] = field(default_factory=dict)
     originality: dict[str, originality.Comparison] = field(default_factory=dict)
     comparisons: dict[str, Differences] = field(default_factory=dict)
-    """Of all metrics, with each further model against the first, and each model against real pieces."""
+    """All metrics of each model against real pieces, and of each further model against the first."""
     distances: dict[str, KernelDistance] = field(default_factory=dict)
-    """From real pieces, by "model, mode"."""
+    """From real pieces."""
 
     def scores(self, model: str) -> dict[str, Scores]:
         """The metrics of a model by mode, over the first 64 beats."""
@@ -109,9 +105,9 @@ class Evaluation:
 
     def table(self) -> str:
         """The table in Markdown, of the metrics that any piece has."""
-        columns = zip(header(), *(row.cells() for row in self.rows), strict=True)
-        kept = [column for column in columns if any(cell != "undefined" for cell in column[1:])]
-        return report.table([*zip(*kept, strict=True)])
+        rows = [row.cells() for row in self.rows]
+        columns = [name for name in rows[0] if any(row[name] != "undefined" for row in rows)]
+        return report.table([columns, *([row[name] for name in columns] for row in rows)])
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -242,14 +238,9 @@ def _add_mode(
     """Add the metrics of whole pieces and of their first beats, and the comparisons with real and training pieces."""
     pieces, representation, seed = generated.pieces, model.representation, found.settings["seed"]
     size = sum(parameter.numel() for parameter in model.network.parameters())
+    limits = {"max_events": found.settings["max_events"], "max_beats": representation.beats}
     for beats in (None, CUT):
-        scores = evaluate(
-            pieces,
-            beats=beats,
-            max_events=found.settings["max_events"],
-            max_beats=representation.beats,
-            representation=representation,
-        )
+        scores = evaluate(pieces, beats=beats, representation=representation, **limits)
         found.rows.append(TableRow(name, mode, scores, size, generated.notes_per_second, generated.at_once))
     if mode == "unconditional" and len(pieces) >= 3 and len(real) >= 6:
         found.distributions[name] = compare_distributions(
@@ -263,9 +254,10 @@ def _add_mode(
 
 def _write(output: Path, found: Evaluation) -> None:
     output.mkdir(parents=True, exist_ok=True)
+    rows = [row.cells() for row in found.rows]
     _write_file(output / "report.md", report.page(found))
     _write_file(output / "details.md", report.details(found))
-    _write_file(output / "table.csv", to_csv([header(), *(row.cells() for row in found.rows)]))
+    _write_file(output / "table.csv", to_csv([list(rows[0]), *(list(row.values()) for row in rows)]))
     pieces: list[list[str]] = []
     for row in found.rows:
         head, *lines = row.scores.rows()

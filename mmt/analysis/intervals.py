@@ -76,7 +76,7 @@ def mean_of(values: npt.ArrayLike, low: float = -math.inf, high: float = math.in
     from scipy.stats import sem, t
 
     if mean in (low, high):
-        # All values are at a bound. No quantity in this range varies more than a share of zeros and ones, as Wilson has it.
+        # All values are at a bound. Wilson's interval, as if each were 0 or 1: no quantity in the range varies more.
         if math.isinf(low + high):
             return Mean(mean, None, None, count, undefined)
         share = share_of(np.full(count, float(mean == high)))

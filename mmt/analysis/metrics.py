@@ -69,6 +69,11 @@ class Metric:
     highest: float = math.inf
     """The largest possible value; the smallest is 0."""
 
+    @property
+    def column(self) -> str:
+        """The label with its unit."""
+        return f"{self.label}, %" if self.percent else self.label
+
 
 METRICS = {
     # Entropy of the notes' pitch classes, in bits, 0 to 3.58.
@@ -276,11 +281,13 @@ def _piece_metrics(
         found["instrument_evenness"] = instrument_evenness(declared, notes["instrument"])
     profile = repetition_profile(notes)
     known = profile[~np.isnan(profile)]
-    found |= {"profile": profile, "locked": is_locked(notes)}
-    found["repetition"] = float(known.mean()) if len(known) else np.nan
-    found["returning"] = returning_share(notes, representation.resolution)
-    found["longest_silence"] = silence_of_notes(notes, representation.resolution)
-    return found | note_metrics(notes, representation)
+    return found | note_metrics(notes, representation) | {
+        "profile": profile,
+        "repetition": float(known.mean()) if len(known) else np.nan,
+        "returning": returning_share(notes, representation.resolution),
+        "locked": is_locked(notes),
+        "longest_silence": silence_of_notes(notes, representation.resolution),
+    }  # fmt: skip
 
 
 def told_length(events: npt.NDArray[np.integer[Any]], representation: Representation) -> int:

@@ -107,10 +107,8 @@ def _metrics(found: Evaluation, model: str) -> str:
     for name in _FIRST:
         cells = [scores.text(name) for scores in columns.values()]
         if any(cell != "undefined" for cell in cells):
-            rows.append([METRICS[name].label + (", %" if METRICS[name].percent else ""), *cells])
-    speeds = {row.mode: row.notes_per_second for row in found.rows if row.model == model}
-    rows.append(
-        ["new notes per second", *("" if speeds.get(name) is None else f"{speeds[name]:.0f}" for name in columns)]
-    )
+            rows.append([METRICS[name].column, *cells])
+    speeds = {row.mode: f"{row.notes_per_second:.0f}" for row in found.rows if row.model == model}
+    rows.append(["new notes per second", *(speeds.get(name, "") for name in columns)])
     length = next(iter(columns.values())).length
     return f"## {model}, {length}\n\nMeans and 95 % intervals over pieces.\n\n{table(rows)}"

@@ -21,7 +21,7 @@ from mmt.representation.codes import BEAT, FIELDS, NOTE, POSITION, TYPE, Events
 
 Null = Literal["moments", "events", "beats"]
 NULLS: tuple[Null, ...] = get_args(Null)
-# The comparisons that say something: "moments" explains all of beat and position, "beats" all of beat.
+# Without those of which nothing remains: "moments" explains all of beat and position, "beats" all of beat.
 COMPARED = tuple(
     (field, null)
     for field in FIELDS[1:]

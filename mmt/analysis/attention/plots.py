@@ -87,7 +87,7 @@ def draw_gain(
     statistics : mapping from fields to Relative or Contrast, or one of them
         From `relative(model, pieces)`, `relative(model, pieces, field)` or `contrast(model, pieces, field, null)`.
     of : "row_gain", "gain" or "gamma"
-        Not used of a Contrast, which has one gain.
+        Ignored for a Contrast, which has one gain.
     layers : sequence of int, optional
         Default: all.
     head : int, optional
@@ -95,8 +95,8 @@ def draw_gain(
     fields : sequence of str, optional
         Default: beat, position and pitch, or the only one given.
     level : float, optional
-        Level of the confidence intervals, drawn as thin lines; of a Contrast, bands that hold for all differences and layers at
-        once. None, or a single piece: no intervals.
+        Level of the confidence intervals, drawn as thin lines; for a Contrast, of bands that hold for all differences and layers
+        at once. None, or a single piece: no intervals.
     of_what : str
         The model and the corpus, for the title.
 

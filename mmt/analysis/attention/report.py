@@ -253,8 +253,8 @@ def _of_what(made_with: Mapping[str, Any]) -> str:
     model, corpus = made_with.get("model"), made_with.get("corpus")
     if not model or not corpus:
         return ""
-    checkpoint, folder = Path(model["checkpoint"]).name, Path(corpus["folder"]).name
-    return f"model {checkpoint} ({model['fingerprint']}), corpus {folder} ({corpus['split']})"
+    names = (Path(str(path)).name for path in (model["checkpoint"], corpus["folder"]))
+    return "model {} ({}), corpus {} ({})".format(next(names), model["fingerprint"], next(names), corpus["split"])
 
 
 def _draw_all(
