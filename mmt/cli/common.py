@@ -167,9 +167,9 @@ class _Printable(io.TextIOBase):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, except None: the help text says what that means."""
+    """Shows defaults, except None, which the help text explains, and empty lists."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, argparse.SUPPRESS):
+        if action.default in (None, [], argparse.SUPPRESS):
             return action.help
         return super()._get_help_string(action)

@@ -38,7 +38,7 @@ _FILES = {
     "--reorchestrate FILE": "keep the notes and give them to --instruments",
     "--reharmonise FILE": "draw new pitches for one --part and keep everything else",
     "--accompany FILE": "keep the parts of --hold and write --instruments around them",
-    "--fill FILE": "rewrite the beats from --from-beat to --to-beat (the first is 0; --to-beat stays)",
+    "--fill FILE": "rewrite the beats from --from-beat to --to-beat (counted from 0; the beat --to-beat is kept)",
 }
 _PARTS = {
     "--part INSTRUMENT": "with --reharmonise: the instrument whose pitches are drawn",

@@ -55,7 +55,7 @@ def _add_pieces(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "--pieces",
         type=Path,
-        help="a file with names of pieces, one a line: real pieces and prompts are only these of the split",
+        help="file of names, one per line: take real pieces and prompts only from these pieces of the split",
     )
     arguments.add_argument(
         "-n", type=int, help="number of pieces per mode (default: 512), or pairs to listen to (default: 12)"
@@ -70,7 +70,10 @@ def _add_pieces(arguments: argparse.ArgumentParser) -> None:
         help="maximum number of events per piece (default: the smallest context of the models)",
     )
     arguments.add_argument(
-        "--sampling", choices=["default", "paper"], default="default", help="paper: the authors' setting"
+        "--sampling",
+        choices=["default", "paper"],
+        default="default",
+        help="default: the models' own settings; paper: those of the original code",
     )
 
 
@@ -94,7 +97,7 @@ def _add_listening(test: argparse._ArgumentGroup) -> None:
         metavar="FOLDER",
         help="write a page with pairs of pieces: of two models, or of a model and real music (default mode: 4-beat)",
     )
-    test.add_argument("--beats", type=int, default=32, help="the most beats that are heard of a piece")
+    test.add_argument("--beats", type=int, default=32, help="maximum number of beats that are played of a piece")
     test.add_argument(
         "--answers",
         type=Path,

@@ -37,8 +37,8 @@ _INSTRUMENTS = (
     "commas"
 )
 _FORM = (
-    "write sections, as ABA or AABA: those of one letter have the same notes, and --use-all is about the first; for models "
-    "trained with given notes and lengths"
+    "write sections, such as ABA or AABA: sections with the same letter have the same notes, and --use-all applies to the first "
+    "section; for models trained with given notes and lengths"
 )
 _SOUNDFONT = (
     "the .sf2 file for .wav and .html, played by FluidSynth if it is installed (default: the one that mmt ships)"

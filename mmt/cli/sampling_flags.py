@@ -52,7 +52,7 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
     add_flags(group, float, {"--loop-guard RISE": guard})
     group.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
     group.add_argument("--context", choices=["anchor", "slide"], default="anchor", help=_CONTEXT)
-    setting = "paper: the setting of the original code"
+    setting = "default: the model's own settings; paper: those of the original code"
     group.add_argument("--sampling", choices=["default", "paper"], default="default", help=setting)
 
 

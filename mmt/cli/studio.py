@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--host",
         default="127.0.0.1",
-        help="the address to listen on; another than 127.0.0.1 lets other machines in that know the session's token",
+        help="address to listen on; with any other than 127.0.0.1, other machines that know the session's token can connect",
     )
     add_switch(server, "--browser", "open the page in the default browser", default=True)
     server.add_argument(
