@@ -91,17 +91,17 @@ export function addActions(element, roll) {
     const { notes } = state.selection, { score } = state.piece;
     const text = notes.size ? `Choose the instrument for the selection (${selectionText()}).`
       : `The notes stay; the model chooses which of these instruments plays each. Selected: ${selectionText()}.`;
-    ask("Change instruments", text, "Change", { many: true }, (instruments) => {
+    ask("Change instruments", text, "Change", { many: !notes.size }, (instruments) => {
       if (!notes.size) return begin("give", { ...requestSettings(), instruments, ...region(), ...chosenParts() });
       const code = state.instruments.find((one) => one.name === instruments[0]).code;
       const indices = selectedIndices();
       return changeNotes("instruments changed", indices, indices.map((index) => [...score.notes[index].slice(0, 3), code]));
-    }, notes.size > 0);
+    });
   }
 
-  function ask(heading, text, action, options, done, single = false) {
+  function ask(heading, text, action, options, done) {
     const go = button(action, () => { dialog.close(); done(choice.names); }, { class: "primary", disabled: true });
-    const choice = picker({ ...options, many: options.many && !single, change: (names) => { go.disabled = !names.length; } });
+    const choice = picker({ ...options, change: (names) => { go.disabled = !names.length; } });
     const dialog = openDialog(heading, el("p", { class: "hint" }, text), choice.element, el("div", { class: "dialog-foot" }, go));
     dialog.querySelector("input").focus();
   }

@@ -2,7 +2,7 @@
 const BASE = new URL("api/", document.baseURI);
 
 /** An error that the server explained. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;

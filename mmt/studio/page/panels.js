@@ -1,7 +1,7 @@
 // History, a look inside the model, originality, and downloads.
 import * as api from "./api.js";
 import { button, complain, el, field, show, tell } from "./dom.js";
-import { change, on, round, state } from "./state.js";
+import { change, instrumentOf, on, round, state } from "./state.js";
 
 const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
 const DOWNLOADS = [["mid", "MIDI", "audio/midi"], ["musicxml", "MusicXML", "application/xml"], ["wav", "Audio (WAV)", "audio/wav"], ["html", "Web page with player", "text/html"]];
@@ -94,8 +94,7 @@ export function addInside(element, roll) {
 
 function describe(index) {
   const [onset, , pitch, code] = state.piece.score.notes[index];
-  const name = state.instruments.find((one) => one.code === code)?.name ?? "";
-  return `${name} ${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1} at beat ${round(onset / state.piece.score.resolution) + 1}`;
+  return `${instrumentOf(code)?.name ?? ""} ${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1} at beat ${round(onset / state.piece.score.resolution) + 1}`;
 }
 
 function toggle(text, press) {

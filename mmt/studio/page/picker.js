@@ -3,11 +3,10 @@ import { button, el, show } from "./dom.js";
 import { state } from "./state.js";
 
 /** A picker of instruments. `many` allows several; `except` are names that cannot be chosen; `change` hears the names. */
-export function picker({ many = true, chosen = [], except = [], change = () => {} } = {}) {
-  let names = [...chosen];
+export function picker({ many = true, except = [], change }) {
+  let names = [];
   const id = `search-${Math.random().toString(36).slice(2)}`;
-  const search = el("input", { type: "search", id, placeholder: "Search 64 instruments", "aria-label": "Search instruments", autocomplete: "off", oninput: list });
-  search.placeholder = `Search ${state.instruments.length} instruments`;
+  const search = el("input", { type: "search", id, placeholder: `Search ${state.instruments.length} instruments`, "aria-label": "Search instruments", autocomplete: "off", oninput: list });
   const found = el("div", { class: "instruments", role: "group", "aria-label": "Instruments" });
   const picked = el("ul", { class: "chips", "aria-label": "Chosen instruments" });
   search.addEventListener("keydown", (event) => {

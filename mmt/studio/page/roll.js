@@ -1,7 +1,7 @@
 // The piano roll of the studio: the shared PianoRoll, with bar numbers, a selection, and notes that can be picked and dragged.
 import { PianoRoll, makeSvg } from "./shared/piano_roll.js";
 import { el } from "./dom.js";
-import { hasRegion, nameOf, selectedIndices, selectedParts, songOf, state } from "./state.js";
+import { EMPTY, barsOf, hasRegion, nameOf, selectedIndices, selectedParts, songOf, state } from "./state.js";
 
 const CLICK = 4; // pixels: a shorter way is a click
 const EDGE = 7; // pixels at the end of a note that change its length
@@ -19,7 +19,7 @@ export class StudioRoll {
   constructor(element, act) {
     this.act = act;
     this.ruler = el("div", { class: "ruler", "aria-hidden": "true", title: "Drag here to select bars" });
-    this.base = new PianoRoll(element, songOf(emptyScore()));
+    this.base = new PianoRoll(element, songOf(EMPTY));
     this.element = this.base.roll;
     this.base.view.setAttribute("tabindex", "-1");
     this.element.addEventListener("pointerdown", (event) => this.#down(event));
@@ -33,7 +33,7 @@ export class StudioRoll {
   load() {
     const { score } = state.piece, song = songOf(score);
     song.beats = Math.max(song.beats, Math.ceil(song.end) + 4);
-    song.bars = songBars(score, song.beats);
+    song.bars = barsOf(score, song.beats);
     this.song = song;
     this.base.draw(song);
     // The shared roll sorts the notes by onset; the sort is stable, so the same sort of the indices goes along.
@@ -229,9 +229,3 @@ export function selectionText() {
   const parts = selectedParts(), all = parts.length === piece.score.parts.length;
   return `${nameOf(piece.score, selection.from, selection.to)}, ${all ? "all parts" : parts.join(", ") || "no part"}`;
 }
-
-function songBars(score, beats) {
-  return songOf(score, { notes: [], least: beats }).bars;
-}
-
-const emptyScore = () => ({ resolution: 12, notes: [], parts: [], bars: [], tempos: [[0, 0, 0.6]] });

@@ -51,14 +51,10 @@ export function settingsForm({ length = false, more = false, tempo = null } = {}
     } });
     return input;
   };
-  const text = (name, properties = {}) => {
-    const input = el("input", { type: "text", value: settings[name], ...properties, onchange: () => { settings[name] = input.value; keep(); } });
-    return input;
-  };
-  const check = (name, label) => {
-    const input = el("input", { type: "checkbox", checked: settings[name], onchange: () => { settings[name] = input.checked; keep(); } });
-    return el("label", { class: "check" }, input, label);
-  };
+  const set = (name, value) => { settings[name] = value; keep(); };
+  const text = (name, properties) => el("input", { type: "text", value: settings[name], ...properties, onchange: ({ target }) => set(name, target.value) });
+  const check = (name, label) => el("label", { class: "check" },
+    el("input", { type: "checkbox", checked: settings[name], onchange: ({ target }) => set(name, target.checked) }), label);
   const boldness = el("input", { type: "range", min: 0, max: 100, step: 5, value: settings.boldness, list: "boldness-marks", oninput: () => {
     settings.boldness = Number(boldness.value);
     boldness.setAttribute("aria-valuetext", wordFor(settings.boldness));
@@ -68,7 +64,7 @@ export function settingsForm({ length = false, more = false, tempo = null } = {}
   const word = el("span", { class: "hint" }, wordFor(settings.boldness));
   const scales = ["", ...KEYS.flatMap((key) => [`${key} major`, `${key} minor`])];
   const known = scales.includes(settings.scale);
-  const scale = el("select", { onchange: () => { settings.scale = scale.value; keep(); } },
+  const scale = el("select", { onchange: () => set("scale", scale.value) },
     (known ? scales : [settings.scale, ...scales]).map((name) => el("option", { value: name, selected: name === settings.scale }, name || "any scale")));
   return el("div", { class: "settings" },
     el("div", { class: "settings-main" },

@@ -114,6 +114,9 @@ export function selectedIndices() {
 }
 
 // ---- music ----
+/** A score without notes. */
+export const EMPTY = { resolution: 12, notes: [], parts: [], bars: [], tempos: [[0, 0, 0.6]] };
+
 /** The number of beats of notes: the end of the last beat in which one begins. */
 export function lengthOf(score) {
   const last = score.notes.reduce((most, [onset]) => Math.max(most, onset), -1);
@@ -131,10 +134,10 @@ export function barsOf(score, beats) {
 }
 
 /** A song for the piano roll and the player (shared/song.js); from `from` beats on, if not the whole. */
-export function songOf(score, { notes = score.notes, from = 0, to = Infinity, least = 16, parts: declared = score.parts } = {}) {
+export function songOf(score, { notes = score.notes, from = 0, to = Infinity, least = 16 } = {}) {
   const step = score.resolution, first = from * step, last = to * step;
   const kept = notes.map((row, index) => [...row, index]).filter(([onset]) => onset >= first && onset < last);
-  const codes = new Set([...declared.map((part) => part.code), ...kept.map((row) => row[3])]);
+  const codes = new Set([...score.parts.map((part) => part.code), ...kept.map((row) => row[3])]);
   const parts = state.instruments.filter((one) => codes.has(one.code)).map((one) => ({ ...one, notes: [], ids: [] }));
   const byCode = new Map(parts.map((part) => [part.code, part]));
   let end = 0, busiest = 1;

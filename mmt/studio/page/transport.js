@@ -3,10 +3,10 @@ import { Player } from "./shared/player.js";
 import { asClock } from "./shared/song.js";
 import { post } from "./api.js";
 import { button, el, icon, show } from "./dom.js";
-import { change, hasRegion, loadSounds, on, songOf, state } from "./state.js";
+import { EMPTY, change, hasRegion, loadSounds, on, songOf, state } from "./state.js";
 
 /** The one player of the page: it plays the piece, or an alternative. */
-export const player = new Player(songOf({ resolution: 12, notes: [], parts: [], bars: [], tempos: [[0, 0, 0.6]] }));
+export const player = new Player(songOf(EMPTY));
 let source = "piece"; // what the player has: "piece", or the key of an alternative
 
 /** Load the current piece into the player; an alternative that is loaded stays as long as there are any. */
@@ -72,7 +72,7 @@ function saveMix() {
 let isLooping = false;
 
 /** Fill the transport bar; `roll` is the studio's piano roll. */
-export function addTransport(element, roll, refocus) {
+export function addTransport(element, roll) {
   const play = button(icon("play", "pause"), () => togglePiece(roll), { class: "round play", "aria-label": "Play", title: "Play (space)" });
   const clock = el("output", { class: "clock", "aria-live": "off" });
   const loop = button(icon("loop"), () => setLoop(!isLooping), { class: "round", "aria-label": "Loop the selection", title: "Loop the selection (L)", "aria-pressed": "false" });
@@ -119,11 +119,11 @@ export function addTransport(element, roll, refocus) {
     roll.pen = Number(pen.value) || null;
   });
   follow(element, roll, play, clock);
-  return { setTool, toggleLoop: () => setLoop(!isLooping), refocus };
+  return { setTool, toggleLoop: () => setLoop(!isLooping) };
 }
 
 /** Play or pause the piece. */
-export function togglePiece(roll) {
+function togglePiece(roll) {
   if (source !== "piece") takePiece(roll.song);
   if (!player.playing && isLooping && player.loop) player.seekBeat(player.loop[0]);
   player.toggle();
@@ -143,7 +143,7 @@ function follow(element, roll, play, clock) {
     const isPiece = source === "piece", { beat, second, playing } = player, text = `${asClock(second)} / ${asClock(player.end)}`;
     element.classList.toggle("playing", playing && isPiece);
     play.setAttribute("aria-label", playing && isPiece ? "Pause" : "Play");
-    document.dispatchEvent(new CustomEvent("playing", { detail: { source, playing, beat } }));
+    document.dispatchEvent(new CustomEvent("playing", { detail: { beat } }));
     if (!isPiece || !roll.song) return;
     if (clock.textContent !== text) clock.textContent = text;
     const live = playing ? player.notes.filter((note) => note.from <= beat && note.to > beat && player.level(note.part)) : [];
