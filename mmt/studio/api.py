@@ -1,4 +1,4 @@
-"""The operations of the HTTP API: each takes the context, the values in its path and query, and a checked body; it returns JSON.
+"""The operations of the HTTP API: functions of the context, the values in path and query, and a checked body, which return JSON.
 
 `OPERATIONS` lists them all: the routes and the OpenAPI description are made from it. `revision` in an answer grows with each
 change of a piece; a change by hand names the revision that it is based on.
@@ -39,11 +39,14 @@ class Operation:
     path: str
     function: Callable[..., Json]
     body: type[Any] | None = None
+    """A dataclass of `mmt.studio.requests`, or bytes for a file."""
     query: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """What it does, in one line."""
+        if self.function is start and self.body is not None:
+            return f"{self.body.__doc__} Starts a job that writes alternatives."
         return (self.function.__doc__ or "").split("\n")[0]
 
 
@@ -98,14 +101,12 @@ def create(context: Context, body: ask.NewPiece) -> Json:
 
 def open_example(context: Context, name: str) -> Json:
     """Make a piece from an example."""
-    if name not in EXAMPLES:
-        raise KeyError(name)
     return from_file(context, *read_example(name))
 
 
-def from_file(context: Context, name: str, content: bytes) -> Json:
+def from_file(context: Context, name: str = "", body: bytes = b"") -> dict[str, Any]:
     """Make a piece from a MIDI, MusicXML or ABC file, the body of the request; `name` is the file's name."""
-    found = uploads.read_upload(name, content, context.representation)
+    found = uploads.read_upload(name, body, context.representation)
     names = context.representation.names
     parts = [names[code - 1] for code in np.unique(found.events[is_note(found.events), -1])]
     made = {"what": "opened", "file": name[:200]}
@@ -153,6 +154,7 @@ def delete(context: Context, piece: str) -> Json:
 
 
 def start(context: Context, piece: str, body: ask.Sampling) -> Json:
+    """Start the job of a request."""
     found = context.store.get(piece)
     if isinstance(body, ask.Whole | ask.AddPart | ask.Give):
         named = [body.instrument] if isinstance(body, ask.AddPart) else body.instruments
@@ -166,14 +168,6 @@ def start(context: Context, piece: str, body: ask.Sampling) -> Json:
                 f"a piece may get up to {ask.MOST_BEATS}"
             )
     return described(context.start(found, body))
-
-
-def _starter(kind: type[ask.Sampling]) -> Callable[..., Json]:
-    def begin(context: Context, piece: str, body: ask.Sampling) -> Json:
-        return start(context, piece, body)
-
-    begin.__doc__ = f"{kind.__doc__} Starts a job that writes alternatives."
-    return begin
 
 
 def keep(context: Context, piece: str, body: ask.Keep) -> Json:
@@ -306,16 +300,16 @@ OPERATIONS = [
     Operation("GET", "/sounds/{name}", sound),
     Operation("GET", "/pieces", list_pieces),
     Operation("POST", "/pieces", create, ask.NewPiece),
-    Operation("POST", "/files", from_file, query=("name",)),
+    Operation("POST", "/files", from_file, bytes, query=("name",)),
     Operation("POST", "/examples/{name}", open_example),
     Operation("GET", "/pieces/{piece}", piece),
     Operation("DELETE", "/pieces/{piece}", delete),
-    Operation("POST", "/pieces/{piece}/write", _starter(ask.Write), ask.Write),
-    Operation("POST", "/pieces/{piece}/compose", _starter(ask.Compose), ask.Compose),
-    Operation("POST", "/pieces/{piece}/continue", _starter(ask.Continue), ask.Continue),
-    Operation("POST", "/pieces/{piece}/rewrite", _starter(ask.Rewrite), ask.Rewrite),
-    Operation("POST", "/pieces/{piece}/add-part", _starter(ask.AddPart), ask.AddPart),
-    Operation("POST", "/pieces/{piece}/give", _starter(ask.Give), ask.Give),
+    Operation("POST", "/pieces/{piece}/write", start, ask.Write),
+    Operation("POST", "/pieces/{piece}/compose", start, ask.Compose),
+    Operation("POST", "/pieces/{piece}/continue", start, ask.Continue),
+    Operation("POST", "/pieces/{piece}/rewrite", start, ask.Rewrite),
+    Operation("POST", "/pieces/{piece}/add-part", start, ask.AddPart),
+    Operation("POST", "/pieces/{piece}/give", start, ask.Give),
     Operation("POST", "/pieces/{piece}/keep", keep, ask.Keep),
     Operation("POST", "/pieces/{piece}/discard", discard),
     Operation("POST", "/pieces/{piece}/notes", change_notes, ask.Notes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mmt.studio import api
@@ -38,35 +39,56 @@ _SHARED = resources.files("mmt.music.page")
 """The player and the piano roll, which the page of `--html` has too."""
 _POLL = 0.04
 """Seconds between two looks at a job that is followed."""
+# The status of the answer to each error, and its text if that is not the message of the error.
+_ERRORS: dict[type[Exception], tuple[int, str]] = {
+    KeyError: (404, "not found; it may have been deleted"),
+    ConflictError: (409, ""),
+    UploadError: (422, ""),
+    TooLargeError: (413, ""),
+    BusyError: (503, ""),
+    ClientDisconnect: (400, "the client left"),
+    ValueError: (400, ""),
+    TimeoutError: (503, "the model has other work to finish first; try again"),
+}
 
 
 def create_app(context: Context, token: str, names: set[str]) -> Guard:
     """The application; `token` stands in every address, `names` are the host names of this server."""
-    routes = [Route("/", _file_handler("index.html", _PAGE)), Route("/api", _page_of_api)]
-    routes += [Route("/api/", lambda _: RedirectResponse("../api")), Route("/api/openapi.json", _openapi)]
-    routes += [Route(f"/page/{name}", _file_handler(name, _PAGE)) for name in _files(_PAGE)]
-    routes += [Route(f"/page/shared/{name}", _file_handler(name, _SHARED)) for name in _files(_SHARED)]
-    routes += [
-        Route(f"/api{one.path}", _guarded(_handler(context, one)), methods=[one.method]) for one in api.OPERATIONS
+    routes = [
+        Route("/", _file_handler("index.html", _PAGE)),
+        *(Route(f"/page/{name}", _file_handler(name, _PAGE)) for name in _files(_PAGE)),
+        *(Route(f"/page/shared/{name}", _file_handler(name, _SHARED)) for name in _files(_SHARED)),
+        Route("/api", lambda _: HTMLResponse(describe_html())),
+        Route("/api/", lambda _: RedirectResponse("../api")),
+        Route("/api/openapi.json", lambda _: JSONResponse(openapi())),
+        *(Route(f"/api{one.path}", _handler(context, one), methods=[one.method]) for one in api.OPERATIONS),
+        Route("/api/jobs/{job}/events", partial(_follow, context)),
+        Route("/api/pieces/{piece}/download/{kind}", partial(_download, context)),
     ]
-    routes += [
-        Route("/api/jobs/{job}/events", _guarded(lambda request: _follow(context, request))),
-        Route("/api/pieces/{piece}/download/{kind}", _guarded(lambda request: _download(context, request))),
-    ]
-    return Guard(Starlette(routes=routes), token, names)
+    answers = {error: _answer(status, text) for error, (status, text) in _ERRORS.items()}
+    return Guard(Starlette(routes=routes, exception_handlers=answers), token, names)
 
 
 def _handler(context: Context, operation: api.Operation) -> Handler:
     async def handle(request: Request) -> Response:
         values: dict[str, Any] = dict(request.path_params)
         values |= {name: request.query_params[name] for name in operation.query if name in request.query_params}
-        if operation.path == "/files":
-            values = {"name": request.query_params.get("name", ""), "content": await request.body()}
+        if operation.body is bytes:
+            values["body"] = await request.body()
         elif operation.body is not None:
             values["body"] = parse(operation.body, _json(await request.body()))
         return JSONResponse(await run_in_threadpool(operation.function, context, **values))
 
     return handle
+
+
+def _answer(status: int, text: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """A handler of an error, which answers with one line."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": text or " ".join(str(error).split())}, status)
+
+    return answer
 
 
 def _json(body: bytes) -> Any:
@@ -78,33 +100,6 @@ def _json(body: bytes) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _guarded(handler: Handler) -> Handler:
-    """Turn the errors of a handler into answers of one line."""
-
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except KeyError:
-            status, text = 404, "not found; it may have been deleted"
-        except ConflictError as error:
-            status, text = 409, str(error)
-        except UploadError as error:
-            status, text = 422, str(error)
-        except TooLargeError as error:
-            status, text = 413, str(error)
-        except BusyError as error:
-            status, text = 503, str(error)
-        except ClientDisconnect:
-            status, text = 400, "the client left"
-        except ValueError as error:
-            status, text = 400, " ".join(str(error).split())
-        except TimeoutError:
-            status, text = 503, "the model has other work to finish first; try again"
-        return JSONResponse({"error": text}, status)
-
-    return handle
 
 
 async def _follow(context: Context, request: Request) -> Response:
@@ -152,11 +147,3 @@ def _file_handler(name: str, folder: Traversable) -> Handler:
         return Response(content, media_type=_TYPES[f".{name.rsplit('.', 1)[1]}"])
 
     return send
-
-
-async def _openapi(_: Request) -> Response:
-    return JSONResponse(openapi())
-
-
-async def _page_of_api(_: Request) -> Response:
-    return Response(describe_html(), media_type="text/html")

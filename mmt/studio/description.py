@@ -65,10 +65,10 @@ def _operation(one: Operation) -> dict[str, Any]:
             "400": {"description": "The request does not fit; the answer says why"},
         },
     }
-    if one.body is not None:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema(one.body)}}}
-    elif one.path == "/files":
+    if one.body is bytes:
         found["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": {}}}}
+    elif one.body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema(one.body)}}}
     return found
 
 

@@ -7,6 +7,7 @@ whole, so that a piece survives the end of the server at any moment.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -195,11 +196,11 @@ class Store:
             shutil.rmtree(piece.folder, ignore_errors=True)
 
 
-def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file so that it appears whole or not at all."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, readable by its owner only, so that it appears whole or not at all."""
     unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     with naming(path):
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -210,8 +211,6 @@ def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def _write_events(path: Path, events: Events) -> None:
-    import io
-
     content = io.BytesIO()
     np.save(content, np.asarray(events, np.int32), allow_pickle=False)
     write_whole(path, content.getvalue())

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+from mmt.analysis.note_metrics import onsets
 from mmt.music.files import read, write
 from mmt.music.page.song import song
 from mmt.music.pictures.colors import score_order
-from mmt.representation.codes import DURATION, INSTRUMENT, NOTE, TYPE, Events, Representation
+from mmt.representation.codes import INSTRUMENT, NOTE, Events, Representation
 from mmt.representation.decode import decode, notes_of_events
 from mmt.studio.catalog import part_of
 from mmt.studio.memory import return_free_memory
@@ -35,17 +36,16 @@ KINDS = {
 def rows_of(events: Events, representation: Representation) -> list[list[int]]:
     """The notes of events, in their order."""
     table = notes_of_events(events, representation)
-    onset = table["beat"].astype(np.int64) * representation.resolution + table["position"]
+    onset = onsets(table, representation.resolution)
     rows: list[list[int]] = np.stack([onset, table["duration"], table["pitch"], table["instrument"]], axis=1).tolist()
     return rows
 
 
 def events_of(rows: list[list[int]], representation: Representation) -> Events:
     """Notes (n, 6) from such rows; durations are rounded to known ones. A `BadRequestError` names a column out of range."""
-    array = np.array(rows, np.int64).reshape(-1, 4) if all(len(row) == 4 for row in rows) else None
-    if array is None:
+    if any(len(row) != 4 for row in rows):
         raise BadRequestError("each note is a row of four numbers: onset, duration, pitch, instrument code")
-    onset, duration, pitch, code = array.T
+    onset, duration, pitch, code = np.array(rows, np.int64).reshape(-1, 4).T
     limits = {
         "onset": (onset, 0, 10**6),
         "duration": (duration, 1, 10**6),
@@ -55,11 +55,9 @@ def events_of(rows: list[list[int]], representation: Representation) -> Events:
     for name, (values, low, high) in limits.items():
         if ((values < low) | (values > high)).any():
             raise BadRequestError(f"{name} must be {low} to {high:,}")
-    events = np.empty((len(array), 6), np.int64)
-    events[:, TYPE], events[:, DURATION], events[:, INSTRUMENT] = NOTE, representation.duration_codes(duration), code
     beat, position = np.divmod(onset, representation.resolution)
-    events[:, 1], events[:, 2], events[:, 3] = beat + 1, position + 1, pitch + 1
-    return events
+    kind, lengths = np.full(len(rows), NOTE), representation.duration_codes(duration)
+    return np.stack([kind, beat + 1, position + 1, pitch + 1, lengths, code], axis=1)
 
 
 def music_of(piece: Piece, events: Events, representation: Representation) -> muspy.Music:
@@ -112,6 +110,4 @@ def headers_for(title: str, kind: str) -> dict[str, str]:
 def _signatures(piece: Piece) -> muspy.Music | None:
     """The tempos, time and key signatures of the file that the piece came from, as music without notes."""
     path = piece.folder / "signatures.json"
-    if not path.exists():
-        return None
-    return read(path)
+    return read(path) if path.exists() else None

@@ -59,20 +59,18 @@ class Guard:
             return
         headers = Headers(scope=scope)
         path = self._without_token(scope["path"], headers.get("authorization", ""))
-        refusal = self._refusal(scope["method"], headers, path)
+        limit = MOST_UPLOAD if path == _UPLOADS else MOST_JSON
+        refusal = self._refusal(scope["method"], headers, path, limit)
 
         async def strictly(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        if refusal is not None or path is None:
-            await (refusal or _forbidden())(scope, receive, strictly)
+        if refusal is not None:
+            await refusal(scope, receive, strictly)
             return
-        limit = MOST_UPLOAD if path == _UPLOADS else MOST_JSON
-        if int(headers.get("content-length") or 0) > limit:
-            await _too_large(limit)(scope, receive, strictly)
-            return
+        assert path is not None
         inner = dict(scope) | {"path": path, "raw_path": path.encode(), "root_path": ""}
         await self.app(inner, _limited(receive, limit), strictly)
 
@@ -85,11 +83,11 @@ class Guard:
         is_right = secrets.compare_digest(bearer.strip().encode(), self.token.encode())
         return path if scheme.lower() == "bearer" and is_right else None
 
-    def _refusal(self, method: str, headers: Headers, path: str | None) -> Response | None:
-        host = headers.get("host", "")
+    def _refusal(self, method: str, headers: Headers, path: str | None, limit: int) -> Response | None:
+        host, length = headers.get("host", ""), headers.get("content-length") or "0"
         if not self._is_ours(host):
             return PlainTextResponse("This server does not answer under this name.\n", 421)
-        if not (headers.get("content-length") or "0").isdecimal():
+        if not length.isdecimal():
             return PlainTextResponse("The length of the request is not a number.\n", 400)
         origin = headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
@@ -97,6 +95,14 @@ class Guard:
         is_navigation = method == "GET" and headers.get("sec-fetch-mode") == "navigate" and path == "/"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_navigation:
             return PlainTextResponse("Requests from other sites are refused.\n", 403)
+        if path is None:
+            return PlainTextResponse(
+                "This address lacks the session's token. Open the address that mmt-studio printed in the terminal.\n",
+                403,
+            )
+        if int(length) > limit:
+            text = f"The request is larger than {limit // 2**20} MB.\n"
+            return PlainTextResponse(text, 413, {"connection": "close"})
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -124,16 +130,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _forbidden() -> Response:
-    return PlainTextResponse(
-        "This address lacks the session's token. Open the address that mmt-studio printed in the terminal.\n", 403
-    )
-
-
-def _too_large(limit: int) -> Response:
-    return PlainTextResponse(f"The request is larger than {limit // 2**20} MB.\n", 413, {"connection": "close"})
 
 
 class TooLargeError(Exception):

@@ -102,9 +102,7 @@ def serve(
         context = Context(model, Store(session), checkpoint, corpus)
         try:
             if file is not None:
-                found = api.from_file(context, file.name, file.read_bytes())
-                assert isinstance(found, dict)
-                context.first_piece = found["id"]
+                context.first_piece = api.from_file(context, file.name, file.read_bytes())["id"]
             token = token_of(session)
             shown = f"[{host}]" if ":" in host else host
             address = f"http://{shown}:{taken}/{token}/"

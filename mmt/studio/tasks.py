@@ -33,7 +33,7 @@ class Task:
     """Called with the number, events and origin of each alternative that is complete."""
 
 
-def origin(task: Task, seed: int, command: str) -> dict[str, Any]:
+def history_entry(task: Task, seed: int, command: str) -> dict[str, Any]:
     """How an alternative was made, for the history."""
     about = about_request(task.request)
     what = _SAID[about["kind"]].format(**about["settings"])

@@ -23,7 +23,7 @@ from mmt.studio import commands
 from mmt.studio.edits import edit, has_new_notes
 from mmt.studio.requests import Continue, Give, Write
 from mmt.studio.scores import rows_of
-from mmt.studio.tasks import Task, controls_of, length_of, names_in, opening, origin, sampling_of
+from mmt.studio.tasks import Task, controls_of, history_entry, length_of, names_in, opening, sampling_of
 from mmt.studio.work import Job
 
 _TRIES = 4
@@ -57,7 +57,7 @@ def run(job: Job, task: Task) -> None:
             drawn = other
             events, command = job.interruptibly(partial(edit, task, drawn))
         seen.add(events.tobytes())
-        task.finish(number, events, origin(task, drawn, command))
+        task.finish(number, events, history_entry(task, drawn, command))
         job.say(type="alternative", alternative=number, notes=rows_of(events, representation))
 
 
@@ -78,7 +78,7 @@ def _stream(job: Job, task: Task, seeds: list[int]) -> None:
         # Where the limit of events made no difference, the command is shorter without it.
         limits = keywords if len(events) < model.network.config.context else allowed
         command = commands.generate(request, names, seeds[row], limits, task.name)
-        task.finish(row, events, origin(task, seeds[row], command))
+        task.finish(row, events, history_entry(task, seeds[row], command))
         job.say(type="alternative", alternative=row)
 
     for rows, events in decode_events(model.network, start, streams_of(1, seeds), **settings):
