@@ -1,4 +1,4 @@
-"""Differences between two models, or a model and real pieces, in every metric: intervals, tests, and which ones stand.
+"""Compare two models, or a model and real pieces, in every metric: intervals, significance tests, correction for many tests.
 
 Two models are compared piece by piece, since piece i of both has the same prompt: the differences are averaged over the pieces of
 one prompt first, as they are not independent, and tested by Student's t. A model and real pieces are compared by Welch's t. With

@@ -257,12 +257,11 @@ def _compare(name: str, ours: Floats, theirs: Floats, seed: int) -> Feature | No
     size = max(min(len(known[0]), count // 2), 2)
     orders = (random.permutation(count) for _ in range(SPLITS))
     draws = [astuple(agreement(known[1][order[:size]], known[1][order[size:]])) for order in orders]
-    overlap, divergence, distance = np.array(draws, np.float64).T  # without a distance: NaN
+    columns = np.array(draws, np.float64).T  # without a distance: NaN
 
     def summary(of: Callable[[Floats], Any]) -> Agreement:
-        return Agreement(
-            float(of(overlap)), float(of(divergence)), None if np.isnan(distance[0]) else float(of(distance))
-        )
+        overlap, divergence, distance = (float(of(column)) for column in columns)
+        return Agreement(overlap, divergence, None if np.isnan(distance) else distance)
 
     return Feature(
         name=name,

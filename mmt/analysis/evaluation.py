@@ -33,12 +33,12 @@ from mmt.analysis.distance import KernelDistance, kernel_distance
 from mmt.analysis.distributions import Distributions, compare_distributions, picture
 from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
 from mmt.analysis.modes import MODES, GeneratedPieces, plan_pieces
+from mmt.analysis.report import REAL
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import software, write_provenance
 from mmt.music.atomic import replacing
 from mmt.sampling.model import Model
 
-TRUTH = report.REAL
 REPORT = "evaluation.json"
 # Metrics are computed on whole pieces and on this many beats, as in the paper's listening test.
 CUT = 64
@@ -184,9 +184,9 @@ def evaluate_models(
         "software": software(),
     }  # fmt: skip
     found = Evaluation(settings)
-    found.rows += [TableRow(TRUTH, "", evaluate(real, beats=beats)) for beats in (None, CUT)]
+    found.rows += [TableRow(REAL, "", evaluate(real, beats=beats)) for beats in (None, CUT)]
     if split != "test" and (test := _test_split(corpus)) is not None:
-        found.rows += [TableRow(f"{TRUTH}, test", "", evaluate(test, beats=beats)) for beats in (None, CUT)]
+        found.rows += [TableRow(f"{REAL}, test", "", evaluate(test, beats=beats)) for beats in (None, CUT)]
     index = originality.Index(Corpus(corpus, split="train"), progress=progress) if with_originality else None
     for name, model in plan.models.items():
         for mode in tqdm(modes, desc=name, unit=" modes", disable=not progress):
@@ -209,11 +209,11 @@ def _test_split(corpus: str | os.PathLike[str]) -> Corpus | None:
 
 def _compare(found: Evaluation, models: Sequence[str], sources: Sequence[int]) -> None:
     """Add the comparisons of all models, and their distances from real pieces."""
-    truth, first = found.scores(TRUTH)[""], models[0]
+    truth, first = found.scores(REAL)[""], models[0]
     for name in models:
         scores = found.scores(name)
-        found.comparisons[f"{name} against {TRUTH}"] = compare_scores(
-            scores, dict.fromkeys(scores, truth), names=(name, TRUTH)
+        found.comparisons[f"{name} against {REAL}"] = compare_scores(
+            scores, dict.fromkeys(scores, truth), names=(name, REAL)
         )
         if name != first:
             # Unconditional pieces have no prompt in common.
@@ -258,11 +258,9 @@ def _write(output: Path, found: Evaluation) -> None:
     _write_file(output / "report.md", report.page(found))
     _write_file(output / "details.md", report.details(found))
     _write_file(output / "table.csv", to_csv([list(rows[0]), *(list(row.values()) for row in rows)]))
-    pieces: list[list[str]] = []
+    pieces = [["model", "mode", "length", *found.rows[0].scores.rows()[0]]]
     for row in found.rows:
-        head, *lines = row.scores.rows()
-        pieces = pieces or [["model", "mode", "length", *head]]
-        pieces += [[row.model, row.mode, row.scores.length, *line] for line in lines]
+        pieces += [[row.model, row.mode, row.scores.length, *values] for values in row.scores.rows()[1:]]
     _write_file(output / "pieces.csv", to_csv(pieces))
     for name, compared in report.pictured(found).items():
         _write_file(output / f"differences-{name}.png", differences.picture(compared))

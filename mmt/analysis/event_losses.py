@@ -198,19 +198,17 @@ def _event_losses(model: Model, piece: Events, name: str, distribution: Distribu
     for window, row in zip(windows, rows, strict=True):
         codes = torch.from_numpy(row)[None].to(model.device)
         hidden = model.network.hidden(codes[:, :-1])[0]
-        skipped = opening + window.counted - window.start - 1 if window.counted else 0
+        skipped = max(window.read_before(opening) - 1, 0)
         counted = counted_targets(codes, torch.tensor([len(row)], device=model.device))[0, skipped:] >= 0
         found = _DISTRIBUTIONS[distribution](model, hidden, row, skipped)
-        # The header is in every window; the items begin at `window.start`.
-        place = np.arange(skipped + 1, len(row))
-        place = np.where(place < opening, place, place + window.start)
+        index = window.indices(np.arange(skipped + 1, len(row)), opening)
         for field, logarithms in enumerate(found):
             targets = codes[0, skipped + 1 :, field, None]
             shares = logarithms.exp()
             of_field = counted[:, field].cpu().numpy()
-            nats[place[of_field], field] = -logarithms.gather(1, targets)[:, 0].cpu().numpy()[of_field]
+            nats[index[of_field], field] = -logarithms.gather(1, targets)[:, 0].cpu().numpy()[of_field]
             terms = torch.where(shares > 0, shares * logarithms, 0.0)
-            entropy[place[of_field], field] = -terms.sum(1).cpu().numpy()[of_field]
+            entropy[index[of_field], field] = -terms.sum(1).cpu().numpy()[of_field]
     return EventLosses(piece, nats, entropy)
 
 

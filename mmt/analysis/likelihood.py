@@ -216,9 +216,8 @@ def _losses(
     batch = collate(rows).to(model.device)
     targets = counted_targets(batch.codes, batch.lengths)
     for row, window in enumerate(windows):
-        # Target t is event t + 1. The header is a target only in the first window.
-        if window.counted:
-            targets[row, : opening + window.counted - window.start - 1] = -100
+        # Target t is event t + 1, so start-of-song is none.
+        targets[row, : max(window.read_before(opening) - 1, 0)] = -100
     logits = model.network(batch.codes[:, :-1], targets=next_written(batch.codes))
     nats = [
         F.cross_entropy(logits[field].transpose(1, 2).float(), targets[..., field], reduction="none")

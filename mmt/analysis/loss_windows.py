@@ -41,6 +41,14 @@ class LossWindow:
         """Whether a long silence leaves the window without context."""
         return self.start == self.counted > 0
 
+    def read_before(self, opening: int) -> int:
+        """The number of the window's first events that earlier windows have read; the header has `opening` events."""
+        return opening + self.counted - self.start if self.counted else 0
+
+    def indices(self, places: npt.NDArray[np.int64], opening: int) -> npt.NDArray[np.int64]:
+        """The indices in the piece of the events at some places of the window."""
+        return np.where(places < opening, places, places + self.start)
+
 
 def find_stride(model: Model, stride: int | None) -> int:
     """The number of notes by which windows advance: `stride`, or a quarter of the model's context.

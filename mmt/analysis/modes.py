@@ -121,10 +121,10 @@ def choose_prompts(
         If no piece is usable.
     """
     usable = []
-    for index, piece in enumerate(corpus.pieces):
+    for index in range(len(corpus)):
         beats = corpus.notes(index)["beat"]
         events = int(np.searchsorted(beats, beats[0] + 16)) + 2 + len(np.unique(corpus.notes(index)["instrument"]))
-        if beats[-1] - beats[0] >= 16 and events <= longest and piece.length:
+        if beats[-1] - beats[0] >= 16 and events <= longest:
             usable.append(index)
     if not usable and _PROMPT_BEATS.keys().isdisjoint(modes):
         usable = list(range(len(corpus)))

@@ -63,13 +63,14 @@ class Comparison:
 
     def lengths(self, kind: str, *, real: bool = False) -> list[int]:
         """Number of notes in the longest run of each piece, or real stretch; `kind` is "part" or "texture"."""
-        runs = [getattr(finding, kind) for finding in (self.real if real else self.pieces)]
-        return [run.notes if run else 0 for run in runs]
+        return [run.notes if run else 0 for run in self._runs(kind, real)]
 
     def steps(self, kind: str, *, real: bool = False) -> list[int]:
         """Number of different steps in the richest run of each piece, or real stretch."""
-        runs = [getattr(finding, f"richest_{kind}") for finding in (self.real if real else self.pieces)]
-        return [run.different_steps if run else 0 for run in runs]
+        return [run.different_steps if run else 0 for run in self._runs(f"richest_{kind}", real)]
+
+    def _runs(self, name: str, real: bool) -> list[Run | None]:
+        return [getattr(finding, name) for finding in (self.real if real else self.pieces)]
 
     def threshold(self, kind: str) -> float:
         """The number of different steps above which a run stands out."""
@@ -92,10 +93,9 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        findings = {real: self.real if real else self.pieces for real in (False, True)}
         pieces, real = (
             [asdict(finding) | {"stands_out": self.stands_out(i, real=real)} for i, finding in enumerate(found)]
-            for real, found in findings.items()
+            for real, found in ((False, self.pieces), (True, self.real))
         )
         length = "whole pieces, without their prompts; real stretches of as many notes"
         return {"length": length, "pieces": pieces, "real": real}

@@ -159,8 +159,8 @@ def _windows(
         return
     opening, windows, rows = loss_windows(model, events, stride, "the piece", targets=0)
     for window, row in zip(windows, rows, strict=True):
-        read = np.arange(opening + window.counted - window.start if window.counted else 0, len(row))
-        yield row, read, np.where(read < opening, read, read + window.start)
+        read = np.arange(window.read_before(opening), len(row))
+        yield row, read, window.indices(read, opening)
 
 
 def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], Iterator[Events]]]:
