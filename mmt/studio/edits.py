@@ -1,4 +1,4 @@
-"""What the model writes as a whole: a piece in a form, rewritten parts, a new part, notes for other instruments.
+"""Alternatives that one call of the library writes: a piece in a form, rewritten parts, a new part, other instruments.
 
 With a model that has given notes, `mmt.edit.rewrite` writes any parts in any beats. Otherwise `fill` writes all parts, and
 `accompany` some of them.

@@ -1,4 +1,4 @@
-"""A look inside: how surprising each note of a piece was to the model, and what it attends to."""
+"""How surprising each note of a piece is to the model, and the notes that the model attends to."""
 
 from __future__ import annotations
 

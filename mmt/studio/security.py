@@ -1,4 +1,4 @@
-"""Who may talk to the server: a token in every address, checks of Host and Origin, limits of size, and strict headers.
+"""Access control: a token in every address, checks of Host and Origin, limits of size, and strict headers.
 
 Every address begins with the session's token, `/TOKEN/…`, so that pages of other sites and other users of the machine cannot
 guess one. A script may send `Authorization: Bearer TOKEN` instead. The Host header must name this server: a page of another site
@@ -37,7 +37,7 @@ _UPLOADS = "/api/files"
 
 
 class Guard:
-    """Middleware that lets through only what may talk to the server.
+    """Middleware that lets only permitted requests through.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A request for a piece as a job gets it, the keywords of the library that it stands for, and functions of pieces."""
+"""The task of a job: a request for a piece, the keywords of the library for it, and functions of pieces."""
 
 from __future__ import annotations
 
