@@ -22,6 +22,12 @@ _EXAMPLES = """examples:
 To continue a stopped preparation, run the same command again.
 """
 
+# Flags that are arguments of `prepare` of the same name.
+_AS_GIVEN = (
+    *("min_notes", "min_beats", "max_beats", "min_instruments", "max_drums", "duplicates", "exclude"),
+    *("work_column", "work_pattern", "draw_rest", "seed", "jobs", "backend", "scheduler", "time_limit", "overwrite"),
+)
+
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
@@ -163,26 +169,11 @@ def _prepare(chosen: argparse.Namespace) -> None:
             [Path(part) for part in chosen.sources if part not in overrides],
             chosen.output,
             representation=representation,
-            min_notes=chosen.min_notes,
-            min_beats=chosen.min_beats,
-            max_beats=chosen.max_beats,
-            min_instruments=chosen.min_instruments,
-            max_drums=chosen.max_drums,
-            duplicates=chosen.duplicates,
-            exclude=chosen.exclude,
-            work_column=chosen.work_column,
-            work_pattern=chosen.work_pattern,
             works=read_works(chosen.works) if chosen.works else None,
             shares={"valid": chosen.valid, "test": chosen.test},
             splits={split: read_names(file) for split, file in lists.items() if file} or None,
-            draw_rest=chosen.draw_rest,
-            seed=chosen.seed,
-            jobs=chosen.jobs,
-            backend=chosen.backend,
-            scheduler=chosen.scheduler,
-            time_limit=chosen.time_limit,
-            overwrite=chosen.overwrite,
             progress=wants_progress(chosen),
+            **{name: getattr(chosen, name) for name in _AS_GIVEN},
         )
     if not chosen.quiet:
         print(f"{chosen.output}: {outcome}")
