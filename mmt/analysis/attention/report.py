@@ -192,11 +192,11 @@ def _check_arguments(target: Path, level: float, format: str, overwrite: bool) -
 
 
 def _arrays(statistics: Statistics) -> dict[str, np.ndarray]:
-    arrays = {f"expected.{field}.{null}": sums for (field, null), sums in statistics.expected.items()}
+    arrays: dict[str, np.ndarray] = {}
     for kind in ("relative", "absolute"):
         for field, found in getattr(statistics, kind).items():
             arrays |= {f"{kind}.{field}.{part}": array for part, array in vars(found).items() if part != "field"}
-    return arrays
+    return arrays | {f"expected.{field}.{null}": sums for (field, null), sums in statistics.expected.items()}
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Iterator[tuple[object, ...]]) -> None:
