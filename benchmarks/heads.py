@@ -63,15 +63,12 @@ class AttentionHeads(nn.Module):
         stream = (torch.stack(known, dim=-2) + hidden[..., None, :] + self.places).flatten(0, -3)
         split = self.queries_keys_values(self.norms[0](stream)).view(len(stream), 6, 3, 4, 32)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        scores = (queries @ keys.transpose(-1, -2) * 32**-0.5).masked_fill(_later(6), -torch.inf)
+        later = torch.ones(6, 6, dtype=torch.bool).triu(1)
+        scores = (queries @ keys.transpose(-1, -2) * 32**-0.5).masked_fill(later, -torch.inf)
         stream = stream + self.out((scores.softmax(-1) @ values).transpose(1, 2).flatten(2))
         stream = stream + self.contract(F.gelu(self.expand(self.norms[1](stream))))
         stream = self.norms[2](stream).view(*hidden.shape[:-1], 6, -1)
         return [head(stream[..., index, :]) for index, head in enumerate(self.fields)]
-
-
-def _later(length: int) -> Tensor:
-    return torch.ones(length, length, dtype=torch.bool).triu(1)
 
 
 def _without_means(network: Network) -> None:
