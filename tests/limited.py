@@ -1,9 +1,12 @@
-"""Run code in a process with limits on its time and memory, as a hostile file may exceed both."""
+"""Limits on the time and memory of a process, which a hostile file may exceed, and on the size of files."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # The limit counts virtual memory, which imported libraries reserve, so it is set after the imports.
 _LIMIT = """
@@ -21,3 +24,14 @@ def in_limits(code: str, *arguments: str, imports: str = "", seconds: float, mem
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Limit the size of files to `size` bytes, so that writing fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

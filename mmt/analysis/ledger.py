@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mmt.music.atomic import naming
+from mmt.music.atomic import naming, replacing
 from mmt.sampling.model import Model
 
 
@@ -36,8 +36,8 @@ class Ledger:
             return
         if not self.path.exists() or not self._read():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with naming(self.path):
-                self.path.write_text(json.dumps(self._job) + "\n", encoding="utf-8")
+            with replacing(self.path) as unfinished:
+                unfinished.write_text(json.dumps(self._job) + "\n", encoding="utf-8")
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -48,9 +48,16 @@ class Ledger:
     def add(self, key: str, result: Any) -> None:
         """Add a result and write it to the file at once."""
         self._known[key] = result
-        if self.path is not None:
-            with naming(self.path), self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([key, result]) + "\n")
+        if self.path is None:
+            return
+        with naming(self.path), self.path.open("ab", buffering=0) as file:
+            before, line = file.tell(), json.dumps([key, result]).encode() + b"\n"
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(before)
+                raise
 
     def _read(self) -> bool:
         """Read the results in the file; false if not even its first line is complete."""

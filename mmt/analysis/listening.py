@@ -27,6 +27,7 @@ from mmt.analysis.modes import plan_pieces
 from mmt.analysis.note_metrics import cut_notes
 from mmt.analysis.report import REAL
 from mmt.model.provenance import software
+from mmt.music.atomic import replacing
 from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import Events, Representation
 from mmt.representation.decode import decode, notes_of_events
@@ -185,8 +186,10 @@ def write_listening_test(
     folder.mkdir(parents=True, exist_ok=True)
     described = {"study": study, "first": first.name, "second": second.name, "seed": seed, "software": software()}
     described |= {"settings": settings or {}, "pairs": key}
-    (folder / KEY).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(text, encoding="utf-8")
+    # Both are written before either replaces an earlier one: a page needs its own key.
+    with replacing(folder / KEY) as new_key, replacing(folder / PAGE) as new_page:
+        new_key.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        new_page.write_text(text, encoding="utf-8")
     return folder / PAGE
 
 

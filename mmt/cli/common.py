@@ -11,6 +11,7 @@ import io
 import re
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -95,8 +96,9 @@ def run(
         return 128 + int(getattr(stopped, "signal", signal.SIGINT))
     except Exception as error:
         if chosen.debug:
-            raise
-        print(f"{arguments.prog}: error: {_one_line(error)}{_place_of(error, chosen)}", file=sys.stderr)
+            print(_printable("".join(traceback.format_exception(error))), file=sys.stderr, end="")
+        else:
+            print(f"{arguments.prog}: error: {_one_line(error)}{_place_of(error, chosen)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 
@@ -134,9 +136,9 @@ def _one_line(error: Exception) -> str:
 
 def _place_of(error: Exception, chosen: argparse.Namespace) -> str:
     """The output of the command, for an error of a full disk that names no file."""
-    from mmt.music.atomic import FULL
+    from mmt.music.atomic import FULL, is_named
 
-    is_nameless = isinstance(error, OSError) and error.errno in FULL and not error.filename and " " in str(error)
+    is_nameless = isinstance(error, OSError) and error.errno in FULL and not (error.filename or is_named(error))
     output = getattr(chosen, "output", None)
     return f" (writing {_printable(str(output))})" if is_nameless and output and str(output) not in str(error) else ""
 

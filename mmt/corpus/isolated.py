@@ -52,6 +52,13 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Raised:
+    """The error of the system that an item ended with."""
+
+    error: OSError
+
+
 def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time_limit: float) -> list[Answer | Lost]:
     """Call `function` on each item in another process; return the answers in order.
 
@@ -74,6 +81,8 @@ def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time
     ------
     RuntimeError
         If the process cannot be started.
+    OSError
+        If `function` raises one, after all items.
 
     Examples
     --------
@@ -106,6 +115,9 @@ def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time
             raise
         else:
             _idle.append(process)
+    for answer in answers:
+        if isinstance(answer, _Raised):
+            raise answer.error
     return answers
 
 
@@ -137,7 +149,11 @@ def serve() -> None:
             if (now := time.monotonic()) - started > _SLACK * time_limit:
                 faulthandler.dump_traceback_later((1 + _SLACK) * time_limit, exit=True, file=devnull)
                 started = now
-            _answer(answers, function(item))
+            try:
+                answer = function(item)
+            except OSError as error:
+                answer = _Raised(error)
+            _answer(answers, answer)
 
 
 def _limit_memory() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mmt.corpus.pieces import names_of_instruments
 from mmt.corpus.splits import fingerprint
+from mmt.music.atomic import is_named, naming
 from mmt.music.files import MIDI_SUFFIXES, read
 from mmt.music.reading.abc import UnreadWarning
 from mmt.music.reading.midi import read_midi_notes
@@ -110,6 +111,11 @@ def read_piece(
     ----------
     named : (str, bytes or Exception)
         The suffix of the file, which selects the reader; and its content, or the error that occurred when it was loaded.
+
+    Raises
+    ------
+    OSError
+        If the folder of temporary files is full.
     """
     suffix, content = named
     try:
@@ -120,6 +126,8 @@ def read_piece(
             raw = _raw_notes(suffix, content)
             table, report = note_table(raw, representation)
     except Exception as error:  # a broken file can make a reader raise anything
+        if isinstance(error, OSError) and is_named(error):
+            raise  # the temporary folder is full: not the file's fault
         return left_out(_one_line(error))
     if any(issubclass(one.category, UnreadWarning) for one in caught):
         report.changed["ABC tunes with passages that cannot be read"] += 1
@@ -144,7 +152,8 @@ def _raw_notes(suffix: str, content: bytes) -> RawNotes:
         return read_midi_notes(content)
     with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
         path = Path(folder) / f"piece{suffix}"
-        path.write_bytes(content)
+        with naming(path):
+            path.write_bytes(content)
         try:
             return raw_notes(read(path))
         except Exception as error:

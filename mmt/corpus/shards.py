@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from mmt.corpus.reading import Outcome, Row
 from mmt.corpus.sources import Source, full_name
-from mmt.music.atomic import FULL, locked
+from mmt.music.atomic import FULL, is_named, locked
 from mmt.music.files import MIDI_SUFFIXES
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
 
@@ -84,7 +84,8 @@ def working_folder(output: Path) -> Iterator[Path]:
                     folder.rmdir()
             raise
         except OSError as error:
-            if error.errno not in FULL:
+            # The folder of temporary files may be full instead.
+            if error.errno not in FULL or (is_named(error) and str(output) not in str(error)):
                 raise
             raise OSError(
                 error.errno,

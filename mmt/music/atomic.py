@@ -59,6 +59,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_named(error):
+            raise
         if error.errno in FULL:
             raise OSError(
                 error.errno, f"cannot write {path}: {error.strerror}; free some space and try again"
@@ -66,6 +68,11 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is not None and (error.filename is None or _PREFIX in str(error.filename)):
             raise type(error)(error.errno, f"cannot write {path}: {error.strerror}") from error
         raise
+
+
+def is_named(error: OSError) -> bool:
+    """Whether `naming` has added the name of a file to an error."""
+    return str(error.strerror).startswith("cannot write ")
 
 
 def remove_remnants(folder: Path) -> None:

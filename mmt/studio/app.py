@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from mmt.music.atomic import FULL
 from mmt.studio import api
 from mmt.studio.context import Context
 from mmt.studio.description import describe_html, openapi
@@ -66,7 +67,7 @@ def create_app(context: Context, token: str, names: set[str]) -> Guard:
         Route("/api/pieces/{piece}/download/{kind}", partial(_download, context)),
     ]
     answers = {error: _answer(status, text) for error, (status, text) in _ERRORS.items()}
-    return Guard(Starlette(routes=routes, exception_handlers=answers), token, names)
+    return Guard(Starlette(routes=routes, exception_handlers=answers | {OSError: _answer_full_disk}), token, names)
 
 
 def _handler(context: Context, operation: api.Operation) -> Handler:
@@ -91,9 +92,17 @@ def _answer(status: int, text: str) -> Callable[[Request, Exception], Awaitable[
     return answer
 
 
+async def _answer_full_disk(_: Request, error: Exception) -> Response:
+    if getattr(error, "errno", None) not in FULL:
+        raise error
+    return JSONResponse({"error": "the disk is full; free some space and try again"}, 507)
+
+
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body or b"{}", parse_constant=_no_constant)
+        found = json.loads(body or b"{}", parse_constant=_no_constant)
+        json.dumps(found, ensure_ascii=False).encode()  # halves of surrogate pairs cannot be written
+        return found
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"the body is not JSON: {error}") from None
 

@@ -96,23 +96,31 @@ class Piece:
     ) -> None:
         """Add a version after the current one; versions that were undone are removed."""
         before = self.version if self.versions else None
-        for undone in self.versions[self.current + 1 :]:
-            self._remove(f"version-{undone.number}.npy")
-        del self.versions[self.current + 1 :]
         number = 1 + max((one.number for one in self.versions), default=-1)
         _write_events(self.folder / f"version-{number}.npy", events)
         kept_tempo, kept_title = (before.tempo, before.title) if before else (None, "Untitled")
-        self.versions.append(Version(number, title or kept_title, tempo or kept_tempo, made))
-        while len(self.versions) > MOST_VERSIONS:
-            self._remove(f"version-{self.versions.pop(0).number}.npy")
-        self.go(len(self.versions) - 1)
+        known, kept = self.versions, self.versions[: self.current + 1]
+        self.versions = [*kept, Version(number, title or kept_title, tempo or kept_tempo, made)][-MOST_VERSIONS:]
+        try:
+            self.go(len(self.versions) - 1)
+        except OSError:
+            self.versions = known
+            self._remove(f"version-{number}.npy")
+            raise
+        # Not before the new history is written, as the disk may be full.
+        for number in {one.number for one in known} - {one.number for one in self.versions}:
+            self._remove(f"version-{number}.npy")
 
     def go(self, place: int) -> None:
         """Make another version of the history the current one."""
         if not 0 <= place < len(self.versions):
             raise ValueError("there is no such version")
-        self.current = place
-        self.save()
+        before, self.current = self.current, place
+        try:
+            self.save()
+        except OSError:
+            self.current = before
+            raise
 
     def set_alternative(self, number: int, events: Events, made: dict[str, Any]) -> None:
         """Add or replace an alternative."""
@@ -132,11 +140,11 @@ class Piece:
 
     def save(self, *, is_change: bool = True) -> None:
         """Write `piece.json`."""
-        if is_change:
-            self.revision += 1
-            self.changed = time.time()
         plain = {name: value for name, value in asdict(self).items() if name not in ("id", "folder")}
+        if is_change:
+            plain |= {"revision": self.revision + 1, "changed": time.time()}
         write_whole(self.folder / "piece.json", json.dumps(plain, ensure_ascii=False).encode())
+        self.revision, self.changed = plain["revision"], plain["changed"]
 
     def _remove(self, name: str) -> None:
         (self.folder / name).unlink(missing_ok=True)
@@ -183,9 +191,13 @@ class Store:
             piece_id = secrets.token_hex(8)
             piece = Piece(piece_id, self.folder / piece_id, parts=parts, report=report)
             piece.folder.mkdir()
-            if signatures:
-                write_whole(piece.folder / "signatures.json", signatures)
-            piece.add(events, made, title=title)
+            try:
+                if signatures:
+                    write_whole(piece.folder / "signatures.json", signatures)
+                piece.add(events, made, title=title)
+            except BaseException:
+                shutil.rmtree(piece.folder, ignore_errors=True)
+                raise
             self._pieces[piece_id] = piece
             return piece
 

@@ -181,7 +181,7 @@ class Worker:
             status = "done"
         except Stopped:
             status = "stopped"
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             text = " ".join(str(error).split())
         except Exception as error:
             text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"

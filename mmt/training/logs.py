@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
+from mmt.music.atomic import FULL, naming
 from mmt.representation.codes import FIELDS
 from mmt.training.recipe import Recipe
 
@@ -37,7 +39,7 @@ def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
     # Each row is written at once, so that a training that is killed keeps the rows of the steps before its saved state.
     found: list[Logger] = [_CsvLog(output, "log", version=version, flush_logs_every_n_steps=1)]
     if find_spec("tensorboard") is not None:
-        found.append(TensorBoardLogger(output, "log", version=version))
+        found.append(_TensorBoardLog(output, "log", version=version))
     else:
         logging.getLogger(__name__).warning("TensorBoard is not installed: the log is csv alone")
     if recipe.trainer.wandb:
@@ -52,7 +54,32 @@ class _CsvLog(CSVLogger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         if not self.experiment.metrics_keys:
             self.experiment.metrics_keys.extend(_COLUMNS)
-        super().log_metrics(metrics, step)
+        with naming(Path(self.log_dir)):
+            super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        with naming(Path(self.log_dir)):
+            super().save()
+
+
+class _TensorBoardLog(TensorBoardLogger):
+    """TensorBoard's log, whose thread leaves errors to the next call of these methods."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        with naming(Path(self.log_dir)):
+            super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        with naming(Path(self.log_dir)):
+            super().save()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        with naming(Path(self.log_dir)):
+            super().finalize(status)
 
 
 def log_folder(output: Path, done: int) -> Path:
@@ -62,7 +89,10 @@ def log_folder(output: Path, done: int) -> Path:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Hide the hints of Lightning and PyTorch about devices, data loaders and each other, unless they log at DEBUG level."""
+    """Hide the hints of Lightning and PyTorch about devices, data loaders and each other, unless they log at DEBUG level.
+
+    And hide the traceback of a full disk in the thread of a log, since that error ends the training with a message.
+    """
     sources = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [source.level for source in sources]
     with warnings.catch_warnings():
@@ -72,9 +102,12 @@ def quiet_lightning() -> Iterator[None]:
         for source in sources:
             if not source.isEnabledFor(logging.DEBUG):
                 source.setLevel(logging.ERROR)
+        hook = threading.excepthook
+        threading.excepthook = lambda raised: None if getattr(raised.exc_value, "errno", 0) in FULL else hook(raised)
         try:
             yield
         finally:
+            threading.excepthook = hook
             for source, level in zip(sources, levels, strict=True):
                 source.setLevel(level)
 

@@ -18,6 +18,8 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from mmt.model.checkpoint import Checkpoint
+from mmt.music.atomic import replacing
+from mmt.music.bounded import escaped
 from mmt.representation.decode import decode
 from mmt.sampling.model import Model
 from mmt.training.module import TrainingModule
@@ -41,12 +43,11 @@ class WriteSamples(Callback):
             with isolate_rng(), torch.inference_mode():
                 self._write(trainer, module)
         except Exception as error:
-            logging.getLogger(__name__).warning("no sample of step %d: %s", trainer.global_step, error)
+            logging.getLogger(__name__).warning("no sample of step %d: %s", trainer.global_step, escaped(str(error)))
 
     def _write(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
         from mmt.music.audio import render, write_sound
         from mmt.music.files import write
-        from mmt.music.pictures import write_png
 
         recipe, step = module.recipe, trainer.global_step
         model = Model(Checkpoint(module.trained_network().float(), recipe.representation, recipe.sampling))
@@ -55,10 +56,10 @@ class WriteSamples(Callback):
         music = decode(piece, representation=recipe.representation)
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{step}"
-        write(path.with_suffix(".mid"), music)
-        write_png(path.with_suffix(".png"), music)
+        for suffix in (".mid", ".png"):
+            write(path.with_suffix(suffix), music)
         sound = render(music, sample_rate=_RATE)
-        with path.with_suffix(".wav").open("wb") as file:
+        with replacing(path.with_suffix(".wav")) as unfinished, unfinished.open("wb") as file:
             write_sound(file, sound, _RATE)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

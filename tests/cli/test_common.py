@@ -43,10 +43,10 @@ def test_each_command_runs_as_a_module(name: str) -> None:
 HOSTILE = "a\x1b[2J\x07\x9b\u202eb\ud800.mid"
 
 
-def say(command: Callable[[argparse.Namespace], None]) -> int:
+def say(command: Callable[[argparse.Namespace], None], *flags: str) -> int:
     arguments = parser("mmt-try", "Say.")
     add_habits(arguments)
-    return run(arguments, command, [])
+    return run(arguments, command, flags)
 
 
 def test_names_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,6 +60,16 @@ def test_names_are_printed_without_control_characters(capsys: pytest.CaptureFixt
     clean = r"a\x1b[2J\x07\x9b\u202eb\ud800.mid"
     assert printed.out == f"{clean}: 3 notes\n\tkept\n"
     assert printed.err == f"mmt-try: {clean}\nmmt-try: error: cannot read {clean}\n"
+
+
+def test_a_traceback_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(chosen: argparse.Namespace) -> None:
+        raise ValueError(HOSTILE)
+
+    assert say(fails, "--debug") == 1
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1] == r"ValueError: a\x1b[2J\x07\x9b\u202eb\ud800.mid"
+    assert "\x1b" not in said
 
 
 def test_wrong_arguments_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -455,9 +455,11 @@ def test_a_checkpoint_that_does_not_load_is_refused(
     assert "corrupt or truncated" in error_of(capsys)
 
 
-def test_debug_shows_the_traceback(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="did you mean"):
-        generate(checkpoint, "-o", tmp_path / "a.mid", "--instruments", "violni", "--debug")
+def test_debug_shows_the_traceback(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(checkpoint, "-o", tmp_path / "a.mid", "--instruments", "violni", "--debug") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback ")
+    assert "did you mean" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

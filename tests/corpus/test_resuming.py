@@ -15,9 +15,12 @@ from pathlib import Path
 
 import planted
 import pytest
+from limited import full_disk
 
+import mmt
 from mmt.corpus import assembly, shards
 from mmt.corpus import prepare as preparation
+from mmt.corpus.isolated import end_idle
 from mmt.corpus.storage import Corpus
 
 prepare = preparation.prepare
@@ -212,6 +215,17 @@ def test_a_full_disk_is_a_one_line_error_and_the_next_call_resumes(
     assert not (tmp_path / "corpus").exists()
     prepare([many], tmp_path / "corpus")
     assert content(tmp_path / "corpus") == undisturbed
+
+
+def test_a_full_temporary_folder_is_an_error_and_not_counted_as_a_broken_file(tiny: Path, tmp_path: Path) -> None:
+    mmt.write(tmp_path / "a.json", mmt.read(min(tiny.glob("*.mid"))))
+    end_idle()  # the limit is that of a new process
+    with full_disk(5000), pytest.raises(OSError, match=r"cannot write .*piece.json") as caught:
+        prepare([tmp_path / "a.json"], tmp_path / "corpus")
+    end_idle()
+    assert "\n" not in str(caught.value)
+    prepare([tmp_path / "a.json"], tmp_path / "corpus")
+    assert len(Corpus(tmp_path / "corpus")) == 1
 
 
 def test_memory_does_not_grow_with_the_number_of_files(

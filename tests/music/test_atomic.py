@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import errno
-import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import muspy
 import pytest
+from limited import full_disk
 
 import mmt
-from mmt.cli.generate import main as generate
-from mmt.model.compiled import NOTICE
 from mmt.music.atomic import locked, remove_remnants, replacing
 
 MUSIC = muspy.Music(
     resolution=12, tracks=[muspy.Track(40, name="x", notes=[muspy.Note(12 * beat, 60, 12) for beat in range(400)])]
 )
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Limit the size of files to `size` bytes, so that writing fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("existing", [False, True])
@@ -48,18 +33,6 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path: Path, suffi
     assert caught.value.errno == errno.EFBIG
     assert [file.name for file in tmp_path.iterdir()] == ([path.name] if existing else [])
     assert not existing or path.read_bytes() == b"old"
-
-
-def test_a_full_disk_stops_the_command_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "piece.txt").write_text("old")
-    arguments = ["--max-events", "40", "--seed", "1", "-o", str(tmp_path / "piece.mid"), "--text", "--overwrite"]
-    with full_disk(600):
-        assert generate(arguments) == 1
-    said = capsys.readouterr().err.removeprefix(NOTICE + "\n")
-    assert said.count("\n") == 1, said
-    assert f"cannot write {tmp_path / 'piece.txt'}: " in said
-    assert (tmp_path / "piece.txt").read_text() == "old"
-    assert {file.name for file in tmp_path.iterdir()} == {"piece.mid", "piece.txt"}
 
 
 def test_folders_and_files_replace_each_other(tmp_path: Path) -> None:

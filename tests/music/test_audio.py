@@ -199,6 +199,18 @@ def test_a_users_soundfont_is_played_by_fluidsynth(tmp_path, monkeypatch):
     np.testing.assert_allclose(samples / 32767, sound, atol=2e-5)
 
 
+def test_sound_that_was_cut_off_is_an_error_and_not_silence(tmp_path, monkeypatch):
+    # As on a full disk: FluidSynth reports nothing.
+    script = 'while [ "$1" != -F ]; do shift; done; head -c 80000 /dev/zero > "$2"'
+    (tmp_path / "fluidsynth").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "fluidsynth").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    music = piece((40, [(0, 60, 48)]))
+    with pytest.raises(OSError, match=r"cannot write .*a\.wav: FluidSynth wrote 0\.2 of 2\.4 s"):
+        mmt.music.write(tmp_path / "a.wav", music, soundfont=audio.carried_soundfont())
+    assert [path.name for path in tmp_path.iterdir()] == ["fluidsynth"]
+
+
 def test_errors_and_timeouts_of_fluidsynth_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(fluidsynth, "GRACE", -0.5)
     for script, message in (("sleep 30", "did not end within"), ("echo error: no >&2", "error: no")):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from limited import full_disk
 
 from mmt.studio import pieces
 from mmt.studio.pieces import ConflictError, Piece, Store
@@ -81,3 +82,26 @@ def test_the_number_of_pieces_is_limited(tmp_path: Path, monkeypatch: pytest.Mon
         new_piece(store)
     store.delete(second.id)
     new_piece(store)
+
+
+@pytest.mark.parametrize("room", [0, 200])
+def test_a_full_disk_changes_neither_the_history_nor_its_files(tmp_path: Path, room: int) -> None:
+    store = Store(tmp_path)
+    piece = new_piece(store)
+    for pitch in (60, 61):
+        piece.add(numbered(pitch), {"what": "edited"})
+    piece.go(1)
+    before, files = vars(piece).copy(), sorted(path.name for path in piece.folder.iterdir())
+    with full_disk(room):
+        for change in (
+            lambda: piece.add(numbered(62), {"what": "edited"}),
+            lambda: piece.go(0),
+            lambda: new_piece(store),
+        ):
+            with pytest.raises(OSError, match="cannot write "):
+                change()
+    assert vars(piece) == before
+    assert sorted(path.name for path in piece.folder.iterdir()) == files
+    assert [path.name for path in store.folder.iterdir()] == [piece.id]
+    again = Store(tmp_path).get(piece.id)
+    assert [again.events(place)[-2, 3] for place in range(1, 3)] == [60, 61]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from limited import full_disk
 
 from mmt.cli import train as command
 from mmt.training.module import TrainingModule
@@ -160,16 +160,6 @@ def test_a_requeued_slurm_job_resumes(
     assert not list((tmp_path / "run").glob("hpc_ckpt*"))
 
 
-@contextmanager
-def disk_with_room_for(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 # Too little room for the weights; enough for the weights, but not for the state.
 @pytest.mark.parametrize("size", [60_000, 400_000])
 def test_a_full_disk_leaves_no_partial_file(whole: Path, corpus: Path, tmp_path: Path, size: int) -> None:
@@ -179,7 +169,7 @@ def test_a_full_disk_leaves_no_partial_file(whole: Path, corpus: Path, tmp_path:
     sizes = [(tmp_path / "run" / name).stat().st_size for name in ("resume.ckpt", "best/model.safetensors")]
     assert sizes[1] > 60_000
     assert sizes[0] > 400_000 > sizes[1]
-    with disk_with_room_for(size), pytest.raises(OSError, match="File too large"):
+    with full_disk(size), pytest.raises(OSError, match="File too large"):
         train(tiny(DROPOUT), corpus, tmp_path / "run", resume=True)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == kept
     assert_resumes_to_the_same_weights(tiny(DROPOUT), corpus, tmp_path / "run", whole)

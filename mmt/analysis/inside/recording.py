@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -34,7 +35,7 @@ from mmt.analysis.pieces import check_each, check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
 from mmt.model.inside.places import all_places, is_by_key
-from mmt.music.atomic import naming, replacing
+from mmt.music.atomic import replacing
 from mmt.representation.codes import NOTE, TYPE, Events
 from mmt.representation.grammar import check_piece
 from mmt.sampling.model import Model
@@ -90,16 +91,27 @@ def record(
     bar = tqdm(listed(done), total=len(names), initial=done, unit=" pieces", desc="Activations", disable=not progress)
     remaining = enumerate(bar, start=done)
     for piece in remaining:
-        path = folder / f"part-{len(_finished(folder)):05d}.h5"
-        unfinished = path.with_suffix(".unfinished")
-        with naming(path), h5py.File(unfinished, "w") as file:
+        with _new_part(folder / f"part-{len(_finished(folder)):05d}.h5") as file:
             part = _Part(file, model, places, dtype, piece[0])
             part.add(*piece, batch_size=batch_size, stride=stride)
             while part.rows < _ROWS and (following := next(remaining, None)):
                 part.add(*following, batch_size=batch_size, stride=stride)
             file.attrs["first_piece"], file.attrs["stop_piece"] = part.first, part.stop
-        os.replace(unfinished, path)
     return ActivationStore(folder)
+
+
+@contextmanager
+def _new_part(path: Path) -> Iterator[h5py.File]:
+    """A file that appears at `path` when the context ends without an error."""
+    with replacing(path) as unfinished:
+        file = h5py.File(unfinished, "w")
+        try:
+            yield file
+        except BaseException:
+            with suppress(RuntimeError):  # HDF5 writes what it holds, for which there may be no room
+                file.close()
+            raise
+        file.close()
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import tempfile
@@ -45,6 +46,10 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
             reason = f" (FluidSynth: {errors})" if errors else ""
             raise ValueError(f"{soundfont} is not a SoundFont that can be read{reason}; name an .sf2 file")
         samples = np.fromfile(raw, "<f4")
+    written = len(samples) / 2 / sample_rate
+    if written < end(notes):
+        short = f"FluidSynth wrote {written:.1f} of {end(notes):.1f} s of sound to the folder of temporary files"
+        raise OSError(errno.ENOSPC, short)
     sound = samples[: len(samples) // 2 * 2].reshape(-1, 2).astype(np.float32, copy=False)
     length = int(np.ceil((end(notes) + TAIL) * sample_rate))
     return np.pad(sound[:length], ((0, max(length - len(sound), 0)), (0, 0)))
