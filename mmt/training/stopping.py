@@ -106,7 +106,10 @@ def steps_done(state: Path) -> int:
     if not state.is_file():
         raise ValueError(f"{state} is not a file")
     try:
-        return int(load_tensors(state)["global_step"])
+        step = load_tensors(state)["global_step"]
+        if type(step) is not int or not 0 <= step < 2**63:
+            raise ValueError("the step is not a number of steps")
+        return step
     except OSError:
         raise
     except Exception as error:  # the unpickler raises many types for files of other formats

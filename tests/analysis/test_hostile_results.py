@@ -179,6 +179,27 @@ def test_a_recording_cannot_read_other_files_or_reserve_memory(tmp_path: Path, m
     assert len(ActivationStore(other)) == 4
 
 
+def cycle(file: h5py.File) -> None:
+    file["x"], file["y"] = h5py.SoftLink("/y"), h5py.SoftLink("/x")
+
+
+def fewer(file: h5py.File) -> None:
+    file["x"] = np.zeros((3, 2), np.float32)
+
+
+def single(file: h5py.File) -> None:
+    file["x"] = 1.0
+
+
+@pytest.mark.parametrize("make", [cycle, fewer, single])
+def test_a_recording_without_numbers_for_each_row_is_refused(tmp_path: Path, make: Callable[..., None]) -> None:
+    (tmp_path / JOB).write_text('{"places": ["x"], "names": ["a"]}')
+    with h5py.File(tmp_path / "part-000000.h5", "w") as file:
+        file["labels/piece"] = np.zeros(4, np.int32)
+        make(file)
+    refused(lambda: ActivationStore(tmp_path).read("x"), tmp_path / "part-000000.h5")
+
+
 @pytest.mark.parametrize("content", [DEEP, "[]", '{"places": 5, "names": []}', "\0"])
 def test_an_invalid_description_of_a_recording_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / JOB).write_text(content)
@@ -190,18 +211,19 @@ def test_a_full_disk_ends_a_recording_with_one_line(tmp_path: Path) -> None:
     code = """
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19))
-for write in (lambda path: mmt.activations(mmt.new_model("tiny"), corpus, output=path), SparseAutoencoder(256, 1024, 4).save):
+# The first leaves no room for the head of the file.
+for size in (1200, 2**19):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     try:
-        write(sys.argv[1] + f"/{write.__name__}")
+        mmt.activations(mmt.new_model("tiny"), corpus, output=sys.argv[1] + "/recording")
     except OSError as error:
         print(error)
 """
-    imports = "import mmt; from mmt.analysis.inside.features import SparseAutoencoder; from mmt.corpus.prepare import prepare\n"
+    imports = "import mmt; from mmt.corpus.prepare import prepare\n"
     imports += "from mmt.corpus.storage import Corpus; from pathlib import Path; import sys; tiny = Path('data/tiny')\n"
     imports += "prepare(sorted(tiny.glob('*.mid')), sys.argv[1] + '/corpus'); corpus = Corpus(sys.argv[1] + '/corpus')"
     lines = in_limits(code, str(tmp_path), imports=imports, seconds=60, memory=2**31).splitlines()
     assert [line.split(": ")[0] for line in lines] == [
-        f"[Errno 27] cannot write {tmp_path / '<lambda>' / 'part-00000.h5'}",
-        f"[Errno 27] cannot write {tmp_path / 'save'}",
-    ]
+        f"[Errno 27] cannot write {tmp_path}/recording/part-00000.h5"
+    ] * 2
+    assert [path.name for path in (tmp_path / "recording").iterdir()] == [JOB]

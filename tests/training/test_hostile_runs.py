@@ -69,6 +69,9 @@ def test_a_state_that_would_run_code_is_refused(
         {"callbacks": {"WriteCheckpoints": 5}},
         {"global_step": "many"},
         {"global_step": None},
+        {"global_step": -1},
+        {"global_step": 1.5},
+        {"global_step": 2**64},
         {"pytorch-lightning_version": 3},
     ],
 )

@@ -115,7 +115,9 @@ class ActivationStore:
             is_own = found.file == file and not found.is_virtual and found.external is None
             if not is_own or found.dtype.kind not in "fi" or found.nbytes > path.stat().st_size:
                 raise ValueError(f"{name} is no array of this file")
-        except (OSError, LookupError, AttributeError, ValueError) as error:
+            if not found.shape or len(found) != len(file["labels/piece"]):
+                raise ValueError(f"{name} does not have a number for each row")
+        except (OSError, LookupError, AttributeError, RuntimeError, ValueError) as error:
             raise ValueError(f"{path} is no part of a recording, or is damaged ({brief(error)})") from error
         return found
 
