@@ -7,6 +7,7 @@ the silence before the first note removed.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat
 _PROMPT_BEATS = {"4-beat continuation": 4, "16-beat continuation": 16}
 # Largest batch size.
 _AT_ONCE = 32
+# What names of models do not keep of the names of folders.
+_UNSAFE = re.compile(r"[^\w .,@+=()-]")
 
 
 @dataclass(frozen=True)
@@ -220,9 +223,10 @@ def _load_models(checkpoints: Sequence[str | PathLike[str] | None], device: str)
     paths = [
         (shipped("checkpoints", "default") if path is None else find_checkpoint(path)).resolve() for path in checkpoints
     ]
-    names = [path.name for path in paths]
+    # Names go into tables, links and file names.
+    names = [_UNSAFE.sub("_", path.name) for path in paths]
     if len(set(names)) < len(names):
-        names = [f"{path.parent.name}-{path.name}" for path in paths]
+        names = [_UNSAFE.sub("_", f"{path.parent.name}-{path.name}") for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(f"two checkpoints have the name {max(names, key=names.count)}; give each another folder name")
     return {name: load_model(path, device=device) for name, path in zip(names, paths, strict=True)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmt.analysis.differences import Differences
 from mmt.analysis.intervals import ENOUGH
 from mmt.analysis.metrics import METRICS
+from mmt.music.bounded import markdown
 
 if TYPE_CHECKING:
     from mmt.analysis.evaluation import Evaluation
@@ -36,7 +37,7 @@ def page(found: Evaluation) -> str:
         parts += [f"{name}: {difference}" for name, difference in found.differences().items()]
     parts += ["## Differences", *map(str, found.comparisons.values())]
     parts += [
-        f"![{compared.first} minus {compared.second}](differences-{name}.png)"
+        f"![{compared.first} minus {compared.second}](<differences-{name}.png>)"
         for name, compared in pictured(found).items()
     ]
     if found.distances:
@@ -77,8 +78,8 @@ def provenance(found: Evaluation) -> str:
     return "\n".join(
         [
             f"- Models: {models}.",
-            f"- Corpus: {settings['corpus']} (sha256 {settings['corpus_sha256'][:16]}): {settings['pieces']:,} pieces of the "
-            f"{settings['split']} split{listed}.",
+            f"- Corpus: {markdown(settings['corpus'])} (sha256 {settings['corpus_sha256'][:16]}): {settings['pieces']:,} "
+            f"pieces of the {settings['split']} split{listed}.",
             f"- {settings['n']:,} pieces per mode, at most {settings['max_events']:,} events each, prompts from "
             f"{settings['prompts_from']:,} pieces, sampling {settings['sampling']}, seed {settings['seed']}.",
             f"- Versions: {versions}.",

@@ -6,7 +6,6 @@ trained, on which data and under which licences, and which version of mmt wrote 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,10 +21,12 @@ from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
 from mmt.model.provenance import software
 from mmt.music.atomic import replacing
-from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
+from mmt.music.bounded import LARGEST_JSON, brief, check_utf8, json_bytes, parse_json, read_file
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
+# The longest chain of models that began with the weights of one another.
+_MOST_BASES = 100
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "MODEL_CARD.md"
 # Types of weights, as safetensors names them.
 _DTYPES = ("F64", "F32", "F16", "BF16")
@@ -79,7 +80,7 @@ def write_checkpoint(
             "training": dict(checkpoint.training),
             "software": software(),
         }
-        (partial / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (partial / CONFIG).write_bytes(json_bytes(config, indent=1) + b"\n")
         weights = {
             name: tensor.to("cpu", dtype).contiguous() for name, tensor in checkpoint.network.state_dict().items()
         }
@@ -99,6 +100,7 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         If it has another format version, or a file is corrupt or does not fit; the message names the first mismatch.
     """
     folder = Path(folder)
+    check_utf8(folder)
     for path in (folder, folder / CONFIG, folder / WEIGHTS):
         if not path.exists():
             run = f"; {folder / 'best'} is one" if (folder / "best" / CONFIG).exists() else ""
@@ -109,6 +111,7 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         representation = Representation.from_dict(_section(config, "representation"))
         sizes = NetworkConfig.from_dict(_section(config, "network"))
         sampling, training = (_section({name: config.get(name) or {}}, name) for name in ("sampling", "training"))
+        _check_origin(training.get("data"))
     except KeyError as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: it has no {brief(error)}") from error
     except (TypeError, ValueError) as error:
@@ -149,6 +152,26 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{name} must be a mapping")
     return values
+
+
+def _check_origin(data: Any) -> None:
+    """Check the description of training data, which cards and commands print, and those of the models before."""
+    for _ in range(_MOST_BASES):
+        if data is None:
+            return
+        if not isinstance(data, dict) or not all(isinstance(data.get(name, 0), int) for name in ("pieces", "notes")):
+            raise ValueError("training.data must be a mapping with numbers of pieces and notes")
+        for name in ("composers", "sources", "licences", "instruments"):
+            counts = data.get(name, {})
+            if not isinstance(counts, dict) or not all(isinstance(count, int) for count in counts.values()):
+                raise ValueError(f"training.data.{name} must be a mapping from names to numbers")
+        if not isinstance(data.get("excluded", []), list):
+            raise ValueError("training.data.excluded must be a list")
+        base = data.get("base")
+        if base is not None and not (isinstance(base, dict) and isinstance(base.get("name"), str)):
+            raise ValueError("training.data.base must be a mapping with a name")
+        data = base and base.get("data")
+    raise ValueError(f"training.data names more than {_MOST_BASES} models before this one")
 
 
 def _read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -18,7 +18,7 @@ from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network, network_without_weights
 from mmt.model.tensor_files import load_tensors
-from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
+from mmt.music.bounded import LARGEST_JSON, brief, markdown, parse_json, read_file
 from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
 ARGUMENTS, WEIGHTS = "train-args.json", Path("checkpoints", "best_model.pt")
@@ -178,7 +178,7 @@ def _read_arguments(path: Path) -> Mapping[str, Any]:
 
 def _card(checkpoint: Checkpoint) -> str:
     size = sum(parameter.numel() for parameter in checkpoint.network.parameters())
-    arguments = [f"- {name}: {value}" for name, value in checkpoint.training["original"].items()]
+    arguments = [f"- {markdown(name)}: {markdown(value)}" for name, value in checkpoint.training["original"].items()]
     lines = [
         "# Model card",
         "",

@@ -30,14 +30,15 @@ LARGEST_JSON, LARGEST_YAML = 16 * 2**20, 8 * 2**20
 # Nested sections of YAML, and its events (brackets, keys and values): muspy's files have 12 for each note.
 _DEPTH, _YAML_EVENTS = 32, 400_000
 # Characters of an unquoted value in YAML, which may be a number: parsing numbers takes quadratic time.
-_PLAIN = 1000
+LONGEST_PLAIN = 1000
 # A tag names the type of a value, which may then be another than its form says. "!" alone names none.
 _YAML_TAGS = (None, "!")
 # Numbers from here up are neither times nor codes.
 _LARGEST_NUMBER = 2**31
 _CHUNK = 2**16
 # Control characters, line separators, marks and overrides of direction, surrogates.
-_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_MARKUP = re.compile(r"[\\`*\[\]<>|$~]|&(?=[#\w])|(?<!\w)_|_(?!\w)|^[#+-]")
 # Everything that zipfile and the decompressors raise for damage, encryption and unknown methods.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError)
 
@@ -192,6 +193,11 @@ def parse_json(content: bytes | str) -> Any:
     return plain
 
 
+def json_bytes(plain: Any, **options: Any) -> bytes:
+    """JSON in UTF-8, in which halves of surrogate pairs, as in a file name that is not UTF-8, are escaped."""
+    return json.dumps(plain, ensure_ascii=False, **options).encode("utf-8", "backslashreplace")
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
@@ -234,8 +240,8 @@ def _check_events(events: Iterator[Any]) -> None:
             raise ValueError(f"it has an alias (*{brief(event.anchor)}); write the value out instead")
         if getattr(event, "tag", None) not in _YAML_TAGS:
             raise ValueError(f"it has a tag ({brief(event.tag)}), which is not read; write the value without it")
-        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > _PLAIN:
-            raise ValueError(f"a value without quotes has more than {_PLAIN:,} characters")
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > LONGEST_PLAIN:
+            raise ValueError(f"a value without quotes has more than {LONGEST_PLAIN:,} characters")
         if count > _YAML_EVENTS:
             raise ValueError(f"it has more than {_YAML_EVENTS:,} keys and values; write JSON instead")
 
@@ -321,6 +327,23 @@ def escaped(text: str) -> str:
     'a\\\\x1b[2Jb'
     """
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def check_utf8(path: Path) -> None:
+    """Raise a `ValueError` for a path that is not UTF-8, which safetensors and TensorBoard do not open."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the path {path} is not UTF-8; rename the file or its folders") from None
+
+
+def markdown(text: object) -> str:
+    """A text as it is in a line of Markdown: escaped, also the signs that would be markup, HTML or a formula.
+
+    >>> print(markdown("a_b|c <script>"))
+    a_b\\|c \\<script\\>
+    """
+    return _MARKUP.sub(r"\\\g<0>", escaped(str(text)))
 
 
 def _size(limit: int) -> str:

@@ -11,7 +11,17 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmt.music.bounded import LARGEST_JSON, LARGEST_YAML, brief, check_numbers, parse_json, parse_yaml, read_file
+from mmt.music.bounded import (
+    LARGEST_JSON,
+    LARGEST_YAML,
+    LONGEST_PLAIN,
+    brief,
+    check_numbers,
+    json_bytes,
+    parse_json,
+    parse_yaml,
+    read_file,
+)
 
 if TYPE_CHECKING:
     import muspy
@@ -33,16 +43,24 @@ def read_yaml(path: Path) -> muspy.Music:
 
 def write_json(path: Path, music: muspy.Music) -> None:
     """Write music as a muspy JSON file."""
-    path.write_text(_json(music), encoding="utf-8")
+    path.write_bytes(_json(music))
 
 
 def write_yaml(path: Path, music: muspy.Music) -> None:
     """Write music as a muspy YAML file."""
     import yaml
 
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        """Quotes long texts, as `read_yaml` limits those without quotes, and replaces halves of surrogate pairs."""
+
+        def represent_text(self, text: str) -> Any:
+            text = text.encode("utf-8", "replace").decode()
+            return self.represent_scalar("tag:yaml.org,2002:str", text, '"' if len(text) > LONGEST_PLAIN else None)
+
+    Dumper.add_representer(str, Dumper.represent_text)
     plain = json.loads(_json(music))
-    path.write_text(yaml.dump(plain, Dumper=dumper, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    text = yaml.dump(plain, Dumper=Dumper, sort_keys=False, allow_unicode=True)
+    path.write_bytes(text.encode())
 
 
 def _read(path: Path, limit: int, parse: Callable[[bytes], Any], form: str) -> muspy.Music:
@@ -91,9 +109,9 @@ def _resolve_chords(track: muspy.Track) -> None:
     track.chords = []
 
 
-def _json(music: muspy.Music) -> str:
+def _json(music: muspy.Music) -> bytes:
     # muspy's own writer fails on NumPy integers.
-    return json.dumps(music.to_ordered_dict(deepcopy=False), ensure_ascii=False, default=_plain_number)
+    return json_bytes(music.to_ordered_dict(deepcopy=False), default=_plain_number)
 
 
 def _plain_number(value: Any) -> Any:

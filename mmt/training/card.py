@@ -8,6 +8,7 @@ from typing import Any
 
 from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import Checkpoint
+from mmt.music.bounded import escaped, markdown
 from mmt.representation.codes import FIELDS
 
 # Largest number of composers and sources in a card, and in config.json; the others are summed up.
@@ -26,11 +27,11 @@ def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
         The patterns of the excluded pieces.
     """
     counts = {
-        name: _most(Counter(getattr(piece, name) for piece in corpus.pieces), _KEPT)
+        name: _most(Counter(escaped(getattr(piece, name)) for piece in corpus.pieces), _KEPT)
         for name in ("composer", "source", "licence")
     }
     return {
-        "name": corpus.folder.name,
+        "name": escaped(corpus.folder.name),
         "pieces": len(corpus),
         "notes": sum(piece.length for piece in corpus.pieces),
         "sha256": corpus.sha256,
@@ -40,7 +41,7 @@ def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
         "licences": counts["licence"],
         # In how many pieces each instrument plays.
         "instruments": dict(
-            Counter(name for piece in corpus.pieces for name in piece.instruments.split()).most_common()
+            Counter(escaped(name) for piece in corpus.pieces for name in piece.instruments.split()).most_common()
         ),
     }
 
@@ -93,16 +94,16 @@ def windows_measured(training: Mapping[str, Any]) -> str:
 def _origin(base: Mapping[str, Any] | None) -> list[str]:
     if base is None:
         return []
-    lines = ["", f"It began with the weights of {base['name']}."]
+    lines = ["", f"It began with the weights of {markdown(base['name'])}."]
     if learned := base.get("data"):
         lines += ["", "That model had learned from this:", "", *_data(learned)[:-1], *_origin(learned.get("base"))]
     return lines
 
 
 def _data(data: Mapping[str, Any]) -> list[str]:
-    lines = [f"{data['pieces']:,} pieces, {data['notes']:,} notes in the training split.", ""]
+    lines = [f"{data.get('pieces', 0):,} pieces, {data.get('notes', 0):,} notes in the training split.", ""]
     if excluded := data.get("excluded"):
-        lines += [f"Left out on purpose: {', '.join(excluded)}.", ""]
+        lines += [f"Left out on purpose: {', '.join(map(markdown, excluded))}.", ""]
     for title, name in (("Licences", "licences"), ("Composers", "composers"), ("Sources", "sources")):
         counts: Mapping[str, int] = data.get(name, {})
         if set(counts) - {""}:
@@ -110,14 +111,14 @@ def _data(data: Mapping[str, Any]) -> list[str]:
         elif name == "licences":
             lines += ["No licence is stated for any of them: ask whose music it is before you pass the model on.", ""]
     if seen := data.get("instruments"):
-        listed = ", ".join(f"{name} {count:,}" for name, count in seen.items())
+        listed = ", ".join(f"{markdown(name)} {count:,}" for name, count in seen.items())
         lines += [f"Pieces in which each instrument plays (all others: none): {listed}.", ""]
     return lines
 
 
 def _counts(counts: Mapping[str, int]) -> list[str]:
     return [
-        f"- {name or 'not stated'}: {count:,} {'piece' if count == 1 else 'pieces'}"
+        f"- {markdown(name or 'not stated')}: {count:,} {'piece' if count == 1 else 'pieces'}"
         for name, count in _most(counts, _LISTED).items()
     ]
 

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch
 from mmt.music.atomic import locked, remove_remnants, replacing
+from mmt.music.bounded import check_utf8, escaped
 from mmt.training.average import AverageWeights
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
@@ -93,6 +94,7 @@ def train(
         If Ctrl-C or a signal stopped the training (a subclass of KeyboardInterrupt); its state is saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    check_utf8(Path(output).absolute())
     # If several processes train together, each of them runs this code, and the first locks and makes the folder.
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it on its function
     with _locked_run(Path(output)) if first else nullcontext():
@@ -211,7 +213,7 @@ def _initial_module(
     data, weights = describe(training, recipe.data.exclude), None
     if start_from is not None:
         base = read_base(start_from)
-        data["base"] = {"name": Path(start_from).name, "data": base.training.get("data")}
+        data["base"] = {"name": escaped(Path(start_from).name), "data": base.training.get("data")}
     with isolate_rng():
         torch.manual_seed(recipe.seed)
         if start_from is not None and new:

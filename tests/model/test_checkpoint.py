@@ -28,7 +28,7 @@ def make_checkpoint(seed: int = 0, **config: Any) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(NetworkConfig(REPRESENTATION.sizes, dim=16, layers=1, heads=2, head_dim=8, **config))
-    return Checkpoint(network, REPRESENTATION, {"min_p": 0.05}, {"data": "Élégie in C♯", "steps": 3})
+    return Checkpoint(network, REPRESENTATION, {"min_p": 0.05}, {"data": {"name": "Élégie in C♯"}, "steps": 3})
 
 
 @pytest.fixture

@@ -111,6 +111,28 @@ def test_a_section_that_is_not_a_mapping_is_refused(folder: Path, section: str, 
     refused(folder)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        [1],
+        "text",
+        {"pieces": "1"},
+        {"instruments": ["piano"]},
+        {"instruments": {"piano": "x"}},
+        {"composers": {"a": None}},
+        {"excluded": "x"},
+        {"base": "x"},
+        {"base": {"name": 5}},
+        {"base": {"name": "x", "data": {"notes": []}}},
+    ],
+)
+def test_a_wrong_description_of_the_training_data_is_refused(folder: Path, data: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["training"] = {"data": data}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "training.data" in refused(folder)
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"format_version": ' * 5000, '{"a": ' + "9" * 5000 + "}"])
 def test_deep_or_huge_json_is_refused(folder: Path, content: str) -> None:
     (folder / "config.json").write_text(content)

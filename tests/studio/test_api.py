@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from limited import full_disk
 from studio_client import TOKEN, Studio, studio_of
 
 import mmt
@@ -250,6 +251,21 @@ def test_a_title_with_markup_is_text(studio: Studio) -> None:
     assert "<" not in header
     assert header.count('"') == 2
     assert "\n" not in header
+
+
+def test_a_full_disk_and_half_a_character_are_answered_with_one_line(studio: Studio) -> None:
+    piece, known = studio.new("piano"), len(studio.get("pieces"))
+    with full_disk(0):
+        answers = [studio.client.post(f"/{TOKEN}/api/pieces", json={"instruments": ["piano"]})]
+        answers.append(studio.client.get(f"/{TOKEN}/api/pieces/{piece}/download/mid"))
+    assert [answer.status_code for answer in answers] == [507, 507]
+    assert "the disk is full" in answers[0].json()["error"]
+    body = b'{"instruments": ["piano"], "title": "\\ud800"}'
+    answer = studio.client.post(f"/{TOKEN}/api/pieces", content=body)
+    assert answer.status_code == 400
+    assert "the body is not JSON" in answer.json()["error"]
+    assert len(studio.get("pieces")) == known
+    assert len(list(studio.context.store.folder.iterdir())) == known
 
 
 def test_surprise_and_attention_equal_those_of_the_library(studio: Studio, trio: Any) -> None:

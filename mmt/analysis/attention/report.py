@@ -32,7 +32,7 @@ from mmt.corpus.archives import RATIO
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import write_provenance
 from mmt.music.atomic import replacing
-from mmt.music.bounded import LARGEST, brief
+from mmt.music.bounded import LARGEST, brief, escaped
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
 
@@ -253,7 +253,8 @@ def _of_what(made_with: Mapping[str, Any]) -> str:
     model, corpus = made_with.get("model"), made_with.get("corpus")
     if not model or not corpus:
         return ""
-    names = (Path(str(path)).name for path in (model["checkpoint"], corpus["folder"]))
+    # A dollar sign would begin a formula.
+    names = (escaped(Path(str(path)).name).replace("$", r"\$") for path in (model["checkpoint"], corpus["folder"]))
     return "model {} ({}), corpus {} ({})".format(next(names), model["fingerprint"], next(names), corpus["split"])
 
 

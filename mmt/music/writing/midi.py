@@ -96,8 +96,8 @@ def _midi_track(track: muspy.Track) -> MidiTrack:
 def _meta_events(music: muspy.Music) -> list[Event]:
     events = list(_name(music.metadata.title))
     if music.metadata.copyright:
-        events.append((0, 0, _meta(midi_tracks.COPYRIGHT, music.metadata.copyright.encode())))
-    events += [(0, 0, _meta(_TEXT, creator.encode())) for creator in music.metadata.creators or ()]
+        events.append((0, 0, _meta(midi_tracks.COPYRIGHT, music.metadata.copyright)))
+    events += [(0, 0, _meta(_TEXT, creator)) for creator in music.metadata.creators or ()]
     for tempo in music.tempos:
         microseconds = round(60e6 / tempo.qpm) if tempo.qpm > 0 else 0
         if not 1 <= microseconds <= _SLOWEST:
@@ -114,7 +114,7 @@ def _meta_events(music: muspy.Music) -> list[Event]:
                 (key.time, 0, _meta(midi_tracks.KEY_SIGNATURE, struct.pack("bb", count, key.mode == "minor")))
             )
     for lyric in [*music.lyrics, *(lyric for track in music.tracks for lyric in track.lyrics)]:
-        events.append((lyric.time, 0, _meta(midi_tracks.LYRIC, lyric.lyric.encode())))
+        events.append((lyric.time, 0, _meta(midi_tracks.LYRIC, lyric.lyric)))
     return events
 
 
@@ -150,10 +150,12 @@ def _note_events(track: MidiTrack, channel: int, changes: list[int]) -> list[Eve
 
 def _name(name: str | None) -> Iterator[Event]:
     if name:
-        yield 0, 0, _meta(midi_tracks.TRACK_NAME, name.encode())
+        yield 0, 0, _meta(midi_tracks.TRACK_NAME, name)
 
 
-def _meta(kind: int, content: bytes) -> bytes:
+def _meta(kind: int, content: bytes | str) -> bytes:
+    # Halves of surrogate pairs have no bytes.
+    content = content.encode("utf-8", "replace") if isinstance(content, str) else content
     return bytes((0xFF, kind)) + _quantity(len(content)) + content
 
 
