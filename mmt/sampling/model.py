@@ -18,7 +18,6 @@ from mmt.model.original_checkpoint import is_original_run, read_original_run
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.representation.origin import remember
-from mmt.representation.prompt import Prompt
 from mmt.sampling.decoding import decode_events, write_pieces
 from mmt.sampling.next_event import NextEvent, readable_events
 from mmt.sampling.options import GenerationOptions, Options
@@ -174,7 +173,7 @@ class Model:
         """
         network, beginning, settings = self._resolve(prompt, GenerationOptions(**options), edit)
         streams = streams_of(n, seed)
-        written = write_pieces(network, beginning, streams, progress=progress, **settings)
+        written = write_pieces(network, [beginning] * len(streams), streams, progress=progress, **settings)
         pieces = [remember(piece, self.representation) for piece in written]
         if not report:
             return pieces
@@ -207,14 +206,14 @@ class Model:
         """
         network, beginning, settings = self._resolve(prompt, GenerationOptions(endless=endless, **options), edit)
         streams = streams_of(1, None if seed is None else seed_of(seed))
-        return (events[0] for _, events in decode_events(network, beginning, streams, **settings))
+        return (events[0] for _, events in decode_events(network, [beginning], streams, **settings))
 
     def _resolve(
         self, prompt: npt.ArrayLike | None, options: GenerationOptions, edit: Edit | None
-    ) -> tuple[Network, Prompt, dict[str, Any]]:
+    ) -> tuple[Network, Events, dict[str, Any]]:
         """The network, the tidied prompt, and the keyword arguments of `decode_events`."""
         beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
-        return self.network if edit is None else edited(self.network, edit), beginning, settings
+        return self.network if edit is None else edited(self.network, edit), np.asarray(beginning), settings
 
 
 def generate_each(
@@ -256,8 +255,7 @@ def generate_each(
     for numbers in batches.values():
         streams = streams_of(1, [seeds[number] for number in numbers])
         beginnings = [np.asarray(resolved[number][0]) for number in numbers]
-        prompt = beginnings[0] if len(numbers) == 1 else beginnings
-        written = write_pieces(model.network, prompt, streams, **resolved[numbers[0]][1])
+        written = write_pieces(model.network, beginnings, streams, **resolved[numbers[0]][1])
         pieces |= zip(numbers, written, strict=True)
     return [remember(pieces[number], representation) for number in range(len(prompts))]
 

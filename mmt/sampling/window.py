@@ -39,25 +39,14 @@ class AnchoredWindow:
         """The number of beats of each piece before its window, (batch,)."""
 
     def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
-        """Read the latest event (batch, 1, 6), or first the prompt (batch, n, 6), or a prompt (n_i, 6) for each piece.
+        """Read the latest event of each piece (batch, 1, 6), or first its prompt (n_i, 6).
 
         Returns the hidden state after it, (batch, dim), and, if windows moved, by how many beats, (batch,).
         """
-        moved: Events | None = None
         if not self.cache.length:
             events, moved = self._open(latest)
         else:
-            assert isinstance(latest, np.ndarray)
-            events = latest
-            if rows := [
-                row for row, beat in enumerate(places_of(events[:, 0], self.bounds.reach)) if self._is_full(row, beat)
-            ]:
-                events, moved = events.copy(), np.zeros_like(self.dropped)
-                for row in rows:
-                    seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
-                    window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
-                    self.tell_length(window, int(self.dropped[row] + moved[row]))
-                    events[row, 0] = self._fill(row, window, int(self.dropped[row] + moved[row]))
+            events, moved = self._move(np.asarray(latest))
         self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
@@ -68,25 +57,39 @@ class AnchoredWindow:
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         self.cache.keep(rows)
 
-    def _open(self, prompts: Events | Sequence[Events]) -> tuple[Events, Events | None]:
-        """Read all of each prompt but its last event, or once for all; returns the last events and the dropped beats."""
-        one_for_all, moved = isinstance(prompts, np.ndarray), np.zeros(len(prompts), np.int64)
+    def _open(self, prompts: Sequence[Events]) -> tuple[Events, Events | None]:
+        """Read all of each prompt but its last event; returns the last events and the dropped beats."""
+        moved = np.zeros(len(prompts), np.int64)
         last = np.zeros((len(prompts), 1, self.codes.shape[2]), np.int64)
-        for row, prompt in enumerate(prompts[:1] if one_for_all else prompts):
+        for row, prompt in enumerate(prompts):
+            if row and prompt is prompts[0]:
+                self.cache.copy(0, row)
+                self.codes[row], last[row], moved[row] = self.codes[0], last[0], moved[0]
+                continue
             window, beat = prompt, max(places_of(prompt[-1:], self.bounds.reach)[0], self.bounds.first_beat)
             if len(window) > self.context or self._is_late(beat, 0):
                 beat = max(beat, self.bounds.first_beat + 1)
                 window, moved[row] = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
-                self.tell_length(window, int(moved[row]))
             last[row] = self._fill(row, window, int(moved[row]))
-        if one_for_all:
-            for row in range(1, len(prompts)):
-                self.cache.copy(0, row)
-            self.codes[:], last[:], moved[:] = self.codes[0], last[0], moved[0]
         return last, moved if moved.any() else None
+
+    def _move(self, events: Events) -> tuple[Events, Events | None]:
+        """Move the windows that are full; returns the events (batch, 1, 6) in their windows, and the dropped beats."""
+        beats = places_of(events[:, 0], self.bounds.reach)
+        rows = [row for row, beat in enumerate(beats) if self._is_full(row, beat)]
+        if not rows:
+            return events, None
+        events, moved = events.copy(), np.zeros_like(self.dropped)
+        for row in rows:
+            seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
+            window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
+            events[row, 0] = self._fill(row, window, int(self.dropped[row] + moved[row]))
+        return events, moved
 
     def _fill(self, row: int, window: Events, dropped: int) -> Events:
         """Replace a row by a window that begins after `dropped` beats; returns its last event (6,), which is still to be read."""
+        if dropped:
+            self.tell_length(window, dropped)
         self.cache.first_beats[row] = dropped
         self.codes[row, : len(window)] = window
         if len(window) > 1:
@@ -171,8 +174,7 @@ class SlidingWindow:
         self.cache: Cache | None = network.new_cache(batch, min(bounds.max_events, self.context))
 
     def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
-        if not isinstance(latest, np.ndarray):
-            raise ValueError("context='slide' takes one prompt for all pieces; generate them one by one")
+        latest = np.asarray(latest)
         self.codes = np.concatenate([self.codes, latest], axis=1)
         if self.codes.shape[1] > self.context:
             self.codes, self.cache = self.codes[:, -self.context :], None

@@ -175,7 +175,7 @@ class _Accompanist:
         rules = StrictGrammar([piece] * self.candidates, self.network.config.sizes, bounds)
         written = [_Candidate() for _ in range(self.candidates)]
         going = list(written)
-        latest = np.tile(piece, (self.candidates, 1, 1))
+        latest = [piece] * self.candidates
         while going:
             hidden, moved = window.read(latest)
             if moved is not None:

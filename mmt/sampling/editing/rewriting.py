@@ -103,7 +103,7 @@ def rewrite(
     told = length if representation.length else 0
     bounds = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
     settings |= {"filters": filters, "bounds": bounds, "given": given, "held": set(codes) - set(parts)}
-    written = write_pieces(model.network, prompt, streams, progress=progress, **settings)
+    written = write_pieces(model.network, [np.asarray(prompt)] * len(streams), streams, progress=progress, **settings)
     new = (one[len(prompt) :] for one in written)
     return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
 
