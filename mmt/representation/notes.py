@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -133,18 +133,24 @@ def note_table(
     With `beats`, only notes with an onset in the first `beats` beats are kept. With `known_durations`, durations are then
     rounded to those of the representation, as in events.
     """
-    # Drum notes, if the representation has no drums.
-    drums = raw.is_drum & (not representation.drums)
     in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.is_drum | ((raw.program >= 0) & (raw.program < 128)))
     pitched = representation.instrument_codes(np.clip(raw.program, 0, 127))
     instrument = np.where(raw.is_drum, representation.drums_code, pitched)
-    known = instrument > 0
-    before = raw.onset < 0
-    keep = ~drums & in_range & known & ~before
-    past = np.zeros_like(keep)
+    reasons = {
+        "drum notes": raw.is_drum & (not representation.drums),
+        "notes out of range": ~in_range,
+        "notes of programs without an instrument": instrument == 0,
+        "notes before the first beat": raw.onset < 0,
+    }
     if beats is not None:
-        past = keep & (_on_grid(raw.onset, raw, representation) >= beats * representation.resolution)
-        keep &= ~past
+        reasons[f"notes past beat {beats}"] = (
+            _on_grid(raw.onset, raw, representation) >= beats * representation.resolution
+        )
+    # A note counts for the first reason to leave it out.
+    keep, dropped = np.ones(len(raw), bool), Counter[str]()
+    for reason, holds in reasons.items():
+        dropped[reason] = int((keep & holds).sum())
+        keep &= ~holds
 
     onset = _on_grid(raw.onset[keep], raw, representation)
     end = _on_grid(raw.onset[keep] + raw.duration[keep], raw, representation)
@@ -152,21 +158,17 @@ def note_table(
     steps = np.maximum(end - onset, 1)
     durations = np.asarray(representation.durations, np.int64)
     duration = durations[representation.duration_codes(steps) - 1] if known_durations else steps
-    columns = (beat, position, raw.pitch[keep], duration, instrument[keep])
-    table = _sorted_without_doubles(columns)
-
-    dropped = {
-        "drum notes": drums.sum(),
-        "notes out of range": (~drums & ~in_range).sum(),
-        "notes of programs without an instrument": (~drums & in_range & ~known).sum(),
-        "notes before the first beat": (~drums & in_range & known & before).sum(),
-        f"notes past beat {beats}": past.sum(),
-        "doubled notes": len(onset) - len(table),
+    table = _sorted_without_doubles((beat, position, raw.pitch[keep], duration, instrument[keep]))
+    dropped["doubled notes"] = len(onset) - len(table)
+    changed = {
+        **_changes(raw, keep, instrument, representation),
+        **_changed_durations(raw, keep, steps, duration, representation),
+        **raw.marks,
     }
-    changed = _changes(raw, keep, instrument, representation) | _changed_durations(
-        raw, keep, steps, duration, representation
+    # The sign leaves out counts of 0.
+    return table, Report(
+        len(raw), len(table), +dropped, +Counter({name: int(count) for name, count in changed.items()})
     )
-    return table, Report(len(raw), len(table), _counter(dropped), _counter(changed | dict(raw.marks)))
 
 
 def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> npt.NDArray[np.int64]:
@@ -228,7 +230,3 @@ def _changed_durations(
         "durations shorter than a step": short.sum(),
         "durations rounded to a known one": rounded.sum(),
     }
-
-
-def _counter(counts: dict[str, Any]) -> Counter[str]:
-    return Counter({reason: int(count) for reason, count in counts.items() if count})
