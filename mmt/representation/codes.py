@@ -36,6 +36,8 @@ START_OF_SONG, INSTRUMENT_EVENT, START_OF_NOTES, NOTE, END_OF_SONG, GIVEN_NOTE =
 TYPES = ("start-of-song", "instrument", "start-of-notes", "note", "end-of-song", "given note")
 
 PITCHES = 128
+# The options of a representation, which are off in both presets.
+_OPTIONS = ("drums", "given", "length", "reach")
 
 _PAPER_DURATIONS = (
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168,
@@ -198,16 +200,12 @@ class Representation:
 
     @cached_property
     def _code_of_name(self) -> dict[str, int]:
-        codes = {
-            plain_name(name): int(code)
-            for name, code in zip(GENERAL_MIDI_NAMES, self._code_of_program, strict=True)
-            if code
-        }
+        programs = zip(GENERAL_MIDI_NAMES, self._code_of_program.tolist(), strict=True)
+        general_midi = {plain_name(name): code for name, code in programs if code}
         own = {plain_name(name): code for code, name in enumerate(self.names, start=1)}
-        everyday = {
-            plain_name(name): own[plain_name(used)] for name, used in EVERYDAY_NAMES.items() if plain_name(used) in own
-        }
-        return everyday | codes | own
+        meant = {plain_name(name): plain_name(used) for name, used in EVERYDAY_NAMES.items()}
+        everyday = {name: own[used] for name, used in meant.items() if used in own}
+        return everyday | general_midi | own
 
     def _offer(self, name: str) -> str:
         if plain_name(name) in _DRUM_NAMES and not self.drums:
@@ -220,16 +218,11 @@ class Representation:
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to numbers, strings, lists and dicts, for JSON and YAML. Options at their defaults are left out."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        options = {name: values.pop(name) for name in ("drums", "given", "length", "reach")}
-        return (
-            values
-            | {
-                "durations": list(self.durations),
-                "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
-            }
-            | {name: value for name, value in options.items() if value != getattr(PAPER, name)}
-        )
+        values = asdict(self) | {
+            "durations": list(self.durations),
+            "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
+        }
+        return {name: value for name, value in values.items() if name not in _OPTIONS or value != getattr(PAPER, name)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Representation:
