@@ -163,8 +163,8 @@ def _members(name: str, given: Pitch | Iterable[Pitch]) -> npt.NDArray[np.bool_]
     items = given.split(",") if isinstance(given, str) else [given] if isinstance(given, int) else list(given)
     chosen = np.zeros(PITCHES, bool)
     for item in items:
-        low, dots, high = item.partition("..") if isinstance(item, str) else (item, "", item)
-        chosen |= _span(name, low, high if dots else low)
+        ends = item.split("..", 1) if isinstance(item, str) else [item]
+        chosen |= _span(name, ends[0], ends[-1])
     return chosen
 
 
@@ -200,10 +200,10 @@ def _reach(ranges: Ranges, representation: Representation) -> npt.NDArray[np.boo
                 raise ValueError(
                     f"ranges: {name} is given {given!r}, but drums have no pitch; leave them out of ranges"
                 )
-            low, dots, high = given.partition("..") if isinstance(given, str) else (given[0], "..", given[-1])
-            if not dots or (not isinstance(given, str) and len(given) != 2):
+            ends = given.split("..", 1) if isinstance(given, str) else given
+            if len(ends) != 2:
                 raise ValueError(f"ranges: {name} is {given!r}; give its lowest and highest pitch, such as G3..E7")
-            reach[:, code - 1] = _span(f"ranges of {name}", low, high)
+            reach[:, code - 1] = _span(f"ranges of {name}", *ends)
     elif ranges:
         for place, instrument in enumerate(representation.instruments):
             if instrument.name in INSTRUMENT_RANGES:

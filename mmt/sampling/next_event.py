@@ -111,22 +111,9 @@ class NextEvent:
 def marginals(
     heads: IndependentHeads | ChainHeads, hidden: Tensor, *, known: Sequence[int] = (), points: int = 1024
 ) -> list[Tensor]:
-    """The probabilities of the six fields of the next event.
+    """The probabilities of the six fields of the next event, (size,) each, after the hidden state (dim,).
 
-    Parameters
-    ----------
-    heads : module of `mmt.model.heads`
-    hidden : Tensor, (dim,)
-        The residual stream after the last norm.
-    known : sequence of int
-        Codes of the first fields, as a condition.
-    points : int
-        The largest number of prefixes in the mean.
-
-    Returns
-    -------
-    list of six Tensor, (size,)
-        Each sums to 1.
+    `known` are codes of the first fields, as a condition; `points` is the largest number of prefixes in the mean.
     """
     prefixes = torch.zeros(1, 6, dtype=torch.long, device=hidden.device)
     weights = torch.ones(1, dtype=torch.float64, device=hidden.device)

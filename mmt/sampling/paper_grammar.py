@@ -20,6 +20,7 @@ from mmt.representation.codes import (
 )
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.state import Mask, Numbers
+from mmt.sampling.window import places_of
 
 
 class PaperGrammar:
@@ -36,15 +37,7 @@ class PaperGrammar:
         self.length = np.array([len(one) for one in prompts])
         last = np.array([one[-1, TYPE] for one in prompts])
         self.last_type = np.where(last == GIVEN_NOTE, NOTE, last)
-        # A given note is placed `reach` beats before its onset.
-        self.last_beat = np.array(
-            [
-                (one[:, BEAT] - np.where(one[:, TYPE] == GIVEN_NOTE, bounds.reach, 0))[
-                    one[:, TYPE] != START_OF_NOTES
-                ].max()
-                for one in prompts
-            ]
-        )
+        self.last_beat = np.array([max(places_of(one, bounds.reach)) for one in prompts])
         # Beats before the network's window. `last_beat` is counted from the start of the piece.
         self.dropped = np.zeros_like(self.last_type)
 
