@@ -23,7 +23,17 @@ from tqdm import tqdm
 
 from mmt.model.cpu.packing import pack
 from mmt.model.network import Network
-from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, PITCH, TYPE, Events
+from mmt.representation.codes import (
+    BEAT,
+    DURATION,
+    END_OF_SONG,
+    FIELDS,
+    INSTRUMENT,
+    PITCH,
+    TYPE,
+    Events,
+    Representation,
+)
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.editing.constrained_decoding import Codes, in_window, log_likelihood, rows_in_window
 from mmt.sampling.editing.parts import (
@@ -59,9 +69,8 @@ def accompany(
 ) -> list[Events]:
     """Keep the parts of one or several instruments, and write other parts around them.
 
-    Each beat is written several times, and one candidate is drawn by how well the held notes of the beat fit in. The
-    accompaniment does not depend on the held notes of later beats, and ends with the beat of the last one.
-    `mmt.sampling.editing.accompaniment` describes the distribution.
+    Of several candidates for each beat, one is drawn by how well the held notes of the beat fit in, see
+    `mmt.sampling.editing.accompaniment`. The accompaniment does not depend on held notes of later beats.
 
     Parameters
     ----------
@@ -73,10 +82,9 @@ def accompany(
         The accompanying instruments. Default: the other instruments of the piece.
     beats : (int, int), optional
         The first beat to write and the beat after the last (the first beat of the piece is 0); everything in other beats stays.
-        Default: the whole piece.
+        Default: to the beat of the last held note.
     candidates : int
-        How many times each beat is written. With 1, the accompaniment follows the held parts without fitting them. More
-        candidates fit better and take longer.
+        How many times each beat is written: more fit better and take longer; 1 does not fit the held parts.
     **options
         See `mmt.sampling.editing.parts.EditOptions`.
 
@@ -96,28 +104,28 @@ def accompany(
     """
     representation = model.representation
     _, notes = split(piece, representation)
-    hold_codes, others = _parts(notes, hold, instruments, model)
-    everyone = [*hold_codes, *others]
+    hold_codes, others = _parts(notes, hold, instruments, representation)
     check_candidates(candidates)
     streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(others, representation, no_others=True)
-    header = header_for(everyone, representation)
+    header = header_for([*hold_codes, *others], representation)
     check_header_fits(header, model.network.config.context)
     held = notes[np.isin(notes[:, INSTRUMENT], hold_codes)]
-    kept = notes[np.isin(notes[:, INSTRUMENT], everyone)]
+    kept = notes[np.isin(notes[:, INSTRUMENT], [*hold_codes, *others])]
     first, stop = check_span(beats, int((held if beats is None else kept)[-1, BEAT]))
     beginning = np.concatenate([header, kept[kept[:, BEAT] <= first]])
     held = held[(held[:, BEAT] > first) & (held[:, BEAT] <= stop)]
+    end = np.concatenate([kept[kept[:, BEAT] > stop] if beats else kept[:0], END])
     most = len(beginning) + len(held) + MAX_NOTES_PER_BEAT * (stop - first)
     bounds = Bounds(most, stop, first_beat=first, controls=controls)
     writer = _Accompanist(pack(model.network), held, hold_codes, candidates, filters, bounds)
-    end = np.concatenate([kept[kept[:, BEAT] > stop] if beats else kept[:0], END])
     return [np.concatenate([writer.write(beginning, stream, progress=progress), end]) for stream in streams]
 
 
-def _parts(notes: Events, hold: Names, instruments: Names | None, model: Model) -> tuple[list[int], list[int]]:
+def _parts(
+    notes: Events, hold: Names, instruments: Names | None, representation: Representation
+) -> tuple[list[int], list[int]]:
     """The codes of the held instruments and of those that accompany them, checked."""
-    representation = model.representation
     held = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
     for code in held:
         check_plays(notes[:, INSTRUMENT] == code, code, representation)

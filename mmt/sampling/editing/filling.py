@@ -23,6 +23,9 @@ from mmt.sampling.editing.parts import (
 from mmt.sampling.model import Model
 from mmt.sampling.window import anchor
 
+# How many beats after the gap are read to compare candidates.
+_READ_BEATS = 8
+
 
 def fill(
     model: Model,
@@ -86,10 +89,10 @@ def fill(
 
 
 @torch.inference_mode()
-def following_likelihood(model: Model, piece: Events, start: int, *, beats: int = 8) -> float:
-    """Log-likelihood in nats of the first `beats` beats of a piece from event `start` on, given all earlier events."""
+def following_likelihood(model: Model, piece: Events, start: int) -> float:
+    """Log-likelihood in nats of the first 8 beats of a piece from event `start` on, given all earlier events."""
     config = model.network.config
-    stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + beats)) + start
+    stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + _READ_BEATS)) + start
     stop = min(stop, start + config.context // 4)
     window, counted = piece[:stop], stop - start
     if len(window) > config.context or window[-1, BEAT] > config.sizes[BEAT] - 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -108,7 +109,8 @@ class Harmoniser:
     def __init__(
         self, moments: dict[tuple[int, int], Moment], instrument: int, pitches: npt.NDArray[np.int64], filters: Filters
     ) -> None:
-        self.moments = [(when, Moment(list(m.held), list(m.durations))) for when, m in sorted(moments.items())]
+        """`moments` ascend by (beat, position); the part of the `instrument` code may have the `pitches` codes."""
+        self.moments = [(when, deepcopy(moment)) for when, moment in moments.items()]
         self.instrument, self.pitches, self.filters = instrument, pitches, filters
         # The last note of the moment, which the next one must exceed.
         self.floor: Codes = (0, 0, 0)

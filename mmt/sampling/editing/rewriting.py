@@ -87,10 +87,10 @@ def rewrite(
     header, notes = split(piece, representation)
     first, stop = check_span(beats, length := int(notes[-1, BEAT]))
     parts = codes_of(header) if instruments is None else codes_for(instruments, representation)
-    held = notes[~(np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop))]
+    is_new = np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop)
     codes = np.union1d(codes_of(header), parts).tolist()
     header = header_for(codes, representation)
-    prompt, given = _split(header, held, first, stop, representation)
+    prompt, given = _split(header, held := notes[~is_new], first, stop, representation)
     if representation.length:
         prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
 
@@ -103,7 +103,8 @@ def rewrite(
     told = length if representation.length else 0
     bounds = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
     settings |= {"filters": filters, "bounds": bounds, "given": given, "held": set(codes) - set(parts)}
-    written = write_pieces(model.network, [np.asarray(prompt)] * len(streams), streams, progress=progress, **settings)
+    prompts = [np.asarray(prompt)] * len(streams)
+    written = write_pieces(model.network, prompts, streams, progress=progress, **settings)
     new = (one[len(prompt) :] for one in written)
     return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
 
