@@ -6,7 +6,7 @@ has for them, regardless of what it expects of the held instruments (thinning of
 
 Thinning alone would write a bass that does not depend on the melody above it. So each beat is written several times, and
 one candidate is drawn by its weight: the likelihood that the network gives to the pitches, durations and instruments of the
-held notes at their moments (importance resampling).
+held notes at their moments (importance resampling). Held notes of later beats do not matter.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ def accompany(
 ) -> list[Events]:
     """Keep the parts of one or several instruments, and write other parts around them.
 
-    Of several candidates for each beat, one is drawn by how well the held notes of the beat fit in, see
-    `mmt.sampling.editing.accompaniment`. The accompaniment does not depend on held notes of later beats.
+    Each beat is chosen from several candidates by the held notes of this beat (see `mmt.sampling.editing.accompaniment`).
 
     Parameters
     ----------
@@ -79,10 +78,9 @@ def accompany(
     hold : str, int or sequence of them
         Instruments of the piece.
     instruments : sequence of str or int, optional
-        The accompanying instruments. Default: the other instruments of the piece.
+        The accompanying instruments. Default: the others of the piece.
     beats : (int, int), optional
-        The first beat to write and the beat after the last (the first beat of the piece is 0); everything in other beats stays.
-        Default: to the beat of the last held note.
+        The first beat to write and the beat after the last, from 0; other beats stay. Default: to the beat of the last held note.
     candidates : int
         How many times each beat is written: more fit better and take longer; 1 does not fit the held parts.
     **options
@@ -110,8 +108,7 @@ def accompany(
     controls.check_instruments(others, representation, no_others=True)
     header = header_for([*hold_codes, *others], representation)
     check_header_fits(header, model.network.config.context)
-    held = notes[np.isin(notes[:, INSTRUMENT], hold_codes)]
-    kept = notes[np.isin(notes[:, INSTRUMENT], [*hold_codes, *others])]
+    held, kept = (notes[np.isin(notes[:, INSTRUMENT], codes)] for codes in (hold_codes, hold_codes + others))
     first, stop = check_span(beats, int((held if beats is None else kept)[-1, BEAT]))
     beginning = np.concatenate([header, kept[kept[:, BEAT] <= first]])
     held = held[(held[:, BEAT] > first) & (held[:, BEAT] <= stop)]

@@ -92,13 +92,7 @@ def reorchestrate(
     streams, filters, _, progress = settings_of(model, options, SeedAndFilters)
     representation = model.representation
     codes = codes_for(instruments, representation)
-    _, notes = split(piece, representation)
-    is_drum = notes[:, INSTRUMENT] == representation.drums_code
-    drums, notes = notes[is_drum], notes[~is_drum]
-    if representation.drums_code in codes or not len(notes):
-        raise ValueError(
-            "drums keep their notes and get no others; name other instruments, and give a piece with other notes"
-        )
+    drums, notes = _without_drums(split(piece, representation)[1], codes, representation)
     playable = _playable(notes, codes, ranges, representation)
     unisons = _unisons(notes, playable)
     kept = sum(count for _, count in unisons)
@@ -109,6 +103,16 @@ def reorchestrate(
         header = header_for([*codes, representation.drums_code], representation)
         pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
     return (pieces, Orchestration(len(notes), kept, len(notes) - kept)) if report else pieces
+
+
+def _without_drums(notes: Events, codes: Sequence[int], representation: Representation) -> tuple[Events, Events]:
+    """The notes of drums and all others; an error if there are no others, or drums are among the new instruments."""
+    is_drum = notes[:, INSTRUMENT] == representation.drums_code
+    if representation.drums_code in codes or is_drum.all():
+        raise ValueError(
+            "drums keep their notes and get no others; name other instruments, and give a piece with other notes"
+        )
+    return notes[is_drum], notes[~is_drum]
 
 
 def _unisons(notes: Events, playable: npt.NDArray[np.bool_]) -> list[tuple[Codes, int]]:

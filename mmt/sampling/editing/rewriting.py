@@ -7,7 +7,7 @@ before they sound.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from mmt.representation.codes import (
 )
 from mmt.representation.encode import canonical, moments
 from mmt.representation.prompt import Prompt
+from mmt.sampling.controls import Controls
 from mmt.sampling.decoding import write_pieces
 from mmt.sampling.editing.parts import (
     MAX_NOTES_PER_BEAT,
@@ -79,11 +80,7 @@ def rewrite(
     (True, True)
     """
     representation = model.representation
-    if not representation.given:
-        raise ValueError(
-            "the model's representation has no given notes (given=True); use a model that was trained with them, or fill, "
-            "accompany and reorchestrate"
-        )
+    _check_given(representation)
     header, notes = split(piece, representation)
     first, stop = check_span(beats, length := int(notes[-1, BEAT]))
     parts = codes_of(header) if instruments is None else codes_for(instruments, representation)
@@ -97,16 +94,33 @@ def rewrite(
     streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(parts, representation, no_others=True)
     most = len(prompt) + len(given) + MAX_NOTES_PER_BEAT * (stop - first) + 1
-    limits = GenerationOptions(max_beats=stop, max_events=most)
-    _, settings = limits.resolve(prompt, model.network.config, representation, model.sampling)
-    # The code of start-of-notes is too small for the length of a long piece, so pass the length itself.
-    told = length if representation.length else 0
-    bounds = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
-    settings |= {"filters": filters, "bounds": bounds, "given": given, "held": set(codes) - set(parts)}
+    settings = _limits(model, prompt, stop, most, length, controls)
+    settings |= {"filters": filters, "given": given, "held": set(codes) - set(parts)}
     prompts = [np.asarray(prompt)] * len(streams)
     written = write_pieces(model.network, prompts, streams, progress=progress, **settings)
     new = (one[len(prompt) :] for one in written)
     return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
+
+
+def _check_given(representation: Representation) -> None:
+    if not representation.given:
+        raise ValueError(
+            "the model's representation has no given notes (given=True); use a model that was trained with them, or fill, "
+            "accompany and reorchestrate"
+        )
+
+
+def _limits(
+    model: Model, prompt: Prompt, max_beats: int, max_events: int, length: int, controls: Controls
+) -> dict[str, Any]:
+    """The keyword arguments of `write_pieces` for a piece of `length` beats, of which the first `max_beats` are written."""
+    representation = model.representation
+    options = GenerationOptions(max_beats=max_beats, max_events=max_events)
+    _, settings = options.resolve(prompt, model.network.config, representation, model.sampling)
+    # The code of start-of-notes is too small for the length of a long piece, so pass the length itself.
+    told = length if representation.length else 0
+    bounds = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
+    return settings | {"bounds": bounds}
 
 
 def _split(
