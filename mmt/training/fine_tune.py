@@ -118,30 +118,30 @@ def fine_tune(
         raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
     output = Path(output) if output is not None else default_output(named)
     started = read_base(base)
+    say = say or (lambda line: None)
     if not resume:
         check_room(output, overwrite)
     corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress, say=say)
-    continues = resume and (output / RECIPE).exists()
-    if continues:
-        recipe = load_recipe(output / RECIPE, overrides)
-        _check_same_flags(output, recipe, exclude, lora_rank)
-        exclude = recipe.data.exclude
+    resumed = _resumed(output, overrides, exclude, lora_rank) if resume and (output / RECIPE).exists() else None
+    exclude = exclude if resumed is None else resumed.data.exclude
     _check_validation_split(corpus, output, exclude)
     pieces = Corpus(corpus, split="train", exclude=exclude)
-    if not continues:
-        recipe = choose_recipe(started, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides)
-    if say is not None:
-        say(expectation(pieces, recipe))
+    recipe = resumed or choose_recipe(
+        started, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides
+    )
+    say(expectation(pieces, recipe))
     best = train(recipe, corpus, output, start_from=base, resume=resume, overwrite=overwrite, progress=progress)
     return _outcome(best, find_checkpoint(base))
 
 
-def _check_same_flags(output: Path, recipe: Recipe, exclude: Sequence[str], lora_rank: int | None) -> None:
-    """Raise a `ValueError` if the flags of a resumed run differ from those that it began with."""
+def _resumed(output: Path, overrides: Sequence[str], exclude: Sequence[str], lora_rank: int | None) -> Recipe:
+    """The recipe of a run that is resumed; a `ValueError` if flags differ from those that it began with."""
+    recipe = load_recipe(output / RECIPE, overrides)
     given = {"--exclude": (list(exclude), list(recipe.data.exclude)), "--lora": (lora_rank, recipe.optimizer.lora_rank)}
     for flag, (now, before) in given.items():
         if now and now != before:
             raise ValueError(f"{flag} is {now}, and was {before or 'none'} when {output} began; leave it out to resume")
+    return recipe
 
 
 def choose_recipe(
@@ -222,7 +222,7 @@ def _corpus(
     *,
     resume: bool,
     progress: bool,
-    say: Callable[[str], None] | None,
+    say: Callable[[str], None],
 ) -> Path:
     """The folder of the prepared corpus: the given one, or one prepared from the sources in the run folder."""
     if len(sources) == 1 and (Path(sources[0]) / DESCRIPTION).exists():
@@ -233,8 +233,7 @@ def _corpus(
         sources, output / CORPUS, representation=base.representation, shares={"valid": _VALID, "test": 0.0}, seed=seed,
         jobs=jobs, overwrite=True, progress=progress,
     )  # fmt: skip
-    if say is not None:
-        say(str(prepared))
+    say(str(prepared))
     return output / CORPUS
 
 
