@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmt.model.checkpoint import Checkpoint, write_checkpoint
+from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network, network_without_weights
 from mmt.model.tensor_files import load_tensors
@@ -92,6 +92,17 @@ def read_original_run(
         return from_original(weights, given or {})
     except ValueError as error:
         raise ValueError(f"{file}: {brief(error)}") from error
+
+
+def read_any_checkpoint(
+    path: str | os.PathLike[str], arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None
+) -> Checkpoint:
+    """Read a checkpoint folder, or a run of the original code with its `arguments`."""
+    if is_original_run(path):
+        return read_original_run(path, arguments)
+    if arguments is not None:
+        raise ValueError(f"{path} is not a run of the original code; leave out the arguments")
+    return read_checkpoint(path)
 
 
 def convert_original_run(

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.model.cpu.packing import check_int8
 from mmt.model.inside import Edit, edited, edits_of
 from mmt.model.network import Network
-from mmt.model.original_checkpoint import is_original_run, read_original_run
+from mmt.model.original_checkpoint import read_any_checkpoint
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
 from mmt.representation.codes import Events
 from mmt.representation.origin import remember
@@ -296,11 +296,7 @@ def load_model(
         not of the original code; if the device has no int8 weights.
     """
     path = shipped("checkpoints", "default") if path is None else find_checkpoint(path)
-    if is_original_run(path):
-        return Model(read_original_run(path, arguments)).to(device, weights=weights)
-    if arguments is not None:
-        raise ValueError(f"{path} is not a run of the original code; leave out the arguments")
-    return Model(read_checkpoint(path)).to(device, weights=weights)
+    return Model(read_any_checkpoint(path, arguments)).to(device, weights=weights)
 
 
 def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
