@@ -39,11 +39,9 @@ class WriteCheckpoints(Callback):
         validation = {name: round(float(trainer.callback_metrics[f"valid/{name}"]), 4) for name in ("loss", *FIELDS)}
         if trainer.global_step == 0:
             self.before = validation["loss"]
-        recipe = module.recipe
+        recipe, settings = module.recipe, module.recipe.to_dict()
         training = {
-            "recipe": {
-                name: part for name, part in recipe.to_dict().items() if name not in ("representation", "network")
-            },
+            "recipe": {name: settings[name] for name in settings if name not in ("representation", "network")},
             "steps": trainer.global_step,
             "validation": validation,
             "validated_on": _validated_on(trainer),
