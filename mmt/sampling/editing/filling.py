@@ -12,14 +12,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from mmt.representation.codes import BEAT, Events
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt
-from mmt.sampling.editing.parts import (
-    END,
-    MAX_NOTES_PER_BEAT,
-    EditOptions,
-    check_candidates,
-    settings_of,
-    split,
-)
+from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, EditOptions, check_candidates, settings_of, split
 from mmt.sampling.model import Model
 from mmt.sampling.window import anchor
 

@@ -12,16 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.codes import (
-    BEAT,
-    GIVEN_NOTE,
-    INSTRUMENT,
-    NOTE,
-    START_OF_NOTES,
-    TYPE,
-    Events,
-    Representation,
-)
+from mmt.representation.codes import BEAT, GIVEN_NOTE, INSTRUMENT, NOTE, START_OF_NOTES, TYPE, Events, Representation
 from mmt.representation.encode import canonical, moments
 from mmt.representation.prompt import Prompt
 from mmt.sampling.controls import Controls
