@@ -200,7 +200,12 @@ class Attention(nn.Module):
         batch, length = inputs.shape[:2]
         queries, keys, values = self.project(inputs, rotation)
         if _is_used(self.scores) or _is_used(self.pattern):
-            attended = self._attend_by_weights(queries, keys, values, visible, cache, layer)
+            # Scores and weights that can be read and edited.
+            if cache is not None:
+                attended = cache.attend_by(layer, queries, keys, values, self._weigh)
+            else:
+                weights = self._weigh(self._scores(queries, keys, visible), length)
+                attended = F.dropout(weights, self.dropout, self.training) @ values
         elif cache is not None:
             attended = cache.attend(layer, queries, keys, values)
         elif self.training and not self.dropout and visible is None and is_on_plain_cpu(queries):
@@ -225,21 +230,6 @@ class Attention(nn.Module):
         """The attention weights, (batch, head, query, key); 0 for keys after the query."""
         queries, keys, _ = self.project(inputs, rotation)
         return self._weigh(self._scores(queries, keys, None), keys.shape[2])
-
-    def _attend_by_weights(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        visible: Tensor | None,
-        cache: Cache | None,
-        layer: int,
-    ) -> Tensor:
-        """Attention whose scores and weights can be read and edited."""
-        if cache is not None:
-            return cache.attend_by(layer, queries, keys, values, self._weigh)
-        weights = self._weigh(self._scores(queries, keys, visible), keys.shape[2])
-        return F.dropout(weights, self.dropout, self.training) @ values
 
     def _scores(self, queries: Tensor, keys: Tensor, visible: Tensor | None) -> Tensor:
         # In place, since at long contexts new memory takes more time than the arithmetic.
@@ -275,20 +265,13 @@ class Attention(nn.Module):
         else:
             split = self.queries_keys_values(inputs).view(*inputs.shape[:2], 3, self.heads, self.head_dim)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        queries, keys, values = self.placed(queries, keys, values, rotation)
-        return self.queries(queries), self.keys(keys), self.values(values)
-
-    def placed(
-        self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalise and rotate queries, keys and values (batch, head, length, head_dim)."""
         queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:
             all_rotary = rotation[0].shape[-1] == self.head_dim
             apply = rotate_to_train if self.training and all_rotary and is_on_plain_cpu(queries) else rotate
             queries, keys = apply(queries, rotation), apply(keys, rotation)
             values = apply(values, rotation) if self.rotary_values else values
-        return queries, keys, values
+        return self.queries(queries), self.keys(keys), self.values(values)
 
 
 class FeedForward(nn.Module):
