@@ -108,7 +108,7 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     try:
         representation = Representation.from_dict(_section(config, "representation"))
         sizes = NetworkConfig.from_dict(_section(config, "network"))
-        sampling, training = (_section({name: config.get(name) or {}}, name) for name in ("sampling", "training"))
+        sampling, training = (_section(config, name) if config.get(name) else {} for name in ("sampling", "training"))
     except KeyError as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: it has no {brief(error)}") from error
     except (TypeError, ValueError) as error:
