@@ -39,6 +39,13 @@ def ablate(*heads: Head) -> Edits:
     return Edits(tuple(_silence(f"layers.{layer}.heads", sorted(of_layer)) for layer, of_layer in by_layer.items()))
 
 
+def _silence(place: str, heads: list[int]) -> Step:
+    def silence(activations: Tensor) -> Tensor:
+        return activations.masked_fill(mask_of_heads(place, heads, activations), 0)
+
+    return Step(place, silence, f"{place}: ablate {heads}")
+
+
 def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edits:
     """An edit that adds `strength * direction` to the activations of every event at a place.
 
@@ -224,11 +231,3 @@ def head_of(pair: Head, example: str) -> Head:
 
 def _digest(values: Tensor) -> str:
     return hashlib.sha256(values.double().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
-
-
-def _silence(place: str, heads: list[int]) -> Step:
-    return Step(
-        place,
-        lambda activations: activations.masked_fill(mask_of_heads(place, heads, activations), 0),
-        f"{place}: ablate {heads}",
-    )

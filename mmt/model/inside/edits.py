@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from torch import Tensor, nn
 
-from mmt.model.inside.places import Place, all_places, is_by_key, module_of
+from mmt.model.inside.places import Place, all_places, is_by_key
 from mmt.model.network import Network
 from mmt.model.reading import Context, Reading
 from mmt.model.sharing import share
@@ -94,7 +94,7 @@ def edited(network: Network, edit: Edit) -> Network:
         if step.place not in known:
             raise ValueError(f"unknown place {step.place!r}; this network has {', '.join(known)}")
         place = known[step.place]
-        module_of(changed, place).register_forward_hook(_hook(step, place, changed.reading))
+        changed.get_submodule(place.path).register_forward_hook(_hook(step, place, changed.reading))
     return changed
 
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmt.model.network import Network
 from mmt.model.reading import Context
@@ -77,11 +77,6 @@ def all_places(network: Network) -> dict[str, Place]:
             found[f"layers.{layer}.{name}"] = place._replace(path=f"blocks.{layer}.{place.path}".rstrip("."))
     found["final"] = _as_it_is("norm")
     return found | {f"logits.{name}": _logits(f"heads.fields.{field}") for field, name in enumerate(FIELDS)}
-
-
-def module_of(network: nn.Module, place: Place) -> nn.Module:
-    """The module of a network whose output the place shows."""
-    return network.get_submodule(place.path)
 
 
 def is_by_key(place: str) -> bool:
