@@ -139,17 +139,8 @@ def convert_original_run(
 def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
     """Convert a state dict and the arguments of the original code to a network that computes the same.
 
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        The names as in their `best_model.pt`.
-    arguments : mapping
-        As in their `train-args.json`; read are `dropout` and, without a table of positions, `max_seq_len`.
-
-    Raises
-    ------
-    ValueError
-        If a key is missing, unknown or of the wrong shape, or the arguments contradict the weights.
+    Of the arguments, `dropout` is read, and `max_seq_len` if there is no table of positions. A `ValueError` is raised if a key is
+    missing, unknown or of the wrong shape, or the arguments contradict the weights.
     """
     theirs = _without_prefix(weights)
     _check_tensors({name: tensor for name, tensor in theirs.items() if name != _ROTARY})
@@ -221,13 +212,12 @@ def _check_tensors(weights: Mapping[str, Tensor]) -> None:
 
 def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> NetworkConfig:
     def shape(name: str) -> tuple[int, ...]:
-        if _PREFIX + name not in weights:
-            raise ValueError(f"key {_PREFIX + name!r} is missing")
-        if weights[_PREFIX + name].ndim != 2:
-            raise ValueError(
-                f"{_PREFIX + name} has the shape {tuple(weights[_PREFIX + name].shape)}, expected two numbers"
-            )
-        return tuple(weights[_PREFIX + name].shape)
+        if (key := _PREFIX + name) not in weights:
+            raise ValueError(f"key {key!r} is missing")
+        found = tuple(weights[key].shape)
+        if len(found) != 2:
+            raise ValueError(f"{key} has the shape {found}, expected two numbers")
+        return found
 
     layers = len({name.split(".layers.")[1].split(".")[0] for name in weights if ".layers." in name}) // 2
     if layers > len(weights) // _LEAST_TENSORS:
