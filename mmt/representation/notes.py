@@ -8,6 +8,7 @@ its columns, without duplicates.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ NOTE_DTYPE = np.dtype(
     [("beat", "<i4"), ("position", "<u2"), ("pitch", "u1"), ("duration", "<i4"), ("instrument", "u1")]
 )
 NoteTable = npt.NDArray[np.void]
-_KEY_BITS = 63
+_LARGEST_KEY = 2**63 - 1
 # Beats and durations are 32-bit integers.
 _LARGEST_STEP = 2**31 - 1
 
@@ -181,23 +182,16 @@ def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> 
 
 
 def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
-    widths = [int(column.max(initial=0)).bit_length() for column in columns]
-    if sum(widths) > _KEY_BITS or any(column.min(initial=0) < 0 for column in columns):
-        table = np.empty(len(columns[0]), NOTE_DTYPE)
-        for name, column in zip(NOTE_DTYPE.names or (), columns, strict=True):
-            table[name] = column
-        return np.unique(table)
-    # The columns of a note packed into one integer, which is much faster to sort.
-    key = np.zeros(len(columns[0]), np.int64)
-    for column, width in zip(columns, widths, strict=True):
-        key = key << width | column
-    key.sort()
-    key = key[np.diff(key, prepend=-1) != 0]
-    table = np.empty(len(key), NOTE_DTYPE)
-    for name, width in zip(reversed(NOTE_DTYPE.names or ()), reversed(widths), strict=True):
-        table[name] = key & ((1 << width) - 1)
-        key >>= width
-    return table
+    shape = [int(column.max(initial=0)) + 1 for column in columns]
+    packs = math.prod(shape) <= _LARGEST_KEY
+    if packs:
+        # One integer for each note, which is much faster to sort.
+        keys = np.unique(np.ravel_multi_index(tuple(columns), shape))
+        columns = np.unravel_index(keys, shape)
+    table = np.empty(len(columns[0]), NOTE_DTYPE)
+    for name, column in zip(NOTE_DTYPE.names or (), columns, strict=True):
+        table[name] = column
+    return table if packs else np.unique(table)
 
 
 def _changes(
