@@ -97,13 +97,11 @@ _NEXT = {
     GIVEN_NOTE: {NOTE, GIVEN_NOTE, END_OF_SONG},
     END_OF_SONG: set[int](),
 }
+_MAY_FOLLOW = np.array([[after in _NEXT[before] for after in range(len(TYPES))] for before in range(len(TYPES))])
 
 
 def _check_order_of_types(types: npt.NDArray[np.int64]) -> None:
-    allowed = np.zeros((len(TYPES), len(TYPES)), bool)
-    for before, after in _NEXT.items():
-        allowed[before, list(after)] = True
-    if (row := first(~allowed[types[:-1], types[1:]])) is not None:
+    if (row := first(~_MAY_FOLLOW[types[:-1], types[1:]])) is not None:
         raise ValueError(f"row {row + 1}: {TYPES[types[row + 1]]} cannot follow {TYPES[types[row]]}")
 
 
