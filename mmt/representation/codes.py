@@ -164,10 +164,6 @@ class Representation:
         """
         return min(1 + beats, self.beats)
 
-    def has_music_of(self, other: Representation) -> bool:
-        """Whether note tables of `other` are valid here too: the same resolution, instruments and drums."""
-        return (self.resolution, self.instruments, self.drums) == (other.resolution, other.instruments, other.drums)
-
     def find_instrument(self, name: str | int) -> int:
         """The code of an instrument, given by its name, General MIDI name, everyday name ("choir") or program number.
 

@@ -249,14 +249,13 @@ def _clear(output: Path) -> None:
 
 
 def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
-    ours, theirs = recipe.representation, corpus.representation
-    if not ours.has_music_of(theirs):
-        names = ("resolution", "instruments", "drums")
-        name = next(name for name in names if getattr(ours, name) != getattr(theirs, name))
-        raise ValueError(
-            f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation "
-            "(mmt-prepare --recipe or --checkpoint, with the same representation.… entries)"
-        )
+    """Raise a `ValueError` unless the notes of a corpus are those of the recipe's representation."""
+    for name in ("resolution", "instruments", "drums"):
+        if getattr(recipe.representation, name) != getattr(corpus.representation, name):
+            raise ValueError(
+                f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation "
+                "(mmt-prepare --recipe or --checkpoint, with the same representation.… entries)"
+            )
 
 
 def _trainer(
