@@ -31,7 +31,7 @@ class AnchoredWindow:
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
-        self.read_with, self.bounds, config = _Reader(network), bounds, network.config
+        self.network, self.bounds, config = network, bounds, network.config
         self.context, self.beats = config.context, config.sizes[BEAT] - 1
         self.codes = np.zeros((batch, self.context, len(config.sizes)), np.int64)
         self.cache = network.new_cache(batch, min(bounds.max_events, self.context))
@@ -50,7 +50,7 @@ class AnchoredWindow:
         self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
-        return self.read_with(events, self.cache), moved
+        return _hidden_after(self.network, events, self.cache), moved
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these pieces of the batch, in this order."""
@@ -93,7 +93,7 @@ class AnchoredWindow:
         self.cache.first_beats[row] = dropped
         self.codes[row, : len(window)] = window
         if len(window) > 1:
-            self.read_with(window[None, :-1], self.cache.row(row))
+            _hidden_after(self.network, window[None, :-1], self.cache.row(row))
         self.cache.lengths[row] = len(window) - 1
         last: Events = window[-1]
         return last
@@ -122,26 +122,12 @@ def places_of(events: Events, reach: int) -> list[int]:
 
 
 def anchor(window: Events, context: int, beats: int, beat: int | None = None, *, reach: int = 0) -> tuple[Events, int]:
-    """A shorter window on the same piece: its instruments and its last beats, so that it is `KEPT` of a full one.
+    """A shorter window on the same piece, and by how many beats it begins later.
 
-    Parameters
-    ----------
-    window : ndarray, (n, 6)
-        With at most `context` - 2 events before its notes.
-    context, beats : int
-        The numbers of events and beats that a full window holds.
-    beat : int, optional
-        The code of the beat at which the piece continues. Default: that of its last event. The window does not start later,
-        even if all notes that are kept are given notes of later beats.
-    reach : int
-        A given note is placed this many beats before its onset.
-
-    Returns
-    -------
-    window : ndarray, (m, 6), m < context
-        Its beats are counted from the first that is kept, or from `beat`.
-    dropped : int
-        By how many beats it begins later.
+    It has the instruments and the last beats of `window` (n, 6), so that it is `KEPT` of a full one, of `context` events and
+    `beats` beats. The piece continues at the beat of code `beat` (default: that of its last event): the window does not start
+    later, even if all notes that are kept are given notes of later beats. Its beats are counted from the first that is kept, or
+    from `beat`.
     """
     header, notes = window[window[:, TYPE] < NOTE], window[window[:, TYPE] >= NOTE]
     beat = max(places_of(window[-1:], reach)[0], beat or 1)
@@ -168,7 +154,7 @@ class SlidingWindow:
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
-        self.read_with, self.context = _Reader(network), network.config.context
+        self.network, self.context = network, network.config.context
         self.codes = np.zeros((batch, 0, len(network.config.sizes)), np.int64)
         self.dropped = np.zeros(batch, np.int64)
         self.cache: Cache | None = network.new_cache(batch, min(bounds.max_events, self.context))
@@ -178,7 +164,7 @@ class SlidingWindow:
         self.codes = np.concatenate([self.codes, latest], axis=1)
         if self.codes.shape[1] > self.context:
             self.codes, self.cache = self.codes[:, -self.context :], None
-        return self.read_with(self.codes if self.cache is None else latest, self.cache), None
+        return _hidden_after(self.network, self.codes if self.cache is None else latest, self.cache), None
 
     def keep(self, rows: Sequence[int]) -> None:
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
@@ -186,11 +172,7 @@ class SlidingWindow:
             self.cache.keep(rows)
 
 
-class _Reader:
-    """The network as a function from events (batch, n, 6) on the host to the hidden state (batch, dim) after the last one."""
-
-    def __init__(self, network: Network) -> None:
-        self.network, self.device = network, next(network.parameters()).device
-
-    def __call__(self, events: Events, cache: Cache | None) -> Tensor:
-        return self.network.hidden(torch.from_numpy(events).to(self.device), cache=cache)[:, -1]
+def _hidden_after(network: Network, events: Events, cache: Cache | None) -> Tensor:
+    """The hidden state (batch, dim) after the last of the events (batch, n, 6) on the host."""
+    device = next(network.parameters()).device
+    return network.hidden(torch.from_numpy(events).to(device), cache=cache)[:, -1]
