@@ -121,13 +121,10 @@ def check_span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
     """The first beat and the beat after the last, checked for a piece of `length` beats."""
     if beats is None:
         return 0, length
-    if not isinstance(beats, Sequence | np.ndarray) or len(beats) != 2 or not all(map(_is_whole, beats)):
+    are_two = isinstance(beats, Sequence | np.ndarray) and len(beats) == 2
+    if not are_two or not all(isinstance(beat, int | np.integer) for beat in beats):
         raise ValueError(f"beats is {beats!r}; give two whole numbers, the first beat and the beat after the last")
     first, stop = int(beats[0]), int(beats[1])
     if not 0 <= first < stop <= length:
         raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")
     return first, stop
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | np.integer)
