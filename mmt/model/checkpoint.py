@@ -48,17 +48,7 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint folder atomically; an existing checkpoint of this name is replaced.
 
-    Parameters
-    ----------
-    card : str
-        The text of `MODEL_CARD.md`.
-    dtype : torch.dtype
-        The type of the weights on disk; half precision halves the file.
-
-    Raises
-    ------
-    ValueError
-        If the network is edited (see `mmt.model.inside`): a checkpoint holds weights only.
+    `card` is the text of `MODEL_CARD.md`; `dtype` is the type of the weights on disk. An edited network is refused.
     """
     if edits := edits_of(checkpoint.network):
         raise ValueError(
@@ -89,15 +79,7 @@ def write_checkpoint(
 
 
 def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint folder; the network is float32, in eval mode, on the CPU.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder or one of its files is missing.
-    ValueError
-        If it has another format version, or a file is corrupt or does not fit; the message names the first mismatch.
-    """
+    """Read a checkpoint folder; the network is float32, in eval mode, on the CPU. A `ValueError` names the first mismatch."""
     folder = Path(folder)
     for path in (folder, folder / CONFIG, folder / WEIGHTS):
         if not path.exists():

@@ -41,22 +41,10 @@ def is_original_run(path: str | os.PathLike[str]) -> bool:
 def read_original_run(
     path: str | os.PathLike[str], arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None
 ) -> Checkpoint:
-    """Read a run folder of the original code, or a bare file of its weights.
+    """Read a run folder of the original code, or a bare `.pt` file of its weights.
 
-    Parameters
-    ----------
-    path : path
-        The folder, or a `.pt` file.
-    arguments : mapping or path, optional
-        Replaces the folder's `train-args.json`: its contents, such a file, or a run folder with one. Not needed for weights with
-        a table of positions.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing.
-    ValueError
-        If a file is corrupt, if a key or shape does not fit (the message names the first), or if arguments are needed.
+    `arguments` replace the folder's `train-args.json`: its contents, such a file, or a run folder with one. Weights with a table
+    of positions need none. The `ValueError` of a corrupt file names the first key or shape that does not fit.
     """
     path = _run_of(Path(path))
     file = path if path.suffix == ".pt" else path / WEIGHTS
@@ -114,19 +102,7 @@ def convert_original_run(
 ) -> Path:
     """Convert a run of the original code to a checkpoint folder that computes the same; returns the folder.
 
-    Parameters
-    ----------
-    path, arguments
-        As for `read_original_run`.
-    output : path
-        The folder to write.
-    overwrite : bool
-        Whether a checkpoint folder of this name is replaced.
-
-    Raises
-    ------
-    FileExistsError
-        If `output` exists and `overwrite` is false, or it is not a checkpoint folder.
+    With `overwrite`, a checkpoint folder of this name is replaced, but nothing else.
     """
     output = Path(output)
     if output.exists() and not overwrite:

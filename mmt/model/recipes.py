@@ -57,17 +57,8 @@ def find_checkpoint(name: str | os.PathLike[str]) -> Path:
 
 
 def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a recipe, by name or path.
+    """Read a recipe, by the name of a shipped one or the path of a YAML file.
 
-    Raises
-    ------
-    ValueError
-        If no shipped recipe has this name, or the file is not a YAML mapping.
-    FileNotFoundError
-        If a path does not exist.
-
-    Examples
-    --------
     >>> read_recipe("paper")["network"]["layers"]
     6
     """

@@ -103,13 +103,8 @@ def events_of_notes(
 ) -> Events:
     """The events of a note table: a piece, or with `end` false a piece without end-of-song (a truncated window).
 
-    Parameters
-    ----------
-    given : ndarray of bool, (n,), optional
-        Whether each note is a given note. Default: none is.
+    `given` (n,) says whether each note is a given note.
 
-    Examples
-    --------
     >>> from mmt.representation.notes import NOTE_DTYPE
     >>> events_of_notes(np.array([(0, 0, 60, 12, 25)], NOTE_DTYPE), end=False).tolist()
     [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]]

@@ -65,13 +65,6 @@ def find_instruments(name: str | int, representation: Representation = PAPER) ->
     An ensemble is a key of `ENSEMBLES`, or names joined by "and", "with", "+" or "&". For an instrument see
     `Representation.find_instrument`.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-
-    Examples
-    --------
     >>> [PAPER.names[code - 1] for code in find_instruments("string quartet")]
     ['violin', 'viola', 'cello']
     >>> find_instruments("choir + organ") == [PAPER.find_instrument("voices"), PAPER.find_instrument("organ")]

@@ -147,13 +147,6 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
 def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Prompt:
     """Sort the instruments and notes of a prompt, remove duplicates, and check the result against the grammar.
 
-    Raises
-    ------
-    ValueError
-        If the events break another rule, see `check_piece`.
-
-    Examples
-    --------
     >>> tidy([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 27], [1, 0, 0, 0, 0, 25]])[:, INSTRUMENT].tolist()
     [0, 25, 27]
     """

@@ -68,15 +68,8 @@ class Controls:
         ranges: Ranges = False,
         use_all: bool = False,
     ) -> Controls:
-        """Parse the arguments of the same names of `Model.generate`.
+        """Parse the arguments of the same names of `Model.generate`; a `ValueError` if no pitch is left to sample.
 
-        Raises
-        ------
-        ValueError
-            If a name is unknown, or no pitch is left to sample.
-
-        Examples
-        --------
         >>> controls = Controls.of(Representation(), scale="C major", allow="C4..C5")
         >>> np.flatnonzero(controls.playable[:, 25]) - 1
         array([60, 62, 64, 65, 67, 69, 71, 72])

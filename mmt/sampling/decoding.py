@@ -83,26 +83,13 @@ def decode_events(
     given: Events | None = None,
     held: Collection[int] = (),
 ) -> Iterator[tuple[list[int], Events]]:
-    """Continue the prompt of each piece until every piece has ended.
+    """Continue the prompt of each piece, by its own random stream, until every piece has ended.
 
-    Parameters
-    ----------
-    prompts : sequence of ndarray, (n_i, 6)
-        They may exceed the network's context. An array that occurs several times is read once. Prompts with given notes, or with
-        context="slide", are all the same.
-    streams : sequence of (seed, number)
-        One per piece.
-    filters, bounds, grammar, context, loop_guard
-        See `mmt.sampling.options.Options`.
-    given : ndarray, (n, 6), optional
-        Given notes after the prompt, in canonical order: see `mmt.sampling.given`.
-    held : collection of int, optional
-        Codes of the instruments that play only given notes. With the strict grammar only.
+    Yields the indices of the pieces that are still being written, and the next event of each, (pieces, 6).
 
-    Yields
-    ------
-    rows, events : list of int, ndarray (len(rows), 6)
-        Indices in `streams` of the pieces that are still being written, and the next event of each.
+    Prompts (n_i, 6) may exceed the network's context. An array that occurs several times is read once. Prompts with given notes,
+    or with context="slide", are all the same. `given` (n, 6) are given notes after the prompt, in canonical order, and `held` are
+    the codes of instruments that play only given notes (strict grammar only): see `mmt.sampling.given`.
     """
     network, count = pack(network), len(streams)
     rules: Grammar = GRAMMARS[grammar](prompts, network.config.sizes, bounds)
@@ -176,21 +163,10 @@ def _close_gaps(going: list[bool]) -> list[int]:
 def draw_event(
     heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers, warmth: Numbers | None = None
 ) -> Events:
-    """Draw the next event of each piece, field by field.
+    """Draw the next event of each piece, (batch, 6), field by field, after the hidden states (batch, dim).
 
-    The grammar's masks and weights apply after temperature and before the other filters.
-
-    Parameters
-    ----------
-    hidden : Tensor, (batch, dim)
-    uniform : ndarray, (batch, 6)
-        Random numbers in [0, 1).
-    warmth : ndarray, (batch, 1), optional
-        Divides the logits, in addition to the temperature of the filters. Default: 1.
-
-    Returns
-    -------
-    ndarray of int64, (batch, 6)
+    The grammar's masks and weights apply after temperature and before the other filters. `uniform` (batch, 6) are random numbers
+    in [0, 1); `warmth` (batch, 1) divides the logits, in addition to the temperature.
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
     floor, after_floor = rules.floor_notes(), None

@@ -37,15 +37,8 @@ class Filters:
     def of(
         cls, temperature: PerField = None, top_k: PerField = None, top_p: PerField = None, min_p: PerField = None
     ) -> Filters:
-        """Parse the arguments of a user, each a number for all fields or a mapping from field names to numbers.
+        """Parse and check the arguments of a user, each a number for all fields or a mapping from field names to numbers.
 
-        Raises
-        ------
-        ValueError
-            If a field is unknown or a number out of range.
-
-        Examples
-        --------
         >>> Filters.of(temperature={"pitch": 0.9}).temperature
         (1.0, 1.0, 1.0, 0.9, 1.0, 1.0)
         """

@@ -224,16 +224,6 @@ def generate_each(
     Each piece is the first one of `model.generate(prompt, seed=seed, **options)`: bit for bit on a CPU, and up to rounding in the
     network elsewhere. Prompts may differ in length. They share a batch if they have no given notes and the same limits.
 
-    Parameters
-    ----------
-    prompts : sequence of array_like of int, (n_i, 6)
-    seeds : sequence of int
-        One for each prompt.
-    **options
-        As for `Model.generate`.
-
-    Examples
-    --------
     >>> import mmt
     >>> model, prompts = new_model("tiny", seed=0), [None, mmt.prompt.instruments("violin", "cello")]
     >>> pieces = generate_each(model, prompts, seeds=[5, 6], max_events=32)
@@ -323,13 +313,7 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is a GPU if there is one, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or this machine has no such device.
-    """
+    """The device of that name; "auto" is a GPU if there is one, else the CPU. A `ValueError` if there is no such device."""
     if str(name) == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}

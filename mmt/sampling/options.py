@@ -120,13 +120,7 @@ class GenerationOptions:
         representation: Representation,
         defaults: Mapping[str, Any],
     ) -> tuple[Prompt, dict[str, Any]]:
-        """Check all options and fill in defaults; returns the tidied prompt and the keyword arguments of `decode_events`.
-
-        Raises
-        ------
-        ValueError
-            If an argument is out of range, or arguments contradict each other or the prompt.
-        """
+        """Check all options and fill in defaults; returns the tidied prompt and the keyword arguments of `decode_events`."""
         for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")

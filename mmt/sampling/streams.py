@@ -13,13 +13,6 @@ Stream = tuple[int, int]
 def streams_of(n: int, seed: int | Sequence[int] | None) -> list[Stream]:
     """The stream of each piece: (seed, i) for i in range(n), or (seed, 0) for each of several seeds.
 
-    Raises
-    ------
-    ValueError
-        If n or a seed is out of range, or both are given and differ.
-
-    Examples
-    --------
     >>> streams_of(2, 7), streams_of(1, [3, 4])
     ([(7, 0), (7, 1)], [(3, 0), (4, 0)])
     """

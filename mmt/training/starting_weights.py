@@ -43,12 +43,7 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
     - "chain" heads can start from "independent" heads, and "mixed" heads from either (see `ChainHeads`), since their additional
       weights initially have no effect.
 
-    All else must be equal.
-
-    Raises
-    ------
-    ValueError
-        If anything else of the network or representation differs; the message names the first difference.
+    All else must be equal; a `ValueError` names the first difference.
     """
     _check_representation(base.representation, name, recipe.representation)
     theirs, ours = base.network.config.to_dict(), recipe.network.to_dict()

@@ -96,13 +96,7 @@ def state_file(output: Path) -> Path:
 
 
 def steps_done(state: Path) -> int:
-    """The number of steps of a saved state.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a saved state, or contains anything but numbers and tensors.
-    """
+    """The number of steps of a saved state; a `ValueError` if the file contains anything but numbers and tensors."""
     if not state.is_file():
         raise ValueError(f"{state} is not a file")
     try:
