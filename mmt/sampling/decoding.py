@@ -169,16 +169,17 @@ def draw_event(
     in [0, 1); `warmth` (batch, 1) divides the logits, in addition to the temperature.
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
-    floor, after_floor = rules.floor_notes(), None
-    if floor is not None:
-        after_floor = _warm(filters.temper_all(_all_logits(heads, hidden, floor), rules.ends), warmth)
+    after_floor: Numbers | None = None
+    if isinstance(rules, StrictGrammar):
+        floor, ends = rules.floor_notes(), rules.ends
+        after_floor = _warm(filters.temper_all(_all_logits(heads, hidden, floor), ends), warmth)
         rules.look_ahead(after_floor)
     for field in range(len(FIELDS)):
-        if floor is None or after_floor is None:
+        if after_floor is None:
             logits = _logits(heads, hidden, event, filters, field, warmth)
         else:
             # The lookahead already has the logits where the head reads the same earlier fields.
-            logits = after_floor[:, rules.ends[field] : rules.ends[field + 1]]
+            logits = after_floor[:, ends[field] : ends[field + 1]]
             same = (event[:, :field] == floor[:, :field]).all(axis=1)
             if heads.reads_earlier_fields and not same.all():
                 logits = np.where(same[:, None], logits, _logits(heads, hidden, event, filters, field, warmth))

@@ -31,7 +31,6 @@ class PaperGrammar:
 
     def __init__(self, prompts: Sequence[Events], sizes: tuple[int, ...], bounds: Bounds) -> None:
         self.sizes, self.bounds = sizes, bounds
-        self.ends = np.cumsum([0, *sizes])
         table = bounds.controls.playable
         self.playable = np.ones((sizes[PITCH], sizes[INSTRUMENT]), bool) if table is None else table
         self.length = np.array([len(one) for one in prompts])
@@ -90,12 +89,6 @@ class PaperGrammar:
             told = min(1 + self.bounds.length, self.sizes[BEAT] - 1)
             other = np.where(event[:, TYPE] == START_OF_NOTES, told, 0)
         return np.where(used[:, None], allowed, codes == other[:, None])
-
-    def floor_notes(self) -> None:
-        """None: this grammar needs no lookahead."""
-
-    def look_ahead(self, logits: Numbers) -> None:
-        """Do nothing."""
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
         """The logits of a field (batch, size) with forbidden codes at minus infinity."""
