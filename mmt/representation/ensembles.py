@@ -6,6 +6,7 @@ A representation has one part for each instrument: both violins of a string quar
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mmt.representation.codes import PAPER, Representation, plain_name
@@ -99,10 +100,9 @@ def merged(names: Iterable[str | int], representation: Representation = PAPER) -
     >>> merged(["violin", "string trio"])
     (['violin', 'viola', 'cello'], ['violin'])
     """
-    codes = [code for name in names for code in find_instruments(name, representation)]
-    once = list(dict.fromkeys(codes))
-    called = {code: representation.names[code - 1] for code in once}
-    return [called[code] for code in once], [called[code] for code in once if codes.count(code) > 1]
+    codes = (code for name in names for code in find_instruments(name, representation))
+    counts = Counter(representation.names[code - 1] for code in codes)
+    return list(counts), [name for name, count in counts.items() if count > 1]
 
 
 def _is_known(name: str, representation: Representation) -> bool:
