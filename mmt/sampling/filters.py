@@ -163,7 +163,7 @@ def _by_likelihood(logits: Numbers) -> npt.NDArray[np.int64]:
 
 def _by_field(name: str, given: PerField, expected: str, holds: Callable[[float], bool]) -> tuple[float | None, ...]:
     """The number of each field, (6,), checked."""
-    values = given if isinstance(given, Mapping) else dict.fromkeys(FIELDS, given)
+    values: Mapping[str, float | None] = given if isinstance(given, Mapping) else dict.fromkeys(FIELDS, given)
     if unknown := sorted(set(values) - set(FIELDS)):
         raise ValueError(f"{name}: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
     for value in values.values():

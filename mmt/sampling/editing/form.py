@@ -113,9 +113,8 @@ def _complete(model: Model, first: Events, form: str, section: int, stream: Stre
     for place, letter in enumerate(form):
         if letter in parts:
             continue
-        before, after, rest = parts[form[place - 1]], None, len(form) - place - 1
-        if rest:
-            after = parts.get(form[place + 1])
+        before, rest = parts[form[place - 1]], len(form) - place - 1
+        after = parts.get(form[place + 1]) if rest else None
         for attempt in range(_ATTEMPTS):
             seed = int(np.random.SeedSequence([*stream, place, attempt]).generate_state(1)[0])
             own: EditOptions = {**options, "n": 1, "seed": seed}
