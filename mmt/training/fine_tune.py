@@ -99,39 +99,40 @@ def fine_tune(
         Patterns; pieces whose name, source, licence or composer matches one are left out.
     seed : int
         Seed of the splits, the order of the data and the samples.
-    jobs : int
-        Number of processes that read files; -1 for one per core.
-    resume, overwrite, progress
-        As for `mmt.train`.
+    jobs, resume, overwrite, progress
+        As for `mmt.prepare` and `mmt.train`.
     say : function of str, optional
         Called before the training with lines about the files that were kept, the size of the corpus and what to expect.
 
     Raises
     ------
-    FileExistsError
-        If `output` exists and neither `resume` nor `overwrite` is true.
-    ValueError
-        If the sources hold no music, or too little for a validation split.
+    FileExistsError, ValueError
+        If `output` exists without `resume` or `overwrite`; if the sources hold no music, or too little for a validation split.
     """
-    named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    if not named:
-        raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
+    named = _named(sources)
     output = Path(output) if output is not None else default_output(named)
-    started = read_base(base)
+    model = read_base(base)
     say = say or (lambda line: None)
     if not resume:
         check_room(output, overwrite)
-    corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress, say=say)
+    corpus = _corpus(named, output, model, seed, jobs, resume=resume, progress=progress, say=say)
     resumed = _resumed(output, overrides, exclude, lora_rank) if resume and (output / RECIPE).exists() else None
     exclude = exclude if resumed is None else resumed.data.exclude
     _check_validation_split(corpus, output, exclude)
     pieces = Corpus(corpus, split="train", exclude=exclude)
     recipe = resumed or choose_recipe(
-        started, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides
+        model, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides
     )
     say(expectation(pieces, recipe))
     best = train(recipe, corpus, output, start_from=base, resume=resume, overwrite=overwrite, progress=progress)
     return _outcome(best, find_checkpoint(base))
+
+
+def _named(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    if not named:
+        raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
+    return named
 
 
 def _resumed(output: Path, overrides: Sequence[str], exclude: Sequence[str], lora_rank: int | None) -> Recipe:
