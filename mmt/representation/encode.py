@@ -166,8 +166,6 @@ def note_keys(notes: Events, representation: Representation) -> IntArray:
 
 def moments(notes: IntArray, representation: Representation) -> IntArray:
     """The times by which notes (…, 6) are ordered, in steps: the onset, or `reach` beats before it for given notes."""
-    given = notes[..., TYPE] == GIVEN_NOTE
-    times: IntArray = (notes[..., BEAT] - given * representation.reach) * representation.resolution + notes[
-        ..., POSITION
-    ]
+    beats = notes[..., BEAT] - (notes[..., TYPE] == GIVEN_NOTE) * representation.reach
+    times: IntArray = beats * representation.resolution + notes[..., POSITION]
     return times

@@ -91,7 +91,7 @@ def paper_top_k(sizes: Sequence[int]) -> dict[str, float]:
 def keep_top_k(logits: Numbers, k: int) -> Numbers:
     """Keep the `k` likeliest codes of each row; of equal codes, the lower ones."""
     kept = logits.copy()
-    np.put_along_axis(kept, _by_likelihood(logits)[..., k:], -np.inf, axis=-1)
+    np.put_along_axis(kept, _by_likelihood(logits)[..., k:], _NEVER, axis=-1)
     return kept
 
 
@@ -109,19 +109,8 @@ def keep_top_p(logits: Numbers, p: float) -> Numbers:
 
 def keep_min_p(logits: Numbers, share: float) -> Numbers:
     """Keep the codes that are at least `share` (above 0) times as likely as the likeliest."""
-    kept: Numbers = _keep_near(np.ascontiguousarray(logits), np.float32(math.log(share)))
-    return kept
-
-
-@compiled()
-def _keep_near(logits, distance):  # type: ignore[no-untyped-def]
-    kept = logits.copy()
-    for row in range(len(logits)):
-        least = logits[row].max() + distance
-        for code in range(logits.shape[1]):
-            if logits[row, code] < least:
-                kept[row, code] = -np.inf
-    return kept
+    least = logits.max(axis=-1, keepdims=True) + np.float32(math.log(share))
+    return np.where(logits < least, _NEVER, logits)
 
 
 def draw(logits: Numbers, uniform: Numbers) -> npt.NDArray[np.int64]:

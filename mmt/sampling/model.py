@@ -314,13 +314,13 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
 
 def find_device(name: str | torch.device) -> torch.device:
     """The device of that name; "auto" is a GPU if there is one, else the CPU. A `ValueError` if there is no such device."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if str(name) == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+        name = next((kind for kind, is_there in available.items() if is_there), "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device {str(name)!r} is unknown; choose auto, cpu, cuda or mps") from error
-    if missing.get(device.type, False):
+    if not available.get(device.type, True):
         raise ValueError(f"device {str(name)!r} is not available here; use auto or cpu")
     return device

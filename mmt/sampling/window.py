@@ -76,7 +76,8 @@ class AnchoredWindow:
     def _move(self, events: Events) -> tuple[Events, Events | None]:
         """Move the windows that are full; returns the events (batch, 1, 6) in their windows, and the dropped beats."""
         beats = places_of(events[:, 0], self.bounds.reach)
-        rows = [row for row, beat in enumerate(beats) if self._is_full(row, beat)]
+        lengths = self.cache.lengths
+        rows = [row for row, beat in enumerate(beats) if lengths[row] == self.context or self._is_late(beat, row)]
         if not rows:
             return events, None
         events, moved = events.copy(), np.zeros_like(self.dropped)
@@ -103,9 +104,6 @@ class AnchoredWindow:
         if self.bounds.length:
             left = max(self.bounds.length - dropped, 1)
             window[window[:, TYPE] == START_OF_NOTES, BEAT] = min(1 + left, self.beats)
-
-    def _is_full(self, row: int, beat: int) -> bool:
-        return self.cache.lengths[row] == self.context or self._is_late(beat, row)
 
     def _is_late(self, beat: int, row: int) -> bool:
         """Whether a beat is so close to the network's last beat that the window must move."""

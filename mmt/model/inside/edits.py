@@ -139,11 +139,8 @@ def takes_context(function: Function) -> bool:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return False  # a builtin without a signature
-    positional = [
-        one
-        for one in parameters
-        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) and one.default is one.empty
-    ]
+    needed = [one for one in parameters if one.default is one.empty]
+    positional = [one for one in needed if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     return len(positional) > 1 or any(one.name == "context" for one in parameters)
 
 

@@ -90,6 +90,5 @@ def knock_out_path(source: Head, target: Head, inputs: Sequence[str] = ("queries
     key = ("path", lower, sender)
     places = f"layers.{lower}.head_outputs", f"layers.{higher}.attention_inputs"
     described = f"knock out path {source} to {target} {sorted(chosen)}"
-    return Edits(
-        tuple(Step(place, step, f"{place}: {described}") for place, step in zip(places, (keep, cut), strict=True))
-    )
+    steps = zip(places, (keep, cut), strict=True)
+    return Edits(tuple(Step(place, step, f"{place}: {described}") for place, step in steps))
