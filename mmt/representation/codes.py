@@ -256,7 +256,7 @@ def plain_name(name: str) -> str:
 
 
 _DRUM_NAMES = {DRUMS, *(plain_name(name) for name, used in EVERYDAY_NAMES.items() if used == DRUMS)}
-# Of the errors of names and of events.
+# In error messages about names and about events.
 NO_DRUMS = "this model or representation has no drums; leave them out, or use a model that was trained with drums"
 
 

@@ -95,7 +95,7 @@ def split_names(text: str, representation: Representation = PAPER) -> list[str]:
 
 
 def merged(names: Iterable[str | int], representation: Representation = PAPER) -> tuple[list[str], list[str]]:
-    """The different instruments among names of instruments and ensembles, and those of them that are named repeatedly.
+    """The instruments that names of instruments and ensembles stand for, each once, and those that are named repeatedly.
 
     >>> merged(["violin", "string trio"])
     (['violin', 'viola', 'cello'], ['violin'])

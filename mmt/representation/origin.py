@@ -31,7 +31,7 @@ def remember(events: Array, representation: Representation) -> Array:
 
 
 def check_origin(events: Any, representation: Representation) -> Representation:
-    """The representation to read events with: that which they were made with, if it is known, else the given one.
+    """The representation that events were made with if it is known, else the given one.
 
     A `ValueError` is raised if codes have another meaning in the given one.
     """

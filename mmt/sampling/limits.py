@@ -1,4 +1,4 @@
-"""The limits of a piece, from the options of a user and the prompt: how many events and beats, and which notes must come."""
+"""The limits of a piece that follow from the options and the prompt: numbers of events and beats, and notes that must come."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def bounds_of(
         controls=controls,
         context=None if options.context == "slide" else context,
         reach=representation.reach if has_given else 0,
-        # A length that has no code of its own is longer than what the prompt says.
+        # The prompt holds at most the largest length code.
         length=options.length or told,
         max_rest=0 if has_given else max_rest,
         durations=tuple(representation.durations),

@@ -1,4 +1,4 @@
-"""Random streams: each piece draws from its own, which a seed and the number of the piece name."""
+"""Random streams: each piece draws from its own, identified by a seed and the number of the piece."""
 
 from __future__ import annotations
 

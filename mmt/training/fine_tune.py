@@ -243,7 +243,7 @@ def _check_validation_split(corpus: Path, output: Path, exclude: Sequence[str]) 
     if any(piece.split == "valid" for piece in pieces):
         return
     if corpus == output / CORPUS and not (output / RECIPE).exists():
-        # This corpus is of no use: the next call has other files.
+        # The next call will prepare other files.
         shutil.rmtree(corpus)
         with suppress(OSError):
             output.rmdir()
