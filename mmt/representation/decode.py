@@ -112,10 +112,8 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
         raise ValueError(
             f"row {row}: start-of-notes has beat code {beats[row]}; the length is a code of 0 to {representation.beats}"
         )
-    for field, size in enumerate(representation.sizes):
-        if field == TYPE:
-            continue
-        highest = size - 1 if field != BEAT else _LAST_BEAT_CODE
+    for field in range(BEAT, len(FIELDS)):
+        highest = _LAST_BEAT_CODE if field == BEAT else representation.sizes[field] - 1
         uses = sounding | (array[:, TYPE] == INSTRUMENT_EVENT) if field == INSTRUMENT else sounding
         if (row := first(uses & ((array[:, field] < 1) | (array[:, field] > highest)))) is not None:
             code, kind = array[row, field], "a note with" if sounding[row] else "an instrument event with"

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -161,11 +161,7 @@ def note_table(
     duration = durations[representation.duration_codes(steps) - 1] if known_durations else steps
     table = _sorted_without_doubles((beat, position, raw.pitch[keep], duration, instrument[keep]))
     dropped["doubled notes"] = len(onset) - len(table)
-    changed = {
-        **_changes(raw, keep, instrument, representation),
-        **_changed_durations(raw, keep, steps, duration, representation),
-        **raw.marks,
-    }
+    changed = _changes(raw, keep, instrument, steps, duration, representation) | dict(raw.marks)
     # The sign leaves out counts of 0.
     return table, Report(
         len(raw), len(table), +dropped, +Counter({name: int(count) for name, count in changed.items()})
@@ -195,8 +191,14 @@ def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
 
 
 def _changes(
-    raw: RawNotes, keep: npt.NDArray[np.bool_], instrument: IntArray, representation: Representation
-) -> dict[str, int]:
+    raw: RawNotes,
+    keep: npt.NDArray[np.bool_],
+    instrument: IntArray,
+    steps: IntArray,
+    duration: IntArray,
+    representation: Representation,
+) -> dict[str, Any]:
+    """How many kept notes change, by reason. A duration, on the grid and as kept, counts for the last reason that applies."""
     played_by = np.array([i.program for i in representation.instruments])
     pitched = keep & ~raw.is_drum
     changes = {
@@ -208,18 +210,11 @@ def _changes(
     if raw.track is not None:
         of_instruments = np.unique(np.stack([instrument[keep], raw.track[keep]]), axis=1)[0]
         changes["tracks joined"] = len(of_instruments) - len(np.unique(of_instruments))
-    return changes
-
-
-def _changed_durations(
-    raw: RawNotes, keep: npt.NDArray[np.bool_], steps: IntArray, duration: IntArray, representation: Representation
-) -> dict[str, int]:
-    """How many durations change, by the last reason that applies: `steps` are on the grid, `duration` is what is kept."""
     exact = raw.duration[keep] * representation.resolution
     changed = duration * raw.resolution != exact
     short = changed & (exact < raw.resolution)
     rounded = changed & ~short & (duration != steps)
-    return {
+    return changes | {
         "durations moved to the grid": (changed & ~short & ~rounded).sum(),
         "durations shorter than a step": short.sum(),
         "durations rounded to a known one": rounded.sum(),
