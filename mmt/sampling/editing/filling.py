@@ -69,7 +69,7 @@ def fill(
     before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
     prompt = Prompt(np.concatenate([header, before]), first_beat=from_beat)
     most = len(prompt) + MAX_NOTES_PER_BEAT * (to_beat - from_beat)
-    streams = settings_of(model, options).streams
+    streams, *_ = settings_of(model, options)
     shared: dict[str, Any] = {name: value for name, value in options.items() if name not in ("n", "seed")}
     chosen = []
     for base, number in streams:

@@ -81,7 +81,7 @@ def compose(
             raise ValueError(
                 f"the prompt has {length} beats; give at most the {section} beats of a section, or a longer section"
             )
-    streams = settings_of(model, options).streams
+    streams, *_ = settings_of(model, options)
     if options.get("seed") is None:
         options["seed"] = streams[0][0]
     first = model.generate(prompt, length=section, use_all=use_all, **options)

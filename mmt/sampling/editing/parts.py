@@ -6,7 +6,7 @@ The header is everything before the notes: start-of-song, the instruments, start
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,26 +39,17 @@ class EditOptions(SeedAndFilters, ControlOptions, total=False):
     """The options of the editing functions that write new pitches, as for `Model.generate`; controls apply to new notes."""
 
 
-class EditSettings(NamedTuple):
-    """The options of an editing function, checked and resolved."""
-
-    streams: list[Stream]
-    filters: Filters
-    controls: Controls
-    progress: bool
-
-
 def settings_of(
     model: Model, options: EditOptions | SeedAndFilters, known: type[EditOptions | SeedAndFilters] = EditOptions
-) -> EditSettings:
-    """Check and resolve the options of an editing function, which takes those of `known`."""
+) -> tuple[list[Stream], Filters, Controls, bool]:
+    """The streams, filters, controls and `progress` of the options of an editing function, which takes those of `known`."""
     given: dict[str, Any] = dict(options)
     if unknown := sorted(given.keys() - known.__annotations__):
         raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(known.__annotations__)}")
     streams = streams_of(given.pop("n", 1), given.pop("seed", None))
     progress = bool(given.pop("progress", False))
     sampling = GenerationOptions(**given)
-    return EditSettings(streams, sampling.filters(model.sampling), sampling.controls(model.representation), progress)
+    return streams, sampling.filters(model.sampling), sampling.controls(model.representation), progress
 
 
 END = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
