@@ -250,6 +250,11 @@ def is_note(events: IntArray) -> npt.NDArray[np.bool_]:
     return notes
 
 
+def last_beat(events: IntArray) -> int:
+    """The largest beat code of the notes of events (n, 6); 0 without notes."""
+    return int(events[is_note(events), BEAT].max(initial=0))
+
+
 def plain_name(name: str) -> str:
     """A name in lower case without anything but letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

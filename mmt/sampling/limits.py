@@ -19,6 +19,7 @@ from mmt.representation.codes import (
     Events,
     Representation,
     is_note,
+    last_beat,
 )
 from mmt.representation.prompt import Prompt
 from mmt.sampling.grammar import Bounds, floor_of, moment_of
@@ -101,7 +102,7 @@ def _with_max_beats(options: GenerationOptions, prompt: Prompt) -> GenerationOpt
         )
     if whole("new_beats", options.new_beats) < 1:
         raise ValueError(f"new_beats is {options.new_beats}; it must be at least 1")
-    begun = max(_last_beat(prompt), prompt.first_beat)
+    begun = max(last_beat(prompt), prompt.first_beat)
     return replace(options, max_beats=begun + int(options.new_beats), new_beats=None)
 
 
@@ -148,7 +149,7 @@ def _max_events(
 
 def _max_beats(options: GenerationOptions, prompt: Prompt, context: int, representation: Representation) -> int:
     beats, slide = representation.beats, options.context == "slide"
-    if slide and (most := _last_beat(prompt)) > beats:
+    if slide and (most := last_beat(prompt)) > beats:
         raise ValueError(
             f"the prompt has {most} beats, more than the model's {beats}, which context='slide' counts on; "
             "continue from fewer beats (--beats), or with context='anchor'"
@@ -189,11 +190,6 @@ def _window(
     if options.context == "slide" or (len(prompt) < context and beat <= beats):
         return prompt[-context:], 0
     return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1), reach=reach)
-
-
-def _last_beat(prompt: Prompt) -> int:
-    """The beat code of the last note; 0 without notes."""
-    return int(prompt[is_note(prompt), BEAT].max(initial=0))
 
 
 def whole(name: str, number: int) -> int:

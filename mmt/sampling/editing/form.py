@@ -13,7 +13,7 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.codes import BEAT, DURATION, POSITION, Events, Representation, as_events, is_note
+from mmt.representation.codes import BEAT, DURATION, POSITION, Events, Representation, as_events, last_beat
 from mmt.representation.prompt import Prompt
 from mmt.sampling.editing.parts import EditOptions, assemble, settings_of, split
 from mmt.sampling.editing.rewriting import rewrite
@@ -76,7 +76,7 @@ def compose(
     check_form(form, section, model.representation)
     if prompt is not None:
         events = as_events(prompt)
-        length = max(int(events[is_note(events), BEAT].max(initial=0)), getattr(prompt, "first_beat", 0))
+        length = max(last_beat(events), getattr(prompt, "first_beat", 0))
         if length > section:
             raise ValueError(
                 f"the prompt has {length} beats; give at most the {section} beats of a section, or a longer section"
