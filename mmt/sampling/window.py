@@ -44,7 +44,7 @@ class AnchoredWindow:
         Returns the hidden state after it, (batch, dim), and, if windows moved, by how many beats, (batch,).
         """
         if not self.cache.length:
-            events, moved = self._open(latest)
+            events, moved = self._open(list(latest))
         else:
             events, moved = self._move(np.asarray(latest))
         self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]

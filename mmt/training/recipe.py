@@ -243,9 +243,10 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
 def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
     """Build a recipe from plain values, as in `Recipe.to_dict`, and change single entries; errors as for `load_recipe`."""
-    values = deepcopy(dict(values))
+    changed = deepcopy(dict(values))
     for override in overrides:
-        _apply(values, override)
+        _apply(changed, override)
+    values = changed
     check_entries(values, [entry.name for entry in fields(Recipe)], "")
     representation, network = parts_of(values)
     data = _mapping(values.get("data"), "data")

@@ -11,7 +11,7 @@ held notes at their moments (importance resampling). Held notes of later beats d
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Unpack
 
@@ -180,7 +180,7 @@ class _Accompanist:
         rules = StrictGrammar([piece] * self.candidates, self.network.config.sizes, bounds)
         written = [_Candidate() for _ in range(self.candidates)]
         going = list(written)
-        latest = [piece] * self.candidates
+        latest: Events | Sequence[Events] = [piece] * self.candidates
         while going:
             hidden, moved = window.read(latest)
             if moved is not None:
@@ -202,9 +202,11 @@ class _Accompanist:
             going = [going[place] for place in stays]
             rules.keep(stays)
             window.keep(stays)
-            seen = [in_window(one.events[-1], dropped[place]) for one, place in zip(going, stays, strict=True)]
-            latest = np.array(seen)[:, None]
-            rules.advance(latest[:, 0])
+            seen = np.array(
+                [in_window(one.events[-1], dropped[place]) for one, place in zip(going, stays, strict=True)]
+            )
+            rules.advance(seen)
+            latest = seen[:, None]
         return written
 
     def _draw(
