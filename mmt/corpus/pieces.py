@@ -15,6 +15,7 @@ import numpy as np
 
 from mmt.corpus.splits import SPLITS
 from mmt.music.bounded import brief, read_file, read_table
+from mmt.representation.arguments import described
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable
 
@@ -89,6 +90,8 @@ class Patterns:
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
+        if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise ValueError(f"exclude is {described(patterns)}; give a list of patterns: ['*Chopin*']")
         self._matchers = {pattern: re.compile(translate(pattern), re.IGNORECASE).match for pattern in patterns}
         self._unused = dict.fromkeys(patterns)
 

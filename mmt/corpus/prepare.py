@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -34,10 +34,12 @@ from mmt.corpus.shards import Shard, list_sources, shards, suffix, working_folde
 from mmt.corpus.sources import Source, find_sources, read_sources
 from mmt.corpus.splits import named_splits
 from mmt.corpus.storage import CORPUS, REPORT
-from mmt.music.atomic import replacing
+from mmt.music.atomic import is_taken, replacing
 from mmt.music.files import READABLE
+from mmt.representation.arguments import described, finite, path_of, whole
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import Report
+from mmt.representation.origin import check_representation
 
 DEFAULT_SHARES = {"valid": 0.05, "test": 0.05}
 
@@ -161,11 +163,17 @@ def prepare(
     >>> outcome = mmt.prepare(["midi/", "scores.zip"], "data/mine", jobs=-1)  # doctest: +SKIP
     >>> print(outcome)  # doctest: +SKIP
     """
-    output = Path(output)
+    output = path_of("output", output, "give the folder to write")
+    if isinstance(sources, Mapping) or not isinstance(sources, str | PathLike | Iterable):
+        raise ValueError(f"sources is {described(sources)}; give paths of files, folders and archives")
     sources = [sources] if isinstance(sources, str | PathLike) else sources
+    sources = [path_of("a source", source, "give paths of files, folders and archives") for source in sources]
+    check_representation(representation)
+    whole("seed", seed)
+    whole("jobs", jobs)
     filters = PieceFilters(min_notes, min_beats, max_beats, min_instruments, max_drums)
     _check_output(output, overwrite)
-    if not 0 < time_limit < float("inf"):
+    if not finite("time_limit", time_limit) > 0:
         raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
     if draw_rest and splits is None:
         raise ValueError("draw_rest is set, but no split has a list of names; give one, or leave draw_rest out")
@@ -185,9 +193,11 @@ def prepare(
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
+    if not is_taken(output):
+        return
+    if not overwrite:
         raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
-    if output.exists() and not (output / CORPUS).exists():
+    if not (output / CORPUS).exists():
         raise FileExistsError(f"{output} is not a corpus (it has no {CORPUS}), so it is not overwritten; give another")
 
 

@@ -16,6 +16,7 @@ from mmt.corpus.splits import fingerprint
 from mmt.music.files import MIDI_SUFFIXES, read
 from mmt.music.reading.abc import UnreadWarning
 from mmt.music.reading.midi import read_midi_notes
+from mmt.representation.arguments import finite, whole
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, note_table, raw_notes
 
@@ -36,6 +37,10 @@ class PieceFilters:
     """Largest share of drum notes, 0 to 1; 0 leaves out every piece with drums."""
 
     def __post_init__(self) -> None:
+        for name in ("min_notes", "min_beats", "min_instruments", "max_beats"):
+            if (value := getattr(self, name)) is not None:
+                whole(name, value)
+        finite("max_drums", self.max_drums)
         for name in ("min_notes", "min_beats", "min_instruments"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")

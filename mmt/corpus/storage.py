@@ -21,6 +21,7 @@ from mmt.corpus.original_folder import is_original_folder, read_original_folder
 from mmt.corpus.pieces import MOST, Patterns, Piece, read_pieces
 from mmt.corpus.splits import SPLITS
 from mmt.music.bounded import LARGEST_JSON, brief, map_array, parse_json, read_file
+from mmt.representation.arguments import described, path_of, whole
 from mmt.representation.codes import PITCHES, Events, Representation
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
@@ -53,7 +54,7 @@ class Corpus:
         ValueError
             If the folder is not a corpus, has another format version or no pieces left, or if a pattern matches nothing.
         """
-        self.folder = Path(folder)
+        self.folder = path_of("folder", folder, "give the folder of a prepared corpus")
         if not (self.folder / CORPUS).exists() and is_original_folder(self.folder):
             self.representation, self._notes, pieces = read_original_folder(self.folder)
         else:
@@ -110,7 +111,7 @@ class Corpus:
         ValueError
             If a number in it is out of range.
         """
-        piece = self.pieces[index]
+        piece = self.pieces[self._place(index)]
         notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]
         for name, (least, most) in _limits(self.representation).items():
             column = notes[name]
@@ -134,8 +135,18 @@ class Corpus:
         >>> short = corpus.subset(i for i, piece in enumerate(corpus.pieces) if piece.beats < 64)  # doctest: +SKIP
         """
         chosen = copy(self)
-        chosen.pieces = [self.pieces[index] for index in indices]
+        if isinstance(indices, str) or not isinstance(indices, Iterable):
+            raise ValueError(f"indices is {described(indices)}; give a list of indices of pieces")
+        chosen.pieces = [self.pieces[self._place(index)] for index in indices]
+        if not chosen.pieces:
+            raise ValueError("no indices were given; give at least one")
         return chosen
+
+    def _place(self, index: int) -> int:
+        """The index of a piece, checked. An index that is too large is an `IndexError`, as of a list."""
+        if not -len(self) <= whole("index", index) < len(self):
+            raise IndexError(f"index is {index}; {self.folder} has {len(self)} pieces here")
+        return index
 
 
 @cache

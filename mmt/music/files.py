@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmt.music.atomic import replacing
+from mmt.representation.arguments import described, path_of
 
 if TYPE_CHECKING:
     import muspy
@@ -48,7 +49,7 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
     ...     mmt.music.read(f"{folder}/one.musicxml").tracks[0].notes
     [Note(time=0, pitch=60, duration=12, velocity=64)]
     """
-    path = Path(path)
+    path = path_of("path", path, "mmt.read needs the name of one file: mmt.read('piece.mid')")
     if path.is_dir():
         raise IsADirectoryError(f"cannot read {path}: it is a folder; name one file in it")
     reader = _function(path, _READERS, "read")
@@ -100,10 +101,10 @@ def write(
     """
     if hasattr(path, "tracks"):
         raise ValueError("the path comes first: mmt.write('piece.mid', music)")
-    path = Path(path)
+    path = path_of("path", path, "the name of the file comes first: mmt.write('piece.mid', music)")
     if not hasattr(music, "tracks"):
         raise ValueError(
-            f"cannot write {path}: got {type(music).__name__}, expected a muspy.Music; mmt.decode makes one from events"
+            f"cannot write {path}: got {described(music)}, expected a muspy.Music; mmt.decode makes one from events"
         )
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file in it")

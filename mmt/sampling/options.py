@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.model.config import NetworkConfig
+from mmt.representation.arguments import whole
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
@@ -152,6 +153,9 @@ class GenerationOptions:
         for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+        for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "max_rest"):
+            if (number := getattr(self, name)) is not None:
+                whole(name, number)
         grammar = self.grammar or ("strict" if self._is_strict else "paper")
         if grammar not in GRAMMARS:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
@@ -189,7 +193,7 @@ class GenerationOptions:
     def rest(self, defaults: Mapping[str, Any]) -> int:
         """The longest silence that the user gave, or the default."""
         usual = defaults.get("max_rest", 0) if self._is_strict and self.sampling != "paper" else 0
-        rest = _whole("max_rest", usual if self.max_rest is None else self.max_rest)
+        rest = whole("max_rest", usual if self.max_rest is None else self.max_rest)
         if rest < 0 or rest == 1:
             raise ValueError(f"max_rest is {rest}; it must be at least 2 beats, or 0 for no limit")
         if rest and not self._is_strict:
@@ -210,7 +214,7 @@ class GenerationOptions:
                 f"max_beats is {self.max_beats} and new_beats {self.new_beats}; give one of them: max_beats counts from the "
                 "start of the piece, new_beats from the end of the prompt"
             )
-        if _whole("new_beats", self.new_beats) < 1:
+        if whole("new_beats", self.new_beats) < 1:
             raise ValueError(f"new_beats is {self.new_beats}; it must be at least 1")
         last = int(prompt[is_note(prompt), BEAT].max(initial=0))
         return replace(self, max_beats=max(last, prompt.first_beat) + int(self.new_beats), new_beats=None)
@@ -219,7 +223,7 @@ class GenerationOptions:
         """The same options, with the `min_beats` and `max_beats` that follow from `length`."""
         if self.length is None or self.endless or self.context == "slide":
             return self
-        most = max(self.length, _whole("min_beats", self.min_beats)) if self.max_beats is None else self.max_beats
+        most = max(self.length, whole("min_beats", self.min_beats)) if self.max_beats is None else self.max_beats
         least = self.min_beats or max(min(self.length - _LAST_BEATS + 1, most), 0)
         return replace(self, min_beats=least, max_beats=most)
 
@@ -231,7 +235,7 @@ class GenerationOptions:
             raise ValueError(
                 "length is given, but the model's representation has no length codes (length=True); use min_beats and max_beats"
             )
-        if _whole("length", self.length) < 1:
+        if whole("length", self.length) < 1:
             raise ValueError(f"length is {self.length}; it must be at least 1 beat")
         prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(self.length)
 
@@ -290,7 +294,7 @@ class GenerationOptions:
         # In the paper's grammar a note may repeat for ever, so a limit of beats alone does not end a piece.
         longer &= self._is_strict
         if self.max_events is not None:
-            limit = _whole("max_events", self.max_events)
+            limit = whole("max_events", self.max_events)
         elif self.context != "slide" and (self.endless or longer):
             limit = _FOREVER
         else:
@@ -311,9 +315,9 @@ class GenerationOptions:
                 f"the prompt has {most} beats, more than the model's {beats}, which context='slide' counts on; "
                 "continue from fewer beats (--beats), or with context='anchor'"
             )
-        least = _whole("min_beats", self.min_beats)
+        least = whole("min_beats", self.min_beats)
         if self.max_beats is not None:
-            limit = _whole("max_beats", self.max_beats)
+            limit = whole("max_beats", self.max_beats)
         elif not slide and (self.endless or (self.max_events or 0) > context):
             limit = _FOREVER
         else:
@@ -355,9 +359,3 @@ def _merged(given: PerField, default: PerField) -> PerField:
 def _told_length(prompt: Events) -> int:
     """The length in beats in the prompt's start-of-notes; 0 if it has none."""
     return max(int(prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)
-
-
-def _whole(name: str, number: int) -> int:
-    if not isinstance(number, int | np.integer):
-        raise ValueError(f"{name} is {number}; it must be a whole number")
-    return int(number)

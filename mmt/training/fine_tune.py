@@ -18,6 +18,7 @@ from mmt.corpus.storage import CORPUS as DESCRIPTION
 from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import CONFIG, Checkpoint
 from mmt.model.recipes import find_checkpoint
+from mmt.representation.arguments import described, path_of
 from mmt.training.card import windows_measured
 from mmt.training.recipe import Recipe, load_recipe, recipe_of
 from mmt.training.starting_weights import read_base
@@ -113,7 +114,10 @@ def fine_tune(
     ValueError
         If the sources hold no music, or too little for a validation split.
     """
-    named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    named = [sources] if isinstance(sources, str | os.PathLike | Corpus) else sources
+    if not isinstance(named, Sequence):
+        raise ValueError(f"sources is {described(sources)}; give paths of music, or the folder of a prepared corpus")
+    named = [path_of("a source", one, "give paths of music, or the folder of a prepared corpus") for one in named]
     if not named:
         raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
     output = Path(output) if output is not None else default_output(named)

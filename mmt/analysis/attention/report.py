@@ -31,7 +31,7 @@ from mmt.analysis.plotting import code_labels
 from mmt.corpus.archives import RATIO
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import write_provenance
-from mmt.music.atomic import replacing
+from mmt.music.atomic import is_taken, replacing
 from mmt.music.bounded import LARGEST, brief
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
@@ -185,9 +185,9 @@ def _check_arguments(target: Path, level: float, format: str, overwrite: bool) -
         raise ValueError(f"level is {level}; it must be between 0 and 1")
     if format not in ("png", "svg", "pdf"):
         raise ValueError(f"format is {format!r}; choose png, svg or pdf")
-    if target.exists() and not overwrite:
+    if is_taken(target) and not overwrite:
         raise FileExistsError(f"{target} exists already; choose another folder, or pass --overwrite (overwrite=True)")
-    if target.exists() and not (target / ARRAYS).exists():
+    if is_taken(target) and not (target / ARRAYS).exists():
         raise FileExistsError(f"{target} is not a report of mmt-attention (no {ARRAYS}); choose another folder")
 
 

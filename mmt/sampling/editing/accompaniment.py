@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mmt.model.cpu.packing import pack
 from mmt.model.network import Network
 from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, PITCH, TYPE, Events
+from mmt.representation.origin import remember
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.editing.constrained_decoding import Codes, in_window, log_likelihood, rows_in_window
 from mmt.sampling.editing.parts import (
@@ -42,7 +43,7 @@ from mmt.sampling.editing.parts import (
 )
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow
 
@@ -94,6 +95,7 @@ def accompany(
     >>> both[both[:, INSTRUMENT] == 25][1:].tolist() == melody[3:]
     True
     """
+    check_model(model)
     representation = model.representation
     _, notes = split(piece, representation)
     hold_codes, others = _parts(notes, hold, instruments, model)
@@ -112,13 +114,14 @@ def accompany(
     bounds = Bounds(most, stop, first_beat=first, controls=controls)
     writer = _Accompanist(pack(model.network), held, hold_codes, candidates, filters, bounds)
     end = np.concatenate([kept[kept[:, BEAT] > stop] if beats else kept[:0], END])
-    return [np.concatenate([writer.write(beginning, stream, progress=progress), end]) for stream in streams]
+    written = [writer.write(beginning, stream, progress=progress) for stream in streams]
+    return [remember(np.concatenate([one, end]), representation) for one in written]
 
 
 def _parts(notes: Events, hold: Names, instruments: Names | None, model: Model) -> tuple[list[int], list[int]]:
     """The codes of the held instruments and of those that accompany them, checked."""
     representation = model.representation
-    held = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
+    held = codes_for(hold, representation)
     for code in held:
         check_plays(notes[:, INSTRUMENT] == code, code, representation)
     if instruments is None:

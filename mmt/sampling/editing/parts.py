@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described, whole
 from mmt.representation.codes import END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
 from mmt.representation.encode import canonical
 from mmt.representation.origin import remember
@@ -113,8 +114,7 @@ def check_header_fits(header: Events, context: int) -> None:
 
 def check_candidates(candidates: int) -> None:
     """Raise a `ValueError` if the number of candidates is not a positive integer."""
-    if not isinstance(candidates, int | np.integer) or candidates < 1:
-        raise ValueError(f"candidates is {candidates}; it must be at least 1")
+    whole("candidates", candidates, least=1)
 
 
 def check_span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
@@ -122,7 +122,9 @@ def check_span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
     if beats is None:
         return 0, length
     if not isinstance(beats, Sequence | np.ndarray) or len(beats) != 2 or not all(map(_is_whole, beats)):
-        raise ValueError(f"beats is {beats!r}; give two whole numbers, the first beat and the beat after the last")
+        raise ValueError(
+            f"beats is {described(beats)}; give two whole numbers, the first beat and the beat after the last"
+        )
     first, stop = int(beats[0]), int(beats[1])
     if not 0 <= first < stop <= length:
         raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")

@@ -37,7 +37,7 @@ from mmt.sampling.editing.parts import (
     settings_of,
     split,
 )
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.options import GenerationOptions
 
 
@@ -78,6 +78,7 @@ def rewrite(
     >>> anew[:5].tolist() == piece[:5], anew[-5:].tolist() == piece[-5:]
     (True, True)
     """
+    check_model(model)
     representation = model.representation
     if not representation.given:
         raise ValueError(
