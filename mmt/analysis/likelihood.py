@@ -152,7 +152,8 @@ def measure(
     stride = find_stride(model, stride)
     job = {"what": "likelihood", "model": fingerprint(model), "stride": stride}
     known = Ledger(ledger, job)
-    keys = [f"{piece.sha256}:{piece.offset}:{piece.length}" for piece in corpus.pieces]
+    # Of the notes, not of the file: a corpus that was prepared again may read the same file in another way.
+    keys = [corpus.sha256_of(index) for index in range(len(corpus))]
     total = sum(piece.length for piece in corpus.pieces)
     with tqdm(total=total, unit=" notes", desc="Likelihood", disable=not progress, delay=1) as bar:
         for index, key in enumerate(keys):

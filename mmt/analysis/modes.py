@@ -176,7 +176,7 @@ def generate_pieces(
 
     With a `ledger` file, pieces are saved as they are finished, and a stopped generation continues.
     """
-    names = [f"{corpus.pieces[index].sha256}:{corpus.pieces[index].length}" for index in sources]
+    names = [corpus.sha256_of(index) for index in sources]
     job = {"what": "pieces", "model": fingerprint(model), "mode": mode, "seed": seed, "sampling": sampling}
     job |= {"max_events": max_events, "sampling_settings": dict(model.sampling)}
     if model.network.decodes_with != "float32":

@@ -103,6 +103,10 @@ class Corpus:
             digest.update(len(notes).to_bytes(8, "little") + notes.tobytes())
         return digest.hexdigest()
 
+    def sha256_of(self, index: int) -> str:
+        """A hash of the notes of piece `index`, in hexadecimal. (`pieces[index].sha256` is that of its file.)"""
+        return hashlib.sha256(self.notes(index).tobytes()).hexdigest()
+
     def notes(self, index: int) -> NoteTable:
         """The note table of piece `index`, a view of the memory map.
 

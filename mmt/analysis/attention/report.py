@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from mmt.corpus.storage import Corpus
 from mmt.model.provenance import write_provenance
 from mmt.music.atomic import is_taken, replacing
 from mmt.music.bounded import LARGEST, brief
+from mmt.representation.arguments import whole
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
 
@@ -61,20 +62,25 @@ def study_corpus(
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Compute the attention statistics of a model over a corpus and write them, as `mmt-attention` does.
 
     `checkpoint` is by default the model that mmt ships, `split` "train", "valid", "test" or None for all, `n` the number of
-    pieces, drawn with `seed` (default: all). The other parameters, the result and the errors are those of `write_report`.
+    pieces, drawn with `seed` (default: all). `say` is called with a line about what is measured, when the arguments have been
+    checked. The other parameters, the result and the errors are those of `write_report`.
     """
     _check_arguments(Path(output), level, format, overwrite)
     model, pieces = load_model(checkpoint, device=device), Corpus(corpus, split=split)
     check_same_representation(model, pieces)
     if n is not None:
-        if n < 1:
+        if whole("n", n) < 1:
             raise ValueError(f"n is {n}; it must be at least one piece")
         chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
         pieces = pieces.subset(sorted(chosen.tolist()))
+    if say is not None:
+        drawn = f"{len(pieces):,} piece{'s' * (len(pieces) > 1)} of {corpus}, split {split or 'all'}"
+        say(f"attention of {checkpoint or 'the shipped model'} over {drawn}")
     statistics = measure(model, pieces, progress=progress)
     warn_of_few(len(pieces))
     provenance = {
