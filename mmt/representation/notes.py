@@ -201,11 +201,11 @@ def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
 def _changes(
     raw: RawNotes, keep: npt.NDArray[np.bool_], instrument: IntArray, representation: Representation
 ) -> dict[str, int]:
-    played_by = np.array([i.program for i in representation.instruments])
-    pitched = keep & ~raw.is_drum
+    # The program of drums is their kit; decode() gives all drums the first.
+    played_by = np.array([i.program for i in representation.instruments] + [0] * representation.drums)
     changes = {
         "onsets moved to the grid": (raw.onset[keep] * representation.resolution % raw.resolution != 0).sum(),
-        "programs merged": (played_by[instrument[pitched] - 1] != raw.program[pitched]).sum(),
+        "programs merged": (played_by[instrument[keep] - 1] != raw.program[keep]).sum(),
     }
     if raw.velocity is not None:
         changes["velocities"] = (raw.velocity[keep] != DEFAULT_VELOCITY).sum()
