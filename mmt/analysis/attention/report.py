@@ -78,14 +78,16 @@ def study_corpus(
             raise ValueError(f"n is {n}; it must be at least one piece")
         chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
         pieces = pieces.subset(sorted(chosen.tolist()))
+    # Those that are measured: a piece of one note has no pair.
+    count = sum(piece.length >= 2 for piece in pieces.pieces)
     if say is not None:
-        drawn = f"{len(pieces):,} piece{'s' * (len(pieces) > 1)} of {corpus}, split {split or 'all'}"
+        drawn = f"{count:,} piece{'s' * (count != 1)} of {corpus}, split {split or 'all'}"
         say(f"attention of {checkpoint or 'the shipped model'} over {drawn}")
     statistics = measure(model, pieces, progress=progress)
-    warn_of_few(len(pieces))
+    warn_of_few(count)
     provenance = {
         "model": {"checkpoint": str(checkpoint or "default"), "fingerprint": fingerprint(model)},
-        "corpus": {"folder": str(corpus), "split": split or "all", "pieces": len(pieces), "sha256": pieces.sha256},
+        "corpus": {"folder": str(corpus), "split": split or "all", "pieces": count, "sha256": pieces.sha256},
         "seed": seed,
         "level": level,
     }
