@@ -323,5 +323,10 @@ def escaped(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def printable(text: str) -> str:
+    """A text with a space in place of each character that cannot be printed."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 def _size(limit: int) -> str:
     return f"{limit >> 20} MiB" if limit >= 2**20 else f"{limit:,} bytes"

@@ -34,19 +34,9 @@ class Passage(NamedTuple):
 
 
 def passages(voices: Sequence[Voice], parts: str) -> list[Passage]:
-    """The passages of a tune in playing order.
+    """The passages of a tune in playing order; `parts` is the `P:` field of its header, empty for none.
 
-    Parameters
-    ----------
-    voices
-        The voices with their marks.
-    parts
-        The order of parts, as in the `P:` field of the header; empty for none.
-
-    Raises
-    ------
-    ValueError
-        If there are more signs or parts than a tune has.
+    A `ValueError` refuses more signs or parts than a tune has.
     """
     end = max(voice.time for voice in voices)
     marks = _common_marks(voices)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from mmt.music.bounded import printable
 from mmt.music.pictures.colors import in_score_order, title_of
 from mmt.music.writing.bars import Bars, bars_of
 from mmt.music.writing.drum_kit import drum
@@ -313,6 +314,4 @@ def _value(note: Element, value: Value, sign: int | None = None) -> None:
 
 
 def _text(parent: Element, tag: str, text: object, **attributes: str) -> None:
-    # XML cannot hold control characters.
-    printable = "".join(sign if sign.isprintable() else " " for sign in str(text))
-    SubElement(parent, tag, attributes).text = printable
+    SubElement(parent, tag, attributes).text = printable(str(text))  # XML cannot hold control characters
