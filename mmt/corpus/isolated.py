@@ -55,28 +55,10 @@ class Lost:
 def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time_limit: float) -> list[Answer | Lost]:
     """Call `function` on each item in another process; return the answers in order.
 
-    Parameters
-    ----------
-    function : callable
-        An importable function, or a `functools.partial` of one.
-    items : sequence
-        Items and answers must be picklable.
-    time_limit : float
-        Seconds for each item, exceeded by up to 10 %.
+    The function is importable, or a `functools.partial` of one; items and answers can be pickled. Each item has `time_limit`
+    seconds, exceeded by up to 10 %. An item that took too long, or at which the process died twice, is `Lost`: a single
+    death may have another cause, such as a lack of memory. A `RuntimeError` says that the process cannot be started.
 
-    Returns
-    -------
-    list
-        The answer for each item; `Lost` if the item took too long, or if the process died twice (a single death may have
-        another cause, such as a lack of memory).
-
-    Raises
-    ------
-    RuntimeError
-        If the process cannot be started.
-
-    Examples
-    --------
     >>> from operator import neg
     >>> call_each(neg, [1, 2, 3], time_limit=60)
     [-1, -2, -3]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mmt.corpus.sources import Source
 from mmt.corpus.splits import SPLITS
 from mmt.music.bounded import brief, read_file, read_table
 from mmt.representation.arguments import described
@@ -84,9 +85,10 @@ def read_pieces(path: Path) -> list[Piece]:
 class Patterns:
     """Patterns that select pieces (`*` matches anything, case is ignored); each must match at least one piece.
 
+    >>> from mmt.corpus.sources import Source
     >>> patterns = Patterns(["*chopin*"])
-    >>> patterns.match("mazurka.mid", "Chopin, Frédéric"), patterns.match("mazurka.mid", "")
-    (True, False)
+    >>> [patterns.match(Source("mazurka.mid", "", "", composer=name)) for name in ("Chopin, Frédéric", "")]
+    [True, False]
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
@@ -95,8 +97,9 @@ class Patterns:
         self._matchers = {pattern: re.compile(translate(pattern), re.IGNORECASE).match for pattern in patterns}
         self._unused = dict.fromkeys(patterns)
 
-    def match(self, *texts: str) -> bool:
-        """Whether a pattern matches one of the texts: the name, source, licence and composer of a piece."""
+    def match(self, piece: Piece | Source) -> bool:
+        """Whether a pattern matches the name, source, licence or composer of a piece."""
+        texts = piece.name, piece.source, piece.licence, piece.composer
         used = [pattern for pattern, matches in self._matchers.items() if any(map(matches, texts))]
         for pattern in used:
             self._unused.pop(pattern, None)

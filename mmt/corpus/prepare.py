@@ -214,7 +214,7 @@ def _list_files(
         nonlocal works_unknown
         unseen.pop(source.name, None)
         works_unknown = works_unknown and source.name not in choice.works
-        if patterns.match(source.name, source.source, source.licence, source.composer):
+        if patterns.match(source):
             return "excluded"
         return "in no split" if listed is not None and source.name not in listed and "" not in listed else ""
 

@@ -50,14 +50,9 @@ class PieceFilters:
             raise ValueError(f"max_drums is {self.max_drums}; give a share of the notes, 0 to 1")
 
     def reason_against(self, table: NoteTable, drum_share: float) -> str:
-        """The reason why a piece is left out; "" if it is kept.
+        """The reason why a piece with these usable notes is left out; "" if it is kept.
 
-        Parameters
-        ----------
-        table : note table
-            The usable notes of the piece.
-        drum_share : float
-            The share of drum notes among all notes of its file, 0 to 1.
+        `drum_share` is the share of drum notes among all notes of its file, 0 to 1.
         """
         if len(table) < self.min_notes:
             return f"fewer than {self.min_notes} usable notes"
@@ -111,10 +106,7 @@ def read_piece(
 ) -> Outcome:
     """Read the notes of a file; the row gives the reason if it is unreadable or filtered out.
 
-    Parameters
-    ----------
-    named : (str, bytes or Exception)
-        The suffix of the file, which selects the reader; and its content, or the error that occurred when it was loaded.
+    `named` has the suffix of the file, which selects the reader, and its content or the error of loading it.
     """
     suffix, content = named
     try:

@@ -23,17 +23,9 @@ SPLITS = ("train", "valid", "test")
 
 
 def work_of(name: str, pattern: str | None = None, listed: str = "") -> str:
-    """The name of the work of a file.
+    """The work of a file: the one that is `listed` in a manifest, else the file's name without its suffix.
 
-    Parameters
-    ----------
-    name : str
-        The name of the file. Without its suffix, it is the work if `listed` is empty.
-    pattern : str, optional
-        A regular expression that is matched against `listed`, or else against the name. The first group that matches is
-        the work.
-    listed : str
-        The work in the manifest.
+    If `pattern`, a regular expression, matches it, the first group that matches is the work.
 
     Examples
     --------
@@ -98,14 +90,13 @@ def draw_splits(
     Raises
     ------
     ValueError
-        If the shares are invalid, or if pieces of one group are fixed in different splits.
+        If pieces of one group are fixed in different splits.
 
     Examples
     --------
     >>> draw_splits(["a", "b", "c"], ["1", "2", "1"], {"valid": 0.3, "test": 0.0})
     ['valid', 'train', 'valid']
     """
-    check_shares(shares)
     known, notes = np.unique(np.asarray(fingerprints), return_inverse=True)
     both = np.unique(np.stack([works, works if also is None else also]), return_inverse=True)[1].reshape(2, -1)
     group = _groups(both[0], both[1], notes)
@@ -164,12 +155,7 @@ def read_names(file: Path) -> list[str]:
 def read_works(file: Path) -> dict[str, str]:
     """Read a CSV table with the columns `name` (of a piece) and `work`; return the work of each name.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a CSV table, a column is missing, a row has no work, or a name has two works.
+    A `ValueError` refuses a row without a work, and a name with two.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no table of works {file}")
@@ -236,4 +222,5 @@ def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float], fixed: 
 
 
 def _number(key: str, seed: int) -> float:
+    """A random number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") / 2**64

@@ -62,18 +62,12 @@ class Corpus:
         if split is not None and split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
         patterns = Patterns(exclude)
-        left_out = [patterns.match(piece.name, piece.source, piece.licence, piece.composer) for piece in pieces]
+        left = [piece for piece in pieces if not patterns.match(piece)]
         patterns.check(str(self.folder / PIECES))
-        self.pieces = [
-            piece for piece, out in zip(pieces, left_out, strict=True) if split in (None, piece.split) and not out
-        ]
+        self.pieces = [piece for piece in left if split in (None, piece.split)]
         if not self.pieces:
-            where = (
-                f" in its {split} split; prepare it of more works, or take another split (--split, all for all)"
-                if split
-                else ""
-            )
-            raise ValueError(f"{self.folder} has no piece{' left' if exclude else ''}{where}")
+            where = f" in its {split} split; prepare it of more works, or take another split (--split, all for all)"
+            raise ValueError(f"{self.folder} has no piece{' left' if exclude else ''}{where if split else ''}")
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
             raise ValueError(
                 f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it again"
@@ -88,7 +82,7 @@ class Corpus:
     def __getitem__(self, index: slice) -> list[Events]: ...
     def __getitem__(self, index: int | slice) -> Events | list[Events]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[place] for place in range(len(self))[index]]
         return remember(events_of_notes(self.notes(index), self.representation), self.representation)
 
     def __iter__(self) -> Iterator[Events]:

@@ -53,15 +53,10 @@ class Substitution:
         self._chords[1 : len(programs) + 1] = ~np.isin(programs, _SINGLE)
 
     def draw(self, random: np.random.Generator, notes: NoteTable) -> npt.NDArray[np.uint8]:
-        """The substitute of each instrument code, (256,); most are themselves.
+        """The substitute of each instrument code, (256,), given all notes of a window; most are themselves.
 
         No two instruments become one, and none becomes one that plays in the window. At least one is substituted if one can
         be.
-
-        Parameters
-        ----------
-        notes : note table
-            All notes of the window.
         """
         codes = notes["instrument"].astype(np.int64)
         counts = np.bincount(codes, minlength=256)
