@@ -197,18 +197,10 @@ def _refuse(constant: str) -> None:
 
 
 def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
-    """Parse YAML in UTF-8 without aliases (`*name`), by which a short file can hold a huge value, and without tags (`!!name`).
+    """Parse YAML in UTF-8 by a `yaml.SafeLoader` class, by default PyYAML's in C, where it is installed.
 
-    Parameters
-    ----------
-    content : bytes or str
-    loader : a yaml.SafeLoader class, optional
-        Default: PyYAML's in C, where it is installed.
-
-    Raises
-    ------
-    ValueError
-        If it is not YAML, has an alias or a tag, or exceeds a limit.
+    A `ValueError` refuses aliases (`*name`), by which a short file can hold a huge value, tags (`!!name`), and what exceeds a
+    limit.
     """
     import yaml
 
@@ -280,10 +272,7 @@ def read_table(
 ) -> Iterator[list[str]]:
     """At most `limit` rows of a CSV table in UTF-8: cells of the needed and the wanted columns, "" where there is none.
 
-    Raises
-    ------
-    ValueError
-        If it is no such table, or a needed column is missing; the message names `where` it was read.
+    If it is no such table, or a needed column is missing, a `ValueError` names `where` it was read.
     """
     lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     rows = csv.reader(lines)

@@ -94,10 +94,6 @@ def write(
         If the file exists and `overwrite` is False.
     OSError
         If the folder is missing or may not be written to.
-
-    Examples
-    --------
-    See `read`.
     """
     if hasattr(path, "tracks"):
         raise ValueError("the path comes first: mmt.write('piece.mid', music)")

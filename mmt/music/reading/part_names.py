@@ -156,19 +156,11 @@ _REGISTER = re.compile(
 
 
 def program_of(sound: str, instrument: str, part: str, midi_program: int | None, sung: bool) -> int:
-    """Return the MIDI program (0 to 127) of a part.
+    """The MIDI program (0 to 127) of a part.
 
-    Parameters
-    ----------
-    sound, instrument, part
-        The standard sound name, and the names of the instrument and the part; empty if missing.
-    midi_program
-        The program in the score, from 0; None if missing.
-    sung
-        Whether the part has lyrics.
+    Its standard sound name, and the names of its instrument and of itself are empty if they are missing; `midi_program` is the
+    program in the score, from 0, or None. A part is `sung` if it has lyrics.
 
-    Examples
-    --------
     >>> program_of("", "Voice", "Singstimme", 68, sung=True), program_of("", "", "Violine II", None, sung=False)
     (52, 40)
     """

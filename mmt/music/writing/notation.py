@@ -54,21 +54,11 @@ def octave(pitch: int, alter: int) -> int:
 def accidentals(
     notes: Iterable[tuple[int, int, int, bool]], spelling: Spelling, fifths: int
 ) -> frozenset[tuple[int, int, int]]:
-    """The notes of a bar that need an accidental, as (onset, staff, pitch).
+    """The notes of a bar that need an accidental, as (onset, staff, pitch), in a key of `fifths` sharps (flats below 0).
 
-    An accidental holds for its line and octave to the end of the bar.
+    An accidental holds for its line and octave to the end of the bar. `notes` has for each note of the bar its onset, staff and
+    pitch, and whether it is tied from the bar before, which needs no sign.
 
-    Parameters
-    ----------
-    notes
-        For each note of the bar its onset, staff and pitch, and whether it is tied from the bar before (which needs no sign).
-    spelling
-        The spelling of the pitch classes (see `spelled`).
-    fifths
-        The number of sharps of the key, flats below 0.
-
-    Examples
-    --------
     >>> sorted(accidentals([(0, 0, 66, False), (1, 0, 66, False), (2, 0, 65, False), (3, 0, 70, False)], spelled(-2), -2))
     [(0, 0, 66), (2, 0, 65)]
     """
