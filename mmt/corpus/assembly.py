@@ -109,10 +109,7 @@ class Tally:
 def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, representation: Representation) -> Tally:
     """Write the corpus from the finished shards in the working folder `parts`; return its counts.
 
-    Raises
-    ------
-    ValueError
-        If no piece is kept.
+    A `ValueError` says that no piece is kept.
     """
     survey, fixed = _survey(shards, choice)
     repeats = _find_duplicates(survey, choice.duplicates)

@@ -208,12 +208,11 @@ def _list_files(
     patterns = Patterns(exclude)
     listed = choice.listed
     unseen = dict.fromkeys(name for name in listed or () if name)
-    works_unknown = bool(choice.works)
+    unseen_works = set(choice.works)
 
     def reason_against(source: Source) -> str:
-        nonlocal works_unknown
         unseen.pop(source.name, None)
-        works_unknown = works_unknown and source.name not in choice.works
+        unseen_works.discard(source.name)
         if patterns.match(source):
             return "excluded"
         return "in no split" if listed is not None and source.name not in listed and "" not in listed else ""
@@ -226,7 +225,7 @@ def _list_files(
         )
     for name in unseen:
         raise ValueError(f"{name!r} in the list of {(listed or {})[name]!r} is not among the {found:,} files")
-    if works_unknown:
+    if choice.works and len(unseen_works) == len(choice.works):
         raise ValueError(
             f"works names none of the {found:,} files, but {next(iter(choice.works))!r}; give names as in pieces.csv"
         )

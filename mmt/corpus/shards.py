@@ -62,12 +62,7 @@ def working_folder(output: Path) -> Iterator[Path]:
     The folder is removed after success and after a `ValueError` (the user has to change the call), and kept after any other
     error, so that the next call can continue.
 
-    Raises
-    ------
-    BlockingIOError
-        If another preparation of the same output is running.
-    OSError
-        If the disk is full.
+    If another preparation of the same output is running, this is a `BlockingIOError`.
     """
     parts = output.absolute().parent / f".{output.absolute().name}-parts"
     made = [folder for folder in parts.parents if not folder.exists()]

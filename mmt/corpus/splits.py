@@ -87,10 +87,7 @@ def draw_splits(
     fixed : mapping, optional
         From the index of a piece to its name and its split. Pieces in the same group follow; the others are drawn.
 
-    Raises
-    ------
-    ValueError
-        If pieces of one group are fixed in different splits.
+    A `ValueError` refuses pieces of one group that are fixed in different splits.
 
     Examples
     --------
@@ -124,10 +121,7 @@ def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -
     >>> named_splits({"valid": ["b.mid"]})
     {'b.mid': 'valid', '': 'train'}
 
-    Raises
-    ------
-    ValueError
-        If a split is unknown, or a name is in two lists.
+    A `ValueError` refuses an unknown split, and a name in two lists.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
         raise ValueError(f"split {unknown[0]!r} is unknown; choose one of {', '.join(SPLITS)}")

@@ -104,10 +104,7 @@ class Corpus:
     def notes(self, index: int) -> NoteTable:
         """The note table of piece `index`, a view of the memory map.
 
-        Raises
-        ------
-        ValueError
-            If a number in it is out of range.
+        A `ValueError` refuses a number that is out of range.
         """
         piece = self.pieces[self._place(index)]
         notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]

@@ -49,12 +49,7 @@ class TooLargeError(ValueError):
 def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
     """The content of a regular file of at most `limit` bytes; a pipe or device, which may never end, is refused.
 
-    Raises
-    ------
-    ValueError
-        If the file is larger, or not a regular file; the message names the file.
-    OSError
-        If it cannot be opened.
+    The `ValueError` names the file.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -81,10 +76,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = 
 
     `zipfile` unpacks bzip2 and LZMA in steps that can be gigabytes, so only the packed bytes are read through it.
 
-    Raises
-    ------
-    ValueError
-        If the member is larger, damaged, encrypted, or packed by an unknown method.
+    A `ValueError` refuses a member that is larger, damaged, encrypted, or packed by an unknown method.
     """
     if member.file_size > limit:
         raise TooLargeError(f"it holds more than {_size(limit)}")
@@ -248,12 +240,7 @@ def check_numbers(plain: Any) -> None:
 def map_array(path: Path) -> npt.NDArray[Any]:
     """Map a .npy file into memory, so that its header cannot ask for more memory than the file has bytes.
 
-    Raises
-    ------
-    ValueError
-        If it is no such file, or is truncated.
-    FileNotFoundError
-        If it does not exist.
+    A `ValueError` refuses what is no such file, or is truncated.
     """
     import numpy as np
 

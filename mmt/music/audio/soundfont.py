@@ -103,12 +103,7 @@ def check_soundfont(path: Path) -> None:
 def read_soundfont(path: Path) -> SoundFont:
     """Read a SoundFont.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a SoundFont, is cut off, or is compressed (.sf3).
+    A `ValueError` refuses what is not a SoundFont, is cut off, or is compressed (.sf3).
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no SoundFont {path}; name an .sf2 file")

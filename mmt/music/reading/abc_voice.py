@@ -71,10 +71,7 @@ class Common:
 class Voice:
     """A voice of a tune: what it plays, and its state while it is read.
 
-    Raises
-    ------
-    ValueError
-        By each method, if the tune is longer, or a note higher or lower, than music can be.
+    Each method raises a `ValueError` if the tune is longer, or a note higher or lower, than music can be.
     """
 
     common: Common

@@ -100,12 +100,7 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
     Each program of each channel of each MIDI track becomes a track, in order of appearance, with the MIDI track's name. The
     name of the first MIDI track is also the title. Notes are sorted by time, pitch, duration and velocity.
 
-    Raises
-    ------
-    ValueError
-        If this is not a complete and valid MIDI file; the message names the file and what is wrong.
-    OSError
-        If the file cannot be opened.
+    If this is not a complete and valid MIDI file, a `ValueError` names the file and what is wrong.
     """
     import muspy
 

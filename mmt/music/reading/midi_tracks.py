@@ -92,11 +92,8 @@ def parse(data: bytes) -> MidiEvents:
     Accepts a RIFF wrapper, a long header, unknown chunks between the tracks, a wrong number of tracks in the header, tracks
     without an end, and a status byte that is missing after a system exclusive message.
 
-    Raises
-    ------
-    ValueError
-        If this is not a MIDI file, it is cut short or too large, or an event is cut off, has no or an undefined status byte, or
-        a data byte above 127.
+    A `ValueError` refuses what is no MIDI file, is cut short or too large, or has an event that is cut off, an event without a
+    status byte or with an undefined one, or a data byte above 127.
     """
     kind, division, body = _header(data)
     chunks = list(_track_chunks(data, body))

@@ -47,12 +47,7 @@ def read_musicxml(path: str | os.PathLike[str]) -> muspy.Music:
 
     Each program of each part with notes becomes a track. The resolution is the smallest that holds all note values.
 
-    Raises
-    ------
-    ValueError
-        If this is not MusicXML; the message names the file.
-    OSError
-        If the file cannot be opened.
+    If this is not MusicXML, a `ValueError` names the file.
     """
     try:
         return _music(read_score(Path(path)))

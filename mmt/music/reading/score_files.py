@@ -49,12 +49,7 @@ _BEGINNINGS = {
 def read_score(path: Path) -> Element:
     """Return the root element of a MusicXML score as `score-partwise`, without namespaces.
 
-    Raises
-    ------
-    ValueError
-        If this is not a MusicXML score, or one beyond the limits.
-    OSError
-        If the file cannot be opened.
+    A `ValueError` refuses what is no MusicXML score, or one beyond the limits.
     """
     with path.open("rb") as file:
         data = _limited(file, _LARGEST)
