@@ -188,9 +188,13 @@ def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
     for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
         code = code * size + column
     starts, lengths = runs(code)
-    _, first, part = np.unique(code[starts], return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    return np.repeat(np.argsort(order)[part], lengths), starts[first[order]]
+    codes = code[starts].tolist()
+    heads: dict[int, int] = {}
+    for first, of_run in zip(starts.tolist(), codes, strict=True):
+        heads.setdefault(of_run, first)
+    numbers = {of_run: number for number, of_run in enumerate(heads)}
+    part = np.array([numbers[of_run] for of_run in codes], np.int64)
+    return np.repeat(part, lengths), np.array(list(heads.values()), np.int64)
 
 
 def _order(columns: Sequence[Integers]) -> Integers:
