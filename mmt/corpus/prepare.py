@@ -135,25 +135,20 @@ def prepare(
         Draw splits for the files that share no work with a file in `splits`. Files that do share one join its split.
     seed : int
         Seed of the random splits.
-    jobs : int
-        Number of processes; -1 for one per core.
-    backend, scheduler : str, optional
-        "dask" and the address of its scheduler use a cluster; see `mmt.corpus.backends.workers`.
+    jobs, backend, scheduler
+        Number of processes, -1 for one per core; "dask" and the address of its scheduler use a cluster.
     time_limit : float
         Seconds after which reading a file is aborted.
-    overwrite : bool
-        Whether to replace an existing corpus.
-    progress : bool
-        Whether to show a progress bar.
+    overwrite, progress : bool
+        Whether to replace an existing corpus, and to show a progress bar.
 
     Raises
     ------
     FileExistsError
         If `output` exists and `overwrite` is false, or if it is not a corpus.
     ValueError
-        If the sources hold no usable music; if `splits` names an unknown file, `works` names no known file, or a pattern
-        excludes nothing; if `draw_rest` is set and two files of one work are listed in different splits; or if a manifest
-        lacks the work column.
+        If the sources hold no usable music, an option names or excludes no file, two files of one work are listed in
+        different splits, or a manifest lacks the work column.
     OSError
         If the disk is full (the next call continues), or another call is writing the same output (`BlockingIOError`).
 

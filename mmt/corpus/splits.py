@@ -27,8 +27,6 @@ def work_of(name: str, pattern: str | None = None, listed: str = "") -> str:
 
     If `pattern`, a regular expression, matches it, the first group that matches is the work.
 
-    Examples
-    --------
     >>> work_of("freedoom/d_dm04_07041f44.mid", r"(.*)_[0-9a-f]{8}")
     'freedoom/d_dm04'
     >>> work_of("a.mid", r"ftp/(.+?)/|scores/(.+?)/", listed="scores/Winterreise/1_Gute_Nacht.mxl")

@@ -174,8 +174,6 @@ def parse_parts(text: str) -> str:
 
     A `ValueError` refuses more than 1,000 parts.
 
-    Examples
-    --------
     >>> parse_parts("A2.(BC)2")
     'AABCBC'
     """
@@ -206,8 +204,6 @@ def parse_length(text: str) -> tuple[int, int]:
 
     A `ValueError` refuses what no note has.
 
-    Examples
-    --------
     >>> parse_length("3/2"), parse_length("//"), parse_length("")
     ((3, 2), (1, 4), (1, 1))
     """

@@ -25,8 +25,6 @@ _KEPT = r'"[^"]*"|![^!\s]*!|\[[A-Za-z]:[^][]*\]'
 class Macros:
     """The macros of a tune.
 
-    Examples
-    --------
     >>> macros = Macros()
     >>> macros.define("~n3 = n{o}n{m}n")
     >>> macros.expand("~G3 c'3|")

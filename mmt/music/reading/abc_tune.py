@@ -65,8 +65,6 @@ class Tune:
 
     A `ValueError` refuses a tune that has no key, or is larger than a tune can be.
 
-    Examples
-    --------
     >>> tune = Tune("X:1\\nL:1/4\\nK:C\\nC D|\\n")
     >>> [note.pitch for note in tune.voices["1"].notes]
     [60, 62]

@@ -68,8 +68,6 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
 
     Errors are those of `read_midi`.
 
-    Examples
-    --------
     >>> middle_c = bytes.fromhex("4d546864 00000006 0000 0001 0060 4d54726b 0000000c 00903c40 60803c00 00ff2f00")
     >>> notes = read_midi_notes(middle_c)
     >>> notes.resolution, notes.onset, notes.duration, notes.pitch

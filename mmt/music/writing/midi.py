@@ -45,8 +45,6 @@ def midi_bytes(music: muspy.Music) -> bytes:
     Notes of duration 0 are written with one step, since many readers drop them. If MIDI cannot represent the music, a
     `ValueError` says what and where.
 
-    Examples
-    --------
     >>> import muspy
     >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])
     >>> midi_bytes(music)[:4], len(midi_bytes(music))

@@ -74,8 +74,6 @@ def write_musicxml(path: Path, music: muspy.Music) -> None:
 def score(music: muspy.Music) -> Element:
     """The root element of a score.
 
-    Examples
-    --------
     >>> import muspy
     >>> root = score(muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 60)])]))
     >>> [note.findtext("type") for note in root.iter("note")]  # tied over the bar line, then rests

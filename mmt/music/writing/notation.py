@@ -22,8 +22,6 @@ def spelled(fifths: int) -> Spelling:
     It runs from three fifths below the tonic of the major key to eight above, which includes the raised notes of the minor key.
     There are no double sharps or flats.
 
-    Examples
-    --------
     >>> [spelled(-2)[pitch % 12] for pitch in (66, 70, 63)]  # G minor: its leading tone is F sharp
     [('F', 1), ('B', -1), ('E', -1)]
     """
@@ -35,8 +33,6 @@ def spelled(fifths: int) -> Spelling:
 def likely_key(pitches: Iterable[int]) -> int:
     """The number of sharps (flats below 0) of the key whose scale has the most pitches; in a tie, the fewest signs.
 
-    Examples
-    --------
     >>> likely_key([62, 64, 65, 67, 69, 70, 72])
     -1
     """
