@@ -9,16 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import translate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmt.corpus.sources import Source
 from mmt.corpus.splits import SPLITS
 from mmt.music.bounded import brief, read_file, read_table
 from mmt.representation.arguments import described
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable
+
+if TYPE_CHECKING:
+    from mmt.corpus.sources import Source
 
 # The largest number of notes or beats of a piece: such numbers are 32-bit integers.
 MOST = 2**31 - 1

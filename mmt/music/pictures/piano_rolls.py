@@ -35,15 +35,7 @@ _DOTS_PER_INCH = 150
 
 
 def write_png(path: str | os.PathLike[str], music: muspy.Music, prompt_beats: float | None = None) -> None:
-    """Write the piano roll of music as a PNG picture; parameters are those of `piano_roll`.
-
-    Examples
-    --------
-    >>> import muspy, tempfile, mmt.music.pictures
-    >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=73, notes=[muspy.Note(0, 72, 24)])])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     mmt.music.pictures.write_png(f"{folder}/flute.png", music)
-    """
+    """Write the piano roll of music as a PNG picture; parameters are those of `piano_roll`."""
     Path(path).write_bytes(png(music, prompt_beats))
 
 

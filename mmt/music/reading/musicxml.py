@@ -134,11 +134,10 @@ def _as_played(marks: Mapping[Place, Value], spans: Iterable[Span], resolution: 
         first = max(bisect_right(places, (measure, begin)) - 1, 0)
         last = bisect_left(places, (measure, end))
         for place in places[first:last]:
-            value = marks[place]
-            if value != current:
-                position = max(place[1] - begin, 0.0) if place[0] == measure else 0.0
-                yield span.start + round(position * resolution), value
-                current = value
+            if marks[place] != current:
+                current = marks[place]
+                _, position = max(place, (measure, begin))
+                yield span.start + round((position - begin) * resolution), current
 
 
 def _metadata(root: Element) -> muspy.Metadata:
