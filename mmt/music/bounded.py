@@ -31,7 +31,7 @@ LARGEST_JSON, LARGEST_YAML = 16 * 2**20, 8 * 2**20
 _DEPTH, _YAML_EVENTS = 32, 400_000
 # Characters of an unquoted value in YAML, which may be a number: parsing numbers takes quadratic time.
 _PLAIN = 1000
-# A tag names the type of a value, which may then be another than its form says. "!" alone names none.
+# A tag (`!!name`) gives a value another type than its form has; "!" alone gives none.
 _YAML_TAGS = (None, "!")
 # Numbers from here up are neither times nor codes.
 _LARGEST_NUMBER = 2**31

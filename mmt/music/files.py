@@ -26,7 +26,7 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
     ----------
     path
         A MIDI (.mid, .midi, .kar, .rmi), MusicXML (.musicxml, .xml, .mxl), ABC (.abc) or muspy file (.json, .yaml, .yml),
-        by its suffix, in lower or upper case. Of an ABC file with several tunes the first is read.
+        by its suffix, in lower or upper case. Only the first tune of an ABC file is read.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def write(
         raise FileExistsError(f"cannot write {path}: the file exists; choose another name, or allow overwriting")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}; create it first")
-    # With the same suffix, which some writers read.
+    # The path keeps its suffix, which some writers look at.
     with replacing(path) as unfinished:
         try:
             writer(unfinished, music, **options)

@@ -101,7 +101,7 @@ def _instrument(part: Element, element: Element, played: Element, sings: bool) -
     if sings and may_sing(name, sound, program):
         sound, program = "voice", None
     drum = _from_one(played.findtext("midi-unpitched"))
-    # Programs number channels without regard to 10: a part with a pitched instrument's name is no drum part.
+    # Notation software numbers channels without regard to 10: a part named after a pitched instrument is no drum part.
     is_drum = _is_drum_channel(played) and (drum is not None or not is_pitched(name, part_name, sound))
     return Instrument(part_name, name, sound, program, drum, is_drum)
 

@@ -130,7 +130,7 @@ def can_be_shown(offsets: Iterable[int], divisions: int) -> bool:
 def nearest_grid(offsets: Iterable[int], divisions: int) -> int:
     """The number of parts of a beat that the offsets in it are moved to.
 
-    It is the smallest simple one that is a division away at most, as if a program had rounded; else one that is near; else the
+    It is the smallest simple one that is a division away at most, as if software had rounded; else one that is near; else the
     finest that is needed.
 
     >>> nearest_grid([69, 137, 206, 274, 343, 411], 480), nearest_grid([13, 232], 480)
