@@ -118,12 +118,7 @@ class Corpus:
         return notes
 
     def subset(self, indices: Iterable[int]) -> Corpus:
-        """The corpus of some pieces, in the given order; it shares the notes with this one.
-
-        Parameters
-        ----------
-        indices : iterable of int
-            Indices of pieces, as in `corpus[i]`; an index may be given more than once.
+        """The corpus of the pieces with these indices, in the given order, also repeatedly; it shares the notes with this one.
 
         Examples
         --------

@@ -241,22 +241,6 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         return events
 
 
-class PhasedBatches(torch.utils.data.Dataset[Batch]):
-    """Training in two phases: the batches of `first` for the first `steps` steps, then those of `later`.
-
-    Short windows come first, since attention costs less. Each batch is the one that `first` or `later` has at its index.
-    """
-
-    def __init__(self, first: TrainingBatches, later: TrainingBatches, *, steps: int) -> None:
-        self.first, self.later, self._count = first, later, steps * later.parts
-
-    def __len__(self) -> int:
-        return len(self.later)
-
-    def __getitem__(self, index: int) -> Batch:
-        return (self.first if index < self._count else self.later)[index]
-
-
 class ValidationBatches(torch.utils.data.Dataset[Batch]):
     """Consecutive windows that cover every piece of a split, in batches of similar length; always the same.
 
