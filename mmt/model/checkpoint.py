@@ -21,8 +21,9 @@ from mmt.model.config import NetworkConfig
 from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
 from mmt.model.provenance import software
-from mmt.music.atomic import replacing
+from mmt.music.atomic import is_taken, replacing
 from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
+from mmt.representation.arguments import path_of
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
@@ -55,8 +56,8 @@ def write_checkpoint(
             f"the model is edited inside ({edits[0].partition(':')[0]}), and a checkpoint holds weights only; "
             "save the plain model, and apply the edit after loading"
         )
-    target = Path(folder).resolve()
-    if target.exists() and not (target / CONFIG).exists():
+    target = path_of("folder", folder, "give the path of the new checkpoint folder").resolve()
+    if is_taken(target) and not (target / CONFIG).exists():
         raise FileExistsError(f"{folder} exists and is not a checkpoint folder; give another path")
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as partial:

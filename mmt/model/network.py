@@ -22,6 +22,7 @@ from mmt.model.config import NetworkConfig
 from mmt.model.heads import HEADS, next_written
 from mmt.model.positions import POSITIONS, Rotation, rotate, rotate_to_train, rotation_of
 from mmt.model.reading import Reading
+from mmt.representation.arguments import described
 from mmt.representation.codes import FIELDS
 
 
@@ -96,6 +97,10 @@ class Network(nn.Module):
                 "both a mask and a cache were given; give one of them, a cache holds pieces without padding"
             )
         stream, rotation = self.embed(codes, cache)
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != codes.shape[:2]):
+            raise ValueError(
+                f"mask is {mask.dtype} {tuple(mask.shape)}; it must be torch.bool (batch, length), {tuple(codes.shape[:2])}"
+            )
         visible = _visible(mask) if mask is not None else None
         for layer, block in enumerate(self.blocks):
             stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
@@ -117,9 +122,7 @@ class Network(nn.Module):
 
     def embed(self, codes: Tensor, cache: Cache | None) -> tuple[Tensor, Rotation | None]:
         """Embed events after those of the cache: the residual stream before the first block, and the rotation."""
-        if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
-            hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
-            raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
+        _check_codes(codes)
         length, seen, limit = codes.shape[1], 0, self.config.context
         if cache is not None:
             seen, limit = cache.length, min(limit, cache.capacity)
@@ -128,7 +131,10 @@ class Network(nn.Module):
         places = torch.arange(length, device=codes.device) if cache is None else cache.places(length)
         if self.reading is not None:
             self.reading.begin(codes, places, cache)
-        stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
+        try:
+            stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
+        except IndexError:  # as on a CPU
+            raise ValueError(f"a code is out of range; the numbers of codes are {self.config.sizes}") from None
         if self.positions is not None:
             # The factor scales a table initialised from N(0, 1) to the token embeddings.
             stream = stream + self.positions(places) * self.config.dim**-0.5
@@ -286,6 +292,20 @@ class FeedForward(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.contract(self.dropout(self.neurons(F.gelu(self.expand(inputs)))))  # type: ignore[no-any-return]
+
+
+def _check_codes(codes: Tensor) -> None:
+    """Raise a `ValueError` unless this is an integer tensor (batch, length, 6) of at least one event."""
+    expected = f"codes must be a tensor of torch.int64 (batch, length, {len(FIELDS)})"
+    if not isinstance(codes, Tensor):
+        raise ValueError(f"{expected}, not {described(codes)}; for one piece give torch.as_tensor(events)[None]")
+    if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
+        hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
+        raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
+    if codes.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{expected}, not of {codes.dtype}; give codes.long()")
+    if not codes.shape[1]:
+        raise ValueError("there are no events; give at least one")
 
 
 def _is_used(module: nn.Module) -> bool:

@@ -18,6 +18,7 @@ from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network, network_without_weights
 from mmt.model.tensor_files import load_tensors
+from mmt.music.atomic import is_taken
 from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
 from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
@@ -105,7 +106,7 @@ def convert_original_run(
     With `overwrite`, a checkpoint folder of this name is replaced, but nothing else.
     """
     output = Path(output)
-    if output.exists() and not overwrite:
+    if is_taken(output) and not overwrite:
         raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
     checkpoint = read_original_run(path, arguments)
     write_checkpoint(output, checkpoint, card=_card(checkpoint))

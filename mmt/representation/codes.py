@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from os import PathLike
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described
 from mmt.representation.instruments import (
     DRUMS,
     EVERYDAY_NAMES,
@@ -271,6 +272,8 @@ def check_several(pieces: Any) -> None:
         raise ValueError("a muspy.Music was given; give a list of pieces: [mmt.encode(music)]")
     if isinstance(pieces, str | PathLike):
         raise ValueError(f"{str(pieces)!r} is a path; give a list of event arrays, or mmt.Corpus(folder)")
+    if not isinstance(pieces, Iterable):
+        raise ValueError(f"pieces is {described(pieces)}; give a list of event arrays, or mmt.Corpus(folder)")
     first = pieces[0] if isinstance(pieces, list | tuple) and pieces else None
     if (isinstance(first, list | tuple | np.ndarray) and np.ndim(first) == 1) or getattr(pieces, "ndim", 0) == 2:
         raise ValueError("one piece was given; give a list of pieces: [piece]")
@@ -289,14 +292,29 @@ def as_events(events: npt.ArrayLike) -> IntArray:
     items = events if isinstance(events, list | tuple) else [events]
     if any(isinstance(item, str | PathLike) for item in items):
         raise ValueError(
-            f"events were expected, not {events!r}; for instruments give mmt.prompt.instruments('violin', …), "
+            f"events were expected, not {described(events)}; for instruments give mmt.prompt.instruments('violin', …), "
             "for a file mmt.encode(mmt.read(path))"
         )
+    is_corpus = hasattr(events, "pieces") and hasattr(events, "notes")
     if getattr(events, "ndim", 2) == 3 or any(getattr(item, "ndim", 1) == 2 for item in items if item is not events):
         raise ValueError("the events of one piece are needed, and these are several; take one of them, pieces[0]")
-    array = np.asarray(events)
+    if is_corpus:
+        raise ValueError("the events of one piece are needed, and this is a corpus; take one of its pieces, corpus[0]")
+    if not isinstance(events, list | tuple) and not hasattr(events, "ndim"):
+        raise ValueError(f"events were expected, an integer array (n, {len(FIELDS)}), not {described(events)}")
+    try:
+        array = np.asarray(events.detach().cpu() if hasattr(events, "detach") else events)
+    except ValueError:
+        raise ValueError(
+            f"events must have the shape (n, {len(FIELDS)}); the rows given have different lengths"
+        ) from None
     if array.ndim != 2 or array.shape[1] != len(FIELDS):
         raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")
     if array.size and array.dtype.kind not in "iu":
-        raise ValueError(f"events must be integers, not {array.dtype}")
+        hint = (
+            "; convert codes that are whole numbers: array.astype(int), tensor.long()"
+            if array.dtype.kind == "f"
+            else ""
+        )
+        raise ValueError(f"events must be integers, not {array.dtype}{hint}")
     return array

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described, finite, whole
 from mmt.representation.codes import (
     BEAT,
     DURATION,
@@ -81,10 +82,12 @@ def decode(
     """
     import muspy
 
-    if tempo is not None and not tempo > 0:
+    if tempo is not None and not finite("tempo", tempo) > 0:
         raise ValueError(f"tempo is {tempo}; it must be above 0 quarter notes per minute")
-    if not 1 <= velocity <= 127:
+    if not 1 <= whole("velocity", velocity) <= 127:
         raise ValueError(f"velocity is {velocity}; it must be 1 to 127")
+    if like is not None and not hasattr(like, "tracks"):
+        raise ValueError(f"like is {described(like)}; give a muspy.Music: like=mmt.read(path)")
     representation = check_origin(events, representation)
     table = notes_of_events(check_codes(events, representation), representation)
     codes = np.unique(table["instrument"]).tolist()
@@ -118,6 +121,8 @@ def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -
         if (row := first(uses & ((array[:, field] < 1) | (array[:, field] > highest)))) is not None:
             code, kind = array[row, field], "a note with" if sounding[row] else "an instrument event with"
             said = f"row {row}: {kind} {FIELDS[field]} code {code}; codes are 1 to {highest}"
+            if field in (POSITION, DURATION) and code > 0:
+                said += ", unless the events are of another representation (representation=…)"
             if field == INSTRUMENT and code == highest + 1 and not representation.drums:
                 said = f"{NO_DRUMS} ({said})"
             raise ValueError(said)

@@ -7,8 +7,6 @@ instruments without duplicates, and an end. Given notes ascend among themselves,
 
 from __future__ import annotations
 
-from os import PathLike
-
 import numpy as np
 import numpy.typing as npt
 
@@ -76,11 +74,10 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
     Raises
     ------
     ValueError
-        If `events` is a muspy.Music or the name of a file, or is known to be of another representation.
+        If `events` is no array of integers (n, 6), or is known to be of another representation.
     """
     representation = check_origin(events, representation)
-    if hasattr(events, "tracks") or isinstance(events, str | PathLike):
-        as_events(events)
+    as_events(events)
     try:
         check_piece(events, representation=representation)
     except ValueError:

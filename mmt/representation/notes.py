@@ -199,11 +199,11 @@ def _changes(
     representation: Representation,
 ) -> dict[str, Any]:
     """How many kept notes change, by reason. A duration, on the grid and as kept, counts for the last reason that applies."""
-    played_by = np.array([i.program for i in representation.instruments])
-    pitched = keep & ~raw.is_drum
+    # The program of drums is their kit; decode() gives all drums the first.
+    played_by = np.array([i.program for i in representation.instruments] + [0] * representation.drums)
     changes = {
         "onsets moved to the grid": (raw.onset[keep] * representation.resolution % raw.resolution != 0).sum(),
-        "programs merged": (played_by[instrument[pitched] - 1] != raw.program[pitched]).sum(),
+        "programs merged": (played_by[instrument[keep] - 1] != raw.program[keep]).sum(),
     }
     if raw.velocity is not None:
         changes["velocities"] = (raw.velocity[keep] != DEFAULT_VELOCITY).sum()

@@ -8,12 +8,13 @@ only; the prompt stays as it is. Drums have no pitch, so only `use_all` applies 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described
 from mmt.representation.codes import INSTRUMENT, PITCH, PITCHES, Representation
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 
@@ -74,6 +75,7 @@ class Controls:
         >>> np.flatnonzero(controls.playable[:, 25]) - 1
         array([60, 62, 64, 65, 67, 69, 71, 72])
         """
+        _check_kinds(scale, allow, exclude, ranges)
         kept = np.ones(PITCHES, bool)
         if scale is not None:
             kept &= np.isin(np.arange(PITCHES) % 12, scale_classes(scale))
@@ -116,6 +118,24 @@ class Controls:
                 )
 
 
+def _check_kinds(scale: Scale, allow: Pitches, exclude: Pitches, ranges: Ranges) -> None:
+    for name, given in (("scale", scale), ("allow", allow), ("exclude", exclude)):
+        items = given if isinstance(given, Iterable) else [given]
+        if isinstance(given, Mapping | Iterator) or any(
+            one is not None and not isinstance(one, str | int | np.integer) for one in items
+        ):
+            raise ValueError(f"{name} is {described(given)}; give names or whole numbers, one or a list of them")
+    if not isinstance(ranges, bool | np.bool_ | Mapping) and ranges is not None:
+        raise ValueError(f"ranges is {described(ranges)}; give True, or a mapping such as {{'violin': 'G3..E7'}}")
+    if isinstance(ranges, Mapping):
+        for name, span in ranges.items():
+            ends = span if isinstance(span, Sequence) else [None]
+            if not all(isinstance(end, str | int | np.integer) for end in ends) or not ends:
+                raise ValueError(
+                    f"ranges: {name} is {described(span)}; give its lowest and highest pitch, such as G3..E7"
+                )
+
+
 def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
     """The pitch classes (0 … 11, 0 is C) of a scale, given by tonic and mode or as pitch classes.
 
@@ -133,7 +153,7 @@ def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
                 f"scale is {scale!r}; give a tonic and a mode ({', '.join(_MODES)}), such as 'C major', or pitch classes"
             )
         return sorted({(_class_of(match) + step) % 12 for step in _MODES[mode]})
-    items = scale.split(",") if isinstance(scale, str) else list(scale)
+    items = scale.split(",") if isinstance(scale, str) else list(scale) if isinstance(scale, Iterable) else [scale]
     return sorted({_pitch_class(item) for item in items})
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmt.representation.arguments import whole
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
@@ -190,10 +191,3 @@ def _window(
     if options.context == "slide" or (len(prompt) < context and beat <= beats):
         return prompt[-context:], 0
     return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1), reach=reach)
-
-
-def whole(name: str, number: int) -> int:
-    """The number as an int; a `ValueError` that names it unless it is a whole number."""
-    if not isinstance(number, int | np.integer):
-        raise ValueError(f"{name} is {number}; it must be a whole number")
-    return int(number)

@@ -16,6 +16,7 @@ from mmt.model.inside import Edit, edited, edits_of
 from mmt.model.network import Network
 from mmt.model.original_checkpoint import read_any_checkpoint
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
+from mmt.representation.arguments import described
 from mmt.representation.codes import Events
 from mmt.representation.origin import remember
 from mmt.sampling.decoding import decode_events, write_pieces
@@ -216,6 +217,13 @@ class Model:
         return self.network if edit is None else edited(self.network, edit), np.asarray(beginning), settings
 
 
+def check_model(model: Model) -> None:
+    """Raise a `ValueError` if this is no `Model`."""
+    if not isinstance(model, Model):
+        hint = ", which has its network as model.network" if isinstance(model, Network) else ""
+        raise ValueError(f"model is {described(model)}; give the mmt.Model{hint}")
+
+
 def generate_each(
     model: Model, prompts: Sequence[npt.ArrayLike | None], seeds: Sequence[int], **options: Unpack[Options]
 ) -> list[Events]:
@@ -319,7 +327,7 @@ def find_device(name: str | torch.device) -> torch.device:
         name = next((kind for kind, is_there in available.items() if is_there), "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"device {str(name)!r} is unknown; choose auto, cpu, cuda or mps") from error
     if not available.get(device.type, True):
         raise ValueError(f"device {str(name)!r} is not available here; use auto or cpu")

@@ -19,6 +19,7 @@ from torch import Tensor
 from mmt.model.config import NetworkConfig
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
+from mmt.representation.arguments import whole
 from mmt.representation.codes import FIELDS, Events, Representation, as_events
 from mmt.representation.origin import check_origin
 
@@ -87,13 +88,14 @@ class NextEvent:
         if len(codes) > len(FIELDS):
             raise ValueError(f"{len(codes)} codes were given; an event has {len(FIELDS)} fields")
         for name, code, size in zip(FIELDS, codes, self._network.config.sizes, strict=False):
-            if not 0 <= code < size:
+            if not 0 <= whole(name, code) < size:
                 raise ValueError(f"{name} is {code}; the model has codes 0 to {size - 1}")
         return NextEvent(self._network, self._hidden, codes)
 
     @torch.inference_mode()
     def draw(self, n: int = 1, *, seed: int | None = None) -> Events:
         """Draw events from the joint distribution, field by field, without grammar mask or filter: (n, 6)."""
+        n = whole("n", n, least=0)
         random: Any = np.random.default_rng(seed)
         events = np.zeros((n, len(FIELDS)), np.int64)
         for field in range(len(FIELDS)):

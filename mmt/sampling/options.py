@@ -10,12 +10,13 @@ from typing import Any, Literal, TypedDict
 import numpy.typing as npt
 
 from mmt.model.config import NetworkConfig
+from mmt.representation.arguments import whole
 from mmt.representation.codes import FIELDS, Representation
 from mmt.representation.prompt import Prompt, start, tidy
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import GRAMMARS, WINDOWS
 from mmt.sampling.filters import FILTERS, Filters, PerField, paper_top_k
-from mmt.sampling.limits import bounds_of, tell_length, whole
+from mmt.sampling.limits import bounds_of, tell_length
 
 
 class FilterOptions(TypedDict, total=False):
@@ -124,6 +125,9 @@ class GenerationOptions:
         for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+        for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "max_rest"):
+            if (number := getattr(self, name)) is not None:
+                whole(name, number)
         grammar = self.grammar or ("strict" if self.is_strict else "paper")
         if grammar not in GRAMMARS:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")

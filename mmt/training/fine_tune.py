@@ -18,6 +18,7 @@ from mmt.corpus.storage import CORPUS as DESCRIPTION
 from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import CONFIG, Checkpoint
 from mmt.model.recipes import find_checkpoint
+from mmt.representation.arguments import described, path_of
 from mmt.training.card import windows_measured
 from mmt.training.recipe import Recipe, load_recipe, recipe_of
 from mmt.training.starting_weights import read_base
@@ -128,11 +129,14 @@ def fine_tune(
     return _outcome(best, find_checkpoint(base))
 
 
-def _named(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+def _named(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The paths of the sources; a `ValueError` if there are none."""
+    named = [sources] if isinstance(sources, str | os.PathLike | Corpus) else sources
+    if not isinstance(named, Sequence):
+        raise ValueError(f"sources is {described(sources)}; give paths of music, or the folder of a prepared corpus")
     if not named:
         raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
-    return named
+    return [path_of("a source", one, "give paths of music, or the folder of a prepared corpus") for one in named]
 
 
 def _resumed(output: Path, overrides: Sequence[str], exclude: Sequence[str], lora_rank: int | None) -> Recipe:

@@ -20,6 +20,7 @@ from mmt.corpus.augmentation import Augmentation
 from mmt.model.config import NetworkConfig
 from mmt.model.recipes import check_entries, parts_of, read_recipe
 from mmt.music.bounded import brief, parse_yaml
+from mmt.representation.arguments import described
 from mmt.representation.codes import Representation
 from mmt.sampling.filters import FILTERS, Filters
 
@@ -243,6 +244,8 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
 def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
     """Build a recipe from plain values, as in `Recipe.to_dict`, and change single entries; errors as for `load_recipe`."""
+    if isinstance(overrides, str) or not isinstance(overrides, Sequence):
+        raise ValueError(f"overrides is {described(overrides)}; give a list, such as ['trainer.max_steps=1000']")
     changed = deepcopy(dict(values))
     for override in overrides:
         _apply(changed, override)

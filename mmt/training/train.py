@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch
 from mmt.music.atomic import locked, remove_remnants, replacing
+from mmt.representation.arguments import path_of
 from mmt.training.average import AverageWeights
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
@@ -93,6 +94,7 @@ def train(
         If Ctrl-C or a signal stopped the training (a subclass of KeyboardInterrupt); its state is saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    output = path_of("output", output, "give the folder of the run")
     # If several processes train together, each of them runs this code, and the first locks and makes the folder.
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it on its function
     with _locked_run(Path(output)) if first else nullcontext():

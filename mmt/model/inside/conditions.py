@@ -178,7 +178,9 @@ def _weighted(edit: Edit, strength: Callable[[Context], Tensor], described: str,
     for step in combine(edit).steps:
         if keys is not None and not is_by_key(step.place):
             raise ValueError(f"keys is given, and the place {step.place} has none; it is for scores and pattern")
-        steps.append(Step(step.place, _weighted_function(step, strength, keys), f"{step.identity}, {described}"))
+        steps.append(
+            Step(step.place, _weighted_function(step, strength, keys), f"{step.identity}, {described}", step.heads)
+        )
     return Edits(tuple(steps))
 
 

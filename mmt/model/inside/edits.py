@@ -8,6 +8,7 @@ in `activations`, since generation reads one at a time; what is kept in `context
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import secrets
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from mmt.model.inside.places import Place, all_places, is_by_key
 from mmt.model.network import Network
 from mmt.model.reading import Context, Reading
 from mmt.model.sharing import share
+from mmt.representation.arguments import described
 
 Function = Callable[..., Tensor]
 """Takes activations, or activations and a context."""
@@ -32,6 +34,8 @@ class Step(NamedTuple):
     function: Function
     identity: str
     """Equal for steps that do the same; random for a function of the user, which cannot be compared."""
+    heads: tuple[int, ...] = ()
+    """The heads that it names, which `edited` checks."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def edited(network: Network, edit: Edit) -> Network:
         changed.reading = Reading()
     for step in combine(edit).steps:
         if step.place not in known:
-            raise ValueError(f"unknown place {step.place!r}; this network has {', '.join(known)}")
+            raise ValueError(unknown_place(step.place, changed))
+        if wrong := [head for head in step.heads if not 0 <= head < changed.config.heads]:
+            raise ValueError(f"{step.place} has no head {wrong[0]}; it has {changed.config.heads}, counted from 0")
         place = known[step.place]
         changed.get_submodule(place.path).register_forward_hook(_hook(step, place, changed.reading))
     return changed
@@ -121,7 +127,7 @@ def combine(*edits: Edit) -> Edits:
             continue
         if not isinstance(edit, Mapping):
             raise ValueError(
-                f"an edit is {edit!r}; give mmt.inside.ablate(…), mmt.inside.add(…), or {{place: function}}, such as "
+                f"an edit is {described(edit)}; give mmt.inside.ablate(…), mmt.inside.add(…), or {{place: function}}, such as "
                 '{"final": function}'
             )
         for place, function in edit.items():
@@ -131,6 +137,17 @@ def combine(*edits: Edit) -> Edits:
                 )
             steps.append(Step(place, function, f"{place}: function {secrets.token_hex(8)}"))
     return Edits(tuple(steps))
+
+
+def unknown_place(place: str, network: Network) -> str:
+    """What is wrong with the name of a place."""
+    parts, layers = place.split("."), network.config.layers
+    if parts[0] == "layers" and len(parts) == 3 and parts[1].lstrip("-").isdigit() and not 0 <= int(parts[1]) < layers:
+        return f"{place}: the network has no layer {parts[1]}; it has {layers}, counted from 0"
+    known = [*all_places(network)]
+    near = difflib.get_close_matches(place, known, n=1)
+    offer = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown place {place!r}; {offer}mmt.inside.places(model) lists all {len(known)}"
 
 
 def takes_context(function: Function) -> bool:
@@ -165,7 +182,7 @@ def with_context(function: Function, place: str) -> Callable[[Tensor, Context | 
 
 
 def _hook(step: Step, place: Place, reading: Reading) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    name, function, identity = step
+    name, function, identity = step.place, step.function, step.identity
     call = with_context(function, name)
     needs_context = takes_context(function) or name.startswith("logits.")
 

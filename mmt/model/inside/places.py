@@ -32,6 +32,7 @@ from torch import Tensor
 
 from mmt.model.network import Network
 from mmt.model.reading import Context
+from mmt.representation.arguments import described
 from mmt.representation.codes import FIELDS
 
 
@@ -54,7 +55,10 @@ def places(network: Network | Any) -> list[str]:
     >>> found[:3], found[-1]
     (['embedding', 'layers.0.attention_inputs', 'layers.0.queries'], 'logits.instrument')
     """
-    return list(all_places(getattr(network, "network", network)))
+    network = getattr(network, "network", network)
+    if not isinstance(network, Network):
+        raise ValueError(f"network is {described(network)}; give a model or its network")
+    return list(all_places(network))
 
 
 def all_places(network: Network) -> dict[str, Place]:

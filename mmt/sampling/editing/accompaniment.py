@@ -34,6 +34,7 @@ from mmt.representation.codes import (
     Events,
     Representation,
 )
+from mmt.representation.origin import remember
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.editing.constrained_decoding import Codes, in_window, log_likelihood, rows_in_window
 from mmt.sampling.editing.parts import (
@@ -52,7 +53,7 @@ from mmt.sampling.editing.parts import (
 )
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow
 
@@ -100,6 +101,7 @@ def accompany(
     >>> both[both[:, INSTRUMENT] == 25][1:].tolist() == melody[3:]
     True
     """
+    check_model(model)
     representation = model.representation
     _, notes = split(piece, representation)
     hold_codes, others = _parts(notes, hold, instruments, representation)
@@ -116,14 +118,15 @@ def accompany(
     most = len(beginning) + len(held) + MAX_NOTES_PER_BEAT * (stop - first)
     bounds = Bounds(most, stop, first_beat=first, controls=controls)
     writer = _Accompanist(pack(model.network), held, hold_codes, candidates, filters, bounds)
-    return [np.concatenate([writer.write(beginning, stream, progress=progress), end]) for stream in streams]
+    written = [writer.write(beginning, stream, progress=progress) for stream in streams]
+    return [remember(np.concatenate([one, end]), representation) for one in written]
 
 
 def _parts(
     notes: Events, hold: Names, instruments: Names | None, representation: Representation
 ) -> tuple[list[int], list[int]]:
     """The codes of the held instruments and of those that accompany them, checked."""
-    held = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
+    held = codes_for(hold, representation)
     for code in held:
         check_plays(notes[:, INSTRUMENT] == code, code, representation)
     if instruments is None:

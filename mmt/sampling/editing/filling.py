@@ -9,11 +9,12 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 
+from mmt.representation.arguments import whole
 from mmt.representation.codes import BEAT, Events
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt
 from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, EditOptions, check_candidates, settings_of, split
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.window import anchor
 
 # How many beats after the gap are read to compare candidates.
@@ -58,9 +59,11 @@ def fill(
     >>> filled[:5].tolist() == piece[:5], filled[-5:-1].tolist() == piece[-4:]
     (True, True)
     """
+    check_model(model)
     representation = model.representation
     header, notes = split(piece, representation)
     length = int(notes[-1, BEAT])
+    from_beat, to_beat = whole("from_beat", from_beat), whole("to_beat", to_beat)
     if not 0 <= from_beat < to_beat <= length:
         raise ValueError(
             f"beats {from_beat} to {to_beat}: give 0 <= from_beat < to_beat <= {length}, the beats of the piece"

@@ -13,11 +13,12 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described
 from mmt.representation.codes import BEAT, DURATION, POSITION, Events, Representation, as_events, last_beat
 from mmt.representation.prompt import Prompt
 from mmt.sampling.editing.parts import EditOptions, assemble, settings_of, split
 from mmt.sampling.editing.rewriting import rewrite
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.streams import Stream
 
 # So that the last four beats, in which the first section ends, are not all of it.
@@ -73,6 +74,7 @@ def compose(
     >>> bool(16 < piece[:, BEAT].max() <= 24)
     True
     """
+    check_model(model)
     check_form(form, section, model.representation)
     if prompt is not None:
         events = as_events(prompt)
@@ -96,9 +98,13 @@ def check_form(form: str, section: int, representation: Representation) -> None:
             "a form needs a model with given notes and lengths (given=True, length=True), such as the one that mmt ships"
         )
     if not isinstance(form, str) or not (form.isascii() and form.isalpha()):
-        raise ValueError(f"form is {form!r}; give letters from A to Z alone, one for each section, such as 'ABA'")
-    if not isinstance(section, int | np.integer) or section < _SHORTEST_SECTION:
-        raise ValueError(f"section is {section!r}; it must be a whole number of at least {_SHORTEST_SECTION} beats")
+        raise ValueError(
+            f"form is {described(form)}; give letters from A to Z alone, one for each section, such as 'ABA'"
+        )
+    if isinstance(section, bool) or not isinstance(section, int | np.integer) or section < _SHORTEST_SECTION:
+        raise ValueError(
+            f"section is {described(section)}; it must be a whole number of at least {_SHORTEST_SECTION} beats"
+        )
     if section > representation.beats:
         raise ValueError(
             f"section is {section} beats, but the model reads at most {representation.beats} at once; "

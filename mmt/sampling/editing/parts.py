@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described, whole
 from mmt.representation.codes import END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
 from mmt.representation.encode import canonical
 from mmt.representation.origin import remember
@@ -104,8 +105,7 @@ def check_header_fits(header: Events, context: int) -> None:
 
 def check_candidates(candidates: int) -> None:
     """Raise a `ValueError` if the number of candidates is not a positive integer."""
-    if not isinstance(candidates, int | np.integer) or candidates < 1:
-        raise ValueError(f"candidates is {candidates}; it must be at least 1")
+    whole("candidates", candidates, least=1)
 
 
 def check_span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
@@ -114,7 +114,9 @@ def check_span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
         return 0, length
     are_two = isinstance(beats, Sequence | np.ndarray) and len(beats) == 2
     if not are_two or not all(isinstance(beat, int | np.integer) for beat in beats):
-        raise ValueError(f"beats is {beats!r}; give two whole numbers, the first beat and the beat after the last")
+        raise ValueError(
+            f"beats is {described(beats)}; give two whole numbers, the first beat and the beat after the last"
+        )
     first, stop = int(beats[0]), int(beats[1])
     if not 0 <= first < stop <= length:
         raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")

@@ -16,7 +16,7 @@ from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, log_likelihood, rows_in_window, write_constrained
 from mmt.sampling.editing.parts import EditOptions, check_plays, settings_of, split
 from mmt.sampling.filters import Filters, Numbers, draw
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 
 
 def reharmonise(
@@ -53,6 +53,7 @@ def reharmonise(
     >>> len(reharmonise(model, piece, "cello", seed=0, scale="C major")[0]) == len(piece)
     True
     """
+    check_model(model)
     representation = model.representation
     header, notes = split(piece, representation)
     code = representation.find_instrument(instrument)

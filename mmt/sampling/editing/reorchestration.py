@@ -12,12 +12,13 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
+from mmt.representation.origin import remember
 from mmt.sampling.controls import Controls, Ranges
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, rows_in_window, write_constrained
 from mmt.sampling.editing.parts import Names, SeedAndFilters, assemble, codes_for, header_for, settings_of, split
 from mmt.sampling.filters import Filters, draw
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def reorchestrate(
     >>> anew[1:3, INSTRUMENT].tolist(), set(anew[4:-1, INSTRUMENT].tolist()) <= {45, 50}
     ([45, 50], True)
     """
+    check_model(model)
     streams, filters, _, progress = settings_of(model, options, SeedAndFilters)
     representation = model.representation
     codes = codes_for(instruments, representation)
@@ -102,6 +104,7 @@ def reorchestrate(
     if len(drums):
         header = header_for([*codes, representation.drums_code], representation)
         pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
+    pieces = [remember(one, representation) for one in pieces]
     return (pieces, Orchestration(len(notes), kept, len(notes) - kept)) if report else pieces
 
 

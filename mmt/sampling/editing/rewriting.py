@@ -29,7 +29,7 @@ from mmt.sampling.editing.parts import (
     settings_of,
     split,
 )
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.options import GenerationOptions
 
 
@@ -70,6 +70,7 @@ def rewrite(
     >>> anew[:5].tolist() == piece[:5], anew[-5:].tolist() == piece[-5:]
     (True, True)
     """
+    check_model(model)
     representation = model.representation
     _check_given(representation)
     header, notes = split(piece, representation)
