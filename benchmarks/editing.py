@@ -93,7 +93,9 @@ def accompany(model: Model, judge: Model, piece: Events, rows: Rows, random: np.
     ) % BEATS + 1
     pieces = {"the piece": piece, f"the piece, its other parts moved by {BEATS // 2} beats": with_notes(piece, shifted)}
     for count in (1, CANDIDATES):
-        pieces[f"{count} candidates"] = mmt.edit.accompany(model, piece, hold, seed=0, ranges=True, candidates=count)[0]
+        pieces[f"{count} candidate{'s' * (count > 1)}"] = mmt.edit.accompany(
+            model, piece, hold, seed=0, ranges=True, candidates=count
+        )[0]
     if model.representation.given:
         others = [model.representation.names[other - 1] for other in np.unique(notes[:, INSTRUMENT]) if other != code]
         pieces["given notes, one draw"] = mmt.edit.rewrite(model, piece, None, others, seed=0, ranges=True)[0]
@@ -110,7 +112,7 @@ def fill(model: Model, judge: Model, piece: Events, rows: Rows, random: np.rando
     inside = (notes[:, BEAT] > GAP[0]) & (notes[:, BEAT] <= GAP[1])
     pieces = {"the piece": piece, "the gap left empty": with_notes(piece, notes[~inside])}
     for count in (1, CANDIDATES):
-        pieces[f"{count} candidates"] = mmt.edit.fill(model, piece, *GAP, seed=0, candidates=count)[0]
+        pieces[f"{count} candidate{'s' * (count > 1)}"] = mmt.edit.fill(model, piece, *GAP, seed=0, candidates=count)[0]
     if model.representation.given:
         pieces["given notes, one draw"] = mmt.edit.rewrite(model, piece, GAP, seed=0)[0]
     for name, one in pieces.items():

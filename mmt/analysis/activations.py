@@ -14,6 +14,7 @@ from mmt.analysis.inside.recording import read_places, record
 from mmt.analysis.inside.store import ActivationStore
 from mmt.analysis.pieces import check_model
 from mmt.corpus.storage import Corpus
+from mmt.representation.arguments import described
 from mmt.sampling.model import Model
 from mmt.sampling.next_event import readable_events
 
@@ -88,9 +89,7 @@ def activations(
     ((4, 32), (4, 2, 16))
     """
     check_model(model)
-    if isinstance(places, str):
-        raise ValueError(f"places is {places!r}; give a list of places: [{places!r}]")
-    wanted = _usual(model) if places is None else list(places)
+    wanted = _usual(model) if places is None else _listed(places)
     if output is not None:
         return record(
             model, events, wanted, output, dtype=dtype, batch_size=batch_size, stride=stride, progress=progress
@@ -107,3 +106,13 @@ def activations(
 def _usual(model: Model) -> list[str]:
     layers = range(model.network.config.layers)
     return ["embedding", *(f"layers.{layer}.{part}" for layer in layers for part in _USUAL), "final"]
+
+
+def _listed(places: Sequence[str]) -> list[str]:
+    """A list of places, checked to be one."""
+    if isinstance(places, str):
+        raise ValueError(f"places is {places!r}; give a list of places: [{places!r}]")
+    wanted = list(places) if isinstance(places, Iterable) else []
+    if not wanted or not all(isinstance(place, str) for place in wanted):
+        raise ValueError(f"places is {described(places)}; give a list of one or more places: ['final']")
+    return wanted

@@ -132,7 +132,8 @@ def compare_scores(
     for mode in (mode for mode in first if mode in second):
         for metric in (name for name, shown in METRICS.items() if shown.label or shown.distribution):
             groups = None if prompts is None else np.asarray(prompts[mode])
-            row = _difference(first[mode].values[metric], second[mode].values[metric], groups)
+            most = 1.0 if METRICS[metric].percent else METRICS[metric].highest
+            row = _difference(first[mode].values[metric], second[mode].values[metric], groups, most)
             if row is not None:
                 rows.append({"mode": mode, "metric": metric, **row})
     corrected = false_discovery_control([row["p"] for row in rows]) if rows else []
@@ -141,8 +142,13 @@ def compare_scores(
     return Differences(*names, tuple(effects), length)
 
 
-def _difference(ours: Floats, theirs: Floats, groups: npt.NDArray[Any] | None) -> dict[str, float | None] | None:
-    """Difference, interval, effect and p-value of a metric; None if too few pieces have a value, or all values are the same."""
+def _difference(
+    ours: Floats, theirs: Floats, groups: npt.NDArray[Any] | None, most: float
+) -> dict[str, float | None] | None:
+    """Difference, interval, effect and p-value of a metric; None if too few pieces have a value, or all values are the same.
+
+    The difference of values from 0 to `most` is from -most to most, and its interval is cut there.
+    """
     from scipy.stats import t
 
     values = np.concatenate([ours, theirs])
@@ -159,7 +165,7 @@ def _difference(ours: Floats, theirs: Floats, groups: npt.NDArray[Any] | None) -
         # The variance of both sets with equal weight, where the second has none.
         scale = math.sqrt(float(np.nanvar(ours)) / 2 + difference**2 / 4)
     half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
-    ends = (difference - half, difference + half) if error else (None, None)
+    ends = (max(difference - half, -most), min(difference + half, most)) if error else (None, None)
     low, high = (None if end is None else end / scale for end in ends)
     return {
         "difference": difference, "low": ends[0], "high": ends[1], "effect": difference / scale, "effect_low": low,

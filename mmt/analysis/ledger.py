@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 import secrets
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from mmt.music.atomic import naming, replacing
+from mmt.representation.arguments import path_of
 from mmt.sampling.model import Model
 
 
@@ -29,7 +29,7 @@ class Ledger:
         ValueError
             If the file is the ledger of another job, or not a ledger.
         """
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else path_of("ledger", path)
         self._known: dict[str, Any] = {}
         self._job = json.loads(json.dumps(job))
         if self.path is None:

@@ -29,6 +29,7 @@ from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import collate
 from mmt.model.heads import next_written
+from mmt.representation.arguments import described
 from mmt.representation.codes import FIELDS, NOTE, TYPE, Events
 from mmt.representation.encode import events_of_notes
 from mmt.sampling.model import Model
@@ -151,7 +152,8 @@ def measure(
     stride = find_stride(model, stride)
     job = {"what": "likelihood", "model": fingerprint(model), "stride": stride}
     known = Ledger(ledger, job)
-    keys = [f"{piece.sha256}:{piece.offset}:{piece.length}" for piece in corpus.pieces]
+    # Of the notes, not of the file: a corpus that was prepared again may read the same file in another way.
+    keys = [corpus.sha256_of(index) for index in range(len(corpus))]
     total = sum(piece.length for piece in corpus.pieces)
     with tqdm(total=total, unit=" notes", desc="Likelihood", disable=not progress, delay=1) as bar:
         for index, key in enumerate(keys):
@@ -177,6 +179,9 @@ def compare(first: Likelihood, second: Likelihood) -> Difference:
     ValueError
         If the losses are of different pieces.
     """
+    for name, given in (("first", first), ("second", second)):
+        if not isinstance(given, Likelihood):
+            raise ValueError(f"{name} is {described(given)}; give what mmt.likelihood.measure(model, corpus) returns")
     if first.names != second.names or (first.targets != second.targets).any():
         raise ValueError("the losses are of different pieces; measure both models on the same corpus and split")
     nats = first.nats.sum(1) - second.nats.sum(1)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import whole
 from mmt.representation.codes import BEAT, NOTE, TYPE, Events
 from mmt.sampling.model import Model
 
@@ -59,7 +60,7 @@ def find_stride(model: Model, stride: int | None) -> int:
         Unless it is 1 to half of the context.
     """
     context = model.network.config.context
-    stride = max(context // 4, 1) if stride is None else stride
+    stride = max(context // 4, 1) if stride is None else whole("stride", stride)
     if not 1 <= stride <= max(context // 2, 1):
         raise ValueError(f"stride is {stride}; it must be 1 to {max(context // 2, 1)}, half of the model's context")
     return stride

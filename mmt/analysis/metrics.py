@@ -36,6 +36,7 @@ from mmt.analysis.structure import longest_silence as longest_silence
 from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
 from mmt.analysis.structure import share_in_range as share_in_range
 from mmt.corpus.storage import Corpus
+from mmt.representation.arguments import whole
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
@@ -216,7 +217,7 @@ def evaluate(
     >>> scores["valid"].mean, scores["notes"].defined
     (1.0, 3)
     """
-    if beats is not None and beats < 1:
+    if beats is not None and whole("beats", beats) < 1:
         raise ValueError(f"beats is {beats}; it must be at least 1, or None for whole pieces")
     check_several(pieces)
     if representation is None:

@@ -23,9 +23,11 @@ from mmt.analysis.pieces import check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.model.recipes import find_checkpoint, shipped
 from mmt.representation import prompt
+from mmt.representation.arguments import described, whole
 from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events
 from mmt.representation.prompt import Prompt
 from mmt.sampling.model import Model, generate_each, load_model
+from mmt.sampling.streams import seed_of
 
 MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation")
 _PROMPT_BEATS = {"4-beat continuation": 4, "16-beat continuation": 16}
@@ -95,14 +97,21 @@ def plan_pieces(
     device: str,
 ) -> Plan:
     """Load the models and choose the prompts; arguments and errors are those of `mmt.evaluate_models`."""
+    if isinstance(checkpoints, str | PathLike) or not isinstance(checkpoints, Sequence):
+        raise ValueError(
+            f"checkpoints is {described(checkpoints)}; give a list of paths; None is the model that mmt ships"
+        )
+    if isinstance(modes, str) or not len(modes):
+        raise ValueError(f"modes is {described(modes)}; give a list of one or more of {', '.join(MODES)}")
+    seed_of(seed)
     real, models = _chosen_pieces(Corpus(corpus, split=split), only), _load_models(checkpoints, device)
     context = min(model.network.config.context for model in models.values())
     max_events = context if max_events is None else max_events
     if unknown := [mode for mode in modes if mode not in MODES]:
         raise ValueError(f"mode {unknown[0]!r} is unknown; choose from {', '.join(MODES)}")
-    if n < 1:
+    if whole("n", n) < 1:
         raise ValueError(f"n is {n}; it must be at least 1 piece per mode")
-    if not 32 <= max_events <= context:
+    if not 32 <= whole("max_events", max_events) <= context:
         raise ValueError(f"max_events is {max_events}; with these models it must be 32 to {context}")
     for model in models.values():
         check_same_representation(model, real)
@@ -170,7 +179,7 @@ def generate_pieces(
 
     With a `ledger` file, pieces are saved as they are finished, and a stopped generation continues.
     """
-    names = [f"{corpus.pieces[index].sha256}:{corpus.pieces[index].length}" for index in sources]
+    names = [corpus.sha256_of(index) for index in sources]
     job = {"what": "pieces", "model": fingerprint(model), "mode": mode, "seed": seed, "sampling": sampling}
     job |= {"max_events": max_events, "sampling_settings": dict(model.sampling)}
     if model.network.decodes_with != "float32":

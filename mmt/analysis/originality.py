@@ -26,6 +26,7 @@ from tqdm import tqdm
 from mmt.analysis.note_metrics import pitched
 from mmt.analysis.runs import NoteSequences, Run, SortedSequences
 from mmt.corpus.storage import Corpus
+from mmt.representation.arguments import described
 from mmt.representation.codes import GIVEN_NOTE, TYPE, Events, Representation, check_several
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.notes import NoteTable
@@ -119,6 +120,8 @@ class Index:
     """
 
     def __init__(self, corpus: Corpus, *, progress: bool = False) -> None:
+        if not isinstance(corpus, Corpus):
+            raise ValueError(f"corpus is {described(corpus)}; give mmt.Corpus(folder, split='train')")
         self.corpus = corpus
         kinds = tqdm((False, True), desc="Sorting the corpus", disable=not progress)
         self._sorted = [(texture, SortedSequences(corpus, texture)) for texture in kinds]
@@ -197,7 +200,10 @@ def compare(
     >>> print(compare(mmt.load_model().generate(n=4), "data/mine"))  # doctest: +SKIP
     """
     index = corpus if isinstance(corpus, Index) else Index(Corpus(corpus, split="train"), progress=progress)
-    if not hasattr(pieces, "tracks") and not len(pieces):
+    if isinstance(pieces, Iterator):
+        pieces = list(pieces)
+    check_several(pieces)
+    if not len(pieces):
         raise ValueError("there are no pieces to compare; give at least one")
     findings = index.find(pieces, first_beats=first_beats, representation=representation)
     lengths = [len(table) for table in _compared(pieces, first_beats, representation or index.corpus.representation)]

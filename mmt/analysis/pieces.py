@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Limits, cover
-from mmt.model.network import Network
+from mmt.representation.arguments import described
 from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, is_note
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.encode import moments
 from mmt.sampling.model import Model
+from mmt.sampling.model import check_model as check_model
 
 # One piece, several, or a corpus.
 Pieces = npt.ArrayLike | Iterable[npt.ArrayLike] | Corpus
@@ -29,13 +30,6 @@ def field_numbers(field: str | None) -> list[int]:
     if field is not None and field not in FIELDS:
         raise ValueError(f"there is no field {field!r}; choose one of {', '.join(FIELDS)}, or leave it out for all")
     return [number for number, name in enumerate(FIELDS) if field in (None, name)]
-
-
-def check_model(model: Model) -> None:
-    """Raise a `ValueError` if this is no `Model`."""
-    if not isinstance(model, Model):
-        hint = ", which has its network as model.network" if isinstance(model, Network) else ""
-        raise ValueError(f"model is a {type(model).__name__}; give the mmt.Model{hint}")
 
 
 def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]]:
@@ -64,6 +58,8 @@ def check_each(
     """
     if isinstance(pieces, str | PathLike):
         raise ValueError(f"pieces is {pieces!r}, a path; give event arrays, or mmt.Corpus(folder, split='test')")
+    if not isinstance(pieces, Iterable) and not hasattr(pieces, "tracks"):
+        raise ValueError(f"pieces is {described(pieces)}; give event arrays, or mmt.Corpus(folder, split='test')")
     is_rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
     if is_rows or getattr(pieces, "ndim", 0) == 2 or hasattr(pieces, "tracks"):
         pieces = [pieces]  # type: ignore[list-item]
@@ -82,9 +78,8 @@ def check_same_representation(model: Model, corpus: Corpus) -> None:
     """Raise a `ValueError` if the codes of a corpus and of the model differ in meaning; the number of beats may differ."""
     check_model(model)
     if not isinstance(corpus, Corpus):
-        given = repr(corpus) if isinstance(corpus, str) else f"a {type(corpus).__name__}"
         raise ValueError(
-            f"corpus is {given}; give mmt.Corpus(folder, split='valid') (the loss of arrays: mmt.likelihood.events)"
+            f"corpus is {described(corpus)}; give mmt.Corpus(folder, split='valid') (the loss of arrays: mmt.likelihood.events)"
         )
     ours, theirs = model.representation.to_dict(), corpus.representation.to_dict()
     for name in ("resolution", "durations", "instruments"):

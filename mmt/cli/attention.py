@@ -46,9 +46,6 @@ def _study(chosen: argparse.Namespace) -> None:
 
     if not chosen.quiet:
         warnings.filterwarnings("always", category=FewPiecesWarning)
-        of_what = "all" if chosen.n is None else chosen.n
-        name = chosen.checkpoint or "the shipped model"
-        print(f"attention of {name} over {of_what} pieces of {chosen.corpus}, split {chosen.split}", flush=True)
     with telling_what_is_kept():
         written = study_corpus(
             chosen.output,
@@ -62,6 +59,7 @@ def _study(chosen: argparse.Namespace) -> None:
             device=chosen.device,
             overwrite=chosen.overwrite,
             progress=wants_progress(chosen),
+            say=None if chosen.quiet else print,
         )
     if not chosen.quiet:
         print(f"{chosen.output}: {', '.join(written)}")

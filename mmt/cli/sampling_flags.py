@@ -92,22 +92,24 @@ def _name_of(flag: str) -> str:
 
 
 def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float] | None:
-    """`["0.9", "pitch=0.8"]` as numbers per field; a bare number applies to all other fields."""
+    """`["0.9", "pitch=0.8"]` as numbers per field; a bare number applies to all other fields. The last of several counts."""
     if given is None:
         return None
     from mmt.representation.codes import FIELDS
 
+    everywhere: dict[str, float] = {}
     numbers: dict[str, float] = {}
     for item in (part for text in given for part in text.split(",")):
-        field, _, number = item.rpartition("=")
+        field, equals, number = item.rpartition("=")
         try:
             value = float(number)
         except ValueError:
             raise UsageError(f"--{name.replace('_', '-')} {item}: {number!r} is not a number") from None
-        if not field:
-            numbers = dict.fromkeys(FIELDS, value) | numbers
-        numbers |= {field: value} if field else {}
-    return numbers
+        if equals:
+            numbers[field] = value
+        else:
+            everywhere = dict.fromkeys(FIELDS, value)
+    return everywhere | numbers
 
 
 def _seeds(text: str) -> int | list[int]:

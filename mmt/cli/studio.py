@@ -79,3 +79,7 @@ def _serve(chosen: argparse.Namespace) -> None:
 def _print_line(text: str) -> None:
     # The line and its end in one write: a program that reads the output must not find an empty line later.
     print(f"{text}\n", end="", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

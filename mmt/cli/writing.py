@@ -22,14 +22,14 @@ from mmt.model.provenance import write_provenance
 from mmt.music import files as music_files
 from mmt.music.atomic import replacing
 from mmt.representation import prompt as prompts
-from mmt.representation.codes import BEAT, Events, Representation
+from mmt.representation.codes import BEAT, Events, Representation, is_note
 from mmt.representation.decode import decode
 from mmt.representation.encode import encode
 from mmt.representation.ensembles import merged, split_names
 from mmt.representation.prompt import Prompt
 from mmt.representation.text import to_text
 from mmt.sampling.model import Model, load_model
-from mmt.sampling.options import FilterOptions, GenerationOptions
+from mmt.sampling.options import FilterOptions, GenerationOptions, Options
 from mmt.sampling.outcome import notes_of
 from mmt.sampling.streams import Stream, name_of, streams_of
 
@@ -71,18 +71,30 @@ def _generate(
 ) -> tuple[list[Events], list[str], muspy.Music | None, Prompt | None]:
     """The pieces, a remark on each, the music of the given file, and the prompt."""
     options, mode = options_of(chosen), mode_of(chosen)
-    prompt, like = _prompt(chosen, model)
-    if not chosen.quiet:
-        print(f"sampling with {_setting(chosen, model, options)}")
+    # What is told about the prompt is printed only when everything that was asked for is known to be possible.
+    told: list[str] = []
+    prompt, like = _prompt(chosen, model, told)
+    told.append(f"sampling with {_setting(chosen, model, options)}")
     if mode:
-        return _edit(mode, model, prompt, chosen, options), [name_of(one) for one in streams], like, prompt
+        pieces = _edit(mode, model, prompt, chosen, options, told)
+        _say(chosen, told)
+        return pieces, [name_of(one) for one in streams], like, prompt
     if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
         options["use_all"] = True
     if chosen.form is not None:
-        pieces = _edit("form", model, prompt, chosen, options)
+        pieces = _edit("form", model, prompt, chosen, options, told)
+        _say(chosen, told)
         return pieces, [f"{name_of(one)}; form {chosen.form}" for one in streams], like, prompt
+    known = {name: value for name, value in options.items() if name in Options.__annotations__}
+    GenerationOptions(**known).resolve(prompt, model.network.config, model.representation, model.sampling)
+    _say(chosen, told)
     pieces, outcomes = model.generate(prompt, report=True, **options)
     return pieces, [str(outcome) for outcome in outcomes], like, prompt
+
+
+def _say(chosen: argparse.Namespace, told: Sequence[str]) -> None:
+    if not chosen.quiet:
+        print(*told, sep="\n", flush=True)
 
 
 def _setting(chosen: argparse.Namespace, model: Model, options: Mapping[str, Any]) -> str:
@@ -99,9 +111,14 @@ def _setting(chosen: argparse.Namespace, model: Model, options: Mapping[str, Any
 
 
 def _edit(
-    mode: str, model: Model, events: Events | None, chosen: argparse.Namespace, given: Mapping[str, Any]
+    mode: str,
+    model: Model,
+    events: Events | None,
+    chosen: argparse.Namespace,
+    given: Mapping[str, Any],
+    told: list[str],
 ) -> list[Events]:
-    """Call the `mmt.edit` function of a mode or of --form; `given` are the sampling flags."""
+    """Call the `mmt.edit` function of a mode or of --form; `given` are the sampling flags. Its report is added to `told`."""
     from mmt.sampling import editing
     from mmt.sampling.editing.parts import EditOptions
 
@@ -117,8 +134,7 @@ def _edit(
         return editing.rewrite(model, events, span, names or None, **options)
     if mode == "reorchestrate":
         pieces, report = editing.reorchestrate(model, events, names, report=True, **options)
-        if not chosen.quiet:
-            print(report)
+        told.append(str(report))
         return pieces
     if mode == "reharmonise":
         return editing.reharmonise(model, events, chosen.part, **options)
@@ -134,36 +150,36 @@ def _names_in(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def _prompt(chosen: argparse.Namespace, model: Model) -> tuple[Prompt | None, muspy.Music | None]:
-    """The prompt, or the piece to be edited, and the music that was read for it."""
+def _prompt(chosen: argparse.Namespace, model: Model, told: list[str]) -> tuple[Prompt | None, muspy.Music | None]:
+    """The prompt, or the piece to be edited, and the music that was read for it; what to tell the user is added to `told`."""
     representation = model.representation
     file = next((file for mode in ("piece", *MODES) if (file := getattr(chosen, mode)) is not None), None)
     if file is None:
         if chosen.instruments is None:
             return None, None
         names, repeated = merged(split_names(chosen.instruments, representation), representation)
-        if not chosen.quiet:
-            print_notices(names, repeated, model.training.get("data", {}).get("instruments"))
+        told += notices(names, repeated, model.training.get("data", {}).get("instruments"))
         return prompts.instruments(*names, representation=representation), None
     music = music_files.read(file)
     events, report = encode(music, report=True, representation=representation)
     if not report.kept:
         raise ValueError(f"{file} has no usable notes ({report})")
-    if not chosen.quiet:
-        print(f"{file}: {report}")
+    told.append(f"{file}: {report}")
     try:
         return prompts.beats(events, chosen.beats, representation=representation), music
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 
 
-def print_notices(names: list[str], repeated: list[str], seen: Mapping[str, int] | None) -> None:
-    """Say which instruments were named repeatedly, and which the model has rarely seen (`seen`: pieces by instrument)."""
+def notices(names: list[str], repeated: list[str], seen: Mapping[str, int] | None) -> list[str]:
+    """Lines on instruments that were named repeatedly, or that the model has rarely seen (`seen`: pieces by instrument)."""
+    told = []
     if repeated:
-        print(f"{', '.join(repeated)}: named more than once, and one part here")
+        told.append(f"{', '.join(repeated)}: named more than once, and one part here")
     rare = [f"{name} ({seen.get(name, 0)} pieces)" for name in names if seen.get(name, 0) < _RARE] if seen else []
     if rare:
-        print(f"rare in the model's training data: {', '.join(rare)}")
+        told.append(f"rare in the model's training data: {', '.join(rare)}")
+    return told
 
 
 def summary(music: muspy.Music, events: Events, representation: Representation) -> str:
@@ -171,9 +187,11 @@ def summary(music: muspy.Music, events: Events, representation: Representation) 
     notes: Any = sum(len(track.notes) for track in music.tracks)
     names = ", ".join(track.name for track in music.tracks)
     # The paper's grammar allows a piece without notes.
-    end = max((note.end for track in music.tracks for note in track.notes), default=0)
+    end = max((note.end for track in music.tracks for note in track.notes), default=0) / music.resolution
     silent = [name for name, count in notes_of(events, representation).items() if not count]
     not_heard = f"; silent: {', '.join(silent)}" if silent else ""
-    beats = round(end / music.resolution)
-    counts = f"{notes:,} note{'s' * (notes != 1)}, {beats:,} beat{'s' * (beats != 1)}"
+    # As limits count them: the beats in which notes begin. The last notes may sound longer.
+    beats = int(events[is_note(events), BEAT].max(initial=0))
+    longer = f" (the last notes sound for {end - beats:.4g} more)" if end > beats else ""
+    counts = f"{notes:,} note{'s' * (notes != 1)}, {beats:,} beat{'s' * (beats != 1)}{longer}"
     return f"{counts}, {names}{not_heard}"

@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,12 @@ _HEADERS = (
 _END = bytes(tarfile.BLOCKSIZE)
 # The most members of a tar archive: this many, and one for each few bytes of its size, since empty ones pack to almost nothing.
 _MEMBERS, _MEMBER_BYTES = 10_000, 32
-_XZ_MEMORY = 256 * 2**20
+# By the first bytes of a packed file.
+_DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b": partial(Inflater, gzip=True),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ\0": partial(lzma.LZMADecompressor, memlimit=256 * 2**20),
+}
 # Everything that reading a damaged archive or a member raises.
 UNREADABLE = (*DAMAGED, tarfile.TarError, ValueError)
 
@@ -92,15 +96,10 @@ def _open_tar(path: Path) -> Generator[Iterator[tuple[str, int, Callable[[], byt
     with path.open("rb") as file:
         head = file.read(6)
         file.seek(0)
-        plain: Any = file
-        if head.startswith(b"\x1f\x8b"):
-            plain = Unpacked(file, (Inflater(gzip=True) for _ in repeat(None)))
-        elif head.startswith(b"BZh"):
-            plain = Unpacked(file, (bz2.BZ2Decompressor() for _ in repeat(None)))
-        elif head == b"\xfd7zXZ\0":
-            plain = Unpacked(file, (lzma.LZMADecompressor(memlimit=_XZ_MEMORY) for _ in repeat(None)))
-        buffered = io.BufferedReader(plain, 2**16) if plain is not file else file
-        yield _tar_files(_Limited(buffered, unpacked_limit(path)), _MEMBERS + path.stat().st_size // _MEMBER_BYTES)
+        decompressor = next((new for magic, new in _DECOMPRESSORS.items() if head.startswith(magic)), None)
+        # A file may consist of several streams.
+        plain = io.BufferedReader(Unpacked(file, iter(decompressor, None)), 2**16) if decompressor else file
+        yield _tar_files(_Limited(plain, unpacked_limit(path)), _MEMBERS + path.stat().st_size // _MEMBER_BYTES)
 
 
 def _tar_files(file: _Limited, most: int) -> Iterator[tuple[str, int, Callable[[], bytes]]]:

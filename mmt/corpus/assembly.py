@@ -6,7 +6,6 @@ notes and the list of skipped files.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections import Counter
@@ -109,17 +108,17 @@ class Tally:
 def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, representation: Representation) -> Tally:
     """Write the corpus from the finished shards in the working folder `parts`; return its counts.
 
-    Raises
-    ------
-    ValueError
-        If no piece is kept.
+    A `ValueError` says that no piece is kept.
     """
     survey, fixed = _survey(shards, choice)
     repeats = _find_duplicates(survey, choice.duplicates)
     kept = survey["usable"] & (repeats == 0)
     tally, skipped = Tally(), parts / "skipped.jsonl"
     with (folder / NOTES).open("wb") as notes, skipped.open("w", encoding="utf-8") as left_out:
-        notes.write(_header(int(survey["length"][kept].sum())))
+        # The header of an array; the notes are appended piece by piece.
+        shape = (int(survey["length"][kept].sum()),)
+        header = {"descr": NOTE_DTYPE.descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(notes, header)  # type: ignore[no-untyped-call]
         for reason, source in listed_sources(parts):
             if reason:
                 _skip(source, reason, left_out, tally)
@@ -132,14 +131,6 @@ def assemble(folder: Path, parts: Path, shards: Shards, choice: Choice, represen
     write_provenance(folder, {"seed": choice.seed, "shares": dict(choice.shares), "duplicates": choice.duplicates})
     _write_report(folder / REPORT, tally, _read_skipped(skipped))
     return tally
-
-
-def _header(length: int) -> bytes:
-    """The header of `notes.npy`; the notes are appended piece by piece."""
-    header = io.BytesIO()
-    facts = {"descr": NOTE_DTYPE.descr, "fortran_order": False, "shape": (length,)}
-    np.lib.format.write_array_header_1_0(header, facts)  # type: ignore[no-untyped-call]
-    return header.getvalue()
 
 
 def _survey(shards: Shards, choice: Choice) -> tuple[Survey, dict[int, tuple[str, str]]]:

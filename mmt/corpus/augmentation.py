@@ -124,10 +124,7 @@ def plan_windows(random: np.random.Generator, augmentation: Augmentation, notes:
 def expected_notes(plan: Plan, notes: Codes, density: Floats, reach: int) -> Codes:
     """About how many notes each window will hold, since it ends soon after its region, (windows,).
 
-    Parameters
-    ----------
-    notes : of each window without a region, (windows,)
-    density : notes per beat of each window's piece, (windows,)
+    `notes` is the number of notes without regions, `density` that of notes per beat of the piece, both (windows,).
     """
     cut = plan.places + ((plan.beats + TAIL + reach) * density).astype(np.int64)
     spans = (plan.kinds == PARTS_IN_SPAN) | (plan.kinds == SPAN)
@@ -135,15 +132,7 @@ def expected_notes(plan: Plan, notes: Codes, density: Floats, reach: int) -> Cod
 
 
 def draw_region(random: np.random.Generator, notes: NoteTable, kind: int, place: int, beats: int) -> Region:
-    """The region of a window, as it was planned.
-
-    Parameters
-    ----------
-    notes : note table
-        Of the window, at least one.
-    kind, place, beats : int
-        See `Plan`.
-    """
+    """The region of a window with at least one note; for `kind`, `place` and `beats` see `Plan`."""
     parts = np.ones(256, bool)
     playing = np.unique(notes["instrument"])
     first = int(notes["beat"][place % len(notes)])
@@ -171,24 +160,13 @@ def fitting_shift(notes: NoteTable, shift: int, allowed: tuple[int, int], drums:
 
 
 def piece_weights(corpus: Corpus, length_exponent: float, factors: Mapping[str, float]) -> Floats:
-    """The relative frequency of each piece of a corpus, (pieces,): length ** exponent times its factors.
+    """The relative frequency of each piece of a corpus, (pieces,): length ** exponent times the factors of `Patterns`.
 
-    Parameters
-    ----------
-    factors : mapping of str to float
-        From patterns (`*` matches anything, case is ignored) to factors, which apply to the pieces whose name, source,
-        licence or composer matches.
-
-    Raises
-    ------
-    ValueError
-        If a pattern matches no piece.
+    A `ValueError` refuses a pattern that matches no piece.
     """
-    pieces = corpus.pieces
-    weights: Floats = np.array([piece.length for piece in pieces]).astype(float) ** length_exponent
+    weights: Floats = np.array([piece.length for piece in corpus.pieces]).astype(float) ** length_exponent
     for pattern, factor in factors.items():
         patterns = Patterns([pattern])
-        matched = [patterns.match(piece.name, piece.source, piece.licence, piece.composer) for piece in pieces]
+        weights[[patterns.match(piece) for piece in corpus.pieces]] *= factor
         patterns.check(str(corpus.folder), "weighs", "; leave it out of data.weights (data.weights={} for none)")
-        weights[matched] *= factor
     return weights

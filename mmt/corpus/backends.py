@@ -19,20 +19,9 @@ Work = Callable[[Iterator[Any]], Generator[Any, None, None]]
 def workers(jobs: int, backend: str | None, scheduler: str | None) -> Iterator[Work]:
     """A function that runs joblib tasks in parallel; it starts new tasks as results are consumed.
 
-    Parameters
-    ----------
-    jobs : int
-        Number of workers; -1 for one per core. A Dask cluster uses all of its workers.
-    backend : str, optional
-        One of `BACKENDS`. Default: the backend of the surrounding `joblib.parallel_config`, else "threading". (Each thread
-        has its own process that reads files, so threads use all cores.)
-    scheduler : str, optional
-        The address of the Dask scheduler. Default: the current `distributed.Client` of this process.
-
-    Raises
-    ------
-    ValueError
-        If the backend is unknown, its package is not installed, or there is no cluster.
+    Without a backend it is that of the surrounding `joblib.parallel_config`, else "threading": each thread has its own process
+    that reads files, so threads use all cores. A Dask cluster uses all of its workers, whatever `jobs` is; without the address
+    of a scheduler it is that of the current `distributed.Client`.
     """
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")

@@ -62,30 +62,11 @@ class _Raised:
 def call_each(function: Callable[[Item], Answer], items: Sequence[Item], *, time_limit: float) -> list[Answer | Lost]:
     """Call `function` on each item in another process; return the answers in order.
 
-    Parameters
-    ----------
-    function : callable
-        An importable function, or a `functools.partial` of one.
-    items : sequence
-        Items and answers must be picklable.
-    time_limit : float
-        Seconds for each item, exceeded by up to 10 %.
+    The function is importable, or a `functools.partial` of one; items and answers can be pickled. Each item has `time_limit`
+    seconds, exceeded by up to 10 %. An item that took too long, or at which the process died twice, is `Lost`: a single
+    death may have another cause, such as a lack of memory. A `RuntimeError` says that the process cannot be started; an `OSError`
+    of `function` is raised after all items.
 
-    Returns
-    -------
-    list
-        The answer for each item; `Lost` if the item took too long, or if the process died twice (a single death may have
-        another cause, such as a lack of memory).
-
-    Raises
-    ------
-    RuntimeError
-        If the process cannot be started.
-    OSError
-        If `function` raises one, after all items.
-
-    Examples
-    --------
     >>> from operator import neg
     >>> call_each(neg, [1, 2, 3], time_limit=60)
     [-1, -2, -3]
@@ -135,7 +116,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     devnull = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
     os.dup2(devnull.fileno(), sys.stdout.fileno())
-    _answer(answers, _READY)
+    _send(answers, _READY)
     while True:
         # faulthandler's timer is a C thread, so it works while a native reader holds the GIL.
         faulthandler.dump_traceback_later(_IDLE, exit=True, file=devnull)
@@ -143,7 +124,7 @@ def serve() -> None:
             function, items, time_limit = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        _answer(answers, _READY)
+        _send(answers, _READY)
         started = -math.inf
         for item in items:
             if (now := time.monotonic()) - started > _SLACK * time_limit:
@@ -153,7 +134,7 @@ def serve() -> None:
                 answer = function(item)
             except OSError as error:
                 answer = _Raised(error)
-            _answer(answers, answer)
+            _send(answers, answer)
 
 
 def _limit_memory() -> None:
@@ -173,9 +154,9 @@ def _idle_process() -> _Process | None:
     return None
 
 
-def _answer(answers: Any, answer: object) -> None:
-    pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
-    answers.flush()
+def _send(pipe: Any, message: object) -> None:
+    pickle.dump(message, pipe, pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
 
 
 class _Process:
@@ -205,9 +186,7 @@ class _Process:
         return self._process.poll() is None
 
     def send(self, message: object) -> None:
-        assert self._process.stdin is not None
-        pickle.dump(message, self._process.stdin, pickle.HIGHEST_PROTOCOL)
-        self._process.stdin.flush()
+        _send(self._process.stdin, message)
 
     def receive(self) -> Any:
         return pickle.load(self._process.stdout)  # type: ignore[arg-type]  # it is a pipe

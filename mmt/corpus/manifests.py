@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from mmt.corpus.archives import UNREADABLE, members
@@ -45,16 +44,12 @@ def manifest_in(path: Path) -> bytes:
     try:
         for _, name, _, read in members(path):
             if name == MANIFEST:
-                return _manifest_content(read, path)
+                try:
+                    return read()
+                except UNREADABLE as error:
+                    raise ManifestError(f"{MANIFEST} in {path} cannot be read: {error}") from error
     except ManifestError:
         raise
     except UNREADABLE:
         pass  # reported when the members are listed
     return b""
-
-
-def _manifest_content(read: Callable[[], bytes], place: Path) -> bytes:
-    try:
-        return read()
-    except UNREADABLE as error:
-        raise ManifestError(f"{MANIFEST} in {place} cannot be read: {error}") from error

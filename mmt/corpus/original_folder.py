@@ -31,10 +31,7 @@ def is_original_folder(folder: Path) -> bool:
 def read_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
     """Read the pieces listed in the `*-names.txt` files; a `LeftOutWarning` reports skipped pieces and dropped notes.
 
-    Raises
-    ------
-    ValueError
-        If no piece is usable, or the encoding is corrupt.
+    A `ValueError` says that no piece is usable, or that the encoding is corrupt.
     """
     representation = _representation(folder)
     tables: list[NoteTable] = []

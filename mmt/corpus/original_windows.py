@@ -67,29 +67,20 @@ class OriginalValidationBatches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         pieces = range(index * self.batch_size, min((index + 1) * self.batch_size, len(self.corpus)))
-        return collate(
-            [original_window(self.corpus.notes(piece), self.limits, self.corpus.representation) for piece in pieces]
-        )
+        notes = map(self.corpus.notes, pieces)
+        return collate([original_window(one, self.limits, self.corpus.representation) for one in notes])
 
 
 def original_window(
-    notes: NoteTable, limits: Limits, representation: Representation, start: float | None = None, shift: int = 0
+    notes: NoteTable, limits: Limits, representation: Representation, start: float = 0.0, shift: int = 0
 ) -> Events:
-    """A window as the original code cuts it: it always ends with an end-of-song.
+    """A window as the original code cuts it: it always ends with an end-of-song, which `limits` include.
 
-    Parameters
-    ----------
-    notes : note table of the whole piece
-    limits : Limits
-        The largest number of events, end-of-song included, and of beats.
-    start : float, optional
-        In [0, 1): the start of the window in a longer piece, as a fraction of the possible start beats of the original code,
-        which exclude the last one. Default: the beginning of the piece.
-    shift : int
-        Transposition in semitones; pitches are clipped to the MIDI range.
+    `start`, in [0, 1), is the start of the window in a longer piece, as a fraction of the possible start beats of the original
+    code, which exclude the last one. Pitches are transposed by `shift` semitones and clipped to the MIDI range.
     """
     count, beats = int(notes["beat"][-1]) + 1, limits.beats
-    first = int((start or 0.0) * (count - beats)) if count > beats else 0
+    first = int(start * (count - beats)) if count > beats else 0
     inside = (notes["beat"] >= first) & (notes["beat"] < first + beats)
     if not inside.any():
         first, inside = 0, notes["beat"] < beats

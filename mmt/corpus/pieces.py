@@ -9,14 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import translate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmt.corpus.splits import SPLITS
 from mmt.music.bounded import brief, read_file, read_table
+from mmt.representation.arguments import described
 from mmt.representation.codes import Representation
 from mmt.representation.notes import NoteTable
+
+if TYPE_CHECKING:
+    from mmt.corpus.sources import Source
 
 # The largest number of notes or beats of a piece: such numbers are 32-bit integers.
 MOST = 2**31 - 1
@@ -83,17 +87,21 @@ def read_pieces(path: Path) -> list[Piece]:
 class Patterns:
     """Patterns that select pieces (`*` matches anything, case is ignored); each must match at least one piece.
 
+    >>> from mmt.corpus.sources import Source
     >>> patterns = Patterns(["*chopin*"])
-    >>> patterns.match("mazurka.mid", "Chopin, Frédéric"), patterns.match("mazurka.mid", "")
-    (True, False)
+    >>> [patterns.match(Source("mazurka.mid", "", "", composer=name)) for name in ("Chopin, Frédéric", "")]
+    [True, False]
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
+        if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise ValueError(f"exclude is {described(patterns)}; give a list of patterns: ['*Chopin*']")
         self._matchers = {pattern: re.compile(translate(pattern), re.IGNORECASE).match for pattern in patterns}
         self._unused = dict.fromkeys(patterns)
 
-    def match(self, *texts: str) -> bool:
-        """Whether a pattern matches one of the texts: the name, source, licence and composer of a piece."""
+    def match(self, piece: Piece | Source) -> bool:
+        """Whether a pattern matches the name, source, licence or composer of a piece."""
+        texts = piece.name, piece.source, piece.licence, piece.composer
         used = [pattern for pattern, matches in self._matchers.items() if any(map(matches, texts))]
         for pattern in used:
             self._unused.pop(pattern, None)

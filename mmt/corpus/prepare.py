@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -34,10 +34,12 @@ from mmt.corpus.shards import Shard, list_sources, shards, suffix, working_folde
 from mmt.corpus.sources import Source, find_sources, read_sources
 from mmt.corpus.splits import named_splits
 from mmt.corpus.storage import CORPUS, REPORT
-from mmt.music.atomic import replacing
+from mmt.music.atomic import is_taken, replacing
 from mmt.music.files import READABLE
+from mmt.representation.arguments import described, finite, path_of, whole
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import Report
+from mmt.representation.origin import check_representation
 
 DEFAULT_SHARES = {"valid": 0.05, "test": 0.05}
 
@@ -133,25 +135,20 @@ def prepare(
         Draw splits for the files that share no work with a file in `splits`. Files that do share one join its split.
     seed : int
         Seed of the random splits.
-    jobs : int
-        Number of processes; -1 for one per core.
-    backend, scheduler : str, optional
-        "dask" and the address of its scheduler use a cluster; see `mmt.corpus.backends.workers`.
+    jobs, backend, scheduler
+        Number of processes, -1 for one per core; "dask" and the address of its scheduler use a cluster.
     time_limit : float
         Seconds after which reading a file is aborted.
-    overwrite : bool
-        Whether to replace an existing corpus.
-    progress : bool
-        Whether to show a progress bar.
+    overwrite, progress : bool
+        Whether to replace an existing corpus, and to show a progress bar.
 
     Raises
     ------
     FileExistsError
         If `output` exists and `overwrite` is false, or if it is not a corpus.
     ValueError
-        If the sources hold no usable music; if `splits` names an unknown file, `works` names no known file, or a pattern
-        excludes nothing; if `draw_rest` is set and two files of one work are listed in different splits; or if a manifest
-        lacks the work column.
+        If the sources hold no usable music, an option names or excludes no file, two files of one work are listed in
+        different splits, or a manifest lacks the work column.
     OSError
         If the disk is full (the next call continues), or another call is writing the same output (`BlockingIOError`).
 
@@ -161,11 +158,17 @@ def prepare(
     >>> outcome = mmt.prepare(["midi/", "scores.zip"], "data/mine", jobs=-1)  # doctest: +SKIP
     >>> print(outcome)  # doctest: +SKIP
     """
-    output = Path(output)
+    output = path_of("output", output, "give the folder to write")
+    if isinstance(sources, Mapping) or not isinstance(sources, str | PathLike | Iterable):
+        raise ValueError(f"sources is {described(sources)}; give paths of files, folders and archives")
     sources = [sources] if isinstance(sources, str | PathLike) else sources
+    sources = [path_of("a source", source, "give paths of files, folders and archives") for source in sources]
+    check_representation(representation)
+    whole("seed", seed)
+    whole("jobs", jobs)
     filters = PieceFilters(min_notes, min_beats, max_beats, min_instruments, max_drums)
     _check_output(output, overwrite)
-    if not 0 < time_limit < float("inf"):
+    if not finite("time_limit", time_limit) > 0:
         raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
     if draw_rest and splits is None:
         raise ValueError("draw_rest is set, but no split has a list of names; give one, or leave draw_rest out")
@@ -185,9 +188,11 @@ def prepare(
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
+    if not is_taken(output):
+        return
+    if not overwrite:
         raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
-    if output.exists() and not (output / CORPUS).exists():
+    if not (output / CORPUS).exists():
         raise FileExistsError(f"{output} is not a corpus (it has no {CORPUS}), so it is not overwritten; give another")
 
 
@@ -198,13 +203,12 @@ def _list_files(
     patterns = Patterns(exclude)
     listed = choice.listed
     unseen = dict.fromkeys(name for name in listed or () if name)
-    works_unknown = bool(choice.works)
+    unseen_works = set(choice.works)
 
     def reason_against(source: Source) -> str:
-        nonlocal works_unknown
         unseen.pop(source.name, None)
-        works_unknown = works_unknown and source.name not in choice.works
-        if patterns.match(source.name, source.source, source.licence, source.composer):
+        unseen_works.discard(source.name)
+        if patterns.match(source):
             return "excluded"
         return "in no split" if listed is not None and source.name not in listed and "" not in listed else ""
 
@@ -216,7 +220,7 @@ def _list_files(
         )
     for name in unseen:
         raise ValueError(f"{name!r} in the list of {(listed or {})[name]!r} is not among the {found:,} files")
-    if works_unknown:
+    if choice.works and len(unseen_works) == len(choice.works):
         raise ValueError(
             f"works names none of the {found:,} files, but {next(iter(choice.works))!r}; give names as in pieces.csv"
         )

@@ -17,6 +17,7 @@ from mmt.music.atomic import is_named, naming
 from mmt.music.files import MIDI_SUFFIXES, read
 from mmt.music.reading.abc import UnreadWarning
 from mmt.music.reading.midi import read_midi_notes
+from mmt.representation.arguments import finite, whole
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, note_table, raw_notes
 
@@ -37,6 +38,10 @@ class PieceFilters:
     """Largest share of drum notes, 0 to 1; 0 leaves out every piece with drums."""
 
     def __post_init__(self) -> None:
+        for name in ("min_notes", "min_beats", "min_instruments", "max_beats"):
+            if (value := getattr(self, name)) is not None:
+                whole(name, value)
+        finite("max_drums", self.max_drums)
         for name in ("min_notes", "min_beats", "min_instruments"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
@@ -46,14 +51,9 @@ class PieceFilters:
             raise ValueError(f"max_drums is {self.max_drums}; give a share of the notes, 0 to 1")
 
     def reason_against(self, table: NoteTable, drum_share: float) -> str:
-        """The reason why a piece is left out; "" if it is kept.
+        """The reason why a piece with these usable notes is left out; "" if it is kept.
 
-        Parameters
-        ----------
-        table : note table
-            The usable notes of the piece.
-        drum_share : float
-            The share of drum notes among all notes of its file, 0 to 1.
+        `drum_share` is the share of drum notes among all notes of its file, 0 to 1.
         """
         if len(table) < self.min_notes:
             return f"fewer than {self.min_notes} usable notes"
@@ -107,15 +107,8 @@ def read_piece(
 ) -> Outcome:
     """Read the notes of a file; the row gives the reason if it is unreadable or filtered out.
 
-    Parameters
-    ----------
-    named : (str, bytes or Exception)
-        The suffix of the file, which selects the reader; and its content, or the error that occurred when it was loaded.
-
-    Raises
-    ------
-    OSError
-        If the folder of temporary files is full.
+    `named` has the suffix of the file, which selects the reader, and its content or the error of loading it. An `OSError` says
+    that the folder of temporary files is full.
     """
     suffix, content = named
     try:

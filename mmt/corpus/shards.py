@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mmt.corpus.reading import Outcome, Row
 from mmt.corpus.sources import Source, full_name
@@ -63,12 +62,7 @@ def working_folder(output: Path) -> Iterator[Path]:
     The folder is removed after success and after a `ValueError` (the user has to change the call), and kept after any other
     error, so that the next call can continue.
 
-    Raises
-    ------
-    BlockingIOError
-        If another preparation of the same output is running.
-    OSError
-        If the disk is full.
+    If another preparation of the same output is running, this is a `BlockingIOError`.
     """
     parts = output.absolute().parent / f".{output.absolute().name}-parts"
     made = [folder for folder in parts.parents if not folder.exists()]
@@ -121,7 +115,8 @@ def list_sources(folder: Path, found: Iterator[Source], reason_against: Callable
         for source in found:
             file.write(json.dumps(_values(source)) + "\n")
             hashes.append(short_hash(source.name))
-    repeated = _repeated(np.frombuffer(hashes, np.uint64))
+    values, counts = np.unique(np.frombuffer(hashes, np.uint64), return_counts=True)
+    repeated = set(values[counts > 1].tolist())
     seen: set[str] = set()
     read = 0
     with raw.open(encoding="utf-8") as lines, (folder / LISTING).open("w", encoding="utf-8") as file:
@@ -209,8 +204,3 @@ def _shard(folder: Path, sources: Sequence[Source], settings: object) -> Shard:
     facts = [(os.path.abspath(s.root), s.path, s.member, s.tune, s.size, s.modified) for s in sources]
     key = hashlib.sha256(json.dumps([_SHARD_VERSION, settings, facts]).encode()).hexdigest()
     return Shard(folder / f"{key[:32]}.shard", tuple(sources))
-
-
-def _repeated(hashes: npt.NDArray[np.uint64]) -> set[int]:
-    ordered = np.sort(hashes)
-    return set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())

@@ -61,21 +61,11 @@ class Source:
 def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_COLUMN) -> Iterator[Source]:
     """Find every readable piece of music in files, folders (recursively) and archives.
 
-    Sources of a folder or zip archive are sorted by name; those of a tar archive are in the order of the archive.
+    Sources of a folder or zip archive are sorted by name; those of a tar archive are in the order of the archive. The work of a
+    file is in the `work_column` of a manifest; only the column "work" may be missing.
 
-    Parameters
-    ----------
-    paths : sequence of paths
-    work_column : str
-        The column of a manifest that holds the work of a file. Only the column "work" may be missing.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a path does not exist.
-    ValueError
-        If a given file is neither music nor an archive, the only given file is a damaged archive, or a manifest is not a table
-        or lacks a column.
+    A `ValueError` refuses a file that is neither music nor an archive, a damaged archive that is the only path, and a manifest
+    that is not a table or lacks a column.
     """
     for path in dict.fromkeys(map(Path, paths)):
         if path.is_dir():
@@ -106,7 +96,8 @@ def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_C
 
 def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
     """The content of each source, or the error of reading it; sources must be in the order of `find_sources`."""
-    for (root, is_problem), below in groupby(sources, key=lambda source: (source.root, _is_whole_problem(source))):
+    # A source with a problem that is no member is a whole archive that cannot be read.
+    for (root, is_problem), below in groupby(sources, key=lambda one: (one.root, bool(one.problem) and one.member < 0)):
         if is_problem:
             yield from (ValueError(source.problem) for source in below)
             continue
@@ -117,11 +108,6 @@ def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
                 parts = tunes(whole) if first.tune and isinstance(whole, bytes) else []
                 for source in (first, *group):
                     yield _part(source, parts) if source.tune and isinstance(whole, bytes) else whole
-
-
-def _is_whole_problem(source: Source) -> bool:
-    """Whether a source represents a whole archive that cannot be read."""
-    return bool(source.problem) and source.member < 0
 
 
 def stem(name: str) -> str:

@@ -23,20 +23,10 @@ SPLITS = ("train", "valid", "test")
 
 
 def work_of(name: str, pattern: str | None = None, listed: str = "") -> str:
-    """The name of the work of a file.
+    """The work of a file: the one that is `listed` in a manifest, else the file's name without its suffix.
 
-    Parameters
-    ----------
-    name : str
-        The name of the file. Without its suffix, it is the work if `listed` is empty.
-    pattern : str, optional
-        A regular expression that is matched against `listed`, or else against the name. The first group that matches is
-        the work.
-    listed : str
-        The work in the manifest.
+    If `pattern`, a regular expression, matches it, the first group that matches is the work.
 
-    Examples
-    --------
     >>> work_of("freedoom/d_dm04_07041f44.mid", r"(.*)_[0-9a-f]{8}")
     'freedoom/d_dm04'
     >>> work_of("a.mid", r"ftp/(.+?)/|scores/(.+?)/", listed="scores/Winterreise/1_Gute_Nacht.mxl")
@@ -95,17 +85,13 @@ def draw_splits(
     fixed : mapping, optional
         From the index of a piece to its name and its split. Pieces in the same group follow; the others are drawn.
 
-    Raises
-    ------
-    ValueError
-        If the shares are invalid, or if pieces of one group are fixed in different splits.
+    A `ValueError` refuses pieces of one group that are fixed in different splits.
 
     Examples
     --------
     >>> draw_splits(["a", "b", "c"], ["1", "2", "1"], {"valid": 0.3, "test": 0.0})
     ['valid', 'train', 'valid']
     """
-    check_shares(shares)
     known, notes = np.unique(np.asarray(fingerprints), return_inverse=True)
     both = np.unique(np.stack([works, works if also is None else also]), return_inverse=True)[1].reshape(2, -1)
     group = _groups(both[0], both[1], notes)
@@ -133,10 +119,7 @@ def named_splits(splits: Mapping[str, Sequence[str]], draw_rest: bool = False) -
     >>> named_splits({"valid": ["b.mid"]})
     {'b.mid': 'valid', '': 'train'}
 
-    Raises
-    ------
-    ValueError
-        If a split is unknown, or a name is in two lists.
+    A `ValueError` refuses an unknown split, and a name in two lists.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
         raise ValueError(f"split {unknown[0]!r} is unknown; choose one of {', '.join(SPLITS)}")
@@ -164,12 +147,7 @@ def read_names(file: Path) -> list[str]:
 def read_works(file: Path) -> dict[str, str]:
     """Read a CSV table with the columns `name` (of a piece) and `work`; return the work of each name.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a CSV table, a column is missing, a row has no work, or a name has two works.
+    A `ValueError` refuses a row without a work, and a name with two.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no table of works {file}")
@@ -236,4 +214,5 @@ def _draw(numbers: npt.NDArray[np.float64], shares: Mapping[str, float], fixed: 
 
 
 def _number(key: str, seed: int) -> float:
+    """A random number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") / 2**64

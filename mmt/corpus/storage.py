@@ -21,6 +21,7 @@ from mmt.corpus.original_folder import is_original_folder, read_original_folder
 from mmt.corpus.pieces import MOST, Patterns, Piece, read_pieces
 from mmt.corpus.splits import SPLITS
 from mmt.music.bounded import LARGEST_JSON, brief, map_array, parse_json, read_file
+from mmt.representation.arguments import described, path_of, whole
 from mmt.representation.codes import PITCHES, Events, Representation
 from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NOTE_DTYPE, NoteTable
@@ -53,7 +54,7 @@ class Corpus:
         ValueError
             If the folder is not a corpus, has another format version or no pieces left, or if a pattern matches nothing.
         """
-        self.folder = Path(folder)
+        self.folder = path_of("folder", folder, "give the folder of a prepared corpus")
         if not (self.folder / CORPUS).exists() and is_original_folder(self.folder):
             self.representation, self._notes, pieces = read_original_folder(self.folder)
         else:
@@ -61,18 +62,12 @@ class Corpus:
         if split is not None and split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
         patterns = Patterns(exclude)
-        left_out = [patterns.match(piece.name, piece.source, piece.licence, piece.composer) for piece in pieces]
+        left = [piece for piece in pieces if not patterns.match(piece)]
         patterns.check(str(self.folder / PIECES))
-        self.pieces = [
-            piece for piece, out in zip(pieces, left_out, strict=True) if split in (None, piece.split) and not out
-        ]
+        self.pieces = [piece for piece in left if split in (None, piece.split)]
         if not self.pieces:
-            where = (
-                f" in its {split} split; prepare it of more works, or take another split (--split, all for all)"
-                if split
-                else ""
-            )
-            raise ValueError(f"{self.folder} has no piece{' left' if exclude else ''}{where}")
+            where = f" in its {split} split; prepare it of more works, or take another split (--split, all for all)"
+            raise ValueError(f"{self.folder} has no piece{' left' if exclude else ''}{where if split else ''}")
         if (end := max(piece.offset + piece.length for piece in pieces)) > len(self._notes):
             raise ValueError(
                 f"{self.folder / NOTES} has {len(self._notes)} notes, its pieces need {end}; prepare it again"
@@ -87,7 +82,7 @@ class Corpus:
     def __getitem__(self, index: slice) -> list[Events]: ...
     def __getitem__(self, index: int | slice) -> Events | list[Events]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[place] for place in range(len(self))[index]]
         return remember(events_of_notes(self.notes(index), self.representation), self.representation)
 
     def __iter__(self) -> Iterator[Events]:
@@ -102,15 +97,16 @@ class Corpus:
             digest.update(len(notes).to_bytes(8, "little") + notes.tobytes())
         return digest.hexdigest()
 
+    def sha256_of(self, index: int) -> str:
+        """A hash of the notes of piece `index`, in hexadecimal. (`pieces[index].sha256` is that of its file.)"""
+        return hashlib.sha256(self.notes(index).tobytes()).hexdigest()
+
     def notes(self, index: int) -> NoteTable:
         """The note table of piece `index`, a view of the memory map.
 
-        Raises
-        ------
-        ValueError
-            If a number in it is out of range.
+        A `ValueError` refuses a number that is out of range.
         """
-        piece = self.pieces[index]
+        piece = self.pieces[self._place(index)]
         notes: NoteTable = self._notes[piece.offset : piece.offset + piece.length]
         for name, (least, most) in _limits(self.representation).items():
             column = notes[name]
@@ -122,20 +118,25 @@ class Corpus:
         return notes
 
     def subset(self, indices: Iterable[int]) -> Corpus:
-        """The corpus of some pieces, in the given order; it shares the notes with this one.
-
-        Parameters
-        ----------
-        indices : iterable of int
-            Indices of pieces, as in `corpus[i]`; an index may be given more than once.
+        """The corpus of the pieces with these indices, in the given order, also repeatedly; it shares the notes with this one.
 
         Examples
         --------
         >>> short = corpus.subset(i for i, piece in enumerate(corpus.pieces) if piece.beats < 64)  # doctest: +SKIP
         """
         chosen = copy(self)
-        chosen.pieces = [self.pieces[index] for index in indices]
+        if isinstance(indices, str) or not isinstance(indices, Iterable):
+            raise ValueError(f"indices is {described(indices)}; give a list of indices of pieces")
+        chosen.pieces = [self.pieces[self._place(index)] for index in indices]
+        if not chosen.pieces:
+            raise ValueError("no indices were given; give at least one")
         return chosen
+
+    def _place(self, index: int) -> int:
+        """The index of a piece, checked. An index that is too large is an `IndexError`, as of a list."""
+        if not -len(self) <= whole("index", index) < len(self):
+            raise IndexError(f"index is {index}; {self.folder} has {len(self)} pieces here")
+        return index
 
 
 @cache

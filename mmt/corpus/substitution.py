@@ -23,13 +23,14 @@ _SHARE = 0.5
 _MOST_AT_ONCE = 2.0
 
 # Classes of General MIDI programs.
-_PLUCKED_OR_KEYED = (*range(8), *range(24, 38), 46, *range(104, 108))
-_STRUCK = (*range(8, 16), 47, 55, 108, *range(112, 120))
-_BOWED = (*range(40, 46), 48, 49, 110)
-_SUNG = (52, 53, 54)
-_BLOWN = (*range(16, 24), *range(56, 62), *range(64, 80), 109, 111)
-_SYNTHETIC = (38, 39, 50, 51, 62, 63, *range(80, 104))
-_CLASSES = (_PLUCKED_OR_KEYED, _STRUCK, _BOWED, _SUNG, _BLOWN, _SYNTHETIC)
+_CLASSES = (
+    (*range(8), *range(24, 38), 46, *range(104, 108)),  # plucked or with keys
+    (*range(8, 16), 47, 55, 108, *range(112, 120)),  # struck
+    (*range(40, 46), 48, 49, 110),  # bowed
+    (52, 53, 54),  # sung
+    (*range(16, 24), *range(56, 62), *range(64, 80), 109, 111),  # blown
+    (38, 39, 50, 51, 62, 63, *range(80, 104)),  # synthetic
+)
 # Instruments that play one note at a time, or two.
 _SINGLE = (*range(40, 44), *range(56, 61), *range(64, 80), 109, 111)
 
@@ -53,15 +54,10 @@ class Substitution:
         self._chords[1 : len(programs) + 1] = ~np.isin(programs, _SINGLE)
 
     def draw(self, random: np.random.Generator, notes: NoteTable) -> npt.NDArray[np.uint8]:
-        """The substitute of each instrument code, (256,); most are themselves.
+        """The substitute of each instrument code, (256,), given all notes of a window; most are themselves.
 
         No two instruments become one, and none becomes one that plays in the window. At least one is substituted if one can
         be.
-
-        Parameters
-        ----------
-        notes : note table
-            All notes of the window.
         """
         codes = notes["instrument"].astype(np.int64)
         counts = np.bincount(codes, minlength=256)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmt.corpus.augmentation import (
     NOTHING_GIVEN,
@@ -64,15 +65,9 @@ class Batch:
 def cut_window(
     notes: NoteTable, start: int, limits: Limits, representation: Representation, shift: int = 0
 ) -> tuple[Events, int]:
-    """The window of a piece that begins at the beat of note `start`.
+    """The window of a piece that begins at the beat of the note with index `start`.
 
-    Parameters
-    ----------
-    notes : note table of the whole piece
-    start : int
-        Index of a note; the window begins with the first note of the same beat.
-    shift : int
-        Transposition in semitones, which the caller keeps within the range of pitches. Drums are not transposed.
+    It is transposed by `shift` semitones, except for drums; the caller keeps it within the range of pitches.
 
     Returns
     -------
@@ -86,8 +81,7 @@ def cut_window(
     stop = int(np.searchsorted(notes["beat"], first_beat + limits.beats))
     stop = min(stop, first + limits.events - 3)
     instruments = len(np.unique(notes["instrument"][first:stop]))
-    if (complete := stop == len(notes)) and 3 + instruments + stop - first > limits.events:
-        complete = False
+    complete = stop == len(notes) and 3 + instruments + stop - first <= limits.events
     stop = min(stop, first + limits.events - 2 - instruments)
     window = _moved(notes[first:stop], int(first_beat), shift, representation)
     return events_of_notes(window, representation, end=complete), stop
@@ -118,10 +112,6 @@ def cut_augmented_window(
         The notes to be written, in beats of the piece, from the window's first beat on. Default: all notes.
     substitutes : callable, optional
         Maps the transposed notes of the window to the substitute of each instrument code, (256,).
-
-    Returns
-    -------
-    ndarray of int64, (n, 6), n at most `limits.events`
     """
     rows, more = _rows_of_region(notes, start, limits, representation.reach, region)
     window = _moved(notes[rows], int(notes["beat"][start]), shift, representation)
@@ -141,12 +131,10 @@ def _rows_of_region(
 ) -> tuple[npt.NDArray[np.int64], bool]:
     """Indices of the notes of a window with a region, and whether written notes follow them."""
     beats = np.ascontiguousarray(notes["beat"])
-    first, inside = np.searchsorted(beats, (beats[start], beats[start] + limits.beats)).tolist()
+    first, inside, end = np.searchsorted(beats, (beats[start], beats[start] + limits.beats, region.stop)).tolist()
     # Given notes are sorted `reach` beats before their onset.
     last = int(beats[min(first + limits.events, len(beats)) - 1])
-    stop = int(np.searchsorted(beats, min(last + 1, region.stop + TAIL) + reach))
-    stop = min(stop, inside)
-    end = int(np.searchsorted(beats, region.stop))
+    stop = min(int(np.searchsorted(beats, min(last + 1, region.stop + TAIL) + reach)), inside)
     following = stop + np.flatnonzero(~region.given(notes[stop : min(inside, end)]))[:1]
     more = len(following) > 0 or not region.given(notes[inside:end]).all()
     return np.concatenate([np.arange(first, stop), following]), more
@@ -253,22 +241,6 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         return events
 
 
-class PhasedBatches(torch.utils.data.Dataset[Batch]):
-    """Training in two phases: the batches of `first` for the first `steps` steps, then those of `later`.
-
-    Short windows come first, since attention costs less. Each batch is the one that `first` or `later` has at its index.
-    """
-
-    def __init__(self, first: TrainingBatches, later: TrainingBatches, *, steps: int) -> None:
-        self.first, self.later, self._count = first, later, steps * later.parts
-
-    def __len__(self) -> int:
-        return len(self.later)
-
-    def __getitem__(self, index: int) -> Batch:
-        return (self.first if index < self._count else self.later)[index]
-
-
 class ValidationBatches(torch.utils.data.Dataset[Batch]):
     """Consecutive windows that cover every piece of a split, in batches of similar length; always the same.
 
@@ -321,8 +293,5 @@ def cover(notes: NoteTable, limits: Limits, representation: Representation) -> I
 
 def collate(windows: Sequence[Events]) -> Batch:
     """Combine windows of any lengths into one batch, padded with 0."""
-    lengths = [len(window) for window in windows]
-    codes = np.zeros((len(windows), max(lengths), 6), np.int64)
-    for row, window in enumerate(windows):
-        codes[row, : len(window)] = window
-    return Batch(torch.from_numpy(codes), torch.tensor(lengths))
+    codes = pad_sequence([torch.from_numpy(window) for window in windows], batch_first=True)
+    return Batch(codes, torch.tensor([len(window) for window in windows]))

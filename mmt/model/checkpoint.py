@@ -20,8 +20,9 @@ from mmt.model.config import NetworkConfig
 from mmt.model.inside import edits_of
 from mmt.model.network import Network, network_without_weights
 from mmt.model.provenance import software
-from mmt.music.atomic import replacing
+from mmt.music.atomic import is_taken, replacing
 from mmt.music.bounded import LARGEST_JSON, brief, check_utf8, json_bytes, parse_json, read_file
+from mmt.representation.arguments import path_of
 from mmt.representation.codes import Representation
 
 FORMAT_VERSION = 1
@@ -49,25 +50,15 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint folder atomically; an existing checkpoint of this name is replaced.
 
-    Parameters
-    ----------
-    card : str
-        The text of `MODEL_CARD.md`.
-    dtype : torch.dtype
-        The type of the weights on disk; half precision halves the file.
-
-    Raises
-    ------
-    ValueError
-        If the network is edited (see `mmt.model.inside`): a checkpoint holds weights only.
+    `card` is the text of `MODEL_CARD.md`; `dtype` is the type of the weights on disk. An edited network is refused.
     """
     if edits := edits_of(checkpoint.network):
         raise ValueError(
             f"the model is edited inside ({edits[0].partition(':')[0]}), and a checkpoint holds weights only; "
             "save the plain model, and apply the edit after loading"
         )
-    target = Path(folder).resolve()
-    if target.exists() and not (target / CONFIG).exists():
+    target = path_of("folder", folder, "give the path of the new checkpoint folder").resolve()
+    if is_taken(target) and not (target / CONFIG).exists():
         raise FileExistsError(f"{folder} exists and is not a checkpoint folder; give another path")
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as partial:
@@ -90,15 +81,7 @@ def write_checkpoint(
 
 
 def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint folder; the network is float32, in eval mode, on the CPU.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder or one of its files is missing.
-    ValueError
-        If it has another format version, or a file is corrupt or does not fit; the message names the first mismatch.
-    """
+    """Read a checkpoint folder; the network is float32, in eval mode, on the CPU. A `ValueError` names the first mismatch."""
     folder = Path(folder)
     check_utf8(folder)
     for path in (folder, folder / CONFIG, folder / WEIGHTS):
@@ -110,7 +93,7 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     try:
         representation = Representation.from_dict(_section(config, "representation"))
         sizes = NetworkConfig.from_dict(_section(config, "network"))
-        sampling, training = (_section({name: config.get(name) or {}}, name) for name in ("sampling", "training"))
+        sampling, training = (_section(config, name) if config.get(name) else {} for name in ("sampling", "training"))
         _check_origin(training.get("data"))
     except KeyError as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: it has no {brief(error)}") from error

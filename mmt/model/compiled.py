@@ -67,16 +67,9 @@ def _hash_of_sources() -> str:
 
 
 def match_threads() -> None:
-    """Let Numba use as many threads as PyTorch does.
-
-    Without this, Numba changes PyTorch's number of threads when it starts.
-
-    Raises
-    ------
-    RuntimeError
-        In a process that was forked after the first computation: GNU's OpenMP would end it, or block forever.
-    """
+    """Let Numba use as many threads as PyTorch does; without this, Numba changes PyTorch's number when it starts."""
     global _process
+    # In a process that was forked after the first computation, GNU's OpenMP would end it, or block forever.
     if _process not in (None, os.getpid()) and numba.threading_layer() == "omp":
         raise RuntimeError(
             "this process was forked after music had been generated, and a fork has no threads; start "

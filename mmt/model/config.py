@@ -99,9 +99,12 @@ class NetworkConfig:
         known = [field.name for field in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"unknown entry {str(unknown[0])[:40]!r} in the network; known are {', '.join(known)}")
-        if "sizes" in values and not isinstance(values["sizes"], list | tuple):
-            raise ValueError(f"sizes must be six numbers, not {values['sizes']!r}")
-        return cls(**{**values, **({"sizes": tuple(values["sizes"])} if "sizes" in values else {})})
+        arguments = dict(values)
+        if "sizes" in arguments:
+            if not isinstance(arguments["sizes"], list | tuple):
+                raise ValueError(f"sizes must be six numbers, not {arguments['sizes']!r}")
+            arguments["sizes"] = tuple(arguments["sizes"])
+        return cls(**arguments)
 
 
 def _is_whole(value: object, least: int) -> bool:

@@ -23,18 +23,9 @@ def next_written(codes: Tensor) -> Tensor:
     note, sampling inserts the given note and draws again. So the target before a given note is the written event after it.
     Without these targets, a network would learn only from places where a written note came first.
 
-    Parameters
-    ----------
-    codes : Tensor of int64, (batch, length, 6)
+    For codes (batch, length, 6), the targets are (batch, length - 1, 6): `codes[:, 1:]` if there are no given notes. Where no
+    written event follows, the target is the last event of the row, which the loss ignores (see `counted_targets`).
 
-    Returns
-    -------
-    Tensor of int64, (batch, length - 1, 6)
-        `codes[:, 1:]` if there are no given notes. If no written event follows, the last event of the row, which the loss
-        ignores (see `counted_targets`).
-
-    Examples
-    --------
     >>> next_written(torch.tensor([[[2], [5], [3], [4]]]).expand(1, 4, 6))[0, :, 0].tolist()
     [3, 3, 4]
     """

@@ -22,6 +22,7 @@ from mmt.model.config import NetworkConfig
 from mmt.model.heads import HEADS, next_written
 from mmt.model.positions import POSITIONS, Rotation, rotate, rotate_to_train, rotation_of
 from mmt.model.reading import Reading
+from mmt.representation.arguments import described
 from mmt.representation.codes import FIELDS
 
 
@@ -96,6 +97,10 @@ class Network(nn.Module):
                 "both a mask and a cache were given; give one of them, a cache holds pieces without padding"
             )
         stream, rotation = self.embed(codes, cache)
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != codes.shape[:2]):
+            raise ValueError(
+                f"mask is {mask.dtype} {tuple(mask.shape)}; it must be torch.bool (batch, length), {tuple(codes.shape[:2])}"
+            )
         visible = _visible(mask) if mask is not None else None
         for layer, block in enumerate(self.blocks):
             stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
@@ -117,9 +122,7 @@ class Network(nn.Module):
 
     def embed(self, codes: Tensor, cache: Cache | None) -> tuple[Tensor, Rotation | None]:
         """Embed events after those of the cache: the residual stream before the first block, and the rotation."""
-        if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
-            hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
-            raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
+        _check_codes(codes)
         length, seen, limit = codes.shape[1], 0, self.config.context
         if cache is not None:
             seen, limit = cache.length, min(limit, cache.capacity)
@@ -128,7 +131,10 @@ class Network(nn.Module):
         places = torch.arange(length, device=codes.device) if cache is None else cache.places(length)
         if self.reading is not None:
             self.reading.begin(codes, places, cache)
-        stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
+        try:
+            stream = sum(embed(codes[..., field]) for field, embed in enumerate(self.embeddings))
+        except IndexError:  # as on a CPU
+            raise ValueError(f"a code is out of range; the numbers of codes are {self.config.sizes}") from None
         if self.positions is not None:
             # The factor scales a table initialised from N(0, 1) to the token embeddings.
             stream = stream + self.positions(places) * self.config.dim**-0.5
@@ -200,7 +206,12 @@ class Attention(nn.Module):
         batch, length = inputs.shape[:2]
         queries, keys, values = self.project(inputs, rotation)
         if _is_used(self.scores) or _is_used(self.pattern):
-            attended = self._attend_by_weights(queries, keys, values, visible, cache, layer)
+            # Scores and weights that can be read and edited.
+            if cache is not None:
+                attended = cache.attend_by(layer, queries, keys, values, self._weigh)
+            else:
+                weights = self._weigh(self._scores(queries, keys, visible), length)
+                attended = F.dropout(weights, self.dropout, self.training) @ values
         elif cache is not None:
             attended = cache.attend(layer, queries, keys, values)
         elif self.training and not self.dropout and visible is None and is_on_plain_cpu(queries):
@@ -225,21 +236,6 @@ class Attention(nn.Module):
         """The attention weights, (batch, head, query, key); 0 for keys after the query."""
         queries, keys, _ = self.project(inputs, rotation)
         return self._weigh(self._scores(queries, keys, None), keys.shape[2])
-
-    def _attend_by_weights(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        visible: Tensor | None,
-        cache: Cache | None,
-        layer: int,
-    ) -> Tensor:
-        """Attention whose scores and weights can be read and edited."""
-        if cache is not None:
-            return cache.attend_by(layer, queries, keys, values, self._weigh)
-        weights = self._weigh(self._scores(queries, keys, visible), keys.shape[2])
-        return F.dropout(weights, self.dropout, self.training) @ values
 
     def _scores(self, queries: Tensor, keys: Tensor, visible: Tensor | None) -> Tensor:
         # In place, since at long contexts new memory takes more time than the arithmetic.
@@ -275,20 +271,13 @@ class Attention(nn.Module):
         else:
             split = self.queries_keys_values(inputs).view(*inputs.shape[:2], 3, self.heads, self.head_dim)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        queries, keys, values = self.placed(queries, keys, values, rotation)
-        return self.queries(queries), self.keys(keys), self.values(values)
-
-    def placed(
-        self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalise and rotate queries, keys and values (batch, head, length, head_dim)."""
         queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:
             all_rotary = rotation[0].shape[-1] == self.head_dim
             apply = rotate_to_train if self.training and all_rotary and is_on_plain_cpu(queries) else rotate
             queries, keys = apply(queries, rotation), apply(keys, rotation)
             values = apply(values, rotation) if self.rotary_values else values
-        return queries, keys, values
+        return self.queries(queries), self.keys(keys), self.values(values)
 
 
 class FeedForward(nn.Module):
@@ -303,6 +292,20 @@ class FeedForward(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.contract(self.dropout(self.neurons(F.gelu(self.expand(inputs)))))  # type: ignore[no-any-return]
+
+
+def _check_codes(codes: Tensor) -> None:
+    """Raise a `ValueError` unless this is an integer tensor (batch, length, 6) of at least one event."""
+    expected = f"codes must be a tensor of torch.int64 (batch, length, {len(FIELDS)})"
+    if not isinstance(codes, Tensor):
+        raise ValueError(f"{expected}, not {described(codes)}; for one piece give torch.as_tensor(events)[None]")
+    if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
+        hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
+        raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
+    if codes.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{expected}, not of {codes.dtype}; give codes.long()")
+    if not codes.shape[1]:
+        raise ValueError("there are no events; give at least one")
 
 
 def _is_used(module: nn.Module) -> bool:

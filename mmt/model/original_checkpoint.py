@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmt.model.checkpoint import Checkpoint, write_checkpoint
+from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network, network_without_weights
 from mmt.model.tensor_files import load_tensors
+from mmt.music.atomic import is_taken
 from mmt.music.bounded import LARGEST_JSON, brief, markdown, parse_json, read_file
 from mmt.representation.codes import BEAT, DURATION, POSITION, Representation
 
@@ -41,22 +42,10 @@ def is_original_run(path: str | os.PathLike[str]) -> bool:
 def read_original_run(
     path: str | os.PathLike[str], arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None
 ) -> Checkpoint:
-    """Read a run folder of the original code, or a bare file of its weights.
+    """Read a run folder of the original code, or a bare `.pt` file of its weights.
 
-    Parameters
-    ----------
-    path : path
-        The folder, or a `.pt` file.
-    arguments : mapping or path, optional
-        Replaces the folder's `train-args.json`: its contents, such a file, or a run folder with one. Not needed for weights with
-        a table of positions.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing.
-    ValueError
-        If a file is corrupt, if a key or shape does not fit (the message names the first), or if arguments are needed.
+    `arguments` replace the folder's `train-args.json`: its contents, such a file, or a run folder with one. Weights with a table
+    of positions need none. The `ValueError` of a corrupt file names the first key or shape that does not fit.
     """
     path = _run_of(Path(path))
     file = path if path.suffix == ".pt" else path / WEIGHTS
@@ -94,6 +83,17 @@ def read_original_run(
         raise ValueError(f"{file}: {brief(error)}") from error
 
 
+def read_any_checkpoint(
+    path: str | os.PathLike[str], arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None
+) -> Checkpoint:
+    """Read a checkpoint folder, or a run of the original code with its `arguments`."""
+    if is_original_run(path):
+        return read_original_run(path, arguments)
+    if arguments is not None:
+        raise ValueError(f"{path} is not a run of the original code; leave out the arguments")
+    return read_checkpoint(path)
+
+
 def convert_original_run(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -103,22 +103,10 @@ def convert_original_run(
 ) -> Path:
     """Convert a run of the original code to a checkpoint folder that computes the same; returns the folder.
 
-    Parameters
-    ----------
-    path, arguments
-        As for `read_original_run`.
-    output : path
-        The folder to write.
-    overwrite : bool
-        Whether a checkpoint folder of this name is replaced.
-
-    Raises
-    ------
-    FileExistsError
-        If `output` exists and `overwrite` is false, or it is not a checkpoint folder.
+    With `overwrite`, a checkpoint folder of this name is replaced, but nothing else.
     """
     output = Path(output)
-    if output.exists() and not overwrite:
+    if is_taken(output) and not overwrite:
         raise FileExistsError(f"{output} exists; give another folder, or overwrite it")
     checkpoint = read_original_run(path, arguments)
     write_checkpoint(output, checkpoint, card=_card(checkpoint))
@@ -128,17 +116,8 @@ def convert_original_run(
 def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Checkpoint:
     """Convert a state dict and the arguments of the original code to a network that computes the same.
 
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        The names as in their `best_model.pt`.
-    arguments : mapping
-        As in their `train-args.json`; read are `dropout` and, without a table of positions, `max_seq_len`.
-
-    Raises
-    ------
-    ValueError
-        If a key is missing, unknown or of the wrong shape, or the arguments contradict the weights.
+    Of the arguments, `dropout` is read, and `max_seq_len` if there is no table of positions. A `ValueError` is raised if a key is
+    missing, unknown or of the wrong shape, or the arguments contradict the weights.
     """
     theirs = _without_prefix(weights)
     _check_tensors({name: tensor for name, tensor in theirs.items() if name != _ROTARY})
@@ -210,13 +189,12 @@ def _check_tensors(weights: Mapping[str, Tensor]) -> None:
 
 def _config(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> NetworkConfig:
     def shape(name: str) -> tuple[int, ...]:
-        if _PREFIX + name not in weights:
-            raise ValueError(f"key {_PREFIX + name!r} is missing")
-        if weights[_PREFIX + name].ndim != 2:
-            raise ValueError(
-                f"{_PREFIX + name} has the shape {tuple(weights[_PREFIX + name].shape)}, expected two numbers"
-            )
-        return tuple(weights[_PREFIX + name].shape)
+        if (key := _PREFIX + name) not in weights:
+            raise ValueError(f"key {key!r} is missing")
+        found = tuple(weights[key].shape)
+        if len(found) != 2:
+            raise ValueError(f"{key} has the shape {found}, expected two numbers")
+        return found
 
     layers = len({name.split(".layers.")[1].split(".")[0] for name in weights if ".layers." in name}) // 2
     if layers > len(weights) // _LEAST_TENSORS:

@@ -72,9 +72,9 @@ POSITIONS: dict[str, Positions] = {
 
 def rotation_of(places: Tensor, codes: Tensor, config: NetworkConfig, dtype: torch.dtype) -> Rotation | None:
     """The rotation of events (batch, length, 6) at places (length,) or (batch, length); None without rotary positions."""
-    if POSITIONS[config.positions].frequencies is None:
-        return None
     by_place, by_beat = frequencies_of(config, places.device)
+    if not len(by_place) + len(by_beat):
+        return None
     angles = places[..., None].float() * by_place
     if len(by_beat):
         by_time = _onsets(codes, config)[..., None] * by_beat

@@ -32,7 +32,7 @@ def write_provenance(folder: Path, facts: Mapping[str, Any]) -> None:
 
 @contextmanager
 def of_command(name: str, arguments: Sequence[str]) -> Iterator[None]:
-    """Results that are written within this context are of this command."""
+    """Within this context, `write_provenance` notes this command line."""
     token = _COMMAND.set(shlex.join([name, *arguments]))
     try:
         yield

@@ -17,6 +17,7 @@ import yaml
 
 from mmt.model.config import NetworkConfig
 from mmt.music.bounded import brief, escaped, parse_yaml, read_file
+from mmt.representation.arguments import path_of
 from mmt.representation.codes import Representation
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -52,26 +53,20 @@ def shipped(*parts: str) -> Path:
 
 def find_checkpoint(name: str | os.PathLike[str]) -> Path:
     """The folder of a checkpoint, given as a path or as the name of a shipped one ("default"); a path comes first."""
-    path, inside = Path(name), shipped("checkpoints", str(name))
+    path = path_of("the model", name, "give 'default', or the path of a checkpoint folder")
+    inside = shipped("checkpoints", str(name))
     return inside if inside.is_dir() and not path.exists() else path
 
 
 def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a recipe, by name or path.
+    """Read a recipe, by the name of a shipped one or the path of a YAML file.
 
-    Raises
-    ------
-    ValueError
-        If no shipped recipe has this name, or the file is not a YAML mapping.
-    FileNotFoundError
-        If a path does not exist.
-
-    Examples
-    --------
     >>> read_recipe("paper")["network"]["layers"]
     6
     """
-    path = Path(recipe)
+    path = path_of(
+        "the recipe", recipe, "give its name ('paper', 'default', 'full', 'tiny'), or the path of a .yaml file"
+    )
     if path.suffix not in _SUFFIXES:
         folder = shipped("configs")
         path = folder / f"{recipe}.yaml"

@@ -31,10 +31,7 @@ _OTHER = "it was not written by torch.save of PyTorch 1.6 or later"
 def load_tensors(file: Path) -> Any:
     """The content of a file of `torch.save`: tensors, numbers and texts in mappings and lists, on the CPU.
 
-    Raises
-    ------
-    Exception
-        Of many types, if it is another kind of file; the caller adds the name of the file and what to do.
+    Other kinds of files raise exceptions of many types; the caller adds the name of the file and what to do.
     """
     if not file.is_file():
         raise ValueError("it is not a file")

@@ -75,6 +75,11 @@ def is_named(error: OSError) -> bool:
     return str(error.strerror).startswith("cannot write ")
 
 
+def is_taken(path: Path) -> bool:
+    """Whether something is at a path that would have to be replaced: anything but an empty folder."""
+    return path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None)
+
+
 def remove_remnants(folder: Path) -> None:
     """Remove what killed processes have left in a folder; a file that such a process had moved away is moved back."""
     with suppress(OSError):

@@ -31,7 +31,7 @@ LARGEST_JSON, LARGEST_YAML = 16 * 2**20, 8 * 2**20
 _DEPTH, _YAML_EVENTS = 32, 400_000
 # Characters of an unquoted value in YAML, which may be a number: parsing numbers takes quadratic time.
 LONGEST_PLAIN = 1000
-# A tag names the type of a value, which may then be another than its form says. "!" alone names none.
+# A tag (`!!name`) gives a value another type than its form has; "!" alone gives none.
 _YAML_TAGS = (None, "!")
 # Numbers from here up are neither times nor codes.
 _LARGEST_NUMBER = 2**31
@@ -50,12 +50,7 @@ class TooLargeError(ValueError):
 def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
     """The content of a regular file of at most `limit` bytes; a pipe or device, which may never end, is refused.
 
-    Raises
-    ------
-    ValueError
-        If the file is larger, or not a regular file; the message names the file.
-    OSError
-        If it cannot be opened.
+    The `ValueError` names the file.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -82,10 +77,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = 
 
     `zipfile` unpacks bzip2 and LZMA in steps that can be gigabytes, so only the packed bytes are read through it.
 
-    Raises
-    ------
-    ValueError
-        If the member is larger, damaged, encrypted, or packed by an unknown method.
+    A `ValueError` refuses a member that is larger, damaged, encrypted, or packed by an unknown method.
     """
     if member.file_size > limit:
         raise TooLargeError(f"it holds more than {_size(limit)}")
@@ -203,18 +195,10 @@ def _refuse(constant: str) -> None:
 
 
 def parse_yaml(content: bytes | str, loader: Any = None) -> Any:
-    """Parse YAML in UTF-8 without aliases (`*name`), by which a short file can hold a huge value, and without tags (`!!name`).
+    """Parse YAML in UTF-8 by a `yaml.SafeLoader` class, by default PyYAML's in C, where it is installed.
 
-    Parameters
-    ----------
-    content : bytes or str
-    loader : a yaml.SafeLoader class, optional
-        Default: PyYAML's in C, where it is installed.
-
-    Raises
-    ------
-    ValueError
-        If it is not YAML, has an alias or a tag, or exceeds a limit.
+    A `ValueError` refuses aliases (`*name`), by which a short file can hold a huge value, tags (`!!name`), and what exceeds a
+    limit.
     """
     import yaml
 
@@ -262,12 +246,7 @@ def check_numbers(plain: Any) -> None:
 def map_array(path: Path) -> npt.NDArray[Any]:
     """Map a .npy file into memory, so that its header cannot ask for more memory than the file has bytes.
 
-    Raises
-    ------
-    ValueError
-        If it is no such file, or is truncated.
-    FileNotFoundError
-        If it does not exist.
+    A `ValueError` refuses what is no such file, or is truncated.
     """
     import numpy as np
 
@@ -286,10 +265,7 @@ def read_table(
 ) -> Iterator[list[str]]:
     """At most `limit` rows of a CSV table in UTF-8: cells of the needed and the wanted columns, "" where there is none.
 
-    Raises
-    ------
-    ValueError
-        If it is no such table, or a needed column is missing; the message names `where` it was read.
+    If it is no such table, or a needed column is missing, a `ValueError` names `where` it was read.
     """
     lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     rows = csv.reader(lines)
@@ -344,6 +320,11 @@ def markdown(text: object) -> str:
     a_b\\|c \\<script\\>
     """
     return _MARKUP.sub(r"\\\g<0>", escaped(str(text)))
+
+
+def printable(text: str) -> str:
+    """A text with a space in place of each character that cannot be printed."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def _size(limit: int) -> str:

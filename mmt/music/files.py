@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmt.music.atomic import replacing
+from mmt.representation.arguments import described, path_of
 
 if TYPE_CHECKING:
     import muspy
@@ -25,7 +26,7 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
     ----------
     path
         A MIDI (.mid, .midi, .kar, .rmi), MusicXML (.musicxml, .xml, .mxl), ABC (.abc) or muspy file (.json, .yaml, .yml),
-        by its suffix, in lower or upper case. Of an ABC file with several tunes the first is read.
+        by its suffix, in lower or upper case. Only the first tune of an ABC file is read.
 
     Returns
     -------
@@ -48,7 +49,7 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
     ...     mmt.music.read(f"{folder}/one.musicxml").tracks[0].notes
     [Note(time=0, pitch=60, duration=12, velocity=64)]
     """
-    path = Path(path)
+    path = path_of("path", path, "mmt.read needs the name of one file: mmt.read('piece.mid')")
     if path.is_dir():
         raise IsADirectoryError(f"cannot read {path}: it is a folder; name one file in it")
     reader = _function(path, _READERS, "read")
@@ -93,17 +94,13 @@ def write(
         If the file exists and `overwrite` is False.
     OSError
         If the folder is missing or may not be written to.
-
-    Examples
-    --------
-    See `read`.
     """
     if hasattr(path, "tracks"):
         raise ValueError("the path comes first: mmt.write('piece.mid', music)")
-    path = Path(path)
+    path = path_of("path", path, "the name of the file comes first: mmt.write('piece.mid', music)")
     if not hasattr(music, "tracks"):
         raise ValueError(
-            f"cannot write {path}: got {type(music).__name__}, expected a muspy.Music; mmt.decode makes one from events"
+            f"cannot write {path}: got {described(music)}, expected a muspy.Music; mmt.decode makes one from events"
         )
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file in it")
@@ -114,7 +111,7 @@ def write(
         raise FileExistsError(f"cannot write {path}: the file exists; choose another name, or allow overwriting")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}; create it first")
-    # With the same suffix, which some writers read.
+    # The path keeps its suffix, which some writers look at.
     with replacing(path) as unfinished:
         try:
             writer(unfinished, music, **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from os import PathLike
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described
 from mmt.representation.instruments import (
     DRUMS,
     EVERYDAY_NAMES,
@@ -36,6 +37,8 @@ START_OF_SONG, INSTRUMENT_EVENT, START_OF_NOTES, NOTE, END_OF_SONG, GIVEN_NOTE =
 TYPES = ("start-of-song", "instrument", "start-of-notes", "note", "end-of-song", "given note")
 
 PITCHES = 128
+# The options of a representation, which are off in both presets.
+_OPTIONS = ("drums", "given", "length", "reach")
 
 _PAPER_DURATIONS = (
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168,
@@ -162,10 +165,6 @@ class Representation:
         """
         return min(1 + beats, self.beats)
 
-    def has_music_of(self, other: Representation) -> bool:
-        """Whether note tables of `other` are valid here too: the same resolution, instruments and drums."""
-        return (self.resolution, self.instruments, self.drums) == (other.resolution, other.instruments, other.drums)
-
     def find_instrument(self, name: str | int) -> int:
         """The code of an instrument, given by its name, General MIDI name, everyday name ("choir") or program number.
 
@@ -198,16 +197,12 @@ class Representation:
 
     @cached_property
     def _code_of_name(self) -> dict[str, int]:
-        codes = {
-            plain_name(name): int(code)
-            for name, code in zip(GENERAL_MIDI_NAMES, self._code_of_program, strict=True)
-            if code
-        }
+        programs = zip(GENERAL_MIDI_NAMES, self._code_of_program.tolist(), strict=True)
+        general_midi = {plain_name(name): code for name, code in programs if code}
         own = {plain_name(name): code for code, name in enumerate(self.names, start=1)}
-        everyday = {
-            plain_name(name): own[plain_name(used)] for name, used in EVERYDAY_NAMES.items() if plain_name(used) in own
-        }
-        return everyday | codes | own
+        meant = {plain_name(name): plain_name(used) for name, used in EVERYDAY_NAMES.items()}
+        everyday = {name: own[used] for name, used in meant.items() if used in own}
+        return everyday | general_midi | own
 
     def _offer(self, name: str) -> str:
         if plain_name(name) in _DRUM_NAMES and not self.drums:
@@ -220,16 +215,11 @@ class Representation:
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to numbers, strings, lists and dicts, for JSON and YAML. Options at their defaults are left out."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        options = {name: values.pop(name) for name in ("drums", "given", "length", "reach")}
-        return (
-            values
-            | {
-                "durations": list(self.durations),
-                "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
-            }
-            | {name: value for name, value in options.items() if value != getattr(PAPER, name)}
-        )
+        values = asdict(self) | {
+            "durations": list(self.durations),
+            "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
+        }
+        return {name: value for name, value in values.items() if name not in _OPTIONS or value != getattr(PAPER, name)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Representation:
@@ -261,13 +251,18 @@ def is_note(events: IntArray) -> npt.NDArray[np.bool_]:
     return notes
 
 
+def last_beat(events: IntArray) -> int:
+    """The largest beat code of the notes of events (n, 6); 0 without notes."""
+    return int(events[is_note(events), BEAT].max(initial=0))
+
+
 def plain_name(name: str) -> str:
     """A name in lower case without anything but letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 _DRUM_NAMES = {DRUMS, *(plain_name(name) for name, used in EVERYDAY_NAMES.items() if used == DRUMS)}
-# Of the errors of names and of events.
+# In error messages about names and about events.
 NO_DRUMS = "this model or representation has no drums; leave them out, or use a model that was trained with drums"
 
 
@@ -277,6 +272,8 @@ def check_several(pieces: Any) -> None:
         raise ValueError("a muspy.Music was given; give a list of pieces: [mmt.encode(music)]")
     if isinstance(pieces, str | PathLike):
         raise ValueError(f"{str(pieces)!r} is a path; give a list of event arrays, or mmt.Corpus(folder)")
+    if not isinstance(pieces, Iterable):
+        raise ValueError(f"pieces is {described(pieces)}; give a list of event arrays, or mmt.Corpus(folder)")
     first = pieces[0] if isinstance(pieces, list | tuple) and pieces else None
     if (isinstance(first, list | tuple | np.ndarray) and np.ndim(first) == 1) or getattr(pieces, "ndim", 0) == 2:
         raise ValueError("one piece was given; give a list of pieces: [piece]")
@@ -295,14 +292,29 @@ def as_events(events: npt.ArrayLike) -> IntArray:
     items = events if isinstance(events, list | tuple) else [events]
     if any(isinstance(item, str | PathLike) for item in items):
         raise ValueError(
-            f"events were expected, not {events!r}; for instruments give mmt.prompt.instruments('violin', …), "
+            f"events were expected, not {described(events)}; for instruments give mmt.prompt.instruments('violin', …), "
             "for a file mmt.encode(mmt.read(path))"
         )
+    is_corpus = hasattr(events, "pieces") and hasattr(events, "notes")
     if getattr(events, "ndim", 2) == 3 or any(getattr(item, "ndim", 1) == 2 for item in items if item is not events):
         raise ValueError("the events of one piece are needed, and these are several; take one of them, pieces[0]")
-    array = np.asarray(events)
+    if is_corpus:
+        raise ValueError("the events of one piece are needed, and this is a corpus; take one of its pieces, corpus[0]")
+    if not isinstance(events, list | tuple) and not hasattr(events, "ndim"):
+        raise ValueError(f"events were expected, an integer array (n, {len(FIELDS)}), not {described(events)}")
+    try:
+        array = np.asarray(events.detach().cpu() if hasattr(events, "detach") else events)
+    except ValueError:
+        raise ValueError(
+            f"events must have the shape (n, {len(FIELDS)}); the rows given have different lengths"
+        ) from None
     if array.ndim != 2 or array.shape[1] != len(FIELDS):
         raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")
     if array.size and array.dtype.kind not in "iu":
-        raise ValueError(f"events must be integers, not {array.dtype}")
+        hint = (
+            "; convert codes that are whole numbers: array.astype(int), tensor.long()"
+            if array.dtype.kind == "f"
+            else ""
+        )
+        raise ValueError(f"events must be integers, not {array.dtype}{hint}")
     return array

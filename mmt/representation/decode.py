@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described, finite, whole
 from mmt.representation.codes import (
     BEAT,
     DURATION,
@@ -81,10 +82,12 @@ def decode(
     """
     import muspy
 
-    if tempo is not None and not tempo > 0:
+    if tempo is not None and not finite("tempo", tempo) > 0:
         raise ValueError(f"tempo is {tempo}; it must be above 0 quarter notes per minute")
-    if not 1 <= velocity <= 127:
+    if not 1 <= whole("velocity", velocity) <= 127:
         raise ValueError(f"velocity is {velocity}; it must be 1 to 127")
+    if like is not None and not hasattr(like, "tracks"):
+        raise ValueError(f"like is {described(like)}; give a muspy.Music: like=mmt.read(path)")
     representation = check_origin(events, representation)
     table = notes_of_events(check_codes(events, representation), representation)
     codes = np.unique(table["instrument"]).tolist()
@@ -97,32 +100,29 @@ def decode(
 def check_codes(events: npt.ArrayLike, representation: Representation = PAPER) -> Events:
     """Check that types, notes and instruments have codes in range, and return the events as an (n, 6) int64 array.
 
-    Raises
-    ------
-    ValueError
-        If a code is out of range; the message has the row. Beats are limited only by the 32 bits of the note table. If the
-        events are known to be of another representation.
+    Raises a `ValueError` with the row of a code out of range, or if the events are known to be of another representation. Beats
+    are limited only by the 32 bits of the note table.
     """
     representation = check_origin(events, representation)
     array = as_events(events).astype(np.int64)
     types = representation.sizes[TYPE]
-    if (row := _first((array[:, TYPE] < 0) | (array[:, TYPE] >= types))) is not None:
+    if (row := first((array[:, TYPE] < 0) | (array[:, TYPE] >= types))) is not None:
         hint = " (5, a given note, needs a representation with given=True)" if array[row, TYPE] == GIVEN_NOTE else ""
         raise ValueError(f"row {row}: type {array[row, TYPE]} is unknown; types are 0 to {types - 1}{hint}")
     sounding = is_note(array)
     starts, beats = array[:, TYPE] == START_OF_NOTES, array[:, BEAT]
-    if (row := _first(starts & representation.length & ((beats < 0) | (beats > representation.beats)))) is not None:
+    if (row := first(starts & representation.length & ((beats < 0) | (beats > representation.beats)))) is not None:
         raise ValueError(
             f"row {row}: start-of-notes has beat code {beats[row]}; the length is a code of 0 to {representation.beats}"
         )
-    for field, size in enumerate(representation.sizes):
-        if field == TYPE:
-            continue
-        highest = size - 1 if field != BEAT else _LAST_BEAT_CODE
+    for field in range(BEAT, len(FIELDS)):
+        highest = _LAST_BEAT_CODE if field == BEAT else representation.sizes[field] - 1
         uses = sounding | (array[:, TYPE] == INSTRUMENT_EVENT) if field == INSTRUMENT else sounding
-        if (row := _first(uses & ((array[:, field] < 1) | (array[:, field] > highest)))) is not None:
+        if (row := first(uses & ((array[:, field] < 1) | (array[:, field] > highest)))) is not None:
             code, kind = array[row, field], "a note with" if sounding[row] else "an instrument event with"
             said = f"row {row}: {kind} {FIELDS[field]} code {code}; codes are 1 to {highest}"
+            if field in (POSITION, DURATION) and code > 0:
+                said += ", unless the events are of another representation (representation=…)"
             if field == INSTRUMENT and code == highest + 1 and not representation.drums:
                 said = f"{NO_DRUMS} ({said})"
             raise ValueError(said)
@@ -179,5 +179,6 @@ def _set_tempo_and_signatures(music: muspy.Music, like: muspy.Music | None, temp
         music.tempos = [muspy.Tempo(0, float(tempo or DEFAULT_TEMPO))]
 
 
-def _first(wrong: npt.NDArray[np.bool_]) -> int | None:
+def first(wrong: npt.NDArray[np.bool_]) -> int | None:
+    """The index of the first true entry of a mask (n,); None if there is none."""
     return int(wrong.argmax()) if wrong.any() else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described, whole
 from mmt.representation.codes import (
     BEAT,
     DURATION,
@@ -30,7 +31,7 @@ from mmt.representation.codes import (
     Representation,
 )
 from mmt.representation.notes import NoteTable, Report, note_table, raw_notes
-from mmt.representation.origin import remember
+from mmt.representation.origin import check_representation, remember
 
 if TYPE_CHECKING:
     import muspy
@@ -84,10 +85,11 @@ def encode(
     >>> encode(muspy.Music(resolution=24, tracks=[muspy.Track(program=40, notes=[note])])).tolist()
     [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25], [4, 0, 0, 0, 0, 0]]
     """
-    if beats is not None and beats < 1:
+    if beats is not None and (beats := whole("beats", beats)) < 1:
         raise ValueError(f"beats is {beats}; keep at least 1 beat, or leave it out to keep all")
     if not hasattr(music, "tracks"):
-        raise ValueError(f"got {type(music).__name__}, expected a muspy.Music; mmt.read(path) reads one from a file")
+        raise ValueError(f"got {described(music)}, expected a muspy.Music; mmt.read(path) reads one from a file")
+    check_representation(representation)
     table, account = note_table(raw_notes(music), representation, beats=beats, known_durations=True)
     events = events_of_notes(table, representation)
     remember(events, representation)
@@ -103,13 +105,8 @@ def events_of_notes(
 ) -> Events:
     """The events of a note table: a piece, or with `end` false a piece without end-of-song (a truncated window).
 
-    Parameters
-    ----------
-    given : ndarray of bool, (n,), optional
-        Whether each note is a given note. Default: none is.
+    `given` (n,) says whether each note is a given note.
 
-    Examples
-    --------
     >>> from mmt.representation.notes import NOTE_DTYPE
     >>> events_of_notes(np.array([(0, 0, 60, 12, 25)], NOTE_DTYPE), end=False).tolist()
     [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], [3, 1, 1, 61, 12, 25]]
@@ -171,8 +168,6 @@ def note_keys(notes: Events, representation: Representation) -> IntArray:
 
 def moments(notes: IntArray, representation: Representation) -> IntArray:
     """The times by which notes (…, 6) are ordered, in steps: the onset, or `reach` beats before it for given notes."""
-    given = notes[..., TYPE] == GIVEN_NOTE
-    times: IntArray = (notes[..., BEAT] - given * representation.reach) * representation.resolution + notes[
-        ..., POSITION
-    ]
+    beats = notes[..., BEAT] - (notes[..., TYPE] == GIVEN_NOTE) * representation.reach
+    times: IntArray = beats * representation.resolution + notes[..., POSITION]
     return times

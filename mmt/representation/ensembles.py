@@ -6,6 +6,7 @@ A representation has one part for each instrument: both violins of a string quar
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mmt.representation.codes import PAPER, Representation, plain_name
@@ -65,13 +66,6 @@ def find_instruments(name: str | int, representation: Representation = PAPER) ->
     An ensemble is a key of `ENSEMBLES`, or names joined by "and", "with", "+" or "&". For an instrument see
     `Representation.find_instrument`.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-
-    Examples
-    --------
     >>> [PAPER.names[code - 1] for code in find_instruments("string quartet")]
     ['violin', 'viola', 'cello']
     >>> find_instruments("choir + organ") == [PAPER.find_instrument("voices"), PAPER.find_instrument("organ")]
@@ -101,15 +95,14 @@ def split_names(text: str, representation: Representation = PAPER) -> list[str]:
 
 
 def merged(names: Iterable[str | int], representation: Representation = PAPER) -> tuple[list[str], list[str]]:
-    """The different instruments among names of instruments and ensembles, and those of them that are named repeatedly.
+    """The instruments that names of instruments and ensembles stand for, each once, and those that are named repeatedly.
 
     >>> merged(["violin", "string trio"])
     (['violin', 'viola', 'cello'], ['violin'])
     """
-    codes = [code for name in names for code in find_instruments(name, representation)]
-    once = list(dict.fromkeys(codes))
-    called = {code: representation.names[code - 1] for code in once}
-    return [called[code] for code in once], [called[code] for code in once if codes.count(code) > 1]
+    codes = (code for name in names for code in find_instruments(name, representation))
+    counts = Counter(representation.names[code - 1] for code in codes)
+    return list(counts), [name for name, count in counts.items() if count > 1]
 
 
 def _is_known(name: str, representation: Representation) -> bool:

@@ -7,8 +7,6 @@ instruments without duplicates, and an end. Given notes ascend among themselves,
 
 from __future__ import annotations
 
-from os import PathLike
-
 import numpy as np
 import numpy.typing as npt
 
@@ -29,7 +27,7 @@ from mmt.representation.codes import (
     as_events,
     is_note,
 )
-from mmt.representation.decode import check_codes
+from mmt.representation.decode import check_codes, first
 from mmt.representation.encode import moments, note_keys
 from mmt.representation.origin import check_origin
 
@@ -76,11 +74,10 @@ def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -
     Raises
     ------
     ValueError
-        If `events` is a muspy.Music or the name of a file, or is known to be of another representation.
+        If `events` is no array of integers (n, 6), or is known to be of another representation.
     """
     representation = check_origin(events, representation)
-    if hasattr(events, "tracks") or isinstance(events, str | PathLike):
-        as_events(events)
+    as_events(events)
     try:
         check_piece(events, representation=representation)
     except ValueError:
@@ -97,15 +94,11 @@ _NEXT = {
     GIVEN_NOTE: {NOTE, GIVEN_NOTE, END_OF_SONG},
     END_OF_SONG: set[int](),
 }
+_MAY_FOLLOW = np.array([[after in _NEXT[before] for after in range(len(TYPES))] for before in range(len(TYPES))])
 
 
 def _check_order_of_types(types: npt.NDArray[np.int64]) -> None:
-    allowed = np.zeros((len(TYPES), len(TYPES)), bool)
-    for before, after in _NEXT.items():
-        allowed[before, list(after)] = True
-    wrong = ~allowed[types[:-1], types[1:]]
-    if wrong.any():
-        row = int(wrong.argmax())
+    if (row := first(~_MAY_FOLLOW[types[:-1], types[1:]])) is not None:
         raise ValueError(f"row {row + 1}: {TYPES[types[row + 1]]} cannot follow {TYPES[types[row]]}")
 
 
@@ -115,46 +108,38 @@ def _check_unused_fields(array: Events, representation: Representation) -> None:
     unused[array[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT] = False
     if representation.length:
         unused[array[:, TYPE] == START_OF_NOTES, BEAT] = False
-    if unused.any():
-        row = int(unused.any(axis=1).argmax())
+    if (row := first(unused.any(axis=1))) is not None:
         raise ValueError(f"row {row}: {TYPES[array[row, TYPE]]} must have code 0 in its unused fields")
 
 
 def _check_instruments(codes: npt.NDArray[np.int64]) -> None:
-    wrong = codes[1:] <= codes[:-1]
-    if wrong.any():
-        place = int(wrong.argmax()) + 1
+    if (row := first(codes[1:] <= codes[:-1])) is not None:
         raise ValueError(
-            f"row {place + 1}: instruments must ascend without repeats, but {codes[place]} follows {codes[place - 1]}"
+            f"row {row + 2}: instruments must ascend without repeats, but {codes[row + 1]} follows {codes[row]}"
         )
 
 
 def _check_notes(array: Events, representation: Representation) -> None:
-    first = int((array[:, TYPE] <= START_OF_NOTES).sum())
+    header = int((array[:, TYPE] <= START_OF_NOTES).sum())
     notes = array[is_note(array)]
-    undeclared = ~np.isin(notes[:, INSTRUMENT], array[:first, INSTRUMENT])
-    if undeclared.any():
-        row = int(undeclared.argmax())
+    if (row := first(~np.isin(notes[:, INSTRUMENT], array[:header, INSTRUMENT]))) is not None:
         raise ValueError(
-            f"row {first + row}: a note of instrument code {notes[row, INSTRUMENT]}, which is not declared"
+            f"row {header + row}: a note of instrument code {notes[row, INSTRUMENT]}, which is not declared"
         )
     keys = note_keys(notes, representation)
     given = notes[:, TYPE] == GIVEN_NOTE
     for kind, name in ((~given, "note"), (given, "given note")):
         rows = np.flatnonzero(kind)
-        wrong = np.diff(keys[rows]) <= 0
-        if wrong.any():
-            row = first + int(rows[1:][wrong.argmax()])
+        if (place := first(np.diff(keys[rows]) <= 0)) is not None:
+            row = header + int(rows[place + 1])
             raise ValueError(f"row {row}: the {name} is not greater than the previous one; notes must ascend")
     if not given.any():
         return
-    if len(doubled := np.flatnonzero(~given & np.isin(keys, keys[given]))):
-        raise ValueError(f"row {first + int(doubled[0])}: the note is also a given note; remove one of the two")
+    if (row := first(~given & np.isin(keys, keys[given]))) is not None:
+        raise ValueError(f"row {header + row}: the note is also a given note; remove one of the two")
     # At equal times, given notes come first.
-    wrong = np.diff(2 * moments(notes, representation) + ~given) < 0
-    if wrong.any():
-        row = first + 1 + int(wrong.argmax())
+    if (row := first(np.diff(2 * moments(notes, representation) + ~given) < 0)) is not None:
         raise ValueError(
-            f"row {row}: the note is out of order; a given note belongs {representation.reach} beats before its onset "
-            "among the written notes"
+            f"row {header + 1 + row}: the note is out of order; a given note belongs {representation.reach} beats before its "
+            "onset among the written notes"
         )

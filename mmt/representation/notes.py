@@ -8,6 +8,7 @@ its columns, without duplicates.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ NOTE_DTYPE = np.dtype(
     [("beat", "<i4"), ("position", "<u2"), ("pitch", "u1"), ("duration", "<i4"), ("instrument", "u1")]
 )
 NoteTable = npt.NDArray[np.void]
-_KEY_BITS = 63
+_LARGEST_KEY = 2**63 - 1
 # Beats and durations are 32-bit integers.
 _LARGEST_STEP = 2**31 - 1
 
@@ -133,18 +134,24 @@ def note_table(
     With `beats`, only notes with an onset in the first `beats` beats are kept. With `known_durations`, durations are then
     rounded to those of the representation, as in events.
     """
-    # Drum notes, if the representation has no drums.
-    drums = raw.is_drum & (not representation.drums)
     in_range = (raw.pitch >= 0) & (raw.pitch < PITCHES) & (raw.is_drum | ((raw.program >= 0) & (raw.program < 128)))
     pitched = representation.instrument_codes(np.clip(raw.program, 0, 127))
     instrument = np.where(raw.is_drum, representation.drums_code, pitched)
-    known = instrument > 0
-    before = raw.onset < 0
-    keep = ~drums & in_range & known & ~before
-    past = np.zeros_like(keep)
+    reasons = {
+        "drum notes": raw.is_drum & (not representation.drums),
+        "notes out of range": ~in_range,
+        "notes of programs without an instrument": instrument == 0,
+        "notes before the first beat": raw.onset < 0,
+    }
     if beats is not None:
-        past = keep & (_on_grid(raw.onset, raw, representation) >= beats * representation.resolution)
-        keep &= ~past
+        reasons[f"notes past beat {beats}"] = (
+            _on_grid(raw.onset, raw, representation) >= beats * representation.resolution
+        )
+    # A note counts for the first reason to leave it out.
+    keep, dropped = np.ones(len(raw), bool), Counter[str]()
+    for reason, holds in reasons.items():
+        dropped[reason] = int((keep & holds).sum())
+        keep &= ~holds
 
     onset = _on_grid(raw.onset[keep], raw, representation)
     end = _on_grid(raw.onset[keep] + raw.duration[keep], raw, representation)
@@ -152,21 +159,13 @@ def note_table(
     steps = np.maximum(end - onset, 1)
     durations = np.asarray(representation.durations, np.int64)
     duration = durations[representation.duration_codes(steps) - 1] if known_durations else steps
-    columns = (beat, position, raw.pitch[keep], duration, instrument[keep])
-    table = _sorted_without_doubles(columns)
-
-    dropped = {
-        "drum notes": drums.sum(),
-        "notes out of range": (~drums & ~in_range).sum(),
-        "notes of programs without an instrument": (~drums & in_range & ~known).sum(),
-        "notes before the first beat": (~drums & in_range & known & before).sum(),
-        f"notes past beat {beats}": past.sum(),
-        "doubled notes": len(onset) - len(table),
-    }
-    changed = _changes(raw, keep, instrument, representation) | _changed_durations(
-        raw, keep, steps, duration, representation
+    table = _sorted_without_doubles((beat, position, raw.pitch[keep], duration, instrument[keep]))
+    dropped["doubled notes"] = len(onset) - len(table)
+    changed = _changes(raw, keep, instrument, steps, duration, representation) | dict(raw.marks)
+    # The sign leaves out counts of 0.
+    return table, Report(
+        len(raw), len(table), +dropped, +Counter({name: int(count) for name, count in changed.items()})
     )
-    return table, Report(len(raw), len(table), _counter(dropped), _counter(changed | dict(raw.marks)))
 
 
 def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> npt.NDArray[np.int64]:
@@ -179,56 +178,44 @@ def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> 
 
 
 def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
-    widths = [int(column.max(initial=0)).bit_length() for column in columns]
-    if sum(widths) > _KEY_BITS or any(column.min(initial=0) < 0 for column in columns):
-        table = np.empty(len(columns[0]), NOTE_DTYPE)
-        for name, column in zip(NOTE_DTYPE.names or (), columns, strict=True):
-            table[name] = column
-        return np.unique(table)
-    # The columns of a note packed into one integer, which is much faster to sort.
-    key = np.zeros(len(columns[0]), np.int64)
-    for column, width in zip(columns, widths, strict=True):
-        key = key << width | column
-    key.sort()
-    key = key[np.diff(key, prepend=-1) != 0]
-    table = np.empty(len(key), NOTE_DTYPE)
-    for name, width in zip(reversed(NOTE_DTYPE.names or ()), reversed(widths), strict=True):
-        table[name] = key & ((1 << width) - 1)
-        key >>= width
-    return table
+    shape = [int(column.max(initial=0)) + 1 for column in columns]
+    packs = math.prod(shape) <= _LARGEST_KEY
+    if packs:
+        # One integer for each note, which is much faster to sort.
+        keys = np.unique(np.ravel_multi_index(tuple(columns), shape))
+        columns = np.unravel_index(keys, shape)
+    table = np.empty(len(columns[0]), NOTE_DTYPE)
+    for name, column in zip(NOTE_DTYPE.names or (), columns, strict=True):
+        table[name] = column
+    return table if packs else np.unique(table)
 
 
 def _changes(
-    raw: RawNotes, keep: npt.NDArray[np.bool_], instrument: IntArray, representation: Representation
-) -> dict[str, int]:
-    played_by = np.array([i.program for i in representation.instruments])
-    pitched = keep & ~raw.is_drum
+    raw: RawNotes,
+    keep: npt.NDArray[np.bool_],
+    instrument: IntArray,
+    steps: IntArray,
+    duration: IntArray,
+    representation: Representation,
+) -> dict[str, Any]:
+    """How many kept notes change, by reason. A duration, on the grid and as kept, counts for the last reason that applies."""
+    # The program of drums is their kit; decode() gives all drums the first.
+    played_by = np.array([i.program for i in representation.instruments] + [0] * representation.drums)
     changes = {
         "onsets moved to the grid": (raw.onset[keep] * representation.resolution % raw.resolution != 0).sum(),
-        "programs merged": (played_by[instrument[pitched] - 1] != raw.program[pitched]).sum(),
+        "programs merged": (played_by[instrument[keep] - 1] != raw.program[keep]).sum(),
     }
     if raw.velocity is not None:
         changes["velocities"] = (raw.velocity[keep] != DEFAULT_VELOCITY).sum()
     if raw.track is not None:
         of_instruments = np.unique(np.stack([instrument[keep], raw.track[keep]]), axis=1)[0]
         changes["tracks joined"] = len(of_instruments) - len(np.unique(of_instruments))
-    return changes
-
-
-def _changed_durations(
-    raw: RawNotes, keep: npt.NDArray[np.bool_], steps: IntArray, duration: IntArray, representation: Representation
-) -> dict[str, int]:
-    """How many durations change, by the last reason that applies: `steps` are on the grid, `duration` is what is kept."""
     exact = raw.duration[keep] * representation.resolution
     changed = duration * raw.resolution != exact
     short = changed & (exact < raw.resolution)
     rounded = changed & ~short & (duration != steps)
-    return {
+    return changes | {
         "durations moved to the grid": (changed & ~short & ~rounded).sum(),
         "durations shorter than a step": short.sum(),
         "durations rounded to a known one": rounded.sum(),
     }
-
-
-def _counter(counts: dict[str, Any]) -> Counter[str]:
-    return Counter({reason: int(count) for reason, count in counts.items() if count})

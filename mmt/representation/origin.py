@@ -2,16 +2,19 @@
 
 An array of events does not say what its codes mean: position 7 is half a beat at 12 steps per beat, and a quarter at 24. What
 makes events remembers the representation here (until the array is deleted), and what reads them compares. Slices are known too,
-as they share the memory of the array; copies, lists and files are not.
+as they share the memory of the array. An array that is equal to a known one, such as a copy, causes a warning. Lists, parts of
+copies and joined arrays are not known, nor are files after the end of the program.
 """
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from typing import Any, TypeVar
 
 import numpy as np
 
+from mmt.representation.arguments import described
 from mmt.representation.codes import Representation
 
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
@@ -20,6 +23,11 @@ Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 _ORIGINS: dict[int, tuple[weakref.ref[Any], Representation]] = {}
 # What a code means depends on these. Other options add codes, which are out of range without them.
 _MEANING = ("resolution", "durations", "instruments")
+_HINT = "give the one that they were made with (representation=…), or use a model of it"
+
+
+class OtherRepresentationWarning(UserWarning):
+    """Events are read with a representation in which their codes probably mean something else."""
 
 
 def remember(events: Array, representation: Representation) -> Array:
@@ -31,22 +39,53 @@ def remember(events: Array, representation: Representation) -> Array:
 
 
 def check_origin(events: Any, representation: Representation) -> Representation:
-    """The representation to read events with: that which they were made with, if it is known, else the given one.
+    """The representation that events were made with if it is known, else the given one.
 
-    A `ValueError` is raised if codes have another meaning in the given one.
+    A `ValueError` is raised if codes have another meaning in the given one; for a copy, which may be so by chance, a warning.
     """
+    check_representation(representation)
     known = _ORIGINS.get(id(_owner(events))) if isinstance(events, np.ndarray) else None
     if known is None:
-        return representation
-    for name in _MEANING:
-        theirs, ours = getattr(known[1], name), getattr(representation, name)
-        if theirs != ours:
-            values = f" ({theirs}, not {ours})" if name == "resolution" else ""
-            raise ValueError(
-                f"the events were made with another {name} of the representation{values}; give the one that they were made "
-                "with (representation=…), or use a model of it"
+        differences = [_difference(one, representation) for one in _equals(events)]
+        if differences and all(differences):
+            warnings.warn(
+                f"the events are equal to an array that was made with another {differences[0]}; {_HINT}",
+                OtherRepresentationWarning,
+                stacklevel=3,
             )
+        return representation
+    if other := _difference(known[1], representation):
+        raise ValueError(f"the events were made with another {other}; {_HINT}")
     return known[1]
+
+
+def _difference(theirs: Representation, ours: Representation) -> str:
+    """In what the meaning of codes differs: "resolution of the representation (24, not 12)"; "" if it is the same."""
+    for name in _MEANING:
+        if getattr(theirs, name) != getattr(ours, name):
+            values = f" ({theirs.resolution}, not {ours.resolution})" if name == "resolution" else ""
+            return f"{name} of the representation{values}"
+    return ""
+
+
+def _equals(events: Any) -> list[Representation]:
+    """The representations of the known arrays that are equal to this one."""
+    if not isinstance(events, np.ndarray):
+        return []
+    known = ((ref(), representation) for ref, representation in list(_ORIGINS.values()))
+    return [
+        theirs
+        for array, theirs in known
+        if array is not None and array.shape == events.shape and (array == events).all()
+    ]
+
+
+def check_representation(representation: Any) -> None:
+    """Raise a `ValueError` if this is no `Representation`."""
+    if not isinstance(representation, Representation):
+        raise ValueError(
+            f"representation is {described(representation)}; give an mmt.Representation, such as model.representation"
+        )
 
 
 def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -6,13 +6,15 @@ notes may be added.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described, whole
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
@@ -87,6 +89,9 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
     >>> instruments("drums", "piano")[:, INSTRUMENT].tolist()
     [0, 1, 65, 0]
     """
+    for given in names:
+        if isinstance(given, PathLike) or not isinstance(given, str | int | np.integer | Iterable):
+            raise ValueError(f"{described(given)} is not an instrument; give names or MIDI program numbers")
     named: dict[int, str | int] = {}
     wanted = [name for given in names for name in ([given] if isinstance(given, str | int | np.integer) else given)]
     for name in wanted:
@@ -136,7 +141,7 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     length = int(notes[-1, BEAT])
     if beats is None:
         return remember(Prompt(piece[piece[:, TYPE] != END_OF_SONG]), representation)
-    if beats < 1:
+    if (beats := whole("beats", beats)) < 1:
         raise ValueError(f"beats is {beats}; give at least 1, or use instruments(...) to start without notes")
     if beats > length:
         raise ValueError(f"beats is {beats}, but the piece has {length} beats; ask for at most {length}")
@@ -147,13 +152,6 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
 def tidy(prompt: npt.ArrayLike, representation: Representation = PAPER) -> Prompt:
     """Sort the instruments and notes of a prompt, remove duplicates, and check the result against the grammar.
 
-    Raises
-    ------
-    ValueError
-        If the events break another rule, see `check_piece`.
-
-    Examples
-    --------
     >>> tidy([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 27], [1, 0, 0, 0, 0, 25]])[:, INSTRUMENT].tolist()
     [0, 25, 27]
     """

@@ -8,12 +8,13 @@ only; the prompt stays as it is. Drums have no pitch, so only `use_all` applies 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described
 from mmt.representation.codes import INSTRUMENT, PITCH, PITCHES, Representation
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 
@@ -68,19 +69,13 @@ class Controls:
         ranges: Ranges = False,
         use_all: bool = False,
     ) -> Controls:
-        """Parse the arguments of the same names of `Model.generate`.
+        """Parse the arguments of the same names of `Model.generate`; a `ValueError` if no pitch is left to sample.
 
-        Raises
-        ------
-        ValueError
-            If a name is unknown, or no pitch is left to sample.
-
-        Examples
-        --------
         >>> controls = Controls.of(Representation(), scale="C major", allow="C4..C5")
         >>> np.flatnonzero(controls.playable[:, 25]) - 1
         array([60, 62, 64, 65, 67, 69, 71, 72])
         """
+        _check_kinds(scale, allow, exclude, ranges)
         kept = np.ones(PITCHES, bool)
         if scale is not None:
             kept &= np.isin(np.arange(PITCHES) % 12, scale_classes(scale))
@@ -123,6 +118,24 @@ class Controls:
                 )
 
 
+def _check_kinds(scale: Scale, allow: Pitches, exclude: Pitches, ranges: Ranges) -> None:
+    for name, given in (("scale", scale), ("allow", allow), ("exclude", exclude)):
+        items = given if isinstance(given, Iterable) else [given]
+        if isinstance(given, Mapping | Iterator) or any(
+            one is not None and not isinstance(one, str | int | np.integer) for one in items
+        ):
+            raise ValueError(f"{name} is {described(given)}; give names or whole numbers, one or a list of them")
+    if not isinstance(ranges, bool | np.bool_ | Mapping) and ranges is not None:
+        raise ValueError(f"ranges is {described(ranges)}; give True, or a mapping such as {{'violin': 'G3..E7'}}")
+    if isinstance(ranges, Mapping):
+        for name, span in ranges.items():
+            ends = span if isinstance(span, Sequence) else [None]
+            if not all(isinstance(end, str | int | np.integer) for end in ends) or not ends:
+                raise ValueError(
+                    f"ranges: {name} is {described(span)}; give its lowest and highest pitch, such as G3..E7"
+                )
+
+
 def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
     """The pitch classes (0 … 11, 0 is C) of a scale, given by tonic and mode or as pitch classes.
 
@@ -140,7 +153,7 @@ def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
                 f"scale is {scale!r}; give a tonic and a mode ({', '.join(_MODES)}), such as 'C major', or pitch classes"
             )
         return sorted({(_class_of(match) + step) % 12 for step in _MODES[mode]})
-    items = scale.split(",") if isinstance(scale, str) else list(scale)
+    items = scale.split(",") if isinstance(scale, str) else list(scale) if isinstance(scale, Iterable) else [scale]
     return sorted({_pitch_class(item) for item in items})
 
 
@@ -163,8 +176,8 @@ def _members(name: str, given: Pitch | Iterable[Pitch]) -> npt.NDArray[np.bool_]
     items = given.split(",") if isinstance(given, str) else [given] if isinstance(given, int) else list(given)
     chosen = np.zeros(PITCHES, bool)
     for item in items:
-        low, dots, high = item.partition("..") if isinstance(item, str) else (item, "", item)
-        chosen |= _span(name, low, high if dots else low)
+        ends = item.split("..", 1) if isinstance(item, str) else [item]
+        chosen |= _span(name, ends[0], ends[-1])
     return chosen
 
 
@@ -200,10 +213,10 @@ def _reach(ranges: Ranges, representation: Representation) -> npt.NDArray[np.boo
                 raise ValueError(
                     f"ranges: {name} is given {given!r}, but drums have no pitch; leave them out of ranges"
                 )
-            low, dots, high = given.partition("..") if isinstance(given, str) else (given[0], "..", given[-1])
-            if not dots or (not isinstance(given, str) and len(given) != 2):
+            ends = given.split("..", 1) if isinstance(given, str) else given
+            if len(ends) != 2:
                 raise ValueError(f"ranges: {name} is {given!r}; give its lowest and highest pitch, such as G3..E7")
-            reach[:, code - 1] = _span(f"ranges of {name}", low, high)
+            reach[:, code - 1] = _span(f"ranges of {name}", *ends)
     elif ranges:
         for place, instrument in enumerate(representation.instruments):
             if instrument.name in INSTRUMENT_RANGES:

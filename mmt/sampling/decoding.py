@@ -43,14 +43,13 @@ Heads = IndependentHeads | ChainHeads | PackedHeads
 
 def write_pieces(
     network: Network,
-    prompt: Events | Sequence[Events],
+    prompts: Sequence[Events],
     streams: Sequence[Stream],
     *,
     progress: bool = False,
     **settings: Any,
 ) -> list[Events]:
     """The whole pieces of `decode_events`, whose keyword arguments are `settings`."""
-    prompts = [np.asarray(prompt)] * len(streams) if isinstance(prompt, np.ndarray) else prompt
     pieces: list[list[Events]] = [[one] for one in prompts]
     max_events = settings["bounds"].max_events
     # The number of events is unknown if only the beats are limited.
@@ -61,8 +60,7 @@ def write_pieces(
     ):
         for first in range(0, len(streams), _BATCH):
             batch = slice(first, first + _BATCH)
-            begun = prompt if isinstance(prompt, np.ndarray) else prompts[batch]
-            for rows, events in decode_events(network, begun, streams[batch], **settings):
+            for rows, events in decode_events(network, prompts[batch], streams[batch], **settings):
                 for row, event in zip(rows, events, strict=True):
                     pieces[first + row].append(event[None])
                 bar.update(len(rows))
@@ -74,7 +72,7 @@ def write_pieces(
 @torch.inference_mode()
 def decode_events(
     network: Network,
-    prompt: Events | Sequence[Events],
+    prompts: Sequence[Events],
     streams: Sequence[Stream],
     *,
     filters: Filters,
@@ -85,34 +83,21 @@ def decode_events(
     given: Events | None = None,
     held: Collection[int] = (),
 ) -> Iterator[tuple[list[int], Events]]:
-    """Continue a prompt, or a prompt for each piece, until every piece has ended.
+    """Continue the prompt of each piece, by its own random stream, until every piece has ended.
 
-    Parameters
-    ----------
-    prompt : ndarray, (n, 6), or sequence of ndarray, (n_i, 6)
-        It may exceed the network's context. A sequence, one for each stream, has no given notes, and needs context="anchor".
-    streams : sequence of (seed, number)
-        One per piece.
-    filters, bounds, grammar, context, loop_guard
-        See `mmt.sampling.options.Options`.
-    given : ndarray, (n, 6), optional
-        Given notes after the prompt, in canonical order: see `mmt.sampling.given`.
-    held : collection of int, optional
-        Codes of the instruments that play only given notes. With the strict grammar only.
+    Yields the indices of the pieces that are still being written, and the next event of each, (pieces, 6).
 
-    Yields
-    ------
-    rows, events : list of int, ndarray (len(rows), 6)
-        Indices in `streams` of the pieces that are still being written, and the next event of each.
+    Prompts (n_i, 6) may exceed the network's context. An array that occurs several times is read once. Prompts with given notes,
+    or with context="slide", are all the same. `given` (n, 6) are given notes after the prompt, in canonical order, and `held` are
+    the codes of instruments that play only given notes (strict grammar only): see `mmt.sampling.given`.
     """
     network, count = pack(network), len(streams)
-    prompts: Sequence[Events] = [prompt] * count if isinstance(prompt, np.ndarray) else prompt
     rules: Grammar = GRAMMARS[grammar](prompts, network.config.sizes, bounds)
     window: Window = WINDOWS[context](network, count, bounds)
     fixed = GivenNotes(prompts[0], given, held, count, network.config.sizes, bounds)
     loops = LoopGuard(prompts, loop_guard) if loop_guard else None
     rows, random = list(range(count)), [generator_of(stream) for stream in streams]
-    latest = np.stack(prompts) if isinstance(prompt, np.ndarray) else prompts
+    latest: Events | Sequence[Events] = prompts
     for _ in range(bounds.max_events - min(map(len, prompts))):
         hidden, moved = window.read(latest)
         if moved is not None:
@@ -178,36 +163,26 @@ def _close_gaps(going: list[bool]) -> list[int]:
 def draw_event(
     heads: Heads, hidden: Tensor, rules: Grammar, filters: Filters, uniform: Numbers, warmth: Numbers | None = None
 ) -> Events:
-    """Draw the next event of each piece, field by field.
+    """Draw the next event of each piece, (batch, 6), field by field, after the hidden states (batch, dim).
 
-    The grammar's masks and weights apply after temperature and before the other filters.
-
-    Parameters
-    ----------
-    hidden : Tensor, (batch, dim)
-    uniform : ndarray, (batch, 6)
-        Random numbers in [0, 1).
-    warmth : ndarray, (batch, 1), optional
-        Divides the logits, in addition to the temperature of the filters. Default: 1.
-
-    Returns
-    -------
-    ndarray of int64, (batch, 6)
+    The grammar's masks and weights apply after temperature and before the other filters. `uniform` (batch, 6) are random numbers
+    in [0, 1); `warmth` (batch, 1) divides the logits, in addition to the temperature.
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
-    floor, after_floor = rules.floor_notes(), None
-    if floor is not None:
-        after_floor = _warm(filters.temper_all(_all_logits(heads, hidden, floor), rules.ends), warmth)
+    after_floor: Numbers | None = None
+    if isinstance(rules, StrictGrammar):
+        floor, ends = rules.floor_notes(), rules.ends
+        after_floor = _warm(filters.temper_all(_all_logits(heads, hidden, floor), ends), warmth)
         rules.look_ahead(after_floor)
     for field in range(len(FIELDS)):
-        if floor is None or after_floor is None:
-            logits = _warm(_logits(heads, hidden, event, filters, field), warmth)
+        if after_floor is None:
+            logits = _logits(heads, hidden, event, filters, field, warmth)
         else:
             # The lookahead already has the logits where the head reads the same earlier fields.
-            logits = after_floor[:, rules.ends[field] : rules.ends[field + 1]]
+            logits = after_floor[:, ends[field] : ends[field + 1]]
             same = (event[:, :field] == floor[:, :field]).all(axis=1)
             if heads.reads_earlier_fields and not same.all():
-                logits = np.where(same[:, None], logits, _warm(_logits(heads, hidden, event, filters, field), warmth))
+                logits = np.where(same[:, None], logits, _logits(heads, hidden, event, filters, field, warmth))
         event[:, field] = draw(filters.apply(rules.allow(logits, field, event), field), uniform[:, field])
     return event
 
@@ -220,10 +195,13 @@ def _all_logits(heads: Heads, hidden: Tensor, events: Events) -> Tensor:
     return torch.cat(heads(hidden, codes), dim=-1)
 
 
+def _logits(
+    heads: Heads, hidden: Tensor, event: Events, filters: Filters, field: int, warmth: Numbers | None
+) -> Numbers:
+    """The tempered logits of a field, (batch, size), given the earlier fields of the event (batch, 6)."""
+    codes = torch.from_numpy(event).to(hidden.device)
+    return _warm(filters.temper(heads.field(field, hidden, codes), field), warmth)
+
+
 def _warm(logits: Numbers, warmth: Numbers | None) -> Numbers:
     return logits if warmth is None else logits / warmth
-
-
-def _logits(heads: Heads, hidden: Tensor, event: Events, filters: Filters, field: int) -> Numbers:
-    """The tempered logits of a field, (batch, size), given the earlier fields of the event (batch, 6)."""
-    return filters.temper(heads.field(field, hidden, torch.from_numpy(event).to(hidden.device)), field)

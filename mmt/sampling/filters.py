@@ -6,7 +6,7 @@ Logits are (batch, size); codes that are filtered out get minus infinity. The li
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -37,27 +37,18 @@ class Filters:
     def of(
         cls, temperature: PerField = None, top_k: PerField = None, top_p: PerField = None, min_p: PerField = None
     ) -> Filters:
-        """Parse the arguments of a user, each a number for all fields or a mapping from field names to numbers.
+        """Parse and check the arguments of a user, each a number for all fields or a mapping from field names to numbers.
 
-        Raises
-        ------
-        ValueError
-            If a field is unknown or a number out of range.
-
-        Examples
-        --------
         >>> Filters.of(temperature={"pitch": 0.9}).temperature
         (1.0, 1.0, 1.0, 0.9, 1.0, 1.0)
         """
+        temperatures = _by_field("temperature", temperature, "above 0", lambda t: 0 < t < math.inf)
+        counts = _by_field("top_k", top_k, "a whole number of at least 1", lambda k: 1 <= k < math.inf and k == int(k))
         return cls(
-            temperature=tuple(
-                1.0 if t is None else t for t in _six("temperature", temperature, "above 0", lambda t: 0 < t < math.inf)
-            ),
-            top_k=tuple(
-                None if k is None else int(k) for k in _six("top_k", top_k, "a whole number of at least 1", _whole)
-            ),
-            top_p=_six("top_p", top_p, "above 0 and at most 1", lambda p: 0 < p <= 1),
-            min_p=_six("min_p", min_p, "at least 0 and at most 1", lambda p: 0 <= p <= 1),
+            temperature=tuple(1.0 if t is None else t for t in temperatures),
+            top_k=tuple(None if k is None else int(k) for k in counts),
+            top_p=_by_field("top_p", top_p, "above 0 and at most 1", lambda p: 0 < p <= 1),
+            min_p=_by_field("min_p", min_p, "at least 0 and at most 1", lambda p: 0 <= p <= 1),
         )
 
     def __str__(self) -> str:
@@ -73,13 +64,13 @@ class Filters:
 
     def temper(self, logits: Tensor, field: int) -> Numbers:
         """The logits of a field (batch, size), divided by its temperature, as a NumPy array of finite numbers."""
-        return _divide(_numbers(logits), self.temperature[field])
+        return _tempered(logits, self.temperature[field])
 
     def temper_all(self, logits: Tensor, ends: npt.NDArray[np.int64]) -> Numbers:
         """The same for the concatenated logits of all fields; `ends` (7,) are the offsets of the fields."""
         if len(set(self.temperature)) == 1:
             return self.temper(logits, 0)
-        return _divide(_numbers(logits), np.repeat(np.array(self.temperature, np.float32), np.diff(ends)))
+        return _tempered(logits, np.repeat(np.array(self.temperature, np.float32), np.diff(ends)))
 
     def apply(self, logits: Numbers, field: int) -> Numbers:
         """Filter the tempered logits (batch, size) of a field by top-k, top-p and min-p, in this order."""
@@ -100,7 +91,7 @@ def paper_top_k(sizes: Sequence[int]) -> dict[str, float]:
 def keep_top_k(logits: Numbers, k: int) -> Numbers:
     """Keep the `k` likeliest codes of each row; of equal codes, the lower ones."""
     kept = logits.copy()
-    np.put_along_axis(kept, _by_likelihood(logits)[..., k:], -np.inf, axis=-1)
+    np.put_along_axis(kept, _by_likelihood(logits)[..., k:], _NEVER, axis=-1)
     return kept
 
 
@@ -118,19 +109,8 @@ def keep_top_p(logits: Numbers, p: float) -> Numbers:
 
 def keep_min_p(logits: Numbers, share: float) -> Numbers:
     """Keep the codes that are at least `share` (above 0) times as likely as the likeliest."""
-    kept: Numbers = _keep_near(np.ascontiguousarray(logits), np.float32(math.log(share)))
-    return kept
-
-
-@compiled()
-def _keep_near(logits, distance):  # type: ignore[no-untyped-def]
-    kept = logits.copy()
-    for row in range(len(logits)):
-        least = logits[row].max() + distance
-        for code in range(logits.shape[1]):
-            if logits[row, code] < least:
-                kept[row, code] = -np.inf
-    return kept
+    least = logits.max(axis=-1, keepdims=True) + np.float32(math.log(share))
+    return np.where(logits < least, _NEVER, logits)
 
 
 def draw(logits: Numbers, uniform: Numbers) -> npt.NDArray[np.int64]:
@@ -158,13 +138,11 @@ def _draw(logits, uniform):  # type: ignore[no-untyped-def]
     return drawn
 
 
-def _numbers(logits: Tensor) -> Numbers:
-    """The logits as float32 on the host; values that are not finite are replaced by finite ones."""
+def _tempered(logits: Tensor, temperature: float | Numbers) -> Numbers:
+    """The logits divided by the temperature, float32 on the host; logits that are not finite become finite numbers."""
     numbers: Numbers = logits.float().cpu().numpy()
-    return numbers if np.isfinite(numbers.sum()) else np.nan_to_num(numbers)
-
-
-def _divide(numbers: Numbers, temperature: float | Numbers) -> Numbers:
+    if not np.isfinite(numbers.sum()):
+        numbers = np.nan_to_num(numbers)
     return numbers if isinstance(temperature, float) and temperature == 1 else numbers / np.float32(temperature)
 
 
@@ -172,22 +150,14 @@ def _by_likelihood(logits: Numbers) -> npt.NDArray[np.int64]:
     return np.argsort(-logits, axis=-1, kind="stable")
 
 
-def _six(name: str, given: PerField, expected: str, valid: object) -> tuple[float | None, ...]:
-    assert callable(valid)
-    values: Mapping[str, float | None]
-    if isinstance(given, Mapping):
-        if unknown := sorted(set(given) - set(FIELDS)):
-            raise ValueError(f"{name}: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
-        values = given
-    else:
-        values = dict.fromkeys(FIELDS, given)
+def _by_field(name: str, given: PerField, expected: str, holds: Callable[[float], bool]) -> tuple[float | None, ...]:
+    """The number of each field, (6,), checked."""
+    values: Mapping[str, float | None] = given if isinstance(given, Mapping) else dict.fromkeys(FIELDS, given)
+    if unknown := sorted(set(values) - set(FIELDS)):
+        raise ValueError(f"{name}: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
     for value in values.values():
         if value is not None and not isinstance(value, Real):
             raise ValueError(f"{name} is {value!r}; give a number, or numbers by field, {{'pitch': …}}")
-        if value is not None and not valid(value):
+        if value is not None and not holds(value):
             raise ValueError(f"{name} is {value}; it must be {expected}")
     return tuple(None if (value := values.get(field)) is None else float(value) for field in FIELDS)
-
-
-def _whole(value: float) -> bool:
-    return 1 <= value < math.inf and value == int(value)

@@ -119,10 +119,7 @@ class StrictGrammar:
         that the network finds impossible. With these log-probabilities as weights, an event is drawn from the network's
         distribution under the condition that it is valid.
 
-        Parameters
-        ----------
-        logits : ndarray, (batch, codes of all fields)
-            The tempered logits of each field, given that the earlier fields are those of `floor_notes`.
+        `logits` (batch, codes of all fields) are tempered, and those of a field are given the earlier fields of `floor_notes`.
         """
         self.turn = Turn(*turn_of(self.rules, self.state, self.bounds.max_events - self.length - 1))
         logits = np.ascontiguousarray(logits)

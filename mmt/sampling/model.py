@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmt.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mmt.model.checkpoint import Checkpoint, write_checkpoint
 from mmt.model.cpu.packing import check_int8
 from mmt.model.inside import Edit, edited, edits_of
 from mmt.model.network import Network
-from mmt.model.original_checkpoint import is_original_run, read_original_run
+from mmt.model.original_checkpoint import read_any_checkpoint
 from mmt.model.recipes import find_checkpoint, parts_of, read_recipe, shipped
+from mmt.representation.arguments import described
 from mmt.representation.codes import Events
 from mmt.representation.origin import remember
-from mmt.representation.prompt import Prompt
 from mmt.sampling.decoding import decode_events, write_pieces
 from mmt.sampling.next_event import NextEvent, readable_events
 from mmt.sampling.options import GenerationOptions, Options
@@ -174,7 +174,7 @@ class Model:
         """
         network, beginning, settings = self._resolve(prompt, GenerationOptions(**options), edit)
         streams = streams_of(n, seed)
-        written = write_pieces(network, beginning, streams, progress=progress, **settings)
+        written = write_pieces(network, [beginning] * len(streams), streams, progress=progress, **settings)
         pieces = [remember(piece, self.representation) for piece in written]
         if not report:
             return pieces
@@ -207,14 +207,21 @@ class Model:
         """
         network, beginning, settings = self._resolve(prompt, GenerationOptions(endless=endless, **options), edit)
         streams = streams_of(1, None if seed is None else seed_of(seed))
-        return (events[0] for _, events in decode_events(network, beginning, streams, **settings))
+        return (events[0] for _, events in decode_events(network, [beginning], streams, **settings))
 
     def _resolve(
         self, prompt: npt.ArrayLike | None, options: GenerationOptions, edit: Edit | None
-    ) -> tuple[Network, Prompt, dict[str, Any]]:
+    ) -> tuple[Network, Events, dict[str, Any]]:
         """The network, the tidied prompt, and the keyword arguments of `decode_events`."""
         beginning, settings = options.resolve(prompt, self.network.config, self.representation, self.sampling)
-        return self.network if edit is None else edited(self.network, edit), beginning, settings
+        return self.network if edit is None else edited(self.network, edit), np.asarray(beginning), settings
+
+
+def check_model(model: Model) -> None:
+    """Raise a `ValueError` if this is no `Model`."""
+    if not isinstance(model, Model):
+        hint = ", which has its network as model.network" if isinstance(model, Network) else ""
+        raise ValueError(f"model is {described(model)}; give the mmt.Model{hint}")
 
 
 def generate_each(
@@ -225,16 +232,6 @@ def generate_each(
     Each piece is the first one of `model.generate(prompt, seed=seed, **options)`: bit for bit on a CPU, and up to rounding in the
     network elsewhere. Prompts may differ in length. They share a batch if they have no given notes and the same limits.
 
-    Parameters
-    ----------
-    prompts : sequence of array_like of int, (n_i, 6)
-    seeds : sequence of int
-        One for each prompt.
-    **options
-        As for `Model.generate`.
-
-    Examples
-    --------
     >>> import mmt
     >>> model, prompts = new_model("tiny", seed=0), [None, mmt.prompt.instruments("violin", "cello")]
     >>> pieces = generate_each(model, prompts, seeds=[5, 6], max_events=32)
@@ -256,8 +253,7 @@ def generate_each(
     for numbers in batches.values():
         streams = streams_of(1, [seeds[number] for number in numbers])
         beginnings = [np.asarray(resolved[number][0]) for number in numbers]
-        prompt = beginnings[0] if len(numbers) == 1 else beginnings
-        written = write_pieces(model.network, prompt, streams, **resolved[numbers[0]][1])
+        written = write_pieces(model.network, beginnings, streams, **resolved[numbers[0]][1])
         pieces |= zip(numbers, written, strict=True)
     return [remember(pieces[number], representation) for number in range(len(prompts))]
 
@@ -298,11 +294,7 @@ def load_model(
         not of the original code; if the device has no int8 weights.
     """
     path = shipped("checkpoints", "default") if path is None else find_checkpoint(path)
-    if is_original_run(path):
-        return Model(read_original_run(path, arguments)).to(device, weights=weights)
-    if arguments is not None:
-        raise ValueError(f"{path} is not a run of the original code; leave out the arguments")
-    return Model(read_checkpoint(path)).to(device, weights=weights)
+    return Model(read_any_checkpoint(path, arguments)).to(device, weights=weights)
 
 
 def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
@@ -329,20 +321,14 @@ def new_model(recipe: str | os.PathLike[str], *, seed: int = 0) -> Model:
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is a GPU if there is one, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or this machine has no such device.
-    """
+    """The device of that name; "auto" is a GPU if there is one, else the CPU. A `ValueError` if there is no such device."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if str(name) == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+        name = next((kind for kind, is_there in available.items() if is_there), "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"device {str(name)!r} is unknown; choose auto, cpu, cuda or mps") from error
-    if missing.get(device.type, False):
+    if not available.get(device.type, True):
         raise ValueError(f"device {str(name)!r} is not available here; use auto or cpu")
     return device

@@ -19,6 +19,7 @@ from torch import Tensor
 from mmt.model.config import NetworkConfig
 from mmt.model.heads import ChainHeads, IndependentHeads
 from mmt.model.network import Network
+from mmt.representation.arguments import whole
 from mmt.representation.codes import FIELDS, Events, Representation, as_events
 from mmt.representation.origin import check_origin
 
@@ -87,13 +88,14 @@ class NextEvent:
         if len(codes) > len(FIELDS):
             raise ValueError(f"{len(codes)} codes were given; an event has {len(FIELDS)} fields")
         for name, code, size in zip(FIELDS, codes, self._network.config.sizes, strict=False):
-            if not 0 <= code < size:
+            if not 0 <= whole(name, code) < size:
                 raise ValueError(f"{name} is {code}; the model has codes 0 to {size - 1}")
         return NextEvent(self._network, self._hidden, codes)
 
     @torch.inference_mode()
     def draw(self, n: int = 1, *, seed: int | None = None) -> Events:
         """Draw events from the joint distribution, field by field, without grammar mask or filter: (n, 6)."""
+        n = whole("n", n, least=0)
         random: Any = np.random.default_rng(seed)
         events = np.zeros((n, len(FIELDS)), np.int64)
         for field in range(len(FIELDS)):
@@ -111,22 +113,9 @@ class NextEvent:
 def marginals(
     heads: IndependentHeads | ChainHeads, hidden: Tensor, *, known: Sequence[int] = (), points: int = 1024
 ) -> list[Tensor]:
-    """The probabilities of the six fields of the next event.
+    """The probabilities of the six fields of the next event, (size,) each, after the hidden state (dim,).
 
-    Parameters
-    ----------
-    heads : module of `mmt.model.heads`
-    hidden : Tensor, (dim,)
-        The residual stream after the last norm.
-    known : sequence of int
-        Codes of the first fields, as a condition.
-    points : int
-        The largest number of prefixes in the mean.
-
-    Returns
-    -------
-    list of six Tensor, (size,)
-        Each sums to 1.
+    `known` are codes of the first fields, as a condition; `points` is the largest number of prefixes in the mean.
     """
     prefixes = torch.zeros(1, 6, dtype=torch.long, device=hidden.device)
     weights = torch.ones(1, dtype=torch.float64, device=hidden.device)

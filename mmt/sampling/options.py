@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-import numpy as np
 import numpy.typing as npt
 
 from mmt.model.config import NetworkConfig
-from mmt.representation.codes import (
-    BEAT,
-    END_OF_SONG,
-    FIELDS,
-    GIVEN_NOTE,
-    INSTRUMENT,
-    INSTRUMENT_EVENT,
-    NOTE,
-    START_OF_NOTES,
-    TYPE,
-    Events,
-    Representation,
-    is_note,
-)
+from mmt.representation.arguments import whole
+from mmt.representation.codes import FIELDS, Representation
 from mmt.representation.prompt import Prompt, start, tidy
 from mmt.sampling.controls import Controls, Pitches, Ranges, Scale
 from mmt.sampling.decoding import GRAMMARS, WINDOWS
 from mmt.sampling.filters import FILTERS, Filters, PerField, paper_top_k
-from mmt.sampling.grammar import Bounds, floor_of, moment_of
-from mmt.sampling.window import anchor, places_of
-
-# No limit of events or beats in practice; the largest beat of the note table.
-_FOREVER = 2**31 - 1
-# With `use_all`, each instrument plays at least this many notes.
-_LEAST_NOTES = 4
-# A piece with a given length ends in the last beats of that length, this many.
-_LAST_BEATS = 4
+from mmt.sampling.limits import bounds_of, tell_length
 
 
 class FilterOptions(TypedDict, total=False):
@@ -142,33 +121,33 @@ class GenerationOptions:
         representation: Representation,
         defaults: Mapping[str, Any],
     ) -> tuple[Prompt, dict[str, Any]]:
-        """Check all options and fill in defaults; returns the tidied prompt and the keyword arguments of `decode_events`.
-
-        Raises
-        ------
-        ValueError
-            If an argument is out of range, or arguments contradict each other or the prompt.
-        """
+        """Check all options and fill in defaults; returns the tidied prompt and the keyword arguments of `decode_events`."""
         for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
-        grammar = self.grammar or ("strict" if self._is_strict else "paper")
+        for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "max_rest"):
+            if (number := getattr(self, name)) is not None:
+                whole(name, number)
+        grammar = self.grammar or ("strict" if self.is_strict else "paper")
         if grammar not in GRAMMARS:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")
         if self.use_all and grammar != "strict":
             raise ValueError(f"use_all=True goes with grammar='strict' only, not {grammar!r}")
         beginning = tidy(start() if prompt is None else prompt, representation)
         filters = self.filters(defaults, config.sizes)
-        self._tell_length(beginning, representation)
-        limited = replace(self._with_max_beats(beginning)._with_length(), max_rest=self.rest(defaults))
-        bounds = limited._bounds(beginning, config.context, representation)
-        guard = self.guard(defaults)
+        if self.length is not None:
+            tell_length(self.length, beginning, representation)
+        bounds = bounds_of(self, beginning, config.context, representation, self.rest(defaults))
         return beginning, {
-            "filters": filters, "bounds": bounds, "grammar": grammar, "context": self.context, "loop_guard": guard,
-        }  # fmt: skip
+            "filters": filters,
+            "bounds": bounds,
+            "grammar": grammar,
+            "context": self.context,
+            "loop_guard": self.guard(defaults),
+        }
 
     @property
-    def _is_strict(self) -> bool:
+    def is_strict(self) -> bool:
         """Whether the grammar is not the paper's."""
         return (self.grammar or self.sampling) != "paper"
 
@@ -188,11 +167,11 @@ class GenerationOptions:
 
     def rest(self, defaults: Mapping[str, Any]) -> int:
         """The longest silence that the user gave, or the default."""
-        usual = defaults.get("max_rest", 0) if self._is_strict and self.sampling != "paper" else 0
-        rest = _whole("max_rest", usual if self.max_rest is None else self.max_rest)
+        usual = defaults.get("max_rest", 0) if self.is_strict and self.sampling != "paper" else 0
+        rest = whole("max_rest", usual if self.max_rest is None else self.max_rest)
         if rest < 0 or rest == 1:
             raise ValueError(f"max_rest is {rest}; it must be at least 2 beats, or 0 for no limit")
-        if rest and not self._is_strict:
+        if rest and not self.is_strict:
             raise ValueError("max_rest goes with grammar='strict' only, not 'paper'")
         return rest
 
@@ -201,163 +180,9 @@ class GenerationOptions:
         given = {name: getattr(self, name) for name in ("scale", "allow", "exclude", "ranges", "use_all")}
         return Controls.of(representation, **given)
 
-    def _with_max_beats(self, prompt: Prompt) -> GenerationOptions:
-        """The same options, with `max_beats` in place of `new_beats`."""
-        if self.new_beats is None:
-            return self
-        if self.max_beats is not None:
-            raise ValueError(
-                f"max_beats is {self.max_beats} and new_beats {self.new_beats}; give one of them: max_beats counts from the "
-                "start of the piece, new_beats from the end of the prompt"
-            )
-        if _whole("new_beats", self.new_beats) < 1:
-            raise ValueError(f"new_beats is {self.new_beats}; it must be at least 1")
-        last = int(prompt[is_note(prompt), BEAT].max(initial=0))
-        return replace(self, max_beats=max(last, prompt.first_beat) + int(self.new_beats), new_beats=None)
-
-    def _with_length(self) -> GenerationOptions:
-        """The same options, with the `min_beats` and `max_beats` that follow from `length`."""
-        if self.length is None or self.endless or self.context == "slide":
-            return self
-        most = max(self.length, _whole("min_beats", self.min_beats)) if self.max_beats is None else self.max_beats
-        least = self.min_beats or max(min(self.length - _LAST_BEATS + 1, most), 0)
-        return replace(self, min_beats=least, max_beats=most)
-
-    def _tell_length(self, prompt: Prompt, representation: Representation) -> None:
-        """Write the length, if given, into the prompt's start-of-notes."""
-        if self.length is None:
-            return
-        if not representation.length:
-            raise ValueError(
-                "length is given, but the model's representation has no length codes (length=True); use min_beats and max_beats"
-            )
-        if _whole("length", self.length) < 1:
-            raise ValueError(f"length is {self.length}; it must be at least 1 beat")
-        prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(self.length)
-
-    def _bounds(self, prompt: Prompt, context: int, representation: Representation) -> Bounds:
-        if prompt[-1, TYPE] == END_OF_SONG:
-            raise ValueError("the prompt already ends; continue a whole piece with mmt.prompt.beats(piece)")
-        controls = self.controls(representation)
-        declared = prompt[prompt[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]
-        no_others = bool((prompt[:, TYPE] >= START_OF_NOTES).any())
-        controls.check_instruments(declared.tolist(), representation, no_others=no_others)
-        played = np.bincount(prompt[is_note(prompt), INSTRUMENT], minlength=representation.sizes[INSTRUMENT])[
-            np.unique(declared)
-        ]
-        missing = int((played == 0).sum()) if self.use_all else 0
-        max_events = self._max_events(prompt, missing, context, representation)
-        max_beats = self._max_beats(prompt, context, representation)
-        window = None if self.context == "slide" else context
-        has_given = bool((prompt[:, TYPE] == GIVEN_NOTE).any())
-        bounds = Bounds(
-            max_events,
-            max_beats,
-            int(self.min_beats),
-            prompt.first_beat,
-            self.endless,
-            controls,
-            window,
-            reach=representation.reach if has_given else 0,
-            length=self.length or _told_length(prompt),
-            max_rest=0 if has_given else int(self.max_rest or 0),
-            durations=tuple(representation.durations),
-        )
-        # Each instrument that must still play needs a moment of its own at the end.
-        moments = max_beats * representation.resolution
-        moments -= int(moment_of(floor_of(prompt, representation.sizes, bounds), representation.sizes))
-        if missing > moments:
-            raise ValueError(
-                f"use_all=True, but {missing} instruments have not played and only {moments} moments (positions) are left "
-                f"in the {max_beats} beats; raise max_beats or name fewer instruments"
-            )
-        # A full piece has the prompt, an instrument, start-of-notes, the owed notes and the end.
-        room, counts = min(moments, max_events - len(prompt) - 3), played if len(played) else np.zeros(1, np.int64)
-        fitting = (least for least in range(_LEAST_NOTES, 1, -1) if np.maximum(least - counts, 0).sum() <= room)
-        return replace(bounds, least_notes=next(fitting, 1))
-
-    def _max_events(self, prompt: Prompt, missing: int, context: int, representation: Representation) -> int:
-        kind, header = min(int(prompt[-1, TYPE]), NOTE), int((prompt[:, TYPE] < NOTE).sum())
-        # The shortest piece from this prompt still needs an instrument and start-of-notes, notes, and the end.
-        to_notes = (2, 1, 0, 0)[kind]
-        needed = len(prompt) + to_notes + max(missing, 0 if kind == NOTE else 1) + 1
-        if self.context != "slide" and header + to_notes + 2 > context:
-            raise ValueError(
-                f"the prompt has {header} events before its notes, too many for the model's context of {context}; "
-                "name fewer instruments"
-            )
-        longer = self.length is not None or max(self.max_beats or 0, self.min_beats) > representation.beats
-        # In the paper's grammar a note may repeat for ever, so a limit of beats alone does not end a piece.
-        longer &= self._is_strict
-        if self.max_events is not None:
-            limit = _whole("max_events", self.max_events)
-        elif self.context != "slide" and (self.endless or longer):
-            limit = _FOREVER
-        else:
-            # Until the network's window, which may start after the prompt's start, is full.
-            limit = max(context + len(prompt) - len(self._window(prompt, context, representation)[0]), needed)
-        if limit < needed:
-            everyone = f" and {missing} instruments that must play (use_all)" if missing else ""
-            raise ValueError(
-                f"max_events is {limit}; with this prompt of {len(prompt)} events{everyone} it must be at least {needed}"
-            )
-        return limit
-
-    def _max_beats(self, prompt: Prompt, context: int, representation: Representation) -> int:
-        beats = representation.beats
-        last, slide = max(places_of(prompt, representation.reach)), self.context == "slide"
-        if slide and (most := int(prompt[is_note(prompt), BEAT].max(initial=0))) > beats:
-            raise ValueError(
-                f"the prompt has {most} beats, more than the model's {beats}, which context='slide' counts on; "
-                "continue from fewer beats (--beats), or with context='anchor'"
-            )
-        least = _whole("min_beats", self.min_beats)
-        if self.max_beats is not None:
-            limit = _whole("max_beats", self.max_beats)
-        elif not slide and (self.endless or (self.max_events or 0) > context):
-            limit = _FOREVER
-        else:
-            limit = max(
-                beats + (0 if slide else self._window(prompt, context, representation)[1]), 0 if slide else least
-            )
-        if not 0 <= least <= limit:
-            raise ValueError(f"min_beats is {least}; it must be 0 to {limit}, the most beats of the piece")
-        if beats == 1 and not slide:
-            # A window of one beat never moves, since it would lose all its notes: it is the prompt's last beat or the next one.
-            limit = min(limit, max(prompt.first_beat, self._window(prompt, context, representation)[1]) + 1)
-        # After a note the piece may end at once; otherwise at least one note must still fit.
-        written = prompt[-1, TYPE] >= NOTE
-        lowest = max(1, last if written else max(last, prompt.first_beat + 1))
-        if limit < lowest or (slide and limit > beats):
-            name = "length" if limit == self.length else "max_beats"
-            raise ValueError(
-                f"{name} is {limit}; with this prompt it must be {f'{lowest} to {beats}' if slide else f'at least {lowest}'}: "
-                "it counts from the start of the piece, new_beats from the end of the prompt"
-            )
-        return limit
-
-    def _window(self, prompt: Prompt, context: int, representation: Representation) -> tuple[Events, int]:
-        """The network's window on the prompt (all of it, if it fits and leaves room) and the number of beats before it."""
-        beats, reach = representation.beats, representation.reach
-        beat = max(places_of(prompt[-1:], reach)[0], prompt.first_beat)
-        if self.context == "slide" or (len(prompt) < context and beat <= beats):
-            return prompt[-context:], 0
-        return anchor(prompt, context, beats, max(beat, prompt.first_beat + 1), reach=reach)
-
 
 def _merged(given: PerField, default: PerField) -> PerField:
     """What the user gave, with the default for the fields that a mapping does not name."""
     if not isinstance(given, Mapping):
         return default if given is None else given
     return {**(default if isinstance(default, Mapping) else dict.fromkeys(FIELDS, default)), **given}
-
-
-def _told_length(prompt: Events) -> int:
-    """The length in beats in the prompt's start-of-notes; 0 if it has none."""
-    return max(int(prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)
-
-
-def _whole(name: str, number: int) -> int:
-    if not isinstance(number, int | np.integer):
-        raise ValueError(f"{name} is {number}; it must be a whole number")
-    return int(number)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, TYPE, Events, Representation, is_note
+from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, TYPE, Events, Representation, is_note, last_beat
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.streams import Stream, name_of
 
@@ -60,7 +60,7 @@ def _ending_of(piece: Events, bounds: Bounds, *, limited: bool) -> Ending:
     if len(piece) >= bounds.max_events:
         return "event limit" if limited else "context full"
     # An end in the last beat that is allowed may be what the limit left over.
-    if piece[is_note(piece), BEAT].max(initial=0) >= bounds.max_beats:
+    if last_beat(piece) >= bounds.max_beats:
         return "told length" if bounds.max_beats == bounds.length else "beat limit"
     return "end-of-song"
 

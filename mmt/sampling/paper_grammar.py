@@ -20,6 +20,7 @@ from mmt.representation.codes import (
 )
 from mmt.sampling.grammar import Bounds
 from mmt.sampling.state import Mask, Numbers
+from mmt.sampling.window import places_of
 
 
 class PaperGrammar:
@@ -30,21 +31,12 @@ class PaperGrammar:
 
     def __init__(self, prompts: Sequence[Events], sizes: tuple[int, ...], bounds: Bounds) -> None:
         self.sizes, self.bounds = sizes, bounds
-        self.ends = np.cumsum([0, *sizes])
         table = bounds.controls.playable
         self.playable = np.ones((sizes[PITCH], sizes[INSTRUMENT]), bool) if table is None else table
         self.length = np.array([len(one) for one in prompts])
         last = np.array([one[-1, TYPE] for one in prompts])
         self.last_type = np.where(last == GIVEN_NOTE, NOTE, last)
-        # A given note is placed `reach` beats before its onset.
-        self.last_beat = np.array(
-            [
-                (one[:, BEAT] - np.where(one[:, TYPE] == GIVEN_NOTE, bounds.reach, 0))[
-                    one[:, TYPE] != START_OF_NOTES
-                ].max()
-                for one in prompts
-            ]
-        )
+        self.last_beat = np.array([max(places_of(one, bounds.reach)) for one in prompts])
         # Beats before the network's window. `last_beat` is counted from the start of the piece.
         self.dropped = np.zeros_like(self.last_type)
 
@@ -97,12 +89,6 @@ class PaperGrammar:
             told = min(1 + self.bounds.length, self.sizes[BEAT] - 1)
             other = np.where(event[:, TYPE] == START_OF_NOTES, told, 0)
         return np.where(used[:, None], allowed, codes == other[:, None])
-
-    def floor_notes(self) -> None:
-        """None: this grammar needs no lookahead."""
-
-    def look_ahead(self, logits: Numbers) -> None:
-        """Do nothing."""
 
     def allow(self, logits: Numbers, field: int, event: Events) -> Numbers:
         """The logits of a field (batch, size) with forbidden codes at minus infinity."""

@@ -31,7 +31,7 @@ class AnchoredWindow:
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
-        self.read_with, self.bounds, config = _Reader(network), bounds, network.config
+        self.network, self.bounds, config = network, bounds, network.config
         self.context, self.beats = config.context, config.sizes[BEAT] - 1
         self.codes = np.zeros((batch, self.context, len(config.sizes)), np.int64)
         self.cache = network.new_cache(batch, min(bounds.max_events, self.context))
@@ -39,58 +39,62 @@ class AnchoredWindow:
         """The number of beats of each piece before its window, (batch,)."""
 
     def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
-        """Read the latest event (batch, 1, 6), or first the prompt (batch, n, 6), or a prompt (n_i, 6) for each piece.
+        """Read the latest event of each piece (batch, 1, 6), or first its prompt (n_i, 6).
 
         Returns the hidden state after it, (batch, dim), and, if windows moved, by how many beats, (batch,).
         """
-        moved: Events | None = None
         if not self.cache.length:
-            events, moved = self._open(latest)
+            events, moved = self._open(list(latest))
         else:
-            assert isinstance(latest, np.ndarray)
-            events = latest
-            if rows := [
-                row for row, beat in enumerate(places_of(events[:, 0], self.bounds.reach)) if self._is_full(row, beat)
-            ]:
-                events, moved = events.copy(), np.zeros_like(self.dropped)
-                for row in rows:
-                    seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
-                    window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
-                    self.tell_length(window, int(self.dropped[row] + moved[row]))
-                    events[row, 0] = self._fill(row, window, int(self.dropped[row] + moved[row]))
+            events, moved = self._move(np.asarray(latest))
         self.codes[np.arange(len(events)), self.cache.lengths] = events[:, 0]
         if moved is not None:
             self.dropped = self.dropped + moved
-        return self.read_with(events, self.cache), moved
+        return _hidden_after(self.network, events, self.cache), moved
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these pieces of the batch, in this order."""
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
         self.cache.keep(rows)
 
-    def _open(self, prompts: Events | Sequence[Events]) -> tuple[Events, Events | None]:
-        """Read all of each prompt but its last event, or once for all; returns the last events and the dropped beats."""
-        one_for_all, moved = isinstance(prompts, np.ndarray), np.zeros(len(prompts), np.int64)
+    def _open(self, prompts: Sequence[Events]) -> tuple[Events, Events | None]:
+        """Read all of each prompt but its last event; returns the last events and the dropped beats."""
+        moved = np.zeros(len(prompts), np.int64)
         last = np.zeros((len(prompts), 1, self.codes.shape[2]), np.int64)
-        for row, prompt in enumerate(prompts[:1] if one_for_all else prompts):
+        for row, prompt in enumerate(prompts):
+            if row and prompt is prompts[0]:
+                self.cache.copy(0, row)
+                self.codes[row], last[row], moved[row] = self.codes[0], last[0], moved[0]
+                continue
             window, beat = prompt, max(places_of(prompt[-1:], self.bounds.reach)[0], self.bounds.first_beat)
             if len(window) > self.context or self._is_late(beat, 0):
                 beat = max(beat, self.bounds.first_beat + 1)
                 window, moved[row] = anchor(window, self.context, self.beats, beat, reach=self.bounds.reach)
-                self.tell_length(window, int(moved[row]))
             last[row] = self._fill(row, window, int(moved[row]))
-        if one_for_all:
-            for row in range(1, len(prompts)):
-                self.cache.copy(0, row)
-            self.codes[:], last[:], moved[:] = self.codes[0], last[0], moved[0]
         return last, moved if moved.any() else None
+
+    def _move(self, events: Events) -> tuple[Events, Events | None]:
+        """Move the windows that are full; returns the events (batch, 1, 6) in their windows, and the dropped beats."""
+        beats = places_of(events[:, 0], self.bounds.reach)
+        lengths = self.cache.lengths
+        rows = [row for row, beat in enumerate(beats) if lengths[row] == self.context or self._is_late(beat, row)]
+        if not rows:
+            return events, None
+        events, moved = events.copy(), np.zeros_like(self.dropped)
+        for row in rows:
+            seen = np.concatenate([self.codes[row, : self.cache.lengths[row]], events[row]])
+            window, moved[row] = anchor(seen, self.context, self.beats, reach=self.bounds.reach)
+            events[row, 0] = self._fill(row, window, int(self.dropped[row] + moved[row]))
+        return events, moved
 
     def _fill(self, row: int, window: Events, dropped: int) -> Events:
         """Replace a row by a window that begins after `dropped` beats; returns its last event (6,), which is still to be read."""
+        if dropped:
+            self.tell_length(window, dropped)
         self.cache.first_beats[row] = dropped
         self.codes[row, : len(window)] = window
         if len(window) > 1:
-            self.read_with(window[None, :-1], self.cache.row(row))
+            _hidden_after(self.network, window[None, :-1], self.cache.row(row))
         self.cache.lengths[row] = len(window) - 1
         last: Events = window[-1]
         return last
@@ -100,9 +104,6 @@ class AnchoredWindow:
         if self.bounds.length:
             left = max(self.bounds.length - dropped, 1)
             window[window[:, TYPE] == START_OF_NOTES, BEAT] = min(1 + left, self.beats)
-
-    def _is_full(self, row: int, beat: int) -> bool:
-        return self.cache.lengths[row] == self.context or self._is_late(beat, row)
 
     def _is_late(self, beat: int, row: int) -> bool:
         """Whether a beat is so close to the network's last beat that the window must move."""
@@ -119,26 +120,12 @@ def places_of(events: Events, reach: int) -> list[int]:
 
 
 def anchor(window: Events, context: int, beats: int, beat: int | None = None, *, reach: int = 0) -> tuple[Events, int]:
-    """A shorter window on the same piece: its instruments and its last beats, so that it is `KEPT` of a full one.
+    """A shorter window on the same piece, and by how many beats it begins later.
 
-    Parameters
-    ----------
-    window : ndarray, (n, 6)
-        With at most `context` - 2 events before its notes.
-    context, beats : int
-        The numbers of events and beats that a full window holds.
-    beat : int, optional
-        The code of the beat at which the piece continues. Default: that of its last event. The window does not start later,
-        even if all notes that are kept are given notes of later beats.
-    reach : int
-        A given note is placed this many beats before its onset.
-
-    Returns
-    -------
-    window : ndarray, (m, 6), m < context
-        Its beats are counted from the first that is kept, or from `beat`.
-    dropped : int
-        By how many beats it begins later.
+    It has the instruments and the last beats of `window` (n, 6), so that it is `KEPT` of a full one, of `context` events and
+    `beats` beats. The piece continues at the beat of code `beat` (default: that of its last event): the window does not start
+    later, even if all notes that are kept are given notes of later beats. Its beats are counted from the first that is kept, or
+    from `beat`.
     """
     header, notes = window[window[:, TYPE] < NOTE], window[window[:, TYPE] >= NOTE]
     beat = max(places_of(window[-1:], reach)[0], beat or 1)
@@ -165,18 +152,17 @@ class SlidingWindow:
     """
 
     def __init__(self, network: Network, batch: int, bounds: Bounds) -> None:
-        self.read_with, self.context = _Reader(network), network.config.context
+        self.network, self.context = network, network.config.context
         self.codes = np.zeros((batch, 0, len(network.config.sizes)), np.int64)
         self.dropped = np.zeros(batch, np.int64)
         self.cache: Cache | None = network.new_cache(batch, min(bounds.max_events, self.context))
 
     def read(self, latest: Events | Sequence[Events]) -> tuple[Tensor, Events | None]:
-        if not isinstance(latest, np.ndarray):
-            raise ValueError("context='slide' takes one prompt for all pieces; generate them one by one")
+        latest = np.asarray(latest)
         self.codes = np.concatenate([self.codes, latest], axis=1)
         if self.codes.shape[1] > self.context:
             self.codes, self.cache = self.codes[:, -self.context :], None
-        return self.read_with(self.codes if self.cache is None else latest, self.cache), None
+        return _hidden_after(self.network, self.codes if self.cache is None else latest, self.cache), None
 
     def keep(self, rows: Sequence[int]) -> None:
         self.codes, self.dropped = self.codes[rows], self.dropped[rows]
@@ -184,11 +170,7 @@ class SlidingWindow:
             self.cache.keep(rows)
 
 
-class _Reader:
-    """The network as a function from events (batch, n, 6) on the host to the hidden state (batch, dim) after the last one."""
-
-    def __init__(self, network: Network) -> None:
-        self.network, self.device = network, next(network.parameters()).device
-
-    def __call__(self, events: Events, cache: Cache | None) -> Tensor:
-        return self.network.hidden(torch.from_numpy(events).to(self.device), cache=cache)[:, -1]
+def _hidden_after(network: Network, events: Events, cache: Cache | None) -> Tensor:
+    """The hidden state (batch, dim) after the last of the events (batch, n, 6) on the host."""
+    device = next(network.parameters()).device
+    return network.hidden(torch.from_numpy(events).to(device), cache=cache)[:, -1]

@@ -11,7 +11,7 @@ import numpy as np
 from mmt.model.recipes import shipped
 from mmt.music.audio.synthesis import TIMED_NOTE
 from mmt.music.page.recordings import RATE, record
-from mmt.music.pictures.colors import hexadecimal_color, score_order
+from mmt.music.pictures.colors import instrument_color, score_order
 from mmt.representation.codes import Representation
 from mmt.representation.ensembles import ENSEMBLES, find_instruments
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
@@ -64,7 +64,7 @@ def part_of(name: str, representation: Representation) -> dict[str, Any]:
     """An instrument as the page knows it."""
     code = representation.names.index(name) + 1
     is_drums = code == representation.drums_code
-    program, color = representation.program(code), hexadecimal_color(name)
+    program, color = representation.program(code), instrument_color(name)
     return {"code": code, "name": name, "program": program, "color": color, "drums": is_drums}
 
 

@@ -81,7 +81,7 @@ def _stream(job: Job, task: Task, seeds: list[int]) -> None:
         task.finish(row, events, history_entry(task, seeds[row], command))
         job.say(type="alternative", alternative=row)
 
-    for rows, events in decode_events(model.network, start, streams_of(1, seeds), **settings):
+    for rows, events in decode_events(model.network, [start] * len(seeds), streams_of(1, seeds), **settings):
         for row, event in zip(rows, events, strict=True):
             pieces[row].append(event[None])
         is_late = time.monotonic() - flushed > _FLUSH

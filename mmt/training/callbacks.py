@@ -33,17 +33,15 @@ class WriteCheckpoints(Callback):
         self.before: float | None = None
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero or "valid/loss" not in trainer.callback_metrics:
+        if not trainer.is_global_zero or "valid/loss" not in trainer.callback_metrics:
             return
         assert isinstance(module, TrainingModule)
         validation = {name: round(float(trainer.callback_metrics[f"valid/{name}"]), 4) for name in ("loss", *FIELDS)}
         if trainer.global_step == 0:
             self.before = validation["loss"]
-        recipe = module.recipe
+        recipe, settings = module.recipe, module.recipe.to_dict()
         training = {
-            "recipe": {
-                name: part for name, part in recipe.to_dict().items() if name not in ("representation", "network")
-            },
+            "recipe": {name: settings[name] for name in settings if name not in ("representation", "network")},
             "steps": trainer.global_step,
             "validation": validation,
             "validated_on": _validated_on(trainer),
@@ -104,7 +102,7 @@ class SaveState(StateSaver):
         self._stops = self._save_if_due(trainer, due=step % self.every == 0 or step == chosen.max_steps)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+        if trainer.state.fn == TrainerFn.FITTING:
             self._stops = self._save_if_due(trainer, due=True)
             self._stop()
 

@@ -17,28 +17,20 @@ _OTHERS = "(others)"
 
 
 def describe(corpus: Corpus, exclude: Iterable[str] = ()) -> dict[str, Any]:
-    """Describe training data for `config.json`: numbers of pieces and notes, a hash, composers, sources and licences.
+    """Describe a training split, without pieces that match the patterns in `exclude`, for `config.json`."""
 
-    Parameters
-    ----------
-    corpus : Corpus
-        The training split, without excluded pieces.
-    exclude : iterable of str
-        The patterns of the excluded pieces.
-    """
-    counts = {
-        name: _most(Counter(escaped(getattr(piece, name)) for piece in corpus.pieces), _KEPT)
-        for name in ("composer", "source", "licence")
-    }
+    def most(name: str) -> dict[str, int]:
+        return _most(Counter(escaped(getattr(piece, name)) for piece in corpus.pieces), _KEPT)
+
     return {
         "name": escaped(corpus.folder.name),
         "pieces": len(corpus),
         "notes": sum(piece.length for piece in corpus.pieces),
         "sha256": corpus.sha256,
         "excluded": list(exclude),
-        "composers": counts["composer"],
-        "sources": counts["source"],
-        "licences": counts["licence"],
+        "composers": most("composer"),
+        "sources": most("source"),
+        "licences": most("licence"),
         # In how many pieces each instrument plays.
         "instruments": dict(
             Counter(escaped(name) for piece in corpus.pieces for name in piece.instruments.split()).most_common()
@@ -57,7 +49,7 @@ def model_card(checkpoint: Checkpoint) -> str:
         f"A Multitrack Music Transformer of {size:,} parameters, trained for {training['steps']:,} steps.",
         *_origin(data.get("base")),
         "",
-        _loss_line(training).format(loss=validation["loss"]),
+        _loss_line(training),
         "",
         "| " + " | ".join(FIELDS) + " |",
         "|" + "---|" * len(FIELDS),
@@ -71,13 +63,14 @@ def model_card(checkpoint: Checkpoint) -> str:
 
 
 def _loss_line(training: Mapping[str, Any]) -> str:
+    loss = training["validation"]["loss"]
     if training["recipe"].get("compat") == "authors":
         return (
             "Validation loss as the original code takes it, over beginnings of pieces with padding and zeros counted: "
-            "{loss:.3f}, the sum of the fields' means:"
+            f"{loss:.3f}, the sum of the fields' means:"
         )
     return (
-        f"Loss on {windows_measured(training)} of the validation split: {{loss:.3f}} nats per note. "
+        f"Loss on {windows_measured(training)} of the validation split: {loss:.3f} nats per note. "
         "Mean nats per counted target of each field:"
     )
 

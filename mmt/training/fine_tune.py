@@ -18,6 +18,7 @@ from mmt.corpus.storage import CORPUS as DESCRIPTION
 from mmt.corpus.storage import Corpus
 from mmt.model.checkpoint import CONFIG, Checkpoint
 from mmt.model.recipes import find_checkpoint
+from mmt.representation.arguments import described, path_of
 from mmt.training.card import windows_measured
 from mmt.training.recipe import Recipe, load_recipe, recipe_of
 from mmt.training.starting_weights import read_base
@@ -99,49 +100,53 @@ def fine_tune(
         Patterns; pieces whose name, source, licence or composer matches one are left out.
     seed : int
         Seed of the splits, the order of the data and the samples.
-    jobs : int
-        Number of processes that read files; -1 for one per core.
-    resume, overwrite, progress
-        As for `mmt.train`.
+    jobs, resume, overwrite, progress
+        As for `mmt.prepare` and `mmt.train`.
     say : function of str, optional
         Called before the training with lines about the files that were kept, the size of the corpus and what to expect.
 
     Raises
     ------
-    FileExistsError
-        If `output` exists and neither `resume` nor `overwrite` is true.
-    ValueError
-        If the sources hold no music, or too little for a validation split.
+    FileExistsError, ValueError
+        If `output` exists without `resume` or `overwrite`; if the sources hold no music, or too little for a validation split.
     """
-    named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    if not named:
-        raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
+    named = _named(sources)
     output = Path(output) if output is not None else default_output(named)
-    started = read_base(base)
+    model = read_base(base)
+    say = say or (lambda line: None)
     if not resume:
         check_room(output, overwrite)
-    corpus = _corpus(named, output, started, seed, jobs, resume=resume, progress=progress, say=say)
-    continues = resume and (output / RECIPE).exists()
-    if continues:
-        recipe = load_recipe(output / RECIPE, overrides)
-        _check_same_flags(output, recipe, exclude, lora_rank)
-        exclude = recipe.data.exclude
+    corpus = _corpus(named, output, model, seed, jobs, resume=resume, progress=progress, say=say)
+    resumed = _resumed(output, overrides, exclude, lora_rank) if resume and (output / RECIPE).exists() else None
+    exclude = exclude if resumed is None else resumed.data.exclude
     _check_validation_split(corpus, output, exclude)
     pieces = Corpus(corpus, split="train", exclude=exclude)
-    if not continues:
-        recipe = choose_recipe(started, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides)
-    if say is not None:
-        say(expectation(pieces, recipe))
+    recipe = resumed or choose_recipe(
+        model, pieces, lora_rank=lora_rank, exclude=exclude, seed=seed, overrides=overrides
+    )
+    say(expectation(pieces, recipe))
     best = train(recipe, corpus, output, start_from=base, resume=resume, overwrite=overwrite, progress=progress)
     return _outcome(best, find_checkpoint(base))
 
 
-def _check_same_flags(output: Path, recipe: Recipe, exclude: Sequence[str], lora_rank: int | None) -> None:
-    """Raise a `ValueError` if the flags of a resumed run differ from those that it began with."""
+def _named(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The paths of the sources; a `ValueError` if there are none."""
+    named = [sources] if isinstance(sources, str | os.PathLike | Corpus) else sources
+    if not isinstance(named, Sequence):
+        raise ValueError(f"sources is {described(sources)}; give paths of music, or the folder of a prepared corpus")
+    if not named:
+        raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
+    return [path_of("a source", one, "give paths of music, or the folder of a prepared corpus") for one in named]
+
+
+def _resumed(output: Path, overrides: Sequence[str], exclude: Sequence[str], lora_rank: int | None) -> Recipe:
+    """The recipe of a run that is resumed; a `ValueError` if flags differ from those that it began with."""
+    recipe = load_recipe(output / RECIPE, overrides)
     given = {"--exclude": (list(exclude), list(recipe.data.exclude)), "--lora": (lora_rank, recipe.optimizer.lora_rank)}
     for flag, (now, before) in given.items():
         if now and now != before:
             raise ValueError(f"{flag} is {now}, and was {before or 'none'} when {output} began; leave it out to resume")
+    return recipe
 
 
 def choose_recipe(
@@ -222,7 +227,7 @@ def _corpus(
     *,
     resume: bool,
     progress: bool,
-    say: Callable[[str], None] | None,
+    say: Callable[[str], None],
 ) -> Path:
     """The folder of the prepared corpus: the given one, or one prepared from the sources in the run folder."""
     if len(sources) == 1 and (Path(sources[0]) / DESCRIPTION).exists():
@@ -233,8 +238,7 @@ def _corpus(
         sources, output / CORPUS, representation=base.representation, shares={"valid": _VALID, "test": 0.0}, seed=seed,
         jobs=jobs, overwrite=True, progress=progress,
     )  # fmt: skip
-    if say is not None:
-        say(str(prepared))
+    say(str(prepared))
     return output / CORPUS
 
 
@@ -243,7 +247,7 @@ def _check_validation_split(corpus: Path, output: Path, exclude: Sequence[str]) 
     if any(piece.split == "valid" for piece in pieces):
         return
     if corpus == output / CORPUS and not (output / RECIPE).exists():
-        # This corpus is of no use: the next call has other files.
+        # The next call will prepare other files.
         shutil.rmtree(corpus)
         with suppress(OSError):
             output.rmdir()

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import ConcatDataset, DataLoader, Sampler, Subset
 
 from mmt.corpus.original_windows import OriginalTrainingBatches, OriginalValidationBatches
 from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Batch, Limits, PhasedBatches, TrainingBatches, ValidationBatches
+from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.training.recipe import Recipe
 
 
@@ -29,7 +29,9 @@ def loaders_of(
 
 def _batches(
     recipe: Recipe, training: Corpus, validation: Corpus, parts: int
-) -> tuple[TrainingBatches | PhasedBatches | OriginalTrainingBatches, ValidationBatches | OriginalValidationBatches]:
+) -> tuple[
+    TrainingBatches | ConcatDataset[Batch] | OriginalTrainingBatches, ValidationBatches | OriginalValidationBatches
+]:
     data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
     if recipe.compat == "authors":
         limits, count = Limits(context, beats), recipe.trainer.max_steps * parts
@@ -50,8 +52,10 @@ def _batches(
     whole = _windows(recipe, training, parts, context)
     if data.short_windows is None:
         return whole, checks
+    # Short windows come first, since attention costs less. Each batch is the one at its index in either set.
     events, steps = data.short_windows
-    return PhasedBatches(_windows(recipe, training, parts, events), whole, steps=steps), checks
+    short, count = _windows(recipe, training, parts, events), min(steps * parts, len(whole))
+    return ConcatDataset([Subset(short, range(count)), Subset(whole, range(count, len(whole)))]), checks
 
 
 def _windows(recipe: Recipe, training: Corpus, parts: int, events: int) -> TrainingBatches:

@@ -28,13 +28,7 @@ _WANDB_HOST = "api.wandb.ai"
 
 
 def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
-    """The loggers of a training that starts or resumes after step `done`; they write nothing before the first value.
-
-    Raises
-    ------
-    ValueError
-        If the recipe asks for Weights & Biases and its package is missing.
-    """
+    """The loggers of a training that starts or resumes after step `done`; they write nothing before the first value."""
     version = log_folder(output, done).name
     # Each row is written at once, so that a training that is killed keeps the rows of the steps before its saved state.
     found: list[Logger] = [_CsvLog(output, "log", version=version, flush_logs_every_n_steps=1)]

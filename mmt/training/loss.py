@@ -47,15 +47,9 @@ class Losses:
 def counted_targets(codes: Tensor, lengths: Tensor) -> Tensor:
     """The target of each event but the last, (batch, length - 1, 6); -100 for codes that do not count.
 
-    Targets are those of `next_written`; positions that no written event follows have no target. The last event of a row is
-    only a target, never an input, so `mmt.corpus.windows.cut_augmented_window` puts the next written event there, or
-    end-of-song if nothing more is written.
-
-    Parameters
-    ----------
-    codes : Tensor of int64, (batch, length, 6)
-    lengths : Tensor of int64, (batch,)
-        Number of events of each row; the rest is padding.
+    Targets of codes (batch, length, 6) are those of `next_written`; positions that no written event follows have no target. A
+    row has `lengths` (batch,) events and then padding. Its last event is only a target, never an input, so
+    `mmt.corpus.windows.cut_augmented_window` puts the next written event there, or end-of-song if nothing more is written.
     """
     targets = next_written(codes)
     types = targets[..., TYPE]
@@ -68,15 +62,7 @@ def counted_targets(codes: Tensor, lengths: Tensor) -> Tensor:
 
 
 def losses(logits: Sequence[Tensor], codes: Tensor, lengths: Tensor) -> Losses:
-    """The summed losses of a batch.
-
-    Parameters
-    ----------
-    logits : six Tensor, (batch, length - 1, size)
-        The network's output for `codes[:, :-1]`.
-    codes, lengths
-        As for `counted_targets`.
-    """
+    """The summed losses of a batch, from the network's logits (batch, length - 1, size) of each field for `codes[:, :-1]`."""
     targets = counted_targets(codes, lengths)
     nats = [
         F.cross_entropy(
@@ -95,11 +81,6 @@ def original_losses(logits: Sequence[Tensor], codes: Tensor) -> Losses:
     Their loss is the sum of the six means, averaged over the batches of a split. Here, a batch counts as one target of each
     field and as one note, so that `per_note` is their figure. The network needs the mask, since its output at padding
     counts.
-
-    Parameters
-    ----------
-    logits, codes
-        As for `losses`.
     """
     means = [
         F.cross_entropy(logits[field].flatten(0, 1).float(), codes[:, 1:, field].flatten())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 import lightning
@@ -50,9 +51,9 @@ class TrainingModule(lightning.LightningModule):
     def trained_network(self) -> Network:
         """A plain network with the current weights, in eval mode; low-rank additions are merged into the weights."""
         network = network_without_weights(self.recipe.network)
-        network.load_state_dict(
-            {name: _tensor(self.network, name).detach() for name in network.state_dict()}, assign=True
-        )
+        # Attributes, unlike the entries of the state dict, include low-rank additions.
+        weights = {name: attrgetter(name)(self.network).detach() for name in network.state_dict()}
+        network.load_state_dict(weights, assign=True)
         return network.eval()
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
@@ -119,11 +120,3 @@ class TrainingModule(lightning.LightningModule):
         optimizer = optimizer_of(self.network, chosen, fused=self.trainer.precision != "16-mixed")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, chosen.share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _tensor(network: Network, name: str) -> Tensor:
-    """A tensor of the network by its name in a plain network, including its low-rank addition."""
-    owner, _, own_name = name.rpartition(".")
-    tensor = getattr(network.get_submodule(owner), own_name)
-    assert isinstance(tensor, Tensor)
-    return tensor

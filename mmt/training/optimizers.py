@@ -17,18 +17,16 @@ def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) 
     Weight decay applies to matrices, including the embeddings of earlier fields in the heads, but not to norms, biases, input
     embeddings and positions.
     """
-    learned = [(name, weights) for name, weights in network.named_parameters() if weights.requires_grad]
-    matrices = [
-        (name, weights) for name, weights in learned if weights.ndim > 1 and not name.startswith(("embed", "pos"))
-    ]
-    decayed = {id(weights) for _, weights in matrices}
-    others = {"params": [weights for _, weights in learned if id(weights) not in decayed], "weight_decay": 0.0}
+    learned = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
+    is_matrix = {name: w.ndim > 1 and not name.startswith(("embed", "pos")) for name, w in learned.items()}
+    matrices = {name: weights for name, weights in learned.items() if is_matrix[name]}
+    others = {"params": [weights for name, weights in learned.items() if not is_matrix[name]], "weight_decay": 0.0}
     options: dict[str, Any] = {"lr": chosen.learning_rate, "betas": chosen.betas, "fused": fused}
     if chosen.name != "muon":
         kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
-        return kind([{"params": [w for _, w in matrices], "weight_decay": chosen.weight_decay}, others], **options)
-    inner = [weights for name, weights in matrices if name.startswith("blocks")]
-    outer = [weights for name, weights in matrices if not name.startswith("blocks")]
+        return kind([{"params": [*matrices.values()], "weight_decay": chosen.weight_decay}, others], **options)
+    inner = [weights for name, weights in matrices.items() if name.startswith("blocks")]
+    outer = [weights for name, weights in matrices.items() if not name.startswith("blocks")]
     rest = torch.optim.AdamW([{"params": outer, "weight_decay": chosen.weight_decay}, others], **options)
     if not inner:
         return rest

@@ -20,6 +20,7 @@ from mmt.corpus.augmentation import Augmentation
 from mmt.model.config import NetworkConfig
 from mmt.model.recipes import check_entries, parts_of, read_recipe
 from mmt.music.bounded import brief, parse_yaml
+from mmt.representation.arguments import described
 from mmt.representation.codes import Representation
 from mmt.sampling.filters import FILTERS, Filters
 
@@ -55,16 +56,14 @@ class Data:
                 raise ValueError(
                     f"weights: {pattern!r} has the factor {factor}; it must be above 0 (exclude leaves pieces out)"
                 )
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}; it must be at least 1")
-        if self.validation_windows is not None and self.validation_windows < 1:
-            raise ValueError(f"validation_windows is {self.validation_windows}; it must be at least 1, or null for all")
+        _check(self, "batch_size", self.batch_size >= 1, "at least 1")
+        windows = self.validation_windows
+        _check(self, "validation_windows", windows is None or windows >= 1, "at least 1, or null for all")
         if self.short_windows is not None and min(self.short_windows) < 5:
             raise ValueError(
                 f"short_windows is {list(self.short_windows)}; give at least 5 events and 5 steps, or null"
             )
-        if not 0 <= self.workers <= 1024:
-            raise ValueError(f"workers is {self.workers}; it must be at least 0, and at most 1,024")
+        _check(self, "workers", 0 <= self.workers <= 1024, "at least 0, and at most 1,024")
 
 
 @dataclass(frozen=True)
@@ -99,18 +98,14 @@ class Optimizer:
         if self.name not in get_args(OptimizerName):
             raise ValueError(f"optimizer {self.name!r} is unknown; choose one of {', '.join(get_args(OptimizerName))}")
         for name in ("learning_rate", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+            _check(self, name, 0 < getattr(self, name) < math.inf, "above 0")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are {self.betas}; they must be two numbers from 0 to below 1")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay is {self.weight_decay}; it must be at least 0")
-        if not 0 <= self.final_share <= 1:
-            raise ValueError(f"final_share is {self.final_share}; it must be between 0 and 1")
-        if self.lora_rank is not None and self.lora_rank < 1:
-            raise ValueError(f"lora_rank is {self.lora_rank}; it must be at least 1, or null for all weights")
-        if self.average is not None and not 0 <= self.average < 1:
-            raise ValueError(f"average is {self.average}; it must be from 0 to below 1, or null for no average")
+        _check(self, "weight_decay", self.weight_decay >= 0, "at least 0")
+        _check(self, "final_share", 0 <= self.final_share <= 1, "between 0 and 1")
+        _check(self, "lora_rank", self.lora_rank is None or self.lora_rank >= 1, "at least 1, or null for all weights")
+        averages = self.average is None or 0 <= self.average < 1
+        _check(self, "average", averages, "from 0 to below 1, or null for no average")
         if not 0 <= self.warmup_steps <= self.decay_start <= self.decay_end:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps}, decay_start {self.decay_start} and decay_end {self.decay_end} must ascend"
@@ -165,14 +160,12 @@ class Trainer:
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "validate_every", "save_every", "log_every", "accumulate", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision is {self.precision!r}; choose one of {', '.join(get_args(Precision))}")
         if self.devices != "auto" and not (isinstance(self.devices, int) and self.devices >= 1):
             raise ValueError(f"devices is {self.devices!r}; it must be a whole number of at least 1, or auto")
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience is {self.patience}; it must be at least 1, or null for none")
+        _check(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or null for none")
 
 
 @dataclass(frozen=True)
@@ -206,8 +199,7 @@ class Recipe:
                 f"short_windows is {list(self.data.short_windows)}; give at most the context's {self.network.context} events, "
                 "and none with compat: authors"
             )
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1")
+        _check(self, "seed", 0 <= self.seed < 2**63, "from 0 to 2**63 - 1")
         check_entries(self.sampling, [*FILTERS, "loop_guard", "max_rest"], "sampling")
         try:
             Filters.of(**{name: value for name, value in self.sampling.items() if name in FILTERS})
@@ -217,6 +209,12 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values, for YAML and JSON."""
         return asdict(self) | {"representation": self.representation.to_dict(), "network": self.network.to_dict()}
+
+
+def _check(section: object, name: str, holds: bool, expected: str) -> None:
+    """Raise a `ValueError` that names an entry of a section and what is expected, unless it `holds`."""
+    if not holds:
+        raise ValueError(f"{name} is {getattr(section, name)}; it must be {expected}")
 
 
 def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
@@ -246,21 +244,23 @@ def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
 def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
     """Build a recipe from plain values, as in `Recipe.to_dict`, and change single entries; errors as for `load_recipe`."""
-    changed: dict[str, Any] = deepcopy(dict(values))
+    if isinstance(overrides, str) or not isinstance(overrides, Sequence):
+        raise ValueError(f"overrides is {described(overrides)}; give a list, such as ['trainer.max_steps=1000']")
+    changed = deepcopy(dict(values))
     for override in overrides:
         _apply(changed, override)
     values = changed
     check_entries(values, [entry.name for entry in fields(Recipe)], "")
     representation, network = parts_of(values)
     data = _mapping(values.get("data"), "data")
-    # null means no augmentation.
     augmentation = data.pop("augmentation", {})
-    augmentation = {"pitch_shift": (0, 0)} if augmentation is None else augmentation
-    augmentation = _section(Augmentation, augmentation, "data.augmentation")
+    if augmentation is None:  # none at all
+        augmentation = {"pitch_shift": (0, 0)}
+    data["augmentation"] = _section(Augmentation, augmentation, "data.augmentation")
     return Recipe(
         representation=representation,
         network=network,
-        data=_section(Data, data | {"augmentation": augmentation}, "data"),
+        data=_section(Data, data, "data"),
         optimizer=_section(Optimizer, values.get("optimizer"), "optimizer"),
         trainer=_section(Trainer, values.get("trainer"), "trainer"),
         sampling=_mapping(values.get("sampling"), "sampling"),

@@ -36,7 +36,7 @@ class WriteSamples(Callback):
         self.folder, self.seed = folder, seed
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
         assert isinstance(module, TrainingModule)
         try:

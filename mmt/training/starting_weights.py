@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmt.model.checkpoint import Checkpoint, read_checkpoint
+from mmt.model.checkpoint import Checkpoint
 from mmt.model.network import Network
-from mmt.model.original_checkpoint import is_original_run, read_original_run
+from mmt.model.original_checkpoint import read_any_checkpoint
 from mmt.model.recipes import find_checkpoint
 from mmt.representation.codes import Representation
 from mmt.training.recipe import Recipe
@@ -24,22 +24,14 @@ _KINDS: tuple[str, ...] = ("independent", "chain", "mixed")
 
 
 def read_base(base: str | os.PathLike[str]) -> Checkpoint:
-    """Read a model: the name of one that mmt ships ("default"), a checkpoint folder, or a run folder of the original code.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no model or folder of that name.
-    ValueError
-        If it is corrupt.
-    """
+    """Read a model: the name of one that mmt ships ("default"), a checkpoint folder, or a run folder of the original code."""
     folder = find_checkpoint(base)
     if not folder.exists():
         raise FileNotFoundError(
             f"{base} does not exist; give default (the model that mmt ships), a checkpoint folder, "
             "or a run folder of the original code"
         )
-    return read_original_run(folder) if is_original_run(folder) else read_checkpoint(folder)
+    return read_any_checkpoint(folder)
 
 
 def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Recipe) -> dict[str, Tensor]:
@@ -51,12 +43,7 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
     - "chain" heads can start from "independent" heads, and "mixed" heads from either (see `ChainHeads`), since their additional
       weights initially have no effect.
 
-    All else must be equal.
-
-    Raises
-    ------
-    ValueError
-        If anything else of the network or representation differs; the message names the first difference.
+    All else must be equal; a `ValueError` names the first difference.
     """
     _check_representation(base.representation, name, recipe.representation)
     theirs, ours = base.network.config.to_dict(), recipe.network.to_dict()
@@ -67,12 +54,11 @@ def fitting_weights(base: Checkpoint, name: str | os.PathLike[str], recipe: Reci
             raise _misfit(name, f"network.{entry}", theirs[entry], ours[entry])
     if ours["layers"] < theirs["layers"]:
         raise _misfit(name, "network.layers", theirs["layers"], ours["layers"])
-    if ours["output"] != theirs["output"] and (theirs["output"], ours["output"]) not in itertools.combinations(
-        _KINDS, 2
-    ):
-        raise _misfit(name, "network.output", theirs["output"], ours["output"])
+    heads = (theirs["output"], ours["output"])
+    if heads[0] != heads[1] and heads not in itertools.combinations(_KINDS, 2):
+        raise _misfit(name, "network.output", *heads)
     weights = Network(replace(recipe.network, zero_init=True)).state_dict()
-    if (theirs["output"], ours["output"]) == ("chain", "mixed"):
+    if heads == ("chain", "mixed"):
         weights["heads.state.weight"] = torch.eye(ours["dim"])
     for key, trained in base.network.state_dict().items():
         added = len(weights[key]) - len(trained)

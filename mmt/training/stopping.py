@@ -96,13 +96,7 @@ def state_file(output: Path) -> Path:
 
 
 def steps_done(state: Path) -> int:
-    """The number of steps of a saved state.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a saved state, or contains anything but numbers and tensors.
-    """
+    """The number of steps of a saved state; a `ValueError` if the file contains anything but numbers and tensors."""
     if not state.is_file():
         raise ValueError(f"{state} is not a file")
     try:
@@ -122,16 +116,9 @@ def steps_done(state: Path) -> int:
 def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, checkpoint: Path) -> None:
     """Raise a `ValueError` if the recipe or the corpus of a run changed in a way that its state does not allow.
 
-    The length, the schedule and the devices of a training may change; the network, the data and the optimizer may not.
-
-    Parameters
-    ----------
-    data : mapping
-        The training data, see `mmt.training.card.describe`.
-    former : path
-        The recipe file of the run.
-    checkpoint : path
-        The last checkpoint of the run. If there is none yet, the data are not compared.
+    The length, the schedule and the devices of a training may change; the network, the data and the optimizer may not. `data`
+    are from `mmt.training.card.describe`; `former` is the recipe file of the run, `checkpoint` its last checkpoint, which may be
+    missing: the data are then not compared.
     """
     earlier = load_recipe(former)
     before, now = earlier.to_dict(), recipe.to_dict()
@@ -152,20 +139,21 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
     if before["seed"] != now["seed"]:
         raise ValueError(f"seed is {now['seed']}, and was {before['seed']} when {former.parent} began; leave it out")
     if (checkpoint / CONFIG).exists():
-        try:
-            data_before = parse_json(read_file(checkpoint / CONFIG, LARGEST_JSON))["training"]["data"]
-            known = {name: int(data_before[name]) for name in ("pieces", "notes")}
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{checkpoint / CONFIG} does not describe its training data ({error})") from error
-        if any(known[name] != data[name] for name in ("pieces", "notes")):
-            raise ValueError(
-                f"{former.parent} has learned from {known['pieces']:,} pieces of {known['notes']:,} notes, and this corpus "
-                f"has {data['pieces']:,} of {data['notes']:,}; resume with the same corpus, "
-                "or begin a new run from its best (--from)"
-            )
-        # Checkpoints of earlier versions have no hash.
-        if data_before.get("sha256", data["sha256"]) != data["sha256"]:
-            raise ValueError(
-                f"{former.parent} has learned from other notes than this corpus has; resume with the same corpus, "
-                "or begin a new run from its best (--from)"
-            )
+        _check_same_data(data, checkpoint / CONFIG, former.parent)
+
+
+def _check_same_data(data: Mapping[str, Any], config: Path, run: Path) -> None:
+    try:
+        before = parse_json(read_file(config, LARGEST_JSON))["training"]["data"]
+        pieces, notes = int(before["pieces"]), int(before["notes"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{config} does not describe its training data ({error})") from error
+    advice = "resume with the same corpus, or begin a new run from its best (--from)"
+    if (pieces, notes) != (data["pieces"], data["notes"]):
+        raise ValueError(
+            f"{run} has learned from {pieces:,} pieces of {notes:,} notes, and this corpus has {data['pieces']:,} of "
+            f"{data['notes']:,}; {advice}"
+        )
+    # Checkpoints of earlier versions have no hash.
+    if before.get("sha256", data["sha256"]) != data["sha256"]:
+        raise ValueError(f"{run} has learned from other notes than this corpus has; {advice}")

@@ -23,6 +23,7 @@ from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch
 from mmt.music.atomic import locked, remove_remnants, replacing
 from mmt.music.bounded import check_utf8, escaped
+from mmt.representation.arguments import path_of
 from mmt.training.average import AverageWeights
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
@@ -94,7 +95,8 @@ def train(
         If Ctrl-C or a signal stopped the training (a subclass of KeyboardInterrupt); its state is saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    check_utf8(Path(output).absolute())
+    output = path_of("output", output, "give the folder of the run")
+    check_utf8(output.absolute())
     # If several processes train together, each of them runs this code, and the first locks and makes the folder.
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it on its function
     with _locked_run(Path(output)) if first else nullcontext():
@@ -108,10 +110,8 @@ def _locked_run(output: Path) -> Iterator[None]:
     made = [folder for folder in output.parents if not folder.exists()]
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(
-            output.with_name(f".{output.name}-lock"),
-            f"another training of {output} is at work; wait until it has ended, or give another folder",
-        ):
+        busy = f"another training of {output} is at work; wait until it has ended, or give another folder"
+        with locked(output.with_name(f".{output.name}-lock"), busy):
             remove_remnants(output)
             yield
     finally:
@@ -135,8 +135,9 @@ def _train(
     validation = Corpus(corpus, split="valid", exclude=recipe.data.exclude)
     _check_representation(recipe, training)
     # SLURM requeues a job with the same command.
-    resume = resume or (int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 and state_file(output).exists())
-    if resume and not state_file(output).exists():
+    saved = state_file(output)
+    resume = resume or (int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 and saved.exists())
+    if resume and not saved.exists():
         raise ValueError(f"{output} has no {RESUME}, so there is no training to resume")
     module, data = _initial_module(recipe, training, start_from, new=not resume)
     data["validation_sha256"] = validation.sha256
@@ -144,7 +145,7 @@ def _train(
         check_resumable(recipe, data, output / RECIPE, output / "last")
     if first and not resume:
         check_room(output, overwrite)
-    done = steps_done(state_file(output)) if resume else 0
+    done = steps_done(saved) if resume else 0
     with isolate_rng(), warnings.catch_warnings(), quiet_lightning(), StopSignals() as signals:
         # Batch i depends on the seed and i only (see TrainingBatches): the loader needs no state to resume.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
@@ -160,16 +161,14 @@ def _train(
             with replacing(output / RECIPE) as unfinished:
                 unfinished.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
         try:
-            _fit(
-                trainer, module, loaders, state_file(output) if resume else None, validate_first=start_from is not None
-            )
+            _fit(trainer, module, loaders, saved if resume else None, validate_first=start_from is not None)
         except (StopHere, KeyboardInterrupt, SystemExit) as error:
             _end_early(error, trainer, output, signals)
         except Exception as error:
             if not resume or signals.begun or isinstance(error, OSError):
                 raise
             raise ValueError(
-                f"{state_file(output)} is not the state of this training ({' '.join(str(error).split())[:200]}); "
+                f"{saved} is not the state of this training ({' '.join(str(error).split())[:200]}); "
                 "begin a new run from its best checkpoint (--from)"
             ) from error
     return output / "best"
@@ -201,9 +200,10 @@ def _end_early(error: BaseException, trainer: lightning.Trainer, output: Path, s
     if not trainer.is_global_zero:
         raise SystemExit(0) from error
     state = state_file(output)
-    kept = f"the state of step {steps_done(state)} is kept in {output}" if state.exists() else "nothing was saved"
-    how = "; continue with --resume (resume=True)" if state.exists() else ""
-    raise TrainingStopped(f"{kept}{how}", signals.received or signal.SIGINT) from error
+    said = "nothing was saved"
+    if state.exists():
+        said = f"the state of step {steps_done(state)} is kept in {output}; continue with --resume (resume=True)"
+    raise TrainingStopped(said, signals.received or signal.SIGINT) from error
 
 
 def _initial_module(
@@ -251,14 +251,13 @@ def _clear(output: Path) -> None:
 
 
 def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
-    ours, theirs = recipe.representation, corpus.representation
-    if not ours.has_music_of(theirs):
-        names = ("resolution", "instruments", "drums")
-        name = next(name for name in names if getattr(ours, name) != getattr(theirs, name))
-        raise ValueError(
-            f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation "
-            "(mmt-prepare --recipe or --checkpoint, with the same representation.… entries)"
-        )
+    """Raise a `ValueError` unless the notes of a corpus are those of the recipe's representation."""
+    for name in ("resolution", "instruments", "drums"):
+        if getattr(recipe.representation, name) != getattr(corpus.representation, name):
+            raise ValueError(
+                f"the recipe's {name} is not that of {corpus.folder}; prepare the corpus with the recipe's representation "
+                "(mmt-prepare --recipe or --checkpoint, with the same representation.… entries)"
+            )
 
 
 def _trainer(

@@ -106,3 +106,19 @@ def test_a_difference_without_interval_is_told_in_text_json_and_picture() -> Non
     (row,) = json.loads(json.dumps(found.to_dict(), allow_nan=False))["effects"]
     assert (row["low"], row["stands"]) == (None, True)
     assert picture(found).startswith(b"\x89PNG")
+
+
+def test_the_interval_of_a_difference_of_shares_is_in_its_range() -> None:
+    """Student's interval reaches above 1."""
+    ours, theirs = (
+        Scores(
+            {name: np.array(values if name == "instruments_used" else [np.nan] * 4) for name in METRICS},
+            "whole pieces",
+            np.full((4, LAGS), np.nan),
+        )
+        for values in ([1.0, 1.0, 0.4, 1.0], [0.0, 0.1, 0.0, 0.5])
+    )
+    (found,) = compare_scores({"mode": ours}, {"mode": theirs}).effects
+    assert found.low is not None
+    assert found.high == 1.0
+    assert -1 <= found.low <= found.difference

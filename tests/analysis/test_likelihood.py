@@ -204,6 +204,19 @@ def test_stopped_measurement_continues_from_its_ledger(
         measure(model, corpus, ledger=path)
 
 
+def test_notes_that_changed_are_measured_again_though_their_file_did_not(
+    model: Model, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """As when a corpus is prepared again by another version, or with another representation."""
+    measure(model, mmt.Corpus(tiny_folder, split="valid"), ledger=tmp_path / "ledger")
+    shutil.copytree(tiny_folder, tmp_path / "again")
+    notes = np.load(tmp_path / "again" / "notes.npy")
+    notes["pitch"] += 1
+    np.save(tmp_path / "again" / "notes.npy", notes)
+    again = mmt.Corpus(tmp_path / "again", split="valid")
+    assert measure(model, again, ledger=tmp_path / "ledger").per_note == measure(model, again).per_note
+
+
 def test_an_edited_model_has_its_own_ledger(model: Model, short: mmt.Corpus, tmp_path: Path) -> None:
     path, direction = tmp_path / "a", np.ones(32)
     edit = mmt.inside.add("final", direction)

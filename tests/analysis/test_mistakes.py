@@ -39,7 +39,7 @@ def test_a_network_or_a_name_in_place_of_a_model_is_refused(tiny_folder: Path) -
         lambda: mmt.embeddings.table(NETWORK, "pitch"),
     ):
         refused("model is a Network; give the mmt.Model, which has its network as model.network", call)
-    refused("model is a str; give the mmt.Model$", lambda: mmt.activations("default", PIECE))  # type: ignore[arg-type]
+    refused("model is 'default'; give the mmt.Model$", lambda: mmt.activations("default", PIECE))  # type: ignore[arg-type]
 
 
 def test_a_corpus_in_place_of_a_piece_and_a_name_in_place_of_places_are_refused(tiny_folder: Path) -> None:
@@ -74,8 +74,8 @@ def test_music_and_paths_in_place_of_pieces_are_refused() -> None:
 
 def test_pieces_in_place_of_a_corpus_are_refused() -> None:
     several: Any = [PIECE, PIECE]
-    refused(r"corpus is a list; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, several))
-    refused(r"corpus is a ndarray; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, PIECE))  # type: ignore[arg-type]
+    refused(r"corpus is a list of 2; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, several))
+    refused(r"corpus is a NumPy array .*; give mmt.Corpus\(folder", lambda: mmt.likelihood.measure(MODEL, PIECE))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fields", [5, 7])
@@ -92,4 +92,4 @@ def test_codes_without_six_fields_are_refused(fields: int) -> None:
 
 
 def test_a_function_in_place_of_an_edit_is_refused() -> None:
-    refused("an edit is <function .*; give mmt.inside.ablate", lambda: MODEL.edited(lambda stream: stream))  # type: ignore[arg-type]
+    refused("an edit is the function <lambda>; give mmt.inside.ablate", lambda: MODEL.edited(lambda stream: stream))  # type: ignore[arg-type]

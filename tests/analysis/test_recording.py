@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -158,6 +161,19 @@ def test_the_chord_label_is_the_triad_that_sounds_longest_in_the_beat(
     np.testing.assert_array_equal(store.labels("chord")[notes][: len(found)], found)
     assert len(set(found)) > 5
     assert (store.labels("chord")[~notes] == -1).all()
+
+
+def test_a_recording_of_an_older_version_is_called_so(store: ActivationStore, tmp_path: Path) -> None:
+    shutil.copytree(store.folder, tmp_path / "old")
+    job = json.loads((tmp_path / "old" / "job.json").read_text()) | {"format_version": 1}
+    (tmp_path / "old" / "job.json").write_text(json.dumps(job))
+    for part in (tmp_path / "old").glob("part-*.h5"):
+        with h5py.File(part, "a") as file:
+            del file["labels/chord"]
+    old = ActivationStore(tmp_path / "old")
+    assert len(old.labels("key")) == len(old)
+    with pytest.raises(ValueError, match="is of an older version of mmt, which recorded no chords; record it again"):
+        old.labels("chord")
 
 
 def test_invalid_recordings_and_labels_raise(

@@ -137,3 +137,12 @@ def test_edits_towards_a_target_are_equal_if_their_numbers_are(model: Model) -> 
     for wrong in ({"unit": 0}, {"unit": 8, "most": -1}, {"unit": 8, "gain": -1}):
         with pytest.raises(ValueError, match="unit must not be 0"):
             mmt.steering.towards(add, mmt.steering.register, 60, **wrong)
+
+
+def test_the_table_has_no_interval_below_zero_of_what_is_never_negative() -> None:
+    values = np.array([0.1, 0.2, 9.0])
+    found = mmt.steering.Effect({"density": values}, {"density": values + 1}, (values, values * 2))
+    for line in found.table().splitlines():
+        # Student's would be 3.10 ± 12.70.
+        assert "±" not in line.partition(", ")[0]
+        assert "[0." in line

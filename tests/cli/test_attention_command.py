@@ -194,3 +194,20 @@ def test_codes_that_occur_are_named(folder: Path) -> None:
     found = mmt.attention.absolute(mmt.load_model(folder / "model"), mmt.Corpus(folder / "corpus"), "instrument")
     axes = draw_codes(found, layer=0, head=1).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["piano", "voices"]
+
+
+def test_what_is_measured_is_printed_after_the_arguments_are_checked(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in (
+        ("-n", "0"),
+        ("--level", "2"),
+        ("--format", "gif"),
+        ("--corpus", f"{folder}/slides"),
+        ("--split", "odd"),
+    ):
+        assert run(folder, tmp_path / "out", *wrong) == 1
+        assert not capsys.readouterr().out
+    (tmp_path / "out").mkdir()
+    assert run(folder, tmp_path / "out", "-n", "100") == 0
+    assert "over 2 pieces of" in capsys.readouterr().out

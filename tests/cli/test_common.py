@@ -6,8 +6,10 @@ import argparse
 import errno
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +34,11 @@ def test_an_unexpected_error_is_one_short_line(capsys: pytest.CaptureFixture[str
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["attention", "convert", "evaluate", "generate", "prepare", "train"])
+PROJECT = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+COMMANDS = [name.removeprefix("mmt-") for name in PROJECT["scripts"]]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_runs_as_a_module(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"mmt.cli.{name}", "--help"], capture_output=True, text=True, check=True

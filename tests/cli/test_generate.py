@@ -16,9 +16,12 @@ from small_corpora import model_of
 import mmt
 from mmt.analysis.ledger import fingerprint
 from mmt.cli.generate import main
-from mmt.cli.writing import print_notices, summary
+from mmt.cli.sampling_flags import per_field
+from mmt.cli.writing import notices, summary
 from mmt.music import files
 from mmt.music.audio import carried_soundfont
+from mmt.representation.codes import FIELDS
+from mmt.sampling.filters import Filters
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 QUARTET = TINY / "mayer_quartet_in_g_minor.mid"
@@ -331,11 +334,16 @@ def test_ensembles_are_expanded_and_an_instrument_named_twice_is_one_part(
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
-def test_instruments_that_were_rare_in_training_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    print_notices(["violin", "koto"], [], {"violin": 500})
-    assert capsys.readouterr().out == "rare in the model's training data: koto (0 pieces)\n"
-    print_notices(["violin", "koto"], [], None)
-    assert not capsys.readouterr().out
+def test_instruments_that_were_rare_in_training_are_named() -> None:
+    assert notices(["violin", "koto"], [], {"violin": 500}) == ["rare in the model's training data: koto (0 pieces)"]
+    assert notices(["violin", "koto"], [], None) == []
+
+
+def test_the_last_of_several_numbers_counts_and_those_of_fields_stay() -> None:
+    assert per_field("min_p", ["beat=0.1", "0.2", "0.3", "beat=0.4"]) == dict.fromkeys(FIELDS, 0.3) | {"beat": 0.4}
+    assert per_field("min_p", ["beat=0.1,pitch=0.2"]) == {"beat": 0.1, "pitch": 0.2}
+    with pytest.raises(ValueError, match="unknown field ''"):
+        Filters.of(min_p=per_field("min_p", ["=0.1"]))
 
 
 def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -538,3 +546,40 @@ def test_an_instrument_whose_notes_are_given_is_not_silent() -> None:
     events = np.array([[0] * 6, [1, 0, 0, 0, 0, 25], [1, 0, 0, 0, 0, 27], [2, 0, 0, 0, 0, 0], [5, 1, 1, 61, 12, 25]])
     music = mmt.decode(events, representation=representation)
     assert summary(music, events, representation) == "1 note, 1 beat, violin; silent: cello"
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ([3, 2, 1, 61, 12, 25], "1 note, 2 beats, violin"),
+        ([3, 2, 7, 61, 12, 25], "1 note, 2 beats (the last notes sound for 0.5 more), violin"),
+        ([3, 2, 1, 61, 32, 25], "1 note, 2 beats (the last notes sound for 31 more), violin"),
+    ],
+)
+def test_beats_are_counted_as_limits_count_them(last: list[int], said: str) -> None:
+    events = np.array([[0] * 6, [1, 0, 0, 0, 0, 25], [2, 0, 0, 0, 0, 0], last])
+    assert summary(mmt.decode(events), events, mmt.Representation()) == said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--continue", QUARTET, "--beats", 8, "--max-beats", 4),
+        ("--continue", QUARTET, "--beats", 8, "--new-beats", 0),
+        ("--continue", QUARTET, "--beats", 8, "--min-beats", 20, "--max-beats", 12),
+        ("--continue", QUARTET, "--beats", 99999),
+        ("--instruments", "violin,violin,koto", "--max-events", 5),
+        ("--instruments", "violin", "--scale", "H"),
+        ("--fill", QUARTET, "--from-beat", 4, "--to-beat", 2),
+        ("--accompany", QUARTET, "--hold", "flute", "--instruments", "cello"),
+        ("--reharmonise", QUARTET, "--part", "flute"),
+    ],
+)
+def test_nothing_is_printed_before_an_error(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: tuple[object, ...]
+) -> None:
+    assert generate(checkpoint, "-o", tmp_path / "a.mid", *wrong) == 1
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert len(printed.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

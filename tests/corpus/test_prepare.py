@@ -281,6 +281,18 @@ def test_only_a_corpus_is_overwritten_and_only_on_request(tiny: Path, tmp_path: 
     assert (tmp_path / "mine" / "letter.txt").exists()
 
 
+def test_an_empty_folder_is_written_to_as_one_that_does_not_exist(tiny: Path, tmp_path: Path) -> None:
+    for name in ("corpus", "model"):
+        (tmp_path / name).mkdir()
+    prepare([tiny], tmp_path / "corpus")
+    assert len(mmt.Corpus(tmp_path / "corpus"))
+    mmt.new_model("tiny").save(tmp_path / "model")
+    assert mmt.load_model(tmp_path / "model").network
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="file exists"):
+        prepare([tiny], tmp_path / "file")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -70,7 +70,7 @@ def test_a_part_has_the_name_colour_and_notes_of_its_instrument():
     flute, cello = song(html_page.page(DUO))["parts"]
     assert [part["name"] for part in (flute, cello)] == ["flute", "cello"]
     assert [len(part["notes"]) // 4 for part in (flute, cello)] == [40, 10]
-    assert flute["color"] == "#" + "".join(f"{round(255 * part):02x}" for part in instrument_color("flute"))
+    assert flute["color"] == instrument_color("flute")
     assert "50 notes for flute and cello, 0:20. " in Elements(html_page.page(DUO)).texts
 
 

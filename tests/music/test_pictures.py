@@ -231,7 +231,7 @@ def test_every_instrument_has_a_place_in_score_order_and_a_colour():
 
 def test_colours_of_an_orchestra_are_far_apart():
     orchestra = "flute oboe clarinet bassoon horn trumpet trombone timpani violin viola cello contrabass voices piano"
-    rgb = np.array([colors.instrument_color(name) for name in orchestra.split()])
+    rgb = np.array([to_rgb(colors.instrument_color(name)) for name in orchestra.split()])
     apart = np.linalg.norm(rgb[:, None] - rgb, axis=2) + 10 * np.eye(len(rgb))
     assert apart.min() > 0.25
     # Contrast with white.

@@ -133,9 +133,11 @@ def test_events_and_music_are_not_interchangeable(tmp_path: Path) -> None:
     for function in (mmt.to_text, mmt.decode, mmt.prompt.beats, check_codes):
         with pytest.raises(ValueError, match=r"events were expected, not a muspy\.Music; give mmt\.encode\(music\)"):
             function(mmt.decode(piece))
-    with pytest.raises(ValueError, match=r"got ndarray, expected a muspy\.Music; mmt\.decode makes one from events"):
+    with pytest.raises(
+        ValueError, match=r"got a NumPy array \(5, 6\), expected a muspy\.Music; mmt\.decode makes one from events"
+    ):
         mmt.write(tmp_path / "a.mid", piece)
-    with pytest.raises(ValueError, match=r"got str, expected a muspy\.Music; mmt\.read\(path\) reads one"):
+    with pytest.raises(ValueError, match=r"got 'a.mid', expected a muspy\.Music; mmt\.read\(path\) reads one"):
         mmt.encode("a.mid")
 
 

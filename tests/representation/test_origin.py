@@ -78,6 +78,36 @@ def test_arrays_are_plain_and_any_other_array_is_read_as_before() -> None:
         mmt.decode(other, representation=SLIDES)
 
 
+def test_a_copy_or_a_loaded_array_causes_a_warning_while_the_original_exists(tmp_path: Path) -> None:
+    notes = [muspy.Note(beat, 60, 1) for beat in range(8)]
+    events = mmt.encode(muspy.Music(1, tracks=[muspy.Track(40, notes=notes)]), representation=SLIDES)
+    np.save(tmp_path / "events.npy", events)
+    for other in (events.copy(), np.load(tmp_path / "events.npy"), np.array(events.tolist())):
+        with pytest.warns(origin.OtherRepresentationWarning, match=r"another resolution .*\(24, not 12\)"):
+            mmt.decode(other)
+    other = events.copy()
+    del events
+    gc.collect()
+    mmt.decode(other)
+
+
+def test_results_of_editing_are_known() -> None:
+    model = model_of(SLIDES)
+    events = mmt.encode(MUSIC, representation=SLIDES)[:40]
+    for pieces in (
+        mmt.edit.accompany(model, events, "violin", ["cello"], beats=(0, 2), candidates=1, seed=0),
+        mmt.edit.reorchestrate(model, events, ["flute"], seed=0),
+    ):
+        with pytest.raises(ValueError, match="another resolution"):
+            mmt.decode(pieces[0])
+
+
+def test_a_code_out_of_range_may_be_of_another_representation() -> None:
+    events = mmt.encode(MUSIC, representation=SLIDES).tolist()
+    with pytest.raises(ValueError, match="codes are 1 to 12, unless the events are of another representation"):
+        mmt.decode(events)
+
+
 def test_options_that_add_codes_do_not_change_what_codes_mean() -> None:
     events = mmt.encode(MUSIC)
     for other in (

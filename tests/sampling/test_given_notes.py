@@ -78,7 +78,7 @@ def written(
     options = GenerationOptions(max_beats=max_beats, max_events=10_000, grammar=grammar)
     _, set_up = options.resolve(prompt, model.network.config, SMALL, {})
     set_up["bounds"] = type(set_up["bounds"])(**{**vars(set_up["bounds"]), "reach": SMALL.reach})
-    return write_pieces(model.network, prompt, streams_of(n, 5), **set_up, given=gifts)
+    return write_pieces(model.network, [np.asarray(prompt)] * n, streams_of(n, 5), **set_up, given=gifts)
 
 
 def as_given(notes: Events) -> Events:

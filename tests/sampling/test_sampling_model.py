@@ -373,7 +373,8 @@ def test_cached_decoding_writes_what_uncached_decoding_writes(positions: str, ou
 def test_rows_name_the_pieces_that_have_not_ended(model: Model) -> None:
     config = {"filters": Filters(), "bounds": Bounds(30, 40), "grammar": "strict"}
     going, length = list(range(6)), [0] * 6
-    for rows, events in decode_events(model.network, mmt.prompt.start(), [(seed, 0) for seed in range(6)], **config):
+    prompts, streams = [mmt.prompt.start()] * 6, [(seed, 0) for seed in range(6)]
+    for rows, events in decode_events(model.network, prompts, streams, **config):
         assert rows == going
         assert events.shape == (len(rows), 6)
         going = [row for row, event in zip(rows, events, strict=True) if event[TYPE] != END_OF_SONG]

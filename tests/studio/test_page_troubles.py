@@ -221,3 +221,27 @@ def test_memory_stays_flat_and_five_thousand_notes_scroll(open_tab: Open, server
         tab.button("Undo").click()
         measured.append(server.memory())
     assert measured[-1] < measured[3] + 64 * 2**20
+
+
+def test_sounds_that_fail_to_load_do_not_load_for_ever(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.page.route("**/sounds/*", lambda route: route.abort())
+    tab.compose("Piano")
+    tab.page.locator("#parts li").first.wait_for()
+    tab.page.wait_for_function("!document.querySelector('#parts .loading')")
+
+
+def test_the_seed_of_a_refused_request_is_kept_and_used(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.choose("Piano", alternatives=1, seed=7)
+    tab.page.route("**/write", lambda route: route.fulfill(status=400, json={"error": "not now"}), times=1)
+    tab.button("Write music").click()
+    tab.page.locator(".message.error").wait_for()
+    tab.page.locator("details.more summary", has_text="Settings for new music").click()
+    seed = tab.page.locator("details.more input[data-setting=seed]").first
+    assert seed.input_value() == "7"
+    with tab.page.expect_request("**/write") as sent:
+        tab.page.locator(".action-row").get_by_role("button", name="Write music").click()
+    assert sent.value.post_data_json["seed"] == 7
+    tab.wait_for_alternatives(1)
+    assert seed.input_value() == ""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mmt.analysis.attention.pairs import Sums, add_pairs, differences
 from mmt.analysis.attention.statistics import Relative, shares
 from mmt.analysis.intervals import warn_of_few
+from mmt.representation.arguments import finite
 from mmt.representation.codes import BEAT, FIELDS, NOTE, POSITION, TYPE, Events
 
 Null = Literal["moments", "events", "beats"]
@@ -89,7 +90,7 @@ def simultaneous_bands(found: Contrast, level: float, *, seed: int = 0) -> tuple
     """`Contrast.bands`, without the warning of few pieces."""
     from scipy.stats import norm, t
 
-    if not 0 < level < 1:
+    if not 0 < finite("level", level) < 1:
         raise ValueError(f"level is {level}; it must be between 0 and 1")
     used = found.attention.any(axis=(1, 2, 3))
     attention, expected = found.attention[used], found.expected[used]

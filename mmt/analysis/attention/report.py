@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,9 @@ from mmt.analysis.plotting import code_labels
 from mmt.corpus.archives import RATIO
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import write_provenance
-from mmt.music.atomic import replacing
+from mmt.music.atomic import is_taken, replacing
 from mmt.music.bounded import LARGEST, brief, escaped
+from mmt.representation.arguments import whole
 from mmt.representation.codes import PAPER, Representation
 from mmt.sampling.model import load_model
 
@@ -61,25 +62,32 @@ def study_corpus(
     device: str = "auto",
     overwrite: bool = False,
     progress: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Compute the attention statistics of a model over a corpus and write them, as `mmt-attention` does.
 
     `checkpoint` is by default the model that mmt ships, `split` "train", "valid", "test" or None for all, `n` the number of
-    pieces, drawn with `seed` (default: all). The other parameters, the result and the errors are those of `write_report`.
+    pieces, drawn with `seed` (default: all). `say` is called with a line about what is measured, when the arguments have been
+    checked. The other parameters, the result and the errors are those of `write_report`.
     """
     _check_arguments(Path(output), level, format, overwrite)
     model, pieces = load_model(checkpoint, device=device), Corpus(corpus, split=split)
     check_same_representation(model, pieces)
     if n is not None:
-        if n < 1:
+        if whole("n", n) < 1:
             raise ValueError(f"n is {n}; it must be at least one piece")
         chosen = np.random.default_rng(seed).permutation(len(pieces))[:n]
         pieces = pieces.subset(sorted(chosen.tolist()))
+    # Those that are measured: a piece of one note has no pair.
+    count = sum(piece.length >= 2 for piece in pieces.pieces)
+    if say is not None:
+        drawn = f"{count:,} piece{'s' * (count != 1)} of {corpus}, split {split or 'all'}"
+        say(f"attention of {checkpoint or 'the shipped model'} over {drawn}")
     statistics = measure(model, pieces, progress=progress)
-    warn_of_few(len(pieces))
+    warn_of_few(count)
     provenance = {
         "model": {"checkpoint": str(checkpoint or "default"), "fingerprint": fingerprint(model)},
-        "corpus": {"folder": str(corpus), "split": split or "all", "pieces": len(pieces), "sha256": pieces.sha256},
+        "corpus": {"folder": str(corpus), "split": split or "all", "pieces": count, "sha256": pieces.sha256},
         "seed": seed,
         "level": level,
     }
@@ -185,9 +193,9 @@ def _check_arguments(target: Path, level: float, format: str, overwrite: bool) -
         raise ValueError(f"level is {level}; it must be between 0 and 1")
     if format not in ("png", "svg", "pdf"):
         raise ValueError(f"format is {format!r}; choose png, svg or pdf")
-    if target.exists() and not overwrite:
+    if is_taken(target) and not overwrite:
         raise FileExistsError(f"{target} exists already; choose another folder, or pass --overwrite (overwrite=True)")
-    if target.exists() and not (target / ARRAYS).exists():
+    if is_taken(target) and not (target / ARRAYS).exists():
         raise FileExistsError(f"{target} is not a report of mmt-attention (no {ARRAYS}); choose another folder")
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.intervals import jackknife_interval, warn_of_few
+from mmt.representation.arguments import finite
 
 Which = Literal["gamma", "gain", "row_gain"]
 
@@ -203,7 +204,7 @@ def confidence_interval(found: Relative, level: float, of: Which) -> tuple[Sums,
 def _check(level: float, of: Which) -> None:
     if of not in get_args(Which):
         raise ValueError(f"of is {of!r}; choose one of {', '.join(get_args(Which))}")
-    if not 0 < level < 1:
+    if not 0 < finite("level", level) < 1:
         raise ValueError(f"level is {level}; it must be between 0 and 1")
 
 

@@ -34,8 +34,10 @@ from mmt.analysis.loss_windows import find_stride, loss_windows
 from mmt.analysis.pieces import check_each, check_same_representation
 from mmt.corpus.storage import Corpus
 from mmt.model.inside import edited
+from mmt.model.inside.edits import unknown_place
 from mmt.model.inside.places import all_places, is_by_key
 from mmt.music.atomic import replacing
+from mmt.representation.arguments import whole
 from mmt.representation.codes import NOTE, TYPE, Events
 from mmt.representation.grammar import check_piece
 from mmt.sampling.model import Model
@@ -191,16 +193,15 @@ def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], 
 
 def _check(model: Model, places: Sequence[str], dtype: str, batch_size: int) -> None:
     known = all_places(model.network)
-    if not places or (unknown := [place for place in places if place not in known]):
-        raise ValueError(f"unknown place {(unknown if places else places)[:1]}; this network has {', '.join(known)}")
+    if unknown := [place for place in places if place not in known]:
+        raise ValueError(unknown_place(unknown[0], model.network))
     if by_key := [place for place in places if is_by_key(place)]:
         raise ValueError(
             f"{by_key[0]} has no fixed size; read it piece by piece: mmt.activations(model, piece, [{by_key[0]!r}])"
         )
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype is {dtype!r}; choose float32 or float16")
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    whole("batch_size", batch_size, least=1)
 
 
 def _open_job(folder: Path, job: dict[str, Any]) -> None:

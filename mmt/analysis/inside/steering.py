@@ -193,13 +193,14 @@ class Effect:
         return share_of(_reached(self.plain, targets))
 
     def table(self) -> str:
-        """The attributes and the nats before and after, a line for each."""
-        rows = [
-            f"{name:16} {mean_of(self.plain[name])!s:>16} -> {mean_of(self.steered[name])!s:>16}, "
-            f"change {self.change(name)}"
-            for name in self.plain
-        ]
-        before, after = map(mean_of, self.nats)
+        """The attributes and the nats before and after, a line for each. Where no value is below 0, intervals end there."""
+        rows = []
+        for name in self.plain:
+            values = self.plain[name], self.steered[name]
+            least = 0.0 if all(np.nanmin(one, initial=0.0) >= 0 for one in values) else -math.inf
+            before, after = (mean_of(one, least) for one in values)
+            rows.append(f"{name:16} {before!s:>16} -> {after!s:>16}, change {self.change(name)}")
+        before, after = (mean_of(one, 0.0) for one in self.nats)
         return "\n".join([*rows, f"{'nats per note':16} {before!s:>16} -> {after!s:>16}, damage {self.damage}"])
 
 

@@ -59,6 +59,8 @@ class ActivationStore:
         """A label of all rows, (rows,); the names are in `mmt.analysis.inside.labels`."""
         if name not in LABELS:
             raise ValueError(f"there is no label {name!r}; choose among {', '.join(LABELS)}")
+        if name == "chord" and self.job.get("format_version") == 1:
+            raise ValueError(f"{self.folder} is of an older version of mmt, which recorded no chords; record it again")
         return np.concatenate(
             [self._dataset(path, f"labels/{name}")[:] for path in self.paths] or [np.zeros(0, np.int32)]
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from mmt.model.inside.conditions import at, where
 from mmt.model.inside.edits import Edits, Step
 from mmt.model.inside.places import is_by_key
 from mmt.model.reading import Context
+from mmt.representation.arguments import described, whole
 
 Head = tuple[int, int]
 """(layer, head)"""
@@ -39,6 +40,13 @@ def ablate(*heads: Head) -> Edits:
     return Edits(tuple(_silence(f"layers.{layer}.heads", sorted(of_layer)) for layer, of_layer in by_layer.items()))
 
 
+def _silence(place: str, heads: list[int]) -> Step:
+    def silence(activations: Tensor) -> Tensor:
+        return activations.masked_fill(mask_of_heads(place, heads, activations), 0)
+
+    return Step(place, silence, f"{place}: ablate {heads}", tuple(heads))
+
+
 def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edits:
     """An edit that adds `strength * direction` to the activations of every event at a place.
 
@@ -56,7 +64,7 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
     True
     """
     # A copy: the edit stays the same when the caller's array changes.
-    vector = torch.as_tensor(direction).detach().clone()
+    vector = numbers_of("direction", direction)
 
     def shift(activations: Tensor) -> Tensor:
         _check_direction(place, vector, activations)
@@ -79,7 +87,7 @@ def project_out(place: str, direction: npt.ArrayLike | Tensor) -> Edits:
     --------
     >>> edit = project_out("layers.2.stream", torch.ones(256))
     """
-    vector = torch.as_tensor(direction).detach().double()
+    vector = numbers_of("direction", direction).double()
     if vector.dim() != 1 or not vector.norm() > 0:
         raise ValueError(
             f"the direction at {place} has the shape {tuple(vector.shape)} and norm {vector.norm():g}; give a vector, not 0"
@@ -112,7 +120,7 @@ def replace(place: str, values: npt.ArrayLike | Tensor, *, heads: Sequence[int] 
     >>> mean = np.zeros((4, 64))  # the mean over events of mmt.activations(...)["layers.2.heads"]
     >>> edit = replace("layers.2.heads", mean, heads=[0])
     """
-    kept = torch.as_tensor(values).detach().clone()
+    kept = numbers_of("values", values)
     return _substitute(place, lambda context: kept, heads, f"replace by {_digest(kept)}")
 
 
@@ -136,7 +144,7 @@ def patch(
     events : sequence of int, optional
         Patch these events only. Default: all.
     """
-    kept = torch.as_tensor(values).detach().clone()
+    kept = numbers_of("values", values)
     condition = at((None, len(kept))) if events is None else at(list(events)) & at((None, len(kept)))
 
     def of_event(context: Context) -> Tensor:
@@ -160,7 +168,9 @@ def resample(
     samples : array_like, (n, …)
         Activations of other events, as from `mmt.activations` of a corpus.
     """
-    kept = torch.as_tensor(samples).detach().clone()
+    kept = numbers_of("samples", samples)
+    if not kept.dim() or not len(kept):
+        raise ValueError("there are no samples; give the activations of at least one event")
 
     def of_event(context: Context) -> Tensor:
         last = int(context.places.max()) + 1
@@ -192,8 +202,9 @@ def _substitute(place: str, values: Callable[[Context], Tensor], heads: Sequence
             ) from None
         return new.clone() if heads is None else torch.where(mask_of_heads(place, heads, activations), new, activations)
 
+    heads = None if heads is None else heads_of(heads)
     where_ = "" if heads is None else f" in heads {sorted(heads)}"
-    return Edits((Step(place, change, f"{place}: {described}{where_}"),))
+    return Edits((Step(place, change, f"{place}: {described}{where_}", tuple(heads or ())),))
 
 
 def mask_of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) -> Tensor:
@@ -222,13 +233,26 @@ def head_of(pair: Head, example: str) -> Head:
     return layer, head
 
 
+def heads_of(heads: Sequence[int]) -> list[int]:
+    """The numbers of heads; raises a `ValueError` for anything else."""
+    if isinstance(heads, str) or not isinstance(heads, Iterable):
+        raise ValueError(f"heads is {described(heads)}; give a list of numbers: heads=[0, 2]")
+    numbers = [whole("a head", head) for head in heads]
+    if not numbers:
+        raise ValueError("heads is empty; give at least one, or leave it out for all")
+    return numbers
+
+
+def numbers_of(name: str, values: npt.ArrayLike | Tensor) -> Tensor:
+    """The numbers as a tensor of their own, so that an edit stays the same when the caller's array changes."""
+    try:
+        numbers = torch.as_tensor(values).detach().clone()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} is {described(values)}; give an array or a tensor of numbers") from None
+    if not numbers.isfinite().all():
+        raise ValueError(f"{name} has numbers that are not finite")
+    return numbers
+
+
 def _digest(values: Tensor) -> str:
     return hashlib.sha256(values.double().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
-
-
-def _silence(place: str, heads: list[int]) -> Step:
-    return Step(
-        place,
-        lambda activations: activations.masked_fill(mask_of_heads(place, heads, activations), 0),
-        f"{place}: ablate {heads}",
-    )

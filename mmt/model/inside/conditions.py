@@ -36,14 +36,12 @@ class Condition:
     identity: str
 
     def __and__(self, other: Condition) -> Condition:
-        return Condition(
-            lambda context: self.holds(context) & other.holds(context), f"({self.identity} & {other.identity})"
-        )
+        identity = f"({self.identity} & {other.identity})"
+        return Condition(lambda context: self.holds(context) & other.holds(context), identity)
 
     def __or__(self, other: Condition) -> Condition:
-        return Condition(
-            lambda context: self.holds(context) | other.holds(context), f"({self.identity} | {other.identity})"
-        )
+        identity = f"({self.identity} | {other.identity})"
+        return Condition(lambda context: self.holds(context) | other.holds(context), identity)
 
     def __invert__(self) -> Condition:
         return Condition(lambda context: ~self.holds(context), f"~{self.identity}")
@@ -78,8 +76,7 @@ def notes(
     >>> edit = where(add("layers.2.stream", torch.ones(256)), notes("cello", beats=(16, None)))
     """
     names = [instruments] if isinstance(instruments, str) else instruments
-    unknown = [name for name in names or [] if name not in representation.names]
-    if unknown:
+    if unknown := [name for name in names or [] if name not in representation.names]:
         raise ValueError(f"{unknown[0]!r} is not an instrument; choose among {', '.join(representation.names)}")
     codes = None if names is None else torch.tensor([1 + representation.names.index(name) for name in names])
 
@@ -181,7 +178,9 @@ def _weighted(edit: Edit, strength: Callable[[Context], Tensor], described: str,
     for step in combine(edit).steps:
         if keys is not None and not is_by_key(step.place):
             raise ValueError(f"keys is given, and the place {step.place} has none; it is for scores and pattern")
-        steps.append(Step(step.place, _weighted_function(step, strength, keys), f"{step.identity}, {described}"))
+        steps.append(
+            Step(step.place, _weighted_function(step, strength, keys), f"{step.identity}, {described}", step.heads)
+        )
     return Edits(tuple(steps))
 
 

@@ -8,6 +8,7 @@ in `activations`, since generation reads one at a time; what is kept in `context
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import secrets
 from collections.abc import Callable, Mapping
@@ -16,10 +17,11 @@ from typing import Any, NamedTuple, NoReturn
 
 from torch import Tensor, nn
 
-from mmt.model.inside.places import Place, all_places, is_by_key, module_of
+from mmt.model.inside.places import Place, all_places, is_by_key
 from mmt.model.network import Network
 from mmt.model.reading import Context, Reading
 from mmt.model.sharing import share
+from mmt.representation.arguments import described
 
 Function = Callable[..., Tensor]
 """Takes activations, or activations and a context."""
@@ -32,6 +34,8 @@ class Step(NamedTuple):
     function: Function
     identity: str
     """Equal for steps that do the same; random for a function of the user, which cannot be compared."""
+    heads: tuple[int, ...] = ()
+    """The heads that it names, which `edited` checks."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,11 @@ def edited(network: Network, edit: Edit) -> Network:
         changed.reading = Reading()
     for step in combine(edit).steps:
         if step.place not in known:
-            raise ValueError(f"unknown place {step.place!r}; this network has {', '.join(known)}")
+            raise ValueError(unknown_place(step.place, changed))
+        if wrong := [head for head in step.heads if not 0 <= head < changed.config.heads]:
+            raise ValueError(f"{step.place} has no head {wrong[0]}; it has {changed.config.heads}, counted from 0")
         place = known[step.place]
-        module_of(changed, place).register_forward_hook(_hook(step, place, changed.reading))
+        changed.get_submodule(place.path).register_forward_hook(_hook(step, place, changed.reading))
     return changed
 
 
@@ -121,7 +127,7 @@ def combine(*edits: Edit) -> Edits:
             continue
         if not isinstance(edit, Mapping):
             raise ValueError(
-                f"an edit is {edit!r}; give mmt.inside.ablate(…), mmt.inside.add(…), or {{place: function}}, such as "
+                f"an edit is {described(edit)}; give mmt.inside.ablate(…), mmt.inside.add(…), or {{place: function}}, such as "
                 '{"final": function}'
             )
         for place, function in edit.items():
@@ -133,17 +139,25 @@ def combine(*edits: Edit) -> Edits:
     return Edits(tuple(steps))
 
 
+def unknown_place(place: str, network: Network) -> str:
+    """What is wrong with the name of a place."""
+    parts, layers = place.split("."), network.config.layers
+    if parts[0] == "layers" and len(parts) == 3 and parts[1].lstrip("-").isdigit() and not 0 <= int(parts[1]) < layers:
+        return f"{place}: the network has no layer {parts[1]}; it has {layers}, counted from 0"
+    known = [*all_places(network)]
+    near = difflib.get_close_matches(place, known, n=1)
+    offer = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown place {place!r}; {offer}mmt.inside.places(model) lists all {len(known)}"
+
+
 def takes_context(function: Function) -> bool:
     """Whether a function has a second parameter without a default, or one named `context`."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return False  # a builtin without a signature
-    positional = [
-        one
-        for one in parameters
-        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) and one.default is one.empty
-    ]
+    needed = [one for one in parameters if one.default is one.empty]
+    positional = [one for one in needed if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     return len(positional) > 1 or any(one.name == "context" for one in parameters)
 
 
@@ -168,7 +182,7 @@ def with_context(function: Function, place: str) -> Callable[[Tensor, Context | 
 
 
 def _hook(step: Step, place: Place, reading: Reading) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    name, function, identity = step
+    name, function, identity = step.place, step.function, step.identity
     call = with_context(function, name)
     needs_context = takes_context(function) or name.startswith("logits.")
 

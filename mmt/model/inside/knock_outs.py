@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmt.model.inside.changes import Head, head_of, mask_of_heads
+from mmt.model.inside.changes import Head, head_of, heads_of, mask_of_heads
 from mmt.model.inside.conditions import Condition, where
 from mmt.model.inside.edits import Edits, Step
 from mmt.model.reading import Context
@@ -46,8 +46,9 @@ def knock_out(
     def cut(activations: Tensor) -> Tensor:
         return activations.masked_fill(mask_of_heads(place, heads, activations), value)
 
+    heads = None if heads is None else heads_of(heads)
     described = "all" if heads is None else sorted(heads)
-    edit = Edits((Step(place, cut, f"{place}: knock out {described}"),))
+    edit = Edits((Step(place, cut, f"{place}: knock out {described}", tuple(heads or ())),))
     return where(edit, queries or _EVERYTHING, keys=keys)
 
 
@@ -90,6 +91,5 @@ def knock_out_path(source: Head, target: Head, inputs: Sequence[str] = ("queries
     key = ("path", lower, sender)
     places = f"layers.{lower}.head_outputs", f"layers.{higher}.attention_inputs"
     described = f"knock out path {source} to {target} {sorted(chosen)}"
-    return Edits(
-        tuple(Step(place, step, f"{place}: {described}") for place, step in zip(places, (keep, cut), strict=True))
-    )
+    steps = zip(places, (keep, cut), (sender, receiver), strict=True)
+    return Edits(tuple(Step(place, step, f"{place}: {described}", (head,)) for place, step, head in steps))

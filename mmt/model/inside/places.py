@@ -28,10 +28,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmt.model.network import Network
 from mmt.model.reading import Context
+from mmt.representation.arguments import described
 from mmt.representation.codes import FIELDS
 
 
@@ -54,7 +55,10 @@ def places(network: Network | Any) -> list[str]:
     >>> found[:3], found[-1]
     (['embedding', 'layers.0.attention_inputs', 'layers.0.queries'], 'logits.instrument')
     """
-    return list(all_places(getattr(network, "network", network)))
+    network = getattr(network, "network", network)
+    if not isinstance(network, Network):
+        raise ValueError(f"network is {described(network)}; give a model or its network")
+    return list(all_places(network))
 
 
 def all_places(network: Network) -> dict[str, Place]:
@@ -77,11 +81,6 @@ def all_places(network: Network) -> dict[str, Place]:
             found[f"layers.{layer}.{name}"] = place._replace(path=f"blocks.{layer}.{place.path}".rstrip("."))
     found["final"] = _as_it_is("norm")
     return found | {f"logits.{name}": _logits(f"heads.fields.{field}") for field, name in enumerate(FIELDS)}
-
-
-def module_of(network: nn.Module, place: Place) -> nn.Module:
-    """The module of a network whose output the place shows."""
-    return network.get_submodule(place.path)
 
 
 def is_by_key(place: str) -> bool:

@@ -35,12 +35,18 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
     with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
         midi, raw = Path(folder) / "notes.mid", Path(folder) / "sound.raw"
         _write_midi(midi, notes)
-        # fmt: off
-        errors = _run([
+        arguments = [
             command() or "fluidsynth", "-n", "-i", "-q", "-g", "0.2", "-R", effects, "-C", effects, "-r", str(sample_rate),
             "-T", "raw", "-O", "float", "-E", "little", "-F", str(raw), str(soundfont), str(midi),
-        ], end(notes) + GRACE, soundfont)
-        # fmt: on
+        ]  # fmt: skip
+        limit = end(notes) + GRACE
+        try:
+            done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise ValueError(
+                f"FluidSynth did not end within {limit:.0f} s with {soundfont}; choose another SoundFont"
+            ) from None
+        errors = " ".join(done.stderr.split())[-300:]
         # If it cannot read the SoundFont, it may report that and play silence.
         if not raw.exists() or "Failed to load SoundFont" in errors or "not a SoundFont" in errors:
             reason = f" (FluidSynth: {errors})" if errors else ""
@@ -53,17 +59,6 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
     sound = samples[: len(samples) // 2 * 2].reshape(-1, 2).astype(np.float32, copy=False)
     length = int(np.ceil((end(notes) + TAIL) * sample_rate))
     return np.pad(sound[:length], ((0, max(length - len(sound), 0)), (0, 0)))
-
-
-def _run(arguments: list[str], limit: float, soundfont: Path) -> str:
-    """Run a command and return its standard error as one line."""
-    try:
-        done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise ValueError(
-            f"FluidSynth did not end within {limit:.0f} s with {soundfont}; choose another SoundFont"
-        ) from None
-    return " ".join(done.stderr.split())[-300:]
 
 
 def _write_midi(path: Path, notes: TimedNotes) -> None:

@@ -42,15 +42,7 @@ def write_wav(
     soundfont: str | os.PathLike[str] | None = None,
     sample_rate: int = 44_100,
 ) -> None:
-    """Write music as a WAV file (16 bit, stereo). Parameters and errors are those of `render`.
-
-    Examples
-    --------
-    >>> import muspy, tempfile, mmt.music.audio
-    >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=73, notes=[muspy.Note(0, 72, 24)])])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     mmt.music.audio.write_wav(f"{folder}/flute.wav", music)
-    """
+    """Write music as a WAV file (16 bit, stereo). Parameters and errors are those of `render`."""
     sound = render(music, soundfont, sample_rate)
     with open(path, "wb") as file:
         write_sound(file, sound, sample_rate)

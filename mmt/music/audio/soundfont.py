@@ -43,8 +43,8 @@ _COARSE_TUNE, _FINE_TUNE, _SAMPLE, _LOOPS, SCALE_TUNING, _ROOT = 51, 52, 53, 54,
 _DEFAULTS = {CUTOFF: 13_500, SCALE_TUNING: 100, _ROOT: -1} | dict.fromkeys(
     (DELAY, ATTACK, HOLD, DECAY, RELEASE), -12_000
 )
-# Generators that presets may not set: addresses of samples, loop modes, root keys.
-_NOT_IN_PRESETS = {0, 1, 2, 3, 4, 12, 45, 46, 47, 50, 54, 57, 58}
+# Generators that presets do not add to: addresses of samples, loop modes, root keys, the target, ranges of keys and velocities.
+_NOT_ADDED = {0, 1, 2, 3, 4, 12, 41, 43, 44, 45, 46, 47, 50, 54, 57, 58}
 
 Generators = dict[int, int]
 
@@ -103,12 +103,7 @@ def check_soundfont(path: Path) -> None:
 def read_soundfont(path: Path) -> SoundFont:
     """Read a SoundFont.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a SoundFont, is cut off, or is compressed (.sf3).
+    A `ValueError` refuses what is not a SoundFont, is cut off, or is compressed (.sf3).
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no SoundFont {path}; name an .sf2 file")
@@ -184,7 +179,7 @@ def _bags(
 def _zone(over: Generators, under: Generators, sample: npt.NDArray[np.void], length: int) -> Zone | None:
     generators = dict(under)
     for number, amount in over.items():
-        if number not in _NOT_IN_PRESETS and number not in (_KEYS, _VELOCITIES, _INSTRUMENT):
+        if number not in _NOT_ADDED:
             generators[number] = generators.get(number, _DEFAULTS.get(number, 0)) + amount
 
     def span(number: int) -> tuple[int, int]:

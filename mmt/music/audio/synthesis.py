@@ -37,13 +37,7 @@ _REVERB = 0.25  # gain of the reverb
 
 
 def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: bool = True) -> Sound:
-    """Synthesise notes, with the reverb of a small hall if `room`; `TAIL` seconds longer than the notes.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is not a SoundFont.
-    """
+    """Synthesise notes, with the reverb of a small hall if `room`; `TAIL` seconds longer than the notes."""
     font, notes = read_soundfont(soundfont), _split_long(notes)
     sound = np.zeros((int(np.ceil((end(notes) + TAIL) * sample_rate)), 2), np.float32)
     # Notes of one key and velocity layer share the synthesised sound.

@@ -61,9 +61,8 @@ def write_html(
 def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: str | os.PathLike[str] | None = None) -> str:
     """The text of the page; see `write_html`."""
     title = title_of(music)
-    data = json.dumps(
-        add_recordings(song(music, prompt_beats), music, soundfont), ensure_ascii=False, separators=(",", ":")
-    )
+    heard = add_recordings(song(music, prompt_beats), music, soundfont)
+    data = json.dumps(heard, ensure_ascii=False, separators=(",", ":"))
     return Template(asset("page.html")).substitute(
         title=html.escape(title),
         caption=html.escape(describe(music)),

@@ -13,7 +13,7 @@ import numpy as np
 from mmt.music.audio import seconds_at, timed_notes
 from mmt.music.audio.synthesis import TimedNotes
 from mmt.music.page.recordings import RATE, record
-from mmt.music.pictures.colors import hexadecimal_color, instrument_names, score_order
+from mmt.music.pictures.colors import instrument_color, instrument_names, score_order
 from mmt.music.pictures.piano_rolls import LEAST_BEATS, bar_lines, check_prompt_beats, end_in_beats, power_of_two
 from mmt.representation.instruments import DRUMS
 from mmt.representation.notes import raw_notes
@@ -69,7 +69,7 @@ def song(music: muspy.Music, prompt_beats: float | None = None) -> dict[str, Any
         "parts": [
             {
                 "name": name,
-                "color": hexadecimal_color(name),
+                "color": instrument_color(name),
                 "drums": name == DRUMS,
                 "notes": rows[names == name].ravel().tolist(),
             }

@@ -1,6 +1,6 @@
 """Names and colours of instruments, and their order in a score.
 
-Instruments are named as in the representation ("english-horn"). Colours are sRGB: red, green and blue in [0, 1].
+Instruments are named as in the representation ("english-horn"). Colours are written as in HTML.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mmt.music.bounded import printable
 from mmt.representation.codes import PAPER
 from mmt.representation.instruments import DRUMS, GENERAL_MIDI_NAMES
 
 if TYPE_CHECKING:
     import muspy
 
-DRUM_COLOR = "#55555f"
-
-# Instrument families in score order: names, range of hues (degrees in the OKLCH space), chroma, lightnesses. Instruments that
-# often play together differ in lightness, which colour-blind readers can see.
-_FAMILIES: tuple[tuple[tuple[str, ...], tuple[float, float], float, tuple[float, ...]], ...] = (
-    (("flute", "piccolo", "recorder", "pan-flute", "ocarina"), (190, 205), 0.12, (0.70, 0.86, 0.54, 0.78, 0.62)),
-    (("oboe", "clarinet", "bassoon", "english-horn", "bag-pipe", "shehnai"), (158, 130), 0.15, (0.51, 0.83, 0.36, 0.66)),
-    (("alto-saxophone", "tenor-saxophone", "soprano-saxophone", "baritone-saxophone"), (118, 108), 0.12,
-     (0.66, 0.50, 0.80, 0.38)),
-    (("horn", "trumpet", "trombone", "tuba", "brasses", "synth-brasses"), (95, 75), 0.15, (0.80, 0.92, 0.62, 0.45)),
-    (("timpani", "melodic-tom", "synth-drums", "orchestra-hit"), (285, 300), 0.02, (0.58, 0.72, 0.46, 0.34)),
-    (("glockenspiel", "celesta", "xylophone", "vibraphone", "marimba", "tubular-bells", "music-box", "dulcimer",
-      "kalimba"), (215, 245), 0.06, (0.66, 0.80, 0.50, 0.73, 0.42)),
-    (("voices",), (348, 348), 0.20, (0.62,)),
-    (("harp", "nylon-string-guitar", "electric-guitar", "steel-string-guitar", "banjo", "koto", "sitar",
-      "shamisen"), (325, 345), 0.10, (0.83, 0.72, 0.44, 0.58)),
-    (("violin", "viola"), (25, 50), 0.18, (0.56, 0.72)),
-    (("cello", "contrabass"), (8, 335), 0.15, (0.42, 0.27)),
-    (("strings", "synth-strings"), (5, 15), 0.10, (0.82, 0.68)),
-    (("piano", "harpsichord", "electric-piano", "clavinet"), (262, 235), 0.16, (0.58, 0.72, 0.44, 0.80)),
-    (("church-organ", "organ", "accordion", "bandoneon", "harmonica"), (300, 285), 0.16, (0.46, 0.62, 0.76, 0.54)),
-    (("lead", "pad"), (215, 200), 0.12, (0.66, 0.82)),
-    (("bass", "electric-bass", "slap-bass", "synth-bass"), (272, 280), 0.10, (0.44, 0.74, 0.58, 0.34)),
-)  # fmt: skip
+# Instrument families in score order, with the colours of their instruments. A family has a range of hues; instruments that often
+# play together differ in lightness, which colour-blind readers can see.
+_FAMILY_COLORS = """
+flute=#08b6af piccolo=#5eeae8 recorder=#008387 pan-flute=#3aced7 ocarina=#009aa8
+oboe=#007e43 clarinet=#72e397 bassoon=#004f00 english-horn=#58a84d bag-pipe=#3a7801 shehnai=#a7da6d
+alto-saxophone=#8c9c3f tenor-saxophone=#626a00 soprano-saxophone=#c0c565 baritone-saxophone=#4a4500
+horn=#dcbc33 trumpet=#ffe061 trombone=#ad7e00 tuba=#7c4900 brasses=#f1b136 synth-brasses=#ffd567
+timpani=#797986 melodic-tom=#a4a3b1 synth-drums=#595662 orchestra-hit=#393641
+glockenspiel=#669ca9 celesta=#92c8d8 xylophone=#396b7c vibraphone=#7fb0c5 marimba=#265368 tubular-bells=#6d99b2 \
+music-box=#9ac4e0 dulcimer=#436883 kalimba=#88accb
+voices=#d6459b
+harp=#e9b1eb nylon-string-guitar=#c78ec5 electric-guitar=#713c6c steel-string-guitar=#9e6393 banjo=#f1afe0 koto=#ce8cb9 \
+sitar=#773a62 shamisen=#a46188
+violin=#c8393a viola=#fa7c20
+cello=#8b173d contrabass=#4c0042
+strings=#fca9bb synth-strings=#ce7e84
+piano=#4376d8 harpsichord=#53a7ff electric-piano=#0056a3 clavinet=#2dccff
+church-organ=#673ba2 organ=#906eda accordion=#b59cff bandoneon=#6e59c4 harmonica=#5343ac
+lead=#00a4c0 pad=#4cdbe3
+bass=#404d89 electric-bass=#98a6ea slap-bass=#6c74b5 synth-bass=#2f2f6a
+"""
+_FAMILIES = [dict(pair.split("=") for pair in family.split()) for family in _FAMILY_COLORS.strip().splitlines()]
+_DRUM_COLOR, _UNKNOWN_COLOR = "#55555f", "#808080"
 
 
 def instrument_names(programs: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -60,10 +60,15 @@ def score_order(names: Iterable[str]) -> list[str]:
     (['oboe', 'voices', 'violin', 'piano'], ['oboe', 'horn', 'piano', 'violin'])
     """
     given = set(names)
-    ranks = {family[0]: float(rank) for rank, (family, *_) in enumerate(_FAMILIES)}
-    if all(given & set(family) for family, *_ in _FAMILIES if family[0] in ("oboe", "horn", "violin")):
+    # By the first instrument of each family.
+    ranks = {next(iter(family)): float(rank) for rank, family in enumerate(_FAMILIES)}
+    if all(given & family.keys() for family in _FAMILIES if family.keys() & {"oboe", "horn", "violin"}):
         ranks |= dict.fromkeys(("piano", "church-organ"), ranks["voices"] - 0.5)
-    place = {name: (ranks[family[0]], index) for family, *_ in _FAMILIES for index, name in enumerate(family)}
+    place = {
+        name: (rank, index)
+        for rank, family in zip(ranks.values(), _FAMILIES, strict=True)
+        for index, name in enumerate(family)
+    }
     return sorted(given, key=lambda name: (place.get(name, (len(ranks), 0)), name))
 
 
@@ -81,7 +86,7 @@ def given_title(music: muspy.Music) -> str:
     """The title of music on one line; "" if it has none."""
     given = music.metadata.title if music.metadata else None
     # muspy names an untitled piece "None".
-    return "" if given in (None, "None") else "".join(sign if sign.isprintable() else " " for sign in given).strip()
+    return "" if given in (None, "None") else printable(given).strip()
 
 
 def in_score_order(tracks: list[muspy.Track]) -> list[muspy.Track]:
@@ -105,38 +110,12 @@ def listed(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def instrument_color(name: str) -> tuple[float, float, float]:
-    """The colour of an instrument; grey for names that the representation does not have.
+def instrument_color(name: str) -> str:
+    """The colour of an instrument, or of the drums; grey for names that the representation does not have.
 
-    >>> instrument_color("violin") == instrument_color("violin") != instrument_color("viola")
-    True
+    >>> instrument_color("flute")
+    '#08b6af'
     """
-    for names, (first, last), chroma, lightnesses in _FAMILIES:
-        if name in names:
-            place = names.index(name)
-            hue = first + (last - first) * place / max(len(names) - 1, 1)
-            return _oklch(lightnesses[place % len(lightnesses)], chroma, hue)
-    return _oklch(0.6, 0.0, 0.0)
-
-
-def hexadecimal_color(name: str) -> str:
-    """The colour of an instrument, or of the drums, as in HTML: "#08b6af"."""
-    return DRUM_COLOR if name == DRUMS else "#" + "".join(f"{round(255 * x):02x}" for x in instrument_color(name))
-
-
-def _oklch(lightness: float, chroma: float, hue: float) -> tuple[float, float, float]:
-    """Convert Ottosson's OKLCH to sRGB."""
-    a, b = chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))
-    to_cones = np.array(
-        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    linear = np.clip(to_rgb @ (to_cones @ (lightness, a, b)) ** 3, 0, 1)
-    red, green, blue = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return float(red), float(green), float(blue)
+    if name == DRUMS:
+        return _DRUM_COLOR
+    return next((family[name] for family in _FAMILIES if name in family), _UNKNOWN_COLOR)

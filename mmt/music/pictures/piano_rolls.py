@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.music.pictures.colors import DRUM_COLOR, given_title, instrument_color, instrument_names, score_order
+from mmt.music.pictures.colors import given_title, instrument_color, instrument_names, score_order
+from mmt.representation.instruments import DRUMS
 from mmt.representation.notes import RawNotes, raw_notes
 
 if TYPE_CHECKING:
@@ -34,15 +35,7 @@ _DOTS_PER_INCH = 150
 
 
 def write_png(path: str | os.PathLike[str], music: muspy.Music, prompt_beats: float | None = None) -> None:
-    """Write the piano roll of music as a PNG picture; parameters are those of `piano_roll`.
-
-    Examples
-    --------
-    >>> import muspy, tempfile, mmt.music.pictures
-    >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=73, notes=[muspy.Note(0, 72, 24)])])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     mmt.music.pictures.write_png(f"{folder}/flute.png", music)
-    """
+    """Write the piano roll of music as a PNG picture; parameters are those of `piano_roll`."""
     Path(path).write_bytes(png(music, prompt_beats))
 
 
@@ -269,7 +262,9 @@ def _draw_drums(axes: Axes, notes: RawNotes, band: DrumBand) -> None:
     reach = 0.38 * band.row_height
     beats = notes.onset[notes.is_drum] / notes.resolution
     axes.axhspan(band.bottom, band.top, color="#f1f1f4", linewidth=0, zorder=0.1)
-    axes.vlines(beats, middle - reach, middle + reach, colors=DRUM_COLOR, linewidths=0.9, alpha=0.8, zorder=3)
+    axes.vlines(
+        beats, middle - reach, middle + reach, colors=instrument_color(DRUMS), linewidths=0.9, alpha=0.8, zorder=3
+    )
     axes.set_yticks(
         [*axes.get_yticks(), (band.bottom + band.top) / 2], [*(t.get_text() for t in axes.get_yticklabels()), "drums"]
     )

@@ -87,10 +87,7 @@ def read_abc(path: Path) -> muspy.Music:
     An overlay (`&`) is a track of its own. Further tunes are a `LeftOutWarning`; what has no meaning in the tune is skipped
     with an `UnreadWarning`.
 
-    Raises
-    ------
-    ValueError
-        If there is no tune with a note, or it is larger than tunes are; the message names the file and says why.
+    If there is no tune with a note, or it is larger than tunes are, a `ValueError` names the file and says why.
     """
     try:
         return _first_tune(path)
@@ -207,7 +204,7 @@ def _tracks(
             yield voice.name, 0 if voice.is_drum else number, voice.is_drum, played
 
 
-def _sounding(notes: Sequence[Note], order: Sequence[Passage]) -> Iterator[tuple[_Played, int | None]]:
+def _sounding(notes: Sequence[Note], order: Sequence[Passage]) -> list[tuple[_Played, int | None]]:
     """The notes of a layer as they sound, with their programs; tied notes are one, where they follow each other as played."""
     times = [note.time for note in notes]
     found: list[tuple[_Played, int | None]] = []
@@ -229,4 +226,4 @@ def _sounding(notes: Sequence[Note], order: Sequence[Passage]) -> Iterator[tuple
                 found.append((_Played(time, note.duration, note.pitch, note.velocity), note.program))
             if note.is_tied:
                 open_ties[note.pitch] = index
-    yield from found
+    return found

@@ -172,13 +172,8 @@ def parse_name(text: str) -> str | None:
 def parse_parts(text: str) -> str:
     """Write out a `P:` field of a header.
 
-    Raises
-    ------
-    ValueError
-        If it has more than 1,000 parts.
+    A `ValueError` refuses more than 1,000 parts.
 
-    Examples
-    --------
     >>> parse_parts("A2.(BC)2")
     'AABCBC'
     """
@@ -207,13 +202,8 @@ def parse_parts(text: str) -> str:
 def parse_length(text: str) -> tuple[int, int]:
     """Numerator and denominator of a written length; 1 if there is none.
 
-    Raises
-    ------
-    ValueError
-        If no note has such a length.
+    A `ValueError` refuses what no note has.
 
-    Examples
-    --------
     >>> parse_length("3/2"), parse_length("//"), parse_length("")
     ((3, 2), (1, 4), (1, 1))
     """

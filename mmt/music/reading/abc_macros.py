@@ -25,8 +25,6 @@ _KEPT = r'"[^"]*"|![^!\s]*!|\[[A-Za-z]:[^][]*\]'
 class Macros:
     """The macros of a tune.
 
-    Examples
-    --------
     >>> macros = Macros()
     >>> macros.define("~n3 = n{o}n{m}n")
     >>> macros.expand("~G3 c'3|")
@@ -51,10 +49,7 @@ class Macros:
     def expand(self, line: str) -> str:
         """Replace the macros in a line of music, longer ones first; what replaces them is not searched again.
 
-        Raises
-        ------
-        ValueError
-            If the macros of a tune are replaced by more text, or need a longer search, than those of tunes.
+        A `ValueError` refuses macros that are replaced by more text, or need a longer search, than those of tunes.
         """
         if not self._replacements:
             return line

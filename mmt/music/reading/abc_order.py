@@ -34,19 +34,9 @@ class Passage(NamedTuple):
 
 
 def passages(voices: Sequence[Voice], parts: str) -> list[Passage]:
-    """The passages of a tune in playing order.
+    """The passages of a tune in playing order; `parts` is the `P:` field of its header, empty for none.
 
-    Parameters
-    ----------
-    voices
-        The voices with their marks.
-    parts
-        The order of parts, as in the `P:` field of the header; empty for none.
-
-    Raises
-    ------
-    ValueError
-        If there are more signs or parts than a tune has.
+    A `ValueError` refuses more signs or parts than a tune has.
     """
     end = max(voice.time for voice in voices)
     marks = _common_marks(voices)
@@ -150,21 +140,19 @@ def _set_repeats(sections: list[Section], marks: list[Mark], starts: list[int], 
 def _order(sections: list[Section], marks: list[Mark], starts: list[int], parts: str) -> list[int]:
     """The indices of the sections in playing order."""
     labels = {mark.time: mark.value for mark in marks if mark.kind == "part"}
-    if not parts or not labels:
-        return [index for index, _ in playing_order(sections)]
     places: dict[str, list[int]] = {"": []}
     current = ""
     for index, time in enumerate(starts):
         if time in labels:
             current = labels[time] if labels[time] not in places else f"{labels[time]} at {time}"
         places.setdefault(current, []).append(index)
-    orders = {
-        label: [indices[place] for place, _ in playing_order([sections[index] for index in indices])]
-        for label, indices in places.items()
-    }
-    chosen = [orders[label] for label in parse_parts(parts) if label in orders]
-    if sum(map(len, chosen)) > _MOST_PASSAGES:
-        raise ValueError(f"its parts and repeats make more than {_MOST_PASSAGES:,} passages")
+    chosen = [label for label in parse_parts(parts if labels else "") if label in places]
     if not chosen:
         return [index for index, _ in playing_order(sections)]
-    return [index for order in (orders[""], *chosen) for index in order]
+    orders = {
+        label: [places[label][place] for place, _ in playing_order([sections[index] for index in places[label]])]
+        for label in {"", *chosen}
+    }
+    if sum(len(orders[label]) for label in chosen) > _MOST_PASSAGES:
+        raise ValueError(f"its parts and repeats make more than {_MOST_PASSAGES:,} passages")
+    return [index for label in ("", *chosen) for index in orders[label]]

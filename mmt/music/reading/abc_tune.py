@@ -63,13 +63,8 @@ _IN_CHORD = re.compile(rf'(?P<note>{NOTE})(?P<tie>-?)|![^!]*!|"[^"]*"|.')
 class Tune:
     """A tune. Reading it fills `voices`, by their name in `V:` fields.
 
-    Raises
-    ------
-    ValueError
-        If a tune has no key, or is larger than a tune can be.
+    A `ValueError` refuses a tune that has no key, or is larger than a tune can be.
 
-    Examples
-    --------
     >>> tune = Tune("X:1\\nL:1/4\\nK:C\\nC D|\\n")
     >>> [note.pitch for note in tune.voices["1"].notes]
     [60, 62]

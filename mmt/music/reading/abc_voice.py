@@ -71,10 +71,7 @@ class Common:
 class Voice:
     """A voice of a tune: what it plays, and its state while it is read.
 
-    Raises
-    ------
-    ValueError
-        By each method, if the tune is longer, or a note higher or lower, than music can be.
+    Each method raises a `ValueError` if the tune is longer, or a note higher or lower, than music can be.
     """
 
     common: Common
@@ -113,18 +110,10 @@ class Voice:
     _main_time: int = 0  # where the first layer continues
 
     def sound(self, written: Sequence[str], length: str = "", ties: Sequence[bool] | None = None) -> None:
-        """Add a note or a chord.
+        """Add a note or a chord of notes, each with accidental and length (ABC 2.1, 4.17).
 
-        The first note's length moves time on; each keeps its own (ABC 2.1, 4.17).
-
-        Parameters
-        ----------
-        written
-            The notes, each with accidental and length.
-        length
-            The length after a chord, which multiplies theirs.
-        ties
-            Which notes of a chord are tied to the next.
+        The first note's length moves time on; each keeps its own. `length` is that after a chord, which multiplies theirs; `ties`
+        says which notes of a chord are tied to the next.
         """
         if not written:
             return

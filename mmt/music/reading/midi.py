@@ -23,9 +23,9 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,51 +55,27 @@ _DEFAULT_TEMPO = 500_000
 _FRAMES = {24: 24.0, 25: 25.0, 29: 30_000 / 1001, 30: 30.0}
 
 
-@dataclass(frozen=True)
-class _Parsed:
+class _Parsed(NamedTuple):
     """A MIDI file: its notes and marks, with times in ticks of `resolution`."""
 
     resolution: int
     notes: MidiNotes
     marks: tuple[Mark, ...]
 
-    def all_marks(self, kind: int) -> list[tuple[int, bytes]]:
-        """The marks of a kind in all tracks, (tick, content), sorted by tick and then in the file's order."""
-        return sorted(((m.tick, m.content) for m in self.marks if m.kind == kind), key=lambda mark: mark[0])
-
 
 def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
-    """Read the notes of a MIDI file as arrays, without muspy.
+    """Read the notes of a MIDI file, or of its bytes, as arrays: those of `raw_notes(read_midi(source))` in another order.
 
-    Parameters
-    ----------
-    source
-        A path, or the bytes of a MIDI file.
+    Errors are those of `read_midi`.
 
-    Returns
-    -------
-    RawNotes
-        The notes of all tracks, in ticks; those of `raw_notes(read_midi(source))` in another order.
-
-    Raises
-    ------
-    ValueError
-        If this is not a complete and valid MIDI file; the message names the file and what is wrong.
-    OSError
-        If the file cannot be opened.
-
-    Examples
-    --------
-    >>> from mmt.music.reading.midi import read_midi_notes
     >>> middle_c = bytes.fromhex("4d546864 00000006 0000 0001 0060 4d54726b 0000000c 00903c40 60803c00 00ff2f00")
     >>> notes = read_midi_notes(middle_c)
     >>> notes.resolution, notes.onset, notes.duration, notes.pitch
     (96, array([0]), array([96]), array([60]))
     """
-    parsed = _parse(source)
-    found = parsed.notes
+    resolution, found, marks = _parse(source)
     return RawNotes(
-        parsed.resolution,
+        resolution,
         found.onset,
         found.end - found.onset,
         found.pitch,
@@ -108,62 +84,40 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
         found.velocity,
         _parts(found)[0],
         marks={
-            "tempo marks": len(_tempos(parsed)),
-            "time signatures": len(_time_signatures(parsed)),
-            "key signatures": len(_key_signatures(parsed)),
-            "lyrics": len(lyrics(parsed.marks)),
+            "tempo marks": len(_tempos(marks)),
+            "time signatures": len(_time_signatures(marks)),
+            "key signatures": len(_key_signatures(marks)),
+            "lyrics": len(lyrics(marks)),
         },
     )
 
 
 def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
-    """Read a MIDI file.
+    """Read a standard MIDI file of any type, also in a RIFF wrapper.
 
     Each program of each channel of each MIDI track becomes a track, in order of appearance, with the MIDI track's name. The
-    name of the first MIDI track is also the title.
+    name of the first MIDI track is also the title. Notes are sorted by time, pitch, duration and velocity.
 
-    Parameters
-    ----------
-    path
-        A standard MIDI file of any type, also in a RIFF wrapper.
-
-    Returns
-    -------
-    muspy.Music
-        With the file's resolution. Notes are sorted by time, pitch, duration and velocity.
-
-    Raises
-    ------
-    ValueError
-        If this is not a complete and valid MIDI file; the message names the file and what is wrong.
-    OSError
-        If the file cannot be opened.
-
-    Examples
-    --------
-    >>> music = read_midi("quartet.mid")  # doctest: +SKIP
-    >>> [track.program for track in music.tracks]  # doctest: +SKIP
-    [40, 40, 41, 42]
+    If this is not a complete and valid MIDI file, a `ValueError` names the file and what is wrong.
     """
     import muspy
 
-    parsed = _parse(path)
-    words = texts(parsed.marks)
+    resolution, found, marks = _parse(path)
+    words = texts(marks)
     with _without_garbage_collection():
         return muspy.Music(
             metadata=muspy.Metadata(
                 title=words.title,
                 creators=words.creators,
                 copyright=words.copyright,
-                source_filename=Path(path).name,
                 source_format="midi",
             ),
-            resolution=parsed.resolution,
-            tempos=[muspy.Tempo(time, 60e6 / microseconds) for time, microseconds in _tempos(parsed)],
-            key_signatures=[muspy.KeySignature(*values) for values in _key_signatures(parsed)],
-            time_signatures=[muspy.TimeSignature(*values) for values in _time_signatures(parsed)],
+            resolution=resolution,
+            tempos=[muspy.Tempo(time, 60e6 / microseconds) for time, microseconds in _tempos(marks)],
+            key_signatures=[muspy.KeySignature(*values) for values in _key_signatures(marks)],
+            time_signatures=[muspy.TimeSignature(*values) for values in _time_signatures(marks)],
             lyrics=[muspy.Lyric(tick, text) for tick, text in words.lyrics],
-            tracks=_tracks(parsed.notes, words.names),
+            tracks=_tracks(found, words.names),
         )
 
 
@@ -186,13 +140,12 @@ def _in_beats(events: MidiEvents, found: MidiNotes) -> _Parsed:
     """Convert film time, in which some files count, to ticks of a beat by the tempos of the file."""
     if events.division == 0:
         raise ValueError("its header says 0 ticks per beat; export it again with at least 1 tick per beat")
-    parsed = _Parsed(events.division, found, events.marks)
     if events.division < 0x8000:
-        return parsed
+        return _Parsed(events.division, found, events.marks)
     frames, ticks = 256 - (events.division >> 8), events.division & 0xFF
     if frames not in _FRAMES or not ticks:
         raise ValueError(f"its header says {frames} frames of {ticks} ticks a second; a MIDI file has 24, 25, 29 or 30")
-    tempos = [(0, _DEFAULT_TEMPO), *_tempos(parsed)]
+    tempos = [(0, _DEFAULT_TEMPO), *_tempos(events.marks)]
     start, microseconds = np.array(tempos, np.float64).T
     beats_per_tick = 1e6 / microseconds / (_FRAMES[frames] * ticks)
     beat = np.concatenate([[0], np.cumsum(np.diff(start) * beats_per_tick[:-1])])
@@ -237,7 +190,7 @@ def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
     heads: dict[int, int] = {}
     for first, of_run in zip(starts.tolist(), codes, strict=True):
         heads.setdefault(of_run, first)
-    numbers = dict(zip(heads, range(len(heads)), strict=True))
+    numbers = {of_run: number for number, of_run in enumerate(heads)}
     part = np.array([numbers[of_run] for of_run in codes], np.int64)
     return np.repeat(part, lengths), np.array(list(heads.values()), np.int64)
 
@@ -254,22 +207,26 @@ def _order(columns: Sequence[Integers]) -> Integers:
     return np.argsort(key, kind="stable")
 
 
-def _tempos(parsed: _Parsed) -> list[tuple[int, int]]:
+def _of_kind(marks: tuple[Mark, ...], kind: int) -> list[tuple[int, bytes]]:
+    """The marks of a kind in all tracks, (tick, content), sorted by tick and then in the file's order."""
+    return sorted(((mark.tick, mark.content) for mark in marks if mark.kind == kind), key=itemgetter(0))
+
+
+def _tempos(marks: tuple[Mark, ...]) -> list[tuple[int, int]]:
     """(tick, microseconds per beat)"""
-    marks = parsed.all_marks(TEMPO)
-    return [(tick, int.from_bytes(mark, "big")) for tick, mark in marks if len(mark) == 3 and any(mark)]
+    tempos = _of_kind(marks, TEMPO)
+    return [(tick, int.from_bytes(mark, "big")) for tick, mark in tempos if len(mark) == 3 and any(mark)]
 
 
-def _time_signatures(parsed: _Parsed) -> list[tuple[int, int, int]]:
+def _time_signatures(marks: tuple[Mark, ...]) -> list[tuple[int, int, int]]:
     """(tick, numerator, denominator)"""
-    marks = parsed.all_marks(TIME_SIGNATURE)
-    return [(tick, mark[0], 1 << mark[1]) for tick, mark in marks if len(mark) >= 2 and mark[0] and mark[1] < 8]
+    signatures = _of_kind(marks, TIME_SIGNATURE)
+    return [(tick, mark[0], 1 << mark[1]) for tick, mark in signatures if len(mark) >= 2 and mark[0] and mark[1] < 8]
 
 
-def _key_signatures(parsed: _Parsed) -> list[tuple[int, int, str, int]]:
+def _key_signatures(marks: tuple[Mark, ...]) -> list[tuple[int, int, str, int]]:
     """(tick, pitch class of the root, mode, sharps)"""
-    marks = parsed.all_marks(KEY_SIGNATURE)
-    keys = [(tick, *struct.unpack("bb", mark[:2])) for tick, mark in marks if len(mark) >= 2]
+    keys = [(tick, *struct.unpack("bb", mark[:2])) for tick, mark in _of_kind(marks, KEY_SIGNATURE) if len(mark) >= 2]
     return [
         (tick, (sharps * _FIFTH + _RELATIVE_MINOR * minor) % 12, "minor" if minor else "major", sharps)
         for tick, sharps, minor in keys

@@ -115,24 +115,7 @@ def lanes(events: MidiEvents) -> Lanes:
 
 
 def sounds(events: MidiEvents, where: Lanes, strikes: Integers) -> tuple[Sound, Integers]:
-    """The sound of notes.
-
-    Parameters
-    ----------
-    events
-        The events of a file.
-    where
-        Their channels and lanes.
-    strikes
-        The indices of the note-on events.
-
-    Returns
-    -------
-    Sound
-        One for each strike.
-    array of int
-        The lanes with programs of their own.
-    """
+    """The sound of each note-on event, given their indices `strikes`; and the lanes with programs of their own."""
     resets, part_modes = _system_messages(events, where, strikes)
     shared, own, owners = _programs(events, where, strikes, resets)
     channel, keys = where.channel[strikes], _key(events, events.tick[strikes], _NOTE, strikes)
@@ -230,14 +213,9 @@ def _latest_row(rows: list[_Row], series: Integers, keys: Integers) -> Integers:
 
 
 def latest(series: Integers, keys: Integers, of: Integers, at: Integers) -> Integers:
-    """The index of the entry with the largest key up to `at` in the series `of`; -1 if there is none.
+    """For each `of` and `at`, (n,): the index of the entry with the largest key up to `at` in the series `of`; -1 for none.
 
-    Parameters
-    ----------
-    series, keys
-        The entries, in any order: arrays (m,).
-    of, at
-        What is looked up: arrays (n,).
+    The entries, `series` and `keys`, (m,), may be in any order.
     """
     if not len(series):
         return np.full(len(of), -1)

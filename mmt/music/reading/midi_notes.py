@@ -50,10 +50,7 @@ class MidiNotes:
 def notes(events: MidiEvents) -> MidiNotes:
     """The notes of a file.
 
-    Raises
-    ------
-    ValueError
-        If there are more than `MOST_NOTES`.
+    A `ValueError` refuses more than `MOST_NOTES`.
     """
     kind = events.status & 0xF0
     struck = (kind == NOTE_ON) & (events.second > 0)

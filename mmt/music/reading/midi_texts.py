@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mmt.music.bounded import printable
 from mmt.music.reading.midi_tracks import COPYRIGHT, LYRIC, TEXT, TRACK_NAME, Mark
 
 # What only Japanese text has: kana, a pair of ideographs, an ideograph alone, a run of half-width katakana.
@@ -34,7 +35,7 @@ def texts(marks: tuple[Mark, ...]) -> Texts:
     """The texts of the marks of a file."""
     names: dict[int, str] = {}
     for mark in marks:
-        if mark.kind == TRACK_NAME and mark.track not in names and (name := _printable(decode_text(mark.content))):
+        if mark.kind == TRACK_NAME and mark.track not in names and (name := _one_line(mark.content)):
             names[mark.track] = name
     titles, _ = _karaoke(marks)
     return Texts(
@@ -73,7 +74,7 @@ def _karaoke(marks: tuple[Mark, ...]) -> tuple[list[str], list[Mark]]:
     information = [mark.content for mark in lines if mark.content[:1] == b"@"]
     if not information and sum(mark.content[:1] in (b"\\", b"/") for mark in lines) < 2:
         return [], []
-    titles = [title for text in information if text[:2] == b"@T" and (title := _printable(decode_text(text[2:])))]
+    titles = [title for text in information if text[:2] == b"@T" and (title := _one_line(text[2:]))]
     by_track: dict[int, list[Mark]] = {}
     for mark in lines:
         if mark.content[:1] != b"@" and (text := mark.content.removeprefix(b"\\").removeprefix(b"/")):
@@ -81,6 +82,5 @@ def _karaoke(marks: tuple[Mark, ...]) -> tuple[list[str], list[Mark]]:
     return titles, max(by_track.values(), key=len, default=[])
 
 
-def _printable(text: str) -> str:
-    """Without control characters."""
-    return "".join(sign if sign.isprintable() else " " for sign in text).strip()
+def _one_line(text: bytes) -> str:
+    return printable(decode_text(text)).strip()

@@ -45,7 +45,7 @@ _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0
 # is omitted.
 _SIZES = bytes([3] * 0x80 + [4] * 0x40 + [0] * 0x20 + [4] * 0x10 + [0] * 0x10)
 _SHORTEST, _LONGEST = 3, 5
-# What `_walk` notes at the first of two frequent events, and at another event.
+# What `_walk` writes at the first of two frequent events, and at any other event.
 _STEP, _SINGLE = 1, 2
 # After each track. At each of these bytes a meta event begins, so that no step leads past it.
 _PADDING = b"\x00\xff" * 8
@@ -92,11 +92,8 @@ def parse(data: bytes) -> MidiEvents:
     Accepts a RIFF wrapper, a long header, unknown chunks between the tracks, a wrong number of tracks in the header, tracks
     without an end, and a status byte that is missing after a system exclusive message.
 
-    Raises
-    ------
-    ValueError
-        If this is not a MIDI file, it is cut short or too large, or an event is cut off, has no or an undefined status byte, or
-        a data byte above 127.
+    A `ValueError` refuses what is no MIDI file, is cut short or too large, or has an event that is cut off, an event without a
+    status byte or with an undefined one, or a data byte above 127.
     """
     kind, division, body = _header(data)
     chunks = list(_track_chunks(data, body))
@@ -182,7 +179,7 @@ def _two_steps(steps: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _walk(joined: bytes, hops: bytes, seen: bytearray, position: int, end: int, track: int) -> list[Mark]:
-    """Note in `seen` where the events of a track begin, or every second one; return its marks, with positions for `index`."""
+    """Write into `seen` where the events of a track begin, or every second one; return its marks, with positions for `index`."""
     marks: list[Mark] = []
     message = bytearray()  # the packets of a system exclusive message that has not ended
     start, one_data_byte = position, False  # whether the running status has one data byte
@@ -248,7 +245,7 @@ def _quantity(joined: bytes, position: int) -> tuple[int, int]:
 
 
 def _positions(seen: bytearray, steps: npt.NDArray[np.uint8]) -> Integers:
-    """The positions of all events: those that `_walk` noted, and those that it stepped over."""
+    """The positions of all events: those that `_walk` wrote, and those that it stepped over."""
     begins = np.frombuffer(seen, np.uint8)
     stepped = np.flatnonzero(begins == _STEP)
     begins[stepped + steps[stepped]] = _SINGLE

@@ -15,6 +15,7 @@ import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from xml.etree.ElementTree import Element
@@ -42,38 +43,16 @@ _MODES = {"major": 0, "minor": 9}
 
 
 def read_musicxml(path: str | os.PathLike[str]) -> muspy.Music:
-    """Read a MusicXML score, compressed or not.
+    """Read a MusicXML score, compressed or not, whatever its suffix says.
 
-    Parameters
-    ----------
-    path
-        The file; its content, not its suffix, says whether it is compressed.
+    Each program of each part with notes becomes a track. The resolution is the smallest that holds all note values.
 
-    Returns
-    -------
-    muspy.Music
-        With one track per program of each part with notes, and the smallest resolution that holds all note values.
-
-    Raises
-    ------
-    ValueError
-        If this is not MusicXML; the message names the file.
-    OSError
-        If the file cannot be opened.
-
-    Examples
-    --------
-    >>> music = read_musicxml("song.mxl")  # doctest: +SKIP
-    >>> [(track.name, track.program) for track in music.tracks]  # doctest: +SKIP
-    [('Voice', 52), ('Piano', 0)]
+    If this is not MusicXML, a `ValueError` names the file.
     """
-    path = Path(path)
     try:
-        music = _music(read_score(path))
+        return _music(read_score(Path(path)))
     except ValueError as error:
         raise ValueError(f"cannot read {path}: {brief(error)}") from error
-    music.metadata.source_filename = path.name
-    return music
 
 
 def _music(root: Element) -> muspy.Music:
@@ -128,9 +107,9 @@ def _resolution(root: Element, measures: Iterable[Sequence[Measure]], parts: Ite
     # Divisions and durations may be decimals.
     finer = {_fraction(element.text).denominator for element in root.iter("duration") if "." in (element.text or "")}
     resolution = min(_common_multiple(divisions) * _common_multiple(finer), _HIGHEST_RESOLUTION)
-    for tuplet in sorted(set().union(*(measure.tuplets for part in measures for measure in part))):
-        if math.lcm(resolution, tuplet) <= _HIGHEST_RESOLUTION:
-            resolution = math.lcm(resolution, tuplet)
+    for tuplet in sorted({size for part in measures for measure in part for size in measure.tuplets}):
+        if (multiple := math.lcm(resolution, tuplet)) <= _HIGHEST_RESOLUTION:
+            resolution = multiple
     graces = [note.grace.of for part in parts for notes in part.notes for note in notes if note.grace]
     if graces:  # long runs need smaller steps
         resolution = math.lcm(resolution, _FOR_GRACES if max(graces) <= _FEW_GRACES else 4 * _FOR_GRACES)
@@ -138,12 +117,8 @@ def _resolution(root: Element, measures: Iterable[Sequence[Measure]], parts: Ite
 
 
 def _common_multiple(values: Iterable[int]) -> int:
-    multiple = 1
-    for value in values:
-        multiple = math.lcm(multiple, value)
-        if multiple > _HIGHEST_RESOLUTION:
-            break
-    return multiple
+    """The least common multiple of values, or the highest resolution, if that is less."""
+    return reduce(lambda one, other: min(math.lcm(one, other), _HIGHEST_RESOLUTION), values, 1)
 
 
 def _fraction(text: str | None) -> Fraction:
@@ -159,11 +134,10 @@ def _as_played(marks: Mapping[Place, Value], spans: Iterable[Span], resolution: 
         first = max(bisect_right(places, (measure, begin)) - 1, 0)
         last = bisect_left(places, (measure, end))
         for place in places[first:last]:
-            value = marks[place]
-            if value != current:
-                position = max(place[1] - begin, 0.0) if place[0] == measure else 0.0
-                yield span.start + round(position * resolution), value
-                current = value
+            if marks[place] != current:
+                current = marks[place]
+                _, position = max(place, (measure, begin))
+                yield span.start + round((position - begin) * resolution), current
 
 
 def _metadata(root: Element) -> muspy.Metadata:

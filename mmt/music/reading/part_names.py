@@ -1,9 +1,9 @@
 """The MIDI program of a part in a score, by its program, names and sounds.
 
 Scores have a program, a standard sound name ("wind.reed.oboe") and printed names ("Oboe 1", "Hautbois"), any of which may be
-missing or wrong. The program in the file counts, with two exceptions: a part that is sung is a voice (some programs export voices
-as an oboe or a clarinet), and the piano, which programs write for unknown instruments, is replaced by the name of another
-instrument. Without a program, the names count: the words below, then music21's table of names.
+missing or wrong. The program in the file counts, with two exceptions: a part that is sung is a voice (some software
+exports voices as an oboe or a clarinet), and the piano, which software writes for unknown instruments, is replaced by
+another instrument that a name states. Without a program, the names count: the words below, then music21's table of names.
 """
 
 # ruff: noqa: RUF001 (Cyrillic letters that look like Latin ones)
@@ -21,7 +21,7 @@ CHOIR = 52
 _PIANO = 0
 _PIANOS = range(6)
 _VOICES = (52, 53, 54)
-_WRITTEN_FOR_VOICES = (0, 68, 71)  # piano, oboe, clarinet: programs that are written for voices
+_WRITTEN_FOR_VOICES = (0, 68, 71)  # piano, oboe, clarinet: what software writes for voices
 
 # Programs and the words for them in several languages, without accents; the first match counts. A compound names its instrument
 # last in some languages, first in others (bass clarinet, sax tenor): instruments come before the registers that they have.
@@ -156,19 +156,11 @@ _REGISTER = re.compile(
 
 
 def program_of(sound: str, instrument: str, part: str, midi_program: int | None, sung: bool) -> int:
-    """Return the MIDI program (0 to 127) of a part.
+    """The MIDI program (0 to 127) of a part.
 
-    Parameters
-    ----------
-    sound, instrument, part
-        The standard sound name, and the names of the instrument and the part; empty if missing.
-    midi_program
-        The program in the score, from 0; None if missing.
-    sung
-        Whether the part has lyrics.
+    Its standard sound name, and the names of its instrument and of itself are empty if they are missing; `midi_program` is the
+    program in the score, from 0, or None. A part is `sung` if it has lyrics.
 
-    Examples
-    --------
     >>> program_of("", "Voice", "Singstimme", 68, sung=True), program_of("", "", "Violine II", None, sung=False)
     (52, 40)
     """
@@ -177,7 +169,7 @@ def program_of(sound: str, instrument: str, part: str, midi_program: int | None,
     if _is_voice(sound.lower(), instrument, part, midi_program, sung):
         return midi_program if midi_program in _VOICES else CHOIR
     if midi_program == _PIANO and not sound.lower().startswith("keyboard") and "piano" not in _plain(part):
-        # The part's name first: programs call unknown instruments a piano.
+        # The part's name first: software calls unknown instruments a piano.
         others = (_instrument_word(_plain(name)) for name in (part, instrument))
         other = next((program for program in others if program is not None), _PIANO)
         return _PIANO if other in _PIANOS else other

@@ -189,8 +189,8 @@ class _Finder:
 
     def sections(self, movements: Sequence[int]) -> list[Section]:
         borders = {*self._signs, *(place for ending in self._endings for place in ending[:2])}
-        inside = {place for place in borders if place[1] > 0}
-        places = sorted({(index, 0.0) for index in range(len(self._lengths))} | inside)
+        measures = {(index, 0.0) for index in range(len(self._lengths))}
+        places = sorted(measures | {place for place in borders if place[1] > 0})
         sections = []
         for place, end in pairwise([*places, (len(self._lengths), 0.0)]):
             before, after = self._signs.get(place, _Signs()), self._signs.get(end, _Signs())

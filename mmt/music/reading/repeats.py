@@ -61,8 +61,6 @@ class Section:
 def playing_order(sections: Sequence[Section]) -> list[tuple[int, int]]:
     """Return the indices of the sections in playing order, each with its pass: 1, 2, … of a repeat, or `AFTER_JUMP`.
 
-    Examples
-    --------
     >>> playing_order([Section(), Section(repeat_times=2), Section()])
     [(0, 1), (1, 1), (0, 2), (1, 2), (2, 1)]
     """

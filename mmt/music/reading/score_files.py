@@ -32,7 +32,7 @@ _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._
 _NO_CODECS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
 # Names that Python does not know.
 _ALIASES = {"windows-31j": "cp932", "x-sjis": "cp932", "x-gbk": "gbk", "x-euc-jp": "euc_jp", "x-mac-roman": "mac_roman"}
-# Their supersets, which programs write under the narrower names.
+# Supersets that notation software writes under the narrower names.
 _SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252"}
 # Byte order marks, and how XML begins without one.
 _BEGINNINGS = {
@@ -49,12 +49,7 @@ _BEGINNINGS = {
 def read_score(path: Path) -> Element:
     """Return the root element of a MusicXML score as `score-partwise`, without namespaces.
 
-    Raises
-    ------
-    ValueError
-        If this is not a MusicXML score, or one beyond the limits.
-    OSError
-        If the file cannot be opened.
+    A `ValueError` refuses what is no MusicXML score, or one beyond the limits.
     """
     with path.open("rb") as file:
         data = _limited(file, _LARGEST)

@@ -46,25 +46,24 @@ class PartInstruments:
     """The instruments of one part, as they change."""
 
     def __init__(self, instruments: dict[str, Instrument]) -> None:
-        self._instruments = instruments or {"": Instrument()}
-        self._first = next(iter(self._instruments))
-        self._now = {name: Timeline(instrument) for name, instrument in self._instruments.items()}
-
-    @property
-    def first(self) -> Instrument:
-        return self._instruments[self._first]
+        instruments = instruments or {"": Instrument()}
+        self.first = next(iter(instruments.values()))
+        self._now = {name: Timeline(instrument) for name, instrument in instruments.items()}
+        self._first_now = next(iter(self._now.values()))
 
     def at(self, name: str, place: Place) -> Instrument:
         """The instrument of a name in the part list, the first for an unknown one, at a place."""
-        timeline = self._now.get(name) or self._now[self._first]
-        return timeline.at(place)
+        return self._timeline(name).at(place)
+
+    def _timeline(self, name: str) -> Timeline[Instrument]:
+        return self._now.get(name, self._first_now)
 
     def read_change(self, sound: Element, place: Place) -> None:
         """Read `midi-instrument` and `instrument-change` within a `<sound>`."""
         for change in sound:
             if change.tag not in ("midi-instrument", "instrument-change"):
                 continue
-            timeline = self._now.get(change.get("id", "")) or self._now[self._first]
+            timeline = self._timeline(change.get("id", ""))
             instrument = timeline.at(place)
             if change.tag == "midi-instrument":
                 program, drum = (_from_one(change.findtext(f"midi-{kind}")) for kind in ("program", "unpitched"))
@@ -102,7 +101,7 @@ def _instrument(part: Element, element: Element, played: Element, sings: bool) -
     if sings and may_sing(name, sound, program):
         sound, program = "voice", None
     drum = _from_one(played.findtext("midi-unpitched"))
-    # Programs number channels without regard to 10: a part with a pitched instrument's name is no drum part.
+    # Notation software numbers channels without regard to 10: a part named after a pitched instrument is no drum part.
     is_drum = _is_drum_channel(played) and (drum is not None or not is_pitched(name, part_name, sound))
     return Instrument(part_name, name, sound, program, drum, is_drum)
 

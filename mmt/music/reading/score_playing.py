@@ -71,7 +71,7 @@ def play_part(
     for time, end, note in _tied(placed, _LONGEST_TIE_GAP * resolution):
         sounding = muspy.Note(time, note.pitch, end - time, note.velocity)
         notes.setdefault((note.instrument, note.is_drum), []).append(sounding)
-    # Some programs write a new instrument for every playing instruction: those with one program are one track.
+    # Some notation software has an instrument for every playing instruction: those of one MIDI program are one track.
     tracks: dict[int, muspy.Track] = {}
     for (instrument, is_drum), group in notes.items():
         program = _DRUM_TRACK if is_drum else instrument.program_for(sung=bool(lyrics[instrument]))

@@ -60,15 +60,8 @@ def bars_of(music: muspy.Music) -> Bars:
     last = max((note.time + max(note.duration, 1) for track in music.tracks for note in track.notes), default=1)
     resolution = int(music.resolution)
     scale = max(Fraction(4 * above * resolution, below).denominator for above, below in signatures.values())
-    bars = Bars(
-        resolution * scale,
-        scale,
-        _starts(music, signatures, scale, last),
-        {},
-        {},
-        defaultdict(list),
-        likely_key(note.pitch for track in music.tracks if not track.is_drum for note in track.notes),
-    )
+    fifths = likely_key(note.pitch for track in music.tracks if not track.is_drum for note in track.notes)
+    bars = Bars(resolution * scale, scale, _starts(music, signatures, scale, last), {}, {}, defaultdict(list), fifths)
     bars.signatures.update({bars.at(time * scale): value for time, value in signatures.items() if time < last})
     bars.keys.update({bars.at(key.time * scale): key for key in music.key_signatures if 0 <= key.time < last})
     for tempo in music.tempos:

@@ -63,7 +63,9 @@ def split_overlaps(track: MidiTrack) -> list[MidiTrack]:
 
 def assign_channels(tracks: Sequence[MidiTrack]) -> list[int]:
     """The channel of each track: its own while there are any, then the one with the fewest overlapping notes."""
-    channels = {number: _Channel(_span(tracks)) for number in MELODIC_CHANNELS}
+    # More ticks than the music has, so that notes shifted by pitch * span overlap those of their pitch only.
+    span = 2 + max((int(track.end.max(initial=0)) for track in tracks), default=0)
+    channels = {number: _Channel(span) for number in MELODIC_CHANNELS}
     assigned = [DRUM_CHANNEL] * len(tracks)
     melodic = [index for index, track in enumerate(tracks) if not track.is_drum]
     if len(melodic) > len(MELODIC_CHANNELS):
@@ -125,11 +127,6 @@ def _overlaps(onset: Ticks, end: Ticks, sorted_onsets: Ticks, sorted_ends: Ticks
     begun = np.searchsorted(sorted_onsets, end, side="right")
     over = np.searchsorted(sorted_ends, onset, side="left")
     return int((begun - over).sum())
-
-
-def _span(tracks: Sequence[MidiTrack]) -> int:
-    """More ticks than the music has, so that notes shifted by pitch * span overlap those of their pitch only."""
-    return 2 + max((int(track.end.max(initial=0)) for track in tracks), default=0)
 
 
 def _select(track: MidiTrack, index: Ticks, is_overlap: bool) -> MidiTrack:

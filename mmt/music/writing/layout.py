@@ -20,7 +20,7 @@ from mmt.music.writing.note_values import can_be_shown, nearest_grid
 if TYPE_CHECKING:
     import muspy
 
-_MOST_VOICES = 4  # of a staff, as in notation programs
+_MOST_VOICES = 4  # of a staff, as in notation software
 
 
 class Tone(NamedTuple):
@@ -81,8 +81,8 @@ class Placed(NamedTuple):
 def place_notes(tracks: Sequence[muspy.Track], bars: Bars) -> tuple[list[list[Placed]], Bars, int]:
     """The notes of each track at times that a score can show, bars with divisions for them, and how many notes were moved.
 
-    Notes that move by a division of `bars` are not counted: a program rounded them before. A `ValueError` refuses a negative time
-    and a pitch outside of 0 to 127.
+    Notes that move by a division of `bars` are not counted: other software has rounded them. A `ValueError` refuses a negative
+    time and a pitch outside of 0 to 127.
     """
     placed = [[_placed(note, bars.scale) for note in track.notes] for track in tracks]
     if can_be_shown([1], bars.divisions):

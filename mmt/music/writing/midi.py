@@ -35,28 +35,16 @@ Event = tuple[int, int, bytes]
 
 
 def write_midi(path: Path, music: muspy.Music) -> None:
-    """Write music as a standard MIDI file (type 1).
-
-    Parameters
-    ----------
-    path
-        The file; an existing one is overwritten.
-    music
-        Notes of duration 0 are written with one step, since many readers drop them.
-
-    Raises
-    ------
-    ValueError
-        If MIDI cannot represent the music; the message says what and where.
-    """
+    """Write music as a standard MIDI file; see `midi_bytes`."""
     path.write_bytes(midi_bytes(music))
 
 
 def midi_bytes(music: muspy.Music) -> bytes:
-    """The bytes of a standard MIDI file.
+    """The bytes of a standard MIDI file (type 1).
 
-    Examples
-    --------
+    Notes of duration 0 are written with one step, since many readers drop them. If MIDI cannot represent the music, a
+    `ValueError` says what and where.
+
     >>> import muspy
     >>> music = muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 12)])])
     >>> midi_bytes(music)[:4], len(midi_bytes(music))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from mmt.music.bounded import printable
 from mmt.music.pictures.colors import in_score_order, title_of
 from mmt.music.writing.bars import Bars, bars_of
 from mmt.music.writing.drum_kit import drum
@@ -73,8 +74,6 @@ def write_musicxml(path: Path, music: muspy.Music) -> None:
 def score(music: muspy.Music) -> Element:
     """The root element of a score.
 
-    Examples
-    --------
     >>> import muspy
     >>> root = score(muspy.Music(resolution=12, tracks=[muspy.Track(program=40, notes=[muspy.Note(0, 60, 60)])]))
     >>> [note.findtext("type") for note in root.iter("note")]  # tied over the bar line, then rests
@@ -313,6 +312,4 @@ def _value(note: Element, value: Value, sign: int | None = None) -> None:
 
 
 def _text(parent: Element, tag: str, text: object, **attributes: str) -> None:
-    # XML cannot hold control characters.
-    printable = "".join(sign if sign.isprintable() else " " for sign in str(text))
-    SubElement(parent, tag, attributes).text = printable
+    SubElement(parent, tag, attributes).text = printable(str(text))  # XML cannot hold control characters

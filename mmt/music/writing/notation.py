@@ -22,8 +22,6 @@ def spelled(fifths: int) -> Spelling:
     It runs from three fifths below the tonic of the major key to eight above, which includes the raised notes of the minor key.
     There are no double sharps or flats.
 
-    Examples
-    --------
     >>> [spelled(-2)[pitch % 12] for pitch in (66, 70, 63)]  # G minor: its leading tone is F sharp
     [('F', 1), ('B', -1), ('E', -1)]
     """
@@ -35,8 +33,6 @@ def spelled(fifths: int) -> Spelling:
 def likely_key(pitches: Iterable[int]) -> int:
     """The number of sharps (flats below 0) of the key whose scale has the most pitches; in a tie, the fewest signs.
 
-    Examples
-    --------
     >>> likely_key([62, 64, 65, 67, 69, 70, 72])
     -1
     """
@@ -54,21 +50,11 @@ def octave(pitch: int, alter: int) -> int:
 def accidentals(
     notes: Iterable[tuple[int, int, int, bool]], spelling: Spelling, fifths: int
 ) -> frozenset[tuple[int, int, int]]:
-    """The notes of a bar that need an accidental, as (onset, staff, pitch).
+    """The notes of a bar that need an accidental, as (onset, staff, pitch), in a key of `fifths` sharps (flats below 0).
 
-    An accidental holds for its line and octave to the end of the bar.
+    An accidental holds for its line and octave to the end of the bar. `notes` has for each note of the bar its onset, staff and
+    pitch, and whether it is tied from the bar before, which needs no sign.
 
-    Parameters
-    ----------
-    notes
-        For each note of the bar its onset, staff and pitch, and whether it is tied from the bar before (which needs no sign).
-    spelling
-        The spelling of the pitch classes (see `spelled`).
-    fifths
-        The number of sharps of the key, flats below 0.
-
-    Examples
-    --------
     >>> sorted(accidentals([(0, 0, 66, False), (1, 0, 66, False), (2, 0, 65, False), (3, 0, 70, False)], spelled(-2), -2))
     [(0, 0, 66), (2, 0, 65)]
     """

@@ -51,34 +51,21 @@ class Value(NamedTuple):
 
 
 def note_values(cuts: Sequence[int], divisions: int) -> list[Value]:
-    """Split one bar of a voice into note values.
+    """Split one bar of a voice into note values, which follow each other.
 
-    Parameters
-    ----------
-    cuts
-        The start of the bar, every time at which a note or rest of the voice begins or ends, and the end of the bar; ascending.
-    divisions
-        Divisions of a beat.
+    None crosses a cut: the start of the bar, each time at which a note or rest of the voice begins or ends, and the end of the
+    bar, ascending.
 
-    Returns
-    -------
-    list of Value
-        They follow each other, and none crosses a cut.
-
-    Examples
-    --------
     >>> [(value.type, value.tuplet and value.tuplet.actual) for value in note_values([0, 4, 8, 12, 30], 12)]
     [('eighth', 3), ('eighth', 3), ('eighth', 3), ('quarter', None)]
     """
     tuplets = _tuplets(cuts, divisions)
     edges = sorted({*cuts, *(time for tuplet in tuplets for time in tuplet[:2] if time <= cuts[-1])})
+    starts = [tuplet.start for tuplet in tuplets]
     found: list[Value] = []
-    following = iter([*tuplets, None])
-    tuplet = next(following)
     for start, end in pairwise(edges):
-        while tuplet is not None and tuplet.end <= start:
-            tuplet = next(following)
-        inside = tuplet if tuplet is not None and tuplet.start <= start else None
+        before = tuplets[: bisect_right(starts, start)][-1:]
+        inside = before[0] if before and start < before[0].end else None
         found += _values(start, end, inside, divisions)
     return found
 
@@ -143,7 +130,7 @@ def can_be_shown(offsets: Iterable[int], divisions: int) -> bool:
 def nearest_grid(offsets: Iterable[int], divisions: int) -> int:
     """The number of parts of a beat that the offsets in it are moved to.
 
-    It is the smallest simple one that is a division away at most, as if a program had rounded; else one that is near; else the
+    It is the smallest simple one that is a division away at most, as if software had rounded; else one that is near; else the
     finest that is needed.
 
     >>> nearest_grid([69, 137, 206, 274, 343, 411], 480), nearest_grid([13, 232], 480)

@@ -6,12 +6,12 @@ has for them, regardless of what it expects of the held instruments (thinning of
 
 Thinning alone would write a bass that does not depend on the melody above it. So each beat is written several times, and
 one candidate is drawn by its weight: the likelihood that the network gives to the pitches, durations and instruments of the
-held notes at their moments (importance resampling).
+held notes at their moments (importance resampling). Held notes of later beats do not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Unpack
 
@@ -23,7 +23,18 @@ from tqdm import tqdm
 
 from mmt.model.cpu.packing import pack
 from mmt.model.network import Network
-from mmt.representation.codes import BEAT, DURATION, END_OF_SONG, FIELDS, INSTRUMENT, PITCH, TYPE, Events
+from mmt.representation.codes import (
+    BEAT,
+    DURATION,
+    END_OF_SONG,
+    FIELDS,
+    INSTRUMENT,
+    PITCH,
+    TYPE,
+    Events,
+    Representation,
+)
+from mmt.representation.origin import remember
 from mmt.sampling.decoding import draw_event
 from mmt.sampling.editing.constrained_decoding import Codes, in_window, log_likelihood, rows_in_window
 from mmt.sampling.editing.parts import (
@@ -42,7 +53,7 @@ from mmt.sampling.editing.parts import (
 )
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow
 
@@ -59,9 +70,7 @@ def accompany(
 ) -> list[Events]:
     """Keep the parts of one or several instruments, and write other parts around them.
 
-    Each beat is written several times, and one candidate is drawn by how well the held notes of the beat fit in. The
-    accompaniment does not depend on the held notes of later beats, and ends with the beat of the last one.
-    `mmt.sampling.editing.accompaniment` describes the distribution.
+    Each beat is chosen from several candidates by the held notes of this beat (see `mmt.sampling.editing.accompaniment`).
 
     Parameters
     ----------
@@ -70,13 +79,11 @@ def accompany(
     hold : str, int or sequence of them
         Instruments of the piece.
     instruments : sequence of str or int, optional
-        The accompanying instruments. Default: the other instruments of the piece.
+        The accompanying instruments. Default: the others of the piece.
     beats : (int, int), optional
-        The first beat to write and the beat after the last (the first beat of the piece is 0); everything in other beats stays.
-        Default: the whole piece.
+        The first beat to write and the beat after the last, from 0; other beats stay. Default: to the beat of the last held note.
     candidates : int
-        How many times each beat is written. With 1, the accompaniment follows the held parts without fitting them. More
-        candidates fit better and take longer.
+        How many times each beat is written: more fit better and take longer; 1 does not fit the held parts.
     **options
         See `mmt.sampling.editing.parts.EditOptions`.
 
@@ -94,31 +101,32 @@ def accompany(
     >>> both[both[:, INSTRUMENT] == 25][1:].tolist() == melody[3:]
     True
     """
+    check_model(model)
     representation = model.representation
     _, notes = split(piece, representation)
-    hold_codes, others = _parts(notes, hold, instruments, model)
-    everyone = [*hold_codes, *others]
+    hold_codes, others = _parts(notes, hold, instruments, representation)
     check_candidates(candidates)
     streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(others, representation, no_others=True)
-    header = header_for(everyone, representation)
+    header = header_for([*hold_codes, *others], representation)
     check_header_fits(header, model.network.config.context)
-    held = notes[np.isin(notes[:, INSTRUMENT], hold_codes)]
-    kept = notes[np.isin(notes[:, INSTRUMENT], everyone)]
+    held, kept = (notes[np.isin(notes[:, INSTRUMENT], codes)] for codes in (hold_codes, hold_codes + others))
     first, stop = check_span(beats, int((held if beats is None else kept)[-1, BEAT]))
     beginning = np.concatenate([header, kept[kept[:, BEAT] <= first]])
     held = held[(held[:, BEAT] > first) & (held[:, BEAT] <= stop)]
+    end = np.concatenate([kept[kept[:, BEAT] > stop] if beats else kept[:0], END])
     most = len(beginning) + len(held) + MAX_NOTES_PER_BEAT * (stop - first)
     bounds = Bounds(most, stop, first_beat=first, controls=controls)
     writer = _Accompanist(pack(model.network), held, hold_codes, candidates, filters, bounds)
-    end = np.concatenate([kept[kept[:, BEAT] > stop] if beats else kept[:0], END])
-    return [np.concatenate([writer.write(beginning, stream, progress=progress), end]) for stream in streams]
+    written = [writer.write(beginning, stream, progress=progress) for stream in streams]
+    return [remember(np.concatenate([one, end]), representation) for one in written]
 
 
-def _parts(notes: Events, hold: Names, instruments: Names | None, model: Model) -> tuple[list[int], list[int]]:
+def _parts(
+    notes: Events, hold: Names, instruments: Names | None, representation: Representation
+) -> tuple[list[int], list[int]]:
     """The codes of the held instruments and of those that accompany them, checked."""
-    representation = model.representation
-    held = [representation.find_instrument(name) for name in ([hold] if isinstance(hold, str | int) else hold)]
+    held = codes_for(hold, representation)
     for code in held:
         check_plays(notes[:, INSTRUMENT] == code, code, representation)
     if instruments is None:
@@ -175,7 +183,7 @@ class _Accompanist:
         rules = StrictGrammar([piece] * self.candidates, self.network.config.sizes, bounds)
         written = [_Candidate() for _ in range(self.candidates)]
         going = list(written)
-        latest = np.tile(piece, (self.candidates, 1, 1))
+        latest: Events | Sequence[Events] = [piece] * self.candidates
         while going:
             hidden, moved = window.read(latest)
             if moved is not None:
@@ -197,9 +205,11 @@ class _Accompanist:
             going = [going[place] for place in stays]
             rules.keep(stays)
             window.keep(stays)
-            seen = [in_window(one.events[-1], dropped[place]) for one, place in zip(going, stays, strict=True)]
-            latest = np.array(seen)[:, None]
-            rules.advance(latest[:, 0])
+            seen = np.array(
+                [in_window(one.events[-1], dropped[place]) for one, place in zip(going, stays, strict=True)]
+            )
+            rules.advance(seen)
+            latest = seen[:, None]
         return written
 
     def _draw(

@@ -48,7 +48,8 @@ def write_constrained(
     network, random = pack(network), [generator_of(stream) for stream in streams]
     window = AnchoredWindow(network, len(writers), Bounds(len(header) + notes + 1, beats))
     pieces: list[list[Codes]] = [[] for _ in writers]
-    rows, latest = list(range(len(writers))), np.tile(np.array(header), (len(writers), 1, 1))
+    rows = list(range(len(writers)))
+    latest: Events | Sequence[Events] = [np.asarray(header)] * len(writers)
     with tqdm(total=notes * len(writers), unit=" events", desc="Writing", disable=not progress, delay=1) as bar:
         while rows:
             hidden, _ = window.read(latest)

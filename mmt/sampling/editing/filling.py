@@ -9,19 +9,16 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 
+from mmt.representation.arguments import whole
 from mmt.representation.codes import BEAT, Events
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt
-from mmt.sampling.editing.parts import (
-    END,
-    MAX_NOTES_PER_BEAT,
-    EditOptions,
-    check_candidates,
-    settings_of,
-    split,
-)
-from mmt.sampling.model import Model
+from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, EditOptions, check_candidates, settings_of, split
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.window import anchor
+
+# How many beats after the gap are read to compare candidates.
+_READ_BEATS = 8
 
 
 def fill(
@@ -62,9 +59,11 @@ def fill(
     >>> filled[:5].tolist() == piece[:5], filled[-5:-1].tolist() == piece[-4:]
     (True, True)
     """
+    check_model(model)
     representation = model.representation
     header, notes = split(piece, representation)
     length = int(notes[-1, BEAT])
+    from_beat, to_beat = whole("from_beat", from_beat), whole("to_beat", to_beat)
     if not 0 <= from_beat < to_beat <= length:
         raise ValueError(
             f"beats {from_beat} to {to_beat}: give 0 <= from_beat < to_beat <= {length}, the beats of the piece"
@@ -73,7 +72,7 @@ def fill(
     before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
     prompt = Prompt(np.concatenate([header, before]), first_beat=from_beat)
     most = len(prompt) + MAX_NOTES_PER_BEAT * (to_beat - from_beat)
-    streams = settings_of(model, options).streams
+    streams, *_ = settings_of(model, options)
     shared: dict[str, Any] = {name: value for name, value in options.items() if name not in ("n", "seed")}
     chosen = []
     for base, number in streams:
@@ -86,10 +85,10 @@ def fill(
 
 
 @torch.inference_mode()
-def following_likelihood(model: Model, piece: Events, start: int, *, beats: int = 8) -> float:
-    """Log-likelihood in nats of the first `beats` beats of a piece from event `start` on, given all earlier events."""
+def following_likelihood(model: Model, piece: Events, start: int) -> float:
+    """Log-likelihood in nats of the first 8 beats of a piece from event `start` on, given all earlier events."""
     config = model.network.config
-    stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + beats)) + start
+    stop = int(np.searchsorted(piece[start:, BEAT], piece[start, BEAT] + _READ_BEATS)) + start
     stop = min(stop, start + config.context // 4)
     window, counted = piece[:stop], stop - start
     if len(window) > config.context or window[-1, BEAT] > config.sizes[BEAT] - 1:

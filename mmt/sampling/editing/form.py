@@ -13,11 +13,12 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.codes import BEAT, DURATION, POSITION, Events, Representation, as_events, is_note
+from mmt.representation.arguments import described
+from mmt.representation.codes import BEAT, DURATION, POSITION, Events, Representation, as_events, last_beat
 from mmt.representation.prompt import Prompt
 from mmt.sampling.editing.parts import EditOptions, assemble, settings_of, split
 from mmt.sampling.editing.rewriting import rewrite
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.streams import Stream
 
 # So that the last four beats, in which the first section ends, are not all of it.
@@ -73,15 +74,16 @@ def compose(
     >>> bool(16 < piece[:, BEAT].max() <= 24)
     True
     """
+    check_model(model)
     check_form(form, section, model.representation)
     if prompt is not None:
         events = as_events(prompt)
-        length = max(int(events[is_note(events), BEAT].max(initial=0)), getattr(prompt, "first_beat", 0))
+        length = max(last_beat(events), getattr(prompt, "first_beat", 0))
         if length > section:
             raise ValueError(
                 f"the prompt has {length} beats; give at most the {section} beats of a section, or a longer section"
             )
-    streams = settings_of(model, options).streams
+    streams, *_ = settings_of(model, options)
     if options.get("seed") is None:
         options["seed"] = streams[0][0]
     first = model.generate(prompt, length=section, use_all=use_all, **options)
@@ -96,9 +98,13 @@ def check_form(form: str, section: int, representation: Representation) -> None:
             "a form needs a model with given notes and lengths (given=True, length=True), such as the one that mmt ships"
         )
     if not isinstance(form, str) or not (form.isascii() and form.isalpha()):
-        raise ValueError(f"form is {form!r}; give letters from A to Z alone, one for each section, such as 'ABA'")
-    if not isinstance(section, int | np.integer) or section < _SHORTEST_SECTION:
-        raise ValueError(f"section is {section!r}; it must be a whole number of at least {_SHORTEST_SECTION} beats")
+        raise ValueError(
+            f"form is {described(form)}; give letters from A to Z alone, one for each section, such as 'ABA'"
+        )
+    if isinstance(section, bool) or not isinstance(section, int | np.integer) or section < _SHORTEST_SECTION:
+        raise ValueError(
+            f"section is {described(section)}; it must be a whole number of at least {_SHORTEST_SECTION} beats"
+        )
     if section > representation.beats:
         raise ValueError(
             f"section is {section} beats, but the model reads at most {representation.beats} at once; "
@@ -113,9 +119,8 @@ def _complete(model: Model, first: Events, form: str, section: int, stream: Stre
     for place, letter in enumerate(form):
         if letter in parts:
             continue
-        before, after, rest = parts[form[place - 1]], None, len(form) - place - 1
-        if rest:
-            after = parts.get(form[place + 1])
+        before, rest = parts[form[place - 1]], len(form) - place - 1
+        after = parts.get(form[place + 1]) if rest else None
         for attempt in range(_ATTEMPTS):
             seed = int(np.random.SeedSequence([*stream, place, attempt]).generate_state(1)[0])
             own: EditOptions = {**options, "n": 1, "seed": seed}

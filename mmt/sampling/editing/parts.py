@@ -6,11 +6,12 @@ The header is everything before the notes: start-of-song, the instruments, start
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import described, whole
 from mmt.representation.codes import END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
 from mmt.representation.encode import canonical
 from mmt.representation.origin import remember
@@ -39,26 +40,17 @@ class EditOptions(SeedAndFilters, ControlOptions, total=False):
     """The options of the editing functions that write new pitches, as for `Model.generate`; controls apply to new notes."""
 
 
-class EditSettings(NamedTuple):
-    """The options of an editing function, checked and resolved."""
-
-    streams: list[Stream]
-    filters: Filters
-    controls: Controls
-    progress: bool
-
-
 def settings_of(
     model: Model, options: EditOptions | SeedAndFilters, known: type[EditOptions | SeedAndFilters] = EditOptions
-) -> EditSettings:
-    """Check and resolve the options of an editing function, which takes those of `known`."""
+) -> tuple[list[Stream], Filters, Controls, bool]:
+    """The streams, filters, controls and `progress` of the options of an editing function, which takes those of `known`."""
     given: dict[str, Any] = dict(options)
     if unknown := sorted(given.keys() - known.__annotations__):
         raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(known.__annotations__)}")
     streams = streams_of(given.pop("n", 1), given.pop("seed", None))
     progress = bool(given.pop("progress", False))
     sampling = GenerationOptions(**given)
-    return EditSettings(streams, sampling.filters(model.sampling), sampling.controls(model.representation), progress)
+    return streams, sampling.filters(model.sampling), sampling.controls(model.representation), progress
 
 
 END = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
@@ -113,21 +105,19 @@ def check_header_fits(header: Events, context: int) -> None:
 
 def check_candidates(candidates: int) -> None:
     """Raise a `ValueError` if the number of candidates is not a positive integer."""
-    if not isinstance(candidates, int | np.integer) or candidates < 1:
-        raise ValueError(f"candidates is {candidates}; it must be at least 1")
+    whole("candidates", candidates, least=1)
 
 
 def check_span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:
     """The first beat and the beat after the last, checked for a piece of `length` beats."""
     if beats is None:
         return 0, length
-    if not isinstance(beats, Sequence | np.ndarray) or len(beats) != 2 or not all(map(_is_whole, beats)):
-        raise ValueError(f"beats is {beats!r}; give two whole numbers, the first beat and the beat after the last")
+    are_two = isinstance(beats, Sequence | np.ndarray) and len(beats) == 2
+    if not are_two or not all(isinstance(beat, int | np.integer) for beat in beats):
+        raise ValueError(
+            f"beats is {described(beats)}; give two whole numbers, the first beat and the beat after the last"
+        )
     first, stop = int(beats[0]), int(beats[1])
     if not 0 <= first < stop <= length:
         raise ValueError(f"beats are {first} to {stop}; give 0 <= first < last <= {length}, the beats of the piece")
     return first, stop
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | np.integer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -15,7 +16,7 @@ from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, log_likelihood, rows_in_window, write_constrained
 from mmt.sampling.editing.parts import EditOptions, check_plays, settings_of, split
 from mmt.sampling.filters import Filters, Numbers, draw
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 
 
 def reharmonise(
@@ -52,6 +53,7 @@ def reharmonise(
     >>> len(reharmonise(model, piece, "cello", seed=0, scale="C major")[0]) == len(piece)
     True
     """
+    check_model(model)
     representation = model.representation
     header, notes = split(piece, representation)
     code = representation.find_instrument(instrument)
@@ -108,7 +110,8 @@ class Harmoniser:
     def __init__(
         self, moments: dict[tuple[int, int], Moment], instrument: int, pitches: npt.NDArray[np.int64], filters: Filters
     ) -> None:
-        self.moments = [(when, Moment(list(m.held), list(m.durations))) for when, m in sorted(moments.items())]
+        """`moments` ascend by (beat, position); the part of the `instrument` code may have the `pitches` codes."""
+        self.moments = [(when, deepcopy(moment)) for when, moment in moments.items()]
         self.instrument, self.pitches, self.filters = instrument, pitches, filters
         # The last note of the moment, which the next one must exceed.
         self.floor: Codes = (0, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Unpack, overload
@@ -11,12 +12,13 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
+from mmt.representation.origin import remember
 from mmt.sampling.controls import Controls, Ranges
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, rows_in_window, write_constrained
 from mmt.sampling.editing.parts import Names, SeedAndFilters, assemble, codes_for, header_for, settings_of, split
 from mmt.sampling.filters import Filters, draw
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 
 
 @dataclass(frozen=True)
@@ -88,28 +90,39 @@ def reorchestrate(
     >>> anew[1:3, INSTRUMENT].tolist(), set(anew[4:-1, INSTRUMENT].tolist()) <= {45, 50}
     ([45, 50], True)
     """
+    check_model(model)
     streams, filters, _, progress = settings_of(model, options, SeedAndFilters)
     representation = model.representation
     codes = codes_for(instruments, representation)
-    _, notes = split(piece, representation)
-    is_drum = notes[:, INSTRUMENT] == representation.drums_code
-    drums, notes = notes[is_drum], notes[~is_drum]
-    if representation.drums_code in codes or not len(notes):
-        raise ValueError(
-            "drums keep their notes and get no others; name other instruments, and give a piece with other notes"
-        )
+    drums, notes = _without_drums(split(piece, representation)[1], codes, representation)
     playable = _playable(notes, codes, ranges, representation)
-    unisons, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
-    counts = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
-    groups, kept = list(zip(map(tuple, unisons.tolist()), counts.tolist(), strict=True)), int(counts.sum())
-    writers = [Orchestrator(groups, playable, filters) for _ in streams]
-    limits = {"notes": kept, "beats": int(notes[-1, BEAT])}
-    header = header_for(codes, representation)
-    pieces = write_constrained(model.network, header, writers, streams, **limits, progress=progress)
+    unisons = _unisons(notes, playable)
+    kept = sum(count for _, count in unisons)
+    writers = [Orchestrator(unisons, playable, filters) for _ in streams]
+    header, beats = header_for(codes, representation), int(notes[-1, BEAT])
+    pieces = write_constrained(model.network, header, writers, streams, notes=kept, beats=beats, progress=progress)
     if len(drums):
         header = header_for([*codes, representation.drums_code], representation)
         pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
+    pieces = [remember(one, representation) for one in pieces]
     return (pieces, Orchestration(len(notes), kept, len(notes) - kept)) if report else pieces
+
+
+def _without_drums(notes: Events, codes: Sequence[int], representation: Representation) -> tuple[Events, Events]:
+    """The notes of drums and all others; an error if there are no others, or drums are among the new instruments."""
+    is_drum = notes[:, INSTRUMENT] == representation.drums_code
+    if representation.drums_code in codes or is_drum.all():
+        raise ValueError(
+            "drums keep their notes and get no others; name other instruments, and give a piece with other notes"
+        )
+    return notes[is_drum], notes[~is_drum]
+
+
+def _unisons(notes: Events, playable: npt.NDArray[np.bool_]) -> list[tuple[Codes, int]]:
+    """The unisons of notes: (beat, position, pitch, duration), and how many instruments can play it at most."""
+    unisons, counts = np.unique(notes[:, BEAT:INSTRUMENT], axis=0, return_counts=True)
+    counts = np.minimum(counts, playable[unisons[:, PITCH - BEAT]].sum(axis=1))
+    return list(zip(map(tuple, unisons.tolist()), counts.tolist(), strict=True))
 
 
 def _playable(
@@ -133,30 +146,27 @@ def _playable(
 class Orchestrator:
     """A `Writer` that keeps the notes of a piece and draws the instrument of each.
 
-    `groups` are unisons: (beat, position, pitch, duration) and the number of instruments that play it. `playable` (pitch
-    codes, instrument codes) is true where an instrument can play a pitch. The instruments of a unison are drawn in ascending
-    order; each draw leaves enough higher codes for the remaining notes.
+    `playable` (pitch codes, instrument codes) is true where an instrument can play a pitch. The instruments of a unison are drawn
+    in ascending order; each draw leaves enough higher codes for the remaining notes.
     """
 
-    def __init__(self, groups: Sequence[tuple[Codes, int]], playable: npt.NDArray[np.bool_], filters: Filters) -> None:
+    def __init__(self, unisons: Sequence[tuple[Codes, int]], playable: npt.NDArray[np.bool_], filters: Filters) -> None:
         self.playable, self.filters = playable, filters
         # Each note, and how many notes of its unison follow it.
-        self.notes = [(note, left) for note, count in groups for left in reversed(range(count))]
-        self.place, self.instrument = 0, 0
+        self.notes = deque((note, left) for note, count in unisons for left in reversed(range(count)))
+        self.last: Codes = ()
 
     def __call__(self, heads: Heads, hidden: Tensor, dropped: int, random: np.random.Generator) -> Codes | None:
-        if self.place == len(self.notes):
+        if not self.notes:
             return None
-        note, left = self.notes[self.place]
-        if self.place == 0 or self.notes[self.place - 1][0] != note:
-            self.instrument = 0
+        note, left = self.notes.popleft()
         able = np.flatnonzero(self.playable[note[PITCH - BEAT]])
-        able = able[able > self.instrument]
+        if self.last[:-1] == note:
+            able = able[able > self.last[-1]]
         allowed = np.zeros(self.playable.shape[1], bool)
         allowed[able[: len(able) - left]] = True
         event = rows_in_window([(NOTE, *note, 0)], dropped, heads, hidden)
         logits = self.filters.temper(heads.field(INSTRUMENT, hidden, event), INSTRUMENT)
         logits = self.filters.apply(np.where(allowed, logits, np.float32(-np.inf)), INSTRUMENT)
-        self.instrument = int(draw(logits, random.random(1, dtype=np.float32))[0])
-        self.place += 1
-        return (NOTE, *note, self.instrument)
+        self.last = (*note, int(draw(logits, random.random(1, dtype=np.float32))[0]))
+        return (NOTE, *self.last)

@@ -7,23 +7,15 @@ before they sound.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.codes import (
-    BEAT,
-    GIVEN_NOTE,
-    INSTRUMENT,
-    NOTE,
-    START_OF_NOTES,
-    TYPE,
-    Events,
-    Representation,
-)
+from mmt.representation.codes import BEAT, GIVEN_NOTE, INSTRUMENT, NOTE, START_OF_NOTES, TYPE, Events, Representation
 from mmt.representation.encode import canonical, moments
 from mmt.representation.prompt import Prompt
+from mmt.sampling.controls import Controls
 from mmt.sampling.decoding import write_pieces
 from mmt.sampling.editing.parts import (
     MAX_NOTES_PER_BEAT,
@@ -37,7 +29,7 @@ from mmt.sampling.editing.parts import (
     settings_of,
     split,
 )
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.options import GenerationOptions
 
 
@@ -78,34 +70,49 @@ def rewrite(
     >>> anew[:5].tolist() == piece[:5], anew[-5:].tolist() == piece[-5:]
     (True, True)
     """
+    check_model(model)
     representation = model.representation
-    if not representation.given:
-        raise ValueError(
-            "the model's representation has no given notes (given=True); use a model that was trained with them, or fill, "
-            "accompany and reorchestrate"
-        )
+    _check_given(representation)
     header, notes = split(piece, representation)
     first, stop = check_span(beats, length := int(notes[-1, BEAT]))
     parts = codes_of(header) if instruments is None else codes_for(instruments, representation)
-    held = notes[~(np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop))]
+    is_new = np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop)
     codes = np.union1d(codes_of(header), parts).tolist()
     header = header_for(codes, representation)
-    prompt, given = _split(header, held, first, stop, representation)
+    prompt, given = _split(header, held := notes[~is_new], first, stop, representation)
     if representation.length:
         prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
 
     streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(parts, representation, no_others=True)
     most = len(prompt) + len(given) + MAX_NOTES_PER_BEAT * (stop - first) + 1
-    limits = GenerationOptions(max_beats=stop, max_events=most)
-    _, settings = limits.resolve(prompt, model.network.config, representation, model.sampling)
+    settings = _limits(model, prompt, stop, most, length, controls)
+    settings |= {"filters": filters, "given": given, "held": set(codes) - set(parts)}
+    prompts = [np.asarray(prompt)] * len(streams)
+    written = write_pieces(model.network, prompts, streams, progress=progress, **settings)
+    new = (one[len(prompt) :] for one in written)
+    return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
+
+
+def _check_given(representation: Representation) -> None:
+    if not representation.given:
+        raise ValueError(
+            "the model's representation has no given notes (given=True); use a model that was trained with them, or fill, "
+            "accompany and reorchestrate"
+        )
+
+
+def _limits(
+    model: Model, prompt: Prompt, max_beats: int, max_events: int, length: int, controls: Controls
+) -> dict[str, Any]:
+    """The keyword arguments of `write_pieces` for a piece of `length` beats, of which the first `max_beats` are written."""
+    representation = model.representation
+    options = GenerationOptions(max_beats=max_beats, max_events=max_events)
+    _, settings = options.resolve(prompt, model.network.config, representation, model.sampling)
     # The code of start-of-notes is too small for the length of a long piece, so pass the length itself.
     told = length if representation.length else 0
     bounds = replace(settings["bounds"], controls=controls, reach=representation.reach, length=told)
-    settings |= {"filters": filters, "bounds": bounds, "given": given, "held": set(codes) - set(parts)}
-    written = write_pieces(model.network, prompt, streams, progress=progress, **settings)
-    new = (one[len(prompt) :] for one in written)
-    return [assemble(header, [held, one[one[:, TYPE] == NOTE]], representation) for one in new]
+    return settings | {"bounds": bounds}
 
 
 def _split(

@@ -5,7 +5,7 @@ import { button, el, openDialog, show } from "./dom.js";
 import { removeSelected, transpose } from "./notes.js";
 import { picker } from "./picker.js";
 import { selectionText } from "./roll.js";
-import { newPieceRequest, requestSettings, settingsForm } from "./settings.js";
+import { forgetSeed, newPieceRequest, requestSettings, settingsForm } from "./settings.js";
 import { changeNotes, changed, hasRegion, lengthOf, nameOf, on, selectedIndices, selectedParts, state } from "./state.js";
 
 /** Fill the panel of actions; `roll` is the studio's piano roll. */
@@ -36,11 +36,15 @@ export function addActions(element, roll) {
       length > 0 && button("Rewrite", rewrite, { class: "primary", disabled: !inPiece || !selectedParts().length, title: inPiece ? "Write the selected bars and parts again" : "Select bars first" }),
       length > 0 && button(hasRegion() && from > 0 && from < length ? `Continue from bar ${barAt(score, from)}` : "Continue from the end", continueFrom, { title: "Keep what comes before, and write new music from there on" }),
       length > 0 && button("Add a part …", addPart),
-      length === 0 && button("Write music", () => begin(...newPieceRequest()), { class: "primary" }),
+      length === 0 && button("Write music", writeMusic, { class: "primary" }),
       length > 0 && button("Change instruments …", give, { disabled: !hasNotes }),
       length > 0 && el("span", { class: "segments", role: "group", "aria-label": "Transpose" }, [[-12, "8vb", "down an octave"], [-1, "−1", "down a semitone"], [1, "+1", "up a semitone"], [12, "8va", "up an octave"]].map(([steps, label, how]) =>
         button(label, () => transpose(steps), { disabled: !hasNotes, "aria-label": `Transpose ${how}`, title: `Transpose ${how}` }))),
       length > 0 && button("Delete", removeSelected, { disabled: !hasNotes, title: "Delete (Del)" }));
+  }
+
+  async function writeMusic() {
+    if (await begin(...newPieceRequest())) forgetSeed();
   }
 
   /** The settings, read again for each piece, since the start page changes them too. */

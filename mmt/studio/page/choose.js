@@ -17,7 +17,9 @@ export async function begin(path, body) {
   try {
     const job = await api.post(`pieces/${state.piece.id}/${path}`, body);
     followJob(job);
+    return true;
   } catch (error) { complain(error); }
+  return false;
 }
 
 export const isChoosing = () => Boolean(current);

@@ -26,12 +26,17 @@ export function requestSettings({ more = false } = {}) {
   return body;
 }
 
-/** The operation that writes a new piece, and its body: free, or in a form. A seed is used once: it would bind later edits too. */
+/** The operation that writes a new piece, and its body: free, or in a form. */
 export function newPieceRequest() {
   const body = { ...requestSettings(), use_all: settings.use_all };
-  settings.seed = "";
   if (!hasForm()) return ["write", { ...body, beats: settings.beats }];
   return ["compose", { ...body, form: settings.form, section: settings.section }];
+}
+
+/** Empty the seed, which is used once: it would bind later edits too. */
+export function forgetSeed() {
+  settings.seed = "";
+  for (const input of document.querySelectorAll("input[data-setting=seed]")) input.value = "";
 }
 
 // A model needs given notes and lengths to write in a form.
@@ -42,7 +47,7 @@ const hasForm = () => canForm() && settings.form !== "";
 export function settingsForm({ length = false, more = false, tempo = null } = {}) {
   const number = (name, properties = {}) => {
     const [min, max] = LIMITS[name];
-    const input = el("input", { type: "number", min, max, value: settings[name], ...properties, onchange: () => {
+    const input = el("input", { type: "number", min, max, value: settings[name], "data-setting": name, ...properties, onchange: () => {
       if (input.value === "" && DEFAULTS[name] === "") settings[name] = "";
       else if (input.value !== "" && Number(input.value) >= min && Number(input.value) <= max)
         settings[name] = DEFAULTS[name] === "" ? input.value : Math.round(Number(input.value));

@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { begin } from "./choose.js";
 import { button, complain, el, field, show, tell } from "./dom.js";
 import { picker } from "./picker.js";
-import { newPieceRequest, settingsForm } from "./settings.js";
+import { forgetSeed, newPieceRequest, settingsForm } from "./settings.js";
 import { setPiece, state } from "./state.js";
 
 /** Draw the start page. */
@@ -59,7 +59,7 @@ async function writeNew(names, tempo, control) {
     if (tempo !== 100 && tempo >= 10 && tempo <= 400) piece = await api.post(`pieces/${piece.id}/details`, { revision: piece.revision, tempo });
     const request = newPieceRequest();
     enter(piece);
-    await begin(...request);
+    if (await begin(...request)) forgetSeed();
   } catch (error) { complain(error); }
   control.disabled = false;
 }

@@ -180,14 +180,15 @@ export const round = (value) => Math.round(value * 100) / 100;
 
 /** Read the sounds of some instruments that are not known yet; then "sounds" is told. */
 export async function loadSounds(names) {
-  for (const name of names) {
-    if (state.sounds.has(name)) continue;
-    state.sounds.set(name, { recordings: [] });
+  const wanted = names.filter((name) => !state.sounds.has(name));
+  for (const name of wanted) state.sounds.set(name, { recordings: [], isLoading: true });
+  if (wanted.length) changed("sounds");
+  for (const name of wanted) {
     try {
       state.sounds.set(name, await api.get(`sounds/${encodeURIComponent(name)}`));
-      changed("sounds");
     } catch (error) {
       state.sounds.delete(name);
     }
+    changed("sounds");
   }
 }

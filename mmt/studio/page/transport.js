@@ -197,7 +197,7 @@ export function addParts(list, roll) {
     for (const item of list.children) {
       const { name } = item.dataset, isHeard = levelOf(name) > 0 || (mix.volumes[name] === 0 && !mix.muted.includes(name));
       item.classList.toggle("silent", !isHeard);
-      item.classList.toggle("loading", !state.sounds.get(name)?.recordings.length);
+      item.classList.toggle("loading", state.sounds.get(name)?.isLoading ?? false);
       for (const kind of ["muted", "solo"]) item.querySelector(`.${kind}`).setAttribute("aria-pressed", String(mix[kind].includes(name)));
       const index = roll.song?.parts.findIndex((part) => part.name === name) ?? -1;
       if (index >= 0) roll.base.setHeard(index, isHeard);
