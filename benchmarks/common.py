@@ -35,10 +35,11 @@ def fastest(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
     return seconds
 
 
-def write_page(path: Path, *parts: str) -> None:
-    """Write and print a page in Markdown: paragraphs and tables, with an empty line between them."""
+def write_page(path: Path | None, *parts: str) -> None:
+    """Print a page in Markdown, paragraphs and tables with an empty line between them; write it if a path is given."""
     page = "\n\n".join(parts) + "\n"
-    path.write_text(page, encoding="utf-8")
+    if path is not None:
+        path.write_text(page, encoding="utf-8")
     print(page)
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="paper")
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--form", choices=FORMS, help="print only this form, as JSON (the script calls itself with it)")
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".md"))
+    parser.add_argument("-o", "--output", type=Path, help="default: print the page only; training.md has more sections")
     chosen = parser.parse_args()
     if chosen.form:
         print(json.dumps(measure(chosen.form, load_recipe(chosen.recipe), chosen.corpus)))

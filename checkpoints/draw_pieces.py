@@ -1,4 +1,4 @@
-"""Draw eight pieces of each mode by a checkpoint on a sheet for its card; none of the pieces is chosen.
+"""For each mode, draw eight pieces that a checkpoint wrote on one sheet for its card; none of the pieces is chosen.
 
     python checkpoints/draw_pieces.py checkpoints/default --corpus data/NAME -o checkpoints/default
 

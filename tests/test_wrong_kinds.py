@@ -212,3 +212,33 @@ def test_a_string_in_place_of_a_list_is_refused(tmp_path: Path) -> None:
         refused(call)
     with pytest.raises(IndexError, match=r"index is 99; .* has 4 pieces"):
         corpus[99]
+
+
+def test_numbers_of_numpy_are_shown_as_numbers() -> None:
+    assert "seed is -1;" in refused(lambda: MODEL.generate(seed=np.int64(-1)))
+    assert "max_events is 20.5;" in refused(lambda: MODEL.generate(max_events=np.float64(20.5)))
+    assert "a very large number" in refused(lambda: mmt.decode(PIECE, tempo=10**400))
+    assert "min_beats is None;" in refused(lambda: MODEL.generate(min_beats=None))
+
+
+@pytest.mark.parametrize(
+    "place", [5, ("layers", 0), "layers.².stream", "layers.--1.stream", f"layers.{'9' * 5000}.stream"]
+)
+def test_what_is_not_the_name_of_a_place_is_refused(place: Any) -> None:
+    assert "unknown place" in refused(lambda: MODEL.edited({place: lambda activations: activations}))
+
+
+def test_directions_have_any_layout_and_finite_strengths() -> None:
+    direction = np.arange(32.0)
+    for same in (np.arange(31.0, -1.0, -1)[::-1], direction.astype(">f8")):
+        assert mmt.inside.add("final", same).steps[0].identity == mmt.inside.add("final", direction).steps[0].identity
+    for strength in (float("nan"), "2"):
+        assert "strength is " in refused(partial(mmt.inside.add, "final", direction, strength))
+    assert "single number" in refused(lambda: mmt.inside.patch("final", 0.0))
+
+
+def test_numpy_integers_are_pitches_and_other_scalars_are_not() -> None:
+    assert MODEL.generate(allow=np.int64(60), max_events=20, seed=1)
+    assert MODEL.generate(ranges={"violin": np.array([55, 100])}, max_events=20, seed=1)
+    for wrong in (np.array(60), b"C4", True):
+        assert "allow is " in refused(partial(MODEL.generate, allow=wrong))

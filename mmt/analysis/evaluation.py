@@ -106,7 +106,7 @@ class Evaluation:
     def table(self) -> str:
         """The table in Markdown, of the metrics that any piece has."""
         rows = [row.cells() for row in self.rows]
-        columns = [name for name in rows[0] if any(row[name] != "undefined" for row in rows)]
+        columns = [name for name in (rows[0] if rows else ()) if any(row[name] != "undefined" for row in rows)]
         return report.table([columns, *([row[name] for name in columns] for row in rows)])
 
     def to_dict(self) -> dict[str, Any]:

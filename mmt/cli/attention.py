@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mmt.cli.common import add_habits, parser, run, telling_what_is_kept, wants_progress
@@ -59,7 +60,7 @@ def _study(chosen: argparse.Namespace) -> None:
             device=chosen.device,
             overwrite=chosen.overwrite,
             progress=wants_progress(chosen),
-            say=None if chosen.quiet else print,
+            say=None if chosen.quiet else partial(print, flush=True),
         )
     if not chosen.quiet:
         print(f"{chosen.output}: {', '.join(written)}")

@@ -105,6 +105,8 @@ def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float
             value = float(number)
         except ValueError:
             raise UsageError(f"--{name.replace('_', '-')} {item}: {number!r} is not a number") from None
+        if equals and not field:
+            raise UsageError(f"--{name.replace('_', '-')} {item}: there is no field before =; write pitch={number}")
         if equals:
             numbers[field] = value
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from fnmatch import translate
 from pathlib import Path
@@ -93,9 +93,13 @@ class Patterns:
     [True, False]
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
-        if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
+    def __init__(self, patterns: Iterable[str]) -> None:
+        if isinstance(patterns, str) or not isinstance(patterns, Iterable):
             raise ValueError(f"exclude is {described(patterns)}; give a list of patterns: ['*Chopin*']")
+        patterns = list(patterns)
+        for pattern in patterns:
+            if not isinstance(pattern, str):
+                raise ValueError(f"a pattern is {described(pattern)}; give a text: '*Chopin*'")
         self._matchers = {pattern: re.compile(translate(pattern), re.IGNORECASE).match for pattern in patterns}
         self._unused = dict.fromkeys(patterns)
 

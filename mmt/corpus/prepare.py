@@ -145,10 +145,10 @@ def prepare(
     Raises
     ------
     FileExistsError
-        If `output` exists and `overwrite` is false, or if it is not a corpus.
+        If `output` exists, is no empty folder, and `overwrite` is false; or if it is not a corpus.
     ValueError
-        If the sources hold no usable music, an option names or excludes no file, two files of one work are listed in
-        different splits, or a manifest lacks the work column.
+        If the sources hold no usable music, `splits` names an unknown file, `works` no known file, a pattern excludes nothing,
+        two files of one work are listed in different splits with `draw_rest`, or a manifest lacks the work column.
     OSError
         If the disk is full (the next call continues), or another call is writing the same output (`BlockingIOError`).
 
@@ -164,11 +164,10 @@ def prepare(
     sources = [sources] if isinstance(sources, str | PathLike) else sources
     sources = [path_of("a source", source, "give paths of files, folders and archives") for source in sources]
     check_representation(representation)
-    whole("seed", seed)
-    whole("jobs", jobs)
+    seed, jobs, time_limit = whole("seed", seed), whole("jobs", jobs), finite("time_limit", time_limit)
     filters = PieceFilters(min_notes, min_beats, max_beats, min_instruments, max_drums)
     _check_output(output, overwrite)
-    if not finite("time_limit", time_limit) > 0:
+    if not time_limit > 0:
         raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
     if draw_rest and splits is None:
         raise ValueError("draw_rest is set, but no split has a list of names; give one, or leave draw_rest out")

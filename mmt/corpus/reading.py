@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,8 +41,8 @@ class PieceFilters:
     def __post_init__(self) -> None:
         for name in ("min_notes", "min_beats", "min_instruments", "max_beats"):
             if (value := getattr(self, name)) is not None:
-                whole(name, value)
-        finite("max_drums", self.max_drums)
+                object.__setattr__(self, name, whole(name, value))
+        object.__setattr__(self, "max_drums", finite("max_drums", self.max_drums))
         for name in ("min_notes", "min_beats", "min_instruments"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
@@ -143,7 +144,9 @@ def read_piece(
 def _raw_notes(suffix: str, content: bytes) -> RawNotes:
     if suffix in MIDI_SUFFIXES:
         return read_midi_notes(content)
-    with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
+    with ExitStack() as stack:
+        with naming(Path("a temporary folder")):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mmt-"))
         path = Path(folder) / f"piece{suffix}"
         with naming(path):
             path.write_bytes(content)

@@ -79,7 +79,7 @@ def working_folder(output: Path) -> Iterator[Path]:
             raise
         except OSError as error:
             # The folder of temporary files may be full instead.
-            if error.errno not in FULL or (is_named(error) and str(output) not in str(error)):
+            if error.errno not in FULL or (is_named(error) and f"cannot write {output}: " not in str(error)):
                 raise
             raise OSError(
                 error.errno,

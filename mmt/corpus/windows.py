@@ -293,5 +293,5 @@ def cover(notes: NoteTable, limits: Limits, representation: Representation) -> I
 
 def collate(windows: Sequence[Events]) -> Batch:
     """Combine windows of any lengths into one batch, padded with 0."""
-    codes = pad_sequence([torch.from_numpy(window) for window in windows], batch_first=True)
+    codes = pad_sequence([torch.from_numpy(np.array(window, np.int64)) for window in windows], batch_first=True)
     return Batch(codes, torch.tensor([len(window) for window in windows]))

@@ -97,10 +97,8 @@ class Network(nn.Module):
                 "both a mask and a cache were given; give one of them, a cache holds pieces without padding"
             )
         stream, rotation = self.embed(codes, cache)
-        if mask is not None and (mask.dtype != torch.bool or mask.shape != codes.shape[:2]):
-            raise ValueError(
-                f"mask is {mask.dtype} {tuple(mask.shape)}; it must be torch.bool (batch, length), {tuple(codes.shape[:2])}"
-            )
+        if mask is not None:
+            _check_mask(mask, codes)
         visible = _visible(mask) if mask is not None else None
         for layer, block in enumerate(self.blocks):
             stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
@@ -292,6 +290,13 @@ class FeedForward(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.contract(self.dropout(self.neurons(F.gelu(self.expand(inputs)))))  # type: ignore[no-any-return]
+
+
+def _check_mask(mask: Tensor, codes: Tensor) -> None:
+    shape = tuple(codes.shape[:2])
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != shape:
+        kind = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else described(mask)
+        raise ValueError(f"mask is {kind}; it must be torch.bool (batch, length), {shape}")
 
 
 def _check_codes(codes: Tensor) -> None:

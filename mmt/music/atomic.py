@@ -76,8 +76,13 @@ def is_named(error: OSError) -> bool:
 
 
 def is_taken(path: Path) -> bool:
-    """Whether something is at a path that would have to be replaced: anything but an empty folder."""
-    return path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None)
+    """Whether something is at a path that would have to be replaced, or cannot be: anything but a plain empty folder.
+
+    A link, a mount point and the current folder cannot be moved away.
+    """
+    if path.is_symlink() or path.is_mount():
+        return True
+    return path.exists() and (not path.is_dir() or path.samefile(Path.cwd()) or any(path.iterdir()))
 
 
 def remove_remnants(folder: Path) -> None:

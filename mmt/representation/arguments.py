@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 _LONGEST = 60
 
 
@@ -31,9 +33,13 @@ def whole(name: str, value: Any, *, least: int | None = None) -> int:
 
 def finite(name: str, value: Any) -> float:
     """The value as a float; a `ValueError` unless it is a finite number."""
-    if not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} is {described(value)}; it must be a number")
-    return float(value)
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {described(value)}; it must be a finite number")
+    return number
 
 
 def path_of(name: str, value: Any, instead: str = "give a path") -> Path:
@@ -46,9 +52,13 @@ def path_of(name: str, value: Any, instead: str = "give a path") -> Path:
 def described(value: Any) -> str:
     """A value in an error: itself if it is short, else its kind.
 
-    >>> described("4"), described([[0] * 6] * 100)
-    ("'4'", 'a list of 100')
+    >>> described("4"), described(np.int64(4)), described([[0] * 6] * 100)
+    ("'4'", '4', 'a list of 100')
     """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, int) and value.bit_length() > _LONGEST:
+        return "a very large number"
     if hasattr(value, "tracks"):
         return "a muspy.Music"
     if isinstance(value, type):
@@ -67,4 +77,4 @@ def described(value: Any) -> str:
         plain = all(isinstance(one, bool | str | Real) or one is None for one in value)
         text = repr(value) if plain and not isinstance(value, dict) else ""
         return text if text and len(text) <= _LONGEST else f"a {kind} of {len(value)}"
-    return f"{'an' if kind[0] in 'AEIO' else 'a'} {kind}"
+    return f"{'an' if kind[0].lower() in 'aeio' else 'a'} {kind}"

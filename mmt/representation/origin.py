@@ -8,6 +8,7 @@ copies and joined arrays are not known, nor are files after the end of the progr
 
 from __future__ import annotations
 
+import sys
 import warnings
 import weakref
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mmt.representation.arguments import described
-from mmt.representation.codes import Representation
+from mmt.representation.codes import NOTE, TYPE, Representation
 
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 
@@ -51,12 +52,20 @@ def check_origin(events: Any, representation: Representation) -> Representation:
             warnings.warn(
                 f"the events are equal to an array that was made with another {differences[0]}; {_HINT}",
                 OtherRepresentationWarning,
-                stacklevel=3,
+                stacklevel=_level_outside(),
             )
         return representation
     if other := _difference(known[1], representation):
         raise ValueError(f"the events were made with another {other}; {_HINT}")
     return known[1]
+
+
+def _level_outside() -> int:
+    """The stack level, for `warnings.warn` in the calling function, of the first frame outside mmt."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mmt":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _difference(theirs: Representation, ours: Representation) -> str:
@@ -69,14 +78,17 @@ def _difference(theirs: Representation, ours: Representation) -> str:
 
 
 def _equals(events: Any) -> list[Representation]:
-    """The representations of the known arrays that are equal to this one."""
+    """The representations of the known arrays that are equal to this one, which has notes."""
     if not isinstance(events, np.ndarray):
         return []
     known = ((ref(), representation) for ref, representation in list(_ORIGINS.values()))
     return [
         theirs
         for array, theirs in known
-        if array is not None and array.shape == events.shape and (array == events).all()
+        if array is not None
+        and array.shape == events.shape
+        and (array == events).all()
+        and (array[:, TYPE] >= NOTE).any()
     ]
 
 

@@ -120,17 +120,18 @@ class Controls:
 
 def _check_kinds(scale: Scale, allow: Pitches, exclude: Pitches, ranges: Ranges) -> None:
     for name, given in (("scale", scale), ("allow", allow), ("exclude", exclude)):
-        items = given if isinstance(given, Iterable) else [given]
-        if isinstance(given, Mapping | Iterator) or any(
-            one is not None and not isinstance(one, str | int | np.integer) for one in items
-        ):
+        is_wrong = isinstance(given, Mapping | Iterator | bytes | bool) or (
+            isinstance(given, np.ndarray) and given.ndim != 1
+        )
+        items = given if isinstance(given, Iterable) and not is_wrong else [given]
+        if is_wrong or any(one is not None and not isinstance(one, str | int | np.integer) for one in items):
             raise ValueError(f"{name} is {described(given)}; give names or whole numbers, one or a list of them")
     if not isinstance(ranges, bool | np.bool_ | Mapping) and ranges is not None:
         raise ValueError(f"ranges is {described(ranges)}; give True, or a mapping such as {{'violin': 'G3..E7'}}")
     if isinstance(ranges, Mapping):
         for name, span in ranges.items():
-            ends = span if isinstance(span, Sequence) else [None]
-            if not all(isinstance(end, str | int | np.integer) for end in ends) or not ends:
+            ends = span if isinstance(span, Sequence | np.ndarray) else [None]
+            if not len(ends) or not all(isinstance(end, str | int | np.integer) for end in ends):
                 raise ValueError(
                     f"ranges: {name} is {described(span)}; give its lowest and highest pitch, such as G3..E7"
                 )
@@ -173,7 +174,7 @@ def _class_of(match: re.Match[str]) -> int:
 
 def _members(name: str, given: Pitch | Iterable[Pitch]) -> npt.NDArray[np.bool_]:
     """Mask of the given pitches, (128,): one or several, each a number, a name or a span."""
-    items = given.split(",") if isinstance(given, str) else [given] if isinstance(given, int) else list(given)
+    items = given.split(",") if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [given]
     chosen = np.zeros(PITCHES, bool)
     for item in items:
         ends = item.split("..", 1) if isinstance(item, str) else [item]

@@ -126,7 +126,7 @@ class GenerationOptions:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
         for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "max_rest"):
-            if (number := getattr(self, name)) is not None:
+            if (number := getattr(self, name)) is not None or name == "min_beats":
                 whole(name, number)
         grammar = self.grammar or ("strict" if self.is_strict else "paper")
         if grammar not in GRAMMARS:

@@ -231,8 +231,12 @@ def set_mix(context: Context, piece: str, body: ask.Mix) -> Json:
     """Keep volume, mute and solo of the parts."""
     found = context.store.get(piece)
     with context.store.lock:
-        found.mix = {"volumes": body.volumes, "muted": body.muted, "solo": body.solo}
-        found.save(is_change=False)
+        before, found.mix = found.mix, {"volumes": body.volumes, "muted": body.muted, "solo": body.solo}
+        try:
+            found.save(is_change=False)
+        except OSError:
+            found.mix = before
+            raise
     return {"kept": True}
 
 

@@ -25,7 +25,7 @@ from mmt.studio.requests import BadRequestError, parse
 from mmt.studio.scores import KINDS, content_of, headers_for, music_of
 from mmt.studio.security import Guard, TooLargeError
 from mmt.studio.uploads import UploadError
-from mmt.studio.work import BusyError, Job
+from mmt.studio.work import FULL_DISK, BusyError, Job
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -95,7 +95,7 @@ def _answer(status: int, text: str) -> Callable[[Request, Exception], Awaitable[
 async def _answer_full_disk(_: Request, error: Exception) -> Response:
     if getattr(error, "errno", None) not in FULL:
         raise error
-    return JSONResponse({"error": "the disk is full; free some space and try again"}, 507)
+    return JSONResponse({"error": FULL_DISK}, 507)
 
 
 def _json(body: bytes) -> Any:

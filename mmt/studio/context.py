@@ -52,7 +52,11 @@ class Context:
                 lambda number, events, made: self._keep_alternative(job, piece, number, events, made),
             )  # fmt: skip
             job = self.worker.submit(piece.id, lambda job: run(job, task), about_request(request))
-            piece.drop_alternatives()
+            try:
+                piece.drop_alternatives()
+            except OSError:
+                self.worker.stop(job)
+                raise
         return job
 
     def _keep_alternative(self, job: Job, piece: Piece, number: int, events: Events, made: dict[str, Any]) -> None:

@@ -133,10 +133,15 @@ class Piece:
 
     def drop_alternatives(self) -> None:
         """Remove all alternatives."""
-        for one in self.alternatives:
+        known, self.alternatives = self.alternatives, []
+        try:
+            self.save()
+        except OSError:
+            self.alternatives = known
+            raise
+        # Not before the new list is written, as the disk may be full.
+        for one in known:
             self._remove(f"alternative-{one['number']}.npy")
-        self.alternatives = []
-        self.save()
 
     def save(self, *, is_change: bool = True) -> None:
         """Write `piece.json`."""

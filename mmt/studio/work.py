@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from queue import Full, Queue
 from typing import Any, TypeVar
 
+from mmt.music.atomic import FULL
 from mmt.studio.memory import return_free_memory
 
 Result = TypeVar("Result")
 
 MOST_WAITING = 16
+FULL_DISK = "the disk is full; free some space and try again"
 _MOST_KEPT = 16
 """Finished jobs that can still be asked for."""
 
@@ -181,10 +183,11 @@ class Worker:
             status = "done"
         except Stopped:
             status = "stopped"
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             text = " ".join(str(error).split())
         except Exception as error:
-            text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            is_full = getattr(error, "errno", None) in FULL
+            text = FULL_DISK if is_full else f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         # The interruption may arrive as late as here.
         while self._running is job:
             try:

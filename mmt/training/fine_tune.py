@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ def fine_tune(
         If `output` exists without `resume` or `overwrite`; if the sources hold no music, or too little for a validation split.
     """
     named = _named(sources)
-    output = Path(output) if output is not None else default_output(named)
+    output = default_output(named) if output is None else path_of("output", output, "give the folder of the run")
     model = read_base(base)
     say = say or (lambda line: None)
     if not resume:
@@ -132,8 +132,11 @@ def fine_tune(
 def _named(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The paths of the sources; a `ValueError` if there are none."""
     named = [sources] if isinstance(sources, str | os.PathLike | Corpus) else sources
-    if not isinstance(named, Sequence):
-        raise ValueError(f"sources is {described(sources)}; give paths of music, or the folder of a prepared corpus")
+    if not isinstance(named, Iterable):
+        raise ValueError(
+            f"sources is {described(sources)}; give a list of paths of music, or the folder of a prepared corpus"
+        )
+    named = list(named)
     if not named:
         raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
     return [path_of("a source", one, "give paths of music, or the folder of a prepared corpus") for one in named]

@@ -149,3 +149,12 @@ def test_reasons_that_differ_in_numbers_are_counted_together(music: Path, tmp_pa
     outcome = prepare([folder], tmp_path / "corpus")
     assert list(outcome.reasons.values()) == [3]
     assert len(set(outcome.skipped.values())) == 3
+
+
+def test_patterns_from_a_generator_exclude_and_numbers_of_numpy_are_options(music: Path, tmp_path: Path) -> None:
+    plain = prepare([music], tmp_path / "a", exclude=["b_*"], seed=4, min_notes=4)
+    same = prepare([music], tmp_path / "b", exclude=(one for one in ["b_*"]), seed=np.int64(4), min_notes=np.int64(4))
+    assert (plain.reasons, plain.kept) == (same.reasons, same.kept)
+    for wrong in (None, 5, [5]):
+        with pytest.raises(ValueError, match=r"exclude is |a pattern is "):
+            prepare([music], tmp_path / "c", exclude=wrong)  # type: ignore[arg-type]

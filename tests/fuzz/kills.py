@@ -21,8 +21,8 @@ from pathlib import Path
 
 _TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 _DYING = Path(__file__).with_name("dying.py")
-# Outputs that say when they were made.
-_TIMED = ("events.out", "metrics.csv", "hparams.yaml", "resume.ckpt")
+# Outputs that say when, or by which command line, they were made.
+_DIFFERENT = ("events.out", "metrics.csv", "hparams.yaml", "resume.ckpt", "provenance.json")
 # Commands whose files appear complete or not at all.
 _WHOLE_OR_NOT_AT_ALL = ("prepare", "generate")
 # Most attempts for each hit that is asked for.
@@ -81,9 +81,9 @@ def run(command: list[str], folder: Path, step: int = -1) -> tuple[str, bool]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """The files below a folder, except those that depend on the time, and its hidden folders, which have no bytes."""
+    """The files below a folder, except those with a time or a command line; a hidden folder has no bytes."""
     found = (path for path in sorted(folder.rglob("*")) if path.is_file() or path.name.startswith("."))
-    found = (path for path in found if not path.name.startswith(_TIMED))
+    found = (path for path in found if not path.name.startswith(_DIFFERENT))
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in found}
 
 

@@ -15,7 +15,7 @@ import pytest
 from limited import full_disk
 
 import mmt
-from mmt.music.atomic import locked, remove_remnants, replacing
+from mmt.music.atomic import is_taken, locked, remove_remnants, replacing
 
 MUSIC = muspy.Music(
     resolution=12, tracks=[muspy.Track(40, name="x", notes=[muspy.Note(12 * beat, 60, 12) for beat in range(400)])]
@@ -145,3 +145,16 @@ def test_killed_generations_leave_complete_files_or_none(tmp_path: Path) -> None
     subprocess.run([*command, str(output / "piece.mid")], check=True, capture_output=True)
     expected = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
     assert {path.name: path.read_bytes() for path in output.iterdir()} == expected
+
+
+def test_only_a_plain_empty_folder_is_free(tmp_path, monkeypatch):
+    empty, link = tmp_path / "empty", tmp_path / "link"
+    empty.mkdir()
+    link.symlink_to(empty)
+    assert not is_taken(empty)
+    assert not is_taken(tmp_path / "absent")
+    assert is_taken(link)
+    assert is_taken(tmp_path)
+    monkeypatch.chdir(empty)
+    assert is_taken(empty)
+    assert is_taken(Path("../empty"))

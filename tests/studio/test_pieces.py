@@ -105,3 +105,12 @@ def test_a_full_disk_changes_neither_the_history_nor_its_files(tmp_path: Path, r
     assert [path.name for path in store.folder.iterdir()] == [piece.id]
     again = Store(tmp_path).get(piece.id)
     assert [again.events(place)[-2, 3] for place in range(1, 3)] == [60, 61]
+
+
+def test_a_full_disk_keeps_the_alternatives(tmp_path: Path) -> None:
+    piece = new_piece(Store(tmp_path))
+    piece.set_alternative(1, numbered(61), {"what": "anew"})
+    with full_disk(0), pytest.raises(OSError, match="cannot write "):
+        piece.drop_alternatives()
+    for known in (piece, Store(tmp_path).get(piece.id)):
+        assert (known.alternative(1) == numbered(61)).all()

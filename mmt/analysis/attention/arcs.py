@@ -82,7 +82,11 @@ def draw_arcs(
     found = weights(model, codes)
     check_indices("layer", [layer], len(found))
     of_layer = found[layer]
-    shown = check_indices("head", np.atleast_1d(range(len(of_layer)) if heads is None else heads), len(of_layer))
+    shown = check_indices(
+        "head",
+        np.atleast_1d(range(len(of_layer)) if heads is None else sorted(heads) if isinstance(heads, set) else heads),
+        len(of_layer),
+    )
     starts = _note_indices(queries, codes)
     figure = piano_roll(decode(codes, representation=model.representation), axes)
     axes = figure.axes[0] if axes is None else axes

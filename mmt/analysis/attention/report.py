@@ -80,7 +80,7 @@ def study_corpus(
         pieces = pieces.subset(sorted(chosen.tolist()))
     # Those that are measured: a piece of one note has no pair.
     count = sum(piece.length >= 2 for piece in pieces.pieces)
-    if say is not None:
+    if say is not None and count:
         drawn = f"{count:,} piece{'s' * (count != 1)} of {corpus}, split {split or 'all'}"
         say(f"attention of {checkpoint or 'the shipped model'} over {drawn}")
     statistics = measure(model, pieces, progress=progress)

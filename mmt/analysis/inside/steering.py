@@ -199,9 +199,9 @@ class Effect:
             values = self.plain[name], self.steered[name]
             least = 0.0 if all(np.nanmin(one, initial=0.0) >= 0 for one in values) else -math.inf
             before, after = (mean_of(one, least) for one in values)
-            rows.append(f"{name:16} {before!s:>16} -> {after!s:>16}, change {self.change(name)}")
+            rows.append(f"{name:16} {before!s:>24} -> {after!s:>24}, change {self.change(name)}")
         before, after = (mean_of(one, 0.0) for one in self.nats)
-        return "\n".join([*rows, f"{'nats per note':16} {before!s:>16} -> {after!s:>16}, damage {self.damage}"])
+        return "\n".join([*rows, f"{'nats per note':16} {before!s:>24} -> {after!s:>24}, damage {self.damage}"])
 
 
 def compare(

@@ -15,7 +15,7 @@ from mmt.model.inside.conditions import at, where
 from mmt.model.inside.edits import Edits, Step
 from mmt.model.inside.places import is_by_key
 from mmt.model.reading import Context
-from mmt.representation.arguments import described, whole
+from mmt.representation.arguments import described, finite, whole
 
 Head = tuple[int, int]
 """(layer, head)"""
@@ -64,7 +64,7 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
     True
     """
     # A copy: the edit stays the same when the caller's array changes.
-    vector = numbers_of("direction", direction)
+    vector, strength = numbers_of("direction", direction), finite("strength", strength)
 
     def shift(activations: Tensor) -> Tensor:
         _check_direction(place, vector, activations)
@@ -145,6 +145,8 @@ def patch(
         Patch these events only. Default: all.
     """
     kept = numbers_of("values", values)
+    if not kept.dim():
+        raise ValueError("values is a single number; give a row for each event, or use replace")
     condition = at((None, len(kept))) if events is None else at(list(events)) & at((None, len(kept)))
 
     def of_event(context: Context) -> Tensor:
@@ -246,6 +248,8 @@ def heads_of(heads: Sequence[int]) -> list[int]:
 def numbers_of(name: str, values: npt.ArrayLike | Tensor) -> Tensor:
     """The numbers as a tensor of their own, so that an edit stays the same when the caller's array changes."""
     try:
+        if isinstance(values, np.ndarray):  # PyTorch takes neither negative strides nor another order of bytes
+            values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
         numbers = torch.as_tensor(values).detach().clone()
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} is {described(values)}; give an array or a tensor of numbers") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -141,13 +142,13 @@ def combine(*edits: Edit) -> Edits:
 
 def unknown_place(place: str, network: Network) -> str:
     """What is wrong with the name of a place."""
-    parts, layers = place.split("."), network.config.layers
-    if parts[0] == "layers" and len(parts) == 3 and parts[1].lstrip("-").isdigit() and not 0 <= int(parts[1]) < layers:
-        return f"{place}: the network has no layer {parts[1]}; it has {layers}, counted from 0"
-    known = [*all_places(network)]
-    near = difflib.get_close_matches(place, known, n=1)
+    layers, known = network.config.layers, [*all_places(network)]
+    named = re.fullmatch(r"layers\.(-?[0-9]{1,9})\.[^.]+", str(place))
+    if named and not 0 <= int(named[1]) < layers:
+        return f"{place}: the network has no layer {named[1]}; it has {layers}, counted from 0"
+    near = difflib.get_close_matches(str(place)[:80], known, n=1)
     offer = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown place {place!r}; {offer}mmt.inside.places(model) lists all {len(known)}"
+    return f"unknown place {described(place)}; {offer}mmt.inside.places(model) lists all {len(known)}"
 
 
 def takes_context(function: Function) -> bool:

@@ -27,7 +27,7 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
     """Synthesise notes by FluidSynth, (samples, 2) with any peak, `TAIL` seconds longer than the notes.
 
     `room` adds FluidSynth's reverb and chorus. A `ValueError` says that the SoundFont (.sf2 or .sf3) cannot be read, or that
-    FluidSynth does not end in time.
+    FluidSynth crashes or does not end in time; an `OSError`, that the folder of temporary files is full.
     """
     if not soundfont.is_file():
         raise FileNotFoundError(f"there is no SoundFont {soundfont}; name an .sf2 file")
@@ -47,6 +47,8 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
                 f"FluidSynth did not end within {limit:.0f} s with {soundfont}; choose another SoundFont"
             ) from None
         errors = " ".join(done.stderr.split())[-300:]
+        if "for writing" in errors:
+            raise OSError(errno.ENOSPC, f"FluidSynth cannot write to the folder of temporary files ({errors})")
         # If it cannot read the SoundFont, it may report that and play silence.
         if not raw.exists() or "Failed to load SoundFont" in errors or "not a SoundFont" in errors:
             reason = f" (FluidSynth: {errors})" if errors else ""
@@ -54,8 +56,10 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
         samples = np.fromfile(raw, "<f4")
     written = len(samples) / 2 / sample_rate
     if written < end(notes):
-        short = f"FluidSynth wrote {written:.1f} of {end(notes):.1f} s of sound to the folder of temporary files"
-        raise OSError(errno.ENOSPC, short)
+        short = f"FluidSynth wrote {written:.1f} of {end(notes):.1f} s of sound"
+        if done.returncode:
+            raise ValueError(f"{short} and ended with status {done.returncode} ({errors or 'no reason given'})")
+        raise OSError(errno.ENOSPC, f"{short} to the folder of temporary files")
     sound = samples[: len(samples) // 2 * 2].reshape(-1, 2).astype(np.float32, copy=False)
     length = int(np.ceil((end(notes) + TAIL) * sample_rate))
     return np.pad(sound[:length], ((0, max(length - len(sound), 0)), (0, 0)))
