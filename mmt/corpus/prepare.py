@@ -168,7 +168,7 @@ def prepare(
     filters = PieceFilters(min_notes, min_beats, max_beats, min_instruments, max_drums)
     _check_output(output, overwrite)
     if not time_limit > 0:
-        raise ValueError(f"time_limit is {time_limit}; give seconds, more than 0")
+        raise ValueError(f"time_limit is {time_limit:g}; give seconds, more than 0")
     if draw_rest and splits is None:
         raise ValueError("draw_rest is set, but no split has a list of names; give one, or leave draw_rest out")
     listed = named_splits(splits, draw_rest) if splits is not None else None

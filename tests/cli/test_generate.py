@@ -15,13 +15,13 @@ from small_corpora import model_of
 
 import mmt
 from mmt.analysis.ledger import fingerprint
+from mmt.cli.common import UsageError
 from mmt.cli.generate import main
 from mmt.cli.sampling_flags import per_field
 from mmt.cli.writing import notices, summary
 from mmt.music import files
 from mmt.music.audio import carried_soundfont
 from mmt.representation.codes import FIELDS
-from mmt.sampling.filters import Filters
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 QUARTET = TINY / "mayer_quartet_in_g_minor.mid"
@@ -342,8 +342,8 @@ def test_instruments_that_were_rare_in_training_are_named() -> None:
 def test_the_last_of_several_numbers_counts_and_those_of_fields_stay() -> None:
     assert per_field("min_p", ["beat=0.1", "0.2", "0.3", "beat=0.4"]) == dict.fromkeys(FIELDS, 0.3) | {"beat": 0.4}
     assert per_field("min_p", ["beat=0.1,pitch=0.2"]) == {"beat": 0.1, "pitch": 0.2}
-    with pytest.raises(ValueError, match="unknown field ''"):
-        Filters.of(min_p=per_field("min_p", ["=0.1"]))
+    with pytest.raises(UsageError, match="--min-p =0.1: there is no field before =; write pitch=0.1"):
+        per_field("min_p", ["=0.1"])
 
 
 def test_instruments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
