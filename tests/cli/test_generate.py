@@ -342,7 +342,7 @@ def test_instruments_that_were_rare_in_training_are_named() -> None:
 def test_the_last_of_several_numbers_counts_and_those_of_fields_stay() -> None:
     assert per_field("min_p", ["beat=0.1", "0.2", "0.3", "beat=0.4"]) == dict.fromkeys(FIELDS, 0.3) | {"beat": 0.4}
     assert per_field("min_p", ["beat=0.1,pitch=0.2"]) == {"beat": 0.1, "pitch": 0.2}
-    with pytest.raises(UsageError, match="--min-p =0.1: there is no field before =; write pitch=0.1"):
+    with pytest.raises(UsageError, match=r"--min-p =0\.1: there is no field before =; write pitch=0\.1"):
         per_field("min_p", ["=0.1"])
 
 
