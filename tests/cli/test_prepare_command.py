@@ -96,7 +96,7 @@ def test_mmt_prepare_follows_the_advice_of_mmt_train(
     ("flags", "said"),
     [
         (["--max-drums", "2"], "max_drums is 2.0"),
-        (["--time-limit", "0"], "time_limit is 0.0"),
+        (["--time-limit", "0"], "time_limit is 0"),
         (["--backend", "dask"], "give the address of its scheduler"),
         (["--scheduler", "here"], "needs backend 'dask'"),
         (["--valid-names", "nowhere.txt"], "nowhere.txt"),

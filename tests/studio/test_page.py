@@ -93,10 +93,10 @@ def test_an_empty_piece_is_written_with_the_settings_that_it_shows(open_tab: Ope
 
 def test_a_piece_grows_while_it_is_written_and_played_and_can_be_stopped(open_tab: Open) -> None:
     tab = open_tab()
-    tab.choose("Piano", beats=512, alternatives=1)
+    tab.choose("Piano", beats=512, alternatives=3)
     tab.button("Write music").click()
-    tab.page.locator(".card.writing .hint", has_text=re.compile(r"\d\d+ notes …")).wait_for()
-    tab.button("Play alternative 1").click()
+    tab.page.locator(".card.writing .hint", has_text=re.compile(r"\d\d+ notes …")).first.wait_for()
+    tab.button("Play alternative 1").dispatch_event("click")  # a click waits for a card that stays as it is
     tab.button("Pause alternative 1").wait_for()
     tab.button("Stop").click()
     tab.page.locator(".choose-head p", has_text="Stopped.").wait_for()
