@@ -221,7 +221,7 @@ def _losses(
     batch = collate(rows).to(model.device)
     targets = counted_targets(batch.codes, batch.lengths)
     for row, window in enumerate(windows):
-        # Target t is event t + 1, so start-of-song is none.
+        # Target t is event t + 1, so start-of-song is never a target.
         targets[row, : max(window.read_before(opening) - 1, 0)] = -100
     logits = model.network(batch.codes[:, :-1], targets=next_written(batch.codes))
     nats = [

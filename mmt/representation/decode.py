@@ -180,5 +180,5 @@ def _set_tempo_and_signatures(music: muspy.Music, like: muspy.Music | None, temp
 
 
 def first(wrong: npt.NDArray[np.bool_]) -> int | None:
-    """The index of the first true entry of a mask (n,); None if there is none."""
+    """The index of the first true entry of a mask (n,), or None."""
     return int(wrong.argmax()) if wrong.any() else None

@@ -130,7 +130,7 @@ def fine_tune(
 
 
 def _named(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The paths of the sources; a `ValueError` if there are none."""
+    """The paths of the sources; a `ValueError` if no source was given."""
     named = [sources] if isinstance(sources, str | os.PathLike | Corpus) else sources
     if not isinstance(named, Iterable):
         raise ValueError(

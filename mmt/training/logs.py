@@ -41,34 +41,34 @@ def loggers(recipe: Recipe, output: Path, done: int) -> list[Logger]:
     return found
 
 
-class _CsvLog(CSVLogger):
+class _NamingFolder:
+    """Part of a logger: an error of a full disk names the folder of the log."""
+
+    log_dir: str
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        with naming(Path(self.log_dir)):
+            super().log_metrics(metrics, step)  # type: ignore[misc]  # of the logger
+
+    @rank_zero_only
+    def save(self) -> None:
+        with naming(Path(self.log_dir)):
+            super().save()  # type: ignore[misc]  # of the logger
+
+
+class _CsvLog(_NamingFolder, CSVLogger):
     """A log that has all columns from its first row on, so that rows are only ever appended to the file."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         if not self.experiment.metrics_keys:
             self.experiment.metrics_keys.extend(_COLUMNS)
-        with naming(Path(self.log_dir)):
-            super().log_metrics(metrics, step)
-
-    @rank_zero_only
-    def save(self) -> None:
-        with naming(Path(self.log_dir)):
-            super().save()
+        super().log_metrics(metrics, step)
 
 
-class _TensorBoardLog(TensorBoardLogger):
+class _TensorBoardLog(_NamingFolder, TensorBoardLogger):
     """TensorBoard's log, whose thread leaves errors to the next call of these methods."""
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        with naming(Path(self.log_dir)):
-            super().log_metrics(metrics, step)
-
-    @rank_zero_only
-    def save(self) -> None:
-        with naming(Path(self.log_dir)):
-            super().save()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

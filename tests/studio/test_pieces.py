@@ -23,7 +23,7 @@ def new_piece(store: Store) -> Piece:
 def test_versions_survive_a_restart(tmp_path: Path) -> None:
     piece = new_piece(Store(tmp_path))
     piece.add(numbered(60), {"what": "written"}, title="<b>B</b>", tempo=72.0)
-    piece.set_alternative(1, numbered(61), {"what": "anew"})
+    piece.set_alternative(1, numbered(61), {"what": "rewritten"})
     again = Store(tmp_path).get(piece.id)
     assert (again.version.title, again.version.tempo, again.current) == ("<b>B</b>", 72.0, 1)
     assert (again.events() == numbered(60)).all()
@@ -109,7 +109,7 @@ def test_a_full_disk_changes_neither_the_history_nor_its_files(tmp_path: Path, r
 
 def test_a_full_disk_keeps_the_alternatives(tmp_path: Path) -> None:
     piece = new_piece(Store(tmp_path))
-    piece.set_alternative(1, numbered(61), {"what": "anew"})
+    piece.set_alternative(1, numbered(61), {"what": "rewritten"})
     with full_disk(0), pytest.raises(OSError, match="cannot write "):
         piece.drop_alternatives()
     for known in (piece, Store(tmp_path).get(piece.id)):

@@ -6,7 +6,7 @@ has for them, regardless of what it expects of the held instruments (thinning of
 
 Thinning alone would write a bass that does not depend on the melody above it. So each beat is written several times, and
 one candidate is drawn by its weight: the likelihood that the network gives to the pitches, durations and instruments of the
-held notes at their moments (importance resampling). Held notes of later beats do not matter.
+held notes at their moments (importance resampling). Held notes of later beats are not considered.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def accompany(
 ) -> list[Events]:
     """Keep the parts of one or several instruments, and write other parts around them.
 
-    Each beat is chosen from several candidates by the held notes of this beat (see `mmt.sampling.editing.accompaniment`).
+    Each beat is written several times, and one candidate is drawn by how well it fits the held notes of this beat
+    (`mmt.sampling.editing.accompaniment` describes the distribution).
 
     Parameters
     ----------
@@ -79,11 +80,12 @@ def accompany(
     hold : str, int or sequence of them
         Instruments of the piece.
     instruments : sequence of str or int, optional
-        The accompanying instruments. Default: the others of the piece.
+        The accompanying instruments. Default: the other instruments of the piece.
     beats : (int, int), optional
         The first beat to write and the beat after the last, from 0; other beats stay. Default: to the beat of the last held note.
     candidates : int
-        How many times each beat is written: more fit better and take longer; 1 does not fit the held parts.
+        How many times each beat is written. More candidates fit better and take longer. With 1, the held notes of a beat do not
+        change what is written in it.
     **options
         See `mmt.sampling.editing.parts.EditOptions`.
 
