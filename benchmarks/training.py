@@ -30,9 +30,10 @@ from torch import Tensor
 import mmt
 from mmt.analysis.report import table
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, collate
-from mmt.model import network as networks
+from mmt.model import attention
+from mmt.model.attention import Attention
 from mmt.model.heads import next_written
-from mmt.model.network import Attention, FeedForward, Network
+from mmt.model.network import FeedForward, Network
 from mmt.training.loss import losses
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.train import fast_precision
@@ -110,7 +111,7 @@ def ours(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
 
 def fused(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     """The same step without the special code for CPUs."""
-    networks.is_on_plain_cpu = lambda _: False
+    attention.is_on_plain_cpu = lambda _: False
     return ours(recipe, device)
 
 

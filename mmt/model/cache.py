@@ -43,8 +43,7 @@ class Cache:
         """The largest number of events of a piece."""
         shape = (config.layers, batch, config.heads, _whole_blocks(self.capacity), config.head_dim)
         like = torch.empty(0, dtype=torch.float32, device="cpu") if like is None else like
-        dtype = like.dtype if dtype is None else dtype
-        self.keys, self.values = _room(shape, dtype, like.device), _room(shape, dtype, like.device)
+        self.keys, self.values = (_room(shape, dtype or like.dtype, like.device) for _ in range(2))
         self.lengths = [0] * batch
         self.first_beats = [0] * batch
         """The beat of the piece at which the codes of each row begin to count."""
@@ -67,9 +66,8 @@ class Cache:
 
         `lengths` does not change; call `advance` after the last layer.
         """
-        attended = [
-            self._attend(layer, rows, queries[rows], keys[rows], values[rows]) for rows in self._equal_lengths()
-        ]
+        groups = self._equal_lengths()
+        attended = [self._attend(layer, rows, queries[rows], keys[rows], values[rows]) for rows in groups]
         return attended[0] if len(attended) == 1 else torch.cat(attended)
 
     def _attend(self, layer: int, rows: slice, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -77,7 +75,7 @@ class Cache:
         new, seen = queries.shape[2], self.lengths[rows.start]
         end = seen + new
         if new == 1 and queries.device.type == "cpu":
-            return _attend_in_blocks(queries, all_keys, all_values, end)
+            return _attend_to_whole_blocks(queries, all_keys, all_values, end)
         if seen:
             keys, values = (of[:, :, :end].to(queries.dtype) for of in (all_keys, all_values))
         mask = _visible_with_past(new, end, queries.device) if new > 1 and seen else None
@@ -99,7 +97,7 @@ class Cache:
         and returns weights of the same shape.
         """
         new, most = queries.shape[2], self.length + queries.shape[2]
-        # Whole blocks, so that a row is bit-identical in any batch, see `_attend_in_blocks`.
+        # Whole blocks, so that a row is bit-identical in any batch, see `_attend_to_whole_blocks`.
         scores = queries.new_full((*queries.shape[:3], _whole_blocks(most)), -torch.inf)
         groups = []
         for rows in self._equal_lengths():
@@ -160,7 +158,7 @@ class Cache:
             first = last
 
 
-def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) -> Tensor:
+def _attend_to_whole_blocks(queries: Tensor, keys: Tensor, values: Tensor, seen: int) -> Tensor:
     """Attention of one query (batch, head, 1, head_dim) a row to the first `seen` keys and values (batch, head, room, head_dim).
 
     Keys are read in whole blocks, with weight 0 for those after `seen`. All rows then have the same alignment and order of

@@ -51,10 +51,9 @@ class NetworkConfig:
         if len(self.sizes) != 6 or not all(_is_whole(size, 2) for size in self.sizes):
             raise ValueError(f"sizes must be six numbers of at least 2 codes, not {self.sizes}")
         for name in ("dim", "layers", "heads", "head_dim"):
-            if not _is_whole(getattr(self, name), 1):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}; it must be a whole number of at least 1, up to {_MOST:,}"
-                )
+            value = getattr(self, name)
+            if not _is_whole(value, 1):
+                raise ValueError(f"{name} is {value}; it must be a whole number of at least 1, up to {_MOST:,}")
         if not _is_whole(self.context, 5):
             raise ValueError(
                 f"context is {self.context}; the shortest piece has 5 events, so it must be at least 5, and at most {_MOST:,}"
@@ -99,12 +98,10 @@ class NetworkConfig:
         known = [field.name for field in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"unknown entry {str(unknown[0])[:40]!r} in the network; known are {', '.join(known)}")
-        arguments = dict(values)
-        if "sizes" in arguments:
-            if not isinstance(arguments["sizes"], list | tuple):
-                raise ValueError(f"sizes must be six numbers, not {arguments['sizes']!r}")
-            arguments["sizes"] = tuple(arguments["sizes"])
-        return cls(**arguments)
+        sizes = values.get("sizes", cls.sizes)
+        if not isinstance(sizes, list | tuple):
+            raise ValueError(f"sizes must be six numbers, not {sizes!r}")
+        return cls(**{**values, "sizes": tuple(sizes)})
 
 
 def _is_whole(value: object, least: int) -> bool:

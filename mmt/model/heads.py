@@ -80,9 +80,8 @@ class ChainHeads(nn.Module):
         self.fields = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
         for embedding in self.known:
             nn.init.normal_(embedding.weight, std=1.0 if mixed else (2 / dim) ** 0.5)  # type: ignore[arg-type]
-        for mix in self.mix:
-            nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(mix.bias)  # type: ignore[arg-type]
+        for parameter in self.mix.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, hidden: Tensor, events: Tensor) -> list[Tensor]:
         """The logits of all six fields, each given the earlier fields of `events`."""

@@ -16,11 +16,11 @@ import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mmt.model.blocked_attention import attend_in_blocks, is_on_plain_cpu
+from mmt.model.attention import Attention, is_used, visible_keys
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
 from mmt.model.heads import HEADS, next_written
-from mmt.model.positions import POSITIONS, Rotation, rotate, rotate_to_train, rotation_of
+from mmt.model.positions import POSITIONS, Rotation, rotation_of
 from mmt.model.reading import Reading
 from mmt.representation.arguments import described
 from mmt.representation.codes import FIELDS
@@ -29,8 +29,6 @@ from mmt.representation.codes import FIELDS
 class Network(nn.Module):
     """The Multitrack Music Transformer's network.
 
-    Examples
-    --------
     >>> network = Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16))
     >>> [tuple(logits.shape) for logits in network(torch.zeros(1, 7, 6, dtype=torch.long))][:3]
     [(1, 7, 5), (1, 7, 257), (1, 7, 13)]
@@ -54,12 +52,7 @@ class Network(nn.Module):
         self._initialise()
 
     def forward(
-        self,
-        codes: Tensor,
-        mask: Tensor | None = None,
-        *,
-        targets: Tensor | None = None,
-        cache: Cache | None = None,
+        self, codes: Tensor, mask: Tensor | None = None, *, targets: Tensor | None = None, cache: Cache | None = None
     ) -> list[Tensor]:
         """Logits of the event after each event.
 
@@ -97,9 +90,7 @@ class Network(nn.Module):
                 "both a mask and a cache were given; give one of them, a cache holds pieces without padding"
             )
         stream, rotation = self.embed(codes, cache)
-        if mask is not None:
-            _check_mask(mask, codes)
-        visible = _visible(mask) if mask is not None else None
+        visible = None if mask is None else visible_keys(mask, codes.shape[:2])
         for layer, block in enumerate(self.blocks):
             stream = block(stream, rotation=rotation, visible=visible, cache=cache, layer=layer)
         if cache is not None:
@@ -149,8 +140,8 @@ class Network(nn.Module):
         if self.config.zero_init:
             for block in self.blocks:
                 for out in (block.attention.out, block.feed_forward.contract):  # type: ignore[union-attr]
-                    nn.init.zeros_(out.weight)  # type: ignore[union-attr, arg-type]
-                    nn.init.zeros_(out.bias)  # type: ignore[union-attr, arg-type]
+                    for parameter in out.parameters():  # type: ignore[union-attr]
+                        nn.init.zeros_(parameter)
 
 
 class Block(nn.Module):
@@ -175,107 +166,9 @@ class Block(nn.Module):
 
     def normalised(self, stream: Tensor) -> Tensor:
         """The input of attention: (batch, length, dim), or one for each head's queries, keys and values if those are edited."""
-        if _is_used(self.attention_inputs):
+        if is_used(self.attention_inputs):
             stream = self.attention_inputs(stream[:, :, None, None].expand(-1, -1, 3, self.attention.heads, -1))
         return self.attention_norm(stream)  # type: ignore[no-any-return]
-
-
-class Attention(nn.Module):
-    """Causal multi-head self-attention, without bias on queries, keys and values."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.heads, self.head_dim, self.dropout = config.heads, config.head_dim, config.dropout
-        self.rotary_values = config.rotary_values
-        width = config.heads * config.head_dim
-        self.queries_keys_values = nn.Linear(config.dim, 3 * width, bias=False)
-        self.query_norm, self.key_norm = (
-            nn.LayerNorm(config.head_dim, bias=False) if config.qk_norm else nn.Identity() for _ in range(2)
-        )
-        # For hooks, see `mmt.model.inside`.
-        self.queries, self.keys, self.values, self.scores, self.pattern = (nn.Identity() for _ in range(5))
-        self.by_head, self.head_outputs = nn.Identity(), nn.Identity()
-        self.out = nn.Linear(width, config.dim)
-
-    def forward(
-        self, inputs: Tensor, *, rotation: Rotation | None, visible: Tensor | None, cache: Cache | None, layer: int
-    ) -> Tensor:
-        """Attend; inputs are (batch, length, dim), or (batch, length, 3, head, dim): for each head's queries, keys, values."""
-        batch, length = inputs.shape[:2]
-        queries, keys, values = self.project(inputs, rotation)
-        if _is_used(self.scores) or _is_used(self.pattern):
-            # Scores and weights that can be read and edited.
-            if cache is not None:
-                attended = cache.attend_by(layer, queries, keys, values, self._weigh)
-            else:
-                weights = self._weigh(self._scores(queries, keys, visible), length)
-                attended = F.dropout(weights, self.dropout, self.training) @ values
-        elif cache is not None:
-            attended = cache.attend(layer, queries, keys, values)
-        elif self.training and not self.dropout and visible is None and is_on_plain_cpu(queries):
-            attended = attend_in_blocks(queries, keys, values)
-        else:
-            attended = F.scaled_dot_product_attention(
-                queries,
-                keys,
-                values,
-                attn_mask=None if visible is None else _hidden_bias(visible, queries.dtype),
-                dropout_p=self.dropout if self.training else 0.0,
-                is_causal=visible is None and length > 1,
-            )
-        by_head = self.by_head(attended.transpose(1, 2))
-        if _is_used(self.head_outputs):
-            weight = self.out.weight.view(-1, self.heads, self.head_dim)
-            summed: Tensor = self.head_outputs(_by_piece("blhd,ohd->blho", by_head, weight)).sum(2)
-            return summed if self.out.bias is None else summed + self.out.bias
-        return self.out(by_head.reshape(batch, length, -1))  # type: ignore[no-any-return]
-
-    def weights(self, inputs: Tensor, rotation: Rotation | None) -> Tensor:
-        """The attention weights, (batch, head, query, key); 0 for keys after the query."""
-        queries, keys, _ = self.project(inputs, rotation)
-        return self._weigh(self._scores(queries, keys, None), keys.shape[2])
-
-    def _scores(self, queries: Tensor, keys: Tensor, visible: Tensor | None) -> Tensor:
-        # In place, since at long contexts new memory takes more time than the arithmetic.
-        scores: Tensor = (queries @ keys.transpose(-1, -2)).mul_(self.head_dim**-0.5)
-        if visible is not None:
-            return scores + _hidden_bias(visible, scores.dtype)
-        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        return scores.masked_fill_(later, -torch.inf)
-
-    def _weigh(self, scores: Tensor, keys: int) -> Tensor:
-        """Weights of scores (batch, head, query, room), of which the first `keys` are scores; 0 for queries that see no key."""
-        if not (_is_used(self.scores) or _is_used(self.pattern)):
-            return scores.softmax(dim=-1)
-        extra = (0, scores.shape[-1] - keys)
-        # An edit cannot show a query what comes later.
-        hidden = scores[..., :keys] <= torch.finfo(scores.dtype).min
-        if _is_used(self.scores):
-            changed = self.scores(scores[..., :keys]).where(~hidden, scores[..., :keys])
-            scores = F.pad(changed, extra, value=-torch.inf)
-            blind = (scores == -torch.inf).all(-1, keepdim=True)
-            weights = scores.masked_fill(blind, 0).softmax(dim=-1).masked_fill(blind, 0)
-        else:
-            weights = scores.softmax(dim=-1)
-        if _is_used(self.pattern):
-            weights = F.pad(self.pattern(weights[..., :keys]).masked_fill(hidden, 0), extra)
-        return weights
-
-    def project(self, inputs: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values (batch, head, length, head_dim) of inputs as for `forward`, normalised and rotated."""
-        if inputs.dim() == 5:
-            weight = self.queries_keys_values.weight.view(3, self.heads, self.head_dim, -1)
-            split = _by_piece("blchi,chdi->blchd", inputs, weight)
-        else:
-            split = self.queries_keys_values(inputs).view(*inputs.shape[:2], 3, self.heads, self.head_dim)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        queries, keys = self.query_norm(queries), self.key_norm(keys)
-        if rotation is not None:
-            all_rotary = rotation[0].shape[-1] == self.head_dim
-            apply = rotate_to_train if self.training and all_rotary and is_on_plain_cpu(queries) else rotate
-            queries, keys = apply(queries, rotation), apply(keys, rotation)
-            values = apply(values, rotation) if self.rotary_values else values
-        return self.queries(queries), self.keys(keys), self.values(values)
 
 
 class FeedForward(nn.Module):
@@ -292,13 +185,6 @@ class FeedForward(nn.Module):
         return self.contract(self.dropout(self.neurons(F.gelu(self.expand(inputs)))))  # type: ignore[no-any-return]
 
 
-def _check_mask(mask: Tensor, codes: Tensor) -> None:
-    shape = tuple(codes.shape[:2])
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != shape:
-        kind = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else described(mask)
-        raise ValueError(f"mask is {kind}; it must be torch.bool (batch, length), {shape}")
-
-
 def _check_codes(codes: Tensor) -> None:
     """Raise a `ValueError` unless this is an integer tensor (batch, length, 6) of at least one event."""
     expected = f"codes must be a tensor of torch.int64 (batch, length, {len(FIELDS)})"
@@ -311,16 +197,6 @@ def _check_codes(codes: Tensor) -> None:
         raise ValueError(f"{expected}, not of {codes.dtype}; give codes.long()")
     if not codes.shape[1]:
         raise ValueError("there are no events; give at least one")
-
-
-def _is_used(module: nn.Module) -> bool:
-    """Whether a module that is there for hooks has one, or was replaced."""
-    return type(module) is not nn.Identity or bool(module._forward_hooks or module._forward_pre_hooks)
-
-
-def _by_piece(equation: str, pieces: Tensor, weight: Tensor) -> Tensor:
-    """`einsum` of pieces (batch, …) and a weight, one piece at a time, so that a piece is bit-identical in any batch."""
-    return torch.cat([torch.einsum(equation, piece[None], weight) for piece in pieces])
 
 
 class _WithoutInit(TorchFunctionMode):
@@ -337,19 +213,3 @@ def network_without_weights(config: NetworkConfig) -> Network:
     """A network on the meta device, for weights that are assigned later; the random state is unchanged."""
     with torch.device("meta"), _WithoutInit():
         return Network(config)
-
-
-def _visible(mask: Tensor) -> Tensor:
-    """The keys that each query may see, (batch, 1, query, key): its own event and earlier ones, without padding."""
-    length = mask.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
-    return (causal & mask[:, None, :] & mask[:, :, None])[:, None]
-
-
-def _hidden_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """The bias of attention scores: 0 for visible keys, else the lowest finite number.
-
-    Not minus infinity, so that a query without visible keys attends evenly to all. Padding then gives the same finite numbers as
-    in the original code, whose loss counts it.
-    """
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)

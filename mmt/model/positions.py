@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -101,37 +101,10 @@ def _onsets(codes: Tensor, config: NetworkConfig) -> Tensor:
 
 
 def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate the rotary dimensions of vectors; the other dimensions are unchanged."""
+    """Rotate the rotary dimensions of vectors, which keep their type; the other dimensions are unchanged."""
     cosine, sine = rotation
-    rotary, rest = vectors[..., : cosine.shape[-1]], vectors[..., cosine.shape[-1] :]
+    # Cast before the arithmetic, so that gradients are added in that precision too.
+    rotary, rest = vectors[..., : cosine.shape[-1]].to(cosine.dtype), vectors[..., cosine.shape[-1] :]
     first, second = rotary.chunk(2, dim=-1)
-    rotated = rotary * cosine + torch.cat([-second, first], dim=-1) * sine
+    rotated = (rotary * cosine + torch.cat([-second, first], dim=-1) * sine).to(vectors.dtype)
     return torch.cat([rotated, rest], dim=-1) if rest.shape[-1] else rotated
-
-
-def rotate_to_train(vectors: Tensor, rotation: Rotation) -> Tensor:
-    """`rotate` for training, if all dimensions are rotary: bit-identical and faster; the result has the type of `vectors`."""
-    cosine, sine = (part[..., : part.shape[-1] // 2] for part in rotation)
-    return _Rotate.apply(vectors, cosine, sine)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _Rotate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        ctx.save_for_backward(cosine, sine)
-        return _rotated(vectors, cosine, sine)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        cosine, sine = ctx.saved_tensors
-        return _rotated(gradient, cosine, -sine), None, None
-
-
-def _rotated(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    first, second = vectors.to(cosine.dtype).chunk(2, dim=-1)
-    rotated = torch.empty(vectors.shape, dtype=vectors.dtype, device=vectors.device)
-    one, other = rotated.chunk(2, dim=-1)
-    one.copy_((first * cosine).sub_(second * sine))
-    other.copy_((second * cosine).add_(first * sine))
-    return rotated

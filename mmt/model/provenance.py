@@ -57,15 +57,15 @@ def _commit() -> str | None:
     """The commit, or None if it is unknown."""
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / ".git").exists():
-        asked = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        git = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         try:
-            return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+            return subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
         except (OSError, subprocess.SubprocessError):
             return None
     try:
-        # How pip notes an installation from a repository (PEP 610).
-        noted = distribution(_PACKAGE).read_text("direct_url.json")
+        # pip writes this file when it installs from a repository (PEP 610).
+        origin = distribution(_PACKAGE).read_text("direct_url.json")
     except PackageNotFoundError:
         return None
-    commit = json.loads(noted or "{}").get("vcs_info", {}).get("commit_id")
+    commit = json.loads(origin or "{}").get("vcs_info", {}).get("commit_id")
     return None if commit is None else str(commit)

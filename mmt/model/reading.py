@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,8 +63,7 @@ class Reading(threading.local):
     """What an edited network reads, in each thread: the context of the latest forward pass, which is made when an edit asks."""
 
     def __init__(self) -> None:
-        self._make: Callable[[], Context] | None = None
-        self._made: Context | None = None
+        self._make: Callable[[], Context | None] = lambda: None
 
     def __deepcopy__(self, memo: Any) -> Reading:
         # The hooks of a copied network are those of the original, which read this object.
@@ -72,9 +72,7 @@ class Reading(threading.local):
     @property
     def context(self) -> Context | None:
         """The context, None before the first forward pass."""
-        if self._made is None and self._make is not None:
-            self._made = self._make()
-        return self._made
+        return self._make()
 
     def begin(self, codes: Tensor, places: Tensor, cache: Cache | None) -> None:
         """Note what is read: codes (batch, length, 6) at places (length,) or (batch, length)."""
@@ -82,23 +80,25 @@ class Reading(threading.local):
         keys = codes if cache is None else cache.remember(codes)
         memory: dict[Any, Any] = {}
 
+        @functools.cache
         def make() -> Context:
             first = torch.tensor(first_beats, device=codes.device)
             beats, key_beats = (_beats(of, first) for of in (codes, keys))
             return Context(codes, places.expand(codes.shape[:2]), beats, keys, key_beats, memory)
 
-        self._make, self._made = make, None
+        self._make = make
 
     @contextmanager
     def only(self, row: int) -> Iterator[None]:
         """Meanwhile, the context is that of one row."""
-        whole = self.context
+        make, whole = self._make, self.context
         assert whole is not None
-        self._made = whole.row(row)
+        own = whole.row(row)
+        self._make = lambda: own
         try:
             yield
         finally:
-            self._made = whole
+            self._make = make
 
 
 def _beats(codes: Tensor, first: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own custom)
 from torch import Tensor
 
-from mmt.model.blocked_attention import attend_in_blocks
+from mmt.model.attention import attend_in_blocks
 from mmt.model.config import NetworkConfig
 from mmt.model.network import Network
 
@@ -55,7 +55,7 @@ def test_the_network_uses_blocked_attention_in_training_without_dropout(monkeypa
         taken.append(arguments)
         return attend_in_blocks(*arguments)
 
-    monkeypatch.setattr("mmt.model.network.attend_in_blocks", watched)
+    monkeypatch.setattr("mmt.model.attention.attend_in_blocks", watched)
     codes = torch.zeros(1, 9, 6, dtype=torch.long)
     for dropout, training, calls in ((0.1, True, 0), (0.0, False, 0), (0.0, True, 2)):
         taken.clear()

@@ -152,7 +152,7 @@ def test_a_block_is_compiled_only_if_the_decoder_stops_for_its_edits(name: str) 
     assert [isinstance(block, PackedBlock) for block in packed.blocks] == [name.split(".")[-1] in COMPILED, True]
     # PyTorch computes blocks with any hook that is not an edit.
     network = make_network()
-    network.get_submodule(all_places(network)[name].path).register_forward_hook(lambda module, inputs, output: output)
+    network.get_submodule(all_places(network)[name]).register_forward_hook(lambda module, inputs, output: output)
     assert [isinstance(block, PackedBlock) for block in pack(network).blocks] == [False, True]
 
 

@@ -12,7 +12,7 @@ from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
 from mmt.model.heads import HEADS
 from mmt.model.network import Network
-from mmt.model.positions import POSITIONS, rotate, rotate_to_train
+from mmt.model.positions import POSITIONS
 from mmt.representation.codes import BEAT, POSITION
 
 SIZES = (5, 17, 5, 21, 7, 9)
@@ -389,23 +389,6 @@ def test_attention_weights_times_values_are_attention(positions: str, output: st
     for layer, weights in enumerate(network.attention_weights(codes)):
         (added, _), (values,) = seen[2 * layer : 2 * layer + 2]
         torch.testing.assert_close((weights @ values).transpose(1, 2).flatten(2), added, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_rotation_in_training_equals_rotation_in_inference(dtype: torch.dtype) -> None:
-    random = torch.Generator().manual_seed(0)
-    angles = torch.randn(2, 1, 5, 4, generator=random).repeat(1, 1, 1, 2)
-    rotation = angles.cos(), angles.sin()
-    vectors = [torch.randn(2, 3, 5, 8, generator=random.manual_seed(1)).to(dtype).requires_grad_() for _ in range(2)]
-    found, expected = rotate_to_train(vectors[0], rotation), rotate(vectors[1], rotation)
-    assert found.dtype == dtype
-    assert torch.equal(found, expected.to(dtype))
-    found.square().sum().backward()
-    expected.square().sum().backward()
-    ours, theirs = vectors[0].grad, vectors[1].grad
-    assert ours is not None
-    assert theirs is not None
-    assert (ours - theirs).norm() < (1e-6 if dtype == torch.float32 else 1e-2) * theirs.norm()
 
 
 @pytest.mark.parametrize("change", [{}, {"positions": "rotary", "rotary_values": True}, {"rotary_dims": 8}])

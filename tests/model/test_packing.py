@@ -15,13 +15,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmt.model.attention import Attention
 from mmt.model.cache import Cache
 from mmt.model.config import NetworkConfig
 from mmt.model.cpu.modules import PackedBlock, PackedHeads, PackedNetwork
 from mmt.model.cpu.packing import check_int8, pack
 from mmt.model.heads import HEADS, ChainHeads
 from mmt.model.inside import edited
-from mmt.model.network import Attention, Block, FeedForward, Network
+from mmt.model.network import Block, FeedForward, Network
 from mmt.model.positions import POSITIONS, Positions, Rotation
 from mmt.training.low_rank import add_low_rank
 

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from mmt.model.attention import Attention
 from mmt.model.compiled import match_threads
 from mmt.model.config import NetworkConfig
 from mmt.model.cpu.modules import PackedBlock, PackedHeads, PackedLinear, PackedNetwork
 from mmt.model.cpu.weights import EmbeddingWeights, NormWeights
 from mmt.model.heads import ChainHeads, IndependentHeads
-from mmt.model.network import Attention, Block, FeedForward, Network
+from mmt.model.network import Block, FeedForward, Network
 from mmt.model.positions import frequencies_of
 from mmt.model.sharing import share
 from mmt.representation.codes import POSITION

@@ -26,8 +26,6 @@ _HEAD_AXIS |= dict.fromkeys(("queries", "keys", "values", "heads", "head_outputs
 def ablate(*heads: Head) -> Edits:
     """An edit that sets the outputs of attention heads to 0; each head is a (layer, head).
 
-    Examples
-    --------
     >>> ablate((2, 0), (2, 3), (3, 1)).places
     ['layers.2.heads', 'layers.3.heads']
     """
@@ -52,8 +50,6 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
 
     The direction is (dim,), or as wide as the place: (head_dim,) at `heads`, where it is added to every head.
 
-    Examples
-    --------
     >>> from mmt.model.config import NetworkConfig
     >>> from mmt.model.inside import edited
     >>> from mmt.model.network import Network
@@ -135,12 +131,10 @@ def patch(
 
     Parameters
     ----------
-    place : str
-        Any place but scores and pattern.
+    place, heads
+        As for `replace`.
     values : array_like, (n, …)
         Row i replaces the activations of event i; events from n on stay as they are.
-    heads : sequence of int, optional
-        Patch these heads only.
     events : sequence of int, optional
         Patch these events only. Default: all.
     """
@@ -165,8 +159,8 @@ def resample(
 
     Parameters
     ----------
-    place : str
-        Any place but scores and pattern.
+    place, heads
+        As for `replace`.
     samples : array_like, (n, …)
         Activations of other events, as from `mmt.activations` of a corpus.
     """
@@ -217,8 +211,6 @@ def mask_of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) 
     if axis is None:
         raise ValueError(f"{place} has no axis of heads; leave out heads")
     count = activations.shape[axis]
-    if bad := [head for head in heads if not 0 <= head < count]:
-        raise ValueError(f"{place} has no head {bad[0]}; it has {count}, counted from 0")
     chosen = torch.zeros(count, dtype=torch.bool, device=activations.device)
     chosen[list(heads)] = True
     shape = [1] * activations.dim()

@@ -12,6 +12,7 @@ A condition is on the event that is read. The event that is predicted there is t
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,8 +93,6 @@ def notes(
 def at(places: Span | Sequence[int]) -> Condition:
     """The condition that an event is at some places of the window: a (first, stop) span as a tuple, or a list of indices.
 
-    Examples
-    --------
     >>> from mmt.model.inside import ablate, where
     >>> edit = where(ablate((2, 0)), at([5, 9])) & where(ablate((2, 1)), at((16, None)))
     """
@@ -178,9 +177,8 @@ def _weighted(edit: Edit, strength: Callable[[Context], Tensor], described: str,
     for step in combine(edit).steps:
         if keys is not None and not is_by_key(step.place):
             raise ValueError(f"keys is given, and the place {step.place} has none; it is for scores and pattern")
-        steps.append(
-            Step(step.place, _weighted_function(step, strength, keys), f"{step.identity}, {described}", step.heads)
-        )
+        function = _weighted_function(step, strength, keys)
+        steps.append(step._replace(function=function, identity=f"{step.identity}, {described}"))
     return Edits(tuple(steps))
 
 
@@ -211,8 +209,6 @@ def _weighted_function(
 
 
 def _within(values: Tensor, span: Span) -> Tensor:
-    first, stop = span
-    found = torch.ones_like(values, dtype=torch.bool)
-    if first is not None:
-        found = found & (values >= first)
-    return found if stop is None else found & (values < stop)
+    first = -math.inf if span[0] is None else span[0]
+    stop = math.inf if span[1] is None else span[1]
+    return (values >= first) & (values < stop)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from torch import Tensor, nn
 
-from mmt.model.inside.places import Place, all_places, is_by_key
+from mmt.model.inside.places import all_places, is_by_key
 from mmt.model.network import Network
 from mmt.model.reading import Context, Reading
 from mmt.model.sharing import share
@@ -100,8 +100,7 @@ def edited(network: Network, edit: Edit) -> Network:
             raise ValueError(unknown_place(step.place, changed))
         if wrong := [head for head in step.heads if not 0 <= head < changed.config.heads]:
             raise ValueError(f"{step.place} has no head {wrong[0]}; it has {changed.config.heads}, counted from 0")
-        place = known[step.place]
-        changed.get_submodule(place.path).register_forward_hook(_hook(step, place, changed.reading))
+        changed.get_submodule(known[step.place]).register_forward_hook(_hook(step, changed.reading))
     return changed
 
 
@@ -114,8 +113,6 @@ def edits_of(network: Network) -> list[str]:
 def combine(*edits: Edit) -> Edits:
     """Join edits: all of their functions are applied, at the same place in the order given.
 
-    Examples
-    --------
     >>> from mmt.model.inside import ablate
     >>> both = combine(ablate((0, 0)), ablate((0, 1)), {"final": lambda stream: 2 * stream})
     >>> both.places, len(both.steps)
@@ -157,9 +154,9 @@ def takes_context(function: Function) -> bool:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return False  # a builtin without a signature
-    needed = [one for one in parameters if one.default is one.empty]
-    positional = [one for one in needed if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    return len(positional) > 1 or any(one.name == "context" for one in parameters)
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    needed = [one for one in positional if one.default is one.empty]
+    return len(needed) > 1 or any(one.name == "context" for one in parameters)
 
 
 def with_context(function: Function, place: str) -> Callable[[Tensor, Context | None], Tensor]:
@@ -182,23 +179,27 @@ def with_context(function: Function, place: str) -> Callable[[Tensor, Context | 
     return call
 
 
-def _hook(step: Step, place: Place, reading: Reading) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    name, function, identity = step.place, step.function, step.identity
-    call = with_context(function, name)
-    needs_context = takes_context(function) or name.startswith("logits.")
+def _hook(step: Step, reading: Reading) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    name, call = step.place, with_context(step.function, step.place)
+    needs_context = takes_context(step.function) or name.startswith("logits.")
 
     def change(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         context = reading.context if needs_context else None
-        activations = place.shown(output, context)
+        activations = output if output.dim() > 2 else _logits_by_event(output, context)
         changed = call(activations, context)
-        if changed is activations:
-            return output
         if not isinstance(changed, Tensor) or changed.shape != activations.shape:
             given = f"a tensor {tuple(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
             raise ValueError(
                 f"the edit at {name} returned {given} for a tensor {tuple(activations.shape)}; it must keep the shape"
             )
-        return place.stored(changed, output)
+        return changed.view_as(output)
 
-    change.identity = identity  # type: ignore[attr-defined]
+    change.identity = step.identity  # type: ignore[attr-defined]
     return change
+
+
+def _logits_by_event(logits: Tensor, context: Context | None) -> Tensor:
+    """Logits (rows, size) as (batch, length, size)."""
+    # The decoding loop has one hidden state per piece; an analysis of one piece, one per event.
+    of_one_piece = context is not None and context.shape == (1, len(logits))
+    return logits[None] if of_one_piece else logits[:, None]

@@ -38,7 +38,7 @@ def knock_out(
     Examples
     --------
     >>> from mmt.model.inside import notes
-    >>> deaf = knock_out(2, queries=notes("violin"), keys=notes("cello"))
+    >>> edit = knock_out(2, queries=notes("violin"), keys=notes("cello"))
     """
     name, value = ("scores", -torch.inf) if renormalise else ("pattern", 0.0)
     place = f"layers.{layer}.{name}"

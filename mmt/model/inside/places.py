@@ -25,31 +25,29 @@ events so far).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import Any
 
 from mmt.model.network import Network
-from mmt.model.reading import Context
 from mmt.representation.arguments import described
 from mmt.representation.codes import FIELDS
 
-
-class Place(NamedTuple):
-    """Where a place is in the module tree, and how the module's output is turned into its activations and back."""
-
-    path: str
-    shown: Callable[[Tensor, Context | None], Tensor]
-    stored: Callable[[Tensor, Tensor], Tensor]
-    """Takes activations and the original output of the module."""
+# The module whose output each place in a block is.
+_IN_BLOCK = {
+    "attention_inputs": ".attention_inputs",
+    **{name: f".attention.{name}" for name in ("queries", "keys", "values", "scores", "pattern")},
+    "heads": ".attention.by_head",
+    "head_outputs": ".attention.head_outputs",
+    "attention": ".attention",
+    "feed_forward_inputs": ".feed_forward_inputs",
+    "neurons": ".feed_forward.neurons",
+    "feed_forward": ".feed_forward",
+    "stream": "",
+}
 
 
 def places(network: Network | Any) -> list[str]:
     """The names of all places of a network, or of a model's network, in the order of the forward pass.
 
-    Examples
-    --------
     >>> from mmt.model.config import NetworkConfig
     >>> found = places(Network(NetworkConfig(dim=32, layers=1, heads=2, head_dim=16)))
     >>> found[:3], found[-1]
@@ -61,47 +59,15 @@ def places(network: Network | Any) -> list[str]:
     return list(all_places(network))
 
 
-def all_places(network: Network) -> dict[str, Place]:
-    """The places of a network by name."""
-    found = {"embedding": _as_it_is("dropout")}
+def all_places(network: Network) -> dict[str, str]:
+    """The places of a network by name, each as the path of the module whose output it is."""
+    found = {"embedding": "dropout"}
     for layer in range(len(network.blocks)):
-        within = {
-            "attention_inputs": _as_it_is("attention_inputs"),
-            **{name: _by_head(f"attention.{name}") for name in ("queries", "keys", "values")},
-            **{name: _as_it_is(f"attention.{name}") for name in ("scores", "pattern")},
-            "heads": _as_it_is("attention.by_head"),
-            "head_outputs": _as_it_is("attention.head_outputs"),
-            "attention": _as_it_is("attention"),
-            "feed_forward_inputs": _as_it_is("feed_forward_inputs"),
-            "neurons": _as_it_is("feed_forward.neurons"),
-            "feed_forward": _as_it_is("feed_forward"),
-            "stream": _as_it_is(""),
-        }
-        for name, place in within.items():
-            found[f"layers.{layer}.{name}"] = place._replace(path=f"blocks.{layer}.{place.path}".rstrip("."))
-    found["final"] = _as_it_is("norm")
-    return found | {f"logits.{name}": _logits(f"heads.fields.{field}") for field, name in enumerate(FIELDS)}
+        found |= {f"layers.{layer}.{name}": f"blocks.{layer}{path}" for name, path in _IN_BLOCK.items()}
+    found["final"] = "norm"
+    return found | {f"logits.{name}": f"heads.fields.{field}" for field, name in enumerate(FIELDS)}
 
 
 def is_by_key(place: str) -> bool:
     """Whether a place has an axis of keys: scores and pattern."""
     return place.rpartition(".")[2] in ("scores", "pattern")
-
-
-def _as_it_is(path: str) -> Place:
-    return Place(path, lambda output, _: output, lambda changed, _: changed)
-
-
-def _by_head(path: str) -> Place:
-    return Place(path, lambda output, _: output.transpose(1, 2), lambda changed, _: changed.transpose(1, 2))
-
-
-def _logits(path: str) -> Place:
-    def shown(output: Tensor, context: Context | None) -> Tensor:
-        if output.dim() == 3:
-            return output
-        # The decoding loop has one hidden state per piece; an analysis of one piece, one per event.
-        of_one_piece = context is not None and context.shape[0] == 1 and context.shape[1] == len(output)
-        return output[None] if of_one_piece else output[:, None]
-
-    return Place(path, shown, lambda changed, output: changed.view_as(output))
