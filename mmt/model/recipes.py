@@ -87,7 +87,7 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
 
 def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
     """The representation and network configuration of a recipe; the network's sizes follow from the representation."""
-    values = _section(recipe, "representation")
+    values = mapping_of(recipe.get("representation"), "representation")
     check_entries(values, ["preset", *(field.name for field in fields(Representation))], "representation")
     preset = values.pop("preset", "paper")
     presets = {"paper": Representation(), "slides": Representation.slides()}
@@ -100,7 +100,7 @@ def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
         representation = Representation.from_dict(presets[preset].to_dict() | values)
     except (TypeError, KeyError) as error:
         raise ValueError(f"representation has a value of another type than expected: {brief(error)}") from error
-    network = _section(recipe, "network")
+    network = mapping_of(recipe.get("network"), "network")
     check_entries(network, [field.name for field in fields(NetworkConfig)], "network")
     try:
         return representation, NetworkConfig.from_dict(network | {"sizes": representation.sizes})
@@ -124,8 +124,26 @@ def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> 
             raise ValueError(f"unknown {name}; {offer}known are {', '.join(known)}")
 
 
-def _section(recipe: Mapping[str, Any], name: str) -> dict[str, Any]:
-    values = recipe.get(name) or {}
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{name} must be a mapping, not {reprlib.repr(values)}")
-    return dict(values)
+def mapping_of(section: Any, name: str) -> dict[str, Any]:
+    """A copy of a section of a recipe, empty for None; a `ValueError` unless it is a mapping."""
+    if section is not None and not isinstance(section, Mapping):
+        raise ValueError(f"{name} is {reprlib.repr(section)}; a section of entries was expected")
+    return dict(section or {})
+
+
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one entry of a recipe, `section.entry=value` with a YAML value."""
+    path, equals, value = override.partition("=")
+    *sections, entry = path.split(".")
+    if not equals or not entry:
+        raise ValueError(f"{override!r} is not an override; write section.entry=value, such as trainer.max_steps=1000")
+    for section in sections:
+        if values.get(section) is None:
+            values[section] = {}
+        values = values[section]
+        if not isinstance(values, dict):
+            raise ValueError(f"{override!r}: {section!r} is a value and has no entries")
+    try:
+        values[entry] = parse_yaml(value)
+    except ValueError as error:
+        raise ValueError(f"{reprlib.repr(override)}: the value is not YAML: {error}") from error

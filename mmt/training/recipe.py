@@ -18,15 +18,14 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from mmt.corpus.augmentation import Augmentation
 from mmt.model.config import NetworkConfig
-from mmt.model.recipes import check_entries, parts_of, read_recipe
-from mmt.music.bounded import brief, parse_yaml
+from mmt.model.recipes import apply_override, check_entries, mapping_of, parts_of, read_recipe
+from mmt.music.bounded import brief
 from mmt.representation.arguments import described
 from mmt.representation.codes import Representation
 from mmt.sampling.filters import FILTERS, Filters
 
 OptimizerName = Literal["adam", "adamw", "muon"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"]
-Compat = Literal["authors"] | None
 Section = TypeVar("Section")
 
 
@@ -57,12 +56,10 @@ class Data:
                     f"weights: {pattern!r} has the factor {factor}; it must be above 0 (exclude leaves pieces out)"
                 )
         _check(self, "batch_size", self.batch_size >= 1, "at least 1")
-        windows = self.validation_windows
+        windows, short = self.validation_windows, self.short_windows
         _check(self, "validation_windows", windows is None or windows >= 1, "at least 1, or null for all")
-        if self.short_windows is not None and min(self.short_windows) < 5:
-            raise ValueError(
-                f"short_windows is {list(self.short_windows)}; give at least 5 events and 5 steps, or null"
-            )
+        if short is not None and min(short) < 5:
+            raise ValueError(f"short_windows is {list(short)}; give at least 5 events and 5 steps, or null")
         _check(self, "workers", 0 <= self.workers <= 1024, "at least 0, and at most 1,024")
 
 
@@ -104,12 +101,10 @@ class Optimizer:
         _check(self, "weight_decay", self.weight_decay >= 0, "at least 0")
         _check(self, "final_share", 0 <= self.final_share <= 1, "between 0 and 1")
         _check(self, "lora_rank", self.lora_rank is None or self.lora_rank >= 1, "at least 1, or null for all weights")
-        averages = self.average is None or 0 <= self.average < 1
-        _check(self, "average", averages, "from 0 to below 1, or null for no average")
-        if not 0 <= self.warmup_steps <= self.decay_start <= self.decay_end:
-            raise ValueError(
-                f"warmup_steps {self.warmup_steps}, decay_start {self.decay_start} and decay_end {self.decay_end} must ascend"
-            )
+        _check(self, "average", 0 <= (self.average or 0) < 1, "from 0 to below 1, or null for no average")
+        warmup, start, end = self.warmup_steps, self.decay_start, self.decay_end
+        if not 0 <= warmup <= start <= end:
+            raise ValueError(f"warmup_steps {warmup}, decay_start {start} and decay_end {end} must ascend")
 
     def share(self, step: int) -> float:
         """The learning rate at a step, as a fraction of the highest, 0 to 1.
@@ -163,8 +158,8 @@ class Trainer:
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision is {self.precision!r}; choose one of {', '.join(get_args(Precision))}")
-        if self.devices != "auto" and not (isinstance(self.devices, int) and self.devices >= 1):
-            raise ValueError(f"devices is {self.devices!r}; it must be a whole number of at least 1, or auto")
+        counted = isinstance(self.devices, int) and self.devices >= 1
+        _check(self, "devices", counted or self.devices == "auto", "a whole number of at least 1, or auto")
         _check(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or null for none")
 
 
@@ -179,24 +174,21 @@ class Recipe:
     trainer: Trainer
     sampling: Mapping[str, Any]
     seed: int
-    compat: Compat = None
+    compat: Literal["authors"] | None = None
     """authors: windows and loss of the original code with its known errors, to compare losses; null: the corrected ones."""
 
     def __post_init__(self) -> None:
-        if self.compat not in (None, "authors"):
-            raise ValueError(f"compat is {self.compat!r}; it must be authors, or null")
-        if self.compat and (
-            self.data.augmentation != Augmentation(self.data.augmentation.pitch_shift)
-            or self.data.validation_windows is not None
-            or self.data.weights
-        ):
+        _check(self, "compat", self.compat in (None, "authors"), "authors, or null")
+        augmentation, short = self.data.augmentation, self.data.short_windows
+        only_shifts = augmentation == Augmentation(augmentation.pitch_shift)
+        if self.compat and not (only_shifts and self.data.validation_windows is None and not self.data.weights):
             raise ValueError(
                 "compat: authors supports no augmentation but pitch_shift, no weights and no validation_windows; leave them out"
             )
-        self.data.augmentation.check_fits(self.representation)
-        if self.data.short_windows and (self.compat or self.data.short_windows[0] > self.network.context):
+        augmentation.check_fits(self.representation)
+        if short and (self.compat or short[0] > self.network.context):
             raise ValueError(
-                f"short_windows is {list(self.data.short_windows)}; give at most the context's {self.network.context} events, "
+                f"short_windows is {list(short)}; give at most the context's {self.network.context} events, "
                 "and none with compat: authors"
             )
         _check(self, "seed", 0 <= self.seed < 2**63, "from 0 to 2**63 - 1")
@@ -214,7 +206,7 @@ class Recipe:
 def _check(section: object, name: str, holds: bool, expected: str) -> None:
     """Raise a `ValueError` that names an entry of a section and what is expected, unless it `holds`."""
     if not holds:
-        raise ValueError(f"{name} is {getattr(section, name)}; it must be {expected}")
+        raise ValueError(f"{name} is {getattr(section, name)!r}; it must be {expected}")
 
 
 def load_recipe(recipe: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
@@ -246,14 +238,13 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recip
     """Build a recipe from plain values, as in `Recipe.to_dict`, and change single entries; errors as for `load_recipe`."""
     if isinstance(overrides, str) or not isinstance(overrides, Sequence):
         raise ValueError(f"overrides is {described(overrides)}; give a list, such as ['trainer.max_steps=1000']")
-    changed = deepcopy(dict(values))
+    plain = deepcopy(dict(values))
     for override in overrides:
-        _apply(changed, override)
-    values = changed
-    check_entries(values, [entry.name for entry in fields(Recipe)], "")
-    representation, network = parts_of(values)
-    data = _mapping(values.get("data"), "data")
-    augmentation = data.pop("augmentation", {})
+        apply_override(plain, override)
+    check_entries(plain, [entry.name for entry in fields(Recipe)], "")
+    representation, network = parts_of(plain)
+    data = mapping_of(plain.get("data"), "data")
+    augmentation = data.get("augmentation", {})
     if augmentation is None:  # none at all
         augmentation = {"pitch_shift": (0, 0)}
     data["augmentation"] = _section(Augmentation, augmentation, "data.augmentation")
@@ -261,42 +252,19 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recip
         representation=representation,
         network=network,
         data=_section(Data, data, "data"),
-        optimizer=_section(Optimizer, values.get("optimizer"), "optimizer"),
-        trainer=_section(Trainer, values.get("trainer"), "trainer"),
-        sampling=_mapping(values.get("sampling"), "sampling"),
-        seed=_typed(values.get("seed", 0), int, "seed"),
-        compat=values.get("compat"),
+        optimizer=_section(Optimizer, plain.get("optimizer"), "optimizer"),
+        trainer=_section(Trainer, plain.get("trainer"), "trainer"),
+        sampling=mapping_of(plain.get("sampling"), "sampling"),
+        seed=_typed(plain.get("seed", 0), int, "seed"),
+        compat=plain.get("compat"),
     )
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    path, equals, value = override.partition("=")
-    *sections, entry = path.split(".")
-    if not equals or not entry:
-        raise ValueError(f"{override!r} is not an override; write section.entry=value, such as trainer.max_steps=1000")
-    for section in sections:
-        if values.get(section) is None:
-            values[section] = {}
-        values = values[section]
-        if not isinstance(values, dict):
-            raise ValueError(f"{override!r}: {section!r} is a value and has no entries")
-    try:
-        values[entry] = parse_yaml(value)
-    except ValueError as error:
-        raise ValueError(f"{reprlib.repr(override)}: the value is not YAML: {error}") from error
-
-
 def _section(kind: type[Section], values: Any, name: str) -> Section:
-    values = _mapping(values, name)
+    values = mapping_of(values, name)
     hints = get_type_hints(kind)
     check_entries(values, list(hints), name)
     return kind(**{entry: _typed(value, hints[entry], f"{name}.{entry}") for entry, value in values.items()})
-
-
-def _mapping(values: Any, name: str) -> dict[str, Any]:
-    if values is not None and not isinstance(values, Mapping):
-        raise ValueError(f"{name} is {reprlib.repr(values)}; a section of entries was expected")
-    return dict(values or {})
 
 
 def _typed(value: Any, hint: Any, name: str) -> Any:

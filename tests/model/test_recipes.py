@@ -83,8 +83,8 @@ def test_a_file_that_is_not_a_recipe_is_named_in_one_line(tmp_path: Path, conten
         ({"representation": {"bars": 4}}, "unknown entry representation.bars"),
         ({"network": {"depth": 4}}, "unknown entry network.depth"),
         ({"network": {"dim": 0}}, "dim is 0"),
-        ({"network": "big"}, "network must be a mapping, not 'big'"),
-        ({"representation": [1]}, r"representation must be a mapping, not \[1\]"),
+        ({"network": "big"}, "network is 'big'; a section of entries was expected"),
+        ({"representation": [1]}, r"representation is \[1\]; a section of entries was expected"),
     ],
 )
 def test_invalid_model_sections_are_refused(recipe: dict[str, object], message: str) -> None:
