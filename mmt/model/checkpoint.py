@@ -89,27 +89,25 @@ def read_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
             run = f"; {folder / 'best'} is one" if (folder / "best" / CONFIG).exists() else ""
             raise FileNotFoundError(f"{path} does not exist; a checkpoint is a folder with {CONFIG} and {WEIGHTS}{run}")
     config = _read_config(folder / CONFIG)
-    weights = _read_header(folder / WEIGHTS)
     try:
         representation = Representation.from_dict(_section(config, "representation"))
-        sizes = NetworkConfig.from_dict(_section(config, "network"))
+        network = NetworkConfig.from_dict(_section(config, "network"))
         sampling, training = (_section(config, name) if config.get(name) else {} for name in ("sampling", "training"))
         _check_origin(training.get("data"))
     except KeyError as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: it has no {brief(error)}") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG} is corrupt: {brief(error)}") from error
-    if sizes.sizes != representation.sizes:
+    if network.sizes != representation.sizes:
         raise ValueError(
-            f"{folder / CONFIG}: the network's sizes {sizes.sizes} are not the representation's {representation.sizes}"
+            f"{folder / CONFIG}: the network's sizes {network.sizes} are not the representation's {representation.sizes}"
         )
-    # Before the network is built, which takes seconds for each thousand of layers.
-    if (layers := len({name.split(".")[1] for name in weights if name.startswith("blocks.")})) != sizes.layers:
-        raise ValueError(f"{folder / WEIGHTS} has {layers} layers, but {CONFIG} says {sizes.layers}")
-    network = network_without_weights(sizes)
-    _check_weights(folder / WEIGHTS, weights, network)
-    network.load_state_dict(_read_weights(folder / WEIGHTS), assign=True)
-    return Checkpoint(network.eval(), representation, sampling, training)
+    return Checkpoint(_read_network(folder / WEIGHTS, network), representation, sampling, training)
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """How the model in a checkpoint folder was trained, without reading its weights."""
+    return _section(_read_config(folder / CONFIG), "training")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -157,38 +155,39 @@ def _check_origin(data: Any) -> None:
     raise ValueError(f"training.data names more than {_MOST_BASES} models before this one")
 
 
-def _read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The shape and the dtype of each tensor in a file, without reading the tensors."""
+def _read_network(path: Path, config: NetworkConfig) -> Network:
+    """The network with the weights of a file, in eval mode. The header is checked before tensors are read."""
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
-            return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is corrupt or truncated ({brief(error)}); get the checkpoint again") from error
-
-
-def _check_weights(path: Path, weights: Mapping[str, tuple[tuple[int, ...], str]], network: Network) -> None:
-    expected = network.state_dict()
-    for name, tensor in expected.items():
-        if name not in weights:
-            raise ValueError(f"{path} has no tensor {name!r}, which the network of {CONFIG} needs")
-        shape, dtype = weights[name]
-        if shape != tensor.shape:
-            raise ValueError(f"{path}: {name!r} has the shape {shape}, expected {tuple(tensor.shape)}")
-        if dtype not in _DTYPES:
-            raise ValueError(f"{path}: {name!r} holds numbers of type {dtype}, expected {', '.join(_DTYPES)}")
-    if extra := sorted(set(weights) - set(expected)):
-        raise ValueError(f"{path} has a tensor {brief(extra[0])!r} that the network of {CONFIG} does not have")
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        weights = safetensors.torch.load_file(path)
+            header = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
+            network = _network_that_fits(path, config, header)
+            weights = {name: file.get_tensor(name) for name in header}
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is corrupt or truncated ({brief(error)}); get the checkpoint again") from error
     for name, tensor in weights.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{path}: {name!r} has numbers that are not finite; get another checkpoint")
-    return {name: tensor.float() for name, tensor in weights.items()}
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    return network.eval()
+
+
+def _network_that_fits(path: Path, config: NetworkConfig, header: Mapping[str, Any]) -> Network:
+    """A network without weights; a `ValueError` unless the header of the file has the names, shapes and types of its tensors."""
+    # Before the network is built, which takes seconds for each thousand of layers.
+    if (layers := len({name.split(".")[1] for name in header if name.startswith("blocks.")})) != config.layers:
+        raise ValueError(f"{path} has {layers} layers, but {CONFIG} says {config.layers}")
+    network = network_without_weights(config)
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name not in header:
+            raise ValueError(f"{path} has no tensor {name!r}, which the network of {CONFIG} needs")
+        shape, dtype = tuple(header[name].get_shape()), header[name].get_dtype()
+        if shape != tensor.shape:
+            raise ValueError(f"{path}: {name!r} has the shape {shape}, expected {tuple(tensor.shape)}")
+        if dtype not in _DTYPES:
+            raise ValueError(f"{path}: {name!r} holds numbers of type {dtype}, expected {', '.join(_DTYPES)}")
+    if extra := sorted(set(header) - set(expected)):
+        raise ValueError(f"{path} has a tensor {brief(extra[0])!r} that the network of {CONFIG} does not have")
+    return network

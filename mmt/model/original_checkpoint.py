@@ -59,13 +59,8 @@ def read_original_run(
     given = _read_arguments(Path(arguments)) if isinstance(arguments, str | os.PathLike) else arguments
     try:
         weights = load_tensors(file)
-    except OSError:
-        raise
-    except Exception as error:  # the unpickler raises any exception for other files
-        reason = brief(" ".join(str(error).split()))
-        # For other kinds of files, the reason is often a single number.
-        said = reason if " " in reason else "it was not written by torch.save"
-        raise ValueError(f"{file} is not a file of weights, or is corrupt ({said})") from error
+    except ValueError as error:
+        raise ValueError(f"{file} is not a file of weights, or is corrupt ({error})") from error
     if not isinstance(weights, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
     ):
@@ -123,15 +118,11 @@ def from_original(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -
     _check_tensors({name: tensor for name, tensor in theirs.items() if name != _ROTARY})
     network = network_without_weights(_config(theirs, arguments))
     theirs.pop(_ROTARY, None)
-    state = {name: _take(theirs, names) for name, names in _names(network).items()}
-    for name, tensor in network.state_dict().items():
-        if state[name].shape != tensor.shape:
-            raise ValueError(
-                f"{' and '.join(_names(network)[name])} have the shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
-            )
+    names = _names(network)
+    state = {name: _take(theirs, names[name], tensor.shape) for name, tensor in network.state_dict().items()}
     if theirs:
         raise ValueError(f"unknown key {min(theirs)!r}")
-    network.load_state_dict({name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}, assign=True)
+    network.load_state_dict(state, assign=True)
     return Checkpoint(network.eval(), _representation(network.config), {}, {"original": dict(arguments)})
 
 
@@ -244,13 +235,17 @@ def _names(network: Network) -> dict[str, tuple[str, ...]]:
     return {ours: tuple(_PREFIX + name for name in theirs) for ours, theirs in names.items()}
 
 
-def _take(weights: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
+def _take(weights: dict[str, Tensor], names: tuple[str, ...], shape: torch.Size) -> Tensor:
+    """Remove tensors from the weights, and concatenate them to one of this shape."""
     if missing := [name for name in names if name not in weights]:
         raise ValueError(f"key {missing[0]!r} is missing")
     parts = [weights.pop(name) for name in names]
     if len({part.shape[1:] for part in parts if part.ndim}) != 1 or not all(part.ndim for part in parts):
         raise ValueError(f"{' and '.join(names)} have shapes that do not fit together")
-    return torch.cat([part.float() for part in parts])
+    joined = torch.cat([part.float() for part in parts])
+    if joined.shape != shape:
+        raise ValueError(f"{' and '.join(names)} have the shape {tuple(joined.shape)}, expected {tuple(shape)}")
+    return joined
 
 
 def _representation(config: NetworkConfig) -> Representation:

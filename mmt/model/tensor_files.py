@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mmt.music.bounded import DAMAGED, brief, read_member
+from mmt.music.bounded import brief, read_member
 
 # All that a state dict or the state of a training is made of.
 _ALLOWED = re.compile(
@@ -31,7 +31,7 @@ _OTHER = "it was not written by torch.save of PyTorch 1.6 or later"
 def load_tensors(file: Path) -> Any:
     """The content of a file of `torch.save`: tensors, numbers and texts in mappings and lists, on the CPU.
 
-    Other kinds of files raise exceptions of many types; the caller adds the name of the file and what to do.
+    A `ValueError` says what is wrong with another kind of file; the caller adds the name of the file and what to do.
     """
     if not file.is_file():
         raise ValueError("it is not a file")
@@ -42,11 +42,13 @@ def load_tensors(file: Path) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive, file.stat().st_size)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except DAMAGED as error:
-        raise ValueError(_OTHER) from error
-    return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # zipfile and the unpickler raise exceptions of many types
+        reason = brief(" ".join(str(error).split()))
+        # Of files of other kinds, the unpickler often says a single number only.
+        raise ValueError(reason if " " in reason else _OTHER) from error
 
 
 def _check_members(archive: zipfile.ZipFile, size: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -10,13 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmt.corpus.prepare import prepare
 from mmt.corpus.sources import stem
 from mmt.corpus.storage import CORPUS as DESCRIPTION
 from mmt.corpus.storage import Corpus
-from mmt.model.checkpoint import CONFIG, Checkpoint
+from mmt.model.checkpoint import Checkpoint, read_training
 from mmt.model.recipes import find_checkpoint
 from mmt.representation.arguments import described, path_of
 from mmt.training.card import windows_measured
@@ -110,13 +108,13 @@ def fine_tune(
     FileExistsError, ValueError
         If `output` exists without `resume` or `overwrite`; if the sources hold no music, or too little for a validation split.
     """
-    named = _named(sources)
-    output = default_output(named) if output is None else path_of("output", output, "give the folder of the run")
+    paths = _paths_of(sources)
+    output = default_output(paths) if output is None else path_of("output", output, "give the folder of the run")
     model = read_base(base)
     say = say or (lambda line: None)
     if not resume:
         check_room(output, overwrite)
-    corpus = _corpus(named, output, model, seed, jobs, resume=resume, progress=progress, say=say)
+    corpus = _corpus(paths, output, model, seed, jobs, resume=resume, progress=progress, say=say)
     resumed = _resumed(output, overrides, exclude, lora_rank) if resume and (output / RECIPE).exists() else None
     exclude = exclude if resumed is None else resumed.data.exclude
     _check_validation_split(corpus, output, exclude)
@@ -129,17 +127,17 @@ def fine_tune(
     return _outcome(best, find_checkpoint(base))
 
 
-def _named(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+def _paths_of(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The paths of the sources; a `ValueError` if no source was given."""
-    named = [sources] if isinstance(sources, str | os.PathLike | Corpus) else sources
-    if not isinstance(named, Iterable):
+    given = [sources] if isinstance(sources, str | os.PathLike | Corpus) else sources
+    if not isinstance(given, Iterable):
         raise ValueError(
             f"sources is {described(sources)}; give a list of paths of music, or the folder of a prepared corpus"
         )
-    named = list(named)
-    if not named:
+    given = list(given)
+    if not given:
         raise ValueError("nothing to learn from was given; name files, folders or archives of music, or a corpus")
-    return [path_of("a source", one, "give paths of music, or the folder of a prepared corpus") for one in named]
+    return [path_of("a source", one, "give paths of music, or the folder of a prepared corpus") for one in given]
 
 
 def _resumed(output: Path, overrides: Sequence[str], exclude: Sequence[str], lora_rank: int | None) -> Recipe:
@@ -164,7 +162,7 @@ def choose_recipe(
     """The recipe for fine-tuning on a corpus (its training split); the number of steps grows with the size of the corpus."""
     windows = sum(math.ceil(piece.length / base.network.config.context) for piece in corpus.pieces)
     steps = min(max(_EPOCHS * windows // _BATCH, _MIN_STEPS), _MAX_STEPS)
-    every = max(steps // _VALIDATIONS, 1)
+    every = steps // _VALIDATIONS
     values = {
         "representation": base.representation.to_dict(),
         "network": base.network.config.to_dict() | {"dropout": 0.0},
@@ -180,8 +178,8 @@ def choose_recipe(
             "learning_rate": _RATE if lora_rank is None else _LORA_RATE,
             "betas": [0.9, 0.98],
             "weight_decay": 0.05,
-            "warmup_steps": min(20, steps),
-            "decay_start": min(20, steps),
+            "warmup_steps": 20,
+            "decay_start": 20,
             "decay_end": steps,
             "final_share": 0.0,
             "lora_rank": lora_rank,
@@ -262,16 +260,10 @@ def _check_validation_split(corpus: Path, output: Path, exclude: Sequence[str]) 
 
 def _outcome(best: Path, base: Path) -> FineTuning:
     """The result of a finished training; a best checkpoint that is the initial model is removed."""
-    last = _training_of(best.with_name("last"))
-    found = _training_of(best) if best.exists() else {}
+    last = read_training(best.with_name("last"))
+    found = read_training(best) if best.exists() else {}
     before, measured = last["before"], windows_measured(last)
     if found.get("steps"):
         return FineTuning(best, before, found["validation"]["loss"], found["steps"], measured)
     shutil.rmtree(best, ignore_errors=True)
     return FineTuning(base, before, before, 0, measured)
-
-
-def _training_of(folder: Path) -> dict[str, Any]:
-    """How a checkpoint was trained, without reading its weights."""
-    training: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["training"]
-    return training

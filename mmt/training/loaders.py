@@ -18,44 +18,37 @@ def loaders_of(
     recipe: Recipe, training: Corpus, validation: Corpus, trainer: lightning.Trainer
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """The loaders of the training batches and of the validation batches, for the devices of a trainer."""
-    data, parts = recipe.data, recipe.trainer.accumulate * trainer.world_size
-    batches, checks = _batches(recipe, training, validation, parts)
+    data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
+    parts = recipe.trainer.accumulate * trainer.world_size
+    train_batches: TrainingBatches | ConcatDataset[Batch] | OriginalTrainingBatches
+    valid_batches: ValidationBatches | OriginalValidationBatches
+    if recipe.compat == "authors":
+        limits, count, shift = Limits(context, beats), recipe.trainer.max_steps * parts, data.augmentation.pitch_shift
+        train_batches = OriginalTrainingBatches(
+            training, limits, batch_size=data.batch_size, count=count, pitch_shift=shift, seed=recipe.seed
+        )
+        valid_batches = OriginalValidationBatches(validation, limits, batch_size=data.batch_size)
+    else:
+        train_batches = _training_batches(recipe, training, parts)
+        valid_batches = ValidationBatches(
+            validation, Limits(context + 1, beats), batch_size=data.batch_size, windows=data.validation_windows,
+            representation=recipe.representation,
+        )  # fmt: skip
     options: dict[str, Any] = {"batch_size": None, "num_workers": data.workers, "persistent_workers": data.workers > 0}
     return (
-        DataLoader(batches, sampler=DeviceSampler(len(batches), trainer, each_step=parts), **options),
-        DataLoader(checks, sampler=DeviceSampler(len(checks), trainer), **options),
+        DataLoader(train_batches, sampler=DeviceSampler(len(train_batches), trainer, each_step=parts), **options),
+        DataLoader(valid_batches, sampler=DeviceSampler(len(valid_batches), trainer), **options),
     )
 
 
-def _batches(
-    recipe: Recipe, training: Corpus, validation: Corpus, parts: int
-) -> tuple[
-    TrainingBatches | ConcatDataset[Batch] | OriginalTrainingBatches, ValidationBatches | OriginalValidationBatches
-]:
-    data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
-    if recipe.compat == "authors":
-        limits, count = Limits(context, beats), recipe.trainer.max_steps * parts
-        shift = data.augmentation.pitch_shift
-        return (
-            OriginalTrainingBatches(
-                training, limits, batch_size=data.batch_size, count=count, pitch_shift=shift, seed=recipe.seed
-            ),
-            OriginalValidationBatches(validation, limits, batch_size=data.batch_size),
-        )
-    checks = ValidationBatches(
-        validation,
-        Limits(context + 1, beats),
-        batch_size=data.batch_size,
-        windows=data.validation_windows,
-        representation=recipe.representation,
-    )
-    whole = _windows(recipe, training, parts, context)
-    if data.short_windows is None:
-        return whole, checks
+def _training_batches(recipe: Recipe, training: Corpus, parts: int) -> TrainingBatches | ConcatDataset[Batch]:
+    whole = _windows(recipe, training, parts, recipe.network.context)
+    if recipe.data.short_windows is None:
+        return whole
     # Short windows come first, since attention costs less. Each batch is the one at its index in either set.
-    events, steps = data.short_windows
+    events, steps = recipe.data.short_windows
     short, count = _windows(recipe, training, parts, events), min(steps * parts, len(whole))
-    return ConcatDataset([Subset(short, range(count)), Subset(whole, range(count, len(whole)))]), checks
+    return ConcatDataset([Subset(short, range(count)), Subset(whole, range(count, len(whole)))])
 
 
 def _windows(recipe: Recipe, training: Corpus, parts: int, events: int) -> TrainingBatches:

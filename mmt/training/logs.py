@@ -85,7 +85,7 @@ def log_folder(output: Path, done: int) -> Path:
 def quiet_lightning() -> Iterator[None]:
     """Hide the hints of Lightning and PyTorch about devices, data loaders and each other, unless they log at DEBUG level.
 
-    And hide the traceback of a full disk in the thread of a log, since that error ends the training with a message.
+    A full disk ends the training with a message, so its traceback in the thread of a log is hidden too.
     """
     sources = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [source.level for source in sources]

@@ -18,9 +18,8 @@ def optimizer_of(network: nn.Module, chosen: Optimizer, *, fused: bool = False) 
     embeddings and positions.
     """
     learned = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
-    is_matrix = {name: w.ndim > 1 and not name.startswith(("embed", "pos")) for name, w in learned.items()}
-    matrices = {name: weights for name, weights in learned.items() if is_matrix[name]}
-    others = {"params": [weights for name, weights in learned.items() if not is_matrix[name]], "weight_decay": 0.0}
+    matrices = {name: w for name, w in learned.items() if w.ndim > 1 and not name.startswith(("embed", "pos"))}
+    others = {"params": [weights for name, weights in learned.items() if name not in matrices], "weight_decay": 0.0}
     options: dict[str, Any] = {"lr": chosen.learning_rate, "betas": chosen.betas, "fused": fused}
     if chosen.name != "muon":
         kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import lightning
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 
-from mmt.model.checkpoint import CONFIG
+from mmt.model.checkpoint import CONFIG, read_training
 from mmt.model.tensor_files import load_tensors
-from mmt.music.bounded import LARGEST_JSON, parse_json, read_file
 from mmt.training.recipe import Recipe, load_recipe
 
 RESUME = "resume.ckpt"
@@ -104,13 +103,25 @@ def steps_done(state: Path) -> int:
         if type(step) is not int or not 0 <= step < 2**63:
             raise ValueError("the step is not a number of steps")
         return step
-    except OSError:
-        raise
-    except Exception as error:  # the unpickler raises many types for files of other formats
+    except (ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"{state} is not the saved state of a training, or it contains code, which is not run; "
             "begin a new run from its best checkpoint (--from)"
         ) from error
+
+
+def raise_stopped(error: BaseException, trainer: lightning.Trainer, output: Path, signals: StopSignals) -> NoReturn:
+    """Raise `TrainingStopped` with a message that says what is kept; processes other than the first exit."""
+    # Lightning turns a second Ctrl-C, which stops at once, into a SystemExit.
+    if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+        raise error
+    if not trainer.is_global_zero:
+        raise SystemExit(0) from error
+    state = state_file(output)
+    said = "nothing was saved"
+    if state.exists():
+        said = f"the state of step {steps_done(state)} is kept in {output}; continue with --resume (resume=True)"
+    raise TrainingStopped(said, signals.received or signal.SIGINT) from error
 
 
 def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, checkpoint: Path) -> None:
@@ -120,10 +131,8 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
     are from `mmt.training.card.describe`; `former` is the recipe file of the run, `checkpoint` its last checkpoint, which may be
     missing: the data are then not compared.
     """
-    earlier = load_recipe(former)
-    before, now = earlier.to_dict(), recipe.to_dict()
-    # `to_dict` omits options that are off.
-    before["representation"], now["representation"] = asdict(earlier.representation), asdict(recipe.representation)
+    # Not `to_dict`, which omits options of the representation that are off.
+    before, now = asdict(load_recipe(former)), asdict(recipe)
     for section, names in (
         ("representation", now["representation"]),
         ("network", [name for name in now["network"] if name != "dropout"]),
@@ -139,15 +148,15 @@ def check_resumable(recipe: Recipe, data: Mapping[str, Any], former: Path, check
     if before["seed"] != now["seed"]:
         raise ValueError(f"seed is {now['seed']}, and was {before['seed']} when {former.parent} began; leave it out")
     if (checkpoint / CONFIG).exists():
-        _check_same_data(data, checkpoint / CONFIG, former.parent)
+        _check_same_data(data, checkpoint, former.parent)
 
 
-def _check_same_data(data: Mapping[str, Any], config: Path, run: Path) -> None:
+def _check_same_data(data: Mapping[str, Any], checkpoint: Path, run: Path) -> None:
     try:
-        before = parse_json(read_file(config, LARGEST_JSON))["training"]["data"]
+        before = read_training(checkpoint)["data"]
         pieces, notes = int(before["pieces"]), int(before["notes"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{config} does not describe its training data ({error})") from error
+        raise ValueError(f"{checkpoint / CONFIG} does not describe its training data ({error})") from error
     advice = "resume with the same corpus, or begin a new run from its best (--from)"
     if (pieces, notes) != (data["pieces"], data["notes"]):
         raise ValueError(

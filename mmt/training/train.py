@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -34,15 +33,7 @@ from mmt.training.optimizers import multiplies_bfloat16
 from mmt.training.recipe import Recipe, load_recipe
 from mmt.training.samples import WriteSamples
 from mmt.training.starting_weights import fitting_weights, read_base
-from mmt.training.stopping import (
-    RESUME,
-    StopHere,
-    StopSignals,
-    TrainingStopped,
-    check_resumable,
-    state_file,
-    steps_done,
-)
+from mmt.training.stopping import RESUME, StopHere, StopSignals, check_resumable, raise_stopped, state_file, steps_done
 
 RECIPE, CORPUS = "recipe.yaml", "corpus"
 
@@ -163,7 +154,7 @@ def _train(
         try:
             _fit(trainer, module, loaders, saved if resume else None, validate_first=start_from is not None)
         except (StopHere, KeyboardInterrupt, SystemExit) as error:
-            _end_early(error, trainer, output, signals)
+            raise_stopped(error, trainer, output, signals)
         except Exception as error:
             if not resume or signals.begun or isinstance(error, OSError):
                 raise
@@ -190,20 +181,6 @@ def _fit(
     if trainer.global_step % module.recipe.trainer.validate_every:
         # Validate after the last step too, so that the final weights have a checkpoint.
         trainer.validate(module, loaders[1], verbose=False)
-
-
-def _end_early(error: BaseException, trainer: lightning.Trainer, output: Path, signals: StopSignals) -> None:
-    """Raise `TrainingStopped` with a message that says what is kept; processes other than the first exit."""
-    # Lightning turns a second Ctrl-C, which stops at once, into a SystemExit.
-    if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
-        raise error
-    if not trainer.is_global_zero:
-        raise SystemExit(0) from error
-    state = state_file(output)
-    said = "nothing was saved"
-    if state.exists():
-        said = f"the state of step {steps_done(state)} is kept in {output}; continue with --resume (resume=True)"
-    raise TrainingStopped(said, signals.received or signal.SIGINT) from error
 
 
 def _initial_module(
