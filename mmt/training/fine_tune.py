@@ -22,6 +22,7 @@ from mmt.training.recipe import Recipe, load_recipe, recipe_of
 from mmt.training.starting_weights import read_base
 from mmt.training.train import CORPUS, RECIPE, check_room, train
 
+Say = Callable[[str], None]
 # Share of works in the validation split.
 _VALID = 0.2
 # What to expect from a number of notes or more.
@@ -78,7 +79,7 @@ def fine_tune(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
-    say: Callable[[str], None] | None = None,
+    say: Say | None = None,
 ) -> FineTuning:
     """Fine-tune a model on your own music, until the loss on held-out pieces stops falling.
 
@@ -220,23 +221,15 @@ def expectation(corpus: Corpus, recipe: Recipe) -> str:
 
 
 def _corpus(
-    sources: Sequence[str | os.PathLike[str]],
-    output: Path,
-    base: Checkpoint,
-    seed: int,
-    jobs: int,
-    *,
-    resume: bool,
-    progress: bool,
-    say: Callable[[str], None],
+    paths: list[Path], output: Path, base: Checkpoint, seed: int, jobs: int, *, resume: bool, progress: bool, say: Say
 ) -> Path:
     """The folder of the prepared corpus: the given one, or one prepared from the sources in the run folder."""
-    if len(sources) == 1 and (Path(sources[0]) / DESCRIPTION).exists():
-        return Path(sources[0])
+    if len(paths) == 1 and (paths[0] / DESCRIPTION).exists():
+        return paths[0]
     if resume and (output / CORPUS).exists():
         return output / CORPUS
     prepared = prepare(
-        sources, output / CORPUS, representation=base.representation, shares={"valid": _VALID, "test": 0.0}, seed=seed,
+        paths, output / CORPUS, representation=base.representation, shares={"valid": _VALID, "test": 0.0}, seed=seed,
         jobs=jobs, overwrite=True, progress=progress,
     )  # fmt: skip
     say(str(prepared))

@@ -13,11 +13,12 @@ from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import Batch, Limits, TrainingBatches, ValidationBatches
 from mmt.training.recipe import Recipe
 
+Loaders = tuple[DataLoader[Batch], DataLoader[Batch]]
+"""The loaders of the training batches and of the validation batches."""
 
-def loaders_of(
-    recipe: Recipe, training: Corpus, validation: Corpus, trainer: lightning.Trainer
-) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    """The loaders of the training batches and of the validation batches, for the devices of a trainer."""
+
+def loaders_of(recipe: Recipe, training: Corpus, validation: Corpus, trainer: lightning.Trainer) -> Loaders:
+    """The loaders of a training, for the devices of a trainer."""
     data, context, beats = recipe.data, recipe.network.context, recipe.representation.beats
     parts = recipe.trainer.accumulate * trainer.world_size
     train_batches: TrainingBatches | ConcatDataset[Batch] | OriginalTrainingBatches

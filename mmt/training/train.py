@@ -16,17 +16,15 @@ import yaml
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
-from torch.utils.data import DataLoader
 
 from mmt.corpus.storage import Corpus
-from mmt.corpus.windows import Batch
 from mmt.music.atomic import locked, remove_remnants, replacing
 from mmt.music.bounded import check_utf8, escaped
 from mmt.representation.arguments import path_of
 from mmt.training.average import AverageWeights
 from mmt.training.callbacks import SaveState, WriteCheckpoints
 from mmt.training.card import describe
-from mmt.training.loaders import loaders_of
+from mmt.training.loaders import Loaders, loaders_of
 from mmt.training.logs import TrainingBar, log_folder, loggers, quiet_lightning
 from mmt.training.module import TrainingModule
 from mmt.training.optimizers import multiplies_bfloat16
@@ -166,12 +164,7 @@ def _train(
 
 
 def _fit(
-    trainer: lightning.Trainer,
-    module: TrainingModule,
-    loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
-    state: Path | None,
-    *,
-    validate_first: bool,
+    trainer: lightning.Trainer, module: TrainingModule, loaders: Loaders, state: Path | None, *, validate_first: bool
 ) -> None:
     if validate_first and state is None:
         # The initial model is a checkpoint like the later ones.
