@@ -185,18 +185,10 @@ class FeedForward(nn.Module):
         return self.contract(self.dropout(self.neurons(F.gelu(self.expand(inputs)))))  # type: ignore[no-any-return]
 
 
-def _check_codes(codes: Tensor) -> None:
-    """Raise a `ValueError` unless this is an integer tensor (batch, length, 6) of at least one event."""
-    expected = f"codes must be a tensor of torch.int64 (batch, length, {len(FIELDS)})"
-    if not isinstance(codes, Tensor):
-        raise ValueError(f"{expected}, not {described(codes)}; for one piece give torch.as_tensor(events)[None]")
-    if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
-        hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
-        raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
-    if codes.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{expected}, not of {codes.dtype}; give codes.long()")
-    if not codes.shape[1]:
-        raise ValueError("there are no events; give at least one")
+def network_without_weights(config: NetworkConfig) -> Network:
+    """A network on the meta device, for weights that are assigned later; the random state is unchanged."""
+    with torch.device("meta"), _WithoutInit():
+        return Network(config)
 
 
 class _WithoutInit(TorchFunctionMode):
@@ -209,7 +201,15 @@ class _WithoutInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def network_without_weights(config: NetworkConfig) -> Network:
-    """A network on the meta device, for weights that are assigned later; the random state is unchanged."""
-    with torch.device("meta"), _WithoutInit():
-        return Network(config)
+def _check_codes(codes: Tensor) -> None:
+    """Raise a `ValueError` unless this is an integer tensor (batch, length, 6) of at least one event."""
+    expected = f"codes must be a tensor of torch.int64 (batch, length, {len(FIELDS)})"
+    if not isinstance(codes, Tensor):
+        raise ValueError(f"{expected}, not {described(codes)}; for one piece give torch.as_tensor(events)[None]")
+    if codes.dim() != 3 or codes.shape[2] != len(FIELDS):
+        hint = "; for one piece give codes[None]" if codes.dim() == 2 else ""
+        raise ValueError(f"codes must be (batch, length, {len(FIELDS)}), not {tuple(codes.shape)}{hint}")
+    if codes.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{expected}, not of {codes.dtype}; give codes.long()")
+    if not codes.shape[1]:
+        raise ValueError("there are no events; give at least one")

@@ -25,39 +25,6 @@ _SUFFIXES = (".yaml", ".yml")
 _LARGEST = 2**20  # bytes
 
 
-class _DuplicateError(ValueError):
-    """An entry occurs twice."""
-
-
-class _Loader(yaml.SafeLoader):
-    """A YAML loader that refuses duplicate entries, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, Hashable):
-                break  # an error, which is raised below
-            if name in names:
-                line = key.start_mark.line + 1
-                raise _DuplicateError(f"{name} occurs twice, the second time in line {line}; remove one")
-            names.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def shipped(*parts: str) -> Path:
-    """The path of a file or folder that ships with mmt: inside an installed package, or next to it in a checkout."""
-    inside = _PACKAGE.joinpath("shipped", *parts)
-    return inside if inside.exists() else _PACKAGE.parent.joinpath(*parts)
-
-
-def find_checkpoint(name: str | os.PathLike[str]) -> Path:
-    """The folder of a checkpoint, given as a path or as the name of a shipped one ("default"); a path comes first."""
-    path = path_of("the model", name, "give 'default', or the path of a checkpoint folder")
-    inside = shipped("checkpoints", str(name))
-    return inside if inside.is_dir() and not path.exists() else path
-
-
 def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a recipe, by the name of a shipped one or the path of a YAML file.
 
@@ -85,6 +52,24 @@ def read_recipe(recipe: str | os.PathLike[str]) -> dict[str, Any]:
     return values
 
 
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one entry of a recipe, `section.entry=value` with a YAML value."""
+    path, equals, value = override.partition("=")
+    *sections, entry = path.split(".")
+    if not equals or not entry:
+        raise ValueError(f"{override!r} is not an override; write section.entry=value, such as trainer.max_steps=1000")
+    for section in sections:
+        if values.get(section) is None:
+            values[section] = {}
+        values = values[section]
+        if not isinstance(values, dict):
+            raise ValueError(f"{override!r}: {section!r} is a value and has no entries")
+    try:
+        values[entry] = parse_yaml(value)
+    except ValueError as error:
+        raise ValueError(f"{reprlib.repr(override)}: the value is not YAML: {error}") from error
+
+
 def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
     """The representation and network configuration of a recipe; the network's sizes follow from the representation."""
     values = mapping_of(recipe.get("representation"), "representation")
@@ -108,6 +93,13 @@ def parts_of(recipe: Mapping[str, Any]) -> tuple[Representation, NetworkConfig]:
         raise ValueError(f"network has a value of another type than expected: {brief(error)}") from error
 
 
+def mapping_of(section: Any, name: str) -> dict[str, Any]:
+    """A copy of a section of a recipe, empty for None; a `ValueError` unless it is a mapping."""
+    if section is not None and not isinstance(section, Mapping):
+        raise ValueError(f"{name} is {reprlib.repr(section)}; a section of entries was expected")
+    return dict(section or {})
+
+
 def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> None:
     """Raise a `ValueError` for the first unknown entry of a section; the message offers the nearest known one.
 
@@ -124,26 +116,34 @@ def check_entries(values: Iterable[str], known: Sequence[str], section: str) -> 
             raise ValueError(f"unknown {name}; {offer}known are {', '.join(known)}")
 
 
-def mapping_of(section: Any, name: str) -> dict[str, Any]:
-    """A copy of a section of a recipe, empty for None; a `ValueError` unless it is a mapping."""
-    if section is not None and not isinstance(section, Mapping):
-        raise ValueError(f"{name} is {reprlib.repr(section)}; a section of entries was expected")
-    return dict(section or {})
+def find_checkpoint(name: str | os.PathLike[str]) -> Path:
+    """The folder of a checkpoint, given as a path or as the name of a shipped one ("default"); a path comes first."""
+    path = path_of("the model", name, "give 'default', or the path of a checkpoint folder")
+    inside = shipped("checkpoints", str(name))
+    return inside if inside.is_dir() and not path.exists() else path
 
 
-def apply_override(values: dict[str, Any], override: str) -> None:
-    """Set one entry of a recipe, `section.entry=value` with a YAML value."""
-    path, equals, value = override.partition("=")
-    *sections, entry = path.split(".")
-    if not equals or not entry:
-        raise ValueError(f"{override!r} is not an override; write section.entry=value, such as trainer.max_steps=1000")
-    for section in sections:
-        if values.get(section) is None:
-            values[section] = {}
-        values = values[section]
-        if not isinstance(values, dict):
-            raise ValueError(f"{override!r}: {section!r} is a value and has no entries")
-    try:
-        values[entry] = parse_yaml(value)
-    except ValueError as error:
-        raise ValueError(f"{reprlib.repr(override)}: the value is not YAML: {error}") from error
+def shipped(*parts: str) -> Path:
+    """The path of a file or folder that ships with mmt: inside an installed package, or next to it in a checkout."""
+    inside = _PACKAGE.joinpath("shipped", *parts)
+    return inside if inside.exists() else _PACKAGE.parent.joinpath(*parts)
+
+
+class _Loader(yaml.SafeLoader):
+    """A YAML loader that refuses duplicate entries, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                break  # an error, which is raised below
+            if name in names:
+                line = key.start_mark.line + 1
+                raise _DuplicateError(f"{name} occurs twice, the second time in line {line}; remove one")
+            names.add(name)
+        return super().construct_mapping(node, deep)
+
+
+class _DuplicateError(ValueError):
+    """An entry occurs twice."""
