@@ -115,8 +115,10 @@ class Attention(nn.Module):
         if rotation is not None:
             queries, keys = rotate(queries, rotation), rotate(keys, rotation)
             values = rotate(values, rotation) if self.rotary_values else values
-        places = ((self.queries, queries), (self.keys, keys), (self.values, values))
-        queries, keys, values = (place(one.transpose(1, 2)).transpose(1, 2) for place, one in places)
+        # Edits see them as (batch, length, head, head_dim).
+        queries = self.queries(queries.transpose(1, 2)).transpose(1, 2)
+        keys = self.keys(keys.transpose(1, 2)).transpose(1, 2)
+        values = self.values(values.transpose(1, 2)).transpose(1, 2)
         return queries, keys, values
 
 

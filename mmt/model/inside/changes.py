@@ -31,18 +31,12 @@ def ablate(*heads: Head) -> Edits:
     """
     if not heads:
         raise ValueError("no head was given; give each as (layer, head)")
-    by_layer: dict[int, set[int]] = {}
+    by_place: dict[str, set[int]] = {}
     for pair in heads:
         layer, head = head_of(pair, "ablate((0, 1)), ablate((0, 1), (2, 3))")
-        by_layer.setdefault(layer, set()).add(head)
-    return Edits(tuple(_silence(f"layers.{layer}.heads", sorted(of_layer)) for layer, of_layer in by_layer.items()))
-
-
-def _silence(place: str, heads: list[int]) -> Step:
-    def silence(activations: Tensor) -> Tensor:
-        return activations.masked_fill(mask_of_heads(place, heads, activations), 0)
-
-    return Step(place, silence, f"{place}: ablate {heads}", tuple(heads))
+        by_place.setdefault(f"layers.{layer}.heads", set()).add(head)
+    steps = (fill_heads(place, sorted(chosen), 0.0, f"ablate {sorted(chosen)}") for place, chosen in by_place.items())
+    return Edits(tuple(steps))
 
 
 def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) -> Edits:
@@ -61,12 +55,7 @@ def add(place: str, direction: npt.ArrayLike | Tensor, strength: float = 1.0) ->
     """
     # A copy: the edit stays the same when the caller's array changes.
     vector, strength = numbers_of("direction", direction), finite("strength", strength)
-
-    def shift(activations: Tensor) -> Tensor:
-        _check_direction(place, vector, activations)
-        return activations + strength * vector.to(activations)
-
-    return Edits((Step(place, shift, f"{place}: add {float(strength)!r} times {_digest(vector)}"),))
+    return _along(place, vector, lambda x, u: x + strength * u, f"add {float(strength)!r} times {_digest(vector)}")
 
 
 def project_out(place: str, direction: npt.ArrayLike | Tensor) -> Edits:
@@ -89,14 +78,7 @@ def project_out(place: str, direction: npt.ArrayLike | Tensor) -> Edits:
             f"the direction at {place} has the shape {tuple(vector.shape)} and norm {vector.norm():g}; give a vector, not 0"
         )
     unit = vector / vector.norm()
-
-    def project(activations: Tensor) -> Tensor:
-        _check_direction(place, unit, activations)
-        along = unit.to(activations)
-        removed: Tensor = (activations @ along)[..., None] * along
-        return activations - removed
-
-    return Edits((Step(place, project, f"{place}: project out {_digest(unit)}"),))
+    return _along(place, unit, lambda x, u: x - (x @ u)[..., None] * u, f"project out {_digest(unit)}")
 
 
 def replace(place: str, values: npt.ArrayLike | Tensor, *, heads: Sequence[int] | None = None) -> Edits:
@@ -177,11 +159,17 @@ def resample(
     return _substitute(place, of_event, heads, f"resample {seed} {_digest(kept)}")
 
 
-def _check_direction(place: str, direction: Tensor, activations: Tensor) -> None:
-    if direction.shape != activations.shape[-1:]:
-        raise ValueError(
-            f"the direction at {place} has the shape {tuple(direction.shape)}; expected ({activations.shape[-1]},)"
-        )
+def _along(place: str, direction: Tensor, function: Callable[[Tensor, Tensor], Tensor], described: str) -> Edits:
+    """An edit that applies a function of the activations and of a direction, which must be as wide as they are."""
+
+    def change(activations: Tensor) -> Tensor:
+        if direction.shape != activations.shape[-1:]:
+            raise ValueError(
+                f"the direction at {place} has the shape {tuple(direction.shape)}; expected ({activations.shape[-1]},)"
+            )
+        return function(activations, direction.to(activations))
+
+    return Edits((Step(place, change, f"{place}: {described}"),))
 
 
 def _substitute(place: str, values: Callable[[Context], Tensor], heads: Sequence[int] | None, described: str) -> Edits:
@@ -196,14 +184,25 @@ def _substitute(place: str, values: Callable[[Context], Tensor], heads: Sequence
             raise ValueError(
                 f"the values at {place} have the shape {tuple(new.shape)}; expected what broadcasts to {tuple(activations.shape)}"
             ) from None
-        return new.clone() if heads is None else torch.where(mask_of_heads(place, heads, activations), new, activations)
+        return (
+            new.clone() if heads is None else torch.where(_mask_of_heads(place, heads, activations), new, activations)
+        )
 
     heads = None if heads is None else heads_of(heads)
     where_ = "" if heads is None else f" in heads {sorted(heads)}"
     return Edits((Step(place, change, f"{place}: {described}{where_}", tuple(heads or ())),))
 
 
-def mask_of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) -> Tensor:
+def fill_heads(place: str, heads: Sequence[int] | None, value: float, described: str) -> Step:
+    """A step that sets the activations of some heads to a value; None: of all heads."""
+
+    def change(activations: Tensor) -> Tensor:
+        return activations.masked_fill(_mask_of_heads(place, heads, activations), value)
+
+    return Step(place, change, f"{place}: {described}", tuple(heads or ()))
+
+
+def _mask_of_heads(place: str, heads: Sequence[int] | None, activations: Tensor) -> Tensor:
     """True for activations of these heads, a shape that broadcasts to `activations`."""
     axis = _HEAD_AXIS.get(place.rpartition(".")[2])
     if heads is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmt.model.inside.changes import Head, head_of, heads_of, mask_of_heads
+from mmt.model.inside.changes import Head, fill_heads, head_of, heads_of
 from mmt.model.inside.conditions import Condition, where
 from mmt.model.inside.edits import Edits, Step
 from mmt.model.reading import Context
@@ -41,15 +41,9 @@ def knock_out(
     >>> edit = knock_out(2, queries=notes("violin"), keys=notes("cello"))
     """
     name, value = ("scores", -torch.inf) if renormalise else ("pattern", 0.0)
-    place = f"layers.{layer}.{name}"
-
-    def cut(activations: Tensor) -> Tensor:
-        return activations.masked_fill(mask_of_heads(place, heads, activations), value)
-
     heads = None if heads is None else heads_of(heads)
-    described = "all" if heads is None else sorted(heads)
-    edit = Edits((Step(place, cut, f"{place}: knock out {described}", tuple(heads or ())),))
-    return where(edit, queries or _EVERYTHING, keys=keys)
+    step = fill_heads(f"layers.{layer}.{name}", heads, value, f"knock out {sorted(heads) if heads else 'all'}")
+    return where(Edits((step,)), queries or _EVERYTHING, keys=keys)
 
 
 def knock_out_path(source: Head, target: Head, inputs: Sequence[str] = ("queries", "keys", "values")) -> Edits:
