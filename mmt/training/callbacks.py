@@ -82,13 +82,12 @@ class SaveState(StateSaver):
         self.path, self.every, self.signals = path, every, signals
         self._stops = False
 
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: Any, place: int
-    ) -> None:
-        self._stop()
+    def stop_if_asked(self, *_: Any, **__: Any) -> None:
+        """Leave Lightning's loops if the last saving found a signal to stop."""
+        if self._stops:
+            raise StopHere
 
-    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self._stop()
+    on_train_batch_start = on_train_end = stop_if_asked
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, place: int
@@ -99,26 +98,21 @@ class SaveState(StateSaver):
         if (place + 1) % chosen.accumulate or step % chosen.validate_every == 0:
             return
         # Lightning logs the step only after this: stop when the next one begins, or the log would lack the last step.
-        self._stops = self._save_if_due(trainer, due=step % self.every == 0 or step == chosen.max_steps)
+        self._save_if_due(trainer, due=step % self.every == 0 or step == chosen.max_steps)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            self._stops = self._save_if_due(trainer, due=True)
-            self._stop()
+            self._save_if_due(trainer, due=True)
+            self.stop_if_asked()
 
-    def _stop(self) -> None:
-        if self._stops:
-            raise StopHere
-
-    def _save_if_due(self, trainer: lightning.Trainer, *, due: bool) -> bool:
-        """Save the state if it is due or a signal asks to stop; whether to stop. All processes of a training agree on this."""
+    def _save_if_due(self, trainer: lightning.Trainer, *, due: bool) -> None:
+        """Save the state if it is due or a signal asks to stop. All processes of a training agree on this."""
         agree = trainer.strategy.reduce_boolean_decision
-        stop = agree(bool(self.signals.received), all=False)
-        if due or stop:
+        self._stops = agree(bool(self.signals.received), all=False)
+        if due or self._stops:
             self._save(trainer)
         if agree(self.signals.asked_to_requeue, all=False):
             self.signals.requeue()
-        return stop
 
     def _save(self, trainer: lightning.Trainer) -> None:
         partial = self.path.with_name(f".{self.path.name}-new")

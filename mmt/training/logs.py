@@ -135,24 +135,18 @@ class TrainingBar(Callback):
             self.bar.set_description("Training", refresh=False)
             self._show(trainer)
 
-    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self._close()
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
 
-    def on_exception(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException
-    ) -> None:
-        self._close()
+    on_exception = on_train_end
 
     def _show(self, trainer: lightning.Trainer) -> None:
         assert self.bar is not None
         losses = {name: trainer.callback_metrics.get(f"{name}/loss") for name in ("train", "valid")}
         text = ", ".join(f"{name} {float(loss):.3f}" for name, loss in losses.items() if loss is not None)
         self.bar.set_postfix_str(f"loss a note: {text}" if text else "", refresh=False)
-
-    def _close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
 
 
 def _wandb(recipe: Recipe, output: Path) -> Logger:
