@@ -196,10 +196,7 @@ def check_room(output: Path, overwrite: bool) -> None:
 
     The folder of a new run may be empty, or contain only a corpus and hidden files, which are kept.
     """
-    if not output.exists():
-        return
-    # A preparation that was stopped leaves a hidden working folder next to the corpus.
-    if output.is_dir() and all(path.name == CORPUS or path.name.startswith(".") for path in output.iterdir()):
+    if not output.exists() or (output.is_dir() and not _paths_of_run(output)):
         return
     if not overwrite:
         raise FileExistsError(f"{output} exists; give another folder, continue its training (resume), or overwrite it")
@@ -210,14 +207,17 @@ def check_room(output: Path, overwrite: bool) -> None:
 
 
 def _clear(output: Path) -> None:
-    """Remove a run, but neither its corpus nor hidden files, which may be those of the user (a repository, settings)."""
-    run = [path for path in output.iterdir() if path.name != CORPUS and not path.name.startswith(".")]
-    # The recipe last: without it, a folder is not recognised as a run, and a killed process could not be repeated.
-    for path in sorted(run, key=lambda path: path.name == RECIPE):
+    """Remove a run. The recipe comes last: a folder without it is no run, and could not be overwritten after a kill."""
+    for path in sorted(_paths_of_run(output), key=lambda path: path.name == RECIPE):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def _paths_of_run(output: Path) -> list[Path]:
+    """What is in the folder of a run but its corpus and hidden files: those of a stopped preparation, or of the user."""
+    return [path for path in output.iterdir() if path.name != CORPUS and not path.name.startswith(".")]
 
 
 def _check_representation(recipe: Recipe, corpus: Corpus) -> None:
