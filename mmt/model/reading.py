@@ -90,7 +90,7 @@ class Reading(threading.local):
 
     @contextmanager
     def only(self, row: int) -> Iterator[None]:
-        """Meanwhile, the context is that of one row."""
+        """Within a `with` block, restrict the context to one row."""
         make, whole = self._make, self.context
         assert whole is not None
         own = whole.row(row)

@@ -18,7 +18,7 @@ from mmt.training.module import TrainingModule
 
 
 class AverageWeights(Callback):
-    """Averages the weights that learn, step by step, and lends the average to the network during each validation.
+    """Averages the weights that learn, step by step, and puts the average into the network during each validation.
 
     After step n the average moves to the weights by 1 - min(`decay`, (1 + n) / (10 + n)) of their distance: quickly at first, so
     that the initial weights are soon forgotten. It must come after callbacks that read the network at the end of a validation.

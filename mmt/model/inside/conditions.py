@@ -26,7 +26,7 @@ from mmt.model.reading import Context
 from mmt.representation.codes import INSTRUMENT, PAPER, PITCH, Representation
 
 Span = tuple[int | None, int | None]
-"""First and after the last; None: no bound."""
+"""(first, stop), `stop` excluded; None is no bound."""
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def takes_context(function: Function) -> bool:
 
 
 def with_context(function: Function, place: str) -> Callable[[Tensor, Context | None], Tensor]:
-    """The function of a step as one that takes a context too, and checks that it is that of the activations."""
+    """Wrap a function so that it takes activations and a context, which must be of the same events."""
     if not takes_context(function):
         return lambda activations, _: function(activations)
     axis = 2 if is_by_key(place) else 1
