@@ -23,7 +23,7 @@ def share(module: AnyModule) -> AnyModule:
 
 
 def _share(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
-    # A module may occur more than once.
+    # A module may occur more than once. (copy.copy refuses modules with parametrizations.)
     if module not in copies:
         copy = copies[module] = type(module).__new__(type(module))
         copy.__dict__.update(vars(module))
