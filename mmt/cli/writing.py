@@ -17,7 +17,7 @@ from mmt.analysis.ledger import fingerprint
 from mmt.cli.editing_flags import MODES, mode_of
 from mmt.cli.originality import print_originality
 from mmt.cli.sampling_flags import options_of
-from mmt.model.compiled import telling_of_compiling
+from mmt.model.compiled import compiling
 from mmt.model.provenance import write_provenance
 from mmt.music import files as music_files
 from mmt.music.atomic import replacing
@@ -42,7 +42,7 @@ def write_pieces(chosen: argparse.Namespace, outputs: Sequence[Sequence[Path]], 
     streams = streams_of(chosen.n, chosen.seed)
     chosen.seed = streams[0][0] if chosen.seed is None else chosen.seed
     model = load_model(chosen.checkpoint, device=chosen.device, weights=chosen.weights)
-    with telling_of_compiling(not chosen.quiet):
+    with compiling(notice=not chosen.quiet):
         pieces, said, like, prompt = _generate(chosen, model, streams)
     prompt_beats = (prompt.first_beat or None) if prompt is not None and not mode_of(chosen) else None
     digest = fingerprint(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,10 +14,11 @@ from typing import Any
 
 import numba
 import torch
+from numba.core.caching import FunctionCache
 from numba.core.event import Listener, install_listener
 from tqdm import tqdm
 
-NOTICE = "Compiling for this processor, which takes a quarter of a minute; only once."
+NOTICE = "Compiling for this processor, which takes about ten seconds; only once."
 
 # The process that called `match_threads` first.
 _process: int | None = None
@@ -34,7 +36,8 @@ def compiled(
 
     `parallel` runs its `prange` loops on threads; `fast` allows sums in any order, or what the given fast-math flags of LLVM do.
     """
-    options = {"parallel": parallel, "fastmath": fast, "error_model": "numpy"}
+    # Wrappers for calls from C take time to compile, and are not used.
+    options = {"parallel": parallel, "fastmath": fast, "error_model": "numpy", "no_cfunc_wrapper": True}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
@@ -82,22 +85,47 @@ def match_threads() -> None:
 
 
 @contextmanager
-def telling_of_compiling(wanted: bool = True) -> Iterator[None]:
-    """Print a notice on stderr, once per process, if something is compiled within the context."""
-    if not wanted:
-        yield
-        return
-    with install_listener("numba:compile", _CompilationListener()):
-        yield
+def compiling(*, notice: bool = True) -> Iterator[None]:
+    """If something is compiled within the context, print a notice on stderr if wanted, and share the work with a second process.
+
+    The second process compiles the functions of sampling (`mmt.sampling.warm_up`) and writes them to the cache on disk, while
+    this process compiles those of the network.
+    """
+    with install_listener("numba:compile", listener := _CompilationListener(notice)):
+        try:
+            yield
+        finally:
+            if listener.second is not None:
+                listener.second.kill()
+                listener.second.wait()
 
 
 class _CompilationListener(Listener):  # type: ignore[misc]
-    told = False
+    is_told = is_shared = False  # once per process
 
-    def on_start(self, event: object) -> None:
-        if not _CompilationListener.told:
+    def __init__(self, notice: bool) -> None:
+        self.notice = notice
+        self.second: subprocess.Popen[bytes] | None = None
+
+    def on_start(self, event: Any) -> None:
+        if self.notice and not _CompilationListener.is_told:
+            _CompilationListener.is_told = True
             tqdm.write(NOTICE, file=sys.stderr)
-        _CompilationListener.told = True
+        # Without a cache, this process could not use what another one compiles.
+        if not _CompilationListener.is_shared and isinstance(event.data["dispatcher"]._cache, FunctionCache):
+            _CompilationListener.is_shared = True
+            self.second = _start_second_process()
 
     def on_end(self, event: object) -> None:
         pass
+
+
+def _start_second_process() -> subprocess.Popen[bytes] | None:
+    """The process, or None if there is no second core for it, or no Python to start."""
+    if torch.get_num_threads() == 1 or not sys.executable or hasattr(sys, "frozen"):
+        return None
+    # -P: a file in the working folder may be named like a module.
+    command, silent = [sys.executable, "-P", "-m", "mmt.sampling.warm_up"], subprocess.DEVNULL
+    with suppress(OSError):
+        return subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
+    return None

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mmt.model.compiled import telling_of_compiling
+from mmt.model.compiled import compiling
 from mmt.model.cpu.modules import PackedHeads
 from mmt.model.cpu.packing import pack
 from mmt.model.heads import ChainHeads, IndependentHeads
@@ -56,7 +56,7 @@ def write_pieces(
     most = None if max_events > 2**24 else sum(max_events - len(one) for one in prompts)
     with (
         tqdm(total=most, unit=" events", desc="Writing", disable=not progress, delay=1) as bar,
-        telling_of_compiling(progress),
+        compiling(notice=progress),
     ):
         for first in range(0, len(streams), _BATCH):
             batch = slice(first, first + _BATCH)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mmt
-from mmt.model.compiled import SOURCES, match_threads, telling_of_compiling
+from mmt.model.compiled import SOURCES, compiling, match_threads
 from mmt.model.cpu.kernels import linear, normalise
 from mmt.model.cpu.scalars import array_of, exp, gelu, narrowed, widened
 from mmt.model.cpu.weights import LANES, BlockWeights, LinearWeights, NormWeights
@@ -136,14 +136,60 @@ def test_several_threads_may_compute_at_once() -> None:
 def test_the_notice_of_compilation_is_printed_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmt.model.compiled._CompilationListener.told", False)
-    with telling_of_compiling(False):
+    monkeypatch.setattr("mmt.model.compiled._CompilationListener.is_told", False)
+    with compiling(notice=False):
         numba.njit(lambda: 1)()
     assert capsys.readouterr() == ("", "")
     for _ in range(2):
-        with telling_of_compiling():
+        with compiling():
             numba.njit(lambda: 1)()
     assert capsys.readouterr().err.count("Compiling for this processor") == 1
+
+
+def test_a_second_process_compiles_all_functions_of_sampling(tmp_path: Path) -> None:
+    code = """
+import mmt
+from numba.core.event import Listener, install_listener
+
+class Names(Listener):
+    def on_start(self, event):
+        function = event.data["dispatcher"].py_func
+        if function.__module__.startswith("mmt."):
+            print(function.__module__)
+
+    def on_end(self, event):
+        pass
+
+model = mmt.load_model()
+prompt = mmt.prompt.instruments("violin", "cello", representation=model.representation)
+with install_listener("numba:compile", Names()):
+    model.generate(prompt, seed=1, max_events=16)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-P", "-m", "mmt.sampling.warm_up"], check=True, env=environment)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert set(done.stdout.split()) == {"mmt.model.cpu.kernels", "mmt.model.cpu.scalars"}
+
+
+def test_the_second_process_ends_with_the_context(tmp_path: Path) -> None:
+    code = """
+import torch
+torch.set_num_threads(2)
+from mmt.model import compiled
+from mmt.model.cpu.scalars import exp
+import numpy as np
+started = []
+start = compiled._start_second_process
+compiled._start_second_process = lambda: started.append(start()) or started[0]
+with compiled.compiling():
+    exp(np.float32(0))
+with compiled.compiling():
+    exp(np.float64(0))
+print(len(started), started[0].returncode)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["1", "-9"]
 
 
 def test_compilation_works_without_a_cache_folder(tmp_path: Path) -> None:
