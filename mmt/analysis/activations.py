@@ -57,22 +57,18 @@ def activations(
         A piece, or the beginning of one; n is at most the network's context. Pieces of a corpus may have any length.
     places : sequence of str, optional
         Names as in `mmt.inside.places`. Default: embedding, final, and heads, attention, feed_forward and stream of each layer.
-        Logits of joint heads are those given the true earlier fields of the next event, and given zeros after the last one.
+        Joint heads are given the true earlier fields of the next event, and zeros after the last one.
     output : path, optional
-        A folder for the activations of a corpus, see `mmt.analysis.inside.recording`. If it has a part of the same job, the job
-        continues there.
+        A folder for the activations of a corpus, see `mmt.analysis.inside.recording`. An unfinished one is continued.
     dtype : "float32" or "float16"
         How they are stored.
-    batch_size : int
-        The number of windows that are read at once, which bounds the memory.
-    stride : int, optional
-        By how many notes the windows of a long piece advance. Default: a quarter of the context.
+    batch_size, stride : int
+        How many windows are read at once, and by how many notes they advance, by default a quarter of the context.
 
     Returns
     -------
-    dict of ndarray by place, for one piece
+    dict of ndarray by place; with `output`, an ActivationStore
         (n, …) with the shapes in `mmt.inside`; (head, n, n) at scores and pattern.
-    ActivationStore, with `output`
 
     Raises
     ------
@@ -89,11 +85,10 @@ def activations(
     ((4, 32), (4, 2, 16))
     """
     check_model(model)
-    wanted = _usual(model) if places is None else _listed(places)
+    wanted = _listed(model, places)
     if output is not None:
-        return record(
-            model, events, wanted, output, dtype=dtype, batch_size=batch_size, stride=stride, progress=progress
-        )
+        options = {"dtype": dtype, "batch_size": batch_size, "stride": stride, "progress": progress}
+        return record(model, events, wanted, output, **options)  # type: ignore[arg-type]
     if isinstance(events, Corpus):
         raise ValueError(
             "a corpus was given; give a folder for its activations (output=…), or a piece of it: corpus[0]"
@@ -103,13 +98,11 @@ def activations(
     return {place: found[0].cpu().numpy() for place, found in read_places(model, codes[None], wanted).items()}
 
 
-def _usual(model: Model) -> list[str]:
-    layers = range(model.network.config.layers)
-    return ["embedding", *(f"layers.{layer}.{part}" for layer in layers for part in _USUAL), "final"]
-
-
-def _listed(places: Sequence[str]) -> list[str]:
-    """A list of places, checked to be one."""
+def _listed(model: Model, places: Sequence[str] | None) -> list[str]:
+    """A list of places, checked to be one; for None the usual ones."""
+    if places is None:
+        layers = range(model.network.config.layers)
+        return ["embedding", *(f"layers.{layer}.{part}" for layer in layers for part in _USUAL), "final"]
     if isinstance(places, str):
         raise ValueError(f"places is {places!r}; give a list of places: [{places!r}]")
     wanted = list(places) if isinstance(places, Iterable) else []

@@ -55,18 +55,15 @@ def train_autoencoder(
         One that was recorded, with one axis per event.
     features, k : int
         The number of features, d_sae, and how many of them may be active at an event.
-    rows : int
-        How many rows are seen in training; the store is read again and again, in another order each time.
+    rows, dead_after : int
+        How many rows are seen in training, where each pass over the store is in another order; and after how many rows without
+        activity a feature is dead.
     batch_size, learning_rate : int, float
         Of Adam; the rate falls linearly to 0 over the last fifth.
-    dead_after : int
-        A feature is dead if it was not active in this number of rows.
     pieces : iterable of int, optional
         Train on these pieces only. Default: all.
     seed : int
         Of the initial weights and of the order.
-    progress : bool
-        Whether to show a progress bar.
 
     Raises
     ------
@@ -76,23 +73,17 @@ def train_autoencoder(
     if min(rows, batch_size, dead_after) < 1 or not learning_rate > 0:
         raise ValueError("rows, batch_size, dead_after and learning_rate must be above 0")
     chosen = _rows_of(store, pieces)
-    start = _first_rows(store, place, chosen)
+    start = store.read(place, chosen[: _BLOCK * _BLOCKS]).astype(np.float32)
+    if start.ndim != 2:
+        raise ValueError(
+            f"{place} has activations of shape {start.shape[1:]}; choose a place with one axis, such as a stream"
+        )
     autoencoder = SparseAutoencoder(start.shape[1], features, k, place=place, seed=seed)
     batches = _batches(store, place, chosen, batch_size, np.random.default_rng(seed))
     steps = range(-(-rows // batch_size))
     bar = tqdm(steps, desc="Autoencoder", unit=" batches", disable=not progress)
     _train(autoencoder, start, (next(batches) for _ in bar), len(steps), learning_rate, dead_after)
     return autoencoder.eval().requires_grad_(False)
-
-
-def _first_rows(store: ActivationStore, place: str, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The first activations, (n, d_in), in float32."""
-    found = store.read(place, chosen[: _BLOCK * _BLOCKS]).astype(np.float32)
-    if found.ndim != 2:
-        raise ValueError(
-            f"{place} has activations of shape {found.shape[1:]}; choose a place with one axis, such as a stream"
-        )
-    return found
 
 
 def _train(

@@ -25,9 +25,8 @@ import numpy.typing as npt
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events, Representation
 
 LABELS = (
-    *("piece", "event", "context", "type", "beat", "position"),
-    *("pitch", "pitch_class", "duration", "instrument", "key", "chord"),
-)
+    "piece", "event", "context", "type", "beat", "position", "pitch", "pitch_class", "duration", "instrument", "key", "chord"
+)  # fmt: skip
 # Krumhansl and Kessler (1982), ratings of the twelve tones after a key was established, from the tonic.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
@@ -37,8 +36,7 @@ _TRIADS = ([0, 4, 7], [0, 3, 7])
 
 def labels_of(events: Events, index: int, representation: Representation) -> dict[str, npt.NDArray[np.int32]]:
     """The labels of the events of piece `index`, (n,) each; `context` is for the caller to set."""
-    notes = events[:, TYPE] == NOTE
-    pitched = notes & (events[:, INSTRUMENT] != representation.drums_code)
+    notes, pitched = events[:, TYPE] == NOTE, is_pitched(events, representation)
     durations = np.array([-1, *representation.durations])
 
     def of_notes(values: npt.NDArray[Any], kept: npt.NDArray[np.bool_] = notes) -> npt.NDArray[Any]:
@@ -74,14 +72,12 @@ def key_of(events: Events, representation: Representation) -> int:
     >>> key_of(np.array(scale), PAPER)
     0
     """
-    notes = events[(events[:, TYPE] == NOTE) & (events[:, INSTRUMENT] != representation.drums_code)]
-    if not len(notes):
-        return -1
+    notes = events[is_pitched(events, representation)]
     lengths = np.array(representation.durations)[notes[:, DURATION] - 1]
     weights = np.bincount((notes[:, PITCH] - 1) % 12, lengths, 12)
-    profiles = [np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)]
     if weights.std() == 0:
         return -1
+    profiles = [np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)]
     return int(np.argmax([np.corrcoef(weights, profile)[0, 1] for profile in profiles]))
 
 
@@ -98,7 +94,7 @@ def chords_of(events: Events, representation: Representation) -> npt.NDArray[np.
     >>> chords_of(np.array([[3, 1, 1, 1 + pitch, 12, 1] for pitch in (60, 64, 67)] + [[3, 2, 1, 61, 12, 1]]), PAPER)
     array([ 0, -1])
     """
-    notes = events[(events[:, TYPE] == NOTE) & (events[:, INSTRUMENT] != representation.drums_code)]
+    notes = events[is_pitched(events, representation)]
     resolution, beats = representation.resolution, int(events[:, BEAT].max(initial=0))
     begin = (notes[:, BEAT] - 1) * resolution + notes[:, POSITION] - 1
     end = np.minimum(begin + np.array(representation.durations)[notes[:, DURATION] - 1], beats * resolution)
@@ -109,3 +105,8 @@ def chords_of(events: Events, representation: Representation) -> npt.NDArray[np.
     sums = np.stack([np.roll(lengths, -tonic, 1)[:, triad].sum(1) for triad in _TRIADS for tonic in range(12)], 1)
     greatest = np.sort(sums, axis=1)
     return np.where(greatest[:, -1] > greatest[:, -2], sums.argmax(axis=1), -1)
+
+
+def is_pitched(events: Events, representation: Representation) -> npt.NDArray[np.bool_]:
+    """Which events are notes that have a pitch, so not of drums, (n,)."""
+    return np.asarray((events[:, TYPE] == NOTE) & (events[:, INSTRUMENT] != representation.drums_code))

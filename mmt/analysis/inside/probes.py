@@ -53,9 +53,8 @@ class Probe:
     bias: Floats
     """(classes,)"""
     rows: int
-    """Number of rows."""
     works: int
-    """Number of works."""
+    """Numbers of rows and of works."""
 
     def __str__(self) -> str:
         named = {name: getattr(self, name) for name in ("accuracy", "majority", "embedding", "control", "selectivity")}
@@ -79,23 +78,20 @@ def probe(
 
     Parameters
     ----------
-    store : ActivationStore
-        From `mmt.activations(…, output=folder)`. If it has the place `embedding`, that is probed as a baseline.
-    place : str
-        One that was recorded; several axes of activations are flattened.
+    store, place : ActivationStore, str
+        From `mmt.activations(…, output=folder)`, and one of its places; several axes of activations are flattened. If the store
+        has the place `embedding`, that is probed as a baseline.
     label : str, or array_like of int, (rows,)
         A label of the store, or a class for each row. Rows with a negative label are left out.
     works : sequence, (pieces,), optional
-        The work of each piece; versions of a work belong together. A corpus knows splits but no works: for its splits, give
+        The work of each piece; versions of a work belong together. For the splits of a corpus, give
         `[piece.split for piece in corpus.pieces]` and `folds=3`. Default: each piece is a work.
     rows : array_like of bool, (rows,), optional
-        Use these rows only.
+        Which rows are used.
     folds, strength : int, float
         Number of groups of works, from 2 to the number of works; and C, the inverse strength of regularisation, > 0.
-    most : int
-        If there are more rows, this number is drawn at random, which bounds memory and time.
-    seed : int
-        Of the draw, of the folds and of the control task.
+    most, seed : int
+        If there are more rows than `most`, this number is drawn at random. The seed is of this draw, the folds and the control.
 
     Raises
     ------
@@ -105,21 +101,18 @@ def probe(
     if not strength > 0:
         raise ValueError(f"strength is {strength}; it must be above 0")
     random = np.random.default_rng(seed)
-    chosen, labels = _labelled_rows(store, label, rows, most, random)
-    classes, targets = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"the rows have {len(classes)} labels; a probe needs two or more")
+    chosen, classes, targets = _labelled_rows(store, label, rows, most, random)
     work = _work_of_rows(store, chosen, works)
     fold, control = _draw_folds(work, folds, random), _control_labels(store, chosen, targets, random)
     values = _read(store, place, chosen)
-    baseline = _read(store, "embedding", chosen) if "embedding" in store.places and place != "embedding" else None
     weights, bias = fit_logistic(values, targets, len(classes), strength)
 
     def accuracies(values: Floats, labels: Integers) -> Floats:
         return _by_work(_cross_validate(values, labels, fold, len(classes), strength), work)
 
     accuracy, by_chance = accuracies(values, targets), accuracies(values, control)
-    embedding = None if baseline is None else accuracies(baseline, targets)
+    with_embedding = "embedding" in store.places and place != "embedding"
+    embedding = accuracies(_read(store, "embedding", chosen), targets) if with_embedding else None
     return Probe(
         accuracy=mean_of(accuracy, 0, 1),
         majority=mean_of(_by_work(_majority(targets, fold), work), 0, 1),
@@ -158,17 +151,16 @@ def fit_logistic(values: Floats, targets: Integers, classes: int, strength: floa
 def _cross_validate(values: Floats, targets: Integers, fold: Integers, classes: int, strength: float) -> Floats:
     """1 for each row that a probe of the other folds gets right, else 0, (n,)."""
     right = np.zeros(len(targets))
-    for number in range(int(fold.max()) + 1):
-        held_out = fold == number
+    for held_out in (fold == number for number in np.unique(fold)):
         weights, bias = fit_logistic(values[~held_out], targets[~held_out], classes, strength)
         right[held_out] = (values[held_out] @ weights.T + bias).argmax(1) == targets[held_out]
     return right
 
 
 def _majority(targets: Integers, fold: Integers) -> Floats:
+    """1 for each row that has the most frequent label of the other folds, else 0, (n,)."""
     right = np.zeros(len(targets))
-    for number in range(int(fold.max()) + 1):
-        held_out = fold == number
+    for held_out in (fold == number for number in np.unique(fold)):
         right[held_out] = targets[held_out] == np.bincount(targets[~held_out]).argmax()
     return right
 
@@ -179,8 +171,8 @@ def _labelled_rows(
     rows: npt.ArrayLike | None,
     most: int,
     random: np.random.Generator,
-) -> tuple[Integers, npt.NDArray[np.integer[Any]]]:
-    """The rows that are used, ascending, and the label of each."""
+) -> tuple[Integers, npt.NDArray[np.integer[Any]], Integers]:
+    """The rows that are used, ascending, their labels (classes,), and the index of the label of each row."""
     labels = store.labels(label) if isinstance(label, str) else np.asarray(label)
     if labels.shape != (len(store),) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"label is {labels.dtype} {labels.shape}; give one integer for each of the {len(store)} rows")
@@ -189,7 +181,10 @@ def _labelled_rows(
         raise ValueError(f"rows is {mask.dtype} {mask.shape}; give a bool for each of the {len(store)} rows")
     chosen = np.flatnonzero((labels >= 0) & mask)
     chosen = np.sort(random.choice(chosen, most, replace=False)) if len(chosen) > most else chosen
-    return chosen, labels[chosen]
+    classes, targets = np.unique(labels[chosen], return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"the rows have {len(classes)} labels; a probe needs two or more")
+    return chosen, classes, targets
 
 
 def _work_of_rows(store: ActivationStore, chosen: Integers, works: Sequence[object] | None) -> Integers:

@@ -15,8 +15,8 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from mmt.analysis.ledger import fingerprint
 from mmt.analysis.loss_windows import find_stride, loss_windows
 from mmt.analysis.pieces import check_each, check_same_representation
 from mmt.corpus.storage import Corpus
+from mmt.corpus.windows import collate
 from mmt.model.inside import edited
 from mmt.model.inside.edits import unknown_place
 from mmt.model.inside.places import all_places, is_by_key
@@ -61,10 +62,8 @@ def read_places(model: Model, codes: Tensor, places: Sequence[str]) -> dict[str,
         return keep
 
     network = edited(model.network, {place: recorder(place) for place in places})
-    if any(place.startswith("logits.") for place in places):
-        network(codes)
-    else:
-        network.hidden(codes)
+    with_heads = any(place.startswith("logits.") for place in places)
+    (network if with_heads else network.hidden)(codes)
     return found
 
 
@@ -81,25 +80,43 @@ def record(
 ) -> ActivationStore:
     """Write the activations of pieces to a folder, or continue there; see `mmt.activations`, which calls this."""
     _check(model, places, dtype, batch_size)
-    folder, stride = Path(folder), find_stride(model, stride)
+    places, folder, stride = list(places), Path(folder), find_stride(model, stride)
     names, sha256, listed = _listed(model, pieces)
     job = {
-        "format_version": 2, "model": fingerprint(model), "pieces": sha256, "places": list(places), "dtype": dtype,
+        "format_version": 2, "model": fingerprint(model), "pieces": sha256, "places": places, "dtype": dtype,
         "stride": stride, "names": names,
     }  # fmt: skip
     _open_job(folder, job)
-    parts = _finished(folder)
-    done = parts[-1][1] if parts else 0
+    parts, done = _finished(folder)
     bar = tqdm(listed(done), total=len(names), initial=done, unit=" pieces", desc="Activations", disable=not progress)
     remaining = enumerate(bar, start=done)
-    for piece in remaining:
-        with _new_part(folder / f"part-{len(_finished(folder)):05d}.h5") as file:
-            part = _Part(file, model, places, dtype, piece[0])
-            part.add(*piece, batch_size=batch_size, stride=stride)
-            while part.rows < _ROWS and (following := next(remaining, None)):
-                part.add(*following, batch_size=batch_size, stride=stride)
-            file.attrs["first_piece"], file.attrs["stop_piece"] = part.first, part.stop
+    for first in remaining:
+        with _new_part(folder / f"part-{parts:05d}.h5") as file:
+            part, rows = _Part(file), 0
+            for index, events in chain([first], remaining):
+                for name, values in _arrays(model, events, index, places, dtype, batch_size, stride):
+                    part.append(name, values)
+                rows += len(events)
+                if rows >= _ROWS:
+                    break
+            file.attrs["first_piece"], file.attrs["stop_piece"] = first[0], index + 1
+        parts += 1
     return ActivationStore(folder)
+
+
+def _arrays(
+    model: Model, events: Events, index: int, places: list[str], dtype: str, batch_size: int, stride: int
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """The activations of piece `index`, window by window, and its labels, each with the name of its dataset."""
+    labels, windows = labels_of(events, index, model.representation), _windows(model, events, stride)
+    while batch := list(islice(windows, batch_size)):
+        found = read_places(model, collate([row for row, _, _ in batch]).to(model.device).codes, places)
+        for number, (_, read, rows) in enumerate(batch):
+            for place in places:
+                yield place, found[place][number][torch.from_numpy(read)].cpu().numpy().astype(dtype)
+            labels["context"][rows] = read
+    for name, values in labels.items():
+        yield f"labels/{name}", values
 
 
 @contextmanager
@@ -121,34 +138,11 @@ class _Part:
     """A file that is being written."""
 
     file: h5py.File
-    model: Model
-    places: Sequence[str]
-    dtype: str
-    first: int
-    rows: int = 0
-    stop: int = field(init=False)
     reserved: int = _METADATA
     """Bytes of disk for all that is written so far."""
 
-    def add(self, index: int, events: Events, *, batch_size: int, stride: int) -> None:
-        """Add the rows of piece `index`."""
-        representation = self.model.representation
-        labels = labels_of(events, index, representation)
-        windows = _windows(self.model, events, stride)
-        while batch := list(islice(windows, batch_size)):
-            codes = np.zeros((len(batch), max(len(row) for row, _, _ in batch), events.shape[1]), np.int64)
-            for number, (row, _, _) in enumerate(batch):
-                codes[number, : len(row)] = row
-            found = read_places(self.model, torch.from_numpy(codes).to(self.model.device), self.places)
-            for number, (_, read, rows) in enumerate(batch):
-                for place in self.places:
-                    self._append(place, found[place][number][torch.from_numpy(read)].cpu().numpy().astype(self.dtype))
-                labels["context"][rows] = read
-        for name, values in labels.items():
-            self._append(f"labels/{name}", values)
-        self.rows, self.stop = self.rows + len(events), index + 1
-
-    def _append(self, name: str, values: npt.NDArray[Any]) -> None:
+    def append(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Append rows to a dataset."""
         if name not in self.file:
             shape = values.shape[1:]
             chunk = max(1, min(1024, 2**18 // max(1, int(np.prod(shape)))))
@@ -181,9 +175,8 @@ def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], 
     """The names of the pieces, a hash of them, and an iterator over those from a given one on."""
     if isinstance(pieces, Corpus):
         check_same_representation(model, pieces)
-        corpus = pieces
-        names = [piece.name for piece in corpus.pieces]
-        return names, corpus.sha256, lambda done: (corpus[index] for index in range(done, len(corpus)))
+        names = [piece.name for piece in pieces.pieces]
+        return names, pieces.sha256, lambda done: (pieces[index] for index in range(done, len(pieces)))
     checked = check_each(pieces, lambda piece: check_piece(piece, complete=False, representation=model.representation))
     digest = hashlib.sha256()
     for piece in checked:
@@ -218,10 +211,10 @@ def _open_job(folder: Path, job: dict[str, Any]) -> None:
         raise ValueError(f"{folder} holds activations of other {different[0].replace('_', ' ')}; give a new folder")
 
 
-def _finished(folder: Path) -> list[tuple[int, int]]:
-    """The pieces of each finished part: first, and after the last."""
-    found = []
-    for path in sorted(folder.glob("part-*.h5")):
-        with h5py.File(path, "r") as file:
-            found.append((int(file.attrs["first_piece"]), int(file.attrs["stop_piece"])))
-    return found
+def _finished(folder: Path) -> tuple[int, int]:
+    """The number of finished parts, and of the pieces in them."""
+    paths = sorted(folder.glob("part-*.h5"))
+    if not paths:
+        return 0, 0
+    with h5py.File(paths[-1], "r") as file:
+        return len(paths), int(file.attrs["stop_piece"])

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from mmt.analysis import event_losses
+from mmt.analysis.inside.labels import is_pitched
 from mmt.analysis.inside.store import ActivationStore
 from mmt.analysis.intervals import Floats, Mean, mean_of, share_of
 from mmt.model.inside import Context, Edit, Edits, scale
-from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PAPER, PITCH, TYPE, Events, Representation
+from mmt.representation.codes import BEAT, NOTE, PAPER, PITCH, TYPE, Events, Representation
 from mmt.sampling.model import Model
 
 Attribute = Callable[[Events], float]
@@ -160,8 +161,8 @@ def register(events: Events, representation: Representation = PAPER) -> float:
     >>> register(np.array([[3, 1, 1, 61, 12, 1], [3, 1, 7, 63, 12, 1], [3, 2, 1, 65, 12, 1]]))
     62.0
     """
-    pitched = (events[:, TYPE] == NOTE) & (events[:, INSTRUMENT] != representation.drums_code)
-    return float(events[pitched, PITCH].mean() - 1) if pitched.any() else math.nan
+    pitches = events[is_pitched(events, representation), PITCH]
+    return float(pitches.mean() - 1) if len(pitches) else math.nan
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,11 @@ class Effect:
 
     def share_reached(self, targets: Mapping[str, tuple[float, float]]) -> Mean:
         """The share of steered pieces whose attributes all lie in their targets (lowest, highest), bounds included."""
-        return share_of(_reached(self.steered, targets))
+        return _share_reached(self.steered, targets)
 
     def share_before(self, targets: Mapping[str, tuple[float, float]]) -> Mean:
         """The share of plain pieces that lie in the targets: what is reached by chance."""
-        return share_of(_reached(self.plain, targets))
+        return _share_reached(self.plain, targets)
 
     def table(self) -> str:
         """The attributes and the nats before and after, a line for each. Where no value is below 0, intervals end there."""
@@ -238,21 +239,20 @@ def compare(
             f"there are {len(plain)} plain and {len(steered)} steered pieces; give as many of each, from the same seeds"
         )
 
-    def values_of(pieces: Sequence[Events]) -> dict[str, Floats]:
-        return {name: np.array([of(piece) for piece in pieces], np.float64) for name, of in attributes.items()}
-
-    def nats_per_note(pieces: Sequence[Events]) -> Floats:
+    def measured(pieces: Sequence[Events]) -> tuple[dict[str, Floats], Floats]:
+        values = {name: np.array([of(piece) for piece in pieces], np.float64) for name, of in attributes.items()}
         losses = event_losses.events(model, list(pieces))
-        return np.array([one.per_event[one.events[:, TYPE] == NOTE].mean() for one in losses])
+        return values, np.array([one.per_event[one.events[:, TYPE] == NOTE].mean() for one in losses])
 
-    return Effect(values_of(plain), values_of(steered), (nats_per_note(plain), nats_per_note(steered)))
+    (values, nats), (steered_values, steered_nats) = measured(plain), measured(steered)
+    return Effect(values, steered_values, (nats, steered_nats))
 
 
-def _reached(values: Mapping[str, Floats], targets: Mapping[str, tuple[float, float]]) -> npt.NDArray[np.bool_]:
+def _share_reached(values: Mapping[str, Floats], targets: Mapping[str, tuple[float, float]]) -> Mean:
     if not targets or (unknown := [name for name in targets if name not in values]):
         raise ValueError(f"targets has {unknown[:1] if targets else 'no attribute'}; choose among {', '.join(values)}")
     inside = [(values[name] >= low) & (values[name] <= high) for name, (low, high) in targets.items()]
-    return np.asarray(np.all(inside, axis=0))
+    return share_of(np.all(inside, axis=0))
 
 
 def _mean(store: ActivationStore, place: str, rows: npt.ArrayLike, name: str) -> Floats:

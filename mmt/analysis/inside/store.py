@@ -78,18 +78,13 @@ class ActivationStore:
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, np.int64)
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise ValueError(f"a row of {wanted.min()} … {wanted.max()} is out of range; there are {len(self)}")
-        first = self._dataset(self.paths[0], place)
-        found = np.empty((len(wanted), *first.shape[1:]), first.dtype)
-        # HDF5 reads ascending rows without doubles.
+        # HDF5 reads ascending rows without duplicates.
         unique, inverse = np.unique(wanted, return_inverse=True)
         parts = np.searchsorted(self._starts, unique, side="right") - 1
-        pieces = [
-            self._dataset(self.paths[part], place)[unique[parts == part] - self._starts[part]]
-            for part in np.unique(parts)
-        ]
-        if pieces:
-            found[:] = np.concatenate(pieces)[inverse]
-        return found
+        found: list[npt.NDArray[Any]] = [self._dataset(self.paths[0], place)[:0]]
+        for part in np.unique(parts):
+            found.append(self._dataset(self.paths[part], place)[unique[parts == part] - self._starts[part]])
+        return np.asarray(np.concatenate(found)[inverse])
 
     def mean(self, place: str) -> Floats:
         """The mean activation over all rows, in float64: what `mmt.inside.replace` needs for mean ablation."""
