@@ -44,18 +44,14 @@ def draw_arcs(
 
     Parameters
     ----------
-    model : Model
-    events : array_like of int, (n, 6)
-        A piece, or the beginning of one; n is at most the network's context.
-    layer : int
+    model, events, layer
+        The piece, (n, 6), is read as by `mmt.attention.weights`.
     heads : int or sequence of int, optional
         Default: all.
     queries : int or sequence of int, optional
         Indices of the notes in the events where arcs start; -1 is the last event. Default: all notes.
-    most : int
-        Greatest number of arcs per query and head: the greatest weights on earlier notes.
-    least : float
-        Smallest weight that gets an arc.
+    most, least : int, float
+        Greatest number of arcs per query and head, those of the greatest weights on earlier notes; and their smallest weight.
     axes : matplotlib Axes, optional
         Where to draw. Default: a new figure.
 
@@ -82,11 +78,8 @@ def draw_arcs(
     found = weights(model, codes)
     check_indices("layer", [layer], len(found))
     of_layer = found[layer]
-    shown = check_indices(
-        "head",
-        np.atleast_1d(range(len(of_layer)) if heads is None else sorted(heads) if isinstance(heads, set) else heads),
-        len(of_layer),
-    )
+    wanted = range(len(of_layer)) if heads is None else sorted(heads) if isinstance(heads, set) else heads
+    shown = check_indices("head", np.atleast_1d(wanted), len(of_layer))
     starts = _note_indices(queries, codes)
     figure = piano_roll(decode(codes, representation=model.representation), axes)
     axes = figure.axes[0] if axes is None else axes

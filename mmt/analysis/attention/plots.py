@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mmt.analysis.attention.nulls import Contrast, simultaneous_bands
 from mmt.analysis.attention.pairs import Sums
-from mmt.analysis.attention.statistics import Absolute, Relative, Which, confidence_interval
+from mmt.analysis.attention.statistics import Absolute, Relative, Which
 from mmt.analysis.intervals import ENOUGH
 from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
 from mmt.representation.codes import PAPER, Representation
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK, _BAND = "#2b2b33", "#f3ead2"
-_SMALL, _TEXT, _TITLE = 7, 8, 10
+_SMALL, _TITLE = 7, 10
+_LABEL: dict[str, Any] = {"fontsize": 8, "color": _INK}
+_TICKS: dict[str, Any] = {"labelsize": _SMALL, "labelcolor": _INK}
 
 
 class _Axis(NamedTuple):
@@ -63,11 +65,9 @@ def stands_out(field: str, differences: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     ([True, True, False, True], [True, False, True, True])
     """
     values = np.asarray(differences)
-    if field == "beat":
-        return np.asarray(values % 4 == 0)
     if field == "pitch":
         return np.isin(np.abs(values) % 12, CONSONANCES)
-    return np.asarray(values == 0)
+    return np.asarray(values % 4 == 0 if field == "beat" else values == 0)
 
 
 def draw_gain(
@@ -111,7 +111,9 @@ def draw_gain(
     fields = fields or ("beat", "position", "pitch")
     if missing := [field for field in fields if field not in statistics]:
         raise ValueError(f"there are no statistics of {missing[0]!r}; choose one of {', '.join(statistics)}")
-    layers = _shown_layers(statistics[fields[0]], layers, head)
+    layer_count, head_count, _ = statistics[fields[0]].attention.shape[1:]
+    layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
+    check_indices("head", [head or 0], head_count)
     figure = new_figure(7.2, 1.45 + 1.25 * len(layers))
     widths = [np.sqrt(np.ptp(_limits(statistics[field])) + 4) for field in fields]
     grid = figure.subplots(len(layers), len(fields), squeeze=False, width_ratios=widths)
@@ -119,20 +121,13 @@ def draw_gain(
         values, ends = _bars(statistics[field], of, layers, head, level)
         for row, axes in enumerate(column):
             _draw_bars(axes, statistics[field], values[row], None if ends is None else ends[:, row])
-        column[-1].set_xlabel(_AXES[field].label, fontsize=_TEXT, color=_INK)
+        column[-1].set_xlabel(_AXES[field].label, **_LABEL)
     for axes, layer in zip(grid[:, 0], layers, strict=True):
-        axes.set_ylabel(f"layer {layer}\n%", fontsize=_TEXT, color=_INK)
+        axes.set_ylabel(f"layer {layer}\n%", **_LABEL)
     figure.suptitle(_title(statistics[fields[-1]], of, head, level, of_what), fontsize=_TITLE, color=_INK)
     kind = "simultaneous band" if isinstance(statistics[fields[-1]], Contrast) else "interval"
     _legend(figure, of, None if level is None or ends is None else f"{100 * level:g} % {kind}")
     return figure
-
-
-def _shown_layers(found: Relative | Contrast, layers: Sequence[int] | None, head: int | None) -> list[int]:
-    layer_count, head_count, _ = found.attention.shape[1:]
-    if head is not None:
-        check_indices("head", [head], head_count)
-    return check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
 
 
 def _bars(
@@ -148,9 +143,7 @@ def _bars(
     values = 100 * (found.gain if isinstance(found, Contrast) else getattr(found, of))[chosen][:, 0]
     if level is None or found.pieces < 2:
         return values, None
-    interval = (
-        simultaneous_bands(found, level) if isinstance(found, Contrast) else confidence_interval(found, level, of)
-    )
+    interval = simultaneous_bands(found, level) if isinstance(found, Contrast) else found.interval(level, of)
     return values, 100 * np.stack([end[chosen][:, 0] for end in interval])
 
 
@@ -158,8 +151,7 @@ def _title(found: Relative | Contrast, of: Which, head: int | None, level: float
     name = _NULL_NAMES[found.null] if isinstance(found, Contrast) else _NAMES[of]
     heads = "all heads of a layer as one" if head is None else f"head {head}"
     few = ": the intervals are rough" if level is not None and found.pieces < ENOUGH else ""
-    lines = [name.capitalize(), f"{heads}, {len(found.attention):,} pieces{few}", of_what]
-    return "\n".join(line for line in lines if line)
+    return f"{name.capitalize()}\n{heads}, {len(found.attention):,} pieces{few}\n{of_what}".rstrip()
 
 
 def draw_heads(found: Relative, *, of: Which = "row_gain", of_what: str = "") -> Figure:
@@ -182,12 +174,11 @@ def draw_heads(found: Relative, *, of: Which = "row_gain", of_what: str = "") ->
     axes.hlines(np.arange(heads, layers * heads, heads) - 0.5, *edges[:2], colors=_INK, linewidths=0.6)
     names = [f"{layer}.{head}" for layer, head in np.ndindex(layers, heads)]
     axes.set_yticks(range(layers * heads), names)
-    axes.set_ylabel("layer.head", fontsize=_TEXT, color=_INK)
+    axes.set_ylabel("layer.head", **_LABEL)
     axes.set_xticks(_ticks(found.field, shown))
-    axes.set_xlabel(_AXES[found.field].label, fontsize=_TEXT, color=_INK)
-    title = f"{found.field}: {_NAMES[of]}, every head" + (f"\n{of_what}" if of_what else "")
-    axes.set_title(title, fontsize=_TITLE, color=_INK)
-    axes.tick_params(labelsize=_SMALL, length=2, labelcolor=_INK)
+    axes.set_xlabel(_AXES[found.field].label, **_LABEL)
+    axes.set_title(f"{found.field}: {_NAMES[of]}, every head\n{of_what}".rstrip(), fontsize=_TITLE, color=_INK)
+    axes.tick_params(length=2, **_TICKS)
     _color_bar(figure, axes, image, "%")
     return figure
 
@@ -220,14 +211,14 @@ def draw_codes(
     image = axes.imshow(values, **_colors(values, of), interpolation="none")
     axes.set_xticks(range(len(seen)), names, rotation=90)
     axes.set_yticks(range(len(seen)), names)
-    axes.tick_params(labelsize=_SMALL, length=0, labelcolor=_INK)
-    axes.set_xlabel(f"key's {found.field}", fontsize=_TEXT, color=_INK)
-    axes.set_ylabel(f"query's {found.field}", fontsize=_TEXT, color=_INK)
+    axes.tick_params(length=0, **_TICKS)
+    axes.set_xlabel(f"key's {found.field}", **_LABEL)
+    axes.set_ylabel(f"query's {found.field}", **_LABEL)
     _color_bar(figure, axes, image, "% of the query's attention" + (", minus the baseline" if of != "gamma" else ""))
     which = "all heads of " if head is None else f"head {head}, "
     which += "all layers" if layer is None else f"layer {layer}"
     # In lines, because the figure may be narrow.
-    axes.set_title("\n".join(part for part in (_NAMES[of], which, of_what) if part), fontsize=_TEXT, color=_INK)
+    axes.set_title(f"{_NAMES[of]}\n{which}\n{of_what}".rstrip(), **_LABEL)
     return figure
 
 
@@ -259,15 +250,14 @@ def _draw_bars(axes: Axes, found: Relative | Contrast, values: Sums, ends: Sums 
     axes.set_xlim(low - 0.7, high + 0.7)
     axes.set_xticks(_ticks(found.field, where))
     axes.locator_params(axis="y", nbins=4)
-    axes.tick_params(labelsize=_SMALL, length=2, labelcolor=_INK)
+    axes.tick_params(length=2, **_TICKS)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _limit_height(axes: Axes, where: npt.NDArray[Any], height: Sums, ends: Sums) -> None:
     """End the y axis at twice the third highest bar, and write "difference: value" beside each bar that is cut off."""
     top = 2 * float(np.sort(np.abs(height))[-3:][0])
-    high = min(float(max(height.max(), ends.max())), top) or 1.0
-    low = float(min(height.min(), ends.min(), 0))
+    high, low = min(float(max(height.max(), ends.max())), top) or 1.0, float(min(height.min(), ends.min(), 0))
     axes.set_ylim(low - 0.08 * (high - low) * (low < 0), high + 0.15 * (high - low))
     cut = where[height > top]
     for row, place in enumerate(cut[::-1]):
@@ -313,5 +303,5 @@ def _colors(values: Sums, of: Which) -> dict[str, Any]:
 
 def _color_bar(figure: Figure, axes: Axes, image: Any, label: str) -> None:
     bar = figure.colorbar(image, ax=axes, pad=0.02, extend="both" if image.norm.vmin < 0 else "max")
-    bar.set_label(label, fontsize=_TEXT, color=_INK)
-    bar.ax.tick_params(labelsize=_SMALL, labelcolor=_INK)
+    bar.set_label(label, **_LABEL)
+    bar.ax.tick_params(**_TICKS)

@@ -23,7 +23,7 @@ from mmt.analysis.attention.measurement import Statistics, measure
 from mmt.analysis.attention.nulls import simultaneous_bands
 from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
-from mmt.analysis.attention.statistics import Absolute, Relative, Which, absolute_interval, confidence_interval
+from mmt.analysis.attention.statistics import Absolute, Relative, Which
 from mmt.analysis.intervals import warn_of_few
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.pieces import check_same_representation
@@ -218,7 +218,7 @@ def _relative_rows(statistics: Statistics, level: float) -> Iterator[tuple[objec
     for field, each in statistics.relative.items():
         for found in (each, each.merged()):
             unknown = np.full((2, *found.gamma.shape), np.nan)
-            gain, row_gain = (confidence_interval(found, level, of) if found.pieces > 1 else unknown for of in _GAINS)
+            gain, row_gain = (found.interval(level, of) if found.pieces > 1 else unknown for of in _GAINS)
             columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
             yield from _rows_by_head((field,), columns, each, is_merged=found is not each)
 
@@ -238,7 +238,7 @@ def _absolute_rows(
 ) -> Iterator[tuple[object, ...]]:
     for field in _LABELLED:
         found, names = statistics.absolute[field], code_labels(field, representation)
-        gain, row_gain = (absolute_interval(found, level, of) for of in _GAINS)
+        gain, row_gain = (found.interval(level, of) for of in _GAINS)
         columns = np.stack([found.gamma, found.gain, *gain, found.row_gain, *row_gain], axis=-1)
         for layer, head in np.ndindex(*columns.shape[:2]):
             for query, key in np.argwhere(found.pairs.any(axis=0)):

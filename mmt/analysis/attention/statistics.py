@@ -28,6 +28,11 @@ class _Shares:
     even: Sums
 
     @property
+    def pieces(self) -> int:
+        """Number of pieces (or groups of pieces) with a pair of this field; the others have no part in the statistic."""
+        return int(self.pairs.any(axis=tuple(range(1, self.pairs.ndim))).sum())
+
+    @property
     def gamma(self) -> Sums:
         """Share of its attention that a head gives to each difference, (layer, head, K), or from code to code."""
         return shares(self.attention.sum(axis=0))
@@ -46,6 +51,38 @@ class _Shares:
         """The statistic over all heads of a layer; with `layers`, over all layers too. Merged axes keep length 1."""
         merged = self.attention.sum(axis=(1, 2) if layers else 2, keepdims=True)
         return replace(self, attention=merged)  # type: ignore[type-var]  # a dataclass below
+
+    def confidence(self, level: float = 0.95, of: Which = "row_gain") -> tuple[Sums, Sums]:
+        """Confidence interval of a statistic over pieces, see `mmt.analysis.intervals.jackknife_interval`.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level, in (0, 1).
+        of : "row_gain", "gain" or "gamma"
+
+        Returns
+        -------
+        low, high : ndarray, (layer, head, K) or (layer, head, C, C)
+            NaN in rows of codes that queries have in fewer than two groups of pieces, so everywhere for beat and pitch.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or there is only one piece.
+
+        Warns
+        -----
+        FewPiecesWarning
+            If there are fewer than 30 pieces.
+        """
+        ends = self.interval(level, of)
+        warn_of_few(self.pieces)
+        return ends
+
+    def interval(self, level: float, of: Which) -> tuple[Sums, Sums]:
+        """`confidence`, without the warning of few pieces."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -73,37 +110,26 @@ class Relative(_Shares):
     even: Sums
     """Attention of a head that attends evenly to all it can see, (piece, K)."""
 
-    @property
-    def pieces(self) -> int:
-        """Number of pieces with a pair of this field; the others have no part in the statistic."""
-        return int(self.pairs.any(axis=1).sum())
-
-    def confidence(self, level: float = 0.95, of: Which = "row_gain") -> tuple[Sums, Sums]:
-        """Confidence interval of a statistic over pieces, see `mmt.analysis.intervals.jackknife_interval`.
-
-        Parameters
-        ----------
-        level : float
-            Confidence level, in (0, 1).
-        of : "row_gain", "gain" or "gamma"
-
-        Returns
-        -------
-        low, high : ndarray, (layer, head, K)
-
-        Raises
-        ------
-        ValueError
-            If an argument is out of range, or there is only one piece.
-
-        Warns
-        -----
-        FewPiecesWarning
-            If there are fewer than 30 pieces.
-        """
-        low, high = confidence_interval(self, level, of)
-        warn_of_few(self.pieces)
-        return low, high
+    def interval(self, level: float, of: Which) -> tuple[Sums, Sums]:
+        """`confidence`, without the warning of few pieces."""
+        _check(level, of)
+        if self.pieces < 2:
+            raise ValueError("one piece has no interval; give at least two pieces")
+        baseline = {"gamma": None, "gain": self.pairs, "row_gain": self.even}[of]
+        # Differences without any pair stay at 0. Leaving them out does not change the shares.
+        seen = np.flatnonzero(self.pairs.any(axis=0))
+        part = np.ix_(np.flatnonzero(self.pairs.any(axis=1)), seen)
+        expected = 0.0 if baseline is None else _shares_without_each(baseline[part])
+        values, ends = getattr(self, of)[..., seen], np.zeros((2, *self.attention.shape[1:]))
+        low = 0.0 if of == "gamma" else -1.0
+        # Head by head: all at once would take twice the memory of `attention`.
+        for layer, head in np.ndindex(*self.attention.shape[1:3]):
+            attention = self.attention[:, layer, head][part]
+            left_out, sizes = _shares_without_each(attention) - expected, attention.sum(axis=-1)
+            ends[:, layer, head, seen] = jackknife_interval(
+                values[layer, head], left_out, sizes, level=level, low=low, high=1.0
+            )
+        return ends[0], ends[1]
 
     def grouped(self, groups: Mapping[str, Iterable[int]]) -> Relative:
         """The statistic over named groups of differences; "other" holds those that are in no group.
@@ -152,53 +178,15 @@ class Absolute(_Shares):
     even: Sums
     """Attention of a head that attends evenly to all it can see, (group, C, C)."""
 
-    def confidence(self, level: float = 0.95, of: Which = "row_gain") -> tuple[Sums, Sums]:
-        """Confidence interval of a statistic over groups of pieces; parameters, errors and warnings are those of `Relative`'s.
-
-        Returns
-        -------
-        low, high : ndarray, (layer, head, C, C)
-            NaN in rows of codes that queries have in fewer than two groups, so everywhere for beat and pitch.
-        """
-        low, high = absolute_interval(self, level, of)
-        warn_of_few(len(self.attention))
-        return low, high
-
-
-def absolute_interval(found: Absolute, level: float, of: Which) -> tuple[Sums, Sums]:
-    """`Absolute.confidence`, without the warning of few pieces."""
-    _check(level, of)
-    ends = np.full((2, *found.attention.shape[1:]), np.nan)
-    for query in np.flatnonzero(found.pairs.any(axis=2).sum(axis=0) >= 2):
-        # A row is a relative statistic, of keys' codes in place of differences.
-        parts = found.attention[:, :, :, query], found.pairs[:, query], found.even[:, query]
-        ends[..., query, :] = confidence_interval(Relative(found.field, found.codes, *parts), level, of)
-    return ends[0], ends[1]
-
-
-def confidence_interval(found: Relative, level: float, of: Which) -> tuple[Sums, Sums]:
-    """`Relative.confidence`, without the warning of few pieces."""
-    _check(level, of)
-    if found.pieces < 2:
-        raise ValueError("one piece has no interval; give at least two pieces")
-    baseline = {"gamma": None, "gain": found.pairs, "row_gain": found.even}[of]
-    # Differences without any pair stay at 0. Leaving them out does not change the shares.
-    seen = np.flatnonzero(found.pairs.any(axis=0))
-    part = np.ix_(np.flatnonzero(found.pairs.any(axis=1)), seen)
-    expected = 0.0 if baseline is None else _shares_without_each(baseline[part])
-    values, ends = getattr(found, of)[..., seen], np.zeros((2, *found.attention.shape[1:]))
-    # Head by head: all at once would take twice the memory of `attention`.
-    for layer, head in np.ndindex(*found.attention.shape[1:3]):
-        attention = found.attention[:, layer, head][part]
-        ends[:, layer, head, seen] = jackknife_interval(
-            values[layer, head],
-            _shares_without_each(attention) - expected,
-            attention.sum(axis=-1),
-            level=level,
-            low=0.0 if of == "gamma" else -1.0,
-            high=1.0,
-        )
-    return ends[0], ends[1]
+    def interval(self, level: float, of: Which) -> tuple[Sums, Sums]:
+        """`confidence`, without the warning of few pieces."""
+        _check(level, of)
+        ends = np.full((2, *self.attention.shape[1:]), np.nan)
+        for query in np.flatnonzero(self.pairs.any(axis=2).sum(axis=0) >= 2):
+            # A row is a relative statistic, of keys' codes in place of differences.
+            parts = self.attention[:, :, :, query], self.pairs[:, query], self.even[:, query]
+            ends[..., query, :] = Relative(self.field, self.codes, *parts).interval(level, of)
+        return ends[0], ends[1]
 
 
 def _check(level: float, of: Which) -> None:
