@@ -12,10 +12,9 @@ import torch
 
 from mmt.analysis.inside.recording import read_places, record
 from mmt.analysis.inside.store import ActivationStore
-from mmt.analysis.pieces import check_model
 from mmt.corpus.storage import Corpus
 from mmt.representation.arguments import described
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.next_event import readable_events
 
 Activations = dict[str, npt.NDArray[np.floating[Any]]]
@@ -60,10 +59,9 @@ def activations(
         Joint heads are given the true earlier fields of the next event, and zeros after the last one.
     output : path, optional
         A folder for the activations of a corpus, see `mmt.analysis.inside.recording`. An unfinished one is continued.
-    dtype : "float32" or "float16"
-        How they are stored.
-    batch_size, stride : int
-        How many windows are read at once, and by how many notes they advance, by default a quarter of the context.
+    dtype, batch_size, stride : "float32" or "float16", int, int
+        How they are stored, how many windows are read at once, and by how many notes these advance, by default a quarter of the
+        context.
 
     Returns
     -------
@@ -87,8 +85,9 @@ def activations(
     check_model(model)
     wanted = _listed(model, places)
     if output is not None:
-        options = {"dtype": dtype, "batch_size": batch_size, "stride": stride, "progress": progress}
-        return record(model, events, wanted, output, **options)  # type: ignore[arg-type]
+        return record(
+            model, events, wanted, output, dtype=dtype, batch_size=batch_size, stride=stride, progress=progress
+        )
     if isinstance(events, Corpus):
         raise ValueError(
             "a corpus was given; give a folder for its activations (output=…), or a piece of it: corpus[0]"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmt.analysis.intervals import Floats
-from mmt.analysis.pieces import check_model, field_numbers
+from mmt.analysis.pieces import field_numbers
 from mmt.analysis.plotting import BLUE, RED, code_labels, new_figure
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,13 +37,10 @@ def table(model: Model, field: str, codes: Sequence[int] | None = None) -> Float
     check_model(model)
     weight = model.network.embeddings[field_numbers(str(field))[0]].weight
     rows: Floats = weight.detach().cpu().double().numpy()  # type: ignore[operator]
-    if codes is None:
-        return rows
-    wanted = np.asarray(codes)
+    wanted = np.arange(len(rows)) if codes is None else np.asarray(codes)
     if not wanted.size or wanted.min() < 0 or wanted.max() >= len(rows):
         raise ValueError(f"codes of the {field} are 0 to {len(rows) - 1}; give at least one of them")
-    chosen: Floats = rows[wanted]
-    return chosen
+    return np.asarray(rows[wanted])
 
 
 def similarity(model: Model, field: str, codes: Sequence[int] | None = None) -> Floats:
@@ -57,10 +54,9 @@ def similarity(model: Model, field: str, codes: Sequence[int] | None = None) -> 
     >>> similarity(mmt.new_model("tiny", seed=0), "pitch", range(49, 85)).diagonal().round(6).tolist()[:2]
     [1.0, 1.0]
     """
-    rows = _centred(table(model, field, codes))
+    rows = _centred_table(model, field, codes)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    cosines: Floats = rows @ rows.T
-    return cosines
+    return np.asarray(rows @ rows.T)
 
 
 def by_difference(model: Model, field: str, codes: Sequence[int]) -> Floats:
@@ -76,7 +72,7 @@ def projection(
     model: Model, field: str, codes: Sequence[int] | None = None, dimensions: int = 2
 ) -> tuple[Floats, Floats]:
     """Principal component analysis: coordinates (codes, dimensions) and the share of the variance of each (dimensions,)."""
-    rows = _centred(table(model, field, codes))
+    rows = _centred_table(model, field, codes)
     left, sizes, _ = np.linalg.svd(rows, full_matrices=False)
     return left[:, :dimensions] * sizes[:dimensions], (sizes**2 / (sizes**2).sum())[:dimensions]
 
@@ -102,8 +98,9 @@ def draw_embeddings(model: Model, field: str, codes: Sequence[int] | None = None
     matrix, bars, plane = figure.subplots(1, 3)
     image = matrix.imshow(alike, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="none")
     ticks = np.linspace(0, len(shown) - 1, min(len(shown), 9)).round().astype(int)
-    matrix.set_xticks(ticks, [names[shown[place]] for place in ticks], rotation=90)
-    matrix.set_yticks(ticks, [names[shown[place]] for place in ticks])
+    labels = [names[shown[place]] for place in ticks]
+    matrix.set_xticks(ticks, labels, rotation=90)
+    matrix.set_yticks(ticks, labels)
     matrix.set_title(f"{field}: cosine similarity", fontsize=9)
     figure.colorbar(image, ax=matrix, pad=0.02).ax.tick_params(labelsize=7)
     mean = by_difference(model, field, shown)[1:]
@@ -121,6 +118,6 @@ def draw_embeddings(model: Model, field: str, codes: Sequence[int] | None = None
     return figure
 
 
-def _centred(rows: Floats) -> Floats:
-    centred: Floats = rows - rows.mean(axis=0)
-    return centred
+def _centred_table(model: Model, field: str, codes: Sequence[int] | None) -> Floats:
+    rows = table(model, field, codes)
+    return np.asarray(rows - rows.mean(axis=0))

@@ -6,7 +6,7 @@ In music psychology the loss is called information content. Both are in nats. Wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from mmt.analysis.intervals import Floats
 from mmt.analysis.loss_windows import find_stride, loss_windows
-from mmt.analysis.pieces import check_each, check_model, check_same_representation
-from mmt.corpus.storage import Corpus
+from mmt.analysis.pieces import Pieces, named_pieces
 from mmt.music.files import read
 from mmt.representation.codes import (
     BEAT,
@@ -39,7 +38,7 @@ from mmt.representation.decode import decode
 from mmt.representation.encode import encode
 from mmt.representation.grammar import check_piece
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.next_event import marginals
 from mmt.training.loss import counted_targets
 
@@ -77,10 +76,8 @@ class EventLosses:
         """
         notes, count = self.events[:, TYPE] == NOTE, int(self.events[:, BEAT].max())
         if instrument is not None:
-            if instrument not in representation.names:
-                raise ValueError(
-                    f"there is no instrument {instrument!r}; choose among {', '.join(representation.names)}"
-                )
+            if instrument not in (names := representation.names):
+                raise ValueError(f"there is no instrument {instrument!r}; choose among {', '.join(names)}")
             notes &= self.events[:, INSTRUMENT] == 1 + representation.names.index(instrument)
         beats = self.events[notes, BEAT] - 1
         totals, numbers = np.bincount(beats, self.per_event[notes], count), np.bincount(beats, minlength=count)
@@ -97,12 +94,7 @@ class EventLosses:
     def draw(self, model: Model, axes: Axes | None = None) -> Figure:
         """Draw the piano roll with a dot at each onset, darker where the note is more surprising, and the mean of each beat.
 
-        Parameters
-        ----------
-        model : Model
-            Its representation decodes the events.
-        axes : matplotlib Axes, optional
-            Where to draw the piano roll. Default: a new figure.
+        The representation of `model` decodes the events. The piano roll is drawn into `axes`; default: a new figure.
         """
         from mmt.music.pictures import piano_roll
 
@@ -110,22 +102,19 @@ class EventLosses:
         figure = piano_roll(decode(self.events, representation=representation), axes)
         axes = figure.axes[0] if axes is None else axes
         notes = (self.events[:, TYPE] == NOTE) & (self.events[:, INSTRUMENT] != representation.drums_code)
-        onset = self.events[notes, BEAT] - 1 + (self.events[notes, POSITION] - 1) / representation.resolution
-        dots = axes.scatter(
-            onset, self.events[notes, PITCH] - 1, c=self.per_event[notes], cmap="inferno_r", s=14, zorder=6, vmin=0
-        )
+        shown, nats, beats = self.events[notes], self.per_event[notes], self.by_beat()
+        onset = shown[:, BEAT] - 1 + (shown[:, POSITION] - 1) / representation.resolution
+        dots = axes.scatter(onset, shown[:, PITCH] - 1, c=nats, cmap="inferno_r", s=14, zorder=6, vmin=0)
         figure.colorbar(dots, ax=axes, label="nats", location="bottom", fraction=0.05, pad=0.14)
         means = axes.twinx()
-        means.step(
-            np.arange(len(beats := self.by_beat())), beats, where="post", color="#2b2b33", linewidth=1, alpha=0.6
-        )
+        means.step(np.arange(len(beats)), beats, where="post", color="#2b2b33", linewidth=1, alpha=0.6)
         means.set(ylabel="mean nats of the notes of a beat", ylim=(0, None))
         return figure
 
 
 def events(
     model: Model,
-    pieces: npt.ArrayLike | Iterable[npt.ArrayLike] | str | PathLike[str] | Corpus,
+    pieces: Pieces | str | PathLike[str],
     *,
     distribution: Distribution = "conditional",
     stride: int | None = None,
@@ -143,10 +132,8 @@ def events(
         "marginal": each field given the past events only (see `mmt.sampling.next_event`; slower).
         "masked": conditional, with the codes that the strict grammar forbids removed, and weighted by its lookahead, as in
         sampling without filters and limits.
-    stride : int, optional
+    stride, progress
         As for `measure`.
-    progress : bool
-        Whether to show a progress bar.
 
     Raises
     ------
@@ -166,22 +153,12 @@ def events(
         raise ValueError(f"distribution is {distribution!r}; choose one of {', '.join(get_args(Distribution))}")
     check_model(model)
     stride = find_stride(model, stride)
-    count, listed = _listed(model, pieces)
-    bar = tqdm(listed, total=count, unit=" pieces", desc="Event losses", disable=not progress, delay=1)
-    return [_event_losses(model, piece, name, distribution, stride) for name, piece in bar]
-
-
-def _listed(
-    model: Model, pieces: npt.ArrayLike | Iterable[npt.ArrayLike] | str | PathLike[str] | Corpus
-) -> tuple[int, Iterator[tuple[str, Events]]]:
-    """The number of pieces, and the name and the events of each."""
-    if isinstance(pieces, Corpus):
-        check_same_representation(model, pieces)
-        return len(pieces), ((piece.name, events) for piece, events in zip(pieces.pieces, pieces, strict=True))
     if isinstance(pieces, str | PathLike):
-        return 1, iter([(fspath(pieces), encode(read(pieces), representation=model.representation))])
-    checked = check_each(pieces, lambda piece: _checked(model, piece))
-    return len(checked), ((f"piece {index}", piece) for index, piece in enumerate(checked))
+        piece = encode(read(pieces), representation=model.representation)
+        return [_event_losses(model, piece, fspath(pieces), distribution, stride)]
+    names, found = named_pieces(model, pieces, lambda piece: _checked(model, piece))
+    bar = tqdm(found, unit=" pieces", desc="Event losses", disable=not progress, delay=1)
+    return [_event_losses(model, piece, name, distribution, stride) for name, piece in zip(names, bar, strict=True)]
 
 
 def _checked(model: Model, piece: npt.ArrayLike) -> Events:
@@ -193,15 +170,14 @@ def _checked(model: Model, piece: npt.ArrayLike) -> Events:
 
 @torch.inference_mode()
 def _event_losses(model: Model, piece: Events, name: str, distribution: Distribution, stride: int) -> EventLosses:
-    opening, windows, rows = loss_windows(model, piece, stride, name)
     nats, entropy = np.full((2, len(piece), len(FIELDS)), np.nan)
-    for window, row in zip(windows, rows, strict=True):
+    for window, row in loss_windows(model, piece, stride, name):
         codes = torch.from_numpy(row)[None].to(model.device)
         hidden = model.network.hidden(codes[:, :-1])[0]
-        skipped = max(window.read_before(opening) - 1, 0)
+        skipped = max(window.read_before - 1, 0)
         counted = counted_targets(codes, torch.tensor([len(row)], device=model.device))[0, skipped:] >= 0
         found = _DISTRIBUTIONS[distribution](model, hidden, row, skipped)
-        index = window.indices(np.arange(skipped + 1, len(row)), opening)
+        index = window.indices(np.arange(skipped + 1, len(row)))
         for field, logarithms in enumerate(found):
             targets = codes[0, skipped + 1 :, field, None]
             shares = logarithms.exp()

@@ -150,8 +150,7 @@ def measure(
     """
     check_same_representation(model, corpus)
     stride = find_stride(model, stride)
-    job = {"what": "likelihood", "model": fingerprint(model), "stride": stride}
-    known = Ledger(ledger, job)
+    known = Ledger(ledger, {"what": "likelihood", "model": fingerprint(model), "stride": stride})
     # Of the notes, not of the file: a corpus that was prepared again may read the same file in another way.
     keys = [corpus.sha256_of(index) for index in range(len(corpus))]
     total = sum(piece.length for piece in corpus.pieces)
@@ -200,29 +199,26 @@ def compare(first: Likelihood, second: Likelihood) -> Difference:
 def _measure_piece(model: Model, corpus: Corpus, index: int, stride: int) -> dict[str, Any]:
     """Summed nats and number of targets of each field, notes and restarts of a piece."""
     events = events_of_notes(corpus.notes(index), model.representation)
-    opening, windows, rows = loss_windows(model, events, stride, corpus.pieces[index].name)
+    windows = loss_windows(model, events, stride, corpus.pieces[index].name)
     nats, targets = torch.zeros(len(FIELDS), dtype=torch.float64), torch.zeros(len(FIELDS), dtype=torch.int64)
     for first in range(0, len(windows), _WINDOWS_AT_ONCE):
-        batch = windows[first : first + _WINDOWS_AT_ONCE]
-        found = _losses(model, rows[first : first + _WINDOWS_AT_ONCE], batch, opening)
+        found = _losses(model, windows[first : first + _WINDOWS_AT_ONCE])
         nats, targets = nats + found[0], targets + found[1]
     return {
         "nats": nats.tolist(),
         "targets": targets.tolist(),
         "notes": int((events[:, TYPE] == NOTE).sum()),
-        "restarts": sum(window.restarts for window in windows),
+        "restarts": sum(window.restarts for window, _ in windows),
     }
 
 
-def _losses(
-    model: Model, rows: list[Events], windows: list[LossWindow], opening: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _losses(model: Model, windows: list[tuple[LossWindow, Events]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed nats and number of targets per field, each (6,), of the targets of these windows."""
-    batch = collate(rows).to(model.device)
+    batch = collate([events for _, events in windows]).to(model.device)
     targets = counted_targets(batch.codes, batch.lengths)
-    for row, window in enumerate(windows):
+    for row, (window, _) in enumerate(windows):
         # Target t is event t + 1, so start-of-song is never a target.
-        targets[row, : max(window.read_before(opening) - 1, 0)] = -100
+        targets[row, : max(window.read_before - 1, 0)] = -100
     logits = model.network(batch.codes[:, :-1], targets=next_written(batch.codes))
     nats = [
         F.cross_entropy(logits[field].transpose(1, 2).float(), targets[..., field], reduction="none")

@@ -16,7 +16,7 @@ log-probability of the piece:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,19 +36,22 @@ class LossWindow:
     """First item that is a target; those before are context."""
     stop: int
     """After the last item."""
+    opening: int = 0
+    """Number of events of the header, which are read before the items."""
 
     @property
     def restarts(self) -> bool:
         """Whether a long silence leaves the window without context."""
         return self.start == self.counted > 0
 
-    def read_before(self, opening: int) -> int:
-        """The number of the window's first events that earlier windows have read; the header has `opening` events."""
-        return opening + self.counted - self.start if self.counted else 0
+    @property
+    def read_before(self) -> int:
+        """The number of the window's first events that earlier windows have read."""
+        return self.opening + self.counted - self.start if self.counted else 0
 
-    def indices(self, places: npt.NDArray[np.int64], opening: int) -> npt.NDArray[np.int64]:
+    def indices(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The indices in the piece of the events at some places of the window."""
-        return np.where(places < opening, places, places + self.start)
+        return np.where(places < self.opening, places, places + self.start)
 
 
 def find_stride(model: Model, stride: int | None) -> int:
@@ -68,8 +71,8 @@ def find_stride(model: Model, stride: int | None) -> int:
 
 def loss_windows(
     model: Model, events: Events, stride: int, name: str, *, targets: int = 1
-) -> tuple[int, list[LossWindow], list[Events]]:
-    """The windows of a piece (n, 6): the length of its header, the range of each window, and the events of each.
+) -> list[tuple[LossWindow, Events]]:
+    """The windows of a piece (n, 6), each with its events.
 
     The last `targets` events of a window are only targets: a window has this many events more than the context.
 
@@ -87,8 +90,8 @@ def loss_windows(
             f"{model.network.config.context}; choose a smaller stride"
         )
     beats = items[items[:, TYPE] == NOTE, BEAT]
-    windows = list(plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=stride))
-    return opening, windows, [window_events(header, items, beats, window) for window in windows]
+    windows = plan_windows(beats, len(items), room=room, reach=model.representation.beats, stride=stride)
+    return [(replace(window, opening=opening), window_events(header, items, beats, window)) for window in windows]
 
 
 def plan_windows(

@@ -18,8 +18,7 @@ from mmt.representation.arguments import described
 from mmt.representation.codes import BEAT, FIELDS, NOTE, TYPE, Events, is_note
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.encode import moments
-from mmt.sampling.model import Model
-from mmt.sampling.model import check_model as check_model
+from mmt.sampling.model import Model, check_model
 
 # One piece, several, or a corpus.
 Pieces = npt.ArrayLike | Iterable[npt.ArrayLike] | Corpus
@@ -49,6 +48,17 @@ def pieces_to_study(model: Model, pieces: Pieces) -> tuple[int, Iterator[Events]
     return len(checked), iter(checked)
 
 
+def named_pieces(
+    model: Model, pieces: Pieces, check: Callable[[npt.ArrayLike], Events]
+) -> tuple[list[str], list[Events] | Corpus]:
+    """The names of some pieces, and the pieces; a corpus must have the model's representation, others pass `check`."""
+    if isinstance(pieces, Corpus):
+        check_same_representation(model, pieces)
+        return [piece.name for piece in pieces.pieces], pieces
+    checked = check_each(pieces, check)
+    return [f"piece {index}" for index in range(len(checked))], checked
+
+
 def check_each(
     pieces: npt.ArrayLike | Iterable[npt.ArrayLike], check: Callable[[npt.ArrayLike], Events]
 ) -> list[Events]:
@@ -56,15 +66,15 @@ def check_each(
 
     A `ValueError` of `check` gets the index of the piece added. A path, or no piece at all, is a `ValueError`.
     """
-    if isinstance(pieces, str | PathLike):
-        raise ValueError(f"pieces is {pieces!r}, a path; give event arrays, or mmt.Corpus(folder, split='test')")
-    if not isinstance(pieces, Iterable) and not hasattr(pieces, "tracks"):
-        raise ValueError(f"pieces is {described(pieces)}; give event arrays, or mmt.Corpus(folder, split='test')")
+    is_path = isinstance(pieces, str | PathLike)
+    if is_path or not (isinstance(pieces, Iterable) or hasattr(pieces, "tracks")):
+        given = described(pieces) + ", a path" * is_path
+        raise ValueError(f"pieces is {given}; give event arrays, or mmt.Corpus(folder, split='test')")
     is_rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
     if is_rows or getattr(pieces, "ndim", 0) == 2 or hasattr(pieces, "tracks"):
         pieces = [pieces]  # type: ignore[list-item]
     checked = []
-    for index, piece in enumerate(pieces):  # type: ignore[arg-type]
+    for index, piece in enumerate(pieces):
         try:
             checked.append(check(piece))
         except ValueError as error:

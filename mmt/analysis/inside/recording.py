@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from mmt.analysis.inside.labels import labels_of
 from mmt.analysis.inside.store import JOB, ActivationStore, read_job
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.loss_windows import find_stride, loss_windows
-from mmt.analysis.pieces import check_each, check_same_representation
+from mmt.analysis.pieces import Pieces, named_pieces
 from mmt.corpus.storage import Corpus
 from mmt.corpus.windows import collate
 from mmt.model.inside import edited
@@ -54,14 +55,11 @@ def read_places(model: Model, codes: Tensor, places: Sequence[str]) -> dict[str,
     """The activations at places for codes (batch, length, 6), with the batch as the first axis."""
     found: dict[str, Tensor] = {}
 
-    def recorder(place: str) -> Callable[[Tensor], Tensor]:
-        def keep(activation: Tensor) -> Tensor:
-            found[place] = activation.clone()
-            return activation
+    def keep(place: str, activation: Tensor) -> Tensor:
+        found[place] = activation.clone()
+        return activation
 
-        return keep
-
-    network = edited(model.network, {place: recorder(place) for place in places})
+    network = edited(model.network, {place: partial(keep, place) for place in places})
     with_heads = any(place.startswith("logits.") for place in places)
     (network if with_heads else network.hidden)(codes)
     return found
@@ -69,7 +67,7 @@ def read_places(model: Model, codes: Tensor, places: Sequence[str]) -> dict[str,
 
 def record(
     model: Model,
-    pieces: Any,
+    pieces: Pieces,
     places: Sequence[str],
     folder: str | os.PathLike[str],
     *,
@@ -81,14 +79,18 @@ def record(
     """Write the activations of pieces to a folder, or continue there; see `mmt.activations`, which calls this."""
     _check(model, places, dtype, batch_size)
     places, folder, stride = list(places), Path(folder), find_stride(model, stride)
-    names, sha256, listed = _listed(model, pieces)
+    check = partial(check_piece, complete=False, representation=model.representation)
+    names, found = named_pieces(model, pieces, check)
+    joined = (np.ascontiguousarray(piece).tobytes() + b"|" for piece in found)
+    sha256 = pieces.sha256 if isinstance(pieces, Corpus) else hashlib.sha256(b"".join(joined)).hexdigest()
     job = {
         "format_version": 2, "model": fingerprint(model), "pieces": sha256, "places": places, "dtype": dtype,
         "stride": stride, "names": names,
     }  # fmt: skip
     _open_job(folder, job)
     parts, done = _finished(folder)
-    bar = tqdm(listed(done), total=len(names), initial=done, unit=" pieces", desc="Activations", disable=not progress)
+    left = (found[index] for index in range(done, len(names)))
+    bar = tqdm(left, total=len(names), initial=done, unit=" pieces", desc="Activations", disable=not progress)
     remaining = enumerate(bar, start=done)
     for first in remaining:
         with _new_part(folder / f"part-{parts:05d}.h5") as file:
@@ -165,23 +167,9 @@ def _windows(
     if events[-1, TYPE] < NOTE:
         yield events, np.arange(len(events)), np.arange(len(events))
         return
-    opening, windows, rows = loss_windows(model, events, stride, "the piece", targets=0)
-    for window, row in zip(windows, rows, strict=True):
-        read = np.arange(window.read_before(opening), len(row))
-        yield row, read, window.indices(read, opening)
-
-
-def _listed(model: Model, pieces: Any) -> tuple[list[str], str, Callable[[int], Iterator[Events]]]:
-    """The names of the pieces, a hash of them, and an iterator over those from a given one on."""
-    if isinstance(pieces, Corpus):
-        check_same_representation(model, pieces)
-        names = [piece.name for piece in pieces.pieces]
-        return names, pieces.sha256, lambda done: (pieces[index] for index in range(done, len(pieces)))
-    checked = check_each(pieces, lambda piece: check_piece(piece, complete=False, representation=model.representation))
-    digest = hashlib.sha256()
-    for piece in checked:
-        digest.update(np.ascontiguousarray(piece).tobytes() + b"|")
-    return [f"piece {index}" for index in range(len(checked))], digest.hexdigest(), lambda done: iter(checked[done:])
+    for window, row in loss_windows(model, events, stride, "the piece", targets=0):
+        read = np.arange(window.read_before, len(row))
+        yield row, read, window.indices(read)
 
 
 def _check(model: Model, places: Sequence[str], dtype: str, batch_size: int) -> None:
