@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmt.representation.arguments import finite
+
 LEVEL = 0.95
 # The smallest number of pieces whose intervals can be trusted.
 ENOUGH = 30
@@ -79,14 +81,11 @@ def mean_of(values: npt.ArrayLike, low: float = -math.inf, high: float = math.in
         # All values are at a bound. Wilson's interval, as if each were 0 or 1: no quantity in the range varies more.
         if math.isinf(low + high):
             return Mean(mean, None, None, count, undefined)
-        share = share_of(np.full(count, float(mean == high)))
-        assert share.low is not None
-        assert share.high is not None
-        ends = low + (high - low) * share.low, low + (high - low) * share.high
+        below, above = (low + (high - low) * end for end in _wilson(count * (mean == high), count))
     else:
         half = t.ppf((1 + LEVEL) / 2, count - 1) * sem(known)
-        ends = tuple(float(end) for end in interval_within(mean, half, low, high))  # type: ignore[assignment]
-    return Mean(mean, *ends, count, undefined)
+        below, above = (float(end) for end in interval_within(mean, half, low, high))
+    return Mean(mean, below, above, count, undefined)
 
 
 def share_of(values: npt.ArrayLike) -> Mean:
@@ -98,10 +97,15 @@ def share_of(values: npt.ArrayLike) -> Mean:
     known, undefined = _defined(values)
     if not len(known):
         return Mean(None, None, None, 0, undefined)
+    return Mean(float(known.mean()), *_wilson(int(known.sum()), len(known)), len(known), undefined)
+
+
+def _wilson(ones: int, count: int) -> tuple[float, float]:
+    """Wilson's score interval of a share."""
     from scipy.stats import binomtest
 
-    found = binomtest(int(known.sum()), len(known)).proportion_ci(LEVEL, method="wilson")
-    return Mean(float(known.mean()), float(found.low), float(found.high), len(known), undefined)
+    found = binomtest(ones, count).proportion_ci(LEVEL, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def jackknife_interval(
@@ -163,6 +167,12 @@ def interval_within(value: npt.ArrayLike, half: npt.ArrayLike, low: float, high:
     inside = (step > 0) & (middle > low) & (middle < high)
     below, above = (np.where(inside, end, middle) for end in ends)
     return below, above
+
+
+def check_level(level: float) -> None:
+    """Raise a `ValueError` unless the level of confidence is between 0 and 1."""
+    if not 0 < finite("level", level) < 1:
+        raise ValueError(f"level is {level}; it must be between 0 and 1")
 
 
 def warn_of_few(pieces: int) -> None:

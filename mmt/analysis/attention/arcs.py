@@ -22,7 +22,6 @@ from mmt.sampling.model import Model
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.patches import FancyArrowPatch
 
 # Distinct for colour-blind readers, on white (Okabe and Ito); reused where there are more heads.
 _COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a4e1d", "#555555")
@@ -98,7 +97,7 @@ def _draw(
 ) -> None:
     """Make the piano roll grey, and draw the arcs of each head, dots at the notes where they start, and a legend."""
     from matplotlib.collections import PolyCollection
-    from matplotlib.patches import Patch
+    from matplotlib.patches import FancyArrowPatch, Patch
 
     for collection in axes.collections:
         if isinstance(collection, PolyCollection):
@@ -107,8 +106,15 @@ def _draw(
     height = _heights(codes, representation)
     places = list(zip(beat.tolist(), height.tolist(), strict=True))
     for head, lines in drawn.items():
+        # Arcs bow upwards, higher for longer distances, so that arcs over one pitch stay apart.
+        style, color = f"arc3,rad={0.25 + 0.06 * (head % 4):.2f}", _COLORS[head % len(_COLORS)]
         for query, key, weight in lines:
-            axes.add_patch(_arc(places[query], places[key], head, weight))
+            arc = FancyArrowPatch(
+                places[query], places[key], arrowstyle="-", shrinkA=0, shrinkB=0, connectionstyle=style, color=color,
+                zorder=5, linewidth=0.5 + 3.5 * weight, alpha=min(0.25 + 0.75 * weight, 1.0), capstyle="round",
+                clip_on=False,
+            )  # fmt: skip
+            axes.add_patch(arc)
     (attending,) = axes.plot(
         beat[starts], height[starts], "o",
         markersize=3, color="#2b2b33", zorder=6, linestyle="none", label="attending note",
@@ -117,18 +123,6 @@ def _draw(
     axes.legend(
         handles=[*colors, attending], title=f"layer {layer}",
         loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9,
-    )  # fmt: skip
-
-
-def _arc(query: tuple[float, float], key: tuple[float, float], head: int, weight: float) -> FancyArrowPatch:
-    """The arc of a head between two points (x, y)."""
-    from matplotlib.patches import FancyArrowPatch
-
-    # Arcs bow upwards, higher for longer distances, so that arcs over one pitch stay apart.
-    return FancyArrowPatch(
-        query, key, arrowstyle="-", shrinkA=0, shrinkB=0, connectionstyle=f"arc3,rad={0.25 + 0.06 * (head % 4):.2f}",
-        color=_COLORS[head % len(_COLORS)], zorder=5, linewidth=0.5 + 3.5 * weight,
-        alpha=min(0.25 + 0.75 * weight, 1.0), capstyle="round", clip_on=False,
     )  # fmt: skip
 
 

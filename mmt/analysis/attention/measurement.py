@@ -19,12 +19,14 @@ from tqdm import tqdm
 from mmt.analysis.attention.nulls import COMPARED, NULLS, Contrast, Expectation, Null
 from mmt.analysis.attention.pairs import Pairs, Sums, by_difference, differences
 from mmt.analysis.attention.statistics import Absolute, Relative
-from mmt.analysis.pieces import Pieces, check_model, field_numbers, pieces_to_study, windows_of
+from mmt.analysis.pieces import Pieces, field_numbers, pieces_to_study, windows_of
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import FIELDS, TYPE, Events
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.next_event import readable_events
 
+# Pairs of a field and a null model.
+Comparisons = Sequence[tuple[str, str]]
 # Absolute statistics keep the sums of at most 32 groups of pieces, or of one group for fields of more than 100 codes.
 _GROUPS, _MANY_CODES = 32, 100
 
@@ -98,8 +100,6 @@ def relative(
         only its window. Each array needs two notes; pieces of a corpus that have fewer are skipped.
     field : str, optional
         "type", "beat", "position", "pitch", "duration" or "instrument". Default: all six, in the same time.
-    progress : bool
-        Whether to show a progress bar.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def relative(
     >>> pitch.gamma.shape, pitch.differences[[0, -1]].tolist()
     ((2, 2, 255), [-127, 127])
     """
-    found = _measure(model, pieces, field, progress=progress, with_absolute=False).relative
+    found = _measure(model, pieces, field, progress, with_absolute=False).relative
     return found if field is None else found[field]
 
 
@@ -148,27 +148,18 @@ def absolute(
     >>> absolute(model, model.generate(n=2, seed=1, max_events=16), "type").gamma.shape
     (2, 2, 5, 5)
     """
-    found = _measure(model, pieces, field, progress=progress, with_absolute=True).absolute
+    found = _measure(model, pieces, field, progress, with_absolute=True).absolute
     return found if field is None else found[field]
 
 
 def contrast(model: Model, pieces: Pieces, field: str, null: Null, *, progress: bool = False) -> Contrast:
-    """Measure a field's attention against a null model.
+    """Measure a field's attention against a null model; the other parameters and errors are those of `relative`.
 
     Parameters
     ----------
-    model : Model
-    pieces : array_like of int (n, 6), several of them, or a Corpus
     field : "beat", "position", "pitch", "duration" or "instrument"
     null : "moments", "events" or "beats"
         What is kept, see `mmt.analysis.attention.nulls`. "moments" explains all of beat and position, "beats" all of beat.
-    progress : bool
-        Whether to show a progress bar.
-
-    Raises
-    ------
-    ValueError
-        If there is no such field or null model, or a piece cannot be read.
 
     Examples
     --------
@@ -184,28 +175,23 @@ def contrast(model: Model, pieces: Pieces, field: str, null: Null, *, progress: 
         )
     if null not in NULLS:
         raise ValueError(f"null is {null!r}; choose one of {', '.join(NULLS)}")
-    found = _measure(model, pieces, field, progress=progress, with_absolute=False, compared=[(field, null)])
+    found = _measure(model, pieces, field, progress, with_absolute=False, compared=[(field, null)])
     return found.contrast(field, null)
 
 
 def measure(model: Model, pieces: Pieces, *, progress: bool = False) -> Statistics:
     """Statistics of all six fields and the null models in one pass; parameters and errors are those of `relative`."""
-    return _measure(model, pieces, None, progress=progress, with_absolute=True, compared=COMPARED)
+    return _measure(model, pieces, None, progress, with_absolute=True, compared=COMPARED)
 
 
 def _measure(
-    model: Model,
-    pieces: Pieces,
-    field: str | None,
-    *,
-    progress: bool,
-    with_absolute: bool,
-    compared: Sequence[tuple[str, str]] = (),
+    model: Model, pieces: Pieces, field: str | None, progress: bool, with_absolute: bool, compared: Comparisons = ()
 ) -> Statistics:
+    """The statistics of one field or of all, with or without absolute ones, and of some fields against null models."""
     fields = field_numbers(field)
     count, arrays = pieces_to_study(model, pieces)
     sizes = model.network.config.sizes
-    found = _zeros(model, fields, count, with_absolute=with_absolute, compared=compared)
+    found = _zeros(model, fields, count, with_absolute, compared)
     for piece, events in enumerate(tqdm(arrays, total=count, unit=" pieces", desc="Attention", disable=not progress)):
         for window in windows_of(model, events):
             pairs, expectation = Pairs(window, sizes, fields), Expectation(window, sizes, compared)
@@ -215,9 +201,7 @@ def _measure(
     return found
 
 
-def _zeros(
-    model: Model, fields: list[int], pieces: int, *, with_absolute: bool, compared: Sequence[tuple[str, str]]
-) -> Statistics:
+def _zeros(model: Model, fields: list[int], pieces: int, with_absolute: bool, compared: Comparisons) -> Statistics:
     """Statistics of no pairs yet, for `_add_window` to add to."""
     config = model.network.config
     heads = (config.layers, config.heads)
@@ -238,12 +222,9 @@ def _zeros(
 
 
 def _add_window(
-    found: Statistics,
-    piece: int,
-    pairs: Pairs,
-    expectation: Expectation,
-    layers: Iterator[npt.NDArray[np.floating[Any]]],
+    found: Statistics, piece: int, pairs: Pairs, expectation: Expectation, layers: Iterator[npt.NDArray[Any]]
 ) -> None:
+    """Add a window of a piece to the statistics, layer by layer."""
     names = list(found.relative)
     for name, counts, even in zip(names, *pairs.baselines(), strict=True):
         found.relative[name].pairs[piece] += by_difference(counts, FIELDS.index(name))

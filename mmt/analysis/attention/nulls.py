@@ -8,16 +8,15 @@ events, "beats" at each distance in beats. Expected values are exact: nothing is
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.attention.pairs import Sums, add_pairs, differences
+from mmt.analysis.attention.pairs import Sums, differences, sum_pairs
 from mmt.analysis.attention.statistics import Relative, shares
-from mmt.analysis.intervals import warn_of_few
-from mmt.representation.arguments import finite
+from mmt.analysis.intervals import check_level, warn_of_few
 from mmt.representation.codes import BEAT, FIELDS, NOTE, POSITION, TYPE, Events
 
 Null = Literal["moments", "events", "beats"]
@@ -57,8 +56,8 @@ class Contrast:
 
     def merged(self) -> Contrast:
         """All heads of a layer as one; the head axis keeps length 1."""
-        parts = (sums.sum(axis=2, keepdims=True) for sums in (self.attention, self.expected))
-        return Contrast(self.field, self.null, self.differences, *parts)
+        attention, expected = (sums.sum(axis=2, keepdims=True) for sums in (self.attention, self.expected))
+        return replace(self, attention=attention, expected=expected)
 
     def bands(self, level: float = 0.95, *, seed: int = 0) -> tuple[Sums, Sums]:
         """Bands that hold for all differences, layers and heads at once, at this level.
@@ -81,35 +80,33 @@ class Contrast:
         FewPiecesWarning
             If there are fewer than 30 pieces.
         """
-        low, high = simultaneous_bands(self, level, seed=seed)
+        ends = self.interval(level, seed=seed)
         warn_of_few(self.pieces)
-        return low, high
+        return ends
 
+    def interval(self, level: float, *, seed: int = 0) -> tuple[Sums, Sums]:
+        """`bands`, without the warning of few pieces."""
+        from scipy.stats import norm, t
 
-def simultaneous_bands(found: Contrast, level: float, *, seed: int = 0) -> tuple[Sums, Sums]:
-    """`Contrast.bands`, without the warning of few pieces."""
-    from scipy.stats import norm, t
-
-    if not 0 < finite("level", level) < 1:
-        raise ValueError(f"level is {level}; it must be between 0 and 1")
-    used = found.attention.any(axis=(1, 2, 3))
-    attention, expected = found.attention[used], found.expected[used]
-    count = len(attention)
-    if count < 2:
-        raise ValueError(f"{count} piece has no band; give at least two pieces")
-    left_out = _gain(attention.sum(axis=0) - attention, expected.sum(axis=0) - expected)
-    errors = (left_out - left_out.mean(axis=0)).reshape(count, -1) * ((count - 1) / count) ** 0.5
-    spread = np.sqrt((errors**2).sum(axis=0))
-    varies = spread > 1e-12
-    drawn = np.random.default_rng(seed).standard_normal((_DRAWS, count))
-    scaled = errors[:, varies] / spread[varies]
-    parts = [np.abs(rows @ scaled).max(axis=1, initial=0) for rows in np.split(drawn, _DRAWS // _AT_ONCE)]
-    greatest = np.concatenate(parts)
-    sizes = attention.sum(axis=(1, 2, 3))
-    effective = sizes.sum() ** 2 / (sizes**2).sum()
-    factor = t.isf(norm.sf(np.quantile(greatest, level)), max(effective - 1, 1))
-    half = np.where(varies, factor * spread, 0).reshape(left_out.shape[1:])
-    return found.gain - half, found.gain + half
+        check_level(level)
+        used = self.attention.any(axis=(1, 2, 3))
+        attention, expected = self.attention[used], self.expected[used]
+        count = len(attention)
+        if count < 2:
+            raise ValueError(f"{count} piece has no band; give at least two pieces")
+        left_out = _gain(attention.sum(axis=0) - attention, expected.sum(axis=0) - expected)
+        errors = (left_out - left_out.mean(axis=0)).reshape(count, -1) * ((count - 1) / count) ** 0.5
+        spread = np.sqrt((errors**2).sum(axis=0))
+        varies = spread > 1e-12
+        drawn = np.random.default_rng(seed).standard_normal((_DRAWS, count))
+        scaled = errors[:, varies] / spread[varies]
+        parts = [np.abs(rows @ scaled).max(axis=1, initial=0) for rows in np.split(drawn, _DRAWS // _AT_ONCE)]
+        greatest = np.concatenate(parts)
+        sizes = attention.sum(axis=(1, 2, 3))
+        effective = sizes.sum() ** 2 / (sizes**2).sum()
+        factor = t.isf(norm.sf(np.quantile(greatest, level)), max(effective - 1, 1))
+        half = np.where(varies, factor * spread, 0).reshape(left_out.shape[1:])
+        return self.gain - half, self.gain + half
 
 
 def permutation_test(first: Relative, second: Relative, *, draws: int = 9999, seed: int = 0) -> tuple[Sums, Sums]:
@@ -122,9 +119,8 @@ def permutation_test(first: Relative, second: Relative, *, draws: int = 9999, se
     ----------
     first, second : Relative
         Of the same field and the same pieces, in the same order.
-    draws : int
-        Number of random swaps.
-    seed : int
+    draws, seed : int
+        Number of random swaps, and their seed.
 
     Returns
     -------
@@ -137,7 +133,7 @@ def permutation_test(first: Relative, second: Relative, *, draws: int = 9999, se
         If the two are not of the same field and pieces.
     """
     same = first.field == second.field and np.array_equal(first.differences, second.differences)
-    if not same or first.pairs.shape != second.pairs.shape or not np.array_equal(first.pairs, second.pairs):
+    if not same or not np.array_equal(first.pairs, second.pairs):
         raise ValueError("the statistics are not of the same field and pieces; measure both models on the same pieces")
     ours, theirs = (np.asarray(each.attention.sum(axis=(1, 2))) for each in (first, second))
     observed = _gain(ours.sum(axis=0), theirs.sum(axis=0))
@@ -171,11 +167,8 @@ class Expectation:
         nulls = {null for _, null in self._codes}
         ones = np.ones((len(events), len(events), 1), np.float32)
         distances = {"events": written, "beats": notes[:, BEAT]}
-        self._distances = {
-            unit: (distance, int(np.ptp(distance)) + 1)
-            for unit, distance in distances.items()
-            if count and unit in nulls
-        }
+        used = {unit: distance for unit, distance in distances.items() if count and unit in nulls}
+        self._distances = {unit: (distance, int(np.ptp(distance)) + 1) for unit, distance in used.items()}
         self._counts = {unit: np.maximum(sums, 1) for unit, sums in self._by_distance(ones).items()}
         self._joint = {key: self._joint_counts(ones, *key) for key in self._codes if key[1] in self._distances}
         self._moments = [key for key in self._codes if key[1] == "moments"] if count else []
@@ -191,37 +184,32 @@ class Expectation:
     def _of_moments(self, weights: Any) -> dict[tuple[str, str], Sums]:
         # Weights of later keys are 0, so that both orders of a simultaneous pair share the weight of one.
         means = self._by_block(weights) / self._block_counts
-        codes, offsets, sizes = zip(*(self._codes[key] for key in self._moments), strict=True)
-        ends = np.cumsum(sizes)
-        sums = np.zeros((ends[-1], weights.shape[2]))
-        rows = (ends - sizes + offsets)[:, None] - np.stack(codes)
-        add_pairs(sums, means, self._moment, rows, np.stack(codes), self._end)
-        return dict(zip(self._moments, np.split(sums, ends[:-1]), strict=True))
+        each, offsets, sizes = zip(*(self._codes[key] for key in self._moments), strict=True)
+        codes = np.stack(each)
+        sums = sum_pairs(sizes, means, self._moment, np.array(offsets)[:, None] - codes, codes, self._end)
+        return dict(zip(self._moments, sums, strict=True))
 
     def _by_distance(self, weights: Any) -> dict[str, Sums]:
         """Sums at each distance, (D, head), by its unit."""
         if not self._distances:
             return {}
-        distances = np.stack([distance for distance, _ in self._distances.values()])
-        ends = np.cumsum([count for _, count in self._distances.values()])
-        sums = np.zeros((ends[-1], weights.shape[2]))
-        starts = np.concatenate([[0], ends[:-1]])
-        add_pairs(sums, weights, self._written, distances + starts[:, None], -distances, self._earlier)
-        return dict(zip(self._distances, np.split(sums, ends[:-1]), strict=True))
+        each, counts = zip(*self._distances.values(), strict=True)
+        distances = np.stack(each)
+        sums = sum_pairs(counts, weights, self._written, distances, -distances, self._earlier)
+        return dict(zip(self._distances, sums, strict=True))
 
     def _joint_counts(self, ones: Any, field: str, unit: str) -> Sums:
         """The number of pairs at each distance and code difference, (D, K)."""
         (distance, count), (codes, offset, size) = self._distances[unit], self._codes[field, unit]
-        sums = np.zeros((count * size, 1))
         rows, columns = distance * size - codes + offset, codes - distance * size
-        add_pairs(sums, ones, self._written, rows[None], columns[None], self._earlier)
+        (sums,) = sum_pairs([count * size], ones, self._written, rows[None], columns[None], self._earlier)
         return sums.reshape(count, size)
 
     def _by_block(self, weights: Any) -> Sums:
         """Sums of each moment's queries over each moment's keys, (moments, moments, head)."""
         moments = int(self._moment[-1]) + 1
-        sums = np.zeros((moments * moments, weights.shape[2]))
-        add_pairs(sums, weights, self._written, self._moment[None] * moments, self._moment[None], self._end)
+        rows, columns = self._moment[None] * moments, self._moment[None]
+        (sums,) = sum_pairs([moments * moments], weights, self._written, rows, columns, self._end)
         return sums.reshape(moments, moments, weights.shape[2])
 
 

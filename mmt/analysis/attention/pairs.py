@@ -20,12 +20,22 @@ Sums = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 
-@compiled()
-def add_pairs(sums: Any, weights: Any, places: Any, rows: Any, columns: Any, ends: Any) -> None:
-    """For each i, query q and other key k < ends[q], add weights[places[q], places[k]] to sums[rows[i, q] + columns[i, k]].
+def sum_pairs(
+    sizes: npt.ArrayLike, weights: npt.NDArray[Any], places: Indices, rows: Indices, columns: Indices, ends: Indices
+) -> list[Sums]:
+    """Several sums of the same pairs, (sizes[i], head): row rows[i, q] + columns[i, k] of sum i adds up query q and other key k.
 
-    Several i in one call are faster than a call for each: the weights of a query then stay in the processor's cache.
+    The keys of q are those below ends[q], and the weight of a pair is weights[places[q], places[k]]. Several sums in one call are
+    faster than a call for each: the weights of a query then stay in the processor's cache.
     """
+    stops = np.cumsum(sizes)
+    sums = np.zeros((stops[-1], weights.shape[2]))
+    _add_pairs(sums, weights, places, rows + (stops - sizes)[:, None], columns, ends)
+    return np.split(sums, stops[:-1])
+
+
+@compiled()
+def _add_pairs(sums: Any, weights: Any, places: Any, rows: Any, columns: Any, ends: Any) -> None:
     heads = np.uint64(sums.shape[1])
     for query in range(len(places)):
         given = weights[places[query]]
@@ -70,11 +80,8 @@ class Pairs:
         found = {}
         for group, sizes, places, codes in self._groups:
             size = np.array(sizes)
-            ends = np.cumsum(size**2)
-            sums = np.zeros((ends[-1], weights.shape[2]))
-            rows = codes * size[:, None] + (ends - size**2)[:, None]
-            add_pairs(sums, weights, places, rows, codes, np.arange(len(places)))
-            for field, width, joint in zip(group, sizes, np.split(sums, ends[:-1]), strict=True):
+            joints = sum_pairs(size**2, weights, places, codes * size[:, None], codes, np.arange(len(places)))
+            for field, width, joint in zip(group, sizes, joints, strict=True):
                 found[field] = joint.reshape(width, width, -1)
         return [found[field] for field in self._fields]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mmt.analysis.attention.nulls import Contrast, simultaneous_bands
+from mmt.analysis.attention.nulls import Contrast
 from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.attention.statistics import Absolute, Relative, Which
 from mmt.analysis.intervals import ENOUGH
@@ -50,8 +50,6 @@ _NAMES = {
     "gamma": "mean relative attention",
     "gain": "gain over the paper's baseline, every pair alike",
     "row_gain": "gain over a head that attends evenly",
-}
-_NULL_NAMES = {
     "moments": "gain over the null model that permutes simultaneous notes",
     "events": "gain over the null model that keeps the mean weight at each distance in events",
     "beats": "gain over the null model that keeps the mean weight at each distance in beats",
@@ -88,15 +86,13 @@ def draw_gain(
         From `relative(model, pieces)`, `relative(model, pieces, field)` or `contrast(model, pieces, field, null)`.
     of : "row_gain", "gain" or "gamma"
         Ignored for a Contrast, which has one gain.
-    layers : sequence of int, optional
-        Default: all.
-    head : int, optional
-        Default: all heads of a layer merged.
+    layers, head : sequence of int, int, optional
+        Default: all layers, and all heads of a layer merged.
     fields : sequence of str, optional
         Default: beat, position and pitch, or the only one given.
     level : float, optional
         Level of the confidence intervals, drawn as thin lines; for a Contrast, of bands that hold for all differences and layers
-        at once. None, or a single piece: no intervals.
+        at once. There are none for None, and for a single piece.
     of_what : str
         The model and the corpus, for the title.
 
@@ -143,12 +139,12 @@ def _bars(
     values = 100 * (found.gain if isinstance(found, Contrast) else getattr(found, of))[chosen][:, 0]
     if level is None or found.pieces < 2:
         return values, None
-    interval = simultaneous_bands(found, level) if isinstance(found, Contrast) else found.interval(level, of)
+    interval = found.interval(level) if isinstance(found, Contrast) else found.interval(level, of)
     return values, 100 * np.stack([end[chosen][:, 0] for end in interval])
 
 
 def _title(found: Relative | Contrast, of: Which, head: int | None, level: float | None, of_what: str) -> str:
-    name = _NULL_NAMES[found.null] if isinstance(found, Contrast) else _NAMES[of]
+    name = _NAMES[found.null if isinstance(found, Contrast) else of]
     heads = "all heads of a layer as one" if head is None else f"head {head}"
     few = ": the intervals are rough" if level is not None and found.pieces < ENOUGH else ""
     return f"{name.capitalize()}\n{heads}, {len(found.attention):,} pieces{few}\n{of_what}".rstrip()
@@ -163,9 +159,8 @@ def draw_heads(found: Relative, *, of: Which = "row_gain", of_what: str = "") ->
     >>> len(draw_heads(mmt.attention.relative(model, np.array(notes), "pitch")).axes)
     2
     """
-    inside = _inside(found)
+    inside, (layers, heads) = _inside(found), found.attention.shape[1:3]
     shown = found.differences[inside]
-    layers, heads = found.attention.shape[1:3]
     values = 100 * getattr(found, of)[..., inside].reshape(layers * heads, -1)
     figure = new_figure(7.2, 1.2 + 0.16 * layers * heads)
     axes = figure.subplots()
@@ -273,12 +268,10 @@ def _legend(figure: Figure, of: Which, interval: str | None) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    marks: list[Any] = [Patch(facecolor=RED, label="share" if of == "gamma" else "more than the baseline")]
-    if of != "gamma":
-        marks.append(Patch(facecolor=BLUE, label="less"))
-    marks.append(Patch(facecolor=_BAND, label="multiple of 4 beats, consonance, or same code"))
-    if interval:
-        marks.append(Line2D([], [], color=_INK, linewidth=0.5, label=interval))
+    colors = {RED: "share"} if of == "gamma" else {RED: "more than the baseline", BLUE: "less"}
+    colors[_BAND] = "multiple of 4 beats, consonance, or same code"
+    marks: list[Any] = [Patch(facecolor=color, label=label) for color, label in colors.items()]
+    marks += [Line2D([], [], color=_INK, linewidth=0.5, label=interval)] if interval else []
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False, fontsize=_SMALL)
 
 

@@ -3,8 +3,8 @@
 `relative.csv`: a row per field, layer, head and difference, with confidence intervals. `nulls.csv`: the same over null models,
 with bands that hold for all differences, layers and heads at once. `absolute.csv`: a row per pair of codes of the type, the
 duration or the instrument that occurs, with confidence intervals. `statistics.npz`: the sums of all six fields, for
-`read_statistics`.
-`provenance.json`: versions, commit, command, model, corpus, seed.
+`read_statistics`. `provenance.json`: versions, commit, command, model, corpus, seed.
+
 Layers and heads count from 0, as in the arrays; "all" is all heads of a layer merged.
 """
 
@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmt.analysis.attention.measurement import Statistics, measure
-from mmt.analysis.attention.nulls import simultaneous_bands
 from mmt.analysis.attention.pairs import Sums
 from mmt.analysis.attention.plots import draw_codes, draw_gain, draw_heads
 from mmt.analysis.attention.statistics import Absolute, Relative, Which
-from mmt.analysis.intervals import warn_of_few
+from mmt.analysis.intervals import check_level, warn_of_few
 from mmt.analysis.ledger import fingerprint
 from mmt.analysis.pieces import check_same_representation
 from mmt.analysis.plotting import code_labels
@@ -121,8 +120,7 @@ def write_report(
     representation : Representation
         The model's, for the names of the codes.
     provenance : mapping, optional
-        What the statistics were made with, for `provenance.json`: model, corpus, seed. The versions of mmt and its libraries, and
-        the command, are written in any case.
+        What `provenance.json` tells beside versions and command: model, corpus, seed.
     overwrite : bool
         Whether to replace a folder that this function wrote.
 
@@ -181,16 +179,12 @@ def read_statistics(path: str | os.PathLike[str]) -> Statistics:
         raise ValueError(f"{path} is not a file of mmt-attention, or is damaged ({brief(error)})") from error
     if not found["expected"]:
         raise ValueError(f"{path} has no null models, as an older mmt wrote it; run mmt-attention --overwrite again")
-    return Statistics(
-        relative,
-        absolute,
-        {(field, null): sums for field, parts in found["expected"].items() for null, sums in parts.items()},
-    )
+    expected = {(field, null): sums for field, parts in found["expected"].items() for null, sums in parts.items()}
+    return Statistics(relative, absolute, expected)
 
 
 def _check_arguments(target: Path, level: float, format: str, overwrite: bool) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must be between 0 and 1")
+    check_level(level)
     if format not in ("png", "svg", "pdf"):
         raise ValueError(f"format is {format!r}; choose png, svg or pdf")
     if is_taken(target) and not overwrite:
@@ -200,6 +194,7 @@ def _check_arguments(target: Path, level: float, format: str, overwrite: bool) -
 
 
 def _arrays(statistics: Statistics) -> dict[str, np.ndarray]:
+    """The arrays of `statistics.npz` by name."""
     arrays: dict[str, np.ndarray] = {}
     for kind in ("relative", "absolute"):
         for field, found in getattr(statistics, kind).items():
@@ -251,7 +246,7 @@ def _null_rows(statistics: Statistics, level: float) -> Iterator[tuple[object, .
     for field, null in statistics.expected:
         each = statistics.contrast(field, null)
         for found in (each, each.merged()):
-            ends = simultaneous_bands(found, level) if found.pieces > 1 else np.full((2, *found.gain.shape), np.nan)
+            ends = found.interval(level) if found.pieces > 1 else np.full((2, *found.gain.shape), np.nan)
             columns = np.stack([found.gain, *ends], axis=-1)
             yield from _rows_by_head((field, null), columns, statistics.relative[field], is_merged=found is not each)
 

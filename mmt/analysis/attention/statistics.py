@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.analysis.attention.pairs import Sums
-from mmt.analysis.intervals import jackknife_interval, warn_of_few
-from mmt.representation.arguments import finite
+from mmt.analysis.intervals import check_level, jackknife_interval, warn_of_few
 
 Which = Literal["gamma", "gain", "row_gain"]
 
@@ -192,8 +191,7 @@ class Absolute(_Shares):
 def _check(level: float, of: Which) -> None:
     if of not in get_args(Which):
         raise ValueError(f"of is {of!r}; choose one of {', '.join(get_args(Which))}")
-    if not 0 < finite("level", level) < 1:
-        raise ValueError(f"level is {level}; it must be between 0 and 1")
+    check_level(level)
 
 
 def _shares_without_each(sums: Sums) -> Sums:
@@ -204,5 +202,4 @@ def _shares_without_each(sums: Sums) -> Sums:
 def shares(sums: Sums) -> Sums:
     """The share of each number in the sum of its row, the last axis; NaN where that is 0."""
     total = sums.sum(axis=-1, keepdims=True)
-    found: Sums = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
-    return found
+    return np.asarray(np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0))

@@ -49,10 +49,8 @@ def train_autoencoder(
 
     Parameters
     ----------
-    store : ActivationStore
-        From `mmt.activations(…, output=folder)`.
-    place : str
-        One that was recorded, with one axis per event.
+    store, place : ActivationStore, str
+        From `mmt.activations(…, output=folder)`, and one of its places, with one axis per event.
     features, k : int
         The number of features, d_sae, and how many of them may be active at an event.
     rows, dead_after : int
@@ -154,9 +152,8 @@ class Quality:
 
 def measure(autoencoder: SparseAutoencoder, store: ActivationStore, *, pieces: Iterable[int] | None = None) -> Quality:
     """Measure an autoencoder on activations, best of pieces that it was not trained on; rows are streamed."""
-    chosen = _rows_of(store, pieces)
-    missed, count = 0.0, np.zeros(autoencoder.W_dec.shape[0])
-    total, squares = np.zeros(autoencoder.W_dec.shape[1]), 0.0
+    chosen, missed, squares = _rows_of(store, pieces), 0.0, 0.0
+    count, total = (np.zeros(size) for size in autoencoder.W_dec.shape)
     for _, values in _stream(store, autoencoder.place, chosen):
         with torch.inference_mode():
             found = autoencoder.encode(values)

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from mmt.analysis.inside.recording import read_places
 from mmt.analysis.intervals import Floats
-from mmt.analysis.pieces import check_model, field_numbers
+from mmt.analysis.pieces import field_numbers
 from mmt.model.inside import Edits, Step, edited
 from mmt.model.inside.places import all_places, is_by_key
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.next_event import readable_events
 
 _KINDS = ("queries", "keys", "values")
@@ -81,7 +81,6 @@ def patch_activations(
         `patched` is (places, events before `event`); `source` is m while the network reads `source`.
     """
     codes, other, measure = _pair(model, base, source, field, code, event)
-    stop = codes.shape[1]
     known = all_places(model.network)
     for place in places:
         if place not in known or is_by_key(place) or place.startswith("logits."):
@@ -89,10 +88,10 @@ def patch_activations(
                 f"{place!r} cannot be patched; choose among mmt.inside.places but scores, pattern and logits"
             )
     found = read_places(model, other, places)
-    patched = np.empty((len(places), stop))
+    patched = np.empty((len(places), codes.shape[1]))
     for row, place in enumerate(places):
-        for first in range(0, stop, batch_size):
-            chosen = torch.arange(first, min(stop, first + batch_size), device=codes.device)
+        for first in range(0, codes.shape[1], batch_size):
+            chosen = torch.arange(first, min(codes.shape[1], first + batch_size), device=codes.device)
             step = Step(place, _replace_one(found[place], chosen, heads, place), "patch")
             network = edited(model.network, Edits((step,)))
             patched[row, chosen.cpu()] = measure(network.hidden(codes.expand(len(chosen), -1, -1)))

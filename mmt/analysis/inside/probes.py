@@ -210,6 +210,7 @@ def _draw_folds(work: Integers, folds: int, random: np.random.Generator) -> Inte
 def _control_labels(
     store: ActivationStore, chosen: Integers, targets: Integers, random: np.random.Generator
 ) -> Integers:
+    """A random label for each row, the same for all rows of a type of event; drawn from the labels of all rows."""
     fields = np.stack([store.labels(name)[chosen] for name in _EVENT_TYPE], 1)
     kind = np.unique(fields, axis=0, return_inverse=True)[1].ravel()
     return random.choice(targets, int(kind.max()) + 1)[kind]
