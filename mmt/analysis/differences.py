@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from mmt.analysis.intervals import ENOUGH, LEVEL, Floats
 from mmt.analysis.metrics import METRICS, Scores
-from mmt.analysis.plotting import new_figure, png_of
+from mmt.analysis.plotting import new_figure, png_of, style_panel
 
 _STANDS, _OTHER = "#c1452b", "#8a8a94"
 # The smallest number of values that is tested.
@@ -89,8 +89,8 @@ class Differences:
             f"{self.first} minus {self.second}, {self.length}: {len(standing)} of {len(self.effects)} differences stand "
             "after correction (Benjamini-Hochberg, 5 %)"
         )
-        rough = f"; tests of fewer than {ENOUGH} pieces or prompts are rough"
-        head += rough if any(one.count < ENOUGH for one in self.effects) else ""
+        if any(one.count < ENOUGH for one in self.effects):
+            head += f"; tests of fewer than {ENOUGH} pieces or prompts are rough"
         return "\n".join([head, *(f"- {one}" for one in standing)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,12 +130,12 @@ def compare_scores(
 
     rows: list[dict[str, Any]] = []
     for mode in (mode for mode in first if mode in second):
-        for metric in (name for name, shown in METRICS.items() if shown.label or shown.distribution):
-            groups = None if prompts is None else np.asarray(prompts[mode])
-            most = 1.0 if METRICS[metric].percent else METRICS[metric].highest
-            row = _difference(first[mode].values[metric], second[mode].values[metric], groups, most)
-            if row is not None:
-                rows.append({"mode": mode, "metric": metric, **row})
+        groups = None if prompts is None else np.asarray(prompts[mode])
+        for name, metric in METRICS.items():
+            if metric.label or metric.distribution:
+                most = 1.0 if metric.percent else metric.highest
+                row = _difference(first[mode].values[name], second[mode].values[name], groups, most)
+                rows += [] if row is None else [{"mode": mode, "metric": name, **row}]
     corrected = false_discovery_control([row["p"] for row in rows]) if rows else []
     effects = (Effect(**row, corrected=float(p)) for row, p in zip(rows, corrected, strict=True))
     length = next(iter(first.values())).length if first else ""
@@ -217,10 +217,8 @@ def picture(found: Differences) -> bytes:
                 color=_STANDS if one.stands else _OTHER, marker="o", markevery=[0], markersize=5,
                 markerfacecolor=None if one.stands else "white",
             )  # fmt: skip
-        axes.set_title(mode, fontsize=9.5)
         axes.set_xlabel("standard deviations", fontsize=8)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_panel(axes, mode)
     panels[0].set_yticks(range(len(metrics)), [METRICS[name].label or name.replace("_", " ") for name in metrics])
     panels[0].invert_yaxis()
     figure.suptitle(

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mmt.analysis.intervals import LEVEL, Floats
 from mmt.analysis.metrics import Scores
@@ -69,16 +68,20 @@ def kernel_distance(generated: Scores, real: Scores, *, seed: int = 0) -> Kernel
     >>> found.low <= found.value <= found.high
     True
     """
+    from scipy.spatial.distance import cdist, pdist
+
     if generated.length != real.length:
         raise ValueError(f"generated pieces were measured over {generated.length}, real ones over {real.length}")
     if len(generated) < 2 or len(real) < 4:
         raise ValueError(f"{len(generated)} generated and {len(real)} real pieces are too few; give at least 2 and 4")
     ours, theirs = _standardised(generated, real), _standardised(real, real)
-    kernel, count = _kernel(np.concatenate([ours, theirs]), theirs), len(ours)
+    both, count, width = np.concatenate([ours, theirs]), len(ours), float(np.median(pdist(theirs))) or 1.0
+    # Of all pairs of pieces, (n, n).
+    kernel: Floats = np.exp(-cdist(both, both, "sqeuclidean") / (2 * width**2))
     random = np.random.default_rng(seed)
-    is_real = np.arange(len(kernel)) >= count
-    value = _squared(kernel, ~is_real, is_real)
-    draws = [_squared(kernel, _resampled(random, ~is_real), _resampled(random, is_real)) for _ in range(DRAWS)]
+    is_real = (np.arange(len(kernel)) >= count).astype(np.float64)
+    value = _squared(kernel, 1 - is_real, is_real)
+    draws = [_squared(kernel, _resampled(random, 1 - is_real), _resampled(random, is_real)) for _ in range(DRAWS)]
     # Resampled sets are more apart than the sets themselves, by the noise of the draw: the interval is centred.
     spread = float(np.std(draws)) * 1.96
     halves = []
@@ -101,25 +104,15 @@ def _standardised(scores: Scores, real: Scores) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def _kernel(values: Floats, real: Floats) -> Floats:
-    """The Gaussian kernel of all pairs of rows, (n, n)."""
-    from scipy.spatial.distance import cdist, pdist
-
-    width = float(np.median(pdist(real))) or 1.0
-    kernel: Floats = np.exp(-cdist(values, values, "sqeuclidean") / (2 * width**2))
-    return kernel
-
-
-def _resampled(random: np.random.Generator, chosen: npt.NDArray[np.bool_]) -> Floats:
+def _resampled(random: np.random.Generator, chosen: Floats) -> Floats:
     """How often each piece of a set is drawn in one bootstrap draw, (n,); 0 for the pieces that are not `chosen`."""
     places = np.flatnonzero(chosen)
     drawn = places[random.integers(len(places), size=len(places))]
     return np.bincount(drawn, minlength=len(chosen)).astype(np.float64)
 
 
-def _squared(kernel: Floats, ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:
+def _squared(kernel: Floats, ours: Floats, theirs: Floats) -> float:
     """The squared distance of two sets given by weights (n,). A piece is never compared with itself, even if drawn twice."""
-    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
 
     def within(weights: Floats) -> float:
         pairs = weights.sum() ** 2 - (weights**2).sum()

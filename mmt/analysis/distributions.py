@@ -10,14 +10,14 @@ pieces differ from each other. `divergence` is the Kullback-Leibler divergence o
 nats. For features that are numbers, `wasserstein` is the first Wasserstein distance of the two sets, in the feature's unit.
 
 These figures depend on the number of pieces, and no two sets of real pieces agree exactly. The noise floor is the same
-comparison of real pieces with real pieces: the real set is split at random, as many pieces as were generated (at most half)
-against the rest. It is given as the mean and the middle 95 % of `SPLITS` splits. Pitch classes are absolute: a model trained
-on transposed pieces writes in all keys and differs there from pieces in the usual keys. Features of pitch ignore drums.
+comparison of real pieces with real pieces, split at random: as many as were generated (at most half) against the rest. It is
+the mean and the middle 95 % of `SPLITS` splits. Pitch classes are absolute: a model trained on transposed pieces writes in all
+keys and differs there from pieces in the usual keys. Features of pitch ignore drums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from mmt.analysis.intervals import Floats
 from mmt.analysis.metrics import METRICS
 from mmt.analysis.note_metrics import cut_notes, note_metrics, onsets, pitched
-from mmt.analysis.plotting import new_figure, png_of
+from mmt.analysis.plotting import new_figure, png_of, style_panel
 from mmt.corpus.storage import Corpus
 from mmt.representation.codes import PAPER, Representation, check_several
 from mmt.representation.decode import check_codes, notes_of_events
@@ -96,10 +96,8 @@ class Distributions:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return vars(self) | {
-            "left_out": list(self.left_out),
-            "features": {feature.name: feature.to_dict() for feature in self.features},
-        }
+        features = {feature.name: feature.to_dict() for feature in self.features}
+        return vars(self) | {"left_out": list(self.left_out), "features": features}
 
 
 def compare_distributions(
@@ -140,17 +138,14 @@ def compare_distributions(
     check_several(real)
     if representation is None:
         representation = real.representation if isinstance(real, Corpus) else PAPER
-    ours, theirs = (
-        [notes for piece in pieces if len(notes := _notes(piece, representation, beats))]
-        for pieces in (generated, real)
-    )
-    if not _enough(len(ours), len(theirs)):
+    ours, theirs = (_features(pieces, representation, beats) for pieces in (generated, real))
+    if len(ours) < 3 or len(theirs) < 6:
         raise ValueError(
             f"{len(ours)} generated and {len(theirs)} real pieces with notes are too few to compare; give at least 3 and 6"
         )
     features, left_out = [], []
-    for name, value in _features(representation).items():
-        values = [np.array([value(notes) for notes in tables], float) for tables in (ours, theirs)]
+    for name in ours[0]:
+        values = [np.array([piece[name] for piece in pieces], float) for pieces in (ours, theirs)]
         if feature := _compare(name, values[0], values[1], seed):
             features.append(feature)
         else:
@@ -171,9 +166,7 @@ def picture(found: Distributions) -> bytes:
         (_draw_numbers if feature.real.ndim == 1 else _draw_histograms)(axes, feature)
         low, high = feature.floor_low.overlap, feature.floor_high.overlap
         overlap = f"overlap {feature.agreement.overlap:.2f} (real: {low:.2f} to {high:.2f})"
-        axes.set_title(f"{feature.name}\n{overlap}", fontsize=9.5)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_panel(axes, f"{feature.name}\n{overlap}")
     panels[0].legend(fontsize=8, frameon=False)
     figure.suptitle(f"{found.generated} generated and {found.real} real pieces, {found.length}", fontsize=12)
     return png_of(figure)
@@ -181,10 +174,11 @@ def picture(found: Distributions) -> bytes:
 
 def agreement(ours: Floats, theirs: Floats) -> Agreement:
     """Overlap and divergence of the inter-set and intra-set distances of two sets, and their Wasserstein distance."""
+    from scipy.spatial.distance import cdist, pdist
     from scipy.stats import wasserstein_distance
 
-    inter = _distances(ours, theirs).ravel()
-    intra = _distances(theirs, theirs)[np.triu_indices(len(theirs), 1)]
+    generated, real = (values.reshape(len(values), -1) for values in (ours, theirs))
+    inter, intra = cdist(generated, real).ravel(), pdist(real)
     greatest = max(float(inter.max()), float(intra.max()))
     distance = float(wasserstein_distance(ours, theirs)) if ours.ndim == 1 else None
     if greatest == 0:
@@ -198,37 +192,36 @@ def agreement(ours: Floats, theirs: Floats) -> Agreement:
     return Agreement(min(overlap, 1.0), max(divergence, 0.0), distance)
 
 
-def _features(representation: Representation) -> Mapping[str, Callable[[NoteTable], Any]]:
-    """Each feature as a function of the notes of a piece."""
-    resolution = representation.resolution
+def _features(
+    pieces: Iterable[npt.ArrayLike], representation: Representation, beats: int | None
+) -> list[dict[str, Any]]:
+    """The features by name of the first beats of each piece that has notes there; NaN where undefined."""
+    found = []
+    for piece in pieces:
+        notes = notes_of_events(check_codes(piece, representation), representation)
+        notes = notes if beats is None else cut_notes(notes, beats, representation.resolution)
+        if len(notes):
+            found.append(_features_of_notes(notes, representation))
+    return found
 
-    def metric(name: str) -> Callable[[NoteTable], float]:
-        return lambda notes: note_metrics(notes, representation)[name]
 
-    def of_pitch(values: Callable[[NoteTable], Any], missing: Any = np.nan) -> Callable[[NoteTable], Any]:
-        return lambda notes: values(tones) if len(tones := pitched(notes, representation)) else missing
-
-    metrics = [name for name, shown in METRICS.items() if shown.distribution]
+def _features_of_notes(notes: NoteTable, representation: Representation) -> dict[str, Any]:
+    resolution, durations = representation.resolution, len(representation.durations) + 1
+    metrics, tones = note_metrics(notes, representation), pitched(notes, representation)
+    shown = [name for name, metric in METRICS.items() if metric.distribution]
     return {
-        **{name.replace("_corrected", "").replace("_", " "): metric(name) for name in metrics},
-        "pitch range": of_pitch(lambda notes: int(notes["pitch"].max()) - int(notes["pitch"].min())),
-        "mean interval": of_pitch(lambda notes: _mean_interval(notes, resolution)),
-        "steps between onsets": lambda notes: _mean(np.diff(np.unique(onsets(notes, resolution)))),
-        "pitch classes": of_pitch(lambda notes: _shares(notes["pitch"] % 12, 12), np.full(12, np.nan)),
-        "positions in the beat": lambda notes: _shares(notes["position"], resolution),
-        "duration codes": lambda notes: _shares(
-            representation.duration_codes(notes["duration"]), len(representation.durations) + 1
-        ),
+        **{name.replace("_corrected", "").replace("_", " "): metrics[name] for name in shown},
+        "pitch range": int(tones["pitch"].max()) - int(tones["pitch"].min()) if len(tones) else np.nan,
+        "mean interval": _mean_interval(tones, resolution) if len(tones) else np.nan,
+        "steps between onsets": _mean(np.diff(np.unique(onsets(notes, resolution)))),
+        "pitch classes": _shares(tones["pitch"] % 12, 12),
+        "positions in the beat": _shares(notes["position"], resolution),
+        "duration codes": _shares(representation.duration_codes(notes["duration"]), durations),
     }
 
 
-def _notes(piece: npt.ArrayLike, representation: Representation, beats: int | None) -> NoteTable:
-    notes = notes_of_events(check_codes(piece, representation), representation)
-    return notes if beats is None else cut_notes(notes, beats, representation.resolution)
-
-
 def _shares(codes: npt.NDArray[np.integer[Any]], size: int) -> Floats:
-    return np.asarray(np.bincount(codes, minlength=size) / len(codes), np.float64)
+    return np.bincount(codes, minlength=size) / (len(codes) or np.nan)
 
 
 def _mean_interval(notes: NoteTable, resolution: int) -> float:
@@ -244,14 +237,10 @@ def _mean(values: npt.NDArray[Any]) -> float:
     return float(values.mean()) if len(values) else np.nan
 
 
-def _enough(generated: int, real: int) -> bool:
-    return generated >= 3 and real >= 6
-
-
 def _compare(name: str, ours: Floats, theirs: Floats, seed: int) -> Feature | None:
     """Compare one feature; None if too few pieces have a value."""
     known = [values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)] for values in (ours, theirs)]
-    if not _enough(*map(len, known)):
+    if len(known[0]) < 3 or len(known[1]) < 6:
         return None
     random, count = np.random.default_rng(seed), len(known[1])
     size = max(min(len(known[0]), count // 2), 2)
@@ -264,22 +253,11 @@ def _compare(name: str, ours: Floats, theirs: Floats, seed: int) -> Feature | No
         return Agreement(overlap, divergence, None if np.isnan(distance) else distance)
 
     return Feature(
-        name=name,
-        generated=ours,
-        real=theirs,
-        agreement=agreement(*known),
-        floor=summary(np.mean),
+        name=name, generated=ours, real=theirs, agreement=agreement(*known), floor=summary(np.mean),
         floor_low=summary(lambda values: np.percentile(values, 2.5)),
         floor_high=summary(lambda values: np.percentile(values, 97.5)),
         undefined=(len(ours) - len(known[0]), len(theirs) - len(known[1])),
-    )
-
-
-def _distances(first: Floats, second: Floats) -> Floats:
-    from scipy.spatial.distance import cdist
-
-    distances: Floats = cdist(first.reshape(len(first), -1), second.reshape(len(second), -1))
-    return distances
+    )  # fmt: skip
 
 
 def _probabilities(values: Floats, grid: Floats) -> Floats:
@@ -312,10 +290,11 @@ def _draw_numbers(axes: Any, feature: Feature) -> None:
 
 
 def _draw_histograms(axes: Any, feature: Feature) -> None:
-    shown = np.flatnonzero((feature.real.mean(0) > 0) | (feature.generated.mean(0) > 0))
+    real, generated = feature.real.mean(0), feature.generated.mean(0)
+    shown = np.flatnonzero((real > 0) | (generated > 0))
     place = np.arange(len(shown))
-    axes.bar(place - 0.2, feature.real.mean(0)[shown], 0.4, color=_REAL, alpha=0.8, label="real")
-    axes.bar(place + 0.2, feature.generated.mean(0)[shown], 0.4, color=_GENERATED, alpha=0.8, label="generated")
+    axes.bar(place - 0.2, real[shown], 0.4, color=_REAL, alpha=0.8, label="real")
+    axes.bar(place + 0.2, generated[shown], 0.4, color=_GENERATED, alpha=0.8, label="generated")
     step = max(len(shown) // 12, 1)
     axes.set_xticks(place[::step], [str(bin_) for bin_ in shown[::step]])
     axes.set_ylabel("mean share of notes", fontsize=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmt.representation.codes import PAPER, PITCHES, TYPE, TYPES, Representation
 
@@ -23,6 +23,13 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     return figure
+
+
+def style_panel(axes: Any, title: str) -> None:
+    """Give a panel a title, small numbers, and no lines above and to the right."""
+    axes.set_title(title, fontsize=9.5)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def png_of(figure: Figure) -> bytes:
