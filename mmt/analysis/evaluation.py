@@ -32,12 +32,11 @@ from mmt.analysis.differences import Differences, compare_scores
 from mmt.analysis.distance import KernelDistance, kernel_distance
 from mmt.analysis.distributions import Distributions, compare_distributions, picture
 from mmt.analysis.metrics import METRICS, Scores, evaluate, to_csv
-from mmt.analysis.modes import MODES, GeneratedPieces, plan_pieces
+from mmt.analysis.modes import MODES, GeneratedPieces, Plan, plan_pieces
 from mmt.analysis.report import REAL
 from mmt.corpus.storage import Corpus
 from mmt.model.provenance import software, write_provenance
 from mmt.music.atomic import replacing
-from mmt.sampling.model import Model
 
 REPORT = "evaluation.json"
 # Metrics are computed on whole pieces and on this many beats, as in the paper's listening test.
@@ -144,132 +143,116 @@ def evaluate_models(
     ----------
     checkpoints : sequence of paths
         Checkpoint folders; None is the model that mmt ships.
-    corpus : path
-        A prepared corpus.
+    corpus, split, only : path, str, collection of str
+        A prepared corpus; real pieces and prompts are those of the split, or those of its pieces with the names in `only`.
     output : path
         The folder to write. A stopped evaluation continues there.
-    split : str
-        The split that real pieces and prompts are taken from.
-    n : int
-        Number of pieces per mode and model.
-    modes : sequence of str
-        Some of `MODES`.
-    seed : int
-    max_events : int, optional
-        Per piece, at least 32. Default: the smallest context of the models.
-    sampling : "default" or "paper"
-        As for `Model.generate`.
+    n, modes : int, sequence of str
+        Number of pieces per mode and model, and the modes, some of `MODES`.
+    seed, max_events, sampling
+        As for `Model.generate`. Default of `max_events`, which is at least 32: the smallest context of the models.
     with_likelihood, with_originality : bool
         Whether to measure the loss on the split, and the runs shared with the corpus's training split.
     stride : int, optional
         As for `mmt.likelihood.measure`.
-    only : collection of str, optional
-        Names of pieces: real pieces and prompts are those of the split with these names. Default: all of the split.
 
     Raises
     ------
     ValueError
         If an argument is out of range, two models have the same name, or a model cannot read the corpus.
     """
-    output = Path(output)
+    output, work = Path(output), Path(output) / "work"
     plan = plan_pieces(
         checkpoints, corpus, split=split, only=only, n=n, modes=modes, seed=seed, max_events=max_events,
         sampling=sampling, device=device,
     )  # fmt: skip
-    real = plan.real
-    settings = {
-        "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": plan.max_events,
-        "sampling": sampling, "prompts_from": min(n, plan.fit), "pieces_fit_for_prompts": plan.fit,
-        "models": plan.fingerprints(), "only": None if only is None else sorted(only), "corpus_sha256": real.sha256,
-        "software": software(),
-    }  # fmt: skip
-    found = Evaluation(settings)
-    found.rows += [TableRow(REAL, "", evaluate(real, beats=beats)) for beats in (None, CUT)]
-    if split != "test" and (test := _test_split(corpus)) is not None:
-        found.rows += [TableRow(f"{REAL}, test", "", evaluate(test, beats=beats)) for beats in (None, CUT)]
+    found = Evaluation(plan.settings | {"software": software()}, _real_rows(plan.real, corpus, split))
     index = originality.Index(Corpus(corpus, split="train"), progress=progress) if with_originality else None
     for name, model in plan.models.items():
         for mode in tqdm(modes, desc=name, unit=" modes", disable=not progress):
-            generated = plan.generate(name, mode, output / "work", progress)
-            _add_mode(found, name, mode, model, generated, real, index)
+            _add_mode(found, plan, name, mode, plan.generate(name, mode, work, progress), index)
         if with_likelihood:
-            ledger = output / "work" / f"{name}-likelihood.jsonl"
-            found.likelihoods[name] = likelihood.measure(model, real, stride=stride, ledger=ledger, progress=progress)
-    _compare(found, list(plan.models), plan.sources)
+            found.likelihoods[name] = likelihood.measure(
+                model, plan.real, stride=stride, ledger=work / f"{name}-likelihood.jsonl", progress=progress
+            )
+    _compare(found, plan)
     _write(output, found)
     return found
 
 
-def _test_split(corpus: str | os.PathLike[str]) -> Corpus | None:
-    """The corpus's test split, a second reference; None if it has none."""
-    with contextlib.suppress(ValueError):
-        return Corpus(corpus, split="test")
-    return None
+def _real_rows(real: Corpus, corpus: str | os.PathLike[str], split: str) -> list[TableRow]:
+    """The rows of real pieces, and of those of the test split, a second reference, if the corpus has one."""
+    sets = {REAL: real}
+    if split != "test":
+        with contextlib.suppress(ValueError):
+            sets[f"{REAL}, test"] = Corpus(corpus, split="test")
+    return [TableRow(name, "", evaluate(pieces, beats=beats)) for name, pieces in sets.items() for beats in (None, CUT)]
 
 
-def _compare(found: Evaluation, models: Sequence[str], sources: Sequence[int]) -> None:
+def _compare(found: Evaluation, plan: Plan) -> None:
     """Add the comparisons of all models, and their distances from real pieces."""
-    truth, first = found.scores(REAL)[""], models[0]
-    for name in models:
+    truth, first = found.scores(REAL)[""], next(iter(plan.models))
+    for name in plan.models:
         scores = found.scores(name)
         found.comparisons[f"{name} against {REAL}"] = compare_scores(
             scores, dict.fromkeys(scores, truth), names=(name, REAL)
         )
         if name != first:
             # Unconditional pieces have no prompt in common.
-            prompts = {mode: range(len(sources)) if mode == "unconditional" else sources for mode in scores}
+            count = len(plan.sources)
+            prompts = {mode: range(count) if mode == "unconditional" else plan.sources for mode in scores}
             found.comparisons[f"{name} against {first}"] = compare_scores(
                 scores, found.scores(first), names=(name, first), prompts=prompts
             )
         for mode, of_mode in scores.items():
             if len(of_mode) >= 2 and len(truth) >= 4:
-                found.distances[f"{name}, {mode}"] = kernel_distance(of_mode, truth, seed=found.settings["seed"])
+                found.distances[f"{name}, {mode}"] = kernel_distance(of_mode, truth, seed=plan.seed)
 
 
 def _add_mode(
-    found: Evaluation,
-    name: str,
-    mode: str,
-    model: Model,
-    generated: GeneratedPieces,
-    real: Corpus,
-    index: originality.Index | None,
+    found: Evaluation, plan: Plan, name: str, mode: str, generated: GeneratedPieces, index: originality.Index | None
 ) -> None:
     """Add the metrics of whole pieces and of their first beats, and the comparisons with real and training pieces."""
-    pieces, representation, seed = generated.pieces, model.representation, found.settings["seed"]
-    size = sum(parameter.numel() for parameter in model.network.parameters())
-    limits = {"max_events": found.settings["max_events"], "max_beats": representation.beats}
+    pieces, representation = generated.pieces, plan.models[name].representation
+    size = sum(parameter.numel() for parameter in plan.models[name].network.parameters())
     for beats in (None, CUT):
-        scores = evaluate(pieces, beats=beats, representation=representation, **limits)
+        scores = evaluate(
+            pieces,
+            beats=beats,
+            max_events=plan.max_events,
+            max_beats=representation.beats,
+            representation=representation,
+        )
         found.rows.append(TableRow(name, mode, scores, size, generated.notes_per_second, generated.at_once))
-    if mode == "unconditional" and len(pieces) >= 3 and len(real) >= 6:
+    if mode == "unconditional" and len(pieces) >= 3 and len(plan.real) >= 6:
         found.distributions[name] = compare_distributions(
-            pieces, real, beats=CUT, seed=seed, representation=representation
+            pieces, plan.real, beats=CUT, seed=plan.seed, representation=representation
         )
     if index is not None:
         found.originality[f"{name}, {mode}"] = originality.compare(
-            pieces, index, first_beats=generated.first_beats, representation=representation, seed=seed
+            pieces, index, first_beats=generated.first_beats, representation=representation, seed=plan.seed
         )
 
 
 def _write(output: Path, found: Evaluation) -> None:
     output.mkdir(parents=True, exist_ok=True)
     rows = [row.cells() for row in found.rows]
-    _write_file(output / "report.md", report.page(found))
-    _write_file(output / "details.md", report.details(found))
-    _write_file(output / "table.csv", to_csv([list(rows[0]), *(list(row.values()) for row in rows)]))
     pieces = [["model", "mode", "length", *found.rows[0].scores.rows()[0]]]
     for row in found.rows:
         pieces += [[row.model, row.mode, row.scores.length, *values] for values in row.scores.rows()[1:]]
-    _write_file(output / "pieces.csv", to_csv(pieces))
+    files: dict[str, str | bytes] = {
+        "report.md": report.page(found),
+        "details.md": report.details(found),
+        "table.csv": to_csv([list(rows[0]), *(list(row.values()) for row in rows)]),
+        "pieces.csv": to_csv(pieces),
+    }
     for name, compared in report.pictured(found).items():
-        _write_file(output / f"differences-{name}.png", differences.picture(compared))
+        files[f"differences-{name}.png"] = differences.picture(compared)
     for name, distributions in found.distributions.items():
-        _write_file(output / f"distributions-{name}.png", picture(distributions))
+        files[f"distributions-{name}.png"] = picture(distributions)
     write_provenance(output, {name: value for name, value in found.settings.items() if name != "software"})
-    _write_file(output / REPORT, json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n")
-
-
-def _write_file(path: Path, content: str | bytes) -> None:
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    # The last file, which tells that the evaluation is finished.
+    files[REPORT] = json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n"
+    for name, content in files.items():
+        with replacing(output / name) as unfinished:
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -29,7 +29,7 @@ from mmt.analysis.report import REAL
 from mmt.model.provenance import software
 from mmt.music.atomic import replacing
 from mmt.music.bounded import LARGEST_JSON, brief, parse_json, read_file
-from mmt.representation.codes import Events, Representation
+from mmt.representation.codes import Representation
 from mmt.representation.decode import decode, notes_of_events
 from mmt.representation.encode import events_of_notes
 
@@ -120,10 +120,8 @@ def make_listening_test(
     sides = [Side(name, plan.generate(name, mode, Path(folder) / "work", progress).pieces) for name in plan.models]
     if len(sides) == 1:
         sides.append(Side(REAL, [plan.real[index] for index in plan.sources]))
-    settings = {
-        "corpus": str(corpus), "corpus_sha256": plan.real.sha256, "split": split, "mode": mode,
-        "max_events": plan.max_events, "sampling": sampling, "models": plan.fingerprints(),
-    }  # fmt: skip
+    stored = ("corpus", "corpus_sha256", "split", "mode", "max_events", "sampling", "models")
+    settings = {name: mode if name == "mode" else plan.settings[name] for name in stored}
     representation = next(iter(plan.models.values())).representation
     return write_listening_test(
         folder, *sides, representation=representation, seed=seed, beats=beats, settings=settings
@@ -146,14 +144,12 @@ def write_listening_test(
     ----------
     first, second : Side
         Piece i of both makes a pair.
-    representation : Representation
-        Of all pieces.
-    seed : int
-        Of the order of the pairs and sides.
+    representation, seed : Representation, int
+        The representation of all pieces, and the seed of the order of the pairs and sides.
     beats : int
         The most beats of a piece; both pieces of a pair are cut to the shorter one.
     settings : dict, optional
-        What else the key is to tell, such as corpus and mode.
+        Stored in the key too, such as corpus and mode.
 
     Raises
     ------
@@ -250,7 +246,7 @@ def _choices(path: Path, study: str, pairs: int) -> list[tuple[int, str]]:
 
 def _notes(piece: npt.ArrayLike, representation: Representation) -> npt.NDArray[Any]:
     """The notes of a piece, from its first beat on, with silence before removed."""
-    notes = notes_of_events(np.asarray(piece), representation).copy()
+    notes = notes_of_events(np.asarray(piece), representation)
     if len(notes):
         notes["beat"] -= notes["beat"].min()
     return notes
@@ -260,6 +256,5 @@ def _song(notes: npt.NDArray[Any], representation: Representation) -> dict[str, 
     """Notes as data of the player, at tempo 100, velocity 64 and without title."""
     from mmt.music.page.song import add_recordings, song
 
-    events: Events = events_of_notes(notes, representation)
-    music = decode(events, representation=representation)
+    music = decode(events_of_notes(notes, representation), representation=representation)
     return add_recordings(song(music), music)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -65,11 +65,11 @@ class Plan:
     """The real pieces that generated ones are compared with."""
     sources: list[int]
     """For each piece to generate, the index of the real piece that its prompt is taken from."""
-    fit: int
-    """Number of real pieces that are fit for prompts."""
     seed: int
     max_events: int
     sampling: Literal["default", "paper"]
+    settings: dict[str, Any]
+    """What the pieces depend on, for the report: corpus, seed, limits, fingerprints of the models."""
 
     def generate(self, name: str, mode: str, folder: Path, progress: bool) -> GeneratedPieces:
         """The pieces of a model in a mode; finished ones are kept in `folder`."""
@@ -77,10 +77,6 @@ class Plan:
             self.models[name], self.real, mode, self.sources, seed=self.seed, max_events=self.max_events,
             sampling=self.sampling, ledger=folder / f"{name}-{mode.replace(' ', '-')}.jsonl", progress=progress,
         )  # fmt: skip
-
-    def fingerprints(self) -> dict[str, str]:
-        """A hash of each model."""
-        return {name: fingerprint(model) for name, model in self.models.items()}
 
 
 def plan_pieces(
@@ -97,7 +93,7 @@ def plan_pieces(
     device: str,
 ) -> Plan:
     """Load the models and choose the prompts; arguments and errors are those of `mmt.evaluate_models`."""
-    if isinstance(checkpoints, str | PathLike) or not isinstance(checkpoints, Sequence):
+    if isinstance(checkpoints, str) or not isinstance(checkpoints, Sequence):
         raise ValueError(
             f"checkpoints is {described(checkpoints)}; give a list of paths; None is the model that mmt ships"
         )
@@ -116,7 +112,13 @@ def plan_pieces(
     for model in models.values():
         check_same_representation(model, real)
     sources, fit = choose_prompts(real, n, seed=seed, longest=max_events // 2, modes=modes)
-    return Plan(models, real, sources, fit, seed, max_events, sampling)
+    settings = {
+        "corpus": str(corpus), "split": split, "pieces": len(real), "n": n, "seed": seed, "max_events": max_events,
+        "sampling": sampling, "prompts_from": min(n, fit), "pieces_fit_for_prompts": fit,
+        "models": {name: fingerprint(model) for name, model in models.items()},
+        "only": None if only is None else sorted(only), "corpus_sha256": real.sha256,
+    }  # fmt: skip
+    return Plan(models, real, sources, seed, max_events, sampling, settings)
 
 
 def choose_prompts(
@@ -134,8 +136,9 @@ def choose_prompts(
     """
     usable = []
     for index in range(len(corpus)):
-        beats = corpus.notes(index)["beat"]
-        events = int(np.searchsorted(beats, beats[0] + 16)) + 2 + len(np.unique(corpus.notes(index)["instrument"]))
+        notes = corpus.notes(index)
+        beats = notes["beat"]
+        events = int(np.searchsorted(beats, beats[0] + 16)) + 2 + len(np.unique(notes["instrument"]))
         if beats[-1] - beats[0] >= 16 and events <= longest:
             usable.append(index)
     if not usable and _PROMPT_BEATS.keys().isdisjoint(modes):
@@ -188,8 +191,8 @@ def generate_pieces(
     at_once = min(_AT_ONCE, len(names))
     keys = [f"{number}" if mode == "unconditional" else f"{number}:{name}" for number, name in enumerate(names)]
     missing = [number for number, key in enumerate(keys) if key not in known]
-    done = len(keys) - len(missing)
-    with tqdm(total=len(keys), initial=done, unit=" pieces", desc=mode, disable=not progress) as bar:
+    bar = tqdm(total=len(keys), initial=len(keys) - len(missing), unit=" pieces", desc=mode, disable=not progress)
+    with bar:
         for first in range(0, len(missing), at_once):
             batch = missing[first : first + at_once]
             starts = [make_prompt(corpus, sources[number], mode) for number in batch]
@@ -199,8 +202,13 @@ def generate_pieces(
             seconds = (time.perf_counter() - since) / len(batch)
             for number, start, events in zip(batch, starts, pieces, strict=True):
                 new = int((events[len(start) :, TYPE] == NOTE).sum())
-                result = {"events": events.tolist(), "first_beat": start.first_beat, "seconds": seconds}
-                known.add(keys[number], result | {"new_notes": new})
+                result = {
+                    "events": events.tolist(),
+                    "first_beat": start.first_beat,
+                    "seconds": seconds,
+                    "new_notes": new,
+                }
+                known.add(keys[number], result)
             bar.update(len(batch))
     found = [known[key] for key in keys]
     return GeneratedPieces(
