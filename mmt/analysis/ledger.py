@@ -32,9 +32,7 @@ class Ledger:
         self.path = None if path is None else path_of("ledger", path)
         self._known: dict[str, Any] = {}
         self._job = json.loads(json.dumps(job))
-        if self.path is None:
-            return
-        if not self.path.exists() or not self._read():
+        if self.path is not None and not (self.path.exists() and self._read()):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as unfinished:
                 unfinished.write_text(json.dumps(self._job) + "\n", encoding="utf-8")

@@ -20,17 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from mmt.analysis import structure
 from mmt.analysis.intervals import ENOUGH, Floats, Mean, mean_of, share_of
 from mmt.analysis.note_metrics import cut_notes, note_metrics
-from mmt.analysis.structure import (
-    LAGS,
-    has_long_final_chord,
-    instrument_evenness,
-    is_locked,
-    repetition_profile,
-    returning_share,
-    silence_of_notes,
-)
+from mmt.analysis.structure import LAGS as LAGS
 from mmt.analysis.structure import longest_loop as longest_loop
 from mmt.analysis.structure import longest_silence as longest_silence
 from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
@@ -98,11 +91,11 @@ METRICS = {
     "instruments": Metric(distribution=True),
     # Share of the declared instruments that play.
     "instruments_used": Metric("instruments used", percent=True),
-    # How evenly the notes are shared among the declared instruments, see `instrument_evenness`.
+    # How evenly the notes are shared among the declared instruments, see `structure.instrument_evenness`.
     "instrument_evenness": Metric("evenness of instruments", percent=True),
-    # Time in which nothing sounds, in beats, see `longest_silence`.
+    # Time in which nothing sounds, in beats, see `structure.longest_silence`.
     "longest_silence": Metric("longest silence, beats"),
-    # Mean of the repetition profile over lags of 1 to 64 beats, see `repetition_profile`.
+    # Mean of the repetition profile over lags of 1 to 64 beats, see `structure.repetition_profile`.
     "repetition": Metric("repeated notes", percent=True),
     # Share of the notes in passages that return after at least 16 beats, see `structure.returning_share`.
     "returning": Metric("returning notes", percent=True),
@@ -130,7 +123,7 @@ class Scores:
     length: str
     """What was measured: "whole pieces", or "the first N beats"."""
     repetition: Floats
-    """The repetition profile of each piece, (pieces, 64), see `repetition_profile`."""
+    """The repetition profile of each piece, (pieces, 64), see `structure.repetition_profile`."""
 
     def __getitem__(self, name: str) -> Mean:
         if name not in self.values:
@@ -269,7 +262,7 @@ def _piece_metrics(
         return found
     notes = notes_of_events(events, representation)
     if len(notes):
-        found["long_final_chord"] = has_long_final_chord(notes, representation.resolution)
+        found["long_final_chord"] = structure.has_long_final_chord(notes, representation.resolution)
         if told := told_length(events, representation):
             found["ends_at_told_length"] = abs(int(notes["beat"].max()) + 1 - told) <= _NEAR
     if beats is not None:
@@ -279,15 +272,15 @@ def _piece_metrics(
     declared = np.unique(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT])
     if len(declared):
         found["instruments_used"] = float(np.isin(declared, notes["instrument"]).mean())
-        found["instrument_evenness"] = instrument_evenness(declared, notes["instrument"])
-    profile = repetition_profile(notes)
+        found["instrument_evenness"] = structure.instrument_evenness(declared, notes["instrument"])
+    profile = structure.repetition_profile(notes)
     known = profile[~np.isnan(profile)]
     return found | note_metrics(notes, representation) | {
         "profile": profile,
         "repetition": float(known.mean()) if len(known) else np.nan,
-        "returning": returning_share(notes, representation.resolution),
-        "locked": is_locked(notes),
-        "longest_silence": silence_of_notes(notes, representation.resolution),
+        "returning": structure.returning_share(notes, representation.resolution),
+        "locked": structure.is_locked(notes),
+        "longest_silence": structure.silence_of_notes(notes, representation.resolution),
     }  # fmt: skip
 
 

@@ -90,8 +90,7 @@ def cut_notes(notes: NoteTable, beats: int, resolution: int) -> NoteTable:
 
 def onsets(notes: NoteTable, resolution: int) -> npt.NDArray[np.int64]:
     """Onset of each note in steps, (n,)."""
-    steps: npt.NDArray[np.int64] = notes["beat"].astype(np.int64) * resolution + notes["position"]
-    return steps
+    return np.asarray(notes["beat"].astype(np.int64) * resolution + notes["position"])
 
 
 def pitched(notes: NoteTable, representation: Representation) -> NoteTable:
@@ -102,5 +101,4 @@ def pitched(notes: NoteTable, representation: Representation) -> NoteTable:
     >>> pitched(notes, Representation(drums=True))["pitch"].tolist()
     [60]
     """
-    kept: NoteTable = notes[notes["instrument"] != representation.drums_code]
-    return kept
+    return np.asarray(notes[notes["instrument"] != representation.drums_code])

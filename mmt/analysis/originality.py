@@ -103,14 +103,7 @@ class Comparison:
 
 
 class Index:
-    """The notes of a corpus in sorted order, for a fast search of shared runs.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        Sorting takes about a second per million notes.
-    progress : bool
-        Whether to show a progress bar.
+    """The notes of a corpus in sorted order, for a fast search of shared runs. Sorting takes a second per million notes.
 
     Examples
     --------
@@ -162,9 +155,9 @@ class Index:
         parts, textures = (
             corpus.runs(NoteSequences(tables, texture, representation), len(tables)) for texture, corpus in self._sorted
         )
+        # Of each, the longest run and the richest.
         return [
-            Finding(part, texture, richest_part, richest_texture)
-            for (part, richest_part), (texture, richest_texture) in zip(parts, textures, strict=True)
+            Finding(part[0], texture[0], part[1], texture[1]) for part, texture in zip(parts, textures, strict=True)
         ]
 
 
@@ -181,11 +174,10 @@ def compare(
 
     Parameters
     ----------
-    pieces : sequence of array_like of int, (n_i, 6)
+    pieces, first_beats, representation
+        As for `Index.find`.
     corpus : path or Index
         The folder of the corpus that the model was trained on, or the index of its training split.
-    first_beats, representation
-        As for `Index.find`.
     seed : int
         Of the draw of real stretches: one from each validation piece, with as many notes as a generated piece.
 
@@ -214,8 +206,7 @@ def compare(
 def without_prompt(events: Events, prompt: Events) -> Events:
     """The events of a piece that are not in its prompt: what was written after it, or in it."""
     given = {tuple(row) for row in prompt.tolist()}
-    new: Events = events[[tuple(row) not in given for row in events.tolist()]]
-    return new
+    return np.asarray(events[[tuple(row) not in given for row in events.tolist()]])
 
 
 def _real_stretches(corpus: Corpus, lengths: Sequence[int], seed: int) -> Iterator[NoteTable]:

@@ -81,8 +81,7 @@ class NoteSequences:
         """Number of steps after each note in its sequence, (n,)."""
         ends = np.flatnonzero(self.tokens == _END)
         positions = np.arange(len(self.tokens))
-        following: Ints = ends[np.searchsorted(ends, positions)] - positions
-        return following
+        return np.asarray(ends[np.searchsorted(ends, positions)] - positions)
 
     def part(self, position: int) -> str:
         """The instrument of a note, or "whole texture"."""
@@ -104,17 +103,16 @@ class SortedSequences:
     def runs(self, sequences: NoteSequences, pieces: int) -> list[tuple[Run | None, Run | None]]:
         """The longest run that each piece shares with the corpus, and the run with the most different steps."""
         matched, positions = longest_matches(self._notes.tokens, self._order, sequences.tokens, sequences.remaining())
-        runs: list[tuple[Run | None, Run | None]] = []
+
+        def run(start: int) -> Run:
+            return self._run(sequences, start, int(positions[start]), int(matched[start]))
+
+        runs: list[tuple[Run | None, Run | None]] = [(None, None)] * pieces
         for piece in range(pieces):
             starts = np.flatnonzero((sequences.piece == piece) & (matched > 0))
-            if not len(starts):
-                runs.append((None, None))
-                continue
-            longest, richest = int(starts[matched[starts].argmax()]), _richest(sequences.tokens, starts, matched)
-            longest_run, richest_run = (
-                self._run(sequences, start, int(positions[start]), int(matched[start])) for start in (longest, richest)
-            )
-            runs.append((longest_run, richest_run))
+            if len(starts):
+                longest = int(starts[matched[starts].argmax()])
+                runs[piece] = run(longest), run(_richest(sequences.tokens, starts, matched))
         return runs
 
     def _run(self, ours: NoteSequences, here: int, there: int, steps: int) -> Run:

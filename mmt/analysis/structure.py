@@ -72,8 +72,7 @@ def repetition_profile(notes: NoteTable) -> Floats:
     repeated, played = _repetitions(notes, LAGS, ("position", "pitch", "instrument"))
     late = played.sum() - np.cumsum(played)[:LAGS]
     late = np.pad(late, (0, LAGS - len(late)))
-    shares: Floats = np.divide(repeated.sum(axis=1), late, out=np.full(LAGS, np.nan), where=late > 0)
-    return shares
+    return np.asarray(np.divide(repeated.sum(axis=1), late, out=np.full(LAGS, np.nan), where=late > 0))
 
 
 def is_locked(notes: NoteTable) -> bool:
