@@ -19,22 +19,11 @@ from tqdm import tqdm
 
 from mmt.analysis.intervals import Floats
 from mmt.analysis.loss_windows import find_stride, loss_windows
+from mmt.analysis.note_metrics import onsets
 from mmt.analysis.pieces import Pieces, named_pieces
 from mmt.music.files import read
-from mmt.representation.codes import (
-    BEAT,
-    FIELDS,
-    GIVEN_NOTE,
-    INSTRUMENT,
-    NOTE,
-    PAPER,
-    PITCH,
-    POSITION,
-    TYPE,
-    Events,
-    Representation,
-)
-from mmt.representation.decode import decode
+from mmt.representation.codes import BEAT, FIELDS, GIVEN_NOTE, INSTRUMENT, NOTE, PAPER, TYPE, Events, Representation
+from mmt.representation.decode import decode, notes_of_events
 from mmt.representation.encode import encode
 from mmt.representation.grammar import check_piece
 from mmt.sampling.grammar import Bounds, StrictGrammar
@@ -102,9 +91,9 @@ class EventLosses:
         figure = piano_roll(decode(self.events, representation=representation), axes)
         axes = figure.axes[0] if axes is None else axes
         notes = (self.events[:, TYPE] == NOTE) & (self.events[:, INSTRUMENT] != representation.drums_code)
-        shown, nats, beats = self.events[notes], self.per_event[notes], self.by_beat()
-        onset = shown[:, BEAT] - 1 + (shown[:, POSITION] - 1) / representation.resolution
-        dots = axes.scatter(onset, shown[:, PITCH] - 1, c=nats, cmap="inferno_r", s=14, zorder=6, vmin=0)
+        shown, nats, beats = notes_of_events(self.events[notes], representation), self.per_event[notes], self.by_beat()
+        onset = onsets(shown, representation.resolution) / representation.resolution
+        dots = axes.scatter(onset, shown["pitch"], c=nats, cmap="inferno_r", s=14, zorder=6, vmin=0)
         figure.colorbar(dots, ax=axes, label="nats", location="bottom", fraction=0.05, pad=0.14)
         means = axes.twinx()
         means.step(np.arange(len(beats)), beats, where="post", color="#2b2b33", linewidth=1, alpha=0.6)

@@ -28,21 +28,10 @@ from mmt.analysis.structure import longest_loop as longest_loop
 from mmt.analysis.structure import longest_silence as longest_silence
 from mmt.analysis.structure import notes_by_instrument as notes_by_instrument
 from mmt.analysis.structure import share_in_range as share_in_range
+from mmt.analysis.structure import told_length as told_length
 from mmt.corpus.storage import Corpus
 from mmt.representation.arguments import whole
-from mmt.representation.codes import (
-    BEAT,
-    END_OF_SONG,
-    INSTRUMENT,
-    INSTRUMENT_EVENT,
-    PAPER,
-    START_OF_NOTES,
-    TYPE,
-    Representation,
-    as_events,
-    check_several,
-    is_note,
-)
+from mmt.representation.codes import BEAT, END_OF_SONG, PAPER, TYPE, Representation, as_events, check_several, is_note
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.grammar import is_valid
 from mmt.representation.origin import check_origin
@@ -263,13 +252,13 @@ def _piece_metrics(
     notes = notes_of_events(events, representation)
     if len(notes):
         found["long_final_chord"] = structure.has_long_final_chord(notes, representation.resolution)
-        if told := told_length(events, representation):
+        if told := structure.told_length(events, representation):
             found["ends_at_told_length"] = abs(int(notes["beat"].max()) + 1 - told) <= _NEAR
     if beats is not None:
         notes = cut_notes(notes, beats, representation.resolution)
     if not len(notes):
         return found
-    declared = np.unique(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT])
+    declared = structure.declared_instruments(events)
     if len(declared):
         found["instruments_used"] = float(np.isin(declared, notes["instrument"]).mean())
         found["instrument_evenness"] = structure.instrument_evenness(declared, notes["instrument"])
@@ -282,10 +271,3 @@ def _piece_metrics(
         "locked": structure.is_locked(notes),
         "longest_silence": structure.silence_of_notes(notes, representation.resolution),
     }  # fmt: skip
-
-
-def told_length(events: npt.NDArray[np.integer[Any]], representation: Representation) -> int:
-    """The length in beats that the start-of-notes of a piece tells; 0 if it tells none."""
-    if not representation.length:
-        return 0
-    return max(int(events[events[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)

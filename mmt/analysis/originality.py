@@ -230,17 +230,14 @@ def _compared(
         raise ValueError(
             f"there are {len(pieces)} pieces and {firsts.size} first beats; give one for all or one per piece"
         )
-    tables = (pitched(_table(piece, representation), representation) for piece in pieces)
-    firsts = np.broadcast_to(firsts, len(pieces))
-    return [table[table["beat"] >= first] for table, first in zip(tables, firsts, strict=True)]
-
-
-def _table(piece: npt.ArrayLike | NoteTable, representation: Representation) -> NoteTable:
-    array = np.asarray(piece)
-    if array.dtype.names:
-        return array
-    events = check_codes(array, representation)
-    return notes_of_events(events[events[:, TYPE] != GIVEN_NOTE], representation)
+    found = []
+    for piece, first in zip(pieces, np.broadcast_to(firsts, len(pieces)), strict=True):
+        table = np.asarray(piece)
+        if not table.dtype.names:
+            events = check_codes(table, representation)
+            table = notes_of_events(events[events[:, TYPE] != GIVEN_NOTE], representation)
+        found.append(pitched(table[table["beat"] >= first], representation))
+    return found
 
 
 def _spread(lengths: Sequence[int]) -> str:

@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from mmt.analysis.intervals import Floats
 from mmt.analysis.note_metrics import onsets
-from mmt.representation.codes import INSTRUMENT, INSTRUMENT_EVENT, PAPER, TYPE, Events, Representation
+from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, PAPER, START_OF_NOTES, TYPE, Representation
 from mmt.representation.decode import check_codes, notes_of_events
 from mmt.representation.instrument_ranges import INSTRUMENT_RANGES
 from mmt.representation.notes import NoteTable
+
+Ints = npt.NDArray[np.int64]
 
 LAGS = 64
 """Lags of the repetition profile: 1 to 64 beats."""
@@ -174,9 +176,21 @@ def notes_by_instrument(events: npt.ArrayLike, *, representation: Representation
     """
     array = check_codes(events, representation)
     playing = notes_of_events(array, representation)["instrument"]
-    declared = array[array[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT]
     counts = np.bincount(playing, minlength=len(representation.names) + 1)
-    return {representation.names[code - 1]: int(counts[code]) for code in np.union1d(declared, playing)}
+    codes = np.union1d(declared_instruments(array), playing)
+    return {representation.names[code - 1]: int(counts[code]) for code in codes}
+
+
+def declared_instruments(events: Ints) -> Ints:
+    """The codes of the instruments that a piece (n, 6) declares, ascending."""
+    return np.unique(events[events[:, TYPE] == INSTRUMENT_EVENT, INSTRUMENT])
+
+
+def told_length(events: Ints, representation: Representation) -> int:
+    """The length in beats that the start-of-notes of a piece (n, 6) tells; 0 if it tells none."""
+    if not representation.length:
+        return 0
+    return max(int(events[events[:, TYPE] == START_OF_NOTES, BEAT].max(initial=0)) - 1, 0)
 
 
 def share_in_range(events: npt.ArrayLike, *, representation: Representation = PAPER) -> float:
@@ -204,7 +218,7 @@ def _notes(events: npt.ArrayLike, representation: Representation) -> NoteTable:
     return notes_of_events(check_codes(events, representation), representation)
 
 
-def _repetitions(notes: NoteTable, lags: int, names: tuple[str, ...]) -> tuple[Events, Events]:
+def _repetitions(notes: NoteTable, lags: int, names: tuple[str, ...]) -> tuple[Ints, Ints]:
     """For each lag and beat the number of notes that repeat one `lag` beats before, (lags, beats); and of all notes, (beats,).
 
     Notes are equal if they have the same values of the columns `names`; equal notes of one beat count once.
@@ -223,7 +237,7 @@ def _repetitions(notes: NoteTable, lags: int, names: tuple[str, ...]) -> tuple[E
     return np.stack(repeated), played
 
 
-def _beats_without_gaps(notes: NoteTable, longest_period: int) -> Events:
+def _beats_without_gaps(notes: NoteTable, longest_period: int) -> Ints:
     """Beats of the notes from 0, (n,), with long gaps cut to `longest_period + 1` beats.
 
     Such a gap still ends a loop, and memory does not grow with it.

@@ -118,6 +118,13 @@ def test_a_stopped_recording_continues_to_the_same_result(
     assert calls == before
 
 
+def test_a_recording_with_a_damaged_part_is_not_continued(model: Model, corpus: mmt.Corpus, tmp_path: Path) -> None:
+    mmt.activations(model, corpus, ["final"], output=tmp_path / "part")
+    (tmp_path / "part" / "part-00000.h5").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"part-00000\.h5 is no part of a recording, or is damaged"):
+        mmt.activations(model, corpus, ["final"], output=tmp_path / "part")
+
+
 def test_rows_are_read_in_any_order_and_by_a_data_loader(store: ActivationStore) -> None:
     everything, rows = store.read("layers.0.stream"), np.array([7, 3, 3, len(store) - 1])
     np.testing.assert_array_equal(store.read("layers.0.stream", rows), everything[rows])

@@ -88,7 +88,9 @@ def record(
         "stride": stride, "names": names,
     }  # fmt: skip
     _open_job(folder, job)
-    parts, done = _finished(folder)
+    finished = ActivationStore(folder)
+    parts = len(finished.paths)
+    done = int(finished.labels("piece")[-1]) + 1 if len(finished) else 0
     left = (found[index] for index in range(done, len(names)))
     bar = tqdm(left, total=len(names), initial=done, unit=" pieces", desc="Activations", disable=not progress)
     remaining = enumerate(bar, start=done)
@@ -174,12 +176,13 @@ def _windows(
 
 def _check(model: Model, places: Sequence[str], dtype: str, batch_size: int) -> None:
     known = all_places(model.network)
-    if unknown := [place for place in places if place not in known]:
-        raise ValueError(unknown_place(unknown[0], model.network))
-    if by_key := [place for place in places if is_by_key(place)]:
-        raise ValueError(
-            f"{by_key[0]} has no fixed size; read it piece by piece: mmt.activations(model, piece, [{by_key[0]!r}])"
-        )
+    for place in places:
+        if place not in known:
+            raise ValueError(unknown_place(place, model.network))
+        if is_by_key(place):
+            raise ValueError(
+                f"{place} has no fixed size; read it piece by piece: mmt.activations(model, piece, [{place!r}])"
+            )
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype is {dtype!r}; choose float32 or float16")
     whole("batch_size", batch_size, least=1)
@@ -197,12 +200,3 @@ def _open_job(folder: Path, job: dict[str, Any]) -> None:
     found = read_job(path)
     if different := [name for name in job if found.get(name) != job[name]]:
         raise ValueError(f"{folder} holds activations of other {different[0].replace('_', ' ')}; give a new folder")
-
-
-def _finished(folder: Path) -> tuple[int, int]:
-    """The number of finished parts, and of the pieces in them."""
-    paths = sorted(folder.glob("part-*.h5"))
-    if not paths:
-        return 0, 0
-    with h5py.File(paths[-1], "r") as file:
-        return len(paths), int(file.attrs["stop_piece"])
