@@ -7,10 +7,12 @@ beat is a quarter note; a step is 1 / resolution of a beat; pitches are MIDI num
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from os import PathLike
 from typing import Any
 
@@ -37,16 +39,12 @@ START_OF_SONG, INSTRUMENT_EVENT, START_OF_NOTES, NOTE, END_OF_SONG, GIVEN_NOTE =
 TYPES = ("start-of-song", "instrument", "start-of-notes", "note", "end-of-song", "given note")
 
 PITCHES = 128
-# The options of a representation, which are off in both presets.
-_OPTIONS = ("drums", "given", "length", "reach")
 
 _PAPER_DURATIONS = (
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168,
     192, 384,
 )  # fmt: skip
-_SLIDES_DURATIONS = (
-    1, 2, 3, 12, 15, 16, 18, 20, 21, 24, 30, 36, 40, 42, 48, 60, 72, 84, 96, 120, 144, 168, 192, 384,
-)  # fmt: skip
+_SLIDES_DURATIONS = tuple(steps for steps in _PAPER_DURATIONS if not 4 <= steps <= 11)
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,12 @@ class Representation:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
         if not all(type(steps) is int and steps < 2**31 for steps in self.durations):
             raise ValueError("durations must be whole numbers of steps below 2^31")
+        if not self.durations or self.durations[0] < 1 or any(a >= b for a, b in pairwise(self.durations)):
+            raise ValueError(f"durations must be ascending steps from 1 up, not {self.durations}")
         if not 1 <= self.resolution <= 960:
             raise ValueError(f"resolution is {self.resolution}; it must be 1 to 960 steps per beat")
         if not 1 <= self.beats < 2**31:
             raise ValueError(f"beats is {self.beats}; it must be at least 1, and below 2^31")
-        ascending = all(a < b for a, b in zip(self.durations, self.durations[1:], strict=False))
-        if not self.durations or self.durations[0] < 1 or not ascending:
-            raise ValueError(f"durations must be ascending steps from 1 up, not {self.durations}")
         names = [instrument.name for instrument in self.instruments]
         programs = [program for instrument in self.instruments for program in instrument.programs]
         if not names or len(set(names)) < len(names) or len(set(programs)) < len(programs):
@@ -114,14 +111,8 @@ class Representation:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of codes of each field, (6,), as in `NetworkConfig.sizes`."""
-        return (
-            len(TYPES) - (not self.given),
-            self.beats + 1,
-            self.resolution + 1,
-            PITCHES + 1,
-            len(self.durations) + 1,
-            len(self.names) + 1,
-        )
+        highest = (self.beats, self.resolution, PITCHES, len(self.durations), len(self.names))
+        return (len(TYPES) - (not self.given), *(code + 1 for code in highest))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -182,14 +173,12 @@ class Representation:
             program = int(name)
             if not 0 <= program < 128:
                 raise ValueError(f"MIDI program {program} is out of range; programs are 0 to 127")
-            code = int(self._code_of_program[program])
-            if code == 0:
+            if not (code := int(self._code_of_program[program])):
                 raise ValueError(
                     f"MIDI program {program} ({GENERAL_MIDI_NAMES[program]}) has no instrument in this representation"
                 )
             return code
-        code = self._code_of_name.get(plain_name(str(name)), 0)
-        if code == 0:
+        if not (code := self._code_of_name.get(plain_name(str(name)), 0)):
             raise ValueError(
                 f"unknown instrument {str(name)!r}{self._offer(str(name))}; `mmt-generate --list-instruments` shows all"
             )
@@ -215,11 +204,9 @@ class Representation:
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to numbers, strings, lists and dicts, for JSON and YAML. Options at their defaults are left out."""
-        values = asdict(self) | {
-            "durations": list(self.durations),
-            "instruments": [asdict(i) | {"programs": list(i.programs)} for i in self.instruments],
-        }
-        return {name: value for name, value in values.items() if name not in _OPTIONS or value != getattr(PAPER, name)}
+        values = json.loads(json.dumps(asdict(self), default=list))  # tuples become lists
+        options = ("drums", "given", "length", "reach")
+        return {name: value for name, value in values.items() if name not in options or value != getattr(PAPER, name)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Representation:
@@ -257,12 +244,11 @@ def last_beat(events: IntArray) -> int:
 
 
 def plain_name(name: str) -> str:
-    """A name in lower case without anything but letters and digits."""
+    """The letters and digits of a name, in lower case."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 _DRUM_NAMES = {DRUMS, *(plain_name(name) for name, used in EVERYDAY_NAMES.items() if used == DRUMS)}
-# In error messages about names and about events.
 NO_DRUMS = "this model or representation has no drums; leave them out, or use a model that was trained with drums"
 
 
@@ -295,26 +281,19 @@ def as_events(events: npt.ArrayLike) -> IntArray:
             f"events were expected, not {described(events)}; for instruments give mmt.prompt.instruments('violin', …), "
             "for a file mmt.encode(mmt.read(path))"
         )
-    is_corpus = hasattr(events, "pieces") and hasattr(events, "notes")
     if getattr(events, "ndim", 2) == 3 or any(getattr(item, "ndim", 1) == 2 for item in items if item is not events):
         raise ValueError("the events of one piece are needed, and these are several; take one of them, pieces[0]")
-    if is_corpus:
+    if hasattr(events, "pieces") and hasattr(events, "notes"):
         raise ValueError("the events of one piece are needed, and this is a corpus; take one of its pieces, corpus[0]")
     if not isinstance(events, list | tuple) and not hasattr(events, "ndim"):
-        raise ValueError(f"events were expected, an integer array (n, {len(FIELDS)}), not {described(events)}")
+        raise ValueError(f"events were expected, an integer array (n, 6), not {described(events)}")
     try:
         array = np.asarray(events.detach().cpu() if hasattr(events, "detach") else events)
     except ValueError:
-        raise ValueError(
-            f"events must have the shape (n, {len(FIELDS)}); the rows given have different lengths"
-        ) from None
+        raise ValueError("events must have the shape (n, 6); the rows given have different lengths") from None
     if array.ndim != 2 or array.shape[1] != len(FIELDS):
-        raise ValueError(f"events must have the shape (n, {len(FIELDS)}), not {array.shape}")
+        raise ValueError(f"events must have the shape (n, 6), not {array.shape}")
     if array.size and array.dtype.kind not in "iu":
-        hint = (
-            "; convert codes that are whole numbers: array.astype(int), tensor.long()"
-            if array.dtype.kind == "f"
-            else ""
-        )
-        raise ValueError(f"events must be integers, not {array.dtype}{hint}")
+        hint = "; convert codes that are whole numbers: array.astype(int), tensor.long()"
+        raise ValueError(f"events must be integers, not {array.dtype}{hint if array.dtype.kind == 'f' else ''}")
     return array

@@ -5,6 +5,7 @@ A piece may be incomplete, so that prompts and unfinished pieces can be played.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -133,9 +134,8 @@ def notes_of_events(events: Events, representation: Representation = PAPER) -> N
     """The note table of events that passed `check_codes`, with given notes; the inverse of `events_of_notes`."""
     notes = events[is_note(events)]
     table = np.empty(len(notes), NOTE_DTYPE)
-    table["beat"] = notes[:, BEAT] - 1
-    table["position"] = notes[:, POSITION] - 1
-    table["pitch"] = notes[:, PITCH] - 1
+    for name, field in (("beat", BEAT), ("position", POSITION), ("pitch", PITCH)):
+        table[name] = notes[:, field] - 1
     table["duration"] = np.asarray(representation.durations)[notes[:, DURATION] - 1]
     table["instrument"] = notes[:, INSTRUMENT]
     # Given notes are placed before their onset, so the table must be sorted.
@@ -143,7 +143,6 @@ def notes_of_events(events: Events, representation: Representation = PAPER) -> N
 
 
 def _track(code: int, table: NoteTable, velocity: int, representation: Representation) -> muspy.Track:
-    """The track of one instrument, by its code."""
     import muspy
 
     onset = table["beat"].astype(np.int64) * representation.resolution + table["position"]
@@ -159,22 +158,15 @@ def _track(code: int, table: NoteTable, velocity: int, representation: Represent
 def _set_tempo_and_signatures(music: muspy.Music, like: muspy.Music | None, tempo: float | None) -> None:
     import muspy
 
-    def moved(time: int) -> int:
-        assert like is not None
-        steps: int = round(time * music.resolution / like.resolution)
-        return steps
-
     if like is not None:
         music.metadata.title = like.metadata.title
-        music.time_signatures = [
-            muspy.TimeSignature(moved(t.time), t.numerator, t.denominator) for t in like.time_signatures
-        ]
-        music.key_signatures = [
-            muspy.KeySignature(moved(k.time), k.root, k.mode, k.fifths, k.root_str) for k in like.key_signatures
-        ]
-        music.tempos = [muspy.Tempo(moved(t.time), t.qpm) for t in like.tempos]
+        for kind in ("tempos", "time_signatures", "key_signatures", "barlines"):
+            marks = [copy(mark) for mark in getattr(like, kind)]
+            for mark in marks:
+                mark.time = round(mark.time * music.resolution / like.resolution)
+            setattr(music, kind, marks)
         end = max((note.end for track in music.tracks for note in track.notes), default=0)
-        music.barlines = [muspy.Barline(moved(line.time)) for line in like.barlines if moved(line.time) <= end]
+        music.barlines = [line for line in music.barlines if line.time <= end]
     if tempo is not None or not music.tempos:
         music.tempos = [muspy.Tempo(0, float(tempo or DEFAULT_TEMPO))]
 

@@ -60,7 +60,7 @@ def encode(
         Any resolution. Notes of programs without an instrument are left out, and drums unless the representation has them;
         `report` counts them.
     beats : int, optional
-        Keep only notes with an onset in the first `beats` beats (at least 1). Default: all notes.
+        Keep only notes with an onset in the first `beats` beats (at least 1, else a `ValueError`). Default: all notes.
     representation : Representation
         Default: the paper's.
     report : bool
@@ -72,11 +72,6 @@ def encode(
         A whole piece, from start-of-song to end-of-song. Without usable notes: only these three frame events.
     report : Report
         Only if `report` is true.
-
-    Raises
-    ------
-    ValueError
-        If `beats` is less than 1.
 
     Examples
     --------
@@ -113,9 +108,8 @@ def events_of_notes(
     """
     notes = np.empty((len(table), 6), np.int64)
     notes[:, TYPE] = NOTE if given is None else np.where(given, GIVEN_NOTE, NOTE)
-    notes[:, BEAT] = table["beat"]
-    notes[:, POSITION] = table["position"]
-    notes[:, PITCH] = table["pitch"]
+    for field, name in ((BEAT, "beat"), (POSITION, "position"), (PITCH, "pitch")):
+        notes[:, field] = table[name]
     notes[:, BEAT : PITCH + 1] += 1
     notes[:, DURATION] = representation.duration_codes(table["duration"])
     notes[:, INSTRUMENT] = table["instrument"]

@@ -56,9 +56,14 @@ def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation:
     if not len(array) or array[0, TYPE] != START_OF_SONG:
         raise ValueError("row 0: a piece begins with start-of-song")
     types = array[:, TYPE]
-    _check_order_of_types(types)
+    if (row := first(~_MAY_FOLLOW[types[:-1], types[1:]])) is not None:
+        raise ValueError(f"row {row + 1}: {TYPES[types[row + 1]]} cannot follow {TYPES[types[row]]}")
     _check_unused_fields(array, representation)
-    _check_instruments(array[types == INSTRUMENT_EVENT, INSTRUMENT])
+    codes = array[types == INSTRUMENT_EVENT, INSTRUMENT]
+    if (row := first(codes[1:] <= codes[:-1])) is not None:
+        raise ValueError(
+            f"row {row + 2}: instruments must ascend without repeats, but {codes[row + 1]} follows {codes[row]}"
+        )
     _check_notes(array, representation)
     if complete and types[-1] != END_OF_SONG:
         raise ValueError(f"row {len(array)}: the piece has no end-of-song")
@@ -68,13 +73,10 @@ def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation:
 def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -> bool:
     """Whether events are a complete piece under the strict grammar.
 
+    A `ValueError` is raised if `events` is no array of integers (n, 6), or is known to be of another representation.
+
     >>> is_valid([[0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0]])
     False
-
-    Raises
-    ------
-    ValueError
-        If `events` is no array of integers (n, 6), or is known to be of another representation.
     """
     representation = check_origin(events, representation)
     as_events(events)
@@ -97,11 +99,6 @@ _NEXT = {
 _MAY_FOLLOW = np.array([[after in _NEXT[before] for after in range(len(TYPES))] for before in range(len(TYPES))])
 
 
-def _check_order_of_types(types: npt.NDArray[np.int64]) -> None:
-    if (row := first(~_MAY_FOLLOW[types[:-1], types[1:]])) is not None:
-        raise ValueError(f"row {row + 1}: {TYPES[types[row + 1]]} cannot follow {TYPES[types[row]]}")
-
-
 def _check_unused_fields(array: Events, representation: Representation) -> None:
     unused = ~is_note(array)[:, None] & (array != 0)
     unused[:, TYPE] = False
@@ -110,13 +107,6 @@ def _check_unused_fields(array: Events, representation: Representation) -> None:
         unused[array[:, TYPE] == START_OF_NOTES, BEAT] = False
     if (row := first(unused.any(axis=1))) is not None:
         raise ValueError(f"row {row}: {TYPES[array[row, TYPE]]} must have code 0 in its unused fields")
-
-
-def _check_instruments(codes: npt.NDArray[np.int64]) -> None:
-    if (row := first(codes[1:] <= codes[:-1])) is not None:
-        raise ValueError(
-            f"row {row + 2}: instruments must ascend without repeats, but {codes[row + 1]} follows {codes[row]}"
-        )
 
 
 def _check_notes(array: Events, representation: Representation) -> None:

@@ -27,6 +27,7 @@ NOTE_DTYPE = np.dtype(
     [("beat", "<i4"), ("position", "<u2"), ("pitch", "u1"), ("duration", "<i4"), ("instrument", "u1")]
 )
 NoteTable = npt.NDArray[np.void]
+Mask = npt.NDArray[np.bool_]
 _LARGEST_KEY = 2**63 - 1
 # Beats and durations are 32-bit integers.
 _LARGEST_STEP = 2**31 - 1
@@ -46,8 +47,7 @@ class LeftOutWarning(UserWarning):
 class RawNotes:
     """The notes of a piece as in its file: arrays (n,) in any order.
 
-    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` and `track` may be None if they are
-    unknown.
+    Times are in ticks; `resolution` is ticks per beat (a quarter note). `velocity` and `track` are None if unknown.
     """
 
     resolution: int
@@ -55,7 +55,7 @@ class RawNotes:
     duration: IntArray
     pitch: IntArray
     program: IntArray
-    is_drum: npt.NDArray[np.bool_]
+    is_drum: Mask
     velocity: IntArray | None = None
     track: IntArray | None = None
     """The number of each note's track."""
@@ -81,12 +81,8 @@ class Report:
     changed: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: Report) -> Report:
-        return Report(
-            self.notes + other.notes,
-            self.kept + other.kept,
-            self.dropped + other.dropped,
-            self.changed + other.changed,
-        )
+        dropped, changed = self.dropped + other.dropped, self.changed + other.changed
+        return Report(self.notes + other.notes, self.kept + other.kept, dropped, changed)
 
     def __str__(self) -> str:
         line = f"{self.kept:,} of {self.notes:,} notes kept"
@@ -144,9 +140,8 @@ def note_table(
         "notes before the first beat": raw.onset < 0,
     }
     if beats is not None:
-        reasons[f"notes past beat {beats}"] = (
-            _on_grid(raw.onset, raw, representation) >= beats * representation.resolution
-        )
+        last = beats * representation.resolution
+        reasons[f"notes past beat {beats}"] = _on_grid(raw.onset, raw, representation) >= last
     # A note counts for the first reason to leave it out.
     keep, dropped = np.ones(len(raw), bool), Counter[str]()
     for reason, holds in reasons.items():
@@ -161,11 +156,9 @@ def note_table(
     duration = durations[representation.duration_codes(steps) - 1] if known_durations else steps
     table = _sorted_without_doubles((beat, position, raw.pitch[keep], duration, instrument[keep]))
     dropped["doubled notes"] = len(onset) - len(table)
-    changed = _changes(raw, keep, instrument, steps, duration, representation) | dict(raw.marks)
-    # The sign leaves out counts of 0.
-    return table, Report(
-        len(raw), len(table), +dropped, +Counter({name: int(count) for name, count in changed.items()})
-    )
+    changes = _changes(raw, keep, instrument, steps, duration, representation) | dict(raw.marks)
+    changed = Counter({reason: int(count) for reason, count in changes.items()})
+    return table, Report(len(raw), len(table), +dropped, +changed)  # the signs leave out counts of 0
 
 
 def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> npt.NDArray[np.int64]:
@@ -191,14 +184,9 @@ def _sorted_without_doubles(columns: Sequence[IntArray]) -> NoteTable:
 
 
 def _changes(
-    raw: RawNotes,
-    keep: npt.NDArray[np.bool_],
-    instrument: IntArray,
-    steps: IntArray,
-    duration: IntArray,
-    representation: Representation,
+    raw: RawNotes, keep: Mask, instrument: IntArray, steps: IntArray, duration: IntArray, representation: Representation
 ) -> dict[str, Any]:
-    """How many kept notes change, by reason. A duration, on the grid and as kept, counts for the last reason that applies."""
+    """How many kept notes change, by reason, from `steps`, their durations on the grid, and `duration`, those that are kept."""
     # The program of drums is their kit; decode() gives all drums the first.
     played_by = np.array([i.program for i in representation.instruments] + [0] * representation.drums)
     changes = {

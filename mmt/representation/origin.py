@@ -33,8 +33,8 @@ class OtherRepresentationWarning(UserWarning):
 
 def remember(events: Array, representation: Representation) -> Array:
     """Remember the representation of an array of events, and return the array."""
-    owner, pop = _owner(events), _ORIGINS.pop
-    key = id(owner)
+    owner = _owner(events)
+    key, pop = id(owner), _ORIGINS.pop
     _ORIGINS[key] = (weakref.ref(owner, lambda _: pop(key, None)), representation)
     return events
 
@@ -45,7 +45,9 @@ def check_origin(events: Any, representation: Representation) -> Representation:
     A `ValueError` is raised if codes have another meaning in the given one; for a copy, which may be so by chance, a warning.
     """
     check_representation(representation)
-    known = _ORIGINS.get(id(_owner(events))) if isinstance(events, np.ndarray) else None
+    if not isinstance(events, np.ndarray):
+        return representation
+    known = _ORIGINS.get(id(_owner(events)))
     if known is None:
         differences = [_difference(one, representation) for one in _equals(events)]
         if differences and all(differences):
@@ -77,10 +79,8 @@ def _difference(theirs: Representation, ours: Representation) -> str:
     return ""
 
 
-def _equals(events: Any) -> list[Representation]:
-    """The representations of the known arrays that are equal to this one, which has notes."""
-    if not isinstance(events, np.ndarray):
-        return []
+def _equals(events: np.ndarray[Any, Any]) -> list[Representation]:
+    """The representations of the known arrays that are equal to this one and have notes."""
     known = ((ref(), representation) for ref, representation in list(_ORIGINS.values()))
     return [
         theirs

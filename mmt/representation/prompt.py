@@ -61,7 +61,7 @@ def start() -> Prompt:
     return Prompt(header(np.zeros(0, np.int64))[:1])
 
 
-# The paper's, and drums, which have a code of their own: the prompts of instruments are the same with and without.
+# Drums have the last code, so prompts of other instruments are the same as in the paper's representation.
 _WITH_DRUMS = replace(PAPER, drums=True)
 
 
@@ -89,11 +89,12 @@ def instruments(*names: str | int | Sequence[str | int], representation: Represe
     >>> instruments("drums", "piano")[:, INSTRUMENT].tolist()
     [0, 1, 65, 0]
     """
+    wanted: list[str | int] = []
     for given in names:
         if isinstance(given, PathLike) or not isinstance(given, str | int | np.integer | Iterable):
             raise ValueError(f"{described(given)} is not an instrument; give names or MIDI program numbers")
+        wanted.extend([given] if isinstance(given, str | int | np.integer) else given)
     named: dict[int, str | int] = {}
-    wanted = [name for given in names for name in ([given] if isinstance(given, str | int | np.integer) else given)]
     for name in wanted:
         for code in find_instruments(name, representation):
             if code in named:
@@ -111,7 +112,7 @@ def beats(events: npt.ArrayLike, beats: int | None = None, *, representation: Re
     Parameters
     ----------
     events : array_like of int, (n, 6)
-        A piece. Notes are sorted, and duplicates removed.
+        A piece; its notes are sorted, and duplicates removed.
     beats : int, optional
         At least 1, at most the length of the piece (1 + the beat of its last onset). Default: the whole piece without its end.
 
