@@ -158,6 +158,7 @@ def test_keys_with_flats_are_spelled_with_flats(music: muspy.Music) -> None:
         ({"tracks": [muspy.Track(notes=[muspy.Note(0, 128, 1)])]}, "pitch 128"),
         ({"tracks": [muspy.Track(notes=[muspy.Note(1 << 28, 60, 1)])]}, "too long for a score"),
         ({"resolution": 0}, "resolution 0"),
+        ({"tracks": [muspy.Track(128)]}, "part 1 has program 128"),
     ],
 )
 def test_music_that_a_score_cannot_represent_is_refused(

@@ -90,15 +90,14 @@ def place_notes(tracks: Sequence[muspy.Track], bars: Bars) -> tuple[list[list[Pl
     grids = [_grids(notes, bars) for notes in placed]
     divisions = lcm(bars.divisions, *(8 * grid for of_track in grids for grid in of_track.values()))
     factor = divisions // bars.divisions
-    finer = replace(
-        bars, divisions=divisions, scale=bars.scale * factor, starts=[start * factor for start in bars.starts]
-    )
+    starts = [start * factor for start in bars.starts]
+    finer = replace(bars, divisions=divisions, scale=bars.scale * factor, starts=starts)
     moved = 0
     for notes, of_track in zip(placed, grids, strict=True):
         for index, (onset, end, note) in enumerate(notes):
-            start, stop = (_moved(time, bars, of_track, divisions) for time in (onset, end))
+            start, stop = (_moved(time, bars, of_track, factor) for time in (onset, end))
             if stop <= start:
-                parts = of_track.get(_beat(start // factor, bars), 1)
+                parts = of_track.get(_start_of_beat(start // factor, bars), 1)
                 while parts < 8:
                     parts *= 2
                 stop = start + divisions // parts
@@ -113,34 +112,32 @@ def _placed(note: muspy.Note, scale: int) -> Placed:
     return Placed(int(note.time) * scale, int(note.time + max(note.duration, 1)) * scale, note)
 
 
-def _beat(time: int, bars: Bars) -> tuple[int, int]:
-    """(bar, beat of the bar) of a time."""
-    bar = bars.at(time)
-    return bar, (time - bars.starts[bar]) // bars.divisions
+def _start_of_beat(time: int, bars: Bars) -> int:
+    """The start of the beat of a time; beats are counted from the start of the bar."""
+    return time - (time - bars.starts[bars.at(time)]) % bars.divisions
 
 
-def _grids(notes: list[Placed], bars: Bars) -> dict[tuple[int, int], int]:
-    """For each beat with times that cannot be shown, the number of parts into which it is divided."""
-    offsets: dict[tuple[int, int], set[int]] = defaultdict(set)
+def _grids(notes: list[Placed], bars: Bars) -> dict[int, int]:
+    """For each beat with times that cannot be shown, by its start: the number of parts into which it is divided."""
+    offsets: dict[int, set[int]] = defaultdict(set)
     for time in {time for note in notes for time in note[:2]}:
-        bar, beat = _beat(time, bars)
-        offsets[bar, beat].add(time - bars.starts[bar] - beat * bars.divisions)
+        start = _start_of_beat(time, bars)
+        offsets[start].add(time - start)
     return {
-        beat: nearest_grid(of_beat, bars.divisions)
-        for beat, of_beat in offsets.items()
+        start: nearest_grid(of_beat, bars.divisions)
+        for start, of_beat in offsets.items()
         if not can_be_shown(of_beat, bars.divisions)
     }
 
 
-def _moved(time: int, bars: Bars, grids: dict[tuple[int, int], int], divisions: int) -> int:
-    """A time in the new divisions, moved to the grid of its beat."""
-    bar, beat = _beat(time, bars)
-    if (bar, beat) not in grids:
-        return time * (divisions // bars.divisions)
-    start = bars.starts[bar] + beat * bars.divisions
-    parts = grids[bar, beat]
+def _moved(time: int, bars: Bars, grids: dict[int, int], factor: int) -> int:
+    """A time, moved to the grid of its beat, in divisions that are smaller by a factor."""
+    start = _start_of_beat(time, bars)
+    if start not in grids:
+        return time * factor
+    parts = grids[start]
     place = round((time - start) * parts / bars.divisions)
-    return start * (divisions // bars.divisions) + place * (divisions // parts)
+    return start * factor + place * (bars.divisions * factor // parts)
 
 
 def lyrics_by_note(music: muspy.Music, tracks: Sequence[muspy.Track]) -> tuple[list[dict[int, str]], int]:
@@ -176,9 +173,7 @@ def lay_out(lyrics: dict[int, str], notes: list[Placed], bars: Bars, staves: int
                 for bar in range(bars.at(chord.onset), bars.at(chord.end - 1) + 1):
                     chords[bar, voice].append(chord.section(bars.starts[bar], bars.starts[bar + 1]))
         for bar, of_bar in voices.items():
-            of_bar += [
-                voice for voice, on in staff_of.items() if on == staff and (voice == first or chords[bar, voice])
-            ]
+            of_bar += [voice for voice in range(first, len(staff_of)) if voice == first or chords[bar, voice]]
     return PartLayout(voices, staff_of, chords)
 
 
@@ -187,11 +182,12 @@ def _chords_of_staves(chords: list[Chord], count: int) -> list[list[Chord]]:
         return [chords]
     staves: list[list[Chord]] = [[], []]
     for chord in chords:
-        upper = tuple(tone for tone in chord.tones if tone.note.pitch >= MIDDLE_C)
-        lower = tuple(tone for tone in chord.tones if tone.note.pitch < MIDDLE_C)
-        for staff, tones in zip(staves, (upper, lower), strict=True):
+        lyric = chord.lyric
+        for staff, is_lower in zip(staves, (False, True), strict=True):
+            tones = tuple(tone for tone in chord.tones if (tone.note.pitch < MIDDLE_C) == is_lower)
             if tones:
-                staff.append(replace(chord, tones=tones, lyric=None if staff is staves[1] and upper else chord.lyric))
+                staff.append(replace(chord, tones=tones, lyric=lyric))
+                lyric = None  # only once
     return staves
 
 
@@ -211,12 +207,10 @@ def _voices(chords: list[Chord]) -> list[list[Chord]]:
     """Each chord in the first voice that is free at its onset; the last voice has all that are left, cut and tied."""
     voices: list[list[Chord]] = [[]]
     for chord in chords:
-        voice = next((voice for voice in voices if not voice or voice[-1].end <= chord.onset), None)
-        if voice is None:
-            if len(voices) < _MOST_VOICES:
-                voices.append([])
-            voice = voices[-1]
-        voice.append(chord)
+        free = [voice for voice in voices if not voice or voice[-1].end <= chord.onset]
+        if not free and len(voices) < _MOST_VOICES:
+            voices.append([])
+        (free or voices[-1:])[0].append(chord)
     if len(voices) == _MOST_VOICES:
         voices[-1] = _without_overlaps(voices[-1])
     return voices
@@ -226,7 +220,7 @@ def _without_overlaps(chords: list[Chord]) -> list[Chord]:
     """Overlapping chords, in order of onset, as chords that follow each other, with ties for notes that continue."""
     found = []
     sounding: list[Chord] = []
-    waiting = list(reversed(chords))
+    waiting = chords[::-1]
     for start, end in pairwise(sorted({time for chord in chords for time in (chord.onset, chord.end)})):
         sounding = [chord for chord in sounding if chord.end > start]
         while waiting and waiting[-1].onset == start:

@@ -9,7 +9,7 @@ a tempo below 3.58 quarter notes per minute, a time signature over 3.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,9 +55,9 @@ def midi_bytes(music: muspy.Music) -> bytes:
     scale = -(-_TICKS_PER_BEAT // music.resolution)
     tracks = [split for track in music.tracks for split in split_overlaps(_midi_track(track))]
     channels = assign_channels(tracks)
-    chunks = [_track_chunk(_meta_events(music), scale)]
+    chunks = [_track_chunk(music.metadata.title, _meta_events(music), scale)]
     for track, channel, changes in zip(tracks, channels, program_changes(tracks, channels), strict=True):
-        chunks.append(_track_chunk(_note_events(track, channel, changes.tolist()), scale))
+        chunks.append(_track_chunk(track.name, _note_events(track, channel, changes.tolist()), scale))
     if len(chunks) >= 1 << 16:
         raise ValueError(f"the music has {len(chunks):,} tracks; a MIDI file holds at most 65,534")
     return struct.pack(">4sIHHH", b"MThd", 6, 1, len(chunks), scale * music.resolution) + b"".join(chunks)
@@ -82,7 +82,7 @@ def _midi_track(track: muspy.Track) -> MidiTrack:
 
 
 def _meta_events(music: muspy.Music) -> list[Event]:
-    events = list(_name(music.metadata.title))
+    events: list[Event] = []
     if music.metadata.copyright:
         events.append((0, 0, _meta(midi_tracks.COPYRIGHT, music.metadata.copyright)))
     events += [(0, 0, _meta(_TEXT, creator)) for creator in music.metadata.creators or ()]
@@ -127,18 +127,12 @@ def sharps(key: muspy.KeySignature) -> int | None:
 
 
 def _note_events(track: MidiTrack, channel: int, changes: list[int]) -> list[Event]:
-    events = list(_name(track.name))
-    events += [(tick, _PROGRAM, bytes((0xC0 | channel, track.program))) for tick in changes]
+    events = [(tick, _PROGRAM, bytes((0xC0 | channel, track.program))) for tick in changes]
     columns = (track.onset, track.end, track.pitch, track.velocity)
     for onset, end, pitch, velocity in zip(*(column.tolist() for column in columns), strict=True):
         events.append((onset, _NOTE_ON, bytes((0x90 | channel, pitch, velocity))))
         events.append((end, _NOTE_OFF, bytes((0x80 | channel, pitch, 0))))
     return events
-
-
-def _name(name: str | None) -> Iterator[Event]:
-    if name:
-        yield 0, 0, _meta(midi_tracks.TRACK_NAME, name)
 
 
 def _meta(kind: int, content: bytes | str) -> bytes:
@@ -147,8 +141,8 @@ def _meta(kind: int, content: bytes | str) -> bytes:
     return bytes((0xFF, kind)) + _quantity(len(content)) + content
 
 
-def _track_chunk(events: Iterable[Event], scale: int) -> bytes:
-    body = bytearray()
+def _track_chunk(name: str | None, events: Iterable[Event], scale: int) -> bytes:
+    body = bytearray(b"\x00" + _meta(midi_tracks.TRACK_NAME, name) if name else b"")
     last = 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         if tick < 0:

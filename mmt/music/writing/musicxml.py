@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +19,9 @@ from xml.etree.ElementTree import Element, SubElement
 from mmt.music.bounded import printable
 from mmt.music.pictures.colors import in_score_order, title_of
 from mmt.music.writing.bars import Bars, bars_of
+from mmt.music.writing.channels import DRUM_CHANNEL, MELODIC_CHANNELS
 from mmt.music.writing.drum_kit import drum
-from mmt.music.writing.layout import Chord, PartLayout, Placed, lay_out, lyrics_by_note, place_notes
+from mmt.music.writing.layout import Chord, Placed, lay_out, lyrics_by_note, place_notes
 from mmt.music.writing.midi import sharps
 from mmt.music.writing.notation import Clef, Spelling, accidentals, clefs, octave, spelled
 from mmt.music.writing.note_values import Value, note_values
@@ -34,21 +35,17 @@ _CONTAINER = '<?xml version="1.0"?><container><rootfiles><rootfile full-path="sc
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What is the same for all notes of a part."""
+class _Voice:
+    """A voice in a bar of a part; it, its staff and the staves of the part are numbered from 0."""
 
-    number: str
+    part: str
     is_drum: bool
-    staves: tuple[Clef, ...]
-    layout: PartLayout
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The place of a note: its voice from 0, its staff from 0, and the spelling of its pitch."""
-
-    voice: int
+    number: int
+    leads: bool
+    """Whether it is the first voice of its staff."""
     staff: int
+    has_staves: bool
+    """Whether the part has more than one staff."""
     spelling: Spelling
     signs: frozenset[tuple[int, int, int]]
     """The notes of the bar that need an accidental: (onset, staff, pitch)."""
@@ -100,14 +97,17 @@ def score(music: muspy.Music) -> Element:
         _text(identification, "rights", music.metadata.copyright)
     part_list = SubElement(root, "part-list")
     for index, track in enumerate(tracks):
-        _list_part(part_list, f"P{index + 1}", index, track)
+        _list_part(part_list, index, track)
     for index, (track, notes, words) in enumerate(zip(tracks, placed, lyrics, strict=True)):
-        _write_part(SubElement(root, "part", id=f"P{index + 1}"), track, notes, words, bars, leads=index == 0)
+        _write_part(SubElement(root, "part", id=f"P{index + 1}"), track, notes, words, bars, has_tempos=index == 0)
     return root
 
 
-def _list_part(part_list: Element, number: str, index: int, track: muspy.Track) -> None:
+def _list_part(part_list: Element, index: int, track: muspy.Track) -> None:
     """Add a part to the part list, with its name and instrument; each drum is an instrument of its own."""
+    if not 0 <= track.program < 128:
+        raise ValueError(f"part {index + 1} has program {track.program}; programs are 0 to 127")
+    number = f"P{index + 1}"
     instrument = "Drums" if track.is_drum else GENERAL_MIDI_NAMES[track.program]
     part = SubElement(part_list, "score-part", id=number)
     _text(part, "part-name", track.name or instrument)
@@ -117,8 +117,8 @@ def _list_part(part_list: Element, number: str, index: int, track: muspy.Track) 
         _text(SubElement(part, "score-instrument", id=_instrument(number, key)), "instrument-name", name)
     for key in keys:
         midi = SubElement(part, "midi-instrument", id=_instrument(number, key))
-        melodic = [channel for channel in range(1, 17) if channel != 10]
-        _text(midi, "midi-channel", 10 if track.is_drum else melodic[index % len(melodic)])
+        channel = DRUM_CHANNEL if track.is_drum else MELODIC_CHANNELS[index % len(MELODIC_CHANNELS)]
+        _text(midi, "midi-channel", channel + 1)
         _text(midi, "midi-program", track.program + 1)
         if key is not None:
             _text(midi, "midi-unpitched", key + 1)
@@ -129,10 +129,10 @@ def _instrument(part: str, key: int | None) -> str:
 
 
 def _write_part(
-    element: Element, track: muspy.Track, notes: list[Placed], lyrics: dict[int, str], bars: Bars, leads: bool
+    element: Element, track: muspy.Track, notes: list[Placed], lyrics: dict[int, str], bars: Bars, has_tempos: bool
 ) -> None:
     staves = clefs(track)
-    part = _Part(element.get("id", ""), track.is_drum, staves, lay_out(lyrics, notes, bars, len(staves)))
+    layout = lay_out(lyrics, notes, bars, len(staves))
     fifths, pickup = bars.key, bars.has_pickup()
     for bar, (start, end) in enumerate(pairwise(bars.starts)):
         measure = SubElement(element, "measure", number=str(bar + (not pickup)))
@@ -140,19 +140,21 @@ def _write_part(
             measure.set("implicit", "yes")
         if bar in bars.keys:
             fifths = sharps(bars.keys[bar]) or 0
-        _attributes(measure, bar, bars, part)
-        for tempo in bars.tempos[bar] if leads and bar in bars.tempos else ():
+        _attributes(measure, bar, bars, staves)
+        for tempo in bars.tempos.get(bar, ()) if has_tempos else ():
             _direct_tempo(measure, tempo, tempo.time * bars.scale - start)
-        spelling = spelled(0 if part.is_drum else fifths)
-        signs = frozenset() if part.is_drum else accidentals(part.layout.sounding(bar), spelling, fifths)
-        for place, voice in enumerate(part.layout.voices[bar]):
+        spelling = spelled(0 if track.is_drum else fifths)
+        signs = frozenset() if track.is_drum else accidentals(layout.sounding(bar), spelling, fifths)
+        for place, number in enumerate(layout.voices[bar]):
             if place:
                 _text(SubElement(measure, "backup"), "duration", end - start)
-            where = _Place(voice, part.layout.staff_of[voice], spelling, signs)
-            _write_voice(measure, part, where, part.layout.chords[bar, voice], (start, end), bars.divisions)
+            staff, leads = layout.staff_of[number], layout.leads(number)
+            part = element.get("id", "")
+            voice = _Voice(part, track.is_drum, number, leads, staff, len(staves) > 1, spelling, signs)
+            _write_voice(measure, voice, layout.chords[bar, number], (start, end), bars.divisions)
 
 
-def _attributes(measure: Element, bar: int, bars: Bars, part: _Part) -> None:
+def _attributes(measure: Element, bar: int, bars: Bars, staves: tuple[Clef, ...]) -> None:
     if bar and bar not in bars.keys and bar not in bars.signatures:
         return
     attributes = SubElement(measure, "attributes")
@@ -171,10 +173,10 @@ def _attributes(measure: Element, bar: int, bars: Bars, part: _Part) -> None:
         _text(time, "beat-type", bars.signatures[bar][1])
     if bar:
         return
-    if len(part.staves) > 1:
-        _text(attributes, "staves", len(part.staves))
-    for number, clef in enumerate(part.staves, 1):
-        sign = SubElement(attributes, "clef", {"number": str(number)} if len(part.staves) > 1 else {})
+    if len(staves) > 1:
+        _text(attributes, "staves", len(staves))
+    for number, clef in enumerate(staves, 1):
+        sign = SubElement(attributes, "clef", {"number": str(number)} if len(staves) > 1 else {})
         _text(sign, "sign", clef.sign)
         if clef.line is not None:
             _text(sign, "line", clef.line)
@@ -192,47 +194,36 @@ def _direct_tempo(measure: Element, tempo: muspy.Tempo, offset: int) -> None:
     SubElement(direction, "sound", tempo=repr(float(tempo.qpm)))
 
 
-def _write_voice(
-    measure: Element, part: _Part, where: _Place, chords: list[Chord], bar: tuple[int, int], divisions: int
-) -> None:
+def _write_voice(measure: Element, voice: _Voice, chords: list[Chord], bar: tuple[int, int], divisions: int) -> None:
     """Write a voice of a bar: chords, and rests (in voices that are not the first of their staff: invisible or nothing)."""
-    leads = part.layout.leads(where.voice)
-    if leads and not chords:
-        _rest(measure, part, where, Value(*bar, "")).set("measure", "yes")
+    if voice.leads and not chords:
+        _write_rest(measure, voice, Value(*bar, "")).set("measure", "yes")
         return
     cuts = sorted({*bar, *(time for chord in chords for time in (chord.onset, chord.end))})
-    for value, chord in _with_chords(note_values(cuts, divisions), chords):
-        if chord:
-            _write_chord(measure, part, where, chord, value)
-        elif leads or value.tuplet:
-            _rest(measure, part, where, value, is_visible=leads)
+    place = 0
+    for value in note_values(cuts, divisions):
+        while place < len(chords) and chords[place].end <= value.start:
+            place += 1
+        if place < len(chords) and chords[place].onset <= value.start:
+            _write_chord(measure, voice, chords[place].section(value.start, value.end), value)
+        elif voice.leads or value.tuplet:
+            _write_rest(measure, voice, value)
         else:
             _text(SubElement(measure, "forward"), "duration", value.end - value.start)
 
 
-def _with_chords(values: list[Value], chords: list[Chord]) -> Iterator[tuple[Value, Chord | None]]:
-    """Each value with the section of its chord; None for rests."""
-    waiting = iter([*chords, None])
-    chord = next(waiting)
-    for value in values:
-        while chord and chord.end <= value.start:
-            chord = next(waiting)
-        is_note = chord is not None and chord.onset <= value.start
-        yield value, chord.section(value.start, value.end) if chord and is_note else None
-
-
-def _rest(measure: Element, part: _Part, where: _Place, value: Value, is_visible: bool = True) -> Element:
-    note = SubElement(measure, "note", {} if is_visible else {"print-object": "no"})
+def _write_rest(measure: Element, voice: _Voice, value: Value) -> Element:
+    """Write a rest, and return its element."""
+    note = SubElement(measure, "note", {} if voice.leads else {"print-object": "no"})
     rest = SubElement(note, "rest")
     _text(note, "duration", value.end - value.start)
-    _text(note, "voice", where.voice + 1)
+    _text(note, "voice", voice.number + 1)
     _value(note, value)
-    _staff(note, part, where)
-    _notations(note, value, ())
+    _staff_and_ties(note, voice, value)
     return rest
 
 
-def _write_chord(measure: Element, part: _Part, where: _Place, chord: Chord, value: Value) -> None:
+def _write_chord(measure: Element, voice: _Voice, chord: Chord, value: Value) -> None:
     for index, (written, tied_from, tied_to) in enumerate(chord.tones):
         velocity = DEFAULT_VELOCITY if written.velocity is None else written.velocity
         # In per cent of MusicXML's forte, velocity 90.
@@ -240,33 +231,28 @@ def _write_chord(measure: Element, part: _Part, where: _Place, chord: Chord, val
         ties = [kind for kind, is_tied in (("stop", tied_from), ("start", tied_to)) if is_tied]
         if index:
             SubElement(note, "chord")
-        if part.is_drum:
-            _unpitched(note, written.pitch)
-        else:
-            _pitch(note, written.pitch, where.spelling, is_tied=bool(ties))
+        _pitch(note, written.pitch, voice, is_tied=bool(ties))
         _text(note, "duration", value.end - value.start)
         for kind in ties:
             SubElement(note, "tie", type=kind)
-        if part.is_drum:
-            SubElement(note, "instrument", id=_instrument(part.number, written.pitch))
-        _text(note, "voice", where.voice + 1)
-        has_sign = (chord.onset, where.staff, written.pitch) in where.signs
-        _value(note, value, where.spelling[written.pitch % 12][1] if has_sign else None)
-        if part.is_drum and (head := drum(written.pitch).head) != "normal":
+        if voice.is_drum:
+            SubElement(note, "instrument", id=_instrument(voice.part, written.pitch))
+        _text(note, "voice", voice.number + 1)
+        has_sign = (chord.onset, voice.staff, written.pitch) in voice.signs
+        _value(note, value, voice.spelling[written.pitch % 12][1] if has_sign else None)
+        if voice.is_drum and (head := drum(written.pitch).head) != "normal":
             _text(note, "notehead", head)
-        _staff(note, part, where)
-        _notations(note, value, ties, is_first=not index)
+        _staff_and_ties(note, voice, value, ties, is_first=not index)
         if chord.lyric and not index:
             _text(SubElement(note, "lyric"), "text", chord.lyric)
 
 
-def _staff(note: Element, part: _Part, where: _Place) -> None:
-    if len(part.staves) > 1:
-        _text(note, "staff", where.staff + 1)
-
-
-def _notations(note: Element, value: Value, ties: Sequence[str], is_first: bool = True) -> None:
-    """Write ties, and the bracket of a tuplet at its first and last note."""
+def _staff_and_ties(
+    note: Element, voice: _Voice, value: Value, ties: Sequence[str] = (), is_first: bool = True
+) -> None:
+    """Write the staff, ties, and the bracket of a tuplet at its first and last note."""
+    if voice.has_staves:
+        _text(note, "staff", voice.staff + 1)
     brackets = []
     if value.tuplet and is_first:
         brackets += ["start"] * (value.start == value.tuplet.start) + ["stop"] * (value.end == value.tuplet.end)
@@ -279,21 +265,20 @@ def _notations(note: Element, value: Value, ties: Sequence[str], is_first: bool 
         SubElement(notations, "tuplet", type=kind)
 
 
-def _pitch(note: Element, pitch: int, names: Spelling, is_tied: bool) -> None:
-    step, alter = names[pitch % 12]
+def _pitch(note: Element, pitch: int, voice: _Voice, is_tied: bool) -> None:
+    """Write a pitch, or the place of a drum on the staff; the note's instrument identifies the drum."""
+    if voice.is_drum:
+        element, shown = SubElement(note, "unpitched"), drum(pitch)
+        _text(element, "display-step", shown.step)
+        _text(element, "display-octave", shown.octave)
+        return
+    step, alter = voice.spelling[pitch % 12]
     element = SubElement(note, "pitch")
     _text(element, "step", step)
     # music21 ties notes only if both or neither have an alter of 0: tied notes always have one.
     if alter or is_tied:
         _text(element, "alter", alter)
     _text(element, "octave", octave(pitch, alter))
-
-
-def _unpitched(note: Element, key: int) -> None:
-    """Write the place of a drum on the staff; the note's instrument identifies the drum."""
-    element, shown = SubElement(note, "unpitched"), drum(key)
-    _text(element, "display-step", shown.step)
-    _text(element, "display-octave", shown.octave)
 
 
 def _value(note: Element, value: Value, sign: int | None = None) -> None:
