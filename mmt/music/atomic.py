@@ -95,7 +95,7 @@ def remove_remnants(folder: Path) -> None:
 
 def _remove_remnant(remnant: Path) -> None:
     """Remove a hidden folder, unless it is in use: then a `BlockingIOError` is raised."""
-    lock = _acquired(remnant / _LOCK, "", wait=0)
+    lock = _acquired(remnant / _LOCK, wait=0)
     try:
         for former in (remnant / _FORMER).glob("*"):
             if not (remnant.parent / former.name).exists():
@@ -106,8 +106,7 @@ def _remove_remnant(remnant: Path) -> None:
         os.rename(remnant, condemned)
         shutil.rmtree(condemned, ignore_errors=True)
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
 
 
 def _hidden_name(folder: Path) -> Path:
@@ -116,7 +115,7 @@ def _hidden_name(folder: Path) -> Path:
 
 
 @contextmanager
-def locked(file: Path, refusal: str, *, wait: float = 0.2) -> Iterator[None]:
+def locked(file: Path, refusal: str) -> Iterator[None]:
     """Hold the lock of a file, which is created and deleted; the system also releases it if the process is killed.
 
     Raises
@@ -126,18 +125,18 @@ def locked(file: Path, refusal: str, *, wait: float = 0.2) -> Iterator[None]:
     FileNotFoundError
         If the folder does not exist.
     """
-    lock = _acquired(file, refusal, wait)
+    lock = _acquired(file, refusal)
     try:
         yield
     finally:
         # Delete the file while it is locked: a process that waits for it notices, and opens a new one.
         with suppress(OSError):
             file.unlink(missing_ok=True)
-        if lock is not None:
-            lock.release()
+        lock.release()
 
 
-def _acquired(file: Path, refusal: str, wait: float) -> BaseFileLock | None:
+def _acquired(file: Path, refusal: str = "", wait: float = 0.2) -> BaseFileLock:
+    """The lock of a file; it is not held if the file system has no locks, as some network file systems."""
     lock = FileLock(file)
     try:
         lock.acquire(timeout=wait, poll_interval=0.05)
@@ -149,7 +148,6 @@ def _acquired(file: Path, refusal: str, wait: float) -> BaseFileLock | None:
     except OSError as error:
         if error.errno in FULL:
             raise
-        return None  # some network file systems do not support locks
     return lock
 
 

@@ -6,20 +6,19 @@ if it cannot be opened.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmt.music.atomic import replacing
-from mmt.representation.arguments import described, path_of
+from mmt.representation.arguments import AnyPath, described, path_of
 
 if TYPE_CHECKING:
     import muspy
 
 
-def read(path: str | os.PathLike[str]) -> muspy.Music:
+def read(path: AnyPath) -> muspy.Music:
     """Read a piece of music.
 
     Parameters
@@ -63,12 +62,12 @@ def read(path: str | os.PathLike[str]) -> muspy.Music:
 
 
 def write(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     music: muspy.Music,
     *,
     overwrite: bool = True,
     prompt_beats: float | None = None,
-    soundfont: str | os.PathLike[str] | None = None,
+    soundfont: AnyPath | None = None,
 ) -> None:
     """Write a piece of music to a file, atomically.
 

@@ -26,7 +26,6 @@ from mmt.music.bounded import (
 if TYPE_CHECKING:
     import muspy
 
-
 # About as many as a JSON file of the greatest size holds as notes. In a chord, a note takes a few characters.
 _MOST_CHORD_NOTES = 250_000
 
@@ -58,8 +57,7 @@ def write_yaml(path: Path, music: muspy.Music) -> None:
             return self.represent_scalar("tag:yaml.org,2002:str", text, '"' if len(text) > LONGEST_PLAIN else None)
 
     Dumper.add_representer(str, Dumper.represent_text)
-    plain = json.loads(_json(music))
-    text = yaml.dump(plain, Dumper=Dumper, sort_keys=False, allow_unicode=True)
+    text = yaml.dump(json.loads(_json(music)), Dumper=Dumper, sort_keys=False, allow_unicode=True)
     path.write_bytes(text.encode())
 
 
@@ -100,11 +98,8 @@ def _resolve_chords(track: muspy.Track) -> None:
 
     if not track.chords:
         return
-    track.notes += [
-        muspy.Note(chord.time, pitch, chord.duration, chord.velocity)
-        for chord in track.chords
-        for pitch in chord.pitches
-    ]
+    for chord in track.chords:
+        track.notes += [muspy.Note(chord.time, pitch, chord.duration, chord.velocity) for pitch in chord.pitches]
     track.notes.sort(key=lambda note: (note.time, note.pitch, note.duration))
     track.chords = []
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+AnyPath = str | PathLike[str]
+
 _LONGEST = 60
 
 

@@ -46,11 +46,7 @@ def encode(
     music: muspy.Music, *, beats: int | None = ..., representation: Representation = ..., report: Literal[True]
 ) -> tuple[Events, Report]: ...
 def encode(
-    music: muspy.Music,
-    *,
-    beats: int | None = None,
-    representation: Representation = PAPER,
-    report: bool = False,
+    music: muspy.Music, *, beats: int | None = None, representation: Representation = PAPER, report: bool = False
 ) -> Events | tuple[Events, Report]:
     """Turn music into events.
 

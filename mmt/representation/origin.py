@@ -1,9 +1,9 @@
 """Remember which representation an array of events was made with; the array itself stays a plain one.
 
-An array of events does not say what its codes mean: position 7 is half a beat at 12 steps per beat, and a quarter at 24. What
-makes events remembers the representation here (until the array is deleted), and what reads them compares. Slices are known too,
-as they share the memory of the array. An array that is equal to a known one, such as a copy, causes a warning. Lists, parts of
-copies and joined arrays are not known, nor are files after the end of the program.
+An array of events does not say what its codes mean: position 7 is half a beat at 12 steps per beat, and a quarter at 24.
+Functions that make events record the representation here until the array is deleted, and functions that read events compare it
+with theirs. Slices are known too, as they share the memory of the array. An array that is equal to a known one, such as a copy,
+causes a warning. Lists, parts of copies, joined arrays and events from files are not known.
 """
 
 from __future__ import annotations

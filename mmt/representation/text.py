@@ -4,21 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from mmt.representation.codes import (
-    BEAT,
-    DURATION,
-    GIVEN_NOTE,
-    INSTRUMENT,
-    INSTRUMENT_EVENT,
-    NOTE,
-    PAPER,
-    PITCH,
-    POSITION,
-    START_OF_NOTES,
-    TYPE,
-    TYPES,
-    Representation,
-)
+from mmt.representation.codes import GIVEN_NOTE, INSTRUMENT_EVENT, NOTE, PAPER, START_OF_NOTES, TYPES, Representation
 from mmt.representation.decode import check_codes
 from mmt.representation.origin import check_origin
 
@@ -43,7 +29,7 @@ def to_text(events: npt.ArrayLike, *, representation: Representation = PAPER) ->
     """
     representation = check_origin(events, representation)
     rows = check_codes(events, representation).tolist()
-    return "\n".join(f"({', '.join(map(str, row))}) {_meaning(row, representation)}" for row in rows)
+    return "\n".join(f"{tuple(row)} {_meaning(row, representation)}" for row in rows)
 
 
 def pitch_name(pitch: int) -> str:
@@ -56,12 +42,13 @@ def pitch_name(pitch: int) -> str:
 
 
 def _meaning(row: list[int], representation: Representation) -> str:
-    if row[TYPE] in (NOTE, GIVEN_NOTE):
+    kind, beat, position, pitch, duration, instrument = row
+    name = TYPES[kind].replace("-", " ").capitalize()
+    if kind in (NOTE, GIVEN_NOTE):
         return (
-            f"{TYPES[row[TYPE]].capitalize()}: beat={row[BEAT]}, position={row[POSITION]}, pitch={pitch_name(row[PITCH] - 1)}, "
-            f"duration={representation.durations[row[DURATION] - 1]}, instrument={representation.names[row[INSTRUMENT] - 1]}"
+            f"{name}: beat={beat}, position={position}, pitch={pitch_name(pitch - 1)}, "
+            f"duration={representation.durations[duration - 1]}, instrument={representation.names[instrument - 1]}"
         )
-    if row[TYPE] == INSTRUMENT_EVENT:
-        return f"Instrument: {representation.names[row[INSTRUMENT] - 1]}"
-    name = TYPES[row[TYPE]].replace("-", " ").capitalize()
-    return f"{name}: {row[BEAT] - 1} beats" if row[TYPE] == START_OF_NOTES and row[BEAT] else name
+    if kind == INSTRUMENT_EVENT:
+        return f"{name}: {representation.names[instrument - 1]}"
+    return f"{name}: {beat - 1} beats" if kind == START_OF_NOTES and beat else name

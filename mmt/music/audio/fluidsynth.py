@@ -29,8 +29,6 @@ def render_by_fluidsynth(notes: TimedNotes, soundfont: Path, sample_rate: int, *
     `room` adds FluidSynth's reverb and chorus. A `ValueError` says that the SoundFont (.sf2 or .sf3) cannot be read, or that
     FluidSynth crashes or does not end in time; an `OSError`, that the folder of temporary files is full.
     """
-    if not soundfont.is_file():
-        raise FileNotFoundError(f"there is no SoundFont {soundfont}; name an .sf2 file")
     effects = "1" if room else "0"
     with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
         midi, raw = Path(folder) / "notes.mid", Path(folder) / "sound.raw"

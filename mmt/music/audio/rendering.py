@@ -7,7 +7,6 @@ of the user's is played by FluidSynth where it is installed.
 from __future__ import annotations
 
 import importlib.util
-import os
 import wave
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from mmt.music.audio.fluidsynth import command, render_by_fluidsynth
 from mmt.music.audio.synthesis import TIMED_NOTE, Sound, TimedNotes, end, render_notes
+from mmt.representation.arguments import AnyPath
 from mmt.representation.notes import raw_notes
 
 if TYPE_CHECKING:
@@ -36,12 +36,7 @@ _INAUDIBLE = 1e-4  # of the peak: -80 dB
 _DRUM_DURATIONS = (0.25, 1.0)
 
 
-def write_wav(
-    path: str | os.PathLike[str],
-    music: muspy.Music,
-    soundfont: str | os.PathLike[str] | None = None,
-    sample_rate: int = 44_100,
-) -> None:
+def write_wav(path: AnyPath, music: muspy.Music, soundfont: AnyPath | None = None, sample_rate: int = 44_100) -> None:
     """Write music as a WAV file (16 bit, stereo). Parameters and errors are those of `render`."""
     sound = render(music, soundfont, sample_rate)
     with open(path, "wb") as file:
@@ -64,10 +59,7 @@ def length_in_seconds(music: muspy.Music) -> float:
 
 
 def render(
-    music: muspy.Music,
-    soundfont: str | os.PathLike[str] | None = None,
-    sample_rate: int = 44_100,
-    seconds: float | None = None,
+    music: muspy.Music, soundfont: AnyPath | None = None, sample_rate: int = 44_100, seconds: float | None = None
 ) -> Sound:
     """Render music to sound, normalised to a peak of 0.9.
 
@@ -135,11 +127,13 @@ def _beginning(notes: TimedNotes, seconds: float | None) -> TimedNotes:
     return notes
 
 
-def play(notes: TimedNotes, soundfont: str | os.PathLike[str] | None, sample_rate: int, *, room: bool = True) -> Sound:
+def play(notes: TimedNotes, soundfont: AnyPath | None, sample_rate: int, *, room: bool = True) -> Sound:
     """Play notes, (samples, 2), with any peak; with the reverb of a small hall if `room`."""
-    if soundfont is not None and command() is not None:
-        return render_by_fluidsynth(notes, Path(soundfont), sample_rate, room=room)
-    return render_notes(notes, carried_soundfont() if soundfont is None else Path(soundfont), sample_rate, room=room)
+    path = carried_soundfont() if soundfont is None else Path(soundfont)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no SoundFont {path}; name an .sf2 file")
+    synthesize = render_notes if soundfont is None or command() is None else render_by_fluidsynth
+    return synthesize(notes, path, sample_rate, room=room)
 
 
 def timed_notes(music: muspy.Music) -> TimedNotes:
@@ -150,11 +144,11 @@ def timed_notes(music: muspy.Music) -> TimedNotes:
     notes["start"] = seconds_at(onset, music)
     notes["duration"] = seconds_at(onset + np.maximum(raw.duration, 0), music) - notes["start"]
     notes["duration"][raw.is_drum] = np.clip(notes["duration"][raw.is_drum], *_DRUM_DURATIONS)
-    notes["pitch"], notes["is_drum"] = raw.pitch, raw.is_drum
-    notes["program"] = raw.program
+    notes["pitch"], notes["is_drum"], notes["program"] = raw.pitch, raw.is_drum, raw.program
     notes["velocity"] = 64 if raw.velocity is None else np.minimum(raw.velocity, 127)
-    in_range = [(notes[name] >= 0) & (notes[name] < 128) for name in ("pitch", "program")]
-    return notes[in_range[0] & in_range[1] & (notes["velocity"] > 0) & (notes["duration"] > 0)]
+    for name in ("pitch", "program"):
+        notes = notes[(notes[name] >= 0) & (notes[name] < 128)]
+    return notes[(notes["velocity"] > 0) & (notes["duration"] > 0)]
 
 
 def seconds_at(ticks: npt.NDArray[Any], music: muspy.Music) -> Seconds:

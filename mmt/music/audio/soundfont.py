@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 DRUM_BANK = 128
 
-_CHUNKS = {
+# The chunks that are tables, and their columns.
+_TABLES = {
     b"phdr": [("name", "S20"), ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("_", "V12")],
     b"pbag": [("generator", "<u2"), ("_", "V2")],
     b"pgen": [("number", "<u2"), ("amount", "<i2")],
@@ -75,16 +76,12 @@ class SoundFont:
     samples: npt.NDArray[np.int16]
     presets: dict[tuple[int, int], list[Zone]]
 
-    def zones(self, program: int, is_drum: bool, pitch: int, velocity: int) -> list[Zone]:
-        """The zones that play a note; a missing drum kit is replaced by the first."""
+    def zones(self, program: int, is_drum: bool, pitch: int) -> list[Zone]:
+        """The zones that play a key, for all velocities; a missing drum kit is replaced by the first."""
         preset = self.presets.get((DRUM_BANK if is_drum else 0, program))
         if preset is None and is_drum:
             preset = self.presets.get((DRUM_BANK, 0))
-        return [
-            zone
-            for zone in preset or []
-            if zone.keys[0] <= pitch <= zone.keys[1] and zone.velocities[0] <= velocity <= zone.velocities[1]
-        ]
+        return [zone for zone in preset or [] if zone.keys[0] <= pitch <= zone.keys[1]]
 
 
 def check_soundfont(path: Path) -> None:
@@ -105,11 +102,12 @@ def read_soundfont(path: Path) -> SoundFont:
 
     A `ValueError` refuses what is not a SoundFont, is cut off, or is compressed (.sf3).
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no SoundFont {path}; name an .sf2 file")
     try:
         chunks = _chunks(path.read_bytes())
-        tables = {name: _table(chunks[name], columns) for name, columns in _CHUNKS.items()}
+        tables = {}
+        for name, columns in _TABLES.items():
+            row = np.dtype(columns)
+            tables[name] = np.frombuffer(chunks[name], row, len(chunks[name]) // row.itemsize)
         samples = np.frombuffer(chunks[b"smpl"], "<i2")
         if (tables[b"shdr"]["type"] & _COMPRESSED).any():
             raise ValueError("its samples are compressed, which needs FluidSynth")
@@ -137,19 +135,14 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _table(chunk: bytes, columns: list[tuple[str, str]]) -> npt.NDArray[np.void]:
-    kind = np.dtype(columns)
-    return np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
-
-
 def _presets(tables: dict[bytes, npt.NDArray[np.void]], length: int) -> dict[tuple[int, int], list[Zone]]:
+    """The zones of each preset, by (bank, program), for a SoundFont of `length` samples."""
     of_instrument = [
         _bags(tables[b"ibag"], tables[b"igen"], first, last, _SAMPLE)
         for first, last in zip(tables[b"inst"]["bag"][:-1], tables[b"inst"]["bag"][1:], strict=True)
     ]
     presets: dict[tuple[int, int], list[Zone]] = {}
-    headers = tables[b"phdr"]
-    for header, following in pairwise(headers):
+    for header, following in pairwise(tables[b"phdr"]):
         zones = []
         for over in _bags(tables[b"pbag"], tables[b"pgen"], header["bag"], following["bag"], _INSTRUMENT):
             for under in of_instrument[over[_INSTRUMENT]]:
@@ -177,6 +170,7 @@ def _bags(
 
 
 def _zone(over: Generators, under: Generators, sample: npt.NDArray[np.void], length: int) -> Zone | None:
+    """A sample as played by the generators of a preset (`over`) and an instrument (`under`); None if it is empty."""
     generators = dict(under)
     for number, amount in over.items():
         if number not in _NOT_ADDED:
@@ -191,10 +185,7 @@ def _zone(over: Generators, under: Generators, sample: npt.NDArray[np.void], len
         return min(max(moved, 0), length)
 
     start, end = address("start", _START, _START_COARSE), address("end", _END, _END_COARSE)
-    loop = (
-        address("loop_start", _LOOP_START, _LOOP_START_COARSE),
-        address("loop_end", _LOOP_END, _LOOP_END_COARSE),
-    )
+    loop = address("loop_start", _LOOP_START, _LOOP_START_COARSE), address("loop_end", _LOOP_END, _LOOP_END_COARSE)
     if end <= start or not sample["rate"]:
         return None
     loops = generators.get(_LOOPS, 0) in (1, 3) and start <= loop[0] < loop[1] <= end

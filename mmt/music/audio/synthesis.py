@@ -40,17 +40,14 @@ def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: 
     """Synthesise notes, with the reverb of a small hall if `room`; `TAIL` seconds longer than the notes."""
     font, notes = read_soundfont(soundfont), _split_long(notes)
     sound = np.zeros((int(np.ceil((end(notes) + TAIL) * sample_rate)), 2), np.float32)
-    # Notes of one key and velocity layer share the synthesised sound.
     for voice in np.unique(notes[["program", "is_drum", "pitch"]]):
         of_voice = notes[notes[["program", "is_drum", "pitch"]] == voice]
         program, is_drum, pitch = (voice[name].item() for name in ("program", "is_drum", "pitch"))
-        layers: dict[tuple[int, ...], tuple[list[Zone], list[int]]] = {}
-        for row, velocity in enumerate(of_voice["velocity"].tolist()):
-            zones = font.zones(program, is_drum, pitch, velocity)
-            layers.setdefault(tuple(map(id, zones)), (zones, []))[1].append(row)
-        for zones, rows in layers.values():
-            for zone in zones:
-                _play(sound, font, zone, pitch, of_voice[rows], sample_rate)
+        for zone in font.zones(program, is_drum, pitch):
+            softest, loudest = zone.velocities
+            played = of_voice[(of_voice["velocity"] >= softest) & (of_voice["velocity"] <= loudest)]
+            if len(played):
+                _play(sound, font, zone, pitch, played, sample_rate)
     return with_reverb(sound, sample_rate) if room else sound
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 import re
 from collections.abc import Iterable
 from importlib import resources
@@ -21,6 +20,7 @@ from mmt.music.page.notebook import describe
 from mmt.music.page.song import add_recordings, song
 from mmt.music.pictures.colors import title_of
 from mmt.music.writing.midi import midi_bytes
+from mmt.representation.arguments import AnyPath
 
 if TYPE_CHECKING:
     import muspy
@@ -30,10 +30,7 @@ SCRIPTS = ("song.js", "player.js", "piano_roll.js", "controls.js")
 
 
 def write_html(
-    path: str | os.PathLike[str],
-    music: muspy.Music,
-    prompt_beats: float | None = None,
-    soundfont: str | os.PathLike[str] | None = None,
+    path: AnyPath, music: muspy.Music, prompt_beats: float | None = None, soundfont: AnyPath | None = None
 ) -> None:
     """Write music as a self-contained HTML page with a piano roll and a player.
 
@@ -58,18 +55,18 @@ def write_html(
     Path(path).write_text(page(music, prompt_beats, soundfont), encoding="utf-8")
 
 
-def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: str | os.PathLike[str] | None = None) -> str:
+def page(music: muspy.Music, prompt_beats: float | None = None, soundfont: AnyPath | None = None) -> str:
     """The text of the page; see `write_html`."""
     title = title_of(music)
-    heard = add_recordings(song(music, prompt_beats), music, soundfont)
-    data = json.dumps(heard, ensure_ascii=False, separators=(",", ":"))
+    data = add_recordings(song(music, prompt_beats), music, soundfont)
     return Template(asset("page.html")).substitute(
         title=html.escape(title),
         caption=html.escape(describe(music)),
         download=_download(music, title),
         style=asset("page.css") + asset("controls.css"),
         script=script(SCRIPTS),
-        song=data.replace("<", "\\u003c"),  # a name must not end the script element
+        # A name must not end the script element.
+        song=json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,9 @@ from mmt.music.audio import length_in_seconds, render
 from mmt.music.page.recordings import mu_law
 from mmt.music.pictures.colors import listed, players
 from mmt.music.pictures.piano_rolls import png
+from mmt.representation.arguments import AnyPath
 from mmt.representation.codes import PAPER, IntArray, Representation
+from mmt.representation.decode import decode
 
 if TYPE_CHECKING:
     import muspy
@@ -35,10 +36,9 @@ class Shown:
         return f"<{self.caption} A notebook shows it; mmt.write(path, music) writes it as .png, .wav or .mid>"
 
     def _repr_html_(self) -> str:
-        caption = html.escape(self.caption)
-        player = (
-            f'<audio controls preload="metadata" src="{_data("audio/wav", self.sound)}"></audio>' if self.sound else ""
-        )
+        caption, player = html.escape(self.caption), ""
+        if self.sound:
+            player = f'<audio controls preload="metadata" src="{_data("audio/wav", self.sound)}"></audio>'
         return (
             '<figure style="margin: 0">'
             f'<img style="max-width: 100%" alt="{caption}" src="{_data("image/png", self.picture)}">'
@@ -56,7 +56,7 @@ def show(
     *,
     prompt_beats: float | None = None,
     seconds: float = 120,
-    soundfont: str | os.PathLike[str] | None = None,
+    soundfont: AnyPath | None = None,
     representation: Representation = PAPER,
 ) -> Shown:
     """Show the piano roll of music and a player in a notebook.
@@ -74,10 +74,6 @@ def show(
     representation
         The representation of the events; not used for music.
 
-    Returns
-    -------
-    Shown
-
     Examples
     --------
     >>> import muspy, mmt.music
@@ -88,8 +84,6 @@ def show(
     if not seconds >= 0:
         raise ValueError(f"seconds is {seconds}; it must be 0 or more")
     if not hasattr(music, "tracks"):
-        from mmt.representation.decode import decode
-
         music = decode(music, representation=representation)
     caption, sound = describe(music), b""
     if seconds and (length := length_in_seconds(music)):
@@ -99,16 +93,12 @@ def show(
     return Shown(png(music, prompt_beats), sound, caption)
 
 
-def _wav(music: muspy.Music, seconds: float, soundfont: str | os.PathLike[str] | None) -> bytes:
+def _wav(music: muspy.Music, seconds: float, soundfont: AnyPath | None) -> bytes:
     samples = mu_law(render(music, soundfont, _SAMPLE_RATE, seconds).mean(axis=1)).tobytes()
     # Format 7 is mu-law; one channel, one byte per sample. All formats but PCM need a "fact" chunk.
     form = struct.pack("<HHIIHHH", 7, 1, _SAMPLE_RATE, _SAMPLE_RATE, 1, 8, 0)
-    chunks = (
-        (b"fmt ", form),
-        (b"fact", struct.pack("<I", len(samples))),
-        (b"data", samples + b"\0" * (len(samples) % 2)),
-    )
-    body = b"WAVE" + b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
+    chunks = {b"fmt ": form, b"fact": struct.pack("<I", len(samples)), b"data": samples + b"\0" * (len(samples) % 2)}
+    body = b"WAVE" + b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks.items())
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 

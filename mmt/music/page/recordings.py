@@ -7,7 +7,6 @@ tone is sustained or fades slowly, it has a loop, which the player repeats for t
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from mmt.music.audio import play
 from mmt.music.audio.synthesis import TIMED_NOTE, TimedNotes
+from mmt.representation.arguments import AnyPath
 
 RATE = 22_050
 """Samples per second."""
@@ -54,7 +54,7 @@ class Recording:
         return {"pitch": self.pitch, "loop": self.loop, "decay": self.decay, "data": data}
 
 
-def record(notes: TimedNotes, soundfont: str | os.PathLike[str] | None = None) -> list[Recording]:
+def record(notes: TimedNotes, soundfont: AnyPath | None = None) -> list[Recording]:
     """Record the instruments of notes (dtype `TIMED_NOTE`), each for the pitches to which it is the nearest.
 
     The levels are the SoundFont's, scaled to a peak of 1. For `soundfont` see `mmt.music.audio.render`.
@@ -73,17 +73,15 @@ def record(notes: TimedNotes, soundfont: str | os.PathLike[str] | None = None) -
         # A copy: `_loop` works in place.
         heard = np.array(sound[first : first + round(float(row["duration"]) * RATE)], np.float32)
         loop, decay = (None, None) if row["is_drum"] else _loop(heard)
+        seconds = None
         if loop is not None:
             heard = _crossfade(heard, loop)
+            seconds = (loop[0] / RATE, loop[1] / RATE)
         else:
             fade = min(int(_FADE * RATE), len(heard))
             heard[len(heard) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
-        seconds = None if loop is None else (loop[0] / RATE, loop[1] / RATE)
-        recordings.append(
-            Recording(
-                int(row["program"]), bool(row["is_drum"]), int(row["pitch"]), mu_law(heard).tobytes(), seconds, decay
-            )
-        )
+        program, is_drum, pitch = (row[name].item() for name in ("program", "is_drum", "pitch"))
+        recordings.append(Recording(program, is_drum, pitch, mu_law(heard).tobytes(), seconds, decay))
     return recordings
 
 
@@ -115,9 +113,8 @@ def _loop(heard: Mono) -> tuple[tuple[int, int] | None, float | None]:
     if len(heard) < _LOOPED * RATE:
         return None, None
     window = int(0.2 * RATE)
-    early, late = (
-        float(np.sqrt(np.square(heard[at : at + window]).mean())) for at in (int(0.25 * RATE), int(1.5 * RATE))
-    )
+    starts = (int(0.25 * RATE), int(1.5 * RATE))
+    early, late = (float(np.sqrt(np.square(heard[at : at + window]).mean())) for at in starts)
     if late <= _FADED * early:
         return None, None
     first, fade = int(_LOOP_FROM * RATE), int(_CROSSFADE * RATE)

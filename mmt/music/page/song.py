@@ -5,7 +5,6 @@ The scripts (`song.js`, `player.js`, `piano_roll.js`, `controls.js`) are ES modu
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from mmt.music.audio.synthesis import TimedNotes
 from mmt.music.page.recordings import RATE, record
 from mmt.music.pictures.colors import instrument_color, instrument_names, score_order
 from mmt.music.pictures.piano_rolls import LEAST_BEATS, bar_lines, check_prompt_beats, end_in_beats, power_of_two
+from mmt.representation.arguments import AnyPath
 from mmt.representation.instruments import DRUMS
 from mmt.representation.notes import raw_notes
 
@@ -78,9 +78,7 @@ def song(music: muspy.Music, prompt_beats: float | None = None) -> dict[str, Any
     }
 
 
-def add_recordings(
-    song: dict[str, Any], music: muspy.Music, soundfont: str | os.PathLike[str] | None = None
-) -> dict[str, Any]:
+def add_recordings(song: dict[str, Any], music: muspy.Music, soundfont: AnyPath | None = None) -> dict[str, Any]:
     """The song with sound: `rate`, `level`, and for each part `recordings`; for `soundfont` see `mmt.music.audio.render`.
 
     Recordings are those of `Recording.to_dict`, at `rate` samples per second. `level` is the gain of velocity 127.

@@ -7,7 +7,6 @@ lowest pitch, with a row per drum key. Sizes are in inches.
 from __future__ import annotations
 
 import io
-import os
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.music.pictures.colors import given_title, instrument_color, instrument_names, score_order
+from mmt.representation.arguments import AnyPath
 from mmt.representation.instruments import DRUMS
 from mmt.representation.notes import RawNotes, raw_notes
 
@@ -34,7 +34,7 @@ _INCHES_PER_PITCH, _LEAST_HEIGHT, _GREATEST_HEIGHT = 0.09, 2.4, 6.5
 _DOTS_PER_INCH = 150
 
 
-def write_png(path: str | os.PathLike[str], music: muspy.Music, prompt_beats: float | None = None) -> None:
+def write_png(path: AnyPath, music: muspy.Music, prompt_beats: float | None = None) -> None:
     """Write the piano roll of music as a PNG picture; parameters are those of `piano_roll`."""
     Path(path).write_bytes(png(music, prompt_beats))
 
@@ -78,13 +78,12 @@ def piano_roll(music: muspy.Music, axes: Axes | None = None, prompt_beats: float
     notes = raw_notes(music)
     beats = max(end_in_beats(notes), float(np.ceil(prompt_beats or 0)), LEAST_BEATS)
     band = DrumBand(notes.pitch, notes.is_drum)
-    low, high, bottom = band.low, band.high, band.bottom
     names = instrument_names(notes.program)
 
     if axes is None:
-        axes = _new_axes(beats, high - bottom, _readable(given_title(music)))
-    axes.set(xlim=(0, beats), ylim=(bottom, high))
-    _draw_grid(axes, music, beats, low, high)
+        axes = _new_axes(beats, band.high - band.bottom, _readable(given_title(music)))
+    axes.set(xlim=(0, beats), ylim=(band.bottom, band.high))
+    _draw_grid(axes, music, beats, band.low, band.high)
     if prompt_beats:
         _mark_prompt(axes, prompt_beats)
     _draw_notes(axes, notes, names, beats)
@@ -248,10 +247,8 @@ def lanes(notes: RawNotes, names: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], n
     rank = np.array([order[name] for name in names.tolist()], np.int64)
     rows = np.stack([notes.onset, notes.pitch, notes.is_drum, rank], axis=1)
     distinct, row_of_note = np.unique(rows, axis=0, return_inverse=True)
-    _, first, chord, count = np.unique(
-        distinct[:, :3], axis=0, return_index=True, return_inverse=True, return_counts=True
-    )
-    lane = np.arange(len(distinct)) - first[chord.ravel()]
+    _, chord, count = np.unique(distinct[:, :3], axis=0, return_inverse=True, return_counts=True)
+    lane = np.arange(len(distinct)) - np.repeat(count.cumsum() - count, count)
     row_of_note = row_of_note.ravel()
     return lane[row_of_note], count[chord.ravel()][row_of_note]
 

@@ -71,6 +71,7 @@ def bars_of(music: muspy.Music) -> Bars:
 
 
 def _starts(music: muspy.Music, signatures: dict[int, tuple[int, int]], scale: int, last: int) -> list[int]:
+    """The starts of the bars, and the end of the last one, in divisions; `last` is the end of the music in steps."""
     lines = sorted({line.time * scale for line in music.barlines if line.time > 0})
     starts = [0]
     for (_, (above, below)), following in zip(sorted(signatures.items()), [*sorted(signatures)[1:], None], strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -114,14 +114,12 @@ def _list_part(part_list: Element, index: int, track: muspy.Track) -> None:
     keys = sorted({note.pitch for note in track.notes}) if track.is_drum else [None]
     for key in keys:
         name = instrument if key is None else drum(key).name
-        _text(SubElement(part, "score-instrument", id=_instrument(number, key)), "instrument-name", name)
+        _group(part, "score-instrument", {"instrument-name": name}, id=_instrument(number, key))
     for key in keys:
-        midi = SubElement(part, "midi-instrument", id=_instrument(number, key))
         channel = DRUM_CHANNEL if track.is_drum else MELODIC_CHANNELS[index % len(MELODIC_CHANNELS)]
-        _text(midi, "midi-channel", channel + 1)
-        _text(midi, "midi-program", track.program + 1)
-        if key is not None:
-            _text(midi, "midi-unpitched", key + 1)
+        unpitched = None if key is None else key + 1
+        texts = {"midi-channel": channel + 1, "midi-program": track.program + 1, "midi-unpitched": unpitched}
+        _group(part, "midi-instrument", texts, id=_instrument(number, key))
 
 
 def _instrument(part: str, key: int | None) -> str:
@@ -163,32 +161,24 @@ def _attributes(measure: Element, bar: int, bars: Bars, staves: tuple[Clef, ...]
     given = bars.keys.get(bar)
     fifths = sharps(given) if given else bars.key if bar == 0 else None
     if fifths is not None:
-        key = SubElement(attributes, "key")
-        _text(key, "fifths", fifths)
-        if given and given.mode in ("major", "minor"):
-            _text(key, "mode", given.mode)
+        mode = given.mode if given and given.mode in ("major", "minor") else None
+        _group(attributes, "key", {"fifths": fifths, "mode": mode})
     if bar in bars.signatures:
-        time = SubElement(attributes, "time")
-        _text(time, "beats", bars.signatures[bar][0])
-        _text(time, "beat-type", bars.signatures[bar][1])
+        above, below = bars.signatures[bar]
+        _group(attributes, "time", {"beats": above, "beat-type": below})
     if bar:
         return
     if len(staves) > 1:
         _text(attributes, "staves", len(staves))
     for number, clef in enumerate(staves, 1):
-        sign = SubElement(attributes, "clef", {"number": str(number)} if len(staves) > 1 else {})
-        _text(sign, "sign", clef.sign)
-        if clef.line is not None:
-            _text(sign, "line", clef.line)
-        if clef.octave:
-            _text(sign, "clef-octave-change", clef.octave)
+        texts = {"sign": clef.sign, "line": clef.line, "clef-octave-change": clef.octave or None}
+        _group(attributes, "clef", texts, **({"number": str(number)} if len(staves) > 1 else {}))
 
 
 def _direct_tempo(measure: Element, tempo: muspy.Tempo, offset: int) -> None:
     direction = SubElement(measure, "direction", placement="above")
-    metronome = SubElement(SubElement(direction, "direction-type"), "metronome")
-    _text(metronome, "beat-unit", "quarter")
-    _text(metronome, "per-minute", f"{tempo.qpm:g}")
+    beats = {"beat-unit": "quarter", "per-minute": f"{tempo.qpm:g}"}
+    _group(SubElement(direction, "direction-type"), "metronome", beats)
     if offset:
         _text(direction, "offset", offset, sound="yes")
     SubElement(direction, "sound", tempo=repr(float(tempo.qpm)))
@@ -268,17 +258,12 @@ def _staff_and_ties(
 def _pitch(note: Element, pitch: int, voice: _Voice, is_tied: bool) -> None:
     """Write a pitch, or the place of a drum on the staff; the note's instrument identifies the drum."""
     if voice.is_drum:
-        element, shown = SubElement(note, "unpitched"), drum(pitch)
-        _text(element, "display-step", shown.step)
-        _text(element, "display-octave", shown.octave)
+        _group(note, "unpitched", {"display-step": drum(pitch).step, "display-octave": drum(pitch).octave})
         return
     step, alter = voice.spelling[pitch % 12]
-    element = SubElement(note, "pitch")
-    _text(element, "step", step)
     # music21 ties notes only if both or neither have an alter of 0: tied notes always have one.
-    if alter or is_tied:
-        _text(element, "alter", alter)
-    _text(element, "octave", octave(pitch, alter))
+    has_alter = alter or is_tied
+    _group(note, "pitch", {"step": step, "alter": alter if has_alter else None, "octave": octave(pitch, alter)})
 
 
 def _value(note: Element, value: Value, sign: int | None = None) -> None:
@@ -289,11 +274,17 @@ def _value(note: Element, value: Value, sign: int | None = None) -> None:
         SubElement(note, "dot")
     if sign is not None:
         _text(note, "accidental", {1: "sharp", -1: "flat", 0: "natural"}[sign])
-    if value.tuplet:
-        modification = SubElement(note, "time-modification")
-        _text(modification, "actual-notes", value.tuplet.actual)
-        _text(modification, "normal-notes", value.tuplet.normal)
-        _text(modification, "normal-type", value.tuplet.unit)
+    if tuplet := value.tuplet:
+        texts = {"actual-notes": tuplet.actual, "normal-notes": tuplet.normal, "normal-type": tuplet.unit}
+        _group(note, "time-modification", texts)
+
+
+def _group(parent: Element, tag: str, texts: Mapping[str, object], **attributes: str) -> None:
+    """Add an element with an element for each text that is not None."""
+    element = SubElement(parent, tag, attributes)
+    for name, text in texts.items():
+        if text is not None:
+            _text(element, name, text)
 
 
 def _text(parent: Element, tag: str, text: object, **attributes: str) -> None:

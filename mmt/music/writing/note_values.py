@@ -99,6 +99,7 @@ def _tuplets(cuts: Sequence[int], divisions: int) -> list[Tuplet]:
 
 
 def _tuplets_within(start: int, end: int, cuts: Sequence[int], divisions: int) -> list[Tuplet]:
+    """The tuplets from `start` to `end`: one that fills it, or those of its halves."""
     inner = cuts[bisect_right(cuts, start) : bisect_right(cuts, end - 1)]
     length = end - start
     odd, even = _odd_and_even(length // gcd(length, *(cut - start for cut in inner)))
