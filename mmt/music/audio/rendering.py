@@ -1,7 +1,6 @@
 """Rendering a `muspy.Music` through a SoundFont, to an array or a WAV file.
 
-Sound is float32, (samples, 2), left and right, in [-1, 1]; times are in seconds. `synthesis` plays the SoundFont; a SoundFont
-of the user's is played by FluidSynth where it is installed.
+Sound is float32, (samples, 2), left and right, in [-1, 1]; times are in seconds.
 """
 
 from __future__ import annotations

@@ -40,15 +40,16 @@ lead=#00a4c0 pad=#4cdbe3
 bass=#404d89 electric-bass=#98a6ea slap-bass=#6c74b5 synth-bass=#2f2f6a
 """
 _FAMILIES = [dict(pair.split("=") for pair in family.split()) for family in _FAMILY_COLORS.strip().splitlines()]
-_DRUM_COLOR, _UNKNOWN_COLOR = "#55555f", "#808080"
+_COLORS = {name: color for family in _FAMILIES for name, color in family.items()} | {DRUMS: "#55555f"}
 
 
 def instrument_names(programs: npt.ArrayLike) -> npt.NDArray[Any]:
     """The instrument of each MIDI program: our name, or General MIDI's for a program without an instrument."""
-    codes = PAPER.instrument_codes(np.arange(128))
-    named = [PAPER.names[code - 1] if code else GENERAL_MIDI_NAMES[program] for program, code in enumerate(codes)]
-    names: npt.NDArray[Any] = np.array(named)[np.clip(programs, 0, 127)]
-    return names
+    names = np.array(GENERAL_MIDI_NAMES)
+    for instrument in PAPER.instruments:
+        names[list(instrument.programs)] = instrument.name
+    chosen: npt.NDArray[Any] = names[np.clip(programs, 0, 127)]
+    return chosen
 
 
 def score_order(names: Iterable[str]) -> list[str]:
@@ -116,6 +117,4 @@ def instrument_color(name: str) -> str:
     >>> instrument_color("flute")
     '#08b6af'
     """
-    if name == DRUMS:
-        return _DRUM_COLOR
-    return next((family[name] for family in _FAMILIES if name in family), _UNKNOWN_COLOR)
+    return _COLORS.get(name, "#808080")

@@ -47,27 +47,13 @@ class Chord:
         return Chord(max(self.onset, start), min(self.end, end), tones, None if before else self.lyric)
 
 
-@dataclass(frozen=True)
-class PartLayout:
-    """A part's notes by bars and voices."""
+class PlacedVoice(NamedTuple):
+    """A voice in a bar: its number and its staff, from 0, whether it is the first of its staff, and its chords by onset."""
 
-    voices: dict[int, list[int]]
-    """The voices of each bar, with the first of each staff in every bar."""
-    staff_of: dict[int, int]
-    """The staff of each voice, from 0."""
-    chords: dict[tuple[int, int], list[Chord]]
-    """By (bar, voice), in order of onset."""
-
-    def leads(self, voice: int) -> bool:
-        """Whether a voice is the first of its staff."""
-        return self.staff_of.get(voice - 1) != self.staff_of[voice]
-
-    def sounding(self, bar: int) -> Iterator[tuple[int, int, int, bool]]:
-        """(onset, staff, pitch, is tied to the note before) for the notes of a bar."""
-        for voice in self.voices[bar]:
-            for chord in self.chords[bar, voice]:
-                for tone in chord.tones:
-                    yield chord.onset, self.staff_of[voice], tone.note.pitch, tone.tied_from
+    number: int
+    staff: int
+    leads: bool
+    chords: list[Chord]
 
 
 class Placed(NamedTuple):
@@ -159,22 +145,32 @@ def lyrics_by_note(music: muspy.Music, tracks: Sequence[muspy.Track]) -> tuple[l
     return at_notes, sum(map(len, found)) - sum(map(len, at_notes))
 
 
-def lay_out(lyrics: dict[int, str], notes: list[Placed], bars: Bars, staves: int) -> PartLayout:
-    """Lay out the notes of a track, with lyrics by their times, in bars and voices; two staves split at middle C."""
-    chords: dict[tuple[int, int], list[Chord]] = defaultdict(list)
-    voices: dict[int, list[int]] = {bar: [] for bar in range(len(bars.starts) - 1)}
-    staff_of: dict[int, int] = {}
+def lay_out(lyrics: dict[int, str], notes: list[Placed], bars: Bars, staves: int) -> list[list[PlacedVoice]]:
+    """The voices of each bar of a track, with the first voice of each staff in every bar; two staves split at middle C.
+
+    `lyrics` are by the times of notes.
+    """
+    layout: list[list[PlacedVoice]] = [[] for _ in bars.starts[1:]]
+    number = 0
     for staff, of_staff in enumerate(_chords_of_staves(_chords(lyrics, notes), staves)):
-        of_voices = _voices(of_staff)
-        first = len(staff_of)
-        staff_of |= dict.fromkeys(range(first, first + len(of_voices)), staff)
-        for voice, of_voice in enumerate(of_voices, first):
-            for chord in of_voice:
+        for rank, chords in enumerate(_voices(of_staff)):
+            sections: list[list[Chord]] = [[] for _ in layout]
+            for chord in chords:
                 for bar in range(bars.at(chord.onset), bars.at(chord.end - 1) + 1):
-                    chords[bar, voice].append(chord.section(bars.starts[bar], bars.starts[bar + 1]))
-        for bar, of_bar in voices.items():
-            of_bar += [voice for voice in range(first, len(staff_of)) if voice == first or chords[bar, voice]]
-    return PartLayout(voices, staff_of, chords)
+                    sections[bar].append(chord.section(bars.starts[bar], bars.starts[bar + 1]))
+            for of_bar, within in zip(layout, sections, strict=True):
+                if rank == 0 or within:
+                    of_bar.append(PlacedVoice(number, staff, rank == 0, within))
+            number += 1
+    return layout
+
+
+def written_notes(voices: list[PlacedVoice]) -> Iterator[tuple[int, int, int, bool]]:
+    """(onset, staff, pitch, is tied to the note before) for the notes of a bar."""
+    for voice in voices:
+        for chord in voice.chords:
+            for tone in chord.tones:
+                yield chord.onset, voice.staff, tone.note.pitch, tone.tied_from
 
 
 def _chords_of_staves(chords: list[Chord], count: int) -> list[list[Chord]]:

@@ -21,7 +21,7 @@ from mmt.music.pictures.colors import in_score_order, title_of
 from mmt.music.writing.bars import Bars, bars_of
 from mmt.music.writing.channels import DRUM_CHANNEL, MELODIC_CHANNELS
 from mmt.music.writing.drum_kit import drum
-from mmt.music.writing.layout import Chord, Placed, lay_out, lyrics_by_note, place_notes
+from mmt.music.writing.layout import Chord, Placed, lay_out, lyrics_by_note, place_notes, written_notes
 from mmt.music.writing.midi import sharps
 from mmt.music.writing.notation import Clef, Spelling, accidentals, clefs, octave, spelled
 from mmt.music.writing.note_values import Value, note_values
@@ -142,14 +142,13 @@ def _write_part(
         for tempo in bars.tempos.get(bar, ()) if has_tempos else ():
             _direct_tempo(measure, tempo, tempo.time * bars.scale - start)
         spelling = spelled(0 if track.is_drum else fifths)
-        signs = frozenset() if track.is_drum else accidentals(layout.sounding(bar), spelling, fifths)
-        for place, number in enumerate(layout.voices[bar]):
+        signs = frozenset() if track.is_drum else accidentals(written_notes(layout[bar]), spelling, fifths)
+        for place, (number, staff, leads, chords) in enumerate(layout[bar]):
             if place:
                 _text(SubElement(measure, "backup"), "duration", end - start)
-            staff, leads = layout.staff_of[number], layout.leads(number)
             part = element.get("id", "")
             voice = _Voice(part, track.is_drum, number, leads, staff, len(staves) > 1, spelling, signs)
-            _write_voice(measure, voice, layout.chords[bar, number], (start, end), bars.divisions)
+            _write_voice(measure, voice, chords, (start, end), bars.divisions)
 
 
 def _attributes(measure: Element, bar: int, bars: Bars, staves: tuple[Clef, ...]) -> None:
