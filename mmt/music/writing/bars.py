@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import muspy
 
 _MOST_MEASURES = 50_000
+_NEVER = 1 << 63  # later than any time
 _MOST_BEATS_OF_SIGNATURE, _SHORTEST_BEAT = 255, 64  # limits of MIDI and of a score
 
 
@@ -74,15 +75,16 @@ def _starts(music: muspy.Music, signatures: dict[int, tuple[int, int]], scale: i
     """The starts of the bars, and the end of the last one, in divisions; `last` is the end of the music in steps."""
     lines = sorted({line.time * scale for line in music.barlines if line.time > 0})
     starts = [0]
-    for (_, (above, below)), following in zip(sorted(signatures.items()), [*sorted(signatures)[1:], None], strict=True):
+    for time, following in pairwise([*sorted(signatures), _NEVER]):
+        above, below = signatures[time]
         length = 4 * above * music.resolution * scale // below
-        until = scale * (last if following is None else min(following, last))
+        until = scale * min(following, last)
         if (until - starts[-1]) / length > _MOST_MEASURES:
             raise ValueError(f"the music is {last / music.resolution:,.0f} beats long, too long for a score")
         while starts[-1] < until:
             place = bisect_right(lines, starts[-1])
             end = lines[place] if place < len(lines) else starts[-1] + length
-            starts.append(end if following is None else min(end, following * scale))
+            starts.append(min(end, following * scale))
     return starts
 
 
