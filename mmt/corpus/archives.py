@@ -8,7 +8,7 @@ import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,8 @@ SUFFIXES = (".zip", *_TAR_SUFFIXES)
 RATIO, _MORE = 200, LARGEST
 # The largest header of a tar member with a long name or attributes, in bytes, and the most of them for one member.
 _HEADER, _MOST_HEADERS = 2**20, 8
-_HEADERS = (
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-)
+_ATTRIBUTES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE, *_ATTRIBUTES)
 _END = bytes(tarfile.BLOCKSIZE)
 # The most members of a tar archive: this many, and one for each few bytes of its size, since empty ones pack to almost nothing.
 _MEMBERS, _MEMBER_BYTES = 10_000, 32
@@ -56,7 +51,7 @@ def unpacked_limit(path: Path) -> int:
     return RATIO * path.stat().st_size + _MORE
 
 
-def members(path: Path) -> Iterator[tuple[int, str, int, Callable[[], bytes]]]:
+def members(path: Path) -> Generator[tuple[int, str, int, Callable[[], bytes]]]:
     """(index, name, size, reader) of every file in an archive; call the reader before the next file is requested."""
     if not _is_tar(path):
         with zipfile.ZipFile(path) as archive:
@@ -65,41 +60,29 @@ def members(path: Path) -> Iterator[tuple[int, str, int, Callable[[], bytes]]]:
                 if not (member := entries[place]).is_dir():
                     yield place, member.filename, member.file_size, partial(read_member, archive, member, LARGEST)
         return
-    with _open_tar(path) as files:
-        for place, (name, size, read) in enumerate(files):
-            yield place, name, size, read
-
-
-@contextmanager
-def member_reader(path: Path) -> Generator[Callable[[int], bytes]]:
-    """A function from the index of a member to its content; call it in the order of `members`, at most once for each."""
-    if not _is_tar(path):
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            yield lambda index: read_member(archive, entries[index], LARGEST)
-        return
-    with _open_tar(path) as files:
-        numbered = enumerate(files)
-
-        def read(index: int) -> bytes:
-            for place, (_, _, content) in numbered:
-                if place == index:
-                    return content()
-            raise ValueError("the archive was changed while it was read")
-
-        yield read
-
-
-@contextmanager
-def _open_tar(path: Path) -> Generator[Iterator[tuple[str, int, Callable[[], bytes]]]]:
-    """(name, size, reader) of every file in a tar archive, which is read as a stream."""
     with path.open("rb") as file:
         head = file.read(6)
         file.seek(0)
         decompressor = next((new for magic, new in _DECOMPRESSORS.items() if head.startswith(magic)), None)
         # A file may consist of several streams.
         plain = io.BufferedReader(Unpacked(file, iter(decompressor, None)), 2**16) if decompressor else file
-        yield _tar_files(_Limited(plain, unpacked_limit(path)), _MEMBERS + path.stat().st_size // _MEMBER_BYTES)
+        most = _MEMBERS + path.stat().st_size // _MEMBER_BYTES
+        for place, (name, size, read) in enumerate(_tar_files(_Limited(plain, unpacked_limit(path)), most)):
+            yield place, name, size, read
+
+
+@contextmanager
+def member_reader(path: Path) -> Iterator[Callable[[int], bytes]]:
+    """A function from the index of a member to its content; call it in the order of `members`, at most once for each."""
+    with closing(members(path)) as found:
+
+        def read(index: int) -> bytes:
+            for place, _, _, content in found:
+                if place == index:
+                    return content()
+            raise ValueError("the archive was changed while it was read")
+
+        yield read
 
 
 def _tar_files(file: _Limited, most: int) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
@@ -146,7 +129,7 @@ def _attributes(kind: bytes, content: bytes) -> dict[str, str]:
     """What a header says of the next member: its path, its size, and whether it is sparse."""
     if kind == tarfile.GNUTYPE_LONGNAME:
         return {"path": content.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")}
-    if kind not in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+    if kind not in _ATTRIBUTES:
         return {}
     found, place = {}, 0
     # Each is "LENGTH NAME=VALUE\n", and the length includes itself. Some programs write zeros after the last.

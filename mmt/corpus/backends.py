@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import joblib
+
+from mmt.representation.arguments import whole
 
 BACKENDS = ("threading", "loky", "dask")
 
@@ -27,35 +29,28 @@ def workers(jobs: int, backend: str | None, scheduler: str | None) -> Iterator[W
         raise ValueError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
     if scheduler is not None and backend != "dask":
         raise ValueError(f"scheduler {scheduler} needs backend 'dask', and the backend is {backend!r}; choose 'dask'")
-    if jobs == 0:
+    if (jobs := whole("jobs", jobs)) == 0:
         raise ValueError("jobs is 0; give at least 1, or -1 for one for each core")
+    options: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
     if backend is None:
-        yield _parallel(jobs, prefer="threads")
-    elif backend == "dask":
-        with _cluster(scheduler), joblib.parallel_config(backend="dask"):
-            yield _parallel(-1)
+        yield joblib.Parallel(jobs, prefer="threads", **options)
     else:
-        with joblib.parallel_config(backend=backend):
-            yield _parallel(jobs)
+        cluster = _cluster(scheduler) if backend == "dask" else nullcontext()
+        with cluster, joblib.parallel_config(backend=backend):
+            yield joblib.Parallel(-1 if backend == "dask" else jobs, **options)
 
 
-def _parallel(jobs: int, **hints: str) -> Work:
-    work: Work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, **hints)
-    return work
-
-
-@contextmanager
-def _cluster(scheduler: str | None) -> Iterator[None]:
+def _cluster(scheduler: str | None) -> AbstractContextManager[object]:
+    """The connection to a Dask cluster while the context lasts."""
     try:
         distributed = importlib.import_module("distributed")
     except ModuleNotFoundError as error:
         raise ValueError("backend 'dask' needs a package: pip install 'dask[distributed]'") from error
     if scheduler is not None:
-        with distributed.Client(scheduler):
-            yield
-        return
+        connection: AbstractContextManager[object] = distributed.Client(scheduler)
+        return connection
     try:
         distributed.get_client()
     except ValueError as error:
         raise ValueError("backend 'dask' has no cluster; give the address of its scheduler") from error
-    yield
+    return nullcontext()

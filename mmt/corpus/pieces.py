@@ -72,14 +72,12 @@ def read_pieces(path: Path) -> list[Piece]:
         values: dict[str, Any] = dict(zip(names, row, strict=True))
         try:
             numbers = {name: int(values[name]) for name in ("offset", "length", "beats")}
+            if numbers["offset"] < 0 or not all(1 <= numbers[name] <= MOST for name in ("length", "beats")):
+                raise ValueError(f"{numbers} is out of range")
+            if values["split"] not in SPLITS:
+                raise ValueError(f"there is no split {values['split'][:40]!r}")
         except ValueError as error:
             raise ValueError(f"{path} is corrupt in row {line}: {brief(error)}; prepare the corpus again") from error
-        if numbers["offset"] < 0 or not all(1 <= numbers[name] <= MOST for name in ("length", "beats")):
-            raise ValueError(
-                f"{path} is corrupt in row {line}: {brief(numbers)} is out of range; prepare the corpus again"
-            )
-        if values["split"] not in SPLITS:
-            raise ValueError(f"{path} is corrupt in row {line}: there is no split {values['split'][:40]!r}")
         pieces.append(Piece(**values | numbers))
     return pieces
 

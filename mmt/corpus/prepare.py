@@ -27,24 +27,22 @@ from tqdm import tqdm
 from mmt.corpus.assembly import Choice, assemble
 from mmt.corpus.backends import Work, workers
 from mmt.corpus.isolated import Lost, call_each
-from mmt.corpus.manifests import WORK_COLUMN
 from mmt.corpus.pieces import Patterns
-from mmt.corpus.reading import Outcome, PieceFilters, left_out, read_piece
+from mmt.corpus.reading import File, Outcome, PieceFilters, left_out, read_piece
 from mmt.corpus.shards import Shard, list_sources, shards, suffix, working_folder, write_shard
-from mmt.corpus.sources import Source, find_sources, read_sources
-from mmt.corpus.splits import named_splits
+from mmt.corpus.sources import WORK_COLUMN, Source, find_sources, read_sources
 from mmt.corpus.storage import CORPUS, REPORT
 from mmt.music.atomic import is_taken, replacing
 from mmt.music.files import READABLE
-from mmt.representation.arguments import described, finite, path_of, whole
+from mmt.representation.arguments import described, finite, path_of
 from mmt.representation.codes import PAPER, Representation
 from mmt.representation.notes import Report
 from mmt.representation.origin import check_representation
 
 DEFAULT_SHARES = {"valid": 0.05, "test": 0.05}
 
-Item = tuple[str, bytes | Exception]
-Reader = Callable[[Item], Outcome]
+AnyPath = str | PathLike[str]
+Reader = Callable[[File], Outcome]
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,10 @@ class Preparation:
         return skipped
 
     def __str__(self) -> str:
-        lines = [f"{self.kept:,} of {self.kept + self.reasons.total():,} files kept; {self.notes}"]
-        lines += [f"skipped {count:,}: {reason}" for reason, count in self.reasons.most_common(10)]
-        if rest := self.reasons.total() - sum(count for _, count in self.reasons.most_common(10)):
+        skipped, common = self.reasons.total(), self.reasons.most_common(10)
+        lines = [f"{self.kept:,} of {self.kept + skipped:,} files kept; {self.notes}"]
+        lines += [f"skipped {count:,}: {reason}" for reason, count in common]
+        if rest := skipped - sum(count for _, count in common):
             lines.append(f"skipped {rest:,} for other reasons")
         if self.reasons:
             lines.append(f"{self.folder / REPORT} says why each one was")
@@ -73,34 +72,15 @@ class Preparation:
 
 
 def prepare(
-    sources: str | PathLike[str] | Sequence[str | PathLike[str]],
-    output: str | PathLike[str],
-    *,
-    representation: Representation = PAPER,
-    min_notes: int = 1,
-    min_beats: int = 1,
-    max_beats: int | None = None,
-    min_instruments: int = 1,
-    max_drums: float = 1.0,
-    duplicates: str = "keep",
-    exclude: Sequence[str] = (),
-    work_column: str = WORK_COLUMN,
-    work_pattern: str | None = None,
-    works: Mapping[str, str] | None = None,
-    shares: Mapping[str, float] = DEFAULT_SHARES,
-    splits: Mapping[str, Sequence[str]] | None = None,
-    draw_rest: bool = False,
-    seed: int = 0,
-    jobs: int = 1,
-    backend: str | None = None,
-    scheduler: str | None = None,
-    time_limit: float = 60.0,
-    overwrite: bool = False,
-    progress: bool = False,
-) -> Preparation:
-    """Prepare a corpus from music files.
-
-    The corpus is the same, byte for byte, for any number of jobs, and whether or not the preparation was stopped and resumed.
+    sources: AnyPath | Sequence[AnyPath], output: AnyPath, *, representation: Representation = PAPER,
+    min_notes: int = 1, min_beats: int = 1, max_beats: int | None = None, min_instruments: int = 1, max_drums: float = 1.0,
+    duplicates: str = "keep", exclude: Sequence[str] = (), shares: Mapping[str, float] = DEFAULT_SHARES, seed: int = 0,
+    splits: Mapping[str, Sequence[str]] | None = None, draw_rest: bool = False,
+    work_column: str = WORK_COLUMN, work_pattern: str | None = None, works: Mapping[str, str] | None = None,
+    jobs: int = 1, backend: str | None = None, scheduler: str | None = None, time_limit: float = 60.0,
+    overwrite: bool = False, progress: bool = False,
+) -> Preparation:  # fmt: skip
+    """Prepare a corpus from music files: the same bytes for any number of jobs, and also if it was stopped and resumed.
 
     Parameters
     ----------
@@ -111,31 +91,10 @@ def prepare(
     representation : Representation
         Gives the grid and the instruments; drum notes are kept if it has drums.
     min_notes, min_beats, max_beats, min_instruments, max_drums
-        Limits outside of which pieces are left out; see `PieceFilters`.
-    duplicates : "keep", "files" or "notes"
-        "files" keeps only the first of files with the same content; "notes" keeps only the first of pieces with the same
-        notes, up to transposition, instruments and initial silence.
-    exclude : sequence of str
-        Patterns (`*` matches anything, case is ignored). Files whose name, source, licence or composer matches one are not
-        read. (Source, licence and composer come from a manifest.)
-    work_column : str
-        The column of the manifest that holds the work of a file. Without it, each file is a separate work.
-    work_pattern : str, optional
-        A regular expression that is matched against the work in the manifest, or else against the file name without suffix.
-        The first group that matches is the work.
-    works : mapping, optional
-        Additional works, by file name (as in `pieces.csv`). Files that share a work, directly or through other files, go
-        into the same split.
-    shares : mapping
-        The shares of works in "valid" and "test".
-    splits : mapping, optional
-        File names (as in `pieces.csv`) for "valid" and "test", instead of random splits. All other files are "train"; if
-        "train" is given too, files in no list are left out.
-    draw_rest : bool
-        Draw splits for the files that share no work with a file in `splits`. Files that do share one join its split.
-    seed : int
-        Seed of the random splits.
-    jobs, backend, scheduler
+        Limits outside of which pieces are left out: see `mmt.corpus.reading.PieceFilters`.
+    duplicates, exclude, shares, seed, splits, draw_rest, work_column, work_pattern, works
+        Which files are read, which of equal ones are kept, and in which split: see `mmt.corpus.assembly.Choice`.
+    jobs, backend, scheduler : int, str, and str, optional
         Number of processes, -1 for one per core; "dask" and the address of its scheduler use a cluster.
     time_limit : float
         Seconds after which reading a file is aborted.
@@ -144,46 +103,46 @@ def prepare(
 
     Raises
     ------
-    FileExistsError
-        If `output` exists, is no empty folder, and `overwrite` is false; or if it is not a corpus.
     ValueError
-        If the sources hold no usable music, `splits` names an unknown file, `works` no known file, a pattern excludes nothing,
-        two files of one work are listed in different splits with `draw_rest`, or a manifest lacks the work column.
+        If an option is wrong, or the sources hold no usable music or lack what an option names.
     OSError
-        If the disk is full (the next call continues), or another call is writing the same output (`BlockingIOError`).
+        If `output` exists and is not an empty folder (`FileExistsError`; with `overwrite`: if it is not a corpus), the disk is
+        full (the next call continues), or another call is writing the same output (`BlockingIOError`).
 
     Examples
     --------
-    >>> import mmt
-    >>> outcome = mmt.prepare(["midi/", "scores.zip"], "data/mine", jobs=-1)  # doctest: +SKIP
-    >>> print(outcome)  # doctest: +SKIP
+    >>> print(mmt.prepare(["midi/", "scores.zip"], "data/mine", jobs=-1))  # doctest: +SKIP
     """
-    output = path_of("output", output, "give the folder to write")
-    if isinstance(sources, Mapping) or not isinstance(sources, str | PathLike | Iterable):
-        raise ValueError(f"sources is {described(sources)}; give paths of files, folders and archives")
-    sources = [sources] if isinstance(sources, str | PathLike) else sources
-    sources = [path_of("a source", source, "give paths of files, folders and archives") for source in sources]
+    output, paths = path_of("output", output, "give the folder to write"), _paths(sources)
+    seconds = _seconds(time_limit)
     check_representation(representation)
-    seed, jobs, time_limit = whole("seed", seed), whole("jobs", jobs), finite("time_limit", time_limit)
     filters = PieceFilters(min_notes, min_beats, max_beats, min_instruments, max_drums)
+    choice = Choice(duplicates, exclude, shares, seed, splits, draw_rest, work_column, work_pattern, works or {})
     _check_output(output, overwrite)
-    if not time_limit > 0:
-        raise ValueError(f"time_limit is {time_limit:g}; give seconds, more than 0")
-    if draw_rest and splits is None:
-        raise ValueError("draw_rest is set, but no split has a list of names; give one, or leave draw_rest out")
-    listed = named_splits(splits, draw_rest) if splits is not None else None
-    choice = Choice(duplicates, work_pattern, shares, seed, listed, works or {})
-    settings = [representation.to_dict(), asdict(filters), time_limit]
-    with working_folder(output) as parts:
-        count = _list_files(parts, find_sources(sources, work_column), sources, exclude, choice)
-        planned = partial(shards, parts, settings)
+    with workers(jobs, backend, scheduler) as parallel, working_folder(output) as parts:
+        count = _list_files(parts, paths, choice)
+        planned = partial(shards, parts, [representation.to_dict(), asdict(filters), seconds])
         read = partial(read_piece, representation=representation, filters=filters)
-        with workers(jobs, backend, scheduler) as parallel:
-            _read_missing_shards(planned, read, parallel, time_limit, count if progress else 0)
+        _read_missing_shards(planned, read, parallel, seconds, count if progress else 0)
         with replacing(output) as folder:
-            folder.mkdir()
             tally = assemble(folder, parts, planned, choice, representation)
     return Preparation(output, tally.kept, tally.reasons, tally.notes)
+
+
+def _paths(sources: object) -> list[Path]:
+    instead = "give paths of files, folders and archives"
+    if isinstance(sources, str | PathLike):
+        return [Path(sources)]
+    if isinstance(sources, Mapping) or not isinstance(sources, Iterable):
+        raise ValueError(f"sources is {described(sources)}; {instead}")
+    return [path_of("a source", source, instead) for source in sources]
+
+
+def _seconds(time_limit: object) -> float:
+    seconds = finite("time_limit", time_limit)
+    if seconds <= 0:
+        raise ValueError(f"time_limit is {seconds:g}; give seconds, more than 0")
+    return seconds
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -195,31 +154,27 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{output} is not a corpus (it has no {CORPUS}), so it is not overwritten; give another")
 
 
-def _list_files(
-    parts: Path, sources: Iterator[Source], paths: Sequence[str | PathLike[str]], exclude: Sequence[str], choice: Choice
-) -> int:
+def _list_files(parts: Path, paths: Sequence[Path], choice: Choice) -> int:
     """Write the list of all sources to the working folder; return the number of files to read."""
-    patterns = Patterns(exclude)
-    listed = choice.listed
-    unseen = dict.fromkeys(name for name in listed or () if name)
-    unseen_works = set(choice.works)
+    patterns, splits = Patterns(choice.exclude), choice.listed
+    unseen = {*splits, *choice.works} - {""}
 
     def reason_against(source: Source) -> str:
-        unseen.pop(source.name, None)
-        unseen_works.discard(source.name)
+        unseen.discard(source.name)
         if patterns.match(source):
             return "excluded"
-        return "in no split" if listed is not None and source.name not in listed and "" not in listed else ""
+        return "" if source.name in splits or "" in splits else "in no split"
 
-    found, read = list_sources(parts, sources, reason_against)
+    found, read = list_sources(parts, find_sources(paths, choice.work_column), reason_against)
     if not found:
         raise ValueError(
             f"no music in {', '.join(map(str, paths))}; expected files ending in {' '.join(sorted(READABLE))}, "
             "or folders, zip or tar archives of them"
         )
-    for name in unseen:
-        raise ValueError(f"{name!r} in the list of {(listed or {})[name]!r} is not among the {found:,} files")
-    if choice.works and len(unseen_works) == len(choice.works):
+    for name, split in splits.items():
+        if name in unseen:
+            raise ValueError(f"{name!r} in the list of {split!r} is not among the {found:,} files")
+    if choice.works and unseen.issuperset(choice.works):
         raise ValueError(
             f"works names none of the {found:,} files, but {next(iter(choice.works))!r}; give names as in pieces.csv"
         )
@@ -245,10 +200,11 @@ def _tasks(planned: Callable[[], Iterator[Shard]], read: Reader, time_limit: flo
     missing, wanted = tee(shard for shard in planned() if not shard.is_finished)
     contents = read_sources(source for shard in wanted for source in shard.sources)
     for shard in missing:
-        items = [(suffix(source), content) for source, content in zip(shard.sources, contents, strict=False)]
-        yield joblib.delayed(_read_shard)(shard.file, items, read, time_limit)
+        files = [(suffix(source), content) for source, content in zip(shard.sources, contents, strict=False)]
+        yield joblib.delayed(_read_shard)(shard.file, files, read, time_limit)
 
 
-def _read_shard(file: Path, items: Sequence[Item], read: Reader, time_limit: float) -> tuple[Path, list[Outcome]]:
-    answers = call_each(read, items, time_limit=time_limit)
+def _read_shard(file: Path, files: Sequence[File], read: Reader, time_limit: float) -> tuple[Path, list[Outcome]]:
+    """The shard's file, and the outcome of each of its files; it runs in a worker."""
+    answers = call_each(read, files, time_limit=time_limit)
     return file, [left_out(answer.reason) if isinstance(answer, Lost) else answer for answer in answers]

@@ -6,7 +6,6 @@ import hashlib
 import tempfile
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mmt.music.files import MIDI_SUFFIXES, read
 from mmt.music.reading.abc import UnreadWarning
 from mmt.music.reading.midi import read_midi_notes
 from mmt.representation.arguments import finite, whole
-from mmt.representation.codes import PAPER, Representation
+from mmt.representation.codes import Representation
 from mmt.representation.notes import NOTE_DTYPE, NoteTable, RawNotes, note_table, raw_notes
 
 
@@ -39,13 +38,11 @@ class PieceFilters:
     """Largest share of drum notes, 0 to 1; 0 leaves out every piece with drums."""
 
     def __post_init__(self) -> None:
-        for name in ("min_notes", "min_beats", "min_instruments", "max_beats"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, whole(name, value))
-        object.__setattr__(self, "max_drums", finite("max_drums", self.max_drums))
         for name in ("min_notes", "min_beats", "min_instruments"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+            object.__setattr__(self, name, whole(name, getattr(self, name), least=1))
+        if self.max_beats is not None:
+            object.__setattr__(self, "max_beats", whole("max_beats", self.max_beats))
+        object.__setattr__(self, "max_drums", finite("max_drums", self.max_drums))
         if self.max_beats is not None and self.max_beats < self.min_beats:
             raise ValueError(f"max_beats is {self.max_beats}; give at least {self.min_beats}, or None for any length")
         if not 0 <= self.max_drums <= 1:
@@ -91,6 +88,9 @@ class Row:
     changed: Mapping[str, int] = field(default_factory=dict)
 
 
+# The suffix of a file, which selects its reader, and its content or the error of loading it.
+File = tuple[str, bytes | Exception]
+# What reading gives: the facts, and the notes if they are kept.
 Outcome = tuple[Row, NoteTable]
 _NO_NOTES: NoteTable = np.empty(0, NOTE_DTYPE)
 
@@ -100,18 +100,12 @@ def left_out(reason: str) -> Outcome:
     return Row(reason), _NO_NOTES
 
 
-def read_piece(
-    named: tuple[str, bytes | Exception],
-    *,
-    representation: Representation = PAPER,
-    filters: PieceFilters = PieceFilters(),
-) -> Outcome:
+def read_piece(file: File, *, representation: Representation, filters: PieceFilters) -> Outcome:
     """Read the notes of a file; the row gives the reason if it is unreadable or filtered out.
 
-    `named` has the suffix of the file, which selects the reader, and its content or the error of loading it. An `OSError` says
-    that the folder of temporary files is full.
+    An `OSError` says that the folder of temporary files is full.
     """
-    suffix, content = named
+    suffix, content = file
     try:
         if isinstance(content, Exception):
             raise content
@@ -144,9 +138,9 @@ def read_piece(
 def _raw_notes(suffix: str, content: bytes) -> RawNotes:
     if suffix in MIDI_SUFFIXES:
         return read_midi_notes(content)
-    with ExitStack() as stack:
-        with naming(Path("a temporary folder")):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mmt-"))
+    with naming(Path("a temporary folder")):
+        temporary = tempfile.TemporaryDirectory(prefix="mmt-")
+    with temporary as folder:
         path = Path(folder) / f"piece{suffix}"
         with naming(path):
             path.write_bytes(content)

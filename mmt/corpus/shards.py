@@ -57,16 +57,21 @@ class Shard:
 
 @contextmanager
 def working_folder(output: Path) -> Iterator[Path]:
-    """Create and lock the folder of finished shards.
+    """Create and lock the folder of finished shards; a `BlockingIOError` if another preparation of the same output is running.
 
     The folder is removed after success and after a `ValueError` (the user has to change the call), and kept after any other
     error, so that the next call can continue.
-
-    If another preparation of the same output is running, this is a `BlockingIOError`.
     """
     parts = output.absolute().parent / f".{output.absolute().name}-parts"
     made = [folder for folder in parts.parents if not folder.exists()]
-    with _created_and_locked(parts, output):
+    refusal = f"another preparation of {output} is at work; wait until it has ended, or give another folder"
+    with ExitStack() as stack:
+        is_locked = False
+        while not is_locked:
+            parts.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # another preparation has just finished and removed the folder
+                stack.enter_context(locked(parts / "lock", refusal))
+                is_locked = True
         try:
             yield parts
         except (ValueError, FileNotFoundError) as error:
@@ -90,27 +95,13 @@ def working_folder(output: Path) -> Iterator[Path]:
             shutil.rmtree(parts, ignore_errors=True)
 
 
-@contextmanager
-def _created_and_locked(parts: Path, output: Path) -> Iterator[None]:
-    refusal = f"another preparation of {output} is at work; wait until it has ended, or give another folder"
-    while True:
-        parts.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(locked(parts / "lock", refusal))
-            except FileNotFoundError:
-                continue  # another preparation has just finished and removed the folder
-            yield
-            return
-
-
 def list_sources(folder: Path, found: Iterator[Source], reason_against: Callable[[Source], str]) -> tuple[int, int]:
     """Write the list of sources with the reason why each is left out ("" if it is read).
 
     Sources that share a name are listed by their full name. Returns the number of sources, and of those to read.
     """
     raw = folder / "found.jsonl"
-    hashes = array("Q")
+    hashes = array("Q")  # of the names, which would take too much memory
     with raw.open("w", encoding="utf-8") as file:
         for source in found:
             file.write(json.dumps(_values(source)) + "\n")
@@ -180,10 +171,9 @@ def read_rows(file: Path) -> list[Row]:
 
 def read_notes(file: Path) -> NoteTable:
     """The notes of a shard's kept pieces, concatenated."""
-    with file.open("rb") as shard:
-        size, count = _SIZES.unpack(shard.read(_SIZES.size))
-        shard.seek(size, os.SEEK_CUR)
-        return np.frombuffer(shard.read(), NOTE_DTYPE, count)
+    content = file.read_bytes()
+    size, count = _SIZES.unpack_from(content)
+    return np.frombuffer(content, NOTE_DTYPE, count, _SIZES.size + size)
 
 
 def suffix(source: Source) -> str:

@@ -20,14 +20,19 @@ from os import PathLike
 from pathlib import Path
 
 from mmt.corpus.archives import RATIO, SUFFIXES, UNREADABLE, is_archive, member_reader, members, unpacked_limit
-from mmt.corpus.manifests import MANIFEST, WORK_COLUMN, Manifest, ManifestError, manifest_in
-from mmt.music.bounded import LARGEST, TooLargeError, escaped, read_file
+from mmt.music.bounded import LARGEST, TooLargeError, escaped, read_file, read_table
 from mmt.music.files import READABLE
 from mmt.music.reading.abc import tunes
+
+MANIFEST, WORK_COLUMN = "manifest.csv", "work"
 
 
 class _DamagedError(ValueError):
     """An archive is damaged or cut off."""
+
+
+class ManifestError(ValueError):
+    """A manifest cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +101,17 @@ def find_sources(paths: Sequence[str | PathLike[str]], work_column: str = WORK_C
 
 def read_sources(sources: Iterable[Source]) -> Iterator[bytes | Exception]:
     """The content of each source, or the error of reading it; sources must be in the order of `find_sources`."""
-    # A source with a problem that is no member is a whole archive that cannot be read.
-    for (root, is_problem), below in groupby(sources, key=lambda one: (one.root, bool(one.problem) and one.member < 0)):
-        if is_problem:
-            yield from (ValueError(source.problem) for source in below)
-            continue
+    changed = ValueError("the file was changed while it was read")
+    for root, below in groupby(sources, key=lambda source: source.root):
         with _reader(Path(root)) as read:
             for _, group in groupby(below, key=lambda source: (source.path, source.member)):
                 first = next(group)
-                whole = _attempt(first, read)
-                parts = tunes(whole) if first.tune and isinstance(whole, bytes) else []
-                for source in (first, *group):
-                    yield _part(source, parts) if source.tune and isinstance(whole, bytes) else whole
+                content = _attempt(first, read)
+                if first.tune and isinstance(content, bytes):
+                    parts = dict(enumerate(tunes(content), 1))
+                    yield from (parts.get(source.tune, changed) for source in (first, *group))
+                else:
+                    yield from (content for _ in (first, *group))
 
 
 def stem(name: str) -> str:
@@ -138,7 +142,7 @@ def _reader(root: Path) -> Generator[Callable[[Source], bytes]]:
 
 def _in_folder(folder: Path, work_column: str) -> Iterator[Source]:
     manifest = folder / MANIFEST
-    rows = Manifest(read_file(manifest, LARGEST) if manifest.is_file() else b"", folder, work_column)
+    rows = _Manifest(read_file(manifest, LARGEST) if manifest.is_file() else b"", folder, work_column)
     for file, found in _walk(str(folder)):
         path = Path(os.path.relpath(file, folder)).as_posix()
         problem = ""
@@ -170,10 +174,6 @@ def _by_tune(whole: Source, read: Callable[[], bytes]) -> Iterator[Source]:
         yield replace(whole, name=f"{whole.name}/{place}", tune=place, size=len(tune))
 
 
-def _part(source: Source, parts: Sequence[bytes]) -> bytes | Exception:
-    return parts[source.tune - 1] if source.tune <= len(parts) else ValueError("the file was changed while it was read")
-
-
 def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     """All music below a folder, sorted by name; links to folders are not followed, so that there are no cycles."""
     with os.scandir(folder) as entries:
@@ -201,7 +201,7 @@ def _in_archive(path: Path, work_column: str) -> Iterator[Source]:
     found = path.stat()
     place, budget = -1, unpacked_limit(path)
     try:
-        rows = Manifest(manifest_in(path), path, work_column)
+        rows = _Manifest(_manifest_in(path), path, work_column)
         for place, name, size, read in members(path):
             if not (_names_music(name) or _names_archive(name)):
                 continue
@@ -226,6 +226,7 @@ def _in_archive(path: Path, work_column: str) -> Iterator[Source]:
 
 
 def _attempt(source: Source, read: Callable[[Source], bytes]) -> bytes | Exception:
+    """The content of a source, or the reason why it cannot be read."""
     if source.problem:
         return ValueError(source.problem)
     if source.size > LARGEST:
@@ -234,3 +235,40 @@ def _attempt(source: Source, read: Callable[[Source], bytes]) -> bytes | Excepti
         return read(source)
     except UNREADABLE as error:
         return error
+
+
+class _Manifest:
+    """The entries of a `manifest.csv` by path: work, source, licence, composer."""
+
+    def __init__(self, content: bytes, place: Path, work_column: str) -> None:
+        shared: dict[str, str] = {}  # equal licences and sources share one string
+        self._rows: dict[str, tuple[str, ...]] = {}
+        if not content:
+            return
+        needed = ["path", *([work_column] if work_column != WORK_COLUMN else [])]
+        wanted = (work_column, "source", "source_repo", "licence", "license", "composer")
+        try:
+            for row in read_table(content, f"{MANIFEST} in {place}", needed, wanted):
+                work, source, repository, licence, license_, composer = map(escaped, row[len(needed) :])
+                values = (work, source or repository, licence or license_, composer)
+                self._rows[row[0]] = tuple(shared.setdefault(value, value) for value in values)
+        except ValueError as error:
+            raise ManifestError(str(error)) from error
+
+    def of(self, path: str, origin: str) -> tuple[str, str, str, str]:
+        """(work, source, licence, composer) of a path; the source is `origin` if the manifest has none."""
+        work, source, licence, composer = self._rows.get(path, ("", "", "", ""))
+        return work, source or origin, licence, composer
+
+
+def _manifest_in(archive: Path) -> bytes:
+    """The content of an archive's manifest; empty if there is none."""
+    found = members(archive)
+    try:
+        read = next((read for _, name, _, read in found if name == MANIFEST), bytes)
+    except UNREADABLE:
+        return b""  # reported when the members are listed
+    try:
+        return read()
+    except UNREADABLE as error:
+        raise ManifestError(f"{MANIFEST} in {archive} cannot be read: {error}") from error

@@ -152,24 +152,6 @@ def _limits(representation: Representation) -> dict[str, tuple[int, int]]:
 
 
 def _open_folder(folder: Path) -> tuple[Representation, NoteTable, list[Piece]]:
-    description = _description(folder)
-    try:
-        representation = Representation.from_dict(description["representation"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / CORPUS} is corrupt: {brief(error)}; prepare the corpus again") from error
-    notes = map_array(folder / NOTES)
-    if notes.dtype != NOTE_DTYPE or notes.ndim != 1:
-        raise ValueError(f"{folder / NOTES} does not hold notes of this format; prepare the corpus again")
-    return representation, notes, read_pieces(folder / PIECES)
-
-
-def write_description(path: Path, representation: Representation) -> None:
-    """Write `corpus.json`."""
-    description = {"format_version": FORMAT_VERSION, "representation": representation.to_dict()}
-    path.write_text(json.dumps(description, indent=1) + "\n")
-
-
-def _description(folder: Path) -> dict[str, Any]:
     path = folder / CORPUS
     if not path.exists():
         raise ValueError(f"{folder} is not a prepared corpus (it has no {CORPUS}); make one with mmt-prepare")
@@ -184,4 +166,17 @@ def _description(folder: Path) -> dict[str, Any]:
             f"{folder} is a corpus of format version {str(version)[:40]}; "
             f"this mmt reads {FORMAT_VERSION}: prepare it again"
         )
-    return description
+    try:
+        representation = Representation.from_dict(description["representation"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is corrupt: {brief(error)}; prepare the corpus again") from error
+    notes = map_array(folder / NOTES)
+    if notes.dtype != NOTE_DTYPE or notes.ndim != 1:
+        raise ValueError(f"{folder / NOTES} does not hold notes of this format; prepare the corpus again")
+    return representation, notes, read_pieces(folder / PIECES)
+
+
+def write_description(path: Path, representation: Representation) -> None:
+    """Write `corpus.json`."""
+    description = {"format_version": FORMAT_VERSION, "representation": representation.to_dict()}
+    path.write_text(json.dumps(description, indent=1) + "\n")

@@ -302,7 +302,7 @@ def test_an_empty_folder_is_written_to_as_one_that_does_not_exist(tiny: Path, tm
         ({"splits": {"valid": ["nothing"]}}, "is not among the 4 files"),
         ({"draw_rest": True}, "draw_rest is set, but no split has a list of names"),
         ({"works": {"nothing.mid": "a"}}, r"works names none of the 4 files, but 'nothing\.mid'"),
-        ({"min_beats": 0}, "min_beats is 0; give at least 1"),
+        ({"min_beats": 0}, "min_beats is 0; it must be at least 1"),
         ({"max_beats": 3, "min_beats": 4}, "max_beats is 3; give at least 4"),
         ({"max_drums": 1.5}, "max_drums is 1.5; give a share"),
         ({"duplicates": "drop"}, "duplicates is 'drop'; choose one of keep, files, notes"),

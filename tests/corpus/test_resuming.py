@@ -211,7 +211,7 @@ def test_a_full_disk_is_a_one_line_error_and_the_next_call_resumes(
             prepare([many], tmp_path / "corpus")
     assert "\n" not in str(caught.value)
     left = list((tmp_path / ".corpus-parts").iterdir())
-    assert {path.suffix for path in left} == ({".jsonl"} if where == "shards" else {".jsonl", ".shard"})
+    assert {path.suffix for path in left} == ({".jsonl"} if where == "shards" else {".jsonl", ".json", ".shard"})
     assert not (tmp_path / "corpus").exists()
     prepare([many], tmp_path / "corpus")
     assert content(tmp_path / "corpus") == undisturbed
