@@ -92,47 +92,39 @@ class Region:
 NOTHING_GIVEN = Region(_FOREVER, _FOREVER, np.ones(256, bool))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Random choices for windows that do not depend on their notes; each array is (windows,)."""
-
-    seeds: Codes
-    """Of the random stream of each window."""
-    kinds: Codes
-    """Of the regions: `NO_REGION`, `PARTS_IN_SPAN`, `WHOLE_PARTS` or `SPAN`."""
-    places: Codes
-    """Index, from the window's first note, of the note at whose beat the region begins."""
-    beats: Codes
-    """Length of the region's span."""
-
-
-def plan_windows(random: np.random.Generator, augmentation: Augmentation, notes: Codes) -> Plan:
+def plan_windows(random: np.random.Generator, augmentation: Augmentation, notes: Codes) -> Codes:
     """Draw the regions of windows, given their numbers of notes, (windows,).
 
     Regions begin in the later part of a window more often than in the earlier (at two thirds on average), since at
     generation the notes before a region usually fill the context.
+
+    Returns
+    -------
+    plan : ndarray of int64, (windows, 4)
+        Seed of the random stream of the window; kind of region (`NO_REGION`, `PARTS_IN_SPAN`, `WHOLE_PARTS` or `SPAN`); index,
+        from the window's first note, of the note at whose beat the region begins; length of the region's span in beats.
     """
     count = len(notes)
     seeds = random.integers(2**63, size=count)
     drawn = random.choice(_KINDS, count, p=_KIND_SHARES)
     kinds = np.where(random.random(count) < augmentation.given_share, drawn, NO_REGION)
-    places = (np.sqrt(random.random(count)) * notes).astype(np.int64)
-    beats = np.rint(_SHORTEST * (_LONGEST / _SHORTEST) ** random.random(count)).astype(np.int64)
-    return Plan(seeds, kinds, places, beats)
+    places = np.sqrt(random.random(count)) * notes
+    beats = np.rint(_SHORTEST * (_LONGEST / _SHORTEST) ** random.random(count))
+    return np.stack([seeds, kinds, places.astype(np.int64), beats.astype(np.int64)], axis=1)
 
 
-def expected_notes(plan: Plan, notes: Codes, density: Floats, reach: int) -> Codes:
+def expected_notes(plan: Codes, notes: Codes, density: Floats, reach: int) -> Codes:
     """About how many notes each window will hold, since it ends soon after its region, (windows,).
 
     `notes` is the number of notes without regions, `density` that of notes per beat of the piece, both (windows,).
     """
-    cut = plan.places + ((plan.beats + TAIL + reach) * density).astype(np.int64)
-    spans = (plan.kinds == PARTS_IN_SPAN) | (plan.kinds == SPAN)
-    return np.where(spans, np.minimum(notes, cut), notes)
+    _, kinds, places, beats = plan.T
+    cut = places + ((beats + TAIL + reach) * density).astype(np.int64)
+    return np.where((kinds == PARTS_IN_SPAN) | (kinds == SPAN), np.minimum(notes, cut), notes)
 
 
 def draw_region(random: np.random.Generator, notes: NoteTable, kind: int, place: int, beats: int) -> Region:
-    """The region of a window with at least one note; for `kind`, `place` and `beats` see `Plan`."""
+    """The region of a window with at least one note; `kind`, `place` and `beats` are those of its plan."""
     parts = np.ones(256, bool)
     playing = np.unique(notes["instrument"])
     first = int(notes["beat"][place % len(notes)])

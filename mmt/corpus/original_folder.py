@@ -49,23 +49,20 @@ def read_original_folder(folder: Path) -> tuple[Representation, NoteTable, list[
                 skipped[escaped(name)] = brief(error)
                 continue
             report += account
+            facts = len(notes), 1 + int(notes["beat"][-1]), names_of_instruments(notes, representation)
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            beats, instruments = 1 + int(notes["beat"][-1]), names_of_instruments(notes, representation)
-            pieces.append(
-                Piece(
-                    escaped(name), offset, len(notes), beats, instruments, split, folder.name, licence="", sha256=sha256
-                )
-            )
+            pieces.append(Piece(escaped(name), offset, *facts, split, folder.name, "", sha256))
             tables.append(notes)
             offset += len(notes)
     if not pieces:
         reason = f"; the first, {brief(min(skipped))}: {skipped[min(skipped)]}" if skipped else ""
         raise ValueError(f"{folder}: none of {len(skipped)} pieces is usable{reason}")
-    messages = [str(report)] if report.dropped.total() else []
+    messages = []
     if skipped:
         name, reason = next(iter(skipped.items()))
-        total = len(skipped) + len(pieces)
-        messages.insert(0, f"{len(skipped)} of {total} pieces skipped; the first, {name}: {reason}")
+        messages.append(f"{len(skipped)} of {len(skipped) + len(pieces)} pieces skipped; the first, {name}: {reason}")
+    if report.dropped.total():
+        messages.append(str(report))
     if messages:
         warnings.warn(f"{folder}: {'; '.join(messages)}", LeftOutWarning, stacklevel=3)
     return representation, np.concatenate(tables), pieces

@@ -7,6 +7,7 @@ longer piece; pitches are clipped when transposed out of range; and validation u
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
@@ -18,24 +19,20 @@ from mmt.representation.encode import events_of_notes
 from mmt.representation.notes import NoteTable
 
 
+@dataclass(eq=False)
 class OriginalTrainingBatches(torch.utils.data.Dataset[Batch]):
     """All batches of a training: each epoch shows every piece once, in a new order.
 
     As in `TrainingBatches`, a batch depends on `seed` and its index only.
     """
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        limits: Limits,
-        *,
-        batch_size: int,
-        count: int,
-        pitch_shift: tuple[int, int],
-        seed: int = 0,
-    ) -> None:
-        self.corpus, self.limits, self.batch_size, self.count = corpus, limits, batch_size, count
-        self.pitch_shift, self.seed = pitch_shift, seed
+    corpus: Corpus
+    limits: Limits
+    _: KW_ONLY
+    batch_size: int
+    count: int
+    pitch_shift: tuple[int, int]
+    seed: int = 0
 
     def __len__(self) -> int:
         return self.count
@@ -56,11 +53,14 @@ class OriginalTrainingBatches(torch.utils.data.Dataset[Batch]):
         )
 
 
+@dataclass(eq=False)
 class OriginalValidationBatches(torch.utils.data.Dataset[Batch]):
     """The beginning of every piece of a split, in the order of the corpus."""
 
-    def __init__(self, corpus: Corpus, limits: Limits, *, batch_size: int) -> None:
-        self.corpus, self.limits, self.batch_size = corpus, limits, batch_size
+    corpus: Corpus
+    limits: Limits
+    _: KW_ONLY
+    batch_size: int
 
     def __len__(self) -> int:
         return math.ceil(len(self.corpus) / self.batch_size)

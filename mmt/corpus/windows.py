@@ -213,7 +213,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         expected = expected_notes(plan, remaining, self._density[pieces], self.representation.reach)
         # Group windows of similar length, then shuffle the steps.
         order = np.argsort(expected, kind="stable").reshape(self.pool, self.parts * self.batch_size)
-        rows = np.stack([pieces, starts, shifts, plan.seeds, plan.kinds, plan.places, plan.beats], axis=1)
+        rows = np.column_stack([pieces, starts, shifts, plan])
         return [rows[order[place]] for place in random.permutation(self.pool)]
 
     def _window(self, piece: int, start: int, shift: int, seed: int, kind: int, place: int, beats: int) -> Events:
