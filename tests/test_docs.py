@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmt.cli.common import run
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / "README.md", ROOT / "data" / "README.md"]
@@ -53,7 +55,7 @@ def test_commands_of_pages_parse(line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     command = importlib.import_module(scripts[name].split(":")[0])
-    command._parser().parse_intermixed_args(arguments)
+    assert run(command._parser(), lambda chosen: None, arguments) == 0
 
 
 def linked(page: Path) -> list[tuple[Path, str]]:

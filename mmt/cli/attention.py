@@ -8,12 +8,23 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from mmt.cli.common import add_habits, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import DEVICE, Flags, add_flags, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-attention --corpus data/mine --split test -o out/attention
   mmt-attention --checkpoint runs/mine/best --corpus data/mine -n 100 -o out/attention --format pdf
 """
+_FLAGS: Flags = {
+    "--checkpoint": (Path, None, "a checkpoint folder (default: the model that mmt ships)"),
+    "--corpus": (Path, ..., "the folder of the corpus"),
+    "--split": (str, "test", "train, valid, test, or all"),
+    "-n": (int, None, "number of pieces, drawn with --seed (default: all)"),
+    "-o --output": (Path, ..., "the folder to write"),
+    "--level": (float, 0.95, "level of the confidence intervals over pieces"),
+    "--format": (str, "png", "format of the plots: png, svg or pdf"),
+    **DEVICE,
+    "--seed": (int, 0, "seed of the draw of pieces"),
+}
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -28,16 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         "instrument and type, relative to two baselines and three null models, with confidence intervals.",
         _EXAMPLES,
     )
-    arguments.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
-    arguments.add_argument("--corpus", type=Path, required=True, help="the folder of the corpus")
-    arguments.add_argument("--split", default="test", help="train, valid, test, or all")
-    arguments.add_argument("-n", type=int, help="number of pieces, drawn with --seed (default: all)")
-    arguments.add_argument("-o", "--output", type=Path, required=True, help="the folder to write")
-    arguments.add_argument("--level", type=float, default=0.95, help="level of the confidence intervals over pieces")
-    arguments.add_argument("--format", default="png", help="format of the plots: png, svg or pdf")
-    arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    arguments.add_argument("--seed", type=int, default=0, help="seed of the draw of pieces")
-    add_habits(arguments)
+    add_flags(arguments, _FLAGS)
     return arguments
 
 

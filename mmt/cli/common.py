@@ -13,13 +13,29 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 # The number of characters of an error that are shown. Some messages, such as a compiler's, have thousands.
 _LONGEST, _LONGEST_UNEXPECTED = 2000, 400
+
+# A table of flags. Keys: "--flag", "--flag METAVAR" or "-f --flag". Values: type, default and meaning. The type may also be
+# `bool` (on or off, with an opposite `--no-flag`), a tuple of choices, or a list of choices for a flag that may be repeated
+# (empty: any text). The default is `...` for a flag that is required.
+Flags = Mapping[str, tuple[Any, Any, str]]
+DEVICE: Flags = {"--device": (str, "auto", "auto, cpu, cuda or mps")}
+_MODEL: Flags = {
+    "--checkpoint": (Path, None, "a checkpoint folder (default: the model that mmt ships)"),
+    **DEVICE,
+    "--weights": (("float32", "int8"), "float32", "int8: faster on a CPU, for next to no loss"),
+}
+_EVERY_COMMAND: Flags = {
+    "--quiet": (bool, False, "print only errors"),
+    "--debug": (bool, False, "show where an error arose"),
+    "--overwrite": (bool, False, "replace what exists already"),
+}
 
 
 class UsageError(Exception):
@@ -37,40 +53,44 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {_printable(message)}; {self.prog} --help lists all flags\n")
 
 
-def add_habits(arguments: argparse.ArgumentParser) -> None:
-    """Add the flags that every command has."""
-    shared = arguments.add_argument_group("flags of every command")
-    add_switch(shared, "--quiet", "print only errors")
-    add_switch(shared, "--debug", "show where an error arose")
-    add_switch(shared, "--overwrite", "replace what exists already")
+def add_flags(arguments: argparse._ActionsContainer, flags: Flags) -> None:
+    """Add the flags of a table."""
+    for flag, (kind, default, meaning) in flags.items():
+        names = [part for part in flag.split() if part.startswith("-")]
+        options: dict[str, Any] = {"help": meaning, "default": default}
+        if metavar := flag.split()[len(names) :]:
+            options["metavar"] = metavar[0]
+        if default is ...:
+            options |= {"default": None, "required": True}
+        if kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif isinstance(kind, list):
+            options |= {"action": "append", "choices": kind or None}
+        elif isinstance(kind, tuple):
+            options["choices"] = kind
+        else:
+            options["type"] = kind
+        arguments.add_argument(*names, **options)
 
 
-def add_switch(arguments: argparse._ActionsContainer, flag: str, meaning: str, *, default: bool | None = False) -> None:
-    """Add a flag that is on or off, with its opposite `--no-…`."""
-    arguments.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=meaning)
-
-
-def add_flags(arguments: argparse._ActionsContainer, kind: Callable[[str], Any], flags: Mapping[str, str]) -> None:
-    """Add flags with a value of one type: what each of "--flag" or "--flag METAVAR" means."""
-    for flag, meaning in flags.items():
-        name, _, metavar = flag.partition(" ")
-        arguments.add_argument(name, metavar=metavar or None, type=kind, help=meaning)
+def values_of(chosen: argparse.Namespace, flags: Iterable[str]) -> dict[str, Any]:
+    """The values of flags by name: that of "--max-rest BEATS" is `max_rest`."""
+    names = [flag.split()[0].removeprefix("--").replace("-", "_") for flag in flags]
+    return {name: getattr(chosen, name) for name in names}
 
 
 def add_model(arguments: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the flags of the model that generates; returns their group."""
     model = arguments.add_argument_group("model")
-    model.add_argument("--checkpoint", type=Path, help="a checkpoint folder (default: the model that mmt ships)")
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    kinds = ("float32", "int8")
-    model.add_argument("--weights", choices=kinds, default="float32", help="int8: faster on a CPU, for next to no loss")
+    add_flags(model, _MODEL)
     return model
 
 
 def run(
     arguments: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None], given: Sequence[str] | None
 ) -> int:
-    """Parse the arguments and run the command; an error becomes one line on stderr and an exit status."""
+    """Add the flags that every command has, parse, and run; an error becomes one line on stderr and an exit status."""
+    add_flags(arguments.add_argument_group("flags of every command"), _EVERY_COMMAND)
     # Intermixed: flags may come between a recipe and its overrides.
     chosen = arguments.parse_intermixed_args(given)
     try:
@@ -101,6 +121,15 @@ def run(
             print(f"{arguments.prog}: error: {_one_line(error)}{_place_of(error, chosen)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
+
+
+def check_corpus(folder: Path | None) -> None:
+    """Raise an error if a folder was given that is not a corpus with training and validation pieces."""
+    if folder is not None:
+        from mmt.corpus.storage import Corpus
+
+        for split in ("train", "valid"):
+            Corpus(folder, split=split)
 
 
 def is_override(part: str) -> bool:

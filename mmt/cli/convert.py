@@ -6,13 +6,17 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import add_habits, parser, run
+from mmt.cli.common import Flags, add_flags, parser, run
 
 _EXAMPLES = """examples:
   mmt-convert exp/sod/ape -o checkpoints/sod-ape
   mmt-convert best_model.pt --arguments train-args.json -o checkpoints/sod-rpe
 then: mmt-generate --checkpoint checkpoints/sod-ape -o piece.mid
 """
+_FLAGS: Flags = {
+    "--arguments FILE": (Path, None, "the train-args.json of a .pt file (default: the one in the run folder)"),
+    "-o --output": (Path, ..., "the checkpoint folder to write"),
+}
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -27,14 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         _EXAMPLES,
     )
     arguments.add_argument("run", type=Path, help="a run folder of the original code, or a .pt file of its weights")
-    arguments.add_argument(
-        "--arguments",
-        type=Path,
-        metavar="FILE",
-        help="the train-args.json of a .pt file (default: the one in the run folder)",
-    )
-    arguments.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint folder to write")
-    add_habits(arguments)
+    add_flags(arguments, _FLAGS)
     return arguments
 
 

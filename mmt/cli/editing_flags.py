@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_flags
+from mmt.cli.common import Flags, UsageError, add_flags
 
 # Each mode, and the flags that it requires.
 MODES: dict[str, tuple[str, ...]] = {
@@ -32,23 +32,21 @@ _ONLY_GENERATE = (
 # The defaults of those that are not None.
 _DEFAULTS = {"sampling": "default", "context": "anchor", "use_all": False}
 
-_FILES = {
-    "--rewrite FILE": "rewrite --instruments (default: all) from --from-beat to --to-beat (default: the whole piece) and keep "
-    "all other notes; for models trained with given notes",
-    "--reorchestrate FILE": "keep the notes and give them to --instruments",
-    "--reharmonise FILE": "draw new pitches for one --part and keep everything else",
-    "--accompany FILE": "keep the parts of --hold and write --instruments around them",
-    "--fill FILE": "rewrite the beats from --from-beat to --to-beat (counted from 0; the beat --to-beat is kept)",
-}
-_PARTS = {
-    "--part INSTRUMENT": "with --reharmonise: the instrument whose pitches are drawn",
-    "--hold INSTRUMENTS": "with --accompany: the instruments whose parts stay (default of --instruments: the others)",
-}
-_NUMBERS = {
-    "--from-beat": "with --rewrite, --fill and --accompany: the first new beat",
-    "--to-beat": "with --rewrite, --fill and --accompany: the first beat after the new ones",
-    "--candidates": "with --accompany and --fill: number of candidates to choose from (default: 16)",
-}
+_FLAGS: Flags = {
+    "--rewrite FILE": (Path, None, "rewrite --instruments (default: all) from --from-beat to --to-beat (default: the whole "
+        "piece) and keep all other notes; for models trained with given notes"),
+    "--reorchestrate FILE": (Path, None, "keep the notes and give them to --instruments"),
+    "--reharmonise FILE": (Path, None, "draw new pitches for one --part and keep everything else"),
+    "--accompany FILE": (Path, None, "keep the parts of --hold and write --instruments around them"),
+    "--fill FILE": (Path, None, "rewrite the beats from --from-beat to --to-beat (counted from 0; the beat --to-beat is "
+        "kept)"),
+    "--part INSTRUMENT": (str, None, "with --reharmonise: the instrument whose pitches are drawn"),
+    "--hold INSTRUMENTS": (str, None, "with --accompany: the instruments whose parts stay (default of --instruments: the "
+        "others)"),
+    "--from-beat": (int, None, "with --rewrite, --fill and --accompany: the first new beat"),
+    "--to-beat": (int, None, "with --rewrite, --fill and --accompany: the first beat after the new ones"),
+    "--candidates": (int, None, "with --accompany and --fill: number of candidates to choose from (default: 16)"),
+}  # fmt: skip
 
 
 def add_modes(arguments: argparse.ArgumentParser) -> None:
@@ -57,9 +55,7 @@ def add_modes(arguments: argparse.ArgumentParser) -> None:
         "edit a piece instead: keep a part of it and write the rest (mmt.edit)",
         "With --beats, only the first BEATS beats are read.",
     )
-    add_flags(group, Path, _FILES)
-    add_flags(group, str, _PARTS)
-    add_flags(group, int, _NUMBERS)
+    add_flags(group, _FLAGS)
 
 
 def mode_of(chosen: argparse.Namespace) -> str | None:

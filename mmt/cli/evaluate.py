@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmt.cli.common import UsageError, add_habits, add_switch, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import DEVICE, Flags, UsageError, add_flags, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-evaluate --corpus data/mine -o evaluation
@@ -17,7 +17,31 @@ _EXAMPLES = """examples:
   mmt-evaluate --answers anna.json ben.json --listening test
 To continue a stopped evaluation, run the same command again.
 """
-_MODES = ("unconditional", "instrument-informed", "4-beat", "16-beat")
+_MODES = ["unconditional", "instrument-informed", "4-beat", "16-beat"]
+_FOLDERS: Flags = {
+    "--corpus": (Path, None, "the folder of a prepared corpus"),
+    "-o --output": (Path, None, "the folder to write"),
+}
+_PIECES: Flags = {
+    "--split": (("train", "valid", "test"), "valid", "the split that real pieces and prompts are taken from"),
+    "--pieces": (Path, None, "file of names, one per line: take real pieces and prompts only from these pieces of the split"),
+    "-n": (int, None, "number of pieces per mode (default: 512), or pairs to listen to (default: 12)"),
+    "--mode": (_MODES, None, "only this mode; repeat the flag for more (default: all)"),
+    "--seed": (int, 0, "the same seed gives the same results, except the speed"),
+    "--max-events": (int, None, "maximum number of events per piece (default: the smallest context of the models)"),
+    "--sampling": (("default", "paper"), "default", "default: the models' own settings; paper: those of the original code"),
+    "--likelihood": (bool, True, "measure the loss on the split"),
+    "--stride": (int, None, "number of notes by which the windows of the loss advance (default: a quarter of the context)"),
+    "--originality": (bool, False, "find runs of notes shared with the corpus's training split, for models trained on it"),
+}  # fmt: skip
+_LISTENING: Flags = {
+    "--listening FOLDER": (Path, None, "write a page with pairs of pieces: of two models, or of a model and real music "
+        "(default mode: 4-beat)"),
+    "--beats": (int, 32, "maximum number of beats that are played of a piece"),
+}  # fmt: skip
+_ANSWERS = (
+    "read the answers that the page saved, a file per listener; the key is in --listening (default: next to them)"
+)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -31,80 +55,15 @@ def _parser() -> argparse.ArgumentParser:
         "Compute metrics of the pieces that models generate in each mode and of real pieces, and the loss on real pieces.",
         _EXAMPLES,
     )
-    arguments.add_argument("--corpus", type=Path, help="the folder of a prepared corpus")
-    arguments.add_argument("-o", "--output", type=Path, help="the folder to write")
-    _add_pieces(arguments)
-    _add_measures(arguments)
-    _add_listening(arguments.add_argument_group("blind listening test, instead of an evaluation"))
-    arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    add_habits(arguments)
+    add_flags(arguments, _FOLDERS)
+    several = "checkpoint folders, one or more (default: the model that mmt ships)"
+    arguments.add_argument("--checkpoint", type=Path, nargs="+", help=several)
+    add_flags(arguments, _PIECES)
+    test = arguments.add_argument_group("blind listening test, instead of an evaluation")
+    add_flags(test, _LISTENING)
+    test.add_argument("--answers", type=Path, nargs="+", metavar="FILE", help=_ANSWERS)
+    add_flags(arguments, DEVICE)
     return arguments
-
-
-def _add_pieces(arguments: argparse.ArgumentParser) -> None:
-    """Add the flags of the models and the pieces that are compared."""
-    arguments.add_argument(
-        "--checkpoint", type=Path, nargs="+", help="checkpoint folders, one or more (default: the model that mmt ships)"
-    )
-    arguments.add_argument(
-        "--split",
-        default="valid",
-        choices=["train", "valid", "test"],
-        help="the split that real pieces and prompts are taken from",
-    )
-    arguments.add_argument(
-        "--pieces",
-        type=Path,
-        help="file of names, one per line: take real pieces and prompts only from these pieces of the split",
-    )
-    arguments.add_argument(
-        "-n", type=int, help="number of pieces per mode (default: 512), or pairs to listen to (default: 12)"
-    )
-    arguments.add_argument(
-        "--mode", action="append", choices=_MODES, help="only this mode; repeat the flag for more (default: all)"
-    )
-    arguments.add_argument("--seed", type=int, default=0, help="the same seed gives the same results, except the speed")
-    arguments.add_argument(
-        "--max-events",
-        type=int,
-        help="maximum number of events per piece (default: the smallest context of the models)",
-    )
-    arguments.add_argument(
-        "--sampling",
-        choices=["default", "paper"],
-        default="default",
-        help="default: the models' own settings; paper: those of the original code",
-    )
-
-
-def _add_measures(arguments: argparse.ArgumentParser) -> None:
-    """Add the flags of the loss and of originality."""
-    add_switch(arguments, "--likelihood", "measure the loss on the split", default=True)
-    arguments.add_argument(
-        "--stride",
-        type=int,
-        help="number of notes by which the windows of the loss advance (default: a quarter of the context)",
-    )
-    meaning = "find runs of notes shared with the corpus's training split, for models trained on it"
-    add_switch(arguments, "--originality", meaning)
-
-
-def _add_listening(test: argparse._ArgumentGroup) -> None:
-    """Add the flags of a listening test."""
-    test.add_argument(
-        "--listening",
-        type=Path,
-        metavar="FOLDER",
-        help="write a page with pairs of pieces: of two models, or of a model and real music (default mode: 4-beat)",
-    )
-    test.add_argument("--beats", type=int, default=32, help="maximum number of beats that are played of a piece")
-    test.add_argument(
-        "--answers",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="read the answers that the page saved, a file per listener; the key is in --listening (default: next to them)",
-    )
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:

@@ -7,9 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_flags, add_habits, add_model, add_switch, parser, run, telling_what_is_kept
+from mmt.cli.common import Flags, UsageError, add_flags, add_model, check_corpus, parser, run, telling_what_is_kept
 from mmt.cli.editing_flags import add_modes, check_form, mode_of
-from mmt.cli.originality import add_originality, check_originality
 from mmt.cli.sampling_flags import add_controls, add_sampling
 
 _EXAMPLES = """examples:
@@ -25,24 +24,33 @@ _EXAMPLES = """examples:
   mmt-generate --fill quartet.mid --from-beat 8 --to-beat 16 -o filled.mid
 """
 
-# Files that can be written in addition to a piece: flag, suffix and description.
-_BESIDE = {
-    "png": (".png", "a picture of the piano roll"),
-    "wav": (".wav", "sound"),
-    "html": (".html", "a self-contained page with the piano roll and a player"),
-    "text": (".txt", "the events, as text (.txt)"),
-}
-_INSTRUMENTS = (
-    "write for these: instruments, ensembles (string quartet, voice and piano, …) or MIDI program numbers, separated by "
-    "commas"
-)
-_FORM = (
-    "write sections, such as ABA or AABA: sections with the same letter have the same notes, and --use-all applies to the first "
-    "section; for models trained with given notes and lengths"
-)
-_SOUNDFONT = (
-    "the .sf2 file for .wav and .html, played by FluidSynth if it is installed (default: the one that mmt ships)"
-)
+_INSTRUMENTS: Flags = {
+    "--instruments": (str, None, "write for these: instruments, ensembles (string quartet, voice and piano, …) or MIDI "
+        "program numbers, separated by commas"),
+}  # fmt: skip
+_BEATS: Flags = {"--beats": (int, None, "with a FILE: read only its first BEATS beats (default: the whole piece)")}
+_FORM: Flags = {
+    "--form LETTERS": (str, None, "write sections, such as ABA or AABA: sections with the same letter have the same notes, "
+        "and --use-all applies to the first section; for models trained with given notes and lengths"),
+    "--section BEATS": (int, None, "with --form: the beats of a section (default: 16)"),
+}  # fmt: skip
+# The suffixes of the files that can be written in addition to a piece, by their flags.
+_SUFFIXES = {"png": ".png", "wav": ".wav", "html": ".html", "text": ".txt"}
+_FILES: Flags = {
+    "--png": (bool, False, "a picture of the piano roll"),
+    "--wav": (bool, False, "sound"),
+    "--html": (bool, False, "a self-contained page with the piano roll and a player"),
+    "--text": (bool, False, "the events, as text (.txt)"),
+    "--soundfont FILE": (Path, None, "the .sf2 file for .wav and .html, played by FluidSynth if it is installed (default: "
+        "the one that mmt ships)"),
+    "--tempo BPM": (float, None, "quarter notes per minute; does not affect the notes (default: as in the FILE, else 100)"),
+}  # fmt: skip
+_ORIGINALITY: Flags = {
+    "--originality": (bool, False, "print the longest runs of notes that the new music shares with the model's training "
+        "pieces"),
+    "--corpus": (Path, None, "with --originality: the prepared corpus that the model was trained on (for the model that "
+        "mmt ships, its card and data/README.md say how to prepare it)"),
+}  # fmt: skip
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -63,26 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     output = "file to write, by its suffix (.mid, .musicxml, .json, .wav, .png, …), or a folder (its name ends with /)"
     arguments.add_argument("-o", "--output", help=output)
     ways = arguments.add_argument_group("prompt (default: none)")
-    ways.add_argument("--instruments", help=_INSTRUMENTS)
-    ways.add_argument(
-        "--continue", dest="piece", metavar="FILE", type=Path, help="continue this piece (MIDI, MusicXML, …)"
-    )
-    add_flags(ways, int, {"--beats": "with a FILE: read only its first BEATS beats (default: the whole piece)"})
+    add_flags(ways, _INSTRUMENTS)
+    music = "continue this piece (MIDI, MusicXML, …)"
+    ways.add_argument("--continue", dest="piece", metavar="FILE", type=Path, help=music)
+    add_flags(ways, _BEATS)
     ways.add_argument("--list-instruments", action="store_true", help="list the instruments and ensembles, and exit")
-    add_flags(ways, str, {"--form LETTERS": _FORM})
-    add_flags(ways, int, {"--section BEATS": "with --form: the beats of a section (default: 16)"})
+    add_flags(ways, _FORM)
     add_modes(arguments)
     add_sampling(arguments)
     add_controls(arguments)
-    beside = arguments.add_argument_group("additional files for each piece")
-    for kind, (_, what) in _BESIDE.items():
-        add_switch(beside, f"--{kind}", what)
-    add_flags(beside, Path, {"--soundfont FILE": _SOUNDFONT})
-    tempo = "quarter notes per minute; does not affect the notes (default: as in the FILE, else 100)"
-    add_flags(beside, float, {"--tempo BPM": tempo})
-    add_originality(arguments)
+    add_flags(arguments.add_argument_group("additional files for each piece"), _FILES)
+    add_flags(arguments.add_argument_group("originality"), _ORIGINALITY)
     add_model(arguments)
-    add_habits(arguments)
     return arguments
 
 
@@ -91,7 +91,7 @@ def _generate(chosen: argparse.Namespace) -> None:
         _list_instruments(chosen)
         return
     _check_usage(chosen)
-    check_originality(chosen)
+    check_corpus(chosen.corpus)
     outputs = _outputs(chosen)
 
     from mmt.cli.light_muspy import import_muspy_lightly
@@ -121,6 +121,13 @@ def _check_usage(chosen: argparse.Namespace) -> None:
         raise UsageError(f"--tempo is {chosen.tempo}; give 4 to 1,000 quarter notes a minute")
     if chosen.n < 1:
         raise UsageError(f"-n is {chosen.n}; ask for at least 1 piece")
+    if chosen.originality and chosen.corpus is None:
+        raise UsageError(
+            "--originality needs --corpus, the prepared corpus that the model was trained on; for the model that mmt ships, "
+            "data/README.md says how to prepare it"
+        )
+    if chosen.corpus is not None and not chosen.originality:
+        raise UsageError("--corpus goes with --originality")
 
 
 def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
@@ -140,7 +147,7 @@ def _outputs(chosen: argparse.Namespace) -> list[list[Path]]:
         mains = [output]
     else:
         mains = [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, chosen.n + 1)]
-    beside = [suffix for kind, (suffix, _) in _BESIDE.items() if getattr(chosen, kind)]
+    beside = [suffix for name, suffix in _SUFFIXES.items() if getattr(chosen, name)]
     outputs = [[main, *(main.with_suffix(s) for s in beside if s != main.suffix)] for main in mains]
     if chosen.soundfont is not None:
         _check_soundfont(chosen.soundfont, outputs[0])

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmt.cli.common import UsageError, add_habits, is_override, parser, run, telling_what_is_kept, wants_progress
+from mmt.cli.common import (
+    Flags,
+    UsageError,
+    add_flags,
+    is_override,
+    parser,
+    run,
+    telling_what_is_kept,
+    values_of,
+    wants_progress,
+)
 
 if TYPE_CHECKING:
     from mmt.representation.codes import Representation
@@ -22,11 +32,44 @@ _EXAMPLES = """examples:
 To continue a stopped preparation, run the same command again.
 """
 
-# Flags that are arguments of `prepare` of the same name.
-_AS_GIVEN = (
-    *("min_notes", "min_beats", "max_beats", "min_instruments", "max_drums", "duplicates", "exclude"),
-    *("work_column", "work_pattern", "draw_rest", "seed", "jobs", "backend", "scheduler", "time_limit", "overwrite"),
-)
+_OUTPUT: Flags = {"-o --output": (Path, ..., "the corpus folder to write")}
+_REPRESENTATION: Flags = {
+    "--recipe NAME_OR_FILE": (str, None, "the recipe whose representation is used: its time grid, its instruments, and "
+        "whether it has drums (default: the paper's, without drums)"),
+    "--checkpoint MODEL": (str, None, "the model whose representation is used: default, or a checkpoint folder"),
+}  # fmt: skip
+_FILTERS: Flags = {
+    "--min-notes": (int, 1, "skip pieces with fewer usable notes"),
+    "--min-beats": (int, 1, "skip shorter pieces"),
+    "--max-beats": (int, None, "skip longer pieces (default: no limit)"),
+    "--min-instruments": (int, 1, "skip pieces with fewer instruments"),
+    "--max-drums SHARE": (float, 1.0, "skip pieces with a larger share of drum notes; 0: skip all pieces with drums"),
+    "--duplicates": (("keep", "files", "notes"), "keep", "files: keep only the first of equal files; notes: also of pieces "
+        "with equal notes, transposed or not"),
+    "--exclude PATTERN": ([], [], "skip files whose name, or whose source, licence or composer in a manifest, matches this "
+        "pattern ('*' for anything); may be repeated"),
+}  # fmt: skip
+_NAMES = "names of the files of this split, one per line, instead of a draw"
+_SPLITS: Flags = {
+    "--valid": (float, 0.05, "share of the works for validation"),
+    "--test": (float, 0.05, "share of the works for testing"),
+    "--work-column COLUMN": (str, "work", "the column of a manifest with the work of each file; files of a work stay in "
+        "one split (without the column, each file is a work)"),
+    "--work-pattern REGEX": (str, None, "pattern for that column or, without one, for file names; the first group that "
+        "matches is the work"),
+    "--works FILE": (Path, None, "CSV table with the columns `name` and `work`: further works of the files"),
+    "--seed": (int, 0, "seed of the draw of validation and test works"),
+    "--train-names FILE": (Path, None, f"{_NAMES}; then files in no list are skipped"),
+    "--valid-names FILE": (Path, None, _NAMES),
+    "--test-names FILE": (Path, None, _NAMES),
+}  # fmt: skip
+_PROCESSING: Flags = {
+    "--jobs": (int, -1, "number of processes; -1: one per core"),
+    "--time-limit SECONDS": (float, 60.0, "maximum time per file, after which it is skipped"),
+    "--backend": (("threading", "loky", "dask"), None, "the joblib backend that reads the files; dask is a cluster "
+        "(default: threads of this machine)"),
+    "--scheduler ADDRESS": (str, None, "address of the cluster"),
+}  # fmt: skip
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -44,103 +87,15 @@ def _parser() -> argparse.ArgumentParser:
         help="files, folders (read recursively), zip and tar archives of MIDI, MusicXML, ABC, muspy's JSON or YAML; then, as for "
         "mmt-train, overrides of the representation: representation.drums=true",
     )
-    arguments.add_argument("-o", "--output", type=Path, required=True, help="the corpus folder to write")
-    source = arguments.add_mutually_exclusive_group()
-    source.add_argument(
-        "--recipe",
-        metavar="NAME_OR_FILE",
-        help="the recipe whose representation is used: its time grid, its instruments, and whether it has drums (default: the "
-        "paper's, without drums)",
-    )
-    source.add_argument(
-        "--checkpoint", metavar="MODEL", help="the model whose representation is used: default, or a checkpoint folder"
-    )
-    _add_filters(arguments.add_argument_group("filters"))
-    _add_splits(arguments.add_argument_group("splits"))
-    _add_work(arguments.add_argument_group("processing"))
-    add_habits(arguments)
+    add_flags(arguments, _OUTPUT)
+    add_flags(arguments.add_mutually_exclusive_group(), _REPRESENTATION)
+    add_flags(arguments.add_argument_group("filters"), _FILTERS)
+    splits = arguments.add_argument_group("splits")
+    add_flags(splits, _SPLITS)
+    rest = "draw the splits of all works with no file in a list; a file in a list puts its whole work into that split"
+    splits.add_argument("--draw-rest", action="store_true", help=rest)
+    add_flags(arguments.add_argument_group("processing"), _PROCESSING)
     return arguments
-
-
-def _add_filters(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--min-notes", type=int, default=1, help="skip pieces with fewer usable notes")
-    group.add_argument("--min-beats", type=int, default=1, help="skip shorter pieces")
-    group.add_argument("--max-beats", type=int, help="skip longer pieces (default: no limit)")
-    group.add_argument("--min-instruments", type=int, default=1, help="skip pieces with fewer instruments")
-    group.add_argument(
-        "--max-drums",
-        type=float,
-        default=1.0,
-        metavar="SHARE",
-        help="skip pieces with a larger share of drum notes; 0: skip all pieces with drums",
-    )
-    group.add_argument(
-        "--duplicates",
-        choices=("keep", "files", "notes"),
-        default="keep",
-        help="files: keep only the first of equal files; notes: also of pieces with equal notes, transposed or not",
-    )
-    group.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="skip files whose name, or whose source, licence or composer in a manifest, matches this pattern ('*' for "
-        "anything); may be repeated",
-    )
-
-
-def _add_splits(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--valid", type=float, default=0.05, help="share of the works for validation")
-    group.add_argument("--test", type=float, default=0.05, help="share of the works for testing")
-    group.add_argument(
-        "--work-column",
-        default="work",
-        metavar="COLUMN",
-        help="the column of a manifest with the work of each file; files of a work stay in one split (without the column, each "
-        "file is a work)",
-    )
-    group.add_argument(
-        "--work-pattern",
-        metavar="REGEX",
-        help="pattern for that column or, without one, for file names; the first group that matches is the work",
-    )
-    group.add_argument(
-        "--works",
-        type=Path,
-        metavar="FILE",
-        help="CSV table with the columns `name` and `work`: further works of the files",
-    )
-    group.add_argument("--seed", type=int, default=0, help="seed of the draw of validation and test works")
-    for split, rest in (("train", "then files in no list are skipped"), ("valid", ""), ("test", "")):
-        group.add_argument(
-            f"--{split}-names",
-            type=Path,
-            metavar="FILE",
-            help=f"names of the files of this split, one per line, instead of a draw{rest and '; ' + rest}",
-        )
-    group.add_argument(
-        "--draw-rest",
-        action="store_true",
-        help="draw the splits of all works with no file in a list; a file in a list puts its whole work into that split",
-    )
-
-
-def _add_work(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--jobs", type=int, default=-1, help="number of processes; -1: one per core")
-    group.add_argument(
-        "--time-limit",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="maximum time per file, after which it is skipped",
-    )
-    group.add_argument(
-        "--backend",
-        choices=("threading", "loky", "dask"),
-        help="the joblib backend that reads the files; dask is a cluster (default: threads of this machine)",
-    )
-    group.add_argument("--scheduler", metavar="ADDRESS", help="address of the cluster")
 
 
 def _representation(chosen: argparse.Namespace, overrides: list[str]) -> Representation:
@@ -169,11 +124,13 @@ def _prepare(chosen: argparse.Namespace) -> None:
             [Path(part) for part in chosen.sources if part not in overrides],
             chosen.output,
             representation=representation,
-            works=read_works(chosen.works) if chosen.works else None,
             shares={"valid": chosen.valid, "test": chosen.test},
             splits={split: read_names(file) for split, file in lists.items() if file} or None,
+            draw_rest=chosen.draw_rest,
+            works=read_works(chosen.works) if chosen.works else None,
+            overwrite=chosen.overwrite,
             progress=wants_progress(chosen),
-            **{name: getattr(chosen, name) for name in _AS_GIVEN},
+            **values_of(chosen, [*_FILTERS, "--work-column", "--work-pattern", "--seed", *_PROCESSING]),
         )
     if not chosen.quiet:
         print(f"{chosen.output}: {outcome}")

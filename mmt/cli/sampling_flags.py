@@ -6,30 +6,42 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from mmt.cli.common import UsageError, add_flags, add_switch, wants_progress
+from mmt.cli.common import Flags, UsageError, add_flags, values_of, wants_progress
 
 _FIELDS = "type, beat, position, pitch, duration, instrument"
 
 _FILTERS = {
-    "--temperature": "above 1: more surprising; below 1: more predictable",
-    "--top-k": "draw among the K likeliest codes",
-    "--top-p": "draw among the likeliest codes that together have this probability",
-    "--min-p": "draw among codes at least this share as likely as the likeliest",
+    "--temperature": "above 1: more surprising; below 1: more predictable (default: the model's)",
+    "--top-k": "draw among the K likeliest codes (default: the model's)",
+    "--top-p": "draw among the likeliest codes that together have this probability (default: the model's)",
+    "--min-p": "draw among codes at least this share as likely as the likeliest (default: the model's)",
 }
-_LIMITS = {
-    "--min-beats": "minimum number of beats (default: none; LENGTH - 3)",
-    "--max-beats": "notes begin in the first MAX_BEATS beats of the piece, those of the FILE included; may exceed the model's "
-    "own (default: the model's beats, or --length)",
-    "--new-beats": "the same, counted from the end of what is read of the FILE",
-    "--max-events": "maximum number of events of a piece; may exceed the model's context (default: the context; with --length, "
-    "no limit)",
-    "--length BEATS": "number of beats of the piece, for models with length codes; it ends in the last four of them",
-    "--max-rest BEATS": "silences are shorter than this many beats (default: the model's; 0: of any length)",
+_SAMPLING: Flags = {
+    "--min-beats": (int, None, "minimum number of beats (default: none; LENGTH - 3)"),
+    "--max-beats": (int, None, "notes begin in the first MAX_BEATS beats of the piece, those of the FILE included; may "
+        "exceed the model's own (default: the model's beats, or --length)"),
+    "--new-beats": (int, None, "the same, counted from the end of what is read of the FILE"),
+    "--max-events": (int, None, "maximum number of events of a piece; may exceed the model's context (default: the "
+        "context; with --length, no limit)"),
+    "--length BEATS": (int, None, "number of beats of the piece, for models with length codes; it ends in the last four of "
+        "them"),
+    "--max-rest BEATS": (int, None, "silences are shorter than this many beats (default: the model's; 0: of any length)"),
+    "--loop-guard RISE": (float, None, "how much the temperature rises for each beat in which the piece repeats itself "
+        "(default: the model's; 0: off)"),
+    "--grammar": (("strict", "paper"), None, "the grammar of events (default: strict)"),
+    "--context": (("anchor", "slide"), "anchor", "what the model reads past its context. anchor: the last beats, counted "
+        "from the first of them; slide: the last events, as in the original code"),
+    "--sampling": (("default", "paper"), "default", "default: the model's own settings; paper: those of the original code"),
+}  # fmt: skip
+_PITCHES: Flags = {
+    "--scale": (str, None, "keep notes within a scale: 'C major', 'f# harmonic minor', 'C,E,G', …"),
+    "--allow PITCHES": (str, None, "only these pitches"),
+    "--exclude PITCHES": (str, None, "none of these pitches"),
 }
-_CONTEXT = (
-    "what the model reads past its context. anchor: the last beats, counted from the first of them; slide: the last events, as "
-    "in the original code"
-)
+_USE_ALL: Flags = {
+    "--use-all": (bool, None, "each instrument plays at least four notes, and is drawn towards half an equal share of the "
+        "notes (default: with --instruments, unless --sampling or --grammar is paper)"),
+}  # fmt: skip
 
 
 def add_sampling(arguments: argparse.ArgumentParser) -> None:
@@ -39,21 +51,10 @@ def add_sampling(arguments: argparse.ArgumentParser) -> None:
         f"The filters take a number, or FIELD=NUMBER for a single field ({_FIELDS}); repeat a flag for more fields. Other fields "
         "keep the model's default.",
     )
-    group.add_argument("-n", type=int, default=1, help="number of pieces")
     seed = "the same seed gives the same music; 1,2,3: one piece of each seed (default: a random seed)"
-    group.add_argument("--seed", type=_seeds, help=seed)
-    for name, meaning in _FILTERS.items():
-        said = f"{meaning} (default: the model's)"
-        group.add_argument(name, action="append", metavar="[FIELD=]NUMBER", help=said)
-    add_flags(group, int, _LIMITS)
-    guard = (
-        "how much the temperature rises for each beat in which the piece repeats itself (default: the model's; 0: off)"
-    )
-    add_flags(group, float, {"--loop-guard RISE": guard})
-    group.add_argument("--grammar", choices=["strict", "paper"], help="the grammar of events (default: strict)")
-    group.add_argument("--context", choices=["anchor", "slide"], default="anchor", help=_CONTEXT)
-    setting = "default: the model's own settings; paper: those of the original code"
-    group.add_argument("--sampling", choices=["default", "paper"], default="default", help=setting)
+    add_flags(group, {"-n": (int, 1, "number of pieces"), "--seed": (_seeds, None, seed)})
+    add_flags(group, {f"{flag} [FIELD=]NUMBER": ([], None, meaning) for flag, meaning in _FILTERS.items()})
+    add_flags(group, _SAMPLING)
 
 
 def add_controls(arguments: argparse.ArgumentParser) -> None:
@@ -62,33 +63,18 @@ def add_controls(arguments: argparse.ArgumentParser) -> None:
         "controls",
         "Pitches are MIDI numbers, names (C4 is 60) and spans (C3..C6), separated by commas. They apply to new notes only.",
     )
-    pitches = {
-        "--scale": "keep notes within a scale: 'C major', 'f# harmonic minor', 'C,E,G', …",
-        "--allow PITCHES": "only these pitches",
-        "--exclude PITCHES": "none of these pitches",
-    }
-    add_flags(group, str, pitches)
+    add_flags(group, _PITCHES)
     kept = "keep each instrument to the range of a real one, or one instrument to a given range (may be repeated)"
     group.add_argument("--ranges", nargs="?", const="", action="append", metavar="INSTRUMENT=LOW..HIGH", help=kept)
-    everyone = (
-        "each instrument plays at least four notes, and is drawn towards half an equal share of the notes (default: with "
-        "--instruments, unless --sampling or --grammar is paper)"
-    )
-    add_switch(group, "--use-all", everyone, default=None)
+    add_flags(group, _USE_ALL)
 
 
 def options_of(chosen: argparse.Namespace) -> dict[str, Any]:
     """The sampling flags and controls that were given, with n, seed and progress, as arguments of `Model.generate`."""
-    same = ("n", "seed", "grammar", "sampling", "context", "loop_guard", "scale", "allow", "exclude", "use_all")
-    given: dict[str, Any] = {name: getattr(chosen, name) for name in (*same, *map(_name_of, _LIMITS))}
-    given |= {name: per_field(name, getattr(chosen, name)) for name in map(_name_of, _FILTERS)}
+    given = {"n": chosen.n, "seed": chosen.seed, **values_of(chosen, {**_SAMPLING, **_PITCHES, **_USE_ALL})}
+    given |= {name: per_field(name, values) for name, values in values_of(chosen, _FILTERS).items()}
     given |= {"ranges": ranges(chosen.ranges), "progress": wants_progress(chosen)}
     return {name: value for name, value in given.items() if value is not None and value is not False}
-
-
-def _name_of(flag: str) -> str:
-    """The name of the value of a flag: `max_rest` for "--max-rest BEATS"."""
-    return flag.split()[0].removeprefix("--").replace("-", "_")
 
 
 def per_field(name: str, given: Sequence[str] | None) -> float | dict[str, float] | None:

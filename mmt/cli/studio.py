@@ -7,14 +7,23 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import UsageError, add_habits, add_model, add_switch, parser, run
-from mmt.cli.originality import check_corpus
+from mmt.cli.common import Flags, UsageError, add_flags, add_model, check_corpus, parser, run
 
 _EXAMPLES = """examples:
   mmt-studio
   mmt-studio quartet.mid
   mmt-studio --checkpoint runs/mine/best --corpus data/mine
 """
+_SERVER: Flags = {
+    "--port": (int, 8642, "the port; if it is busy, the next free one"),
+    "--host": (str, "127.0.0.1", "address to listen on; with any other than 127.0.0.1, other machines that know the "
+        "session's token can connect"),
+    "--browser": (bool, True, "open the page in the default browser"),
+    "--folder": (Path, None, "where pieces are kept (default: the user's folder for program state)"),
+}  # fmt: skip
+_CORPUS: Flags = {
+    "--corpus": (Path, None, "the prepared corpus that the model was trained on, for the originality check")
+}
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -29,21 +38,8 @@ def _parser() -> argparse.ArgumentParser:
         "mmt-studio", "Compose with a model in a browser: a page on this machine, without the internet.", _EXAMPLES
     )
     arguments.add_argument("file", metavar="FILE", nargs="?", type=Path, help="a MIDI, MusicXML or ABC file to open")
-    server = arguments.add_argument_group("server")
-    server.add_argument("--port", type=int, default=8642, help="the port; if it is busy, the next free one")
-    server.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; with any other than 127.0.0.1, other machines that know the session's token can connect",
-    )
-    add_switch(server, "--browser", "open the page in the default browser", default=True)
-    server.add_argument(
-        "--folder", type=Path, help="where pieces are kept (default: the user's folder for program state)"
-    )
-    add_model(arguments).add_argument(
-        "--corpus", type=Path, help="the prepared corpus that the model was trained on, for the originality check"
-    )
-    add_habits(arguments)
+    add_flags(arguments.add_argument_group("server"), _SERVER)
+    add_flags(add_model(arguments), _CORPUS)
     return arguments
 
 

@@ -10,16 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmt.cli.common import (
-    UsageError,
-    add_habits,
-    add_switch,
-    is_override,
-    parser,
-    run,
-    telling_what_is_kept,
-    wants_progress,
-)
+from mmt.cli.common import Flags, UsageError, add_flags, is_override, parser, run, telling_what_is_kept, wants_progress
 
 _EXAMPLES = """examples:
   mmt-train --fine-tune default my_midis/                     your own files, from preparation to a model
@@ -32,6 +23,19 @@ _EXAMPLES = """examples:
 then: mmt-generate --checkpoint runs/mine/best -o piece.mid
 """
 
+_RUN: Flags = {
+    "--corpus": (Path, None, "the folder of the corpus"),
+    "-o --output": (Path, None, "the folder of the run (with --fine-tune: runs/NAME if not given)"),
+    "--fine-tune BASE": (str, None, "fine-tune this model: default, a checkpoint folder, or a run folder of the original "
+        "code"),
+}  # fmt: skip
+_SETTINGS: Flags = {
+    "--exclude PATTERN": ([], [], "leave out pieces whose name, source, licence or composer matches this pattern, such as "
+        "'*Chopin*'; may be repeated"),
+    "--seed": (int, None, "seed (default: the recipe's)"),
+    "--device": (str, "auto", "auto, cpu, cuda or mps; short for trainer.accelerator=…"),
+    "--resume": (bool, False, "continue a stopped run"),
+}  # fmt: skip
 _LORA_RANK = 8
 _BEFORE = "the training had not begun; run the same command to start it again"
 # Environment variables with the rank of a process, set by torchrun, Lightning or SLURM.
@@ -52,40 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the name of a recipe (paper, default, full, tiny), or a YAML file; with --fine-tune: files, folders and archives "
         "of music, or a corpus; then overrides of the recipe, SECTION.ENTRY=VALUE",
     )
-    arguments.add_argument("--corpus", type=Path, help="the folder of the corpus")
-    arguments.add_argument(
-        "-o", "--output", type=Path, help="the folder of the run (with --fine-tune: runs/NAME if not given)"
-    )
-    arguments.add_argument(
-        "--fine-tune",
-        metavar="BASE",
-        help="fine-tune this model: default, a checkpoint folder, or a run folder of the original code",
-    )
-    arguments.add_argument(
-        "--lora",
-        nargs="?",
-        type=int,
-        const=_LORA_RANK,
-        metavar="RANK",
-        help=f"train only low-rank additions to the weights (of rank {_LORA_RANK} if none is given)",
-    )
-    arguments.add_argument(
-        "--from",
-        dest="start_from",
-        metavar="BASE",
-        help="start from the weights of this model, which must fit the recipe",
-    )
-    arguments.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="leave out pieces whose name, source, licence or composer matches this pattern, such as '*Chopin*'; may be repeated",
-    )
-    arguments.add_argument("--seed", type=int, help="seed (default: the recipe's)")
-    arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; short for trainer.accelerator=…")
-    add_switch(arguments, "--resume", "continue a stopped run")
-    add_habits(arguments)
+    add_flags(arguments, _RUN)
+    rank = f"train only low-rank additions to the weights (of rank {_LORA_RANK} if none is given)"
+    arguments.add_argument("--lora", nargs="?", type=int, const=_LORA_RANK, metavar="RANK", help=rank)
+    base = "start from the weights of this model, which must fit the recipe"
+    arguments.add_argument("--from", dest="start_from", metavar="BASE", help=base)
+    add_flags(arguments, _SETTINGS)
     return arguments
 
 
@@ -109,7 +85,7 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
     from mmt.training.recipe import load_recipe
     from mmt.training.train import train
 
-    _hush(chosen)
+    _show_logs(chosen)
     if len(named) != 1:
         raise UsageError(
             f"one recipe is needed, not {len(named)}: {' '.join(named) or 'none'}; an override is SECTION.ENTRY=VALUE"
@@ -132,16 +108,16 @@ def _train(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -
             overwrite=chosen.overwrite,
             progress=wants_progress(chosen),
         )
-    if not read_checkpoint(best).training["steps"]:
-        _say(chosen, f"no step improved on {chosen.start_from}: {best} is a copy of it", None)
-    else:
+    if read_checkpoint(best).training["steps"]:
         _say(chosen, f"{best}: the best checkpoint", best)
+    else:
+        _say(chosen, f"no step improved on {chosen.start_from}: {best} is a copy of it", None)
 
 
 def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str]) -> None:
     from mmt.training.fine_tune import fine_tune
 
-    _hush(chosen)
+    _show_logs(chosen)
     if chosen.start_from is not None:
         raise UsageError("--from and --fine-tune both name a model to begin with; give one")
     sources = [*([chosen.corpus] if chosen.corpus is not None else []), *map(Path, named)]
@@ -163,10 +139,11 @@ def _fine_tune(chosen: argparse.Namespace, named: list[str], overrides: list[str
     _say(chosen, str(done), done.checkpoint if done.steps else None)
 
 
-def _hush(chosen: argparse.Namespace) -> None:
-    """Silence Lightning's messages on devices and tips; call this before lightning is imported."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.DEBUG if chosen.debug else logging.ERROR)
+def _show_logs(chosen: argparse.Namespace) -> None:
+    """With --debug, show what Lightning logs; call this after lightning is imported, which sets the levels of its logs."""
+    if chosen.debug:
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def _say(chosen: argparse.Namespace, what: str, trained: Path | None) -> None:

@@ -14,8 +14,8 @@ import muspy
 
 from mmt import __version__
 from mmt.analysis.ledger import fingerprint
+from mmt.cli.common import wants_progress
 from mmt.cli.editing_flags import MODES, mode_of
-from mmt.cli.originality import print_originality
 from mmt.cli.sampling_flags import options_of
 from mmt.model.compiled import compiling
 from mmt.model.provenance import write_provenance
@@ -62,8 +62,24 @@ def write_pieces(chosen: argparse.Namespace, outputs: Sequence[Sequence[Path]], 
     if (folder := Path(chosen.output)).is_dir():
         names = {files[0].name: name_of(stream) for files, stream in zip(outputs, streams, strict=True)}
         write_provenance(folder, {"model": digest, "seed": chosen.seed, "pieces": names})
-    if chosen.originality:
-        print_originality(chosen, pieces, prompt, model.representation)
+    if chosen.originality and not chosen.quiet:
+        _print_originality(chosen, pieces, prompt, model.representation)
+
+
+def _print_originality(
+    chosen: argparse.Namespace, pieces: Sequence[Events], prompt: Events | None, representation: Representation
+) -> None:
+    """Print the runs that the notes of each piece after the prompt share with the corpus."""
+    from mmt.analysis.originality import compare, without_prompt
+
+    new = pieces if prompt is None else [without_prompt(events, prompt) for events in pieces]
+    found = compare(
+        new, chosen.corpus, representation=representation, seed=chosen.seed or 0, progress=wants_progress(chosen)
+    )
+    for number, finding in enumerate(found.pieces, start=1):
+        for line in str(finding).splitlines():
+            print(f"piece {number}, {line}")
+    print(found)
 
 
 def _generate(
@@ -75,16 +91,14 @@ def _generate(
     told: list[str] = []
     prompt, like = _prompt(chosen, model, told)
     told.append(f"sampling with {_setting(chosen, model, options)}")
-    if mode:
-        pieces = _edit(mode, model, prompt, chosen, options, told)
-        _say(chosen, told)
-        return pieces, [name_of(one) for one in streams], like, prompt
-    if chosen.use_all is None and chosen.instruments and "paper" not in (chosen.grammar, chosen.sampling):
+    is_paper = "paper" in (chosen.grammar, chosen.sampling)
+    if mode is None and chosen.use_all is None and chosen.instruments and not is_paper:
         options["use_all"] = True
-    if chosen.form is not None:
-        pieces = _edit("form", model, prompt, chosen, options, told)
+    if mode or chosen.form is not None:
+        pieces = _edit(mode or "form", model, prompt, chosen, options, told)
         _say(chosen, told)
-        return pieces, [f"{name_of(one)}; form {chosen.form}" for one in streams], like, prompt
+        form = "" if mode else f"; form {chosen.form}"
+        return pieces, [f"{name_of(one)}{form}" for one in streams], like, prompt
     known = {name: value for name, value in options.items() if name in Options.__annotations__}
     GenerationOptions(**known).resolve(prompt, model.network.config, model.representation, model.sampling)
     _say(chosen, told)

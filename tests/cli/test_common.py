@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mmt.cli.common import add_habits, parser, run
+from mmt.cli.common import parser, run
 from mmt.representation.notes import LeftOutWarning
 
 
@@ -21,12 +21,7 @@ def test_an_unexpected_error_is_one_short_line(capsys: pytest.CaptureFixture[str
     def broken(chosen: argparse.Namespace) -> None:
         raise RuntimeError("g++ failed:\n" + "no such header\n" * 10_000)
 
-    def made() -> argparse.ArgumentParser:
-        arguments = parser("mmt-try", "Fail.")
-        add_habits(arguments)
-        return arguments
-
-    assert run(made(), broken, []) == 1
+    assert run(parser("mmt-try", "Fail."), broken, []) == 1
     said = capsys.readouterr().err
     assert said.startswith("mmt-try: error: unexpected RuntimeError: g++ failed: no such header")
     assert said.endswith("(--debug shows the traceback)\n")
@@ -50,9 +45,7 @@ HOSTILE = "a\x1b[2J\x07\x9b\u202eb\ud800.mid"
 
 
 def say(command: Callable[[argparse.Namespace], None], *flags: str) -> int:
-    arguments = parser("mmt-try", "Say.")
-    add_habits(arguments)
-    return run(arguments, command, flags)
+    return run(parser("mmt-try", "Say."), command, flags)
 
 
 def test_names_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
