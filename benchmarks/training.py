@@ -98,15 +98,7 @@ def measure(form: str, recipe: Recipe, corpus: Path) -> dict[str, float]:
 
 def ours(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
     """A step as `TrainingModule` takes it."""
-    network, optimizer = _network(recipe, device)
-    half = fast_precision("cpu" if device.type == "cpu" else "gpu") == "bf16-mixed"
-
-    def step(batch: Batch) -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            found = losses(network(batch.codes[:, :-1], targets=next_written(batch.codes)), batch.codes, batch.lengths)
-        _learn(network, optimizer, found.per_note)
-
-    return step
+    return _step(recipe, device, fast_precision("cpu" if device.type == "cpu" else "gpu") == "bf16-mixed")
 
 
 def fused(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
@@ -116,16 +108,10 @@ def fused(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
 
 
 def plain(recipe: Recipe, device: torch.device) -> Callable[[Batch], None]:
-    """A step in the plain form."""
+    """A step in the plain form, in float32."""
     Attention.forward = plain_attention  # type: ignore[method-assign]
     FeedForward.forward = plain_feed_forward  # type: ignore[method-assign]
-    network, optimizer = _network(recipe, device)
-
-    def step(batch: Batch) -> None:
-        found = losses(network(batch.codes[:, :-1], targets=next_written(batch.codes)), batch.codes, batch.lengths)
-        _learn(network, optimizer, found.per_note)
-
-    return step
+    return _step(recipe, device, half=False)
 
 
 def plain_attention(self: Attention, inputs: Tensor, *, rotation: Any, visible: Any, cache: Any, layer: int) -> Tensor:
@@ -142,17 +128,21 @@ def plain_feed_forward(self: FeedForward, inputs: Tensor) -> Tensor:
     return self.contract(self.dropout(F.gelu(self.expand(inputs))))  # type: ignore[no-any-return]
 
 
-def _network(recipe: Recipe, device: torch.device) -> tuple[Network, torch.optim.Optimizer]:
+def _step(recipe: Recipe, device: torch.device, half: bool) -> Callable[[Batch], None]:
+    """A function that trains a new network on a batch; with `half`, its products are computed in bfloat16."""
     torch.manual_seed(0)
     network = Network(recipe.network).to(device).train()
-    return network, torch.optim.Adam(network.parameters(), lr=1e-5, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, fused=True)
 
+    def step(batch: Batch) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            found = losses(network(batch.codes[:, :-1], targets=next_written(batch.codes)), batch.codes, batch.lengths)
+        optimizer.zero_grad()
+        found.per_note.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
 
-def _learn(network: Network, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
+    return step
 
 
 def pooled(recipe: Recipe, corpus: Path) -> list[Batch]:
