@@ -16,14 +16,15 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mmt.music.reading.abc_fields import BEAT
-from mmt.music.reading.abc_order import Passage, as_played, passages
+from mmt.music.reading.abc_order import play
 from mmt.music.reading.abc_tune import Tune
 from mmt.music.reading.abc_voice import Note, Voice
 from mmt.music.reading.midi_texts import decode_text
 from mmt.music.reading.part_names import CHOIR, choir_parts, program_of
+from mmt.music.reading.repeats import Span, as_played
 from mmt.representation.notes import LeftOutWarning
 
 if TYPE_CHECKING:
@@ -48,15 +49,6 @@ _LOW_VOICE = re.compile(r"t[eé]nor|bar[iy]ton|bass", re.IGNORECASE)
 
 class UnreadWarning(LeftOutWarning):
     """A part of a tune could not be read."""
-
-
-class _Played(NamedTuple):
-    """A note as it sounds; times in ticks of `abc_fields`."""
-
-    time: int
-    duration: int
-    pitch: int
-    velocity: int
 
 
 def tunes(content: bytes) -> list[bytes]:
@@ -120,32 +112,37 @@ def _music(tune: Tune) -> muspy.Music:
     voices = [voice for voice in tune.voices.values() if voice.notes]
     if not voices:
         raise ValueError(f"it has no note{tune.unread and '; '}{tune.unread}")
-    order = passages(list(tune.voices.values()), tune.parts)
+    spans = play(list(tune.voices.values()), tune.parts)
     tracks = [
         track
         for voice, program in zip(voices, _programs(voices), strict=True)
-        for track in _tracks(voice, program, order)
+        for track in _tracks(voice, program, spans)
     ]
     if not tracks:
         raise ValueError("it has no note that is played")
 
     # Tempos may be in any voice; signatures are those of the first voice, since transposing voices have others.
     tempos, keys, meters = (
-        as_played([(mark.time, mark.value) for voice in among for mark in voice.marks if mark.kind == kind], order)
+        list(
+            as_played(
+                {(0, mark.time): mark.value for voice in among for mark in voice.marks if mark.kind == kind}, spans
+            )
+        )
         for kind, among in (("tempo", [*tune.voices.values()]), ("key", voices[:1]), ("meter", voices[:1]))
     )
-    played = [note for _, _, _, notes in tracks for note in notes]
-    bars = _bar_lines(voices[0], order, max(note.time + note.duration for note in played))
+    played = [note for track in tracks for note in track.notes]
+    bars = _bar_lines(voices[0], spans, max(note.end for note in played))
     times = [*bars, *(time for marks in (tempos, keys, meters) for time, _ in marks)]
-    step = math.gcd(BEAT, *(value for note in played for value in note[:2]), *times)
+    step = math.gcd(BEAT, *times, *(note.time for note in played), *(note.duration for note in played))
     resolution = min(BEAT // step, _HIGHEST_RESOLUTION)
 
     def ticks(time: int) -> int:
         return round(time * resolution / BEAT)
 
-    def place(note: _Played) -> tuple[int, int, int]:
-        start = ticks(note.time)
-        return start, note.pitch, max(ticks(note.time + note.duration) - start, 1)
+    for note in played:
+        end = ticks(note.end)
+        note.time = ticks(note.time)
+        note.duration = max(end - note.time, 1)
 
     return muspy.Music(
         metadata=muspy.Metadata(title=tune.title, creators=tune.composers, source_format="abc"),
@@ -157,19 +154,17 @@ def _music(tune: Tune) -> muspy.Music:
         ],
         time_signatures=[muspy.TimeSignature(ticks(time), *meter) for time, meter in meters],
         barlines=[muspy.Barline(ticks(time)) for time in bars],
-        tracks=[
-            muspy.Track(program, is_drum, name, [muspy.Note(*place(note), note.velocity) for note in notes])
-            for name, program, is_drum, notes in tracks
-        ],
+        tracks=tracks,
     )
 
 
-def _bar_lines(voice: Voice, order: Sequence[Passage], end: int) -> list[int]:
+def _bar_lines(voice: Voice, spans: Sequence[Span], end: int) -> list[int]:
     """The times of the bar lines as they are played."""
     lines: set[int] = set()
-    for start, stop, at in order:
-        first, last = bisect_left(voice.measures, start), bisect_right(voice.measures, stop)
-        lines.update(time - start + at for time in voice.measures[first:last])
+    for span in spans:
+        begin = round(span.section.begin)
+        first, last = bisect_left(voice.measures, begin), bisect_right(voice.measures, span.section.end)
+        lines.update(time - begin + span.start for time in voice.measures[first:last])
         if len(lines) > _MOST_MEASURES:
             raise ValueError(f"it plays more than {_MOST_MEASURES:,} measures")
     return sorted(time for time in lines if time <= end)
@@ -188,42 +183,44 @@ def _programs(voices: Sequence[Voice]) -> list[int]:
     return found
 
 
-def _tracks(
-    voice: Voice, program: int, order: Sequence[Passage]
-) -> Iterator[tuple[str | None, int, bool, list[_Played]]]:
-    """(name, program, whether it is drums, notes) of each layer and program of a voice."""
+def _tracks(voice: Voice, program: int, spans: Sequence[Span]) -> Iterator[muspy.Track]:
+    """A track for each layer and program of a voice; times are in ticks of `abc_fields`."""
+    import muspy
+
     layers: dict[int, list[Note]] = {}
     for note in voice.notes:
         layers.setdefault(note.layer, []).append(note)
     for notes in layers.values():
         notes.sort(key=attrgetter("time"))
-        tracks: dict[int, list[_Played]] = {}
-        for sounding, used in _sounding(notes, order):
+        tracks: dict[int, list[muspy.Note]] = {}
+        for sounding, used in _sounding(notes, spans):
             tracks.setdefault(program if used is None else used, []).append(sounding)
         for number, played in tracks.items():
-            yield voice.name, 0 if voice.is_drum else number, voice.is_drum, played
+            yield muspy.Track(0 if voice.is_drum else number, voice.is_drum, voice.name, played)
 
 
-def _sounding(notes: Sequence[Note], order: Sequence[Passage]) -> list[tuple[_Played, int | None]]:
+def _sounding(notes: Sequence[Note], spans: Sequence[Span]) -> list[tuple[muspy.Note, int | None]]:
     """The notes of a layer as they sound, with their programs; tied notes are one, where they follow each other as played."""
+    import muspy
+
     times = [note.time for note in notes]
-    found: list[tuple[_Played, int | None]] = []
-    open_ties: dict[int, int] = {}  # index of the note in `found`, by pitch
+    found: list[tuple[muspy.Note, int | None]] = []
+    tied: dict[int, muspy.Note] = {}  # the note that is tied to the next, by pitch
     count = 0
-    for start, end, at in order:
-        first, last = bisect_left(times, start), bisect_left(times, end)
+    for span in spans:
+        begin = round(span.section.begin)
+        first, last = bisect_left(times, begin), bisect_left(times, span.section.end)
         count += last - first
         if count > _MOST_NOTES:
             raise ValueError(f"it plays more than {_MOST_NOTES:,} notes")
         for note in notes[first:last]:
-            time = note.time - start + at
-            index = open_ties.pop(note.pitch, None)
-            if index is not None and sum(found[index][0][:2]) == time:
-                before, program = found[index]
-                found[index] = (before._replace(duration=before.duration + note.duration), program)
+            time = note.time - begin + span.start
+            played = tied.pop(note.pitch, None)
+            if played is not None and played.end == time:
+                played.duration += note.duration
             else:
-                index = len(found)
-                found.append((_Played(time, note.duration, note.pitch, note.velocity), note.program))
+                played = muspy.Note(time, note.pitch, note.duration, note.velocity)
+                found.append((played, note.program))
             if note.is_tied:
-                open_ties[note.pitch] = index
+                tied[note.pitch] = played
     return found

@@ -37,6 +37,8 @@ ALTERATIONS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 # A written length; atomic, so that a pattern around it takes linear time.
 LENGTH = r"(?>\d*/*\d*)"
 _LENGTH_PARTS = re.compile(r"(\d*)(/*)(\d*)")
+NOTE = rf"(?:(?:\^{{1,2}}|_{{1,2}}|=)(?:\d?/\d?)?)?[A-Ga-g][,']*{LENGTH}"
+_NOTE_PARTS = re.compile(r"([\^_=]*)((?:\d?/\d?)?)([A-Ga-g])([,']*)(.*)")
 
 
 class Key(NamedTuple):
@@ -135,32 +137,24 @@ def parse_tempo(text: str, unit: int) -> float | None:
     return float(found[0]) * length / BEAT or None
 
 
-class Clef(NamedTuple):
-    """What a `K:` or `V:` field says of the sounding pitch, in semitones; None: not said."""
-
-    clef: int | None
-    octave: int | None
-    transpose: int | None
-    is_percussion: bool
-
-
-def parse_clef(text: str) -> Clef:
-    """Parse clef, octave and transposition, in any order.
+def parse_clef(text: str) -> tuple[dict[str, int], bool]:
+    """Parse clef, octave and transposition, in any order: semitones from written to sounding pitch; whether it is percussion.
 
     The octave of a clef sounds, since the note is written as in the clef without it. `middle=` only places notes on the staff.
 
     >>> parse_clef('clef=treble-8 name="Tenor" transpose=-2')
-    Clef(clef=-12, octave=None, transpose=-2, is_percussion=False)
+    ({'clef': -12, 'transpose': -2}, False)
     """
     text = _QUOTED.sub("", _QUOTED_CLEF.sub(r"clef=\1", text))
-    clef = None
-    if found := _CLEF.search(text):
+    shifts, found = {}, _CLEF.search(text)
+    if found:
         octaves = {None: 0, "8": 12, "15": 24}[found["by"]]
-        clef = -octaves if found["octaves"] == "-" else octaves
+        shifts["clef"] = -octaves if found["octaves"] == "-" else octaves
     numbers = {name: int(number) for name, number in _NUMBER.findall(text)}
-    octave = 12 * numbers["octave"] if "octave" in numbers else None
-    is_percussion = bool(found and found["name"] == "perc") or "perc=on" in text
-    return Clef(clef, octave, numbers.get("transpose", numbers.get("t")), is_percussion)
+    for name, kind, semitones in (("octave", "octave", 12), ("t", "transpose", 1), ("transpose", "transpose", 1)):
+        if name in numbers:
+            shifts[kind] = semitones * numbers[name]
+    return shifts, bool(found and found["name"] == "perc") or "perc=on" in text
 
 
 def parse_name(text: str) -> str | None:
@@ -197,6 +191,48 @@ def parse_parts(text: str) -> str:
     else:
         return "".join(stack)
     raise ValueError(f"its P: field asks for more than {_MOST_PARTS:,} parts")
+
+
+class WrittenNote(NamedTuple):
+    """A note as it is written."""
+
+    letter: str
+    """In upper case."""
+    octave: int
+    """Above that of middle C."""
+    alteration: int | None
+    """Semitones by its accidental; None without one."""
+    spelling: str
+    """All but the length."""
+    length: tuple[int, int]
+
+
+def parse_note(text: str) -> WrittenNote:
+    """Parse a note, a match of `NOTE`; quarter tones are rounded to the nearest semitone.
+
+    >>> parse_note("^c,3/2")
+    WrittenNote(letter='C', octave=0, alteration=1, spelling='^c,', length=(3, 2))
+    """
+    signs, share, letter, marks, length = _NOTE_PARTS.match(text).groups()  # type: ignore[union-attr]
+    alteration = ALTERATIONS[signs] if signs else None
+    if alteration and share:
+        over, under = parse_length(share)
+        alteration = round(alteration * over / under)
+    octave = letter.islower() + marks.count("'") - marks.count(",")
+    return WrittenNote(letter.upper(), octave, alteration, signs + letter + marks, parse_length(length))
+
+
+def parse_bar(bar: str) -> tuple[int, int, bool]:
+    """How often a passage that ends at a bar line is repeated, how often one that begins there, and whether it is a double bar.
+
+    >>> parse_bar("::|"), parse_bar("::"), parse_bar("|]")
+    ((2, 0, False), (1, 1, False), (0, 0, True))
+    """
+    before, _, begin = bar.rpartition("|")
+    ends, begins = before.count(":"), len(begin.strip("]"))
+    if "|" not in bar:  # `::` is `:|:`
+        ends = begins = len(bar) // 2
+    return ends, begins, "||" in bar or ("]" in bar) != ("[" in bar)
 
 
 def parse_length(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from mmt.music.reading.abc_fields import (
     LENGTH,
+    NOTE,
     default_unit,
     parse_clef,
     parse_key,
@@ -20,7 +21,8 @@ from mmt.music.reading.abc_fields import (
     parse_unit,
 )
 from mmt.music.reading.abc_macros import Macros
-from mmt.music.reading.abc_voice import NOTE, Common, Voice
+from mmt.music.reading.abc_voice import Common, Voice
+from mmt.music.reading.repeats import Jump
 
 _LONGEST = 1 << 20  # characters
 _MOST_VOICES = 200
@@ -238,7 +240,7 @@ class Tune:
     def _read_element(self, found: re.Match[str]) -> None:
         voice = self._voice
         if found["note"]:
-            voice.sound([found["note"]])
+            voice.sound([(found["note"], False)])
         elif found["rest"]:
             voice.rest(found["rest"], found["rest_length"])
         elif found["bar"]:
@@ -250,9 +252,9 @@ class Tune:
         elif found["number"]:
             voice.ending(found["number"])
         elif found["chord"] or (found["old_chord"] and found["old_chord"] not in _DYNAMICS):
-            notes = [note for note in _IN_CHORD.finditer(found["chord"] or found["old_chord"]) if note["note"]]
-            length = found["chord_length"] or found["old_length"] or ""
-            voice.sound([note["note"] for note in notes], length, [bool(note["tie"]) for note in notes])
+            inside = _IN_CHORD.finditer(found["chord"] or found["old_chord"])
+            notes = [(note["note"], bool(note["tie"])) for note in inside if note["note"]]
+            voice.sound(notes, found["chord_length"] or found["old_length"] or "")
         elif found["graces"]:
             voice.add_graces([note["note"] for note in _IN_CHORD.finditer(found["graces"]) if note["note"]])
         elif found["tuplet"]:
@@ -264,15 +266,12 @@ class Tune:
         elif found["overlay"]:
             voice.overlay(len(found["overlay"]))
         elif found["text"] is not None:
-            self._read_text(found["text"])
+            # A text may say the order of playing; a short one without a place is a chord symbol.
+            if found["text"].startswith(("^", "_", "<", ">", "@")) or len(found["text"]) > 3:
+                self._read_sign(found["text"].lstrip("^_<>@"))
         else:
             symbol = self._symbols.get(found["symbol"] or "", "")
             self._read_sign(found["sign"] or found["old_sign"] or found["old_chord"] or symbol)
-
-    def _read_text(self, text: str) -> None:
-        """Read a text for what it says of the order of playing; a shorter one without a place is a chord symbol."""
-        if text.startswith(("^", "_", "<", ">", "@")) or len(text) > 3:
-            self._read_sign(text.lstrip("^_<>@"))
 
     def _read_sign(self, sign: str) -> None:
         """Read a decoration: dynamics, and signs of the order of playing."""
@@ -283,20 +282,19 @@ class Tune:
 
 
 def _set_clef(voice: Voice, text: str) -> None:
-    *shifts, is_percussion = parse_clef(text)
-    said = zip(("clef", "octave", "transpose"), shifts, strict=True)
-    voice.shifts.update({name: shift for name, shift in said if shift is not None})
+    shifts, is_percussion = parse_clef(text)
+    voice.shifts.update(shifts)
     voice.is_drum |= is_percussion
 
 
-def _order_sign(word: str) -> tuple[str, str | None] | None:
+def _order_sign(word: str) -> tuple[str, Jump | None] | None:
     """The mark that a word means, in lower-case letters only: `dcalfine` is a da capo until the fine."""
     if word in ("segno", "coda", "fine"):
         return word, None
     if word in ("tocoda", "dacoda"):
         return "to coda", None
     found = re.fullmatch(r"(?:(dc|dacapo)|ds|d[ae]l?segno)(?:al(?:la)?(fine|coda|segno))?(?:e?poi(?:la)?coda)?", word)
-    return ("da capo" if found[1] else "dal segno", found[2]) if found else None
+    return ("jump", Jump(None if found[1] else "", found[2])) if found else None
 
 
 def _without_comment(line: str) -> str:

@@ -5,13 +5,12 @@ Nothing is unfolded: times are those of the written tune, in the ticks of `abc_f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mmt.music.reading.abc_fields import ALTERATIONS, BEAT, LENGTH, Key, Meter, parse_length, ticks
-from mmt.music.reading.repeats import parse_passes
+from mmt.music.reading.abc_fields import BEAT, Key, Meter, parse_bar, parse_length, parse_note, ticks
+from mmt.music.reading.repeats import Jump, parse_passes
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 _MOST_NOTES = 100_000  # as written
@@ -21,9 +20,6 @@ _MOST_LAYERS = 16
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _NO_KEY = Key(0, None, {})
 _IN_TIME_OF = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # notes of a tuplet in the time of; others depend on the meter
-
-NOTE = rf"(?:(?:\^{{1,2}}|_{{1,2}}|=)(?:\d?/\d?)?)?[A-Ga-g][,']*{LENGTH}"
-_NOTE_PARTS = re.compile(r"([\^_=]*)((?:\d?/\d?)?)([A-Ga-g])([,']*)(.*)")
 
 
 @dataclass(slots=True)
@@ -46,8 +42,8 @@ class Mark(NamedTuple):
     """A sign of the order of playing, or a change of tempo, key or meter.
 
     Kinds with their values: `repeat begins` and `repeat ends` (times), `ending` (numbers), `double bar`, `segno`, `coda`,
-    `to coda`, `leave`, `fine`, `da capo` and `dal segno` (until `fine` or `coda`), `part` (letter), `tempo` (quarters per
-    minute), `key` (`Key`), `meter` (`Meter`).
+    `to coda`, `leave`, `fine`, `jump` (`Jump`), `part` (letter), `tempo` (quarters per minute), `key` (`Key`), `meter`
+    (`Meter`).
     """
 
     time: int
@@ -100,20 +96,19 @@ class Voice:
     _event: list[tuple[Note, int]] = field(default_factory=list)  # the last note or chord, and its written lengths
     _event_length: int = 0
     _event_alterations: dict[str, int] = field(default_factory=dict)
-    _graces: list[str] = field(default_factory=list)  # they wait for their note
+    _graces: list[tuple[int, int]] = field(default_factory=list)  # pitches and lengths; they wait for their note
     _broken: tuple[int, int] = (1, 1)  # factor of the next length
     _tuplet: tuple[int, int, int] = (0, 1, 1)  # notes left, and their factor
     _in_ending: bool = False
-    _jumps: list[tuple[str, str | None]] = field(default_factory=list)  # they act at the next bar line
+    _jumps: list[tuple[str, Jump | None]] = field(default_factory=list)  # they act at the next bar line
     _layer: int = 0
     _layer_measures: int = 0  # how many the overlay still has
     _main_time: int = 0  # where the first layer continues
 
-    def sound(self, written: Sequence[str], length: str = "", ties: Sequence[bool] | None = None) -> None:
-        """Add a note or a chord of notes, each with accidental and length (ABC 2.1, 4.17).
+    def sound(self, written: Sequence[tuple[str, bool]], length: str = "") -> None:
+        """Add a note or a chord: each note with accidental and length, and whether it is tied to the next (ABC 2.1, 4.17).
 
-        The first note's length moves time on; each keeps its own. `length` is that after a chord, which multiplies theirs; `ties`
-        says which notes of a chord are tied to the next.
+        The first note's length moves time on; each keeps its own. `length` is that after a chord, which multiplies theirs.
         """
         if not written:
             return
@@ -121,54 +116,46 @@ class Voice:
         if self.common.notes > _MOST_NOTES:
             raise ValueError(f"it has more than {_MOST_NOTES:,} notes")
         before, self._tied, self._event_alterations = self._tied, {}, {}
-        graced = self._grace()
         over, under = parse_length(length)
         factor, divisor = self._factors()
-        self._event, first = [], None
-        for place, text in enumerate(written):
+        self._event = []
+        for text, is_tied in written:
             pitch, own_over, own_under, name, alteration = self._pitch(text, before)
             duration = ticks(self.unit * over * own_over * factor, under * own_under * divisor)
-            first = duration if first is None else first
-            note = Note(self.time, duration, pitch, self.velocity, self._layer, self.program)
+            note = Note(self.time, duration, pitch, self.velocity, self._layer, self.program, is_tied)
             self._event.append((note, duration))
             self._event_alterations[name] = alteration
-            if ties and ties[place]:
-                note.is_tied = True
+            if is_tied:
                 self._tied[name] = alteration
-        taken = self._play_graces(graced, first or 0)
+        first = self._event[0][1]
+        taken = self._play_graces(first)
         for note, _ in self._event:
             note.time += taken
             note.duration = max(note.duration - taken, 1)
             self.notes.append(note)
-        self._advance(first or 0)
+        self._advance(first)
 
     def _pitch(self, text: str, tied: dict[str, int]) -> tuple[int, int, int, str, int]:
         """MIDI pitch, length (numerator, denominator), letter with octave, and alteration of a written note."""
-        signs, share, letter, marks, length = _NOTE_PARTS.match(text).groups()  # type: ignore[union-attr]
-        upper = letter.upper()
-        octave = (letter != upper) + marks.count("'") - marks.count(",")
-        name = f"{upper}{octave}"
-        where = upper if self.common.propagation == "pitch" else name
-        if signs:
-            alteration = ALTERATIONS[signs]
-            if share:  # quarter tones, rounded to the nearest semitone
-                over, under = parse_length(share)
-                alteration = round(alteration * over / under)
+        note = parse_note(text)
+        name = f"{note.letter}{note.octave}"
+        where = note.letter if self.common.propagation == "pitch" else name
+        if note.alteration is not None:
+            alteration = note.alteration
             if self.common.propagation != "not":
                 self._altered[where] = alteration
         elif name in tied:
             alteration = tied[name]
         else:
-            alteration = self._altered.get(where, self.key.alterations.get(upper, 0))
-        spelled = signs + letter + marks
-        if self.is_drum and spelled in self.common.drum_keys:
-            pitch = self.common.drum_keys[spelled]
+            alteration = self._altered.get(where, self.key.alterations.get(note.letter, 0))
+        if self.is_drum and note.spelling in self.common.drum_keys:
+            pitch = self.common.drum_keys[note.spelling]
         else:
             shift = 0 if self.is_drum else sum(self.shifts.values())
-            pitch = 60 + _LETTERS[upper] + 12 * octave + alteration + shift
+            pitch = 60 + _LETTERS[note.letter] + 12 * note.octave + alteration + shift
         if not 0 <= pitch < 128:
             raise ValueError(f"it has notes outside of MIDI's range, as {text[:20]}")
-        return pitch, *parse_length(length), name, alteration
+        return pitch, *note.length, name, alteration
 
     def rest(self, kind: str, text: str) -> None:
         """Add a rest: `z` and `x` of a length, `Z` and `X` of measures."""
@@ -177,14 +164,13 @@ class Voice:
         factor, divisor = self._factors()
         if kind in "ZX":
             length = ticks((self.meter or Meter(4, 4)).ticks * over, under)
-            inner = range(1, over if under == 1 and length and not self._layer else 0)
+            inner = range(1, over if under == 1 and not self._layer else 0)
             if len(self.measures) + len(inner) > _MOST_BEATS:
                 raise ValueError(f"it is longer than {_MOST_BEATS:,} beats")
-            measure = length // over if inner else 0
-            self.measures += [self.time + measure * n for n in inner]
+            self.measures += [self.time + length // over * n for n in inner]
         else:
             length = ticks(self.unit * over * factor, under * divisor)
-        self._play_graces(self._grace(), length)
+        self._play_graces(length)
         self._advance(length)
 
     def _factors(self) -> tuple[int, int]:
@@ -202,17 +188,9 @@ class Voice:
         if self.time > _MOST_BEATS * BEAT:
             raise ValueError(f"it is longer than {_MOST_BEATS:,} beats")
 
-    def _grace(self) -> list[tuple[int, int]]:
-        """Pitches and lengths of the grace notes that wait: each has a quarter of the unit length."""
-        found = []
-        for text in self._graces:
-            pitch, over, under, _, _ = self._pitch(text, {})
-            found.append((pitch, ticks(self.unit * over, 4 * under)))
-        self._graces = []
-        return found
-
-    def _play_graces(self, graces: list[tuple[int, int]], length: int) -> int:
-        """Add grace notes at the current time; returns how much they take of the next length."""
+    def _play_graces(self, length: int) -> int:
+        """Add the grace notes that wait at the current time; returns how much they take of the next length."""
+        graces, self._graces = self._graces, []
         total = sum(duration for _, duration in graces)
         if graces and total >= length:  # they share it evenly with the note
             graces = [(pitch, max(length // (len(graces) + 1), 1)) for pitch, _ in graces]
@@ -238,8 +216,11 @@ class Voice:
         self.time += ticks(self._event_length * over, under) - self._event_length
 
     def add_graces(self, written: Sequence[str]) -> None:
-        """Grace notes, which take their time from the next note."""
-        self._graces = list(written)
+        """Grace notes of a quarter of the unit length, which take their time from the next note."""
+        self._graces = []
+        for text in written:
+            pitch, over, under, _, _ = self._pitch(text, {})
+            self._graces.append((pitch, ticks(self.unit * over, 4 * under)))
 
     def tie(self) -> None:
         """Tie the last note or chord to the next."""
@@ -251,8 +232,8 @@ class Voice:
         """Add a mark here."""
         self.marks.append(Mark(self.time, kind, value))
 
-    def sign(self, kind: str, until: str | None = None) -> None:
-        """Add a sign of the order of playing; `until` says what ends the passage after a jump, `fine` or `coda`.
+    def sign(self, kind: str, value: Jump | None = None) -> None:
+        """Add a sign of the order of playing.
 
         `segno` and `coda` act at their place, others at the end of their measure. A tune may also use a `coda` to mark the jump
         to the other `coda`: the jump is at the end of its measure, or at the beginning if the sign is there.
@@ -262,7 +243,7 @@ class Voice:
         if kind == "coda" and self.time == self.measures[-1]:
             self.mark("leave")
         elif kind != "segno":
-            self._jumps.append(("leave" if kind == "coda" else kind, until))
+            self._jumps.append(("leave" if kind == "coda" else kind, value))
 
     def set_key(self, key: Key) -> None:
         """Change the key."""
@@ -275,11 +256,7 @@ class Voice:
         bar = bar.lstrip(".")
         if bar == ":":
             return
-        before, _, begin = bar.rpartition("|")
-        ends, begins = before.count(":"), len(begin.strip("]"))
-        if "|" not in bar:  # `::` is `:|:`
-            ends = begins = len(bar) // 2
-        is_double = "||" in bar or ("]" in bar) != ("[" in bar)
+        ends, begins, is_double = parse_bar(bar)
         self.end_measure()
         if ends or begins or is_double:
             if self._in_ending:

@@ -25,14 +25,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from mmt.music.reading.midi_notes import MidiNotes, notes
-from mmt.music.reading.midi_texts import lyrics, texts
+from mmt.music.reading.midi_texts import decode_text, karaoke, lyrics, track_names
 from mmt.music.reading.midi_tracks import (
+    COPYRIGHT,
     KEY_SIGNATURE,
     LARGEST_FILE,
     TEMPO,
@@ -53,14 +54,6 @@ _FIFTH, _RELATIVE_MINOR = 7, 9
 _DEFAULT_TEMPO = 500_000
 # Frames a second that a header may state, and what they are.
 _FRAMES = {24: 24.0, 25: 25.0, 29: 30_000 / 1001, 30: 30.0}
-
-
-class _Parsed(NamedTuple):
-    """A MIDI file: its notes and marks, with times in ticks of `resolution`."""
-
-    resolution: int
-    notes: MidiNotes
-    marks: tuple[Mark, ...]
 
 
 def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
@@ -103,26 +96,26 @@ def read_midi(path: str | os.PathLike[str]) -> muspy.Music:
     import muspy
 
     resolution, found, marks = _parse(path)
-    words = texts(marks)
+    names, titles = track_names(marks), karaoke(marks)[0]
     with _without_garbage_collection():
         return muspy.Music(
             metadata=muspy.Metadata(
-                title=words.title,
-                creators=words.creators,
-                copyright=words.copyright,
+                title=titles[0] if titles else names.get(0),
+                creators=titles[1:2],
+                copyright=" ".join(decode_text(mark.content) for mark in marks if mark.kind == COPYRIGHT) or None,
                 source_format="midi",
             ),
             resolution=resolution,
             tempos=[muspy.Tempo(time, 60e6 / microseconds) for time, microseconds in _tempos(marks)],
             key_signatures=[muspy.KeySignature(*values) for values in _key_signatures(marks)],
             time_signatures=[muspy.TimeSignature(*values) for values in _time_signatures(marks)],
-            lyrics=[muspy.Lyric(tick, text) for tick, text in words.lyrics],
-            tracks=_tracks(found, words.names),
+            lyrics=[muspy.Lyric(mark.tick, decode_text(mark.content)) for mark in lyrics(marks)],
+            tracks=_tracks(found, names),
         )
 
 
-def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
-    """Read a file; all errors are one `ValueError` line that names it."""
+def _parse(source: str | os.PathLike[str] | bytes) -> tuple[int, MidiNotes, tuple[Mark, ...]]:
+    """The resolution, notes and marks of a file; all errors are one `ValueError` line that names it."""
     if isinstance(source, bytes):
         data, name = source, "MIDI data"
     else:
@@ -136,12 +129,12 @@ def _parse(source: str | os.PathLike[str] | bytes) -> _Parsed:
         raise ValueError(f"cannot read {name}: {error}") from None
 
 
-def _in_beats(events: MidiEvents, found: MidiNotes) -> _Parsed:
-    """Convert film time, in which some files count, to ticks of a beat by the tempos of the file."""
+def _in_beats(events: MidiEvents, found: MidiNotes) -> tuple[int, MidiNotes, tuple[Mark, ...]]:
+    """The resolution, notes and marks; film time, in which some files count, becomes ticks of a beat by the tempos."""
     if events.division == 0:
         raise ValueError("its header says 0 ticks per beat; export it again with at least 1 tick per beat")
     if events.division < 0x8000:
-        return _Parsed(events.division, found, events.marks)
+        return events.division, found, events.marks
     frames, ticks = 256 - (events.division >> 8), events.division & 0xFF
     if frames not in _FRAMES or not ticks:
         raise ValueError(f"its header says {frames} frames of {ticks} ticks a second; a MIDI file has 24, 25, 29 or 30")
@@ -158,7 +151,7 @@ def _in_beats(events: MidiEvents, found: MidiNotes) -> _Parsed:
     resolution = frames * ticks
     moments = convert(np.array([mark.tick for mark in events.marks], np.int64)).tolist()
     marks = tuple(mark._replace(tick=moment) for mark, moment in zip(events.marks, moments, strict=True))
-    return _Parsed(resolution, replace(found, onset=convert(found.onset), end=convert(found.end)), marks)
+    return resolution, replace(found, onset=convert(found.onset), end=convert(found.end)), marks
 
 
 def _tracks(found: MidiNotes, names: dict[int, str]) -> list[muspy.Track]:
@@ -186,13 +179,9 @@ def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
     for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
         code = code * size + column
     starts, lengths = runs(code)
-    codes = code[starts].tolist()
-    heads: dict[int, int] = {}
-    for first, of_run in zip(starts.tolist(), codes, strict=True):
-        heads.setdefault(of_run, first)
-    numbers = {of_run: number for number, of_run in enumerate(heads)}
-    part = np.array([numbers[of_run] for of_run in codes], np.int64)
-    return np.repeat(part, lengths), np.array(list(heads.values()), np.int64)
+    _, heads, of_run = np.unique(code[starts], return_index=True, return_inverse=True)
+    number = np.argsort(np.argsort(heads))  # in order of appearance, not of the codes
+    return np.repeat(number[of_run], lengths), starts[np.sort(heads)]
 
 
 def _order(columns: Sequence[Integers]) -> Integers:

@@ -32,6 +32,7 @@ NOTE_ON, CONTROL, PROGRAM = 0x90, 0xB0, 0xC0
 _DRUM_CHANNEL = 9
 # Controllers that set up a channel: bank select, data entry, and the choice of an unregistered or registered parameter.
 _BANK, _DATA, _UNREGISTERED, _LOW, _HIGH = 0, 6, (98, 99), 100, 101
+_SETTING_UP = (_BANK, _DATA, *_UNREGISTERED, _LOW, _HIGH)
 _COARSE_TUNING, _NO_PARAMETER = (0, 2), (127, 127)
 _DRUM_BANKS, _MELODY_BANK = (120, 126, 127), 121
 _UNSET, _MELODY, _DRUMS = -1, 0, 1
@@ -170,10 +171,8 @@ def _programs(
     events: MidiEvents, where: Lanes, strikes: Integers, resets: list[tuple[int, str]]
 ) -> tuple[list[_Row], list[_Row], Integers]:
     """The rows of channels, those of lanes with programs of their own, and these lanes."""
-    sets_up = np.zeros(128, bool)
-    sets_up[[_BANK, _DATA, *_UNREGISTERED, _LOW, _HIGH]] = True
     chosen = np.flatnonzero((events.status >= CONTROL) & (events.status < PROGRAM + 16))
-    chosen = chosen[(events.status[chosen] >= PROGRAM) | sets_up[events.first[chosen]]]
+    chosen = chosen[(events.status[chosen] >= PROGRAM) | np.isin(events.first[chosen], _SETTING_UP)]
     tick = events.tick[chosen]
     keys = _key(events, tick, _setup_phase(events, strikes, events.track[chosen], tick, chosen), chosen)
     order = np.argsort(keys)

@@ -169,10 +169,8 @@ def _match(ticks: list[int], is_strike: list[bool]) -> tuple[dict[int, int], lis
 
 def _silenced(events: MidiEvents, where: Lanes, strikes: Integers, owners: Integers) -> Integers:
     """The tick after its onset at which each strike is ended by a controller; `LARGEST_TICK` if it is not."""
-    silences = np.zeros(_PITCHES, bool)
-    silences[list(_ALL_OFF)] = True
     offs = np.flatnonzero(events.status & 0xF0 == CONTROL)
-    offs = offs[silences[events.first[offs]]]
+    offs = offs[np.isin(events.first[offs], _ALL_OFF)]
     if not len(offs):
         return np.full(len(strikes), LARGEST_TICK)
     tick = np.append(events.tick[offs], LARGEST_TICK)

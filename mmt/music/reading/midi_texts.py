@@ -7,10 +7,11 @@ begin with "@" hold information ("@T" is the title, and a second one the artist)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from operator import attrgetter
 
 from mmt.music.bounded import printable
-from mmt.music.reading.midi_tracks import COPYRIGHT, LYRIC, TEXT, TRACK_NAME, Mark
+from mmt.music.reading.midi_tracks import LYRIC, TEXT, TRACK_NAME, Mark
 
 # What only Japanese text has: kana, a pair of ideographs, an ideograph alone, a run of half-width katakana.
 _JAPANESE = re.compile("[\u3041-\u30ff]|[\u3005\u4e00-\u9fff]{2}|^[\u4e00-\u9fff]$|[\uff66-\uff9f]{3}")
@@ -18,57 +19,34 @@ _JAPANESE = re.compile("[\u3041-\u30ff]|[\u3005\u4e00-\u9fff]{2}|^[\u4e00-\u9fff
 _JAPANESE_BYTES = re.compile(rb"[\x81-\x9f]|[\xa6-\xdf]{3}")
 
 
-@dataclass(frozen=True)
-class Texts:
-    """The texts of a file."""
-
-    names: dict[int, str]
+def track_names(marks: tuple[Mark, ...]) -> dict[int, str]:
     """The name of each track that has one."""
-    title: str | None
-    creators: list[str]
-    copyright: str | None
-    lyrics: list[tuple[int, str]]
-    """(tick, text), ascending."""
-
-
-def texts(marks: tuple[Mark, ...]) -> Texts:
-    """The texts of the marks of a file."""
     names: dict[int, str] = {}
     for mark in marks:
         if mark.kind == TRACK_NAME and mark.track not in names and (name := _one_line(mark.content)):
             names[mark.track] = name
-    titles, _ = _karaoke(marks)
-    return Texts(
-        names,
-        titles[0] if titles else names.get(0),
-        titles[1:2],
-        " ".join(decode_text(mark.content) for mark in marks if mark.kind == COPYRIGHT) or None,
-        sorted(((mark.tick, decode_text(mark.content)) for mark in lyrics(marks)), key=lambda lyric: lyric[0]),
-    )
+    return names
 
 
 def lyrics(marks: tuple[Mark, ...]) -> list[Mark]:
-    """The lyrics among the marks of a file: lyric events, else the texts of a karaoke file."""
-    return [mark for mark in marks if mark.kind == LYRIC] or _karaoke(marks)[1]
+    """The lyrics among the marks of a file by their ticks: lyric events, else the texts of a karaoke file."""
+    found = [mark for mark in marks if mark.kind == LYRIC] or karaoke(marks)[1]
+    return sorted(found, key=attrgetter("tick"))
 
 
 def decode_text(text: bytes) -> str:
     """Decode as UTF-8 if it is valid, as Shift-JIS if it looks Japanese, else as Latin-1, in which every byte is valid."""
-    try:
+    with suppress(UnicodeDecodeError):
         return text.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
     if _JAPANESE_BYTES.search(text):
-        try:
+        with suppress(UnicodeDecodeError):
             japanese = text.decode("cp932")
             if _JAPANESE.search(japanese.strip()):
                 return japanese
-        except UnicodeDecodeError:
-            pass
     return text.decode("latin-1")
 
 
-def _karaoke(marks: tuple[Mark, ...]) -> tuple[list[str], list[Mark]]:
+def karaoke(marks: tuple[Mark, ...]) -> tuple[list[str], list[Mark]]:
     """The titles and the syllables of a karaoke file; nothing for another file."""
     lines = [mark for mark in marks if mark.kind == TEXT]
     information = [mark.content for mark in lines if mark.content[:1] == b"@"]

@@ -33,9 +33,7 @@ LARGEST_TICK = 2**31 - 1
 _LONGEST_PREAMBLE = 4096
 _LONGEST_DELTA = 8  # bytes; the standard allows 4
 
-_MARKS = frozenset(
-    (TEXT, COPYRIGHT, TRACK_NAME, LYRIC, DEVICE, PORT, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
-)  # fmt: skip
+_MARKS = {TEXT, COPYRIGHT, TRACK_NAME, LYRIC, DEVICE, PORT, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE}
 _META, _PACKET, _END = 0xFF, 0xF7, 0x2F
 _NO_STATUS = np.uint8(0xFF)
 # Data bytes of system messages, which are not allowed in a file, but some files have them. The other status bytes are undefined.
@@ -100,10 +98,10 @@ def parse(data: bytes) -> MidiEvents:
     joined = _PADDING.join([*chunks, b""])
     starts = np.cumsum([0, *(len(chunk) + len(_PADDING) for chunk in chunks)])
     steps = _steps(joined)
-    hops, seen, marks = _two_steps(steps), bytearray(len(joined)), []
+    hops, seen, found = _two_steps(steps), bytearray(len(joined)), []
     for track, (start, chunk) in enumerate(zip(starts.tolist(), chunks, strict=False)):
         try:
-            marks += _walk(joined, hops, seen, start, start + len(chunk), track)
+            found += _walk(joined, hops, seen, start, start + len(chunk), track)
         except ValueError as error:
             raise ValueError(f"track {track + 1} is damaged: {error}") from None
 
@@ -113,17 +111,10 @@ def parse(data: bytes) -> MidiEvents:
     track_of = np.repeat(np.arange(len(chunks)), np.diff(firsts))
     tick, after_delta = _ticks(codes, position, firsts, track_of)
     event = _channel_events(codes, after_delta, firsts, starts)
-    indices = np.searchsorted(position, [mark.index for mark in marks]).tolist()
+    indices = np.searchsorted(position, [mark.index for mark in found]).tolist()
     ticks = tick[indices].tolist()
-    return MidiEvents(
-        kind,
-        division,
-        tick[firsts[1:] - 1],
-        tick,
-        track_of,
-        *event,
-        tuple(Mark(t, m.track, i, m.kind, m.content) for m, t, i in zip(marks, ticks, indices, strict=True)),
-    )
+    marks = tuple(Mark(t, m.track, i, m.kind, m.content) for m, t, i in zip(found, ticks, indices, strict=True))
+    return MidiEvents(kind, division, tick[firsts[1:] - 1], tick, track_of, *event, marks)
 
 
 def _header(data: bytes) -> tuple[int, int, int]:

@@ -12,27 +12,24 @@ from __future__ import annotations
 
 import math
 import os
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 from mmt.music.bounded import brief
 from mmt.music.reading.repeat_signs import find_sections
-from mmt.music.reading.repeats import playing_order
+from mmt.music.reading.repeats import Span, as_played, play_spans, playing_order
 from mmt.music.reading.score_files import read_score
 from mmt.music.reading.score_instruments import read_instruments
 from mmt.music.reading.score_parts import ScorePart, read_part
-from mmt.music.reading.score_playing import Span, play_part, play_spans
-from mmt.music.reading.score_time import Measure, Place, measure_lengths, measure_parts, number
+from mmt.music.reading.score_playing import play_part
+from mmt.music.reading.score_time import Measure, measure_lengths, measure_parts, number
 
 if TYPE_CHECKING:
     import muspy
-
-Value = TypeVar("Value")
 
 _HIGHEST_RESOLUTION = 10080  # ticks per beat
 _LARGEST_DENOMINATOR = 96  # of decimal durations, taken as fractions
@@ -81,13 +78,13 @@ def _music(root: Element) -> muspy.Music:
     return muspy.Music(
         metadata=_metadata(root),
         resolution=resolution,
-        tempos=[muspy.Tempo(time, qpm) for time, qpm in _as_played(tempos, spans, resolution)],
+        tempos=[muspy.Tempo(time, qpm) for time, qpm in as_played(tempos, spans, resolution)],
         key_signatures=[
             muspy.KeySignature(time, None if mode is None else (7 * fifths + _MODES[mode]) % 12, mode, fifths)
-            for time, (fifths, mode) in _as_played(keys, spans, resolution)
+            for time, (fifths, mode) in as_played(keys, spans, resolution)
         ],
         time_signatures=[
-            muspy.TimeSignature(time, *signature) for time, signature in _as_played(times, spans, resolution)
+            muspy.TimeSignature(time, *signature) for time, signature in as_played(times, spans, resolution)
         ],
         barlines=[muspy.Barline(time) for time in _barlines(spans, tracks)],
         tracks=tracks,
@@ -123,21 +120,6 @@ def _common_multiple(values: Iterable[int]) -> int:
 
 def _fraction(text: str | None) -> Fraction:
     return Fraction(max(number(text), 0)).limit_denominator(_LARGEST_DENOMINATOR)
-
-
-def _as_played(marks: Mapping[Place, Value], spans: Iterable[Span], resolution: int) -> Iterator[tuple[int, Value]]:
-    """(time, value) for every change of a mark, also where a jump changes it."""
-    places = sorted(marks)
-    current = None
-    for span in spans:
-        measure, begin, end = span.section.measure, span.section.begin, span.section.end
-        first = max(bisect_right(places, (measure, begin)) - 1, 0)
-        last = bisect_left(places, (measure, end))
-        for place in places[first:last]:
-            if marks[place] != current:
-                current = marks[place]
-                _, position = max(place, (measure, begin))
-                yield span.start + round((position - begin) * resolution), current
 
 
 def _metadata(root: Element) -> muspy.Metadata:

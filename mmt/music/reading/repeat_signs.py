@@ -11,14 +11,12 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from typing import Any
 from xml.etree.ElementTree import Element
 
-from mmt.music.reading.repeats import Jump, Section, parse_passes
-from mmt.music.reading.score_time import Measure, Place, number
+from mmt.music.reading.repeats import Jump, Place, Section, parse_passes, set_signs
+from mmt.music.reading.score_time import Measure, number
 
 _TINY = 1e-6
 _LONGEST_WORDS = 80  # characters; longer ones are prose
@@ -33,21 +31,6 @@ _FINE = re.compile(r"\W*fine?\W*")
 _CODA = re.compile(r"\W*coda\W*")
 _SEGNO = re.compile(r"\W*segno\W*")
 _SYMBOLS = str.maketrans({"𝄋": " segno ", "𝄌": " coda ", "⊕": " coda ", "\xa0": " "})
-
-
-@dataclass
-class _Signs:
-    """The signs at a place."""
-
-    repeat_begins: bool = False
-    segnos: set[str] = field(default_factory=set)
-    codas: set[str] = field(default_factory=set)
-    repeat_times: int = 0
-    repeats_after_jump: bool = False
-    to_codas: set[str] = field(default_factory=set)
-    fine: bool = False
-    jumps: dict[tuple[bool, frozenset[int]], Jump] = field(default_factory=dict)
-    """By whether it is a da capo, and its passes."""
 
 
 def find_sections(parts: Sequence[Sequence[Measure]], lengths: Sequence[float]) -> list[Section]:
@@ -73,7 +56,9 @@ class _Finder:
 
     def __init__(self, lengths: Sequence[float]) -> None:
         self._lengths = lengths
-        self._signs: dict[Place, _Signs] = defaultdict(_Signs)
+        self._signs: list[tuple[Place, str, Any]] = []  # as for `set_signs`
+        # By the place, by whether it is a da capo, and by its passes.
+        self._jumps: dict[tuple[Place, bool, frozenset[int]], Jump] = {}
         self._endings: list[tuple[Place, Place, frozenset[int]]] = []
         self._ending: tuple[Place, frozenset[int]] | None = None  # that is open in this part
         # Printed coda signs, which can also mean "to coda": the places that they would begin and end.
@@ -89,17 +74,17 @@ class _Finder:
             position = self._lengths[index]
         place = self._place(index, position)
         if repeat is not None and is_forward:
-            self._signs[place].repeat_begins = True
+            self._add(place, "repeat begins")
         elif repeat is not None:
-            signs, times = self._signs[place], round(number(repeat.get("times", "2")))
-            signs.repeat_times = max(signs.repeat_times, times, 2)
-            signs.repeats_after_jump |= repeat.get("after-jump") == "yes"
+            self._add(place, "repeat ends", max(round(number(repeat.get("times", "2"))), 2))
+            if repeat.get("after-jump") == "yes":
+                self._add(place, "repeats after jump")
         for sign in element.findall("ending"):
             self._read_ending(sign, place)
         if element.find("segno") is not None or "segno" in element.attrib:
-            self._signs[place].segnos.add(element.get("segno", ""))
+            self._add(place, "segno", element.get("segno"))
         if "coda" in element.attrib:
-            self._signs[place].codas.add(element.get("coda", ""))
+            self._add(place, "coda", element.get("coda"))
         elif element.find("coda") is not None:
             self._printed_codas[place] = place
 
@@ -134,16 +119,13 @@ class _Finder:
         attributes = sound.attrib.keys() & _SOUND_SIGNS
         if not attributes:
             return False
-        if "segno" in attributes:
-            self._signs[begins].segnos.add(sound.get("segno", ""))
-        if "coda" in attributes:
-            self._signs[begins].codas.add(sound.get("coda", ""))
+        for kind, place in (("segno", begins), ("coda", begins), ("to coda", ends)):
+            if (name := sound.get(kind.replace(" ", ""))) is not None:
+                self._add(place, kind, name)
         if sound.get("forward-repeat") == "yes":
-            self._signs[begins].repeat_begins = True
-        if "tocoda" in attributes:
-            self._signs[ends].to_codas.add(sound.get("tocoda", ""))
+            self._add(begins, "repeat begins")
         if sound.get("fine", "no") != "no":
-            self._signs[ends].fine = True
+            self._add(ends, "fine")
         passes = parse_passes(sound.get("time-only", ""))
         if sound.get("dacapo") == "yes":
             self._add_jump(ends, Jump(None, _until(words), passes))
@@ -158,59 +140,52 @@ class _Finder:
         elif _DAL_SEGNO.search(words):
             self._add_jump(ends, Jump("", _until(words)))
         elif _TO_CODA.search(words):
-            self._signs[ends].to_codas.add("")
+            self._add(ends, "to coda")
         elif _FINE.fullmatch(words):
-            self._signs[ends].fine = True
+            self._add(ends, "fine")
         elif _SEGNO.fullmatch(words) or direction.find("direction-type/segno") is not None:
-            self._signs[begins].segnos.add("")
+            self._add(begins, "segno")
         elif _CODA.fullmatch(words) or direction.find("direction-type/coda") is not None:
             self._printed_codas[begins] = ends
 
+    def _add(self, place: Place, kind: str, value: Any = None) -> None:
+        self._signs.append((place, kind, value))
+
     def _add_jump(self, place: Place, jump: Jump) -> None:
         """Add a jump; one that is written twice, in words and by a sound or in several parts, is one."""
-        jumps = self._signs[place].jumps
-        key = (jump.segno is None, jump.passes)
-        known = jumps.get(key, jump)
-        jumps[key] = Jump(known.segno or jump.segno, known.until or jump.until, jump.passes)
+        key = (place, jump.segno is None, jump.passes)
+        known = self._jumps.get(key, jump)
+        self._jumps[key] = Jump(known.segno or jump.segno, known.until or jump.until, jump.passes)
 
     def settle_codas(self) -> None:
         """Read a printed coda sign before a jump as "to coda", if the coda follows the jump and no words or sounds say it."""
-        jumps = sorted(place for place, signs in self._signs.items() if signs.jumps)
-        is_said = any(signs.to_codas for signs in self._signs.values())
-        last = max(
-            [*self._printed_codas, *(place for place, signs in self._signs.items() if signs.codas)], default=None
-        )
+        jumps = sorted(place for place, _, _ in self._jumps)
+        is_said = any(kind == "to coda" for _, kind, _ in self._signs)
+        codas = [*self._printed_codas, *(place for place, kind, _ in self._signs if kind == "coda")]
         for begins, ends in self._printed_codas.items():
             jump = bisect_left(jumps, ends)
-            if not is_said and jump < len(jumps) and last is not None and jumps[jump] <= last:
-                self._signs[ends].to_codas.add("")
+            if not is_said and jump < len(jumps) and jumps[jump] <= max(codas):
+                self._add(ends, "to coda")
             else:
-                self._signs[begins].codas.add("")
+                self._add(begins, "coda")
 
     def sections(self, movements: Sequence[int]) -> list[Section]:
-        borders = {*self._signs, *(place for ending in self._endings for place in ending[:2])}
+        signs = [*self._signs, *((place, "jump", jump) for (place, _, _), jump in self._jumps.items())]
+        borders = [place for place, _, _ in signs] + [place for ending in self._endings for place in ending[:2]]
         measures = {(index, 0.0) for index in range(len(self._lengths))}
-        places = sorted(measures | {place for place in borders if place[1] > 0})
-        sections = []
-        for place, end in pairwise([*places, (len(self._lengths), 0.0)]):
-            before, after = self._signs.get(place, _Signs()), self._signs.get(end, _Signs())
-            sections.append(
-                Section(
-                    measure=place[0],
-                    begin=place[1],
-                    end=end[1] or self._lengths[place[0]],
-                    is_whole=place[1] == 0 and end[1] == 0,
-                    movement=bisect_left(places, (movements[place[0]], 0.0)),
-                    repeat_begins=before.repeat_begins,
-                    segnos=before.segnos,
-                    codas=before.codas,
-                    repeat_times=after.repeat_times,
-                    repeats_after_jump=after.repeats_after_jump,
-                    to_codas=after.to_codas,
-                    fine=after.fine,
-                    jumps=tuple(after.jumps.values()),
-                )
+        places = sorted(measures.union(place for place in borders if place[1] > 0))
+        ends = [*places[1:], (len(self._lengths), 0.0)]
+        sections = [
+            Section(
+                measure=measure,
+                begin=begin,
+                end=end or self._lengths[measure],
+                is_whole=begin == 0 and end == 0,
+                movement=bisect_left(places, (movements[measure], 0.0)),
             )
+            for (measure, begin), (_, end) in zip(places, ends, strict=False)
+        ]
+        set_signs(signs, dict(zip(places, sections, strict=True)), dict(zip(ends, sections, strict=False)))
         for begin, end, numbers in self._endings:
             for section in sections[bisect_left(places, begin) : bisect_left(places, end)]:
                 section.endings |= numbers

@@ -1,14 +1,22 @@
-"""Unfolding of repeats, endings, da capo and dal segno of a score.
+"""Unfolding of repeats, endings, da capo and dal segno of a score or an ABC tune.
 
-A score is a list of sections: its measures, and parts of measures that have a sign inside. A file may have several movements;
-a da capo goes to the start of its own. After a jump, repeats are not taken again and the last endings are played.
+A score is a list of sections: its measures, and parts of measures that have a sign inside. A tune is one measure, divided at
+its signs. A file may have several movements; a da capo goes to the start of its own. After a jump, repeats are not taken again
+and the last endings are played.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
+
+Value = TypeVar("Value")
+Place = tuple[int, float]
+"""A place in a score as written: the index of the measure, and the position in it."""
 
 AFTER_JUMP = 0
 """The pass of a section that is played after a jump: the last one."""
@@ -16,6 +24,7 @@ AFTER_JUMP = 0
 _MOST_SECTIONS = 20_000  # a longer score is played without its repeats
 _MOST_TIMES = 16
 _MOST_JUMPS = 100
+_MOST_CHANGES = 100_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Jump:
 
 @dataclass
 class Section:
-    """A measure, or the part of a measure between two signs; positions are in beats."""
+    """A measure, or the part of a measure between two signs; positions are in beats, those of a tune in its ticks."""
 
     measure: int = 0
     begin: float = 0.0
@@ -104,6 +113,79 @@ def playing_order(sections: Sequence[Section]) -> list[tuple[int, int]]:
                 jumped = None  # back at the jump without a fine
             index += 1
     return order
+
+
+class Span(NamedTuple):
+    """A section as it is played, from `start` to `end` in ticks."""
+
+    number: int
+    """Index of the section in the score."""
+    section: Section
+    turn: int
+    """The pass, or `AFTER_JUMP`."""
+    start: int
+    end: int
+    is_left: bool
+    """Whether the section after it in the score is not the next to be played."""
+
+
+def play_spans(sections: Sequence[Section], order: Sequence[tuple[int, int]], resolution: int = 1) -> list[Span]:
+    """Place the sections of a playing order in time."""
+    spans, start = [], 0
+    for (index, turn), (following, _) in pairwise([*order, (-1, 0)]):
+        section = sections[index]
+        end = start + round(section.end * resolution) - round(section.begin * resolution)
+        spans.append(Span(index, section, turn, start, end, following != index + 1))
+        start = end
+    return spans
+
+
+def as_played(marks: Mapping[Place, Value], spans: Iterable[Span], resolution: int = 1) -> Iterator[tuple[int, Value]]:
+    """(time, value) for every change of a mark, also where a jump changes it.
+
+    A `ValueError` refuses more changes than music has.
+    """
+    places = sorted(marks)
+    current, count = None, 0
+    for span in spans:
+        begin, end = (span.section.measure, span.section.begin), (span.section.measure, span.section.end)
+        first, last = bisect_right(places, begin), bisect_left(places, end)
+        count += last - first
+        if count > _MOST_CHANGES:
+            raise ValueError(f"it plays more than {_MOST_CHANGES:,} changes of tempo, key or meter")
+        for place in places[max(first - 1, 0) : last]:
+            if marks[place] != current:
+                current = marks[place]
+                yield span.start + round((max(place, begin)[1] - begin[1]) * resolution), current
+
+
+def set_signs(
+    signs: Iterable[tuple[Hashable, str, Any]], begins: Mapping[Any, Section], ends: Mapping[Any, Section]
+) -> None:
+    """Set the signs (place, kind, value) of the sections that begin, or end, at their places.
+
+    Kinds with their values: `segno`, `coda` and `to coda` (name, if it has one), `fine`, `jump` (`Jump`), `repeat begins`,
+    `repeat ends` (times), `repeats after jump`. Others are ignored.
+    """
+    for place, kind, value in signs:
+        section = (begins if kind in ("segno", "coda", "repeat begins") else ends).get(place, Section())
+        match kind:
+            case "segno":
+                section.segnos.add(value or "")
+            case "coda":
+                section.codas.add(value or "")
+            case "to coda":
+                section.to_codas.add(value or "")
+            case "fine":
+                section.fine = True
+            case "jump":
+                section.jumps += (value,)
+            case "repeat begins":
+                section.repeat_begins = True
+            case "repeat ends":
+                section.repeat_times = max(section.repeat_times, value)
+            case "repeats after jump":
+                section.repeats_after_jump = True
 
 
 def parse_passes(text: str) -> frozenset[int]:

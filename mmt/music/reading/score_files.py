@@ -9,23 +9,22 @@ import codecs
 import io
 import re
 import zipfile
-import zlib
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
 from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-_LARGEST = 128 << 20  # bytes unpacked; a symphony has 30 MB
-_LARGEST_ARCHIVE = 32 << 20
+from mmt.music.bounded import DAMAGED, LARGEST, read_at_most, read_member
+
+_LARGEST_ARCHIVE = 32 << 20  # bytes
 _LARGEST_CONTAINER = 1 << 20
 _MOST_ELEMENTS = 3_000_000  # with attributes; a symphony has one million
 _MOST_SCORES = 4  # of an archive, until one can be read
 
 _CONTAINER = "META-INF/container.xml"
-# The methods of the MusicXML specification, which unpack in bounded steps.
+# The methods of the MusicXML specification.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ARCHIVE_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, RuntimeError, KeyError)
 
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 # Python's codecs for other purposes than files.
@@ -52,14 +51,14 @@ def read_score(path: Path) -> Element:
     A `ValueError` refuses what is no MusicXML score, or one beyond the limits.
     """
     with path.open("rb") as file:
-        data = _limited(file, _LARGEST)
+        data = read_at_most(file, LARGEST)
     if not data.startswith(b"PK"):
         return _score(data)
     if len(data) > _LARGEST_ARCHIVE:
-        raise ValueError(f"the archive holds more than {_LARGEST_ARCHIVE >> 20} MB, which no score does")
+        raise ValueError(f"the archive holds more than {_LARGEST_ARCHIVE >> 20} MiB, which no score does")
     try:
         return _score_of_archive(data)
-    except _ARCHIVE_ERRORS as error:  # cut short, unknown methods, damage, encryption
+    except DAMAGED as error:
         raise ValueError(f"the archive cannot be unpacked ({error or type(error).__name__})") from error
 
 
@@ -69,7 +68,7 @@ def _score_of_archive(data: bytes) -> Element:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for place, name in enumerate(_scores(archive)[:_MOST_SCORES]):
             try:
-                return _score(_member(archive, name, _LARGEST))
+                return _score(_member(archive, name, LARGEST))
             except ValueError as error:
                 first_error = first_error if place else error
     raise first_error
@@ -77,39 +76,32 @@ def _score_of_archive(data: bytes) -> Element:
 
 def _scores(archive: zipfile.ZipFile) -> list[str]:
     """The members that may be the score, the most likely first."""
-    names = archive.namelist()
+    names = dict.fromkeys(name for name in archive.namelist() if not name.endswith("/"))
+    paths: list[str] = []
+    if _CONTAINER in names:
+        with suppress(ValueError):
+            container = _parsed(_member(archive, _CONTAINER, _LARGEST_CONTAINER))
+            paths = [element.get("full-path", "") for element in container.iter() if element.tag.endswith("rootfile")]
+    wanted = [form for path in paths for form in (path, unquote(path).replace("\\", "/").lstrip("./"))]
     # macOS adds files that describe others.
-    files = [
+    others = [
         name
         for name in names
         if name.lower().endswith((".xml", ".musicxml"))
         and not name.startswith(("META-INF", "__MACOSX"))
         and not PurePosixPath(name).name.startswith("._")
     ]
-    if _CONTAINER not in names:
-        return files
-    try:
-        container = _parsed(_member(archive, _CONTAINER, _LARGEST_CONTAINER))
-    except ValueError:
-        return files
-    paths = [element.get("full-path", "") for element in container.iter() if element.tag.endswith("rootfile")]
-    wanted = [form for path in paths for form in (path, unquote(path).replace("\\", "/").lstrip("./"))]
-    known = set(names)
-    return list(dict.fromkeys(name for name in (*wanted, *files) if name in known and not name.endswith("/")))
+    return list(dict.fromkeys(name for name in (*wanted, *others) if name in names))
 
 
 def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
-    if archive.getinfo(name).compress_type not in _METHODS:
+    member = archive.getinfo(name)
+    if member.compress_type not in _METHODS:
         raise ValueError("the archive is packed by another method than MusicXML's, which is deflate; pack it as zip")
-    with archive.open(name) as file:
-        return _limited(file, largest)
-
-
-def _limited(file: IO[bytes], largest: int) -> bytes:
-    data = file.read(largest + 1)
-    if len(data) > largest:
-        raise ValueError(f"it holds more than {largest >> 20} MB, which no score does")
-    return data
+    try:
+        return read_member(archive, member, largest)
+    except ValueError as error:
+        raise ValueError(f"the archive's file {name} cannot be unpacked ({error})") from error
 
 
 def _score(data: bytes) -> Element:
@@ -133,11 +125,9 @@ def _parsed(data: bytes) -> Element:
         raise ValueError(f"it has more than {_MOST_ELEMENTS:,} elements and attributes, which no score has")
     parser = ElementTree.XMLParser(encoding="utf-8")  # regardless of the declaration
     try:
-        parser.feed(data)
-        root: Element = parser.close()
+        return ElementTree.fromstring(data, parser)
     except ElementTree.ParseError as error:
         raise ValueError(f"this is not well-formed XML ({error})") from None
-    return root
 
 
 def _as_utf8(data: bytes) -> bytes:
@@ -170,8 +160,7 @@ def _codec(name: str) -> str:
 def _partwise(root: Element) -> Element:
     """Convert score-timewise (measures of parts) to score-partwise (parts of measures)."""
     parts: dict[str, Element] = {}
-    measures = root.findall("measure")
-    for measure in measures:
+    for measure in root.findall("measure"):
         for part in measure.findall("part"):
             name = part.get("id", "")
             parts.setdefault(name, Element("part", id=name)).append(part)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
 from mmt.music.reading.part_names import choir_parts, is_pitched, may_sing, program_of
-from mmt.music.reading.score_time import Place, Timeline, number
+from mmt.music.reading.repeats import Place
+from mmt.music.reading.score_time import Timeline, number
 
 _DRUM_CHANNEL = 10
 

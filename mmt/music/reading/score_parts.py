@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from mmt.music.reading.repeats import Place
 from mmt.music.reading.score_instruments import Instrument, PartInstruments
-from mmt.music.reading.score_time import Event, Measure, Place, Timeline, number, time_signature, written_duration
+from mmt.music.reading.score_time import Event, Measure, Timeline, number, time_signature, written_duration
 from mmt.representation.notes import DEFAULT_VELOCITY
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}

@@ -5,14 +5,13 @@ Times are ticks from the start of the piece.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict, deque
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmt.music.reading.repeats import AFTER_JUMP, Section
+from mmt.music.reading.repeats import AFTER_JUMP, Section, Span
 from mmt.music.reading.score_instruments import Instrument
 from mmt.music.reading.score_parts import Grace, Lyric, Note, ScorePart
 
@@ -21,37 +20,12 @@ if TYPE_CHECKING:
 
 GRACES_PER_BEAT = 8  # a grace note lasts an eighth of a beat
 _LONGEST_TIE_GAP = 4  # beats
-_MOST_TIE_ENDS = 32  # of one pitch that wait for their next note
+_MOST_TIES = 32  # of one pitch that wait for their next note
 _DRUM_TRACK = -1
 _TINY = 1e-6
 
 
 Written = TypeVar("Written", Note, Lyric)
-
-
-class Span(NamedTuple):
-    """A section as it is played."""
-
-    number: int
-    """Index of the section in the score."""
-    section: Section
-    turn: int
-    """The pass, or `AFTER_JUMP`."""
-    start: int
-    end: int
-    is_left: bool
-    """Whether the section after it in the score is not the next to be played."""
-
-
-def play_spans(sections: Sequence[Section], order: Sequence[tuple[int, int]], resolution: int) -> list[Span]:
-    """Place the sections of a playing order in time."""
-    spans, start = [], 0
-    for (index, turn), (following, _) in pairwise([*order, (-1, 0)]):
-        section = sections[index]
-        end = start + round(section.end * resolution) - round(section.begin * resolution)
-        spans.append(Span(index, section, turn, start, end, following != index + 1))
-        start = end
-    return spans
 
 
 def play_part(
@@ -89,18 +63,15 @@ def play_part(
 
 def _divided(measures: Sequence[list[Written]], sections: Sequence[Section]) -> list[list[Written]]:
     """Divide the contents of measures by sections."""
-    begins: list[list[float]] = [[] for _ in measures]
-    divided: list[list[Written]] = []
-    for section in sections:
-        if section.measure < len(measures):
-            begins[section.measure].append(section.begin)
-        divided.append(measures[section.measure] if section.measure < len(measures) and section.is_whole else [])
-    first = 0
-    for measure, places in zip(measures, begins, strict=True):
-        if len(places) > 1:
-            for one in measure:
-                divided[first + bisect_right(places, one.position + _TINY) - 1].append(one)
-        first += len(places)
+    starts = [(section.measure, section.begin) for section in sections]
+    divided: list[list[Written]] = [[] for _ in sections]
+    for index, measure in enumerate(measures):
+        first = bisect_left(starts, (index, 0.0))
+        if sections[first].is_whole:
+            divided[first] = measure
+            continue
+        for one in measure:
+            divided[bisect_right(starts, (index, one.position + _TINY)) - 1].append(one)
     return divided
 
 
@@ -113,7 +84,6 @@ def _placed(notes: Sequence[Sequence[Note]], spans: Sequence[Span], resolution: 
     delays: dict[str, tuple[int, int]] = {}  # time of a main note, and end of the grace notes before it
     for span in spans:
         begin = span.start - round(span.section.begin * resolution)
-        last = span.end if span.is_left else None
         for note in notes[span.number]:
             if note.passes and not _is_in(note.passes, span.turn):
                 continue
@@ -125,8 +95,8 @@ def _placed(notes: Sequence[Sequence[Note]], spans: Sequence[Span], resolution: 
                 continue
             onsets[note.voice] = time
             end = begin + round((note.position + note.duration) * resolution)
-            if last is not None:
-                end = min(end, last)
+            if span.is_left:
+                end = min(end, span.end)
             main, delayed = delays.get(note.voice, (-1, 0))
             if main == time:
                 time = max(time, delayed)
@@ -152,50 +122,29 @@ def _place_graces(grace: Grace, time: int, before: int, resolution: int) -> tupl
 def _tied(placed: Iterable[tuple[int, int, Note]], gap: int) -> list[tuple[int, int, Note]]:
     """Join tied notes; a tie may span a gap, as in arpeggios whose notes are held to the end, but no note of its pitch."""
     joined: list[list[Any]] = []
-    waiting: dict[tuple[int, bool, int], _OpenTies] = defaultdict(_OpenTies)
+    # For each pitch, the notes that are tied to one to come, and the voices of their ends.
+    waiting: dict[tuple[int, bool, int], list[tuple[list[Any], str]]] = defaultdict(list)
     # A note that ends a tie comes before one that is struck at the same time.
     for time, end, note in sorted(placed, key=lambda one: (one[0], not one[2].tied_from)):
         ties = waiting[id(note.instrument), note.is_drum, note.pitch]
-        row = ties.take(time, note.voice, gap) if note.tied_from else None
+        row = _take(ties, time, note.voice, gap) if note.tied_from else None
         if row is None:
-            ties.drop(time)
+            ties[:] = [tie for tie in ties if tie[0][1] > time]  # a new strike ends the ties of its pitch
             row = [time, end, note]
             joined.append(row)
         else:
             row[1] = max(row[1], end)
         if note.tied_to:
-            ties.add(row, note.voice)
+            if len(ties) == _MOST_TIES:
+                ties.remove(min(ties, key=lambda tie: tie[0][1]))
+            ties.append((row, note.voice))
     return [(time, end, note) for time, end, note in joined]
 
 
-class _OpenTies:
-    """Notes of one pitch that are tied to one to come, by their ends and voices."""
-
-    def __init__(self) -> None:
-        self._ends: dict[int, dict[str, deque[list[Any]]]] = {}
-
-    def add(self, row: list[Any], voice: str) -> None:
-        if len(self._ends) >= _MOST_TIE_ENDS:
-            del self._ends[min(self._ends)]
-        self._ends.setdefault(row[1], {}).setdefault(voice, deque()).append(row)
-
-    def drop(self, time: int) -> None:
-        """Forget the notes that have ended: one of their pitch is struck."""
-        for end in [end for end in self._ends if end <= time]:
-            del self._ends[end]
-
-    def take(self, time: int, voice: str, gap: int) -> list[Any] | None:
-        """The note that ends nearest to a time, of the same voice if there is one."""
-        if not self._ends:
-            return None
-        end = time if time in self._ends else min(self._ends, key=lambda end: abs(end - time))
-        voices = self._ends[end]
-        key = voice if voice in voices else next(iter(voices))
-        if abs(end - time) > gap or voices[key][0][0] >= time:
-            return None
-        row = voices[key].popleft()
-        if not voices[key]:
-            del voices[key]
-        if not voices:
-            del self._ends[end]
-        return row
+def _take(ties: list[tuple[list[Any], str]], time: int, voice: str, gap: int) -> list[Any] | None:
+    """The note that ends nearest to a time, of the same voice if there is one; it no longer waits."""
+    nearest = min(ties, key=lambda tie: (abs(tie[0][1] - time), tie[1] != voice), default=None)
+    if nearest is None or abs(nearest[0][1] - time) > gap or nearest[0][0] >= time:
+        return None
+    ties.remove(nearest)
+    return nearest[0]

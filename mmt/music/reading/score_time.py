@@ -15,9 +15,9 @@ from itertools import pairwise, zip_longest
 from typing import Generic, NamedTuple, TypeVar
 from xml.etree.ElementTree import Element
 
+from mmt.music.reading.repeats import Place
+
 Value = TypeVar("Value")
-Place = tuple[int, float]
-"""A place in a score as written: the index of the measure, and the position in it."""
 
 _BEATS = {"maxima": 32.0, "long": 16.0, "breve": 8.0, "whole": 4.0, "half": 2.0, "quarter": 1.0, "eighth": 0.5}
 _BEATS |= {f"{2**k}th": 4 / 2**k for k in range(4, 11)} | {"32nd": 0.125, "512nd": 4 / 512}
@@ -274,8 +274,7 @@ def _first_divisions(part: Element, others: float) -> float:
             duration = number(element.findtext("duration"))
             if beats and duration > 0:
                 return duration / beats
-    later = next((number(divisions.text) for divisions in part.iter("divisions")), 0)
-    return later if later > 0 else others if others > 0 else 1
+    return others if others > 0 else 1
 
 
 def _with_all_rests(measures: list[Measure]) -> list[Measure]:

@@ -205,7 +205,7 @@ def test_archives_that_unpack_without_end_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("score.xml", "w") as file:
         for _ in range(200):
             file.write(bytes(1 << 20))
-    with pytest.raises(ValueError, match="more than 128 MB"):
+    with pytest.raises(ValueError, match="more than 128 MiB"):
         read_musicxml(path)
 
 
