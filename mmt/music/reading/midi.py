@@ -75,7 +75,7 @@ def read_midi_notes(source: str | os.PathLike[str] | bytes) -> RawNotes:
         found.program,
         found.is_drum,
         found.velocity,
-        _parts(found)[0],
+        _parts(found),
         marks={
             "tempo marks": len(_tempos(marks)),
             "time signatures": len(_time_signatures(marks)),
@@ -158,7 +158,8 @@ def _tracks(found: MidiNotes, names: dict[int, str]) -> list[muspy.Track]:
     """A track for each program of each channel of each MIDI track, in order of appearance."""
     import muspy
 
-    part, heads = _parts(found)
+    part = _parts(found)
+    heads = np.unique(part, return_index=True)[1]
     columns = (found.onset, found.pitch, found.end - found.onset, found.velocity)
     order = _order((part, *columns))
     made = list(map(muspy.Note, *(column[order].tolist() for column in columns)))
@@ -173,15 +174,15 @@ def _tracks(found: MidiNotes, names: dict[int, str]) -> list[muspy.Track]:
     ]
 
 
-def _parts(found: MidiNotes) -> tuple[Integers, Integers]:
-    """The number of each note's part (track, channel, drums and program), in order of appearance; the first note of each part."""
+def _parts(found: MidiNotes) -> Integers:
+    """The number of each note's part (track, channel, drums and program), in order of appearance."""
     code = np.zeros(len(found.onset), np.int64)
     for column, size in ((found.track, 2**20), (found.channel, 2**32), (found.is_drum, 2), (found.program, 128)):
         code = code * size + column
     starts, lengths = runs(code)
-    _, heads, of_run = np.unique(code[starts], return_index=True, return_inverse=True)
-    number = np.argsort(np.argsort(heads))  # in order of appearance, not of the codes
-    return np.repeat(number[of_run], lengths), starts[np.sort(heads)]
+    numbers: dict[int, int] = {}
+    of_runs = [numbers.setdefault(of_run, len(numbers)) for of_run in code[starts].tolist()]
+    return np.repeat(np.array(of_runs, np.int64), lengths)
 
 
 def _order(columns: Sequence[Integers]) -> Integers:

@@ -32,7 +32,7 @@ NOTE_ON, CONTROL, PROGRAM = 0x90, 0xB0, 0xC0
 _DRUM_CHANNEL = 9
 # Controllers that set up a channel: bank select, data entry, and the choice of an unregistered or registered parameter.
 _BANK, _DATA, _UNREGISTERED, _LOW, _HIGH = 0, 6, (98, 99), 100, 101
-_SETTING_UP = (_BANK, _DATA, *_UNREGISTERED, _LOW, _HIGH)
+_SETS_UP = np.isin(np.arange(128), (_BANK, _DATA, *_UNREGISTERED, _LOW, _HIGH))  # by controller
 _COARSE_TUNING, _NO_PARAMETER = (0, 2), (127, 127)
 _DRUM_BANKS, _MELODY_BANK = (120, 126, 127), 121
 _UNSET, _MELODY, _DRUMS = -1, 0, 1
@@ -172,7 +172,7 @@ def _programs(
 ) -> tuple[list[_Row], list[_Row], Integers]:
     """The rows of channels, those of lanes with programs of their own, and these lanes."""
     chosen = np.flatnonzero((events.status >= CONTROL) & (events.status < PROGRAM + 16))
-    chosen = chosen[(events.status[chosen] >= PROGRAM) | np.isin(events.first[chosen], _SETTING_UP)]
+    chosen = chosen[(events.status[chosen] >= PROGRAM) | _SETS_UP[events.first[chosen]]]
     tick = events.tick[chosen]
     keys = _key(events, tick, _setup_phase(events, strikes, events.track[chosen], tick, chosen), chosen)
     order = np.argsort(keys)

@@ -27,7 +27,7 @@ from mmt.music.reading.midi_tracks import LARGEST_TICK, Integers, MidiEvents, ru
 
 MOST_NOTES = 500_000
 _PITCHES = 128
-_ALL_OFF = (120, 123, 124, 125, 126, 127)
+_IS_ALL_OFF = np.isin(np.arange(128), (120, 123, 124, 125, 126, 127))  # by controller
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _match(ticks: list[int], is_strike: list[bool]) -> tuple[dict[int, int], lis
 def _silenced(events: MidiEvents, where: Lanes, strikes: Integers, owners: Integers) -> Integers:
     """The tick after its onset at which each strike is ended by a controller; `LARGEST_TICK` if it is not."""
     offs = np.flatnonzero(events.status & 0xF0 == CONTROL)
-    offs = offs[np.isin(events.first[offs], _ALL_OFF)]
+    offs = offs[_IS_ALL_OFF[events.first[offs]]]
     if not len(offs):
         return np.full(len(strikes), LARGEST_TICK)
     tick = np.append(events.tick[offs], LARGEST_TICK)

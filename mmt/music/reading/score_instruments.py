@@ -62,24 +62,22 @@ class PartInstruments:
     def read_change(self, sound: Element, place: Place) -> None:
         """Read `midi-instrument` and `instrument-change` within a `<sound>`."""
         for change in sound:
-            if change.tag not in ("midi-instrument", "instrument-change"):
-                continue
             timeline = self._timeline(change.get("id", ""))
-            instrument = timeline.at(place)
+            now = timeline.at(place)
             if change.tag == "midi-instrument":
                 program, drum = (_from_one(change.findtext(f"midi-{kind}")) for kind in ("program", "unpitched"))
-                instrument = replace(
-                    instrument,
-                    program=instrument.program if program is None else program,
-                    drum=instrument.drum if drum is None else drum,
-                    is_changed=instrument.is_changed or program is not None,
+                has_channel = change.find("midi-channel") is not None
+                changed = replace(
+                    now,
+                    program=now.program if program is None else program,
+                    drum=now.drum if drum is None else drum,
+                    is_drum=_is_drum_channel(change) if has_channel else now.is_drum,
+                    is_changed=now.is_changed or program is not None,
                 )
-                if change.find("midi-channel") is not None:
-                    instrument = replace(instrument, is_drum=_is_drum_channel(change))
-            elif standard := change.findtext("instrument-sound"):
+                timeline.set(place, changed)
+            elif change.tag == "instrument-change" and (standard := change.findtext("instrument-sound")):
                 program = program_of(standard, "", "", None, sung=False)
-                instrument = replace(instrument, sound=standard, program=program, is_changed=True)
-            timeline.set(place, instrument)
+                timeline.set(place, replace(now, sound=standard, program=program, is_changed=True))
 
 
 def read_instruments(score_parts: Iterable[Element]) -> dict[str, dict[str, Instrument]]:

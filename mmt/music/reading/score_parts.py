@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from mmt.music.reading.repeats import Place
+from mmt.music.reading.repeats import Place, parse_passes
 from mmt.music.reading.score_instruments import Instrument, PartInstruments
 from mmt.music.reading.score_time import Event, Measure, Timeline, number, time_signature, written_duration
 from mmt.representation.notes import DEFAULT_VELOCITY
@@ -43,9 +43,9 @@ class Note(NamedTuple):
     """Whether a tie comes from the note before."""
     tied_to: bool
     """Whether a tie leads to the next note."""
-    grace: Grace | None
     passes: frozenset[int]
     """The passes of a repeat in which it sounds; empty for all."""
+    grace: Grace | None = None
 
 
 class Lyric(NamedTuple):
@@ -93,7 +93,8 @@ class _Reader:
     def __init__(self, part: ScorePart) -> None:
         self._part = part
         self._velocity = Timeline(DEFAULT_VELOCITY)
-        self._transpositions: dict[str, Timeline[_Transposition]] = {"": Timeline(_Transposition())}  # "": all staves
+        # Semitones from written to sounding pitch, and to that of a doubling in another octave, by staff ("": all staves).
+        self._shifts: dict[str, Timeline[tuple[int, ...]]] = {"": Timeline((0,))}
         self._divisions = 1.0
 
     def read_notes(self, events: Sequence[Event], index: int) -> None:
@@ -129,34 +130,24 @@ class _Reader:
         fields = event.fields
         if "rest" in fields or "cue" in fields:
             return []
-        instrument = self._part.instruments.at(
-            fields["instrument"].get("id", "") if "instrument" in fields else "", place
-        )
-        transposition = self._transposition(fields["staff"].text if "staff" in fields else None, place)
-        pitches, is_drum = _pitches(fields, instrument, transposition)
-        tied_from, tied_to = _ties(event) if "tie" in fields or "notations" in fields else (False, False)
-        dynamics, passes = event.element.get("dynamics"), event.element.get("time-only")
+        name = fields["instrument"].get("id", "") if "instrument" in fields else ""
+        instrument = self._part.instruments.at(name, place)
+        shifts = self._shifts_at(fields["staff"].text if "staff" in fields else None, place)
+        pitches, is_drum = _pitches(fields, instrument, shifts)
+        tied_from = tied_to = False
+        if "tie" in fields or "notations" in fields:
+            ties = [*event.element.findall("tie"), *event.element.findall("notations/tied")]
+            kinds = {tie.get("type") for tie in ties}
+            tied_from, tied_to = bool(kinds & {"stop", "continue"}), bool(kinds & {"start", "continue"})
+        dynamics, time_only = event.element.get("dynamics"), event.element.get("time-only")
+        passes = parse_passes(time_only) if time_only else frozenset()
         velocity = self._velocity.at(place) if dynamics is None else _velocity(dynamics)
         voice = (fields["voice"].text or "") if "voice" in fields else ""
-        return [
-            Note(
-                event.position,
-                event.duration,
-                pitch,
-                velocity,
-                instrument,
-                is_drum,
-                voice,
-                tied_from,
-                tied_to,
-                None,
-                frozenset(map(int, re.findall(r"\d{1,3}", passes[:100]))) if passes else frozenset(),
-            )
-            for pitch in pitches
-        ]
+        same = (velocity, instrument, is_drum, voice, tied_from, tied_to, passes)
+        return [Note(event.position, event.duration, pitch, *same) for pitch in pitches]
 
-    def _transposition(self, staff: str | None, place: Place) -> _Transposition:
-        timeline = self._transpositions.get((staff or _FIRST_STAFF).strip()) or self._transpositions[""]
+    def _shifts_at(self, staff: str | None, place: Place) -> tuple[int, ...]:
+        timeline = self._shifts.get((staff or _FIRST_STAFF).strip()) or self._shifts[""]
         return timeline.at(place)
 
     def read_attributes(self, element: Element, place: Place) -> None:
@@ -167,8 +158,7 @@ class _Reader:
         for key in element.findall("key")[:1]:
             if key.find("fifths") is not None:
                 mode = key.findtext("mode", "").strip().lower()
-                semitones = self._transposition(None, place).semitones
-                fifths = _concert_key(round(number(key.findtext("fifths"))), semitones)
+                fifths = _concert_key(round(number(key.findtext("fifths"))), self._shifts_at(None, place)[0])
                 self._part.keys[place] = (fifths, mode if mode in ("major", "minor") else None)
         for time in element.findall("time")[:1]:
             signature = time_signature(time)
@@ -176,18 +166,15 @@ class _Reader:
                 self._part.times[place] = signature
 
     def _read_transpose(self, element: Element, place: Place) -> None:
-        semitones = number(element.findtext("chromatic")) + 12 * number(element.findtext("octave-change"))
-        double = element.find("double")
-        doubling = 0 if double is None else 12 if double.get("above") == "yes" else -12
-        transposition = _Transposition(round(semitones), doubling)
+        shift = round(number(element.findtext("chromatic")) + 12 * number(element.findtext("octave-change")))
+        shifts: tuple[int, ...] = (shift,)
+        if (double := element.find("double")) is not None:
+            shifts = (shift, shift + (12 if double.get("above") == "yes" else -12))
         staff = element.get("number")
-        if staff is None:
-            for timeline in self._transpositions.values():
-                timeline.set(place, transposition)
-        else:
-            if staff not in self._transpositions:
-                self._transpositions[staff] = Timeline(self._transpositions[""].at(place))
-            self._transpositions[staff].set(place, transposition)
+        if staff is not None and staff not in self._shifts:
+            self._shifts[staff] = Timeline(self._shifts[""].at(place))
+        for timeline in self._shifts.values() if staff is None else (self._shifts[staff],):
+            timeline.set(place, shifts)
 
     def read_direction(self, element: Element, place: Place) -> None:
         sounds = [element] if element.tag == "sound" else element.findall("sound")
@@ -198,58 +185,26 @@ class _Reader:
             tempo = tempo or number(sound.get("tempo"))
             self._part.instruments.read_change(sound, place)
         if tempo <= 0:
-            tempo = next(
-                (_tempo(mark) for kind in element.findall("direction-type") for mark in kind.findall("metronome")), 0
-            )
+            tempo = next(map(_tempo, element.findall("direction-type/metronome")), 0.0)
         if tempo > 0:
             position = place[1] + number(element.findtext("offset")) / self._divisions
             self._part.tempos.setdefault((place[0], max(position, 0.0)), tempo)
 
 
-class _Transposition(NamedTuple):
-    """From written to sounding pitch, and to that of a doubling in another octave (0: none)."""
-
-    semitones: int = 0
-    doubling: int = 0
-
-
-def _pitches(
-    fields: dict[str, Element], instrument: Instrument, transposition: _Transposition
-) -> tuple[list[int], bool]:
-    """The sounding MIDI pitches of a note, and whether they are drum keys."""
-    if "pitch" in fields:
-        written = _pitch(fields["pitch"], "")
-        if written is None:
-            return [], False
-        if instrument.is_drum:
-            return _in_range(written), True
-        sounding = [written + transposition.semitones]
-        sounding += [sounding[0] + transposition.doubling] if transposition.doubling else []
-        return _in_range(*sounding), False
-    if instrument.drum is not None:
+def _pitches(fields: dict[str, Element], instrument: Instrument, shifts: tuple[int, ...]) -> tuple[list[int], bool]:
+    """The sounding MIDI pitches of a note, and whether they are drum keys; quarter tones are rounded."""
+    is_pitched = "pitch" in fields
+    if not is_pitched and instrument.drum is not None:
         return [instrument.drum], True
-    shown = _pitch(fields["unpitched"], "display-") if "unpitched" in fields else None
-    return [] if shown is None else _in_range(shown), True
-
-
-def _in_range(*pitches: float) -> list[int]:
-    return [round(pitch) for pitch in pitches if 0 <= round(pitch) < 128]
-
-
-def _pitch(element: Element, prefix: str) -> float | None:
-    """The written MIDI pitch, with quarter tones; None if the file does not say it."""
+    is_drum = instrument.is_drum or not is_pitched
+    element, prefix = (fields["pitch"], "") if is_pitched else (fields.get("unpitched", Element("")), "display-")
     step = _STEPS.get((element.findtext(f"{prefix}step") or "").strip())
     if step is None:
-        return None
+        return [], is_drum
     octave, alter = number(element.findtext(f"{prefix}octave")), number(element.findtext("alter"))
-    return 12 * (octave + 1) + step + alter
-
-
-def _ties(event: Event) -> tuple[bool, bool]:
-    """Whether ties lead to a note, and from it."""
-    element = event.element
-    kinds = {tie.get("type") for tie in [*element.findall("tie"), *element.findall("notations/tied")]}
-    return "stop" in kinds or "continue" in kinds, "start" in kinds or "continue" in kinds
+    written = 12 * (octave + 1) + step + alter
+    shifts = (0,) if is_drum else shifts
+    return [pitch for shift in shifts if 0 <= (pitch := round(written + shift)) < 128], is_drum
 
 
 def _tempo(metronome: Element) -> float:

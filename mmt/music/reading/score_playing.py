@@ -6,7 +6,7 @@ Times are ticks from the start of the piece.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GRACES_PER_BEAT = 8  # a grace note lasts an eighth of a beat
 _LONGEST_TIE_GAP = 4  # beats
-_MOST_TIES = 32  # of one pitch that wait for their next note
+_MOST_TIES = 32  # ends and voices of one pitch that wait for their next note
 _DRUM_TRACK = -1
 _TINY = 1e-6
 
@@ -122,29 +122,35 @@ def _place_graces(grace: Grace, time: int, before: int, resolution: int) -> tupl
 def _tied(placed: Iterable[tuple[int, int, Note]], gap: int) -> list[tuple[int, int, Note]]:
     """Join tied notes; a tie may span a gap, as in arpeggios whose notes are held to the end, but no note of its pitch."""
     joined: list[list[Any]] = []
-    # For each pitch, the notes that are tied to one to come, and the voices of their ends.
-    waiting: dict[tuple[int, bool, int], list[tuple[list[Any], str]]] = defaultdict(list)
+    waiting: dict[tuple[int, bool, int], _Ties] = defaultdict(dict)  # by instrument and pitch
     # A note that ends a tie comes before one that is struck at the same time.
     for time, end, note in sorted(placed, key=lambda one: (one[0], not one[2].tied_from)):
         ties = waiting[id(note.instrument), note.is_drum, note.pitch]
         row = _take(ties, time, note.voice, gap) if note.tied_from else None
         if row is None:
-            ties[:] = [tie for tie in ties if tie[0][1] > time]  # a new strike ends the ties of its pitch
+            for tie in [tie for tie in ties if tie[0] <= time]:
+                del ties[tie]  # a new strike ends the ties of its pitch
             row = [time, end, note]
             joined.append(row)
         else:
             row[1] = max(row[1], end)
         if note.tied_to:
-            if len(ties) == _MOST_TIES:
-                ties.remove(min(ties, key=lambda tie: tie[0][1]))
-            ties.append((row, note.voice))
+            ties.setdefault((row[1], note.voice), deque()).append(row)
+            if len(ties) > _MOST_TIES:
+                del ties[min(ties)]
     return [(time, end, note) for time, end, note in joined]
 
 
-def _take(ties: list[tuple[list[Any], str]], time: int, voice: str, gap: int) -> list[Any] | None:
+_Ties = dict[tuple[int, str], deque[list[Any]]]
+"""Notes [time, end, note] that are tied to one to come, by their ends and voices."""
+
+
+def _take(ties: _Ties, time: int, voice: str, gap: int) -> list[Any] | None:
     """The note that ends nearest to a time, of the same voice if there is one; it no longer waits."""
-    nearest = min(ties, key=lambda tie: (abs(tie[0][1] - time), tie[1] != voice), default=None)
-    if nearest is None or abs(nearest[0][1] - time) > gap or nearest[0][0] >= time:
+    nearest = min(ties, key=lambda tie: (abs(tie[0] - time), tie[1] != voice), default=None)
+    if nearest is None or abs(nearest[0] - time) > gap or ties[nearest][0][0] >= time:
         return None
-    ties.remove(nearest)
-    return nearest[0]
+    row = ties[nearest].popleft()
+    if not ties[nearest]:
+        del ties[nearest]
+    return row
