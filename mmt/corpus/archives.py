@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmt.music.bounded import DAMAGED, LARGEST, Inflater, TooLargeError, Unpacked, read_at_most, read_member
+from mmt.music.bounded import LARGEST, TooLargeError, read_at_most
+from mmt.music.unpacking import DAMAGED, Inflater, Unpacked, read_member
 
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = (".zip", *_TAR_SUFFIXES)

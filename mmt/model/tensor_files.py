@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from mmt.music.bounded import brief, read_member
+from mmt.music.bounded import brief
+from mmt.music.unpacking import read_member
 
 # All that a state dict or the state of a training is made of.
 _ALLOWED = re.compile(

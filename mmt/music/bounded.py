@@ -1,27 +1,21 @@
-"""Read files that may be hostile, with limits on their size, their unpacked size, the depth of nesting and the size of numbers.
+"""Read files that may be hostile, with limits on their size, the depth of nesting and the size of numbers.
 
 Everything that exceeds a limit, or is damaged, raises a `ValueError` of one line. The limits are far above what music needs.
 """
 
 from __future__ import annotations
 
-import bz2
 import csv
 import io
 import json
-import lzma
 import os
 import re
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from _typeshed import WriteableBuffer
 
 # Largest file, bare or unpacked, in bytes. A symphony has 30 MB as MusicXML.
 LARGEST = 128 * 2**20
@@ -39,8 +33,6 @@ _CHUNK = 2**16
 # Control characters, line separators, marks and overrides of direction, surrogates.
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _MARKUP = re.compile(r"[\\`*\[\]<>|$~]|&(?=[#\w])|(?<!\w)_|_(?!\w)|^[#+-]")
-# Everything that zipfile and the decompressors raise for damage, encryption and unknown methods.
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
 class TooLargeError(ValueError):
@@ -68,121 +60,18 @@ def read_at_most(file: IO[bytes] | io.RawIOBase, limit: int) -> bytes:
     while chunk := file.read(min(_CHUNK, limit + 1 - size)):
         chunks.append(chunk)
         if (size := size + len(chunk)) > limit:
-            raise TooLargeError(f"it holds more than {_size(limit)}")
+            raise TooLargeError(f"it holds more than {size_text(limit)}")
     return b"".join(chunks)
-
-
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = LARGEST) -> bytes:
-    """The content of a zip member: at most `limit` bytes, and no more than its header says.
-
-    `zipfile` unpacks bzip2 and LZMA in steps that can be gigabytes, so only the packed bytes are read through it.
-
-    A `ValueError` refuses a member that is larger, damaged, encrypted, or packed by an unknown method.
-    """
-    if member.file_size > limit:
-        raise TooLargeError(f"it holds more than {_size(limit)}")
-    packed = copy(member)
-    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, member.compress_size
-    packed.CRC = None  # type: ignore[assignment]  # do not check it for the packed bytes
-    try:
-        with archive.open(packed) as file:
-            content = read_at_most(_unpack(file, member), member.file_size)
-    except DAMAGED as error:
-        raise ValueError(brief(error) or "it is damaged") from error
-    except TooLargeError:
-        raise TooLargeError("it holds more than its header says") from None
-    if len(content) < member.file_size or zlib.crc32(content) != member.CRC:
-        raise ValueError(f"Bad CRC-32 for file {brief(member.filename)!r}: it is damaged")
-    return content
-
-
-def _unpack(file: IO[bytes], member: zipfile.ZipInfo) -> IO[bytes] | Unpacked:
-    match member.compress_type:
-        case zipfile.ZIP_STORED:
-            return file
-        case zipfile.ZIP_DEFLATED:
-            return Unpacked(file, [Inflater()])
-        case zipfile.ZIP_BZIP2:
-            return Unpacked(file, [bz2.BZ2Decompressor()])
-        case zipfile.ZIP_LZMA:
-            return Unpacked(file, [_lzma(file, member)])
-    raise ValueError(f"it is packed by method {member.compress_type}, which mmt does not support; pack it with deflate")
-
-
-def _lzma(file: IO[bytes], member: zipfile.ZipInfo) -> lzma.LZMADecompressor:
-    """The decompressor of an LZMA member, which begins with its settings."""
-    head = file.read(9)
-    if len(head) < 9 or head[2:4] != b"\5\0" or head[4] >= 225:
-        raise ValueError("its LZMA header is damaged")
-    rest, lc = divmod(head[4], 9)
-    pb, lp = divmod(rest, 5)
-    # The header may ask for a dictionary of 4 GB, but no more is used than is unpacked.
-    dictionary = min(int.from_bytes(head[5:], "little"), max(member.file_size, 2**12))
-    kind = {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 2**12), "lc": lc, "lp": lp, "pb": pb}
-    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[kind])
-
-
-class Inflater:
-    """zlib's decompressor of a deflate stream, bare or in a gzip file, with the interface of those of bz2 and lzma."""
-
-    def __init__(self, gzip: bool = False) -> None:
-        self._machine = zlib.decompressobj(zlib.MAX_WBITS + 16 if gzip else -zlib.MAX_WBITS)
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._machine.decompress(self._machine.unconsumed_tail + data, max_length)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._machine.unconsumed_tail
-
-    @property
-    def eof(self) -> bool:
-        return self._machine.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._machine.unused_data
-
-
-class Unpacked(io.RawIOBase):
-    """A binary file that unpacks another, in steps no larger than what is read.
-
-    `decompressors` gives one for each of the concatenated streams of the file; what follows the last is ignored.
-    """
-
-    def __init__(self, file: IO[bytes], decompressors: Iterable[Any]) -> None:
-        self._file, self._others = file, iter(decompressors)
-        self._machine = next(self._others)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        while True:
-            rest = b""
-            if self._machine.eof:
-                rest = self._machine.unused_data or self._file.read(_CHUNK)
-                following = next(self._others, None) if rest.strip(b"\0") else None
-                if following is None:
-                    return 0
-                self._machine = following
-            elif self._machine.needs_input and not (rest := self._file.read(_CHUNK)):
-                raise EOFError("it is cut off")
-            if data := self._machine.decompress(rest, len(view)):
-                view[: len(data)] = data
-                return len(data)
 
 
 def parse_json(content: bytes | str) -> Any:
     """Parse JSON in UTF-8; a `ValueError` for anything else, deep nesting, and for numbers that are no finite ones."""
     try:
-        plain = json.loads(content.decode("utf-8") if isinstance(content, bytes) else content, parse_constant=_refuse)
+        return json.loads(content.decode("utf-8") if isinstance(content, bytes) else content, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("its lists and mappings are nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"it is not JSON in UTF-8 ({error})") from error
-    return plain
 
 
 def json_bytes(plain: Any, **options: Any) -> bytes:
@@ -327,5 +216,6 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
-def _size(limit: int) -> str:
+def size_text(limit: int) -> str:
+    """A size in bytes as text: in MiB from one on."""
     return f"{limit >> 20} MiB" if limit >= 2**20 else f"{limit:,} bytes"

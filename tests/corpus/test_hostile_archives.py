@@ -20,7 +20,8 @@ from limited import in_limits
 from mmt.corpus import archives
 from mmt.corpus.prepare import prepare
 from mmt.corpus.storage import Corpus
-from mmt.music.bounded import LARGEST, read_member
+from mmt.music.bounded import LARGEST
+from mmt.music.unpacking import read_member
 
 METHODS = {"stored": 0, "deflate": 8, "bzip2": 12, "lzma": 14}
 

@@ -93,8 +93,6 @@ class Tune:
         self._read_header(lines)
         self._read_body(lines)
 
-    # The header.
-
     def _read_header(self, lines: Iterator[tuple[int, str]]) -> None:
         unit = None
         for _, line in lines:
@@ -145,8 +143,6 @@ class Tune:
             voice.mark("meter", voice.meter)
         self.voices[number] = voice
         return voice
-
-    # Fields.
 
     def _set(self, letter: str, value: str) -> None:
         """Read a field of the body, on a line of its own or within one."""
@@ -199,8 +195,6 @@ class Tune:
                 self._common.drum_keys[words[2]] = number
             case ["propagate-accidentals", how, *_]:
                 self._common.propagation = how
-
-    # Music.
 
     def _read_body(self, lines: Iterator[tuple[int, str]]) -> None:
         block, number = None, 0
@@ -298,5 +292,4 @@ def _order_sign(word: str) -> tuple[str, Jump | None] | None:
 
 
 def _without_comment(line: str) -> str:
-    found = None if line.startswith("%%") else re.search(r"(?<!\\)%", line)
-    return line[: found.start()] if found else line
+    return line if line.startswith("%%") else re.split(r"(?<!\\)%", line, maxsplit=1)[0]

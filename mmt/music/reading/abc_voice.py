@@ -93,9 +93,9 @@ class Voice:
     _altered: dict[str, int] = field(default_factory=dict)  # accidentals of the measure
     _tied: dict[str, int] = field(default_factory=dict)  # alterations, by letter and octave, that a tie carries on
     _tied_into_endings: dict[str, int] = field(default_factory=dict)
-    _event: list[tuple[Note, int]] = field(default_factory=list)  # the last note or chord, and its written lengths
+    # The last note or chord: each note, its written length, its letter with octave, and its alteration.
+    _event: list[tuple[Note, int, str, int]] = field(default_factory=list)
     _event_length: int = 0
-    _event_alterations: dict[str, int] = field(default_factory=dict)
     _graces: list[tuple[int, int]] = field(default_factory=list)  # pitches and lengths; they wait for their note
     _broken: tuple[int, int] = (1, 1)  # factor of the next length
     _tuplet: tuple[int, int, int] = (0, 1, 1)  # notes left, and their factor
@@ -115,7 +115,7 @@ class Voice:
         self.common.notes += len(written) + len(self._graces)
         if self.common.notes > _MOST_NOTES:
             raise ValueError(f"it has more than {_MOST_NOTES:,} notes")
-        before, self._tied, self._event_alterations = self._tied, {}, {}
+        before, self._tied = self._tied, {}
         over, under = parse_length(length)
         factor, divisor = self._factors()
         self._event = []
@@ -123,13 +123,12 @@ class Voice:
             pitch, own_over, own_under, name, alteration = self._pitch(text, before)
             duration = ticks(self.unit * over * own_over * factor, under * own_under * divisor)
             note = Note(self.time, duration, pitch, self.velocity, self._layer, self.program, is_tied)
-            self._event.append((note, duration))
-            self._event_alterations[name] = alteration
+            self._event.append((note, duration, name, alteration))
             if is_tied:
                 self._tied[name] = alteration
         first = self._event[0][1]
         taken = self._play_graces(first)
-        for note, _ in self._event:
+        for note, *_ in self._event:
             note.time += taken
             note.duration = max(note.duration - taken, 1)
             self.notes.append(note)
@@ -148,18 +147,15 @@ class Voice:
             alteration = tied[name]
         else:
             alteration = self._altered.get(where, self.key.alterations.get(note.letter, 0))
-        if self.is_drum and note.spelling in self.common.drum_keys:
-            pitch = self.common.drum_keys[note.spelling]
-        else:
-            shift = 0 if self.is_drum else sum(self.shifts.values())
-            pitch = 60 + _LETTERS[note.letter] + 12 * note.octave + alteration + shift
+        pitch = 60 + _LETTERS[note.letter] + 12 * note.octave + alteration
+        pitch = self.common.drum_keys.get(note.spelling, pitch) if self.is_drum else pitch + sum(self.shifts.values())
         if not 0 <= pitch < 128:
             raise ValueError(f"it has notes outside of MIDI's range, as {text[:20]}")
         return pitch, *note.length, name, alteration
 
     def rest(self, kind: str, text: str) -> None:
         """Add a rest: `z` and `x` of a length, `Z` and `X` of measures."""
-        self._event, self._event_alterations, self._tied = [], {}, {}
+        self._event, self._tied = [], {}
         over, under = parse_length(text)
         factor, divisor = self._factors()
         if kind in "ZX":
@@ -211,7 +207,7 @@ class Voice:
         half = 2 ** min(len(signs), 4)
         longer, shorter = (2 * half - 1, half), (1, half)
         (over, under), self._broken = (longer, shorter) if signs[0] == ">" else (shorter, longer)
-        for note, length in self._event:
+        for note, length, _, _ in self._event:
             note.duration = max(note.duration + ticks(length * over, under) - length, 1)
         self.time += ticks(self._event_length * over, under) - self._event_length
 
@@ -224,9 +220,9 @@ class Voice:
 
     def tie(self) -> None:
         """Tie the last note or chord to the next."""
-        for note, _ in self._event:
+        for note, *_ in self._event:
             note.is_tied = True
-        self._tied = dict(self._event_alterations)
+        self._tied = {name: alteration for _, _, name, alteration in self._event}
 
     def mark(self, kind: str, value: Any = None) -> None:
         """Add a mark here."""
@@ -258,9 +254,8 @@ class Voice:
             return
         ends, begins, is_double = parse_bar(bar)
         self.end_measure()
-        if ends or begins or is_double:
-            if self._in_ending:
-                self.mark("ending", frozenset())
+        if self._in_ending and (ends or begins or is_double):
+            self.mark("ending", frozenset())
             self._in_ending = False
         if is_double:
             self.mark("double bar")
@@ -296,11 +291,10 @@ class Voice:
         """Go back by measures for a separate layer; at the beginning of a measure, by one more."""
         if not self._layer:
             self._main_time = self.time
-        starts = self.measures
-        if self._main_time == starts[-1] and len(starts) > 1:
+        if self._main_time == self.measures[-1] and len(self.measures) > 1:
             measures += 1
-        self.time = starts[max(-measures, -len(starts))]
-        self._layer_measures = len([start for start in starts[-measures:] if start < self._main_time])
+        self.time = self.measures[max(-measures, -len(self.measures))]
+        self._layer_measures = len([start for start in self.measures[-measures:] if start < self._main_time])
         self._layer = min(self._layer + 1, _MOST_LAYERS)
         self._altered.clear()
         self._tuplet, self._tied = (0, 1, 1), {}

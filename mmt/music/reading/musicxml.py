@@ -24,7 +24,7 @@ from mmt.music.reading.repeat_signs import find_sections
 from mmt.music.reading.repeats import Span, as_played, play_spans, playing_order
 from mmt.music.reading.score_files import read_score
 from mmt.music.reading.score_instruments import read_instruments
-from mmt.music.reading.score_parts import ScorePart, read_part
+from mmt.music.reading.score_parts import ScorePart
 from mmt.music.reading.score_playing import play_part
 from mmt.music.reading.score_time import Measure, measure_lengths, measure_parts, number
 
@@ -60,7 +60,7 @@ def _music(root: Element) -> muspy.Music:
     lengths = measure_lengths(measures)
     instruments = read_instruments(root.findall("part-list/score-part"))
     parts = [
-        read_part(part, instruments.get(element.get("id", ""), {}))
+        ScorePart(part, instruments.get(element.get("id", ""), {}))
         for part, element in zip(measures, elements, strict=True)
     ]
     resolution = _resolution(root, measures, parts)

@@ -60,7 +60,7 @@ class _Finder:
         # By the place, by whether it is a da capo, and by its passes.
         self._jumps: dict[tuple[Place, bool, frozenset[int]], Jump] = {}
         self._endings: list[tuple[Place, Place, frozenset[int]]] = []
-        self._ending: tuple[Place, frozenset[int]] | None = None  # that is open in this part
+        self._ending_signs: list[tuple[Place, frozenset[int] | None]] = []  # of this part: where endings start, or end
         # Printed coda signs, which can also mean "to coda": the places that they would begin and end.
         self._printed_codas: dict[Place, Place] = {}
 
@@ -80,7 +80,8 @@ class _Finder:
             if repeat.get("after-jump") == "yes":
                 self._add(place, "repeats after jump")
         for sign in element.findall("ending"):
-            self._read_ending(sign, place)
+            numbers = parse_passes(sign.get("number", "")) or parse_passes(sign.text or "")
+            self._ending_signs.append((place, numbers if sign.get("type") == "start" else None))
         if element.find("segno") is not None or "segno" in element.attrib:
             self._add(place, "segno", element.get("segno"))
         if "coda" in element.attrib:
@@ -88,20 +89,13 @@ class _Finder:
         elif element.find("coda") is not None:
             self._printed_codas[place] = place
 
-    def _read_ending(self, sign: Element, place: Place) -> None:
-        self._close_ending(place)
-        if sign.get("type") == "start":
-            self._ending = (place, parse_passes(sign.get("number", "")) or parse_passes(sign.text or ""))
-
-    def _close_ending(self, place: Place) -> None:
-        if self._ending:
-            self._endings.append((self._ending[0], place, self._ending[1]))
-            self._ending = None
-
     def end_part(self) -> None:
-        """Close an ending without an end after its first measure."""
-        if self._ending:
-            self._close_ending((self._ending[0][0] + 1, 0.0))
+        """Add the endings of the part; one without an end has one measure."""
+        signs, self._ending_signs = self._ending_signs, []
+        for sign, (begin, numbers) in enumerate(signs):
+            if numbers is not None:
+                end = signs[sign + 1][0] if sign + 1 < len(signs) else (begin[0] + 1, 0.0)
+                self._endings.append((begin, end, numbers))
 
     def read_direction(self, element: Element, index: int, position: float, barline: float) -> None:
         """Read the signs of a direction or a `<sound>`; `barline` is the position of the next barline in the measure."""

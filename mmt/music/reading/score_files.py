@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from mmt.music.bounded import DAMAGED, LARGEST, read_at_most, read_member
+from mmt.music.bounded import LARGEST, read_at_most
+from mmt.music.unpacking import DAMAGED, read_member
 
 _LARGEST_ARCHIVE = 32 << 20  # bytes
 _LARGEST_CONTAINER = 1 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -56,73 +55,57 @@ class Lyric(NamedTuple):
     instrument: Instrument
 
 
-@dataclass
 class ScorePart:
-    """What a part says: notes and lyrics by measures, and marks by their places."""
+    """What a part says, as `measure_parts` placed it in time: notes and lyrics by measures, and marks by their places."""
 
-    instruments: PartInstruments
-    notes: list[list[Note]] = field(default_factory=list)
-    lyrics: list[list[Lyric]] = field(default_factory=list)
-    tempos: dict[Place, float] = field(default_factory=dict)
-    """Quarter notes a minute."""
-    keys: dict[Place, tuple[int, str | None]] = field(default_factory=dict)
-    """Sounding fifths and mode."""
-    times: dict[Place, tuple[int, int]] = field(default_factory=dict)
-
-
-def read_part(measures: Sequence[Measure], instruments: dict[str, Instrument]) -> ScorePart:
-    """Read a part from its measures, which `measure_parts` placed in time."""
-    part = ScorePart(PartInstruments(instruments))
-    reader = _Reader(part)
-    for index, measure in enumerate(measures):
-        # Changes are read first, since the file may have them after notes of another voice.
-        for event in measure.events:
-            if event.element.tag == "attributes":
-                reader.read_attributes(event.element, (index, event.position))
-            elif event.element.tag in ("direction", "sound"):
-                reader.read_direction(event.element, (index, event.position))
-        part.notes.append([])
-        part.lyrics.append([])
-        reader.read_notes([event for event in measure.events if event.element.tag == "note"], index)
-    return part
-
-
-class _Reader:
-    """Reads a part; remembers the transpositions and dynamics in force."""
-
-    def __init__(self, part: ScorePart) -> None:
-        self._part = part
+    def __init__(self, measures: Sequence[Measure], instruments: dict[str, Instrument]) -> None:
+        self.instruments = PartInstruments(instruments)
+        self.notes: list[list[Note]] = [[] for _ in measures]
+        self.lyrics: list[list[Lyric]] = [[] for _ in measures]
+        self.tempos: dict[Place, float] = {}
+        """Quarter notes a minute."""
+        self.keys: dict[Place, tuple[int, str | None]] = {}
+        """Sounding fifths and mode."""
+        self.times: dict[Place, tuple[int, int]] = {}
         self._velocity = Timeline(DEFAULT_VELOCITY)
         # Semitones from written to sounding pitch, and to that of a doubling in another octave, by staff ("": all staves).
         self._shifts: dict[str, Timeline[tuple[int, ...]]] = {"": Timeline((0,))}
         self._divisions = 1.0
+        for index, measure in enumerate(measures):
+            # Changes are read first, since the file may have them after notes of another voice.
+            for event in measure.events:
+                if event.element.tag == "attributes":
+                    self._read_attributes(event.element, (index, event.position))
+                elif event.element.tag in ("direction", "sound"):
+                    self._read_direction(event.element, (index, event.position))
+            self._read_notes([event for event in measure.events if event.element.tag == "note"], index)
 
-    def read_notes(self, events: Sequence[Event], index: int) -> None:
+    def _read_notes(self, events: Sequence[Event], index: int) -> None:
         graces: list[list[Note]] = []  # chords of grace notes before their main note
         for event in events:
             notes = self._notes(event, (index, event.position))
             if "grace" in event.fields:
                 if graces and graces[0][0].position != event.position:
-                    self._add_graces(graces, 0.0)
+                    self._add_graces(index, graces, 0.0)
                 if graces and "chord" in event.fields:
                     graces[-1].extend(notes)
                 elif notes:
                     graces.append(notes)
                 continue
             if "chord" not in event.fields:
-                self._add_graces(graces, event.duration)
-            self._part.notes[index].extend(notes)
+                self._add_graces(index, graces, event.duration)
+            self.notes[index].extend(notes)
             if notes and "lyric" in event.fields:
                 # The first verse only: the others would be simultaneous.
                 text = (event.fields["lyric"].findtext("text") or "").strip()
                 if text:
-                    self._part.lyrics[index].append(Lyric(event.position, text, notes[0].instrument))
-        self._add_graces(graces, 0.0)
+                    self.lyrics[index].append(Lyric(event.position, text, notes[0].instrument))
+        self._add_graces(index, graces, 0.0)
 
-    def _add_graces(self, graces: list[list[Note]], main: float) -> None:
+    def _add_graces(self, index: int, graces: list[list[Note]], main: float) -> None:
         for order, chord in enumerate(graces):
             grace = Grace(order, len(graces), main)
-            self._part.notes[-1].extend(note._replace(grace=grace) for note in chord)
+            self.notes[index].extend(note._replace(grace=grace) for note in chord)
         graces.clear()
 
     def _notes(self, event: Event, place: Place) -> list[Note]:
@@ -131,7 +114,7 @@ class _Reader:
         if "rest" in fields or "cue" in fields:
             return []
         name = fields["instrument"].get("id", "") if "instrument" in fields else ""
-        instrument = self._part.instruments.at(name, place)
+        instrument = self.instruments.at(name, place)
         shifts = self._shifts_at(fields["staff"].text if "staff" in fields else None, place)
         pitches, is_drum = _pitches(fields, instrument, shifts)
         tied_from = tied_to = False
@@ -150,7 +133,7 @@ class _Reader:
         timeline = self._shifts.get((staff or _FIRST_STAFF).strip()) or self._shifts[""]
         return timeline.at(place)
 
-    def read_attributes(self, element: Element, place: Place) -> None:
+    def _read_attributes(self, element: Element, place: Place) -> None:
         if (divisions := number(element.findtext("divisions"))) > 0:
             self._divisions = divisions
         for transpose in element.findall("transpose"):
@@ -159,11 +142,11 @@ class _Reader:
             if key.find("fifths") is not None:
                 mode = key.findtext("mode", "").strip().lower()
                 fifths = _concert_key(round(number(key.findtext("fifths"))), self._shifts_at(None, place)[0])
-                self._part.keys[place] = (fifths, mode if mode in ("major", "minor") else None)
+                self.keys[place] = (fifths, mode if mode in ("major", "minor") else None)
         for time in element.findall("time")[:1]:
             signature = time_signature(time)
             if signature[0]:
-                self._part.times[place] = signature
+                self.times[place] = signature
 
     def _read_transpose(self, element: Element, place: Place) -> None:
         shift = round(number(element.findtext("chromatic")) + 12 * number(element.findtext("octave-change")))
@@ -176,19 +159,19 @@ class _Reader:
         for timeline in self._shifts.values() if staff is None else (self._shifts[staff],):
             timeline.set(place, shifts)
 
-    def read_direction(self, element: Element, place: Place) -> None:
+    def _read_direction(self, element: Element, place: Place) -> None:
         sounds = [element] if element.tag == "sound" else element.findall("sound")
         tempo = 0.0
         for sound in sounds:
             if "dynamics" in sound.attrib:
                 self._velocity.set(place, _velocity(sound.get("dynamics")))
             tempo = tempo or number(sound.get("tempo"))
-            self._part.instruments.read_change(sound, place)
+            self.instruments.read_change(sound, place)
         if tempo <= 0:
             tempo = next(map(_tempo, element.findall("direction-type/metronome")), 0.0)
         if tempo > 0:
             position = place[1] + number(element.findtext("offset")) / self._divisions
-            self._part.tempos.setdefault((place[0], max(position, 0.0)), tempo)
+            self.tempos.setdefault((place[0], max(position, 0.0)), tempo)
 
 
 def _pitches(fields: dict[str, Element], instrument: Instrument, shifts: tuple[int, ...]) -> tuple[list[int], bool]:
