@@ -7,6 +7,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmt.music.bounded import LARGEST, TooLargeError, read_at_most
-from mmt.music.unpacking import DAMAGED, Inflater, Unpacked, read_member
+from mmt.music.unpacking import DAMAGED, Unpacked, read_member
 
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = (".zip", *_TAR_SUFFIXES)
@@ -29,7 +30,7 @@ _END = bytes(tarfile.BLOCKSIZE)
 _MEMBERS, _MEMBER_BYTES = 10_000, 32
 # By the first bytes of a packed file.
 _DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
-    b"\x1f\x8b": partial(Inflater, gzip=True),
+    b"\x1f\x8b": partial(zlib.decompressobj, zlib.MAX_WBITS + 16),
     b"BZh": bz2.BZ2Decompressor,
     b"\xfd7zXZ\0": partial(lzma.LZMADecompressor, memlimit=256 * 2**20),
 }

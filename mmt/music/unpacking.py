@@ -50,7 +50,7 @@ def _unpack(file: IO[bytes], member: zipfile.ZipInfo) -> IO[bytes] | Unpacked:
         case zipfile.ZIP_STORED:
             return file
         case zipfile.ZIP_DEFLATED:
-            return Unpacked(file, [Inflater()])
+            return Unpacked(file, [zlib.decompressobj(-zlib.MAX_WBITS)])
         case zipfile.ZIP_BZIP2:
             return Unpacked(file, [bz2.BZ2Decompressor()])
         case zipfile.ZIP_LZMA:
@@ -71,32 +71,11 @@ def _lzma(file: IO[bytes], member: zipfile.ZipInfo) -> lzma.LZMADecompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[kind])
 
 
-class Inflater:
-    """zlib's decompressor of a deflate stream, bare or in a gzip file, with the interface of those of bz2 and lzma."""
-
-    def __init__(self, gzip: bool = False) -> None:
-        self._machine = zlib.decompressobj(zlib.MAX_WBITS + 16 if gzip else -zlib.MAX_WBITS)
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._machine.decompress(self._machine.unconsumed_tail + data, max_length)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._machine.unconsumed_tail
-
-    @property
-    def eof(self) -> bool:
-        return self._machine.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._machine.unused_data
-
-
 class Unpacked(io.RawIOBase):
     """A binary file that unpacks another, in steps no larger than what is read.
 
-    `decompressors` gives one for each of the concatenated streams of the file; what follows the last is ignored.
+    `decompressors` gives one of zlib, bz2 or lzma for each of the concatenated streams of the file; what follows the last is
+    ignored.
     """
 
     def __init__(self, file: IO[bytes], decompressors: Iterable[Any]) -> None:
@@ -109,14 +88,15 @@ class Unpacked(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
         while True:
-            rest = b""
+            # zlib leaves what it has not unpacked yet; bz2 and lzma keep it, and say whether they need more.
+            rest = getattr(self._machine, "unconsumed_tail", b"")
             if self._machine.eof:
                 rest = self._machine.unused_data or self._file.read(_CHUNK)
                 following = next(self._others, None) if rest.strip(b"\0") else None
                 if following is None:
                     return 0
                 self._machine = following
-            elif self._machine.needs_input and not (rest := self._file.read(_CHUNK)):
+            elif not rest and getattr(self._machine, "needs_input", True) and not (rest := self._file.read(_CHUNK)):
                 raise EOFError("it is cut off")
             if data := self._machine.decompress(rest, len(view)):
                 view[: len(data)] = data

@@ -155,10 +155,11 @@ class _Finder:
         """Read a printed coda sign before a jump as "to coda", if the coda follows the jump and no words or sounds say it."""
         jumps = sorted(place for place, _, _ in self._jumps)
         is_said = any(kind == "to coda" for _, kind, _ in self._signs)
-        codas = [*self._printed_codas, *(place for place, kind, _ in self._signs if kind == "coda")]
+        codas = [place for place, kind, _ in self._signs if kind == "coda"]
+        last = max([*self._printed_codas, *codas], default=(0, 0.0))
         for begins, ends in self._printed_codas.items():
             jump = bisect_left(jumps, ends)
-            if not is_said and jump < len(jumps) and jumps[jump] <= max(codas):
+            if not is_said and jump < len(jumps) and jumps[jump] <= last:
                 self._add(ends, "to coda")
             else:
                 self._add(begins, "coda")

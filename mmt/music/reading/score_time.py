@@ -143,15 +143,13 @@ class _Clock:
                 stated, exact = self._durations(child, fields, cursor.exact)
                 if stated != exact:
                     measure.tuplets.add(round(number(fields["time-modification"].findtext("actual-notes"))))
-                if "chord" in fields:
-                    measure.events.append(Event(onset, exact, child, fields))
-                    continue
-                if "rest" in fields and self._fills_the_measure(cursor.exact, exact, children, place):
-                    stated = exact = self._signature or 0.0
-                onset = cursor.exact
+                if "chord" not in fields:
+                    if "rest" in fields and self._fills_the_measure(cursor.exact, exact, children, place):
+                        stated = exact = self._signature or 0.0
+                    onset = cursor.exact
+                    cursor.advance(stated, exact)
+                    measure.length = max(measure.length, cursor.exact)
                 measure.events.append(Event(onset, exact, child, fields))
-                cursor.advance(stated, exact)
-                measure.length = max(measure.length, cursor.exact)
             elif tag == "backup":
                 cursor.move(-self._stated(child))
             elif tag == "forward":
