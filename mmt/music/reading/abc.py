@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmt.music.reading.abc_fields import BEAT
-from mmt.music.reading.abc_order import play
+from mmt.music.reading.abc_order import played_sections
 from mmt.music.reading.abc_tune import Tune
 from mmt.music.reading.abc_voice import Note, Voice
 from mmt.music.reading.midi_texts import decode_text
@@ -112,7 +112,7 @@ def _music(tune: Tune) -> muspy.Music:
     voices = [voice for voice in tune.voices.values() if voice.notes]
     if not voices:
         raise ValueError(f"it has no note{tune.unread and '; '}{tune.unread}")
-    spans = play(list(tune.voices.values()), tune.parts)
+    spans = played_sections(list(tune.voices.values()), tune.parts)
     tracks = [
         track
         for voice, program in zip(voices, _programs(voices), strict=True)

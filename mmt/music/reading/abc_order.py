@@ -19,7 +19,7 @@ _MOST_PASSAGES = 100_000
 _NOT_OF_ORDER = ("tempo", "key", "meter")
 
 
-def play(voices: Sequence[Voice], parts: str) -> list[Span]:
+def played_sections(voices: Sequence[Voice], parts: str) -> list[Span]:
     """The sections of a tune in playing order; `parts` is the `P:` field of its header, empty for none.
 
     A `ValueError` refuses more signs or parts than a tune has.

@@ -291,3 +291,7 @@ def test_files_without_a_tune_are_refused(tmp_path: Path, text: str, said: str) 
     with pytest.raises(ValueError, match=said) as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
+
+
+def test_an_accidental_of_a_grace_note_holds_in_its_measure_only(tmp_path: Path) -> None:
+    assert played(tmp_path, "K:C\n{^f}|f") == "0:78*0.25 0.25:77*0.75"
