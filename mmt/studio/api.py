@@ -7,7 +7,7 @@ change of a piece; a change by hand names the revision that it is based on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -231,12 +231,7 @@ def set_mix(context: Context, piece: str, body: ask.Mix) -> Json:
     """Keep volume, mute and solo of the parts."""
     found = context.store.get(piece)
     with context.store.lock:
-        before, found.mix = found.mix, {"volumes": body.volumes, "muted": body.muted, "solo": body.solo}
-        try:
-            found.save(is_change=False)
-        except OSError:
-            found.mix = before
-            raise
+        found.save(mix=asdict(body), is_revision=False)
     return {"kept": True}
 
 

@@ -15,7 +15,8 @@ import secrets
 import shutil
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -95,61 +96,49 @@ class Piece:
         self, events: Events, made: dict[str, Any], *, title: str | None = None, tempo: float | None = None
     ) -> None:
         """Add a version after the current one; versions that were undone are removed."""
-        before = self.version if self.versions else None
+        before = self.version if self.versions else Version(-1, "Untitled", None, {})
         number = 1 + max((one.number for one in self.versions), default=-1)
         _write_events(self.folder / f"version-{number}.npy", events)
-        kept_tempo, kept_title = (before.tempo, before.title) if before else (None, "Untitled")
-        known, kept = self.versions, self.versions[: self.current + 1]
-        self.versions = [*kept, Version(number, title or kept_title, tempo or kept_tempo, made)][-MOST_VERSIONS:]
+        known, latest = self.versions, Version(number, title or before.title, tempo or before.tempo, made)
+        versions = [*known[: self.current + 1], latest][-MOST_VERSIONS:]
         try:
-            self.go(len(self.versions) - 1)
+            self.save(versions=versions, current=len(versions) - 1)
         except OSError:
-            self.versions = known
             self._remove(f"version-{number}.npy")
             raise
-        # Not before the new history is written, as the disk may be full.
-        for number in {one.number for one in known} - {one.number for one in self.versions}:
-            self._remove(f"version-{number}.npy")
+        for one in known:
+            if one not in versions:
+                self._remove(f"version-{one.number}.npy")
 
     def go(self, place: int) -> None:
         """Make another version of the history the current one."""
         if not 0 <= place < len(self.versions):
             raise ValueError("there is no such version")
-        before, self.current = self.current, place
-        try:
-            self.save()
-        except OSError:
-            self.current = before
-            raise
+        self.save(current=place)
 
     def set_alternative(self, number: int, events: Events, made: dict[str, Any]) -> None:
         """Add or replace an alternative."""
         _write_events(self.folder / f"alternative-{number}.npy", events)
-        self.alternatives = [one for one in self.alternatives if one["number"] != number]
-        self.alternatives = sorted(
-            [*self.alternatives, {"number": number, "made": made}], key=lambda one: one["number"]
-        )
-        self.save()
+        others = [one for one in self.alternatives if one["number"] != number]
+        self.save(alternatives=sorted([*others, {"number": number, "made": made}], key=itemgetter("number")))
 
     def drop_alternatives(self) -> None:
         """Remove all alternatives."""
-        known, self.alternatives = self.alternatives, []
-        try:
-            self.save()
-        except OSError:
-            self.alternatives = known
-            raise
-        # Not before the new list is written, as the disk may be full.
+        known = self.alternatives
+        self.save(alternatives=[])
         for one in known:
             self._remove(f"alternative-{one['number']}.npy")
 
-    def save(self, *, is_change: bool = True) -> None:
-        """Write `piece.json`."""
-        plain = {name: value for name, value in asdict(self).items() if name not in ("id", "folder")}
-        if is_change:
-            plain |= {"revision": self.revision + 1, "changed": time.time()}
+    def save(self, *, is_revision: bool = True, **changes: Any) -> None:
+        """Write `piece.json` with other values of some fields, and then set them: on a full disk the piece stays as it is."""
+        if is_revision:
+            changes |= {"revision": self.revision + 1, "changed": time.time()}
+        plain = {
+            name: value for name, value in asdict(replace(self, **changes)).items() if name not in ("id", "folder")
+        }
         write_whole(self.folder / "piece.json", json.dumps(plain, ensure_ascii=False).encode())
-        self.revision, self.changed = plain["revision"], plain["changed"]
+        for name, value in changes.items():
+            setattr(self, name, value)
 
     def _remove(self, name: str) -> None:
         (self.folder / name).unlink(missing_ok=True)

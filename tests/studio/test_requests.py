@@ -45,7 +45,7 @@ def test_nested_lists_are_checked() -> None:
 def test_schemas_describe_every_field() -> None:
     kinds = [one for one in vars(requests).values() if isinstance(one, type) and one.__module__ == requests.__name__]
     for kind in kinds:
-        if kind.__doc__ and hasattr(kind, "__dataclass_fields__") and kind is not requests.About:
+        if kind.__doc__ and hasattr(kind, "__dataclass_fields__"):
             described = schema(kind)
             assert set(described["properties"]) == set(kind.__dataclass_fields__)
             json.dumps(described)
