@@ -105,9 +105,11 @@ def decode_events(
         warmth = loops.factors() if loops else None
         draw_anew = partial(draw_event, network.heads, hidden, rules, filters, warmth=warmth)
         event = _next_events(draw_anew, rules, fixed, [random[row] for row in rows], window.dropped)
-        yield rows, _in_piece(event, window.dropped)
+        in_piece = event.copy()
+        in_piece[:, BEAT] += np.where(is_note(event), window.dropped, 0)
         if loops is not None:
-            loops.follow(event, window.dropped)
+            loops.follow(in_piece)
+        yield rows, in_piece
         rules.advance(event)
         if not (going := event[:, TYPE] != END_OF_SONG).any():
             return
@@ -146,13 +148,6 @@ def _uniform(generators: Sequence[np.random.Generator], wanted: npt.NDArray[np.b
     return numbers
 
 
-def _in_piece(event: Events, dropped: Events) -> Events:
-    """Events (batch, 6) whose beats are counted from the window, with beats counted from the start of the piece."""
-    counted = event.copy()
-    counted[:, BEAT] += np.where(is_note(event), dropped, 0)
-    return counted
-
-
 def _close_gaps(going: list[bool]) -> list[int]:
     """Indices of the pieces that continue; the last ones fill the places of those that have ended, so that few rows move."""
     staying = sum(going)
@@ -166,23 +161,24 @@ def draw_event(
     """Draw the next event of each piece, (batch, 6), field by field, after the hidden states (batch, dim).
 
     The grammar's masks and weights apply after temperature and before the other filters. `uniform` (batch, 6) are random numbers
-    in [0, 1); `warmth` (batch, 1) divides the logits, in addition to the temperature.
+    in [0, 1); `warmth` (batch, 1) are the factors of the loop guard.
     """
     event = np.zeros((len(uniform), len(FIELDS)), np.int64)
     after_floor: Numbers | None = None
     if isinstance(rules, StrictGrammar):
         floor, ends = rules.floor_notes(), rules.ends
-        after_floor = _warm(filters.temper_all(_all_logits(heads, hidden, floor), ends), warmth)
+        after_floor = filters.temper_all(_all_logits(heads, hidden, floor), ends, warmth)
         rules.look_ahead(after_floor)
     for field in range(len(FIELDS)):
         if after_floor is None:
-            logits = _logits(heads, hidden, event, filters, field, warmth)
+            logits = filters.temper(_logits(heads, hidden, field, event), field, warmth)
         else:
             # The lookahead already has the logits where the head reads the same earlier fields.
             logits = after_floor[:, ends[field] : ends[field + 1]]
             same = (event[:, :field] == floor[:, :field]).all(axis=1)
             if heads.reads_earlier_fields and not same.all():
-                logits = np.where(same[:, None], logits, _logits(heads, hidden, event, filters, field, warmth))
+                others = filters.temper(_logits(heads, hidden, field, event), field, warmth)
+                logits = np.where(same[:, None], logits, others)
         event[:, field] = draw(filters.apply(rules.allow(logits, field, event), field), uniform[:, field])
     return event
 
@@ -195,13 +191,6 @@ def _all_logits(heads: Heads, hidden: Tensor, events: Events) -> Tensor:
     return torch.cat(heads(hidden, codes), dim=-1)
 
 
-def _logits(
-    heads: Heads, hidden: Tensor, event: Events, filters: Filters, field: int, warmth: Numbers | None
-) -> Numbers:
-    """The tempered logits of a field, (batch, size), given the earlier fields of the event (batch, 6)."""
-    codes = torch.from_numpy(event).to(hidden.device)
-    return _warm(filters.temper(heads.field(field, hidden, codes), field), warmth)
-
-
-def _warm(logits: Numbers, warmth: Numbers | None) -> Numbers:
-    return logits if warmth is None else logits / warmth
+def _logits(heads: Heads, hidden: Tensor, field: int, events: Events) -> Tensor:
+    """The logits of a field, (batch, size), given the earlier fields of the events (batch, 6)."""
+    return heads.field(field, hidden, torch.from_numpy(events).to(hidden.device))

@@ -62,15 +62,15 @@ class Filters:
                 told.append(f"{name} {usual}" + (f" ({', '.join(others)})" if others else ""))
         return ", ".join(told) or "no filters"
 
-    def temper(self, logits: Tensor, field: int) -> Numbers:
-        """The logits of a field (batch, size), divided by its temperature, as a NumPy array of finite numbers."""
-        return _tempered(logits, self.temperature[field])
+    def temper(self, logits: Tensor, field: int, warmth: Numbers | None = None) -> Numbers:
+        """The logits of a field (batch, size), divided by its temperature and `warmth` (batch, 1), finite and on the host."""
+        return _tempered(logits, self.temperature[field], warmth)
 
-    def temper_all(self, logits: Tensor, ends: npt.NDArray[np.int64]) -> Numbers:
+    def temper_all(self, logits: Tensor, ends: npt.NDArray[np.int64], warmth: Numbers | None) -> Numbers:
         """The same for the concatenated logits of all fields; `ends` (7,) are the offsets of the fields."""
         if len(set(self.temperature)) == 1:
-            return self.temper(logits, 0)
-        return _tempered(logits, np.repeat(np.array(self.temperature, np.float32), np.diff(ends)))
+            return self.temper(logits, 0, warmth)
+        return _tempered(logits, np.repeat(np.array(self.temperature, np.float32), np.diff(ends)), warmth)
 
     def apply(self, logits: Numbers, field: int) -> Numbers:
         """Filter the tempered logits (batch, size) of a field by top-k, top-p and min-p, in this order."""
@@ -138,12 +138,13 @@ def _draw(logits, uniform):  # type: ignore[no-untyped-def]
     return drawn
 
 
-def _tempered(logits: Tensor, temperature: float | Numbers) -> Numbers:
-    """The logits divided by the temperature, float32 on the host; logits that are not finite become finite numbers."""
+def _tempered(logits: Tensor, temperature: float | Numbers, warmth: Numbers | None) -> Numbers:
     numbers: Numbers = logits.float().cpu().numpy()
     if not np.isfinite(numbers.sum()):
         numbers = np.nan_to_num(numbers)
-    return numbers if isinstance(temperature, float) and temperature == 1 else numbers / np.float32(temperature)
+    if not (isinstance(temperature, float) and temperature == 1):
+        numbers = numbers / np.float32(temperature)
+    return numbers if warmth is None else numbers / warmth
 
 
 def _by_likelihood(logits: Numbers) -> npt.NDArray[np.int64]:

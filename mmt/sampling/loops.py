@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmt.model.compiled import compiled
-from mmt.representation.codes import BEAT, INSTRUMENT, PITCH, POSITION, Events, is_note
+from mmt.representation.codes import BEAT, GIVEN_NOTE, INSTRUMENT, NOTE, PITCH, POSITION, TYPE, Events
 from mmt.sampling.filters import Numbers
 
 PERIODS = 8
@@ -55,8 +55,7 @@ class LoopGuard:
             streak=np.zeros((batch, PERIODS), np.int64),
         )
         for row, prompt in enumerate(prompts):
-            for note in prompt[is_note(prompt)]:
-                _follow(_Memory._make(part[row : row + 1] for part in self.memory), np.ascontiguousarray(note[None]))
+            _follow(self.memory, np.full(len(prompt), row), np.ascontiguousarray(prompt))
 
     def factors(self) -> Numbers | None:
         """What the logits of each piece are divided by, (batch, 1); None if that is 1 for all."""
@@ -66,11 +65,9 @@ class LoopGuard:
         factors: Numbers = np.clip(1 + self.guard * beyond[:, None], 1, _MOST).astype(np.float32)
         return factors
 
-    def follow(self, events: Events, dropped: Events) -> None:
-        """Take in the next event of each piece (batch, 6), whose beats are counted after `dropped` (batch,) beats."""
-        notes = events.copy()
-        notes[:, BEAT] = np.where(is_note(events), events[:, BEAT] + dropped, 0)
-        _follow(self.memory, notes)
+    def follow(self, events: Events) -> None:
+        """Take in the next event of each piece (batch, 6), with beats counted from the start of the piece."""
+        _follow(self.memory, np.arange(len(events)), events)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these pieces of the batch, in this order."""
@@ -78,12 +75,12 @@ class LoopGuard:
 
 
 @compiled()
-def _follow(memory, events):  # type: ignore[no-untyped-def]
-    """Take in an event of each piece (batch, 6); events with beat 0 are not notes."""
-    for row in range(len(events)):
-        beat = events[row, BEAT]
-        if beat == 0:
+def _follow(memory, rows, events):  # type: ignore[no-untyped-def]
+    """Take in events (n, 6) in their order, each of the piece with this row (n,) of the batch."""
+    for row, event in zip(rows, events):  # noqa: B905 (Numba's zip takes no `strict`)
+        if event[TYPE] not in (NOTE, GIVEN_NOTE):
             continue
+        beat = event[BEAT]
         passed = beat - memory.beat[row]
         if passed > 0:
             for lag in range(PERIODS):
@@ -94,7 +91,7 @@ def _follow(memory, events):  # type: ignore[no-untyped-def]
             for cleared in range(min(passed, _BEATS)):
                 memory.seen[row, (beat - cleared) % _BEATS] = False
             memory.notes[row], memory.beat[row] = 0, beat
-        code = ((events[row, POSITION] * 131 + events[row, PITCH]) * 67 + events[row, INSTRUMENT]) % _SIZE
+        code = ((event[POSITION] * 131 + event[PITCH]) * 67 + event[INSTRUMENT]) % _SIZE
         memory.notes[row] += 1
         for lag in range(PERIODS):
             memory.repeated[row, lag] += memory.seen[row, (beat - lag - 1) % _BEATS, code]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmt
-from mmt.representation.codes import BEAT, NOTE, TYPE, Events
+from mmt.representation.codes import NOTE, TYPE, Events
 from mmt.sampling.loops import PERIODS, LoopGuard
 
 NOTES = st.lists(
@@ -40,20 +40,18 @@ def plain_streaks(notes: list[tuple[int, int, int, int]]) -> list[int]:
     return streaks
 
 
-@given(NOTES, st.integers(0, 30))
-def test_repeating_beats_are_counted_as_defined(notes: list[tuple[int, int, int, int]], dropped: int) -> None:
+@given(NOTES)
+def test_repeating_beats_are_counted_as_defined(notes: list[tuple[int, int, int, int]]) -> None:
     events = events_of(notes)
     whole = LoopGuard([events], 0.1)
     assert whole.memory.streak[0].tolist() == plain_streaks(notes)
-    # Event by event, with beats that count from a later first beat.
-    shifted = LoopGuard([events[:0], events[:0]], 0.1)
+    # Event by event.
+    followed = LoopGuard([events[:0], events[:0]], 0.1)
     for event in events:
-        moved = event.copy()
-        moved[BEAT] -= dropped
-        shifted.follow(np.stack([moved, moved]), np.array([dropped, dropped]))
-    assert shifted.memory.streak[1].tolist() == plain_streaks(notes)
-    shifted.keep([1])
-    assert shifted.memory.streak.tolist() == [plain_streaks(notes)]
+        followed.follow(np.stack([event, event]))
+    assert followed.memory.streak[1].tolist() == plain_streaks(notes)
+    followed.keep([1])
+    assert followed.memory.streak.tolist() == [plain_streaks(notes)]
 
 
 def test_the_temperature_rises_from_the_ninth_repeating_beat() -> None:
@@ -61,7 +59,7 @@ def test_the_temperature_rises_from_the_ninth_repeating_beat() -> None:
     seen = []
     for beat in range(1, 20):
         # The first piece repeats one note; the second rises.
-        guard.follow(np.array([[NOTE, beat, 1, 60, 12, 1], [NOTE, beat, 1, 40 + beat, 12, 1]]), np.zeros(2, np.int64))
+        guard.follow(np.array([[NOTE, beat, 1, 60, 12, 1], [NOTE, beat, 1, 40 + beat, 12, 1]]))
         factors = guard.factors()
         seen.append(1.0 if factors is None else float(factors[0, 0]))
         assert factors is None or factors[1, 0] == 1
@@ -71,7 +69,7 @@ def test_the_temperature_rises_from_the_ninth_repeating_beat() -> None:
 def test_a_free_beat_lowers_the_streak_and_does_not_end_it() -> None:
     guard = LoopGuard([np.zeros((0, 6), np.int64)], 0.5)
     for beat in range(1, 17):
-        guard.follow(np.array([[NOTE, beat, 1, 72 if beat == 13 else 60, 12, 1]]), np.zeros(1, np.int64))
+        guard.follow(np.array([[NOTE, beat, 1, 72 if beat == 13 else 60, 12, 1]]))
     # With a period of one beat, beats 2 to 12 repeat; 13 and 14 do not; 15 does; 16 is not complete.
     assert guard.memory.streak[0, 0] == 11 - 4 - 4 + 1
     # With a period of two beats, beats 3 to 12 and 14 repeat; 13 and 15 do not.
