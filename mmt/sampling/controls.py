@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +76,6 @@ class Controls:
         >>> np.flatnonzero(controls.playable[:, 25]) - 1
         array([60, 62, 64, 65, 67, 69, 71, 72])
         """
-        _check_kinds(scale, allow, exclude, ranges)
         kept = np.ones(PITCHES, bool)
         if scale is not None:
             kept &= np.isin(np.arange(PITCHES) % 12, scale_classes(scale))
@@ -83,6 +83,7 @@ class Controls:
             kept &= _members("allow", allow)
         if exclude is not None:
             kept &= ~_members("exclude", exclude)
+        reach = _reach(ranges, representation)
         words = {"scale": scale, "allow": allow, "exclude": exclude, "ranges": ranges or None}
         given = ", ".join(f"{name}={value!r}" for name, value in words.items() if value is not None)
         if not kept.any():
@@ -90,7 +91,7 @@ class Controls:
         if not given:
             return cls(use_all=use_all)
         playable = np.zeros((representation.sizes[PITCH], representation.sizes[INSTRUMENT]), bool)
-        playable[1:, 1 : len(representation.instruments) + 1] = kept[:, None] & _reach(ranges, representation)
+        playable[1:, 1 : len(representation.instruments) + 1] = kept[:, None] & reach
         if not playable.any():
             raise ValueError(f"{given} leaves no instrument a pitch to sample")
         if representation.drums:
@@ -118,25 +119,6 @@ class Controls:
                 )
 
 
-def _check_kinds(scale: Scale, allow: Pitches, exclude: Pitches, ranges: Ranges) -> None:
-    for name, given in (("scale", scale), ("allow", allow), ("exclude", exclude)):
-        is_wrong = isinstance(given, Mapping | Iterator | bytes | bool) or (
-            isinstance(given, np.ndarray) and given.ndim != 1
-        )
-        items = given if isinstance(given, Iterable) and not is_wrong else [given]
-        if is_wrong or any(one is not None and not isinstance(one, str | int | np.integer) for one in items):
-            raise ValueError(f"{name} is {described(given)}; give names or whole numbers, one or a list of them")
-    if not isinstance(ranges, bool | np.bool_ | Mapping) and ranges is not None:
-        raise ValueError(f"ranges is {described(ranges)}; give True, or a mapping such as {{'violin': 'G3..E7'}}")
-    if isinstance(ranges, Mapping):
-        for name, span in ranges.items():
-            ends = span if isinstance(span, Sequence | np.ndarray) else [None]
-            if not len(ends) or not all(isinstance(end, str | int | np.integer) for end in ends):
-                raise ValueError(
-                    f"ranges: {name} is {described(span)}; give its lowest and highest pitch, such as G3..E7"
-                )
-
-
 def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
     """The pitch classes (0 … 11, 0 is C) of a scale, given by tonic and mode or as pitch classes.
 
@@ -154,8 +136,20 @@ def scale_classes(scale: str | Iterable[Pitch]) -> list[int]:
                 f"scale is {scale!r}; give a tonic and a mode ({', '.join(_MODES)}), such as 'C major', or pitch classes"
             )
         return sorted({(_class_of(match) + step) % 12 for step in _MODES[mode]})
-    items = scale.split(",") if isinstance(scale, str) else list(scale) if isinstance(scale, Iterable) else [scale]
-    return sorted({_pitch_class(item) for item in items})
+    return sorted({_pitch_class(item) for item in _items("scale", scale)})
+
+
+def _items(name: str, given: Pitch | Iterable[Pitch]) -> list[Pitch]:
+    """The pitches or spans of an argument, which is one or several of them, or a text with commas."""
+    if isinstance(given, str):
+        return list(given.split(","))
+    is_wrong = isinstance(given, Mapping | Iterator | bytes | bool) or (
+        isinstance(given, np.ndarray) and given.ndim != 1
+    )
+    items: list[Any] = list(given) if isinstance(given, Iterable) and not is_wrong else [given]
+    if is_wrong or not all(isinstance(item, str | int | np.integer) for item in items):
+        raise ValueError(f"{name} is {described(given)}; give names or whole numbers, one or a list of them")
+    return items
 
 
 def _pitch_class(item: Pitch) -> int:
@@ -174,9 +168,8 @@ def _class_of(match: re.Match[str]) -> int:
 
 def _members(name: str, given: Pitch | Iterable[Pitch]) -> npt.NDArray[np.bool_]:
     """Mask of the given pitches, (128,): one or several, each a number, a name or a span."""
-    items = given.split(",") if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [given]
     chosen = np.zeros(PITCHES, bool)
-    for item in items:
+    for item in _items(name, given):
         ends = item.split("..", 1) if isinstance(item, str) else [item]
         chosen |= _span(name, ends[0], ends[-1])
     return chosen
@@ -207,19 +200,17 @@ def _pitch(name: str, given: Pitch) -> int:
 
 def _reach(ranges: Ranges, representation: Representation) -> npt.NDArray[np.bool_]:
     """Mask of the pitches in each instrument's range, (pitches, instruments), without the drums."""
+    if not isinstance(ranges, bool | np.bool_ | Mapping) and ranges is not None:
+        raise ValueError(f"ranges is {described(ranges)}; give True, or a mapping such as {{'violin': 'G3..E7'}}")
+    if ranges and not isinstance(ranges, Mapping):
+        ranges = {name: span for name, span in INSTRUMENT_RANGES.items() if name in representation.names}
     reach = np.ones((PITCHES, len(representation.instruments)), bool)
-    if isinstance(ranges, Mapping):
-        for name, given in ranges.items():
-            if (code := representation.find_instrument(name)) == representation.drums_code:
-                raise ValueError(
-                    f"ranges: {name} is given {given!r}, but drums have no pitch; leave them out of ranges"
-                )
-            ends = given.split("..", 1) if isinstance(given, str) else given
-            if len(ends) != 2:
-                raise ValueError(f"ranges: {name} is {given!r}; give its lowest and highest pitch, such as G3..E7")
-            reach[:, code - 1] = _span(f"ranges of {name}", *ends)
-    elif ranges:
-        for place, instrument in enumerate(representation.instruments):
-            if instrument.name in INSTRUMENT_RANGES:
-                reach[:, place] = _span(instrument.name, *INSTRUMENT_RANGES[instrument.name])
+    for name, given in (ranges or {}).items():
+        if (code := representation.find_instrument(name)) == representation.drums_code:
+            raise ValueError(f"ranges: {name} is given {given!r}, but drums have no pitch; leave them out of ranges")
+        ends = given.split("..", 1) if isinstance(given, str) else given
+        is_sequence = isinstance(ends, Sequence | np.ndarray) and len(ends) == 2
+        if not is_sequence or not all(isinstance(end, str | int | np.integer) for end in ends):
+            raise ValueError(f"ranges: {name} is {described(given)}; give its lowest and highest pitch, such as G3..E7")
+        reach[:, code - 1] = _span(f"ranges of {name}", *ends)
     return reach
