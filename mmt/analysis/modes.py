@@ -26,7 +26,8 @@ from mmt.representation import prompt
 from mmt.representation.arguments import described, whole
 from mmt.representation.codes import BEAT, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events
 from mmt.representation.prompt import Prompt
-from mmt.sampling.model import Model, generate_each, load_model
+from mmt.sampling.model import Model, load_model
+from mmt.sampling.several import generate_each
 from mmt.sampling.streams import seed_of
 
 MODES = ("unconditional", "instrument-informed", "4-beat continuation", "16-beat continuation")

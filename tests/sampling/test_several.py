@@ -9,7 +9,7 @@ import pytest
 from small_corpora import model_of
 
 import mmt
-from mmt.sampling.model import generate_each
+from mmt.sampling.several import generate_each
 
 TINY = Path(__file__).resolve().parents[2] / "data" / "tiny"
 
