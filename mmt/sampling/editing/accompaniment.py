@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from mmt.model.cpu.packing import pack
 from mmt.model.network import Network
+from mmt.representation.arguments import whole
 from mmt.representation.codes import (
     BEAT,
     DURATION,
@@ -42,7 +43,6 @@ from mmt.sampling.editing.parts import (
     MAX_NOTES_PER_BEAT,
     EditOptions,
     Names,
-    check_candidates,
     check_header_fits,
     check_plays,
     check_span,
@@ -53,7 +53,7 @@ from mmt.sampling.editing.parts import (
 )
 from mmt.sampling.filters import Filters
 from mmt.sampling.grammar import Bounds, StrictGrammar
-from mmt.sampling.model import Model, check_model
+from mmt.sampling.model import Model
 from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow
 
@@ -70,13 +70,10 @@ def accompany(
 ) -> list[Events]:
     """Keep the parts of one or several instruments, and write other parts around them.
 
-    Each beat is written several times, and one candidate is drawn by how well it fits the held notes of this beat
-    (`mmt.sampling.editing.accompaniment` describes the distribution).
-
     Parameters
     ----------
     piece : array_like of int, (n, 6)
-        Only the notes of `hold` are used, and with `beats` the notes of the accompanying instruments in other beats.
+        Only the notes of `hold` are read, and with `beats` those of the accompanying instruments in other beats.
     hold : str, int or sequence of them
         Instruments of the piece.
     instruments : sequence of str or int, optional
@@ -84,8 +81,8 @@ def accompany(
     beats : (int, int), optional
         The first beat to write and the beat after the last, from 0; other beats stay. Default: to the beat of the last held note.
     candidates : int
-        How many times each beat is written. More candidates fit better and take longer. With 1, the held notes of a beat do not
-        change what is written in it.
+        How many times each beat is written; one is drawn by how well it fits the held notes of this beat. More candidates fit
+        better and take longer. With 1, the held notes of a beat do not change what is written in it.
     **options
         See `mmt.sampling.editing.parts.EditOptions`.
 
@@ -103,11 +100,10 @@ def accompany(
     >>> both[both[:, INSTRUMENT] == 25][1:].tolist() == melody[3:]
     True
     """
-    check_model(model)
+    _, notes = split(model, piece)
     representation = model.representation
-    _, notes = split(piece, representation)
     hold_codes, others = _parts(notes, hold, instruments, representation)
-    check_candidates(candidates)
+    whole("candidates", candidates, least=1)
     streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments(others, representation, no_others=True)
     header = header_for([*hold_codes, *others], representation)
@@ -120,8 +116,8 @@ def accompany(
     most = len(beginning) + len(held) + MAX_NOTES_PER_BEAT * (stop - first)
     bounds = Bounds(most, stop, first_beat=first, controls=controls)
     writer = _Accompanist(pack(model.network), held, hold_codes, candidates, filters, bounds)
-    written = [writer.write(beginning, stream, progress=progress) for stream in streams]
-    return [remember(np.concatenate([one, end]), representation) for one in written]
+    pieces = (np.concatenate([writer.write(beginning, one, progress=progress), end]) for one in streams)
+    return [remember(piece, representation) for piece in pieces]
 
 
 def _parts(

@@ -15,11 +15,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmt.model.cpu.packing import pack
-from mmt.model.network import Network
 from mmt.representation.codes import BEAT, TYPE, Events
+from mmt.representation.origin import remember
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.parts import END, check_header_fits
 from mmt.sampling.grammar import Bounds
+from mmt.sampling.model import Model
 from mmt.sampling.streams import Stream, generator_of
 from mmt.sampling.window import AnchoredWindow
 
@@ -34,7 +35,7 @@ event, the number of beats before its window, and the piece's random numbers."""
 
 @torch.inference_mode()
 def write_constrained(
-    network: Network,
+    model: Model,
     header: Events,
     writers: Sequence[Writer],
     streams: Sequence[Stream],
@@ -44,8 +45,8 @@ def write_constrained(
     progress: bool = False,
 ) -> list[Events]:
     """Write whole pieces, one per writer and stream, each with `notes` notes in `beats` beats after the header (n, 6)."""
-    check_header_fits(header, network.config.context)
-    network, random = pack(network), [generator_of(stream) for stream in streams]
+    check_header_fits(header, model.network.config.context)
+    network, random = pack(model.network), [generator_of(stream) for stream in streams]
     window = AnchoredWindow(network, len(writers), Bounds(len(header) + notes + 1, beats))
     pieces: list[list[Codes]] = [[] for _ in writers]
     rows = list(range(len(writers)))
@@ -67,7 +68,8 @@ def write_constrained(
                 window.keep(going)
             latest = np.array(events)[:, None]
             bar.update(len(events))
-    return [np.concatenate([np.asarray(header), np.array(piece, np.int64).reshape(-1, 6), END]) for piece in pieces]
+    whole = (np.concatenate([np.asarray(header), np.array(piece, np.int64).reshape(-1, 6), END]) for piece in pieces)
+    return [remember(piece, model.representation) for piece in whole]
 
 
 def in_window(event: Codes, dropped: int) -> Codes:

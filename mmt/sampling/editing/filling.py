@@ -13,8 +13,8 @@ from mmt.representation.arguments import whole
 from mmt.representation.codes import BEAT, Events
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt
-from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, EditOptions, check_candidates, settings_of, split
-from mmt.sampling.model import Model, check_model
+from mmt.sampling.editing.parts import END, MAX_NOTES_PER_BEAT, EditOptions, settings_of, split
+from mmt.sampling.model import Model
 from mmt.sampling.window import anchor
 
 # How many beats after the gap are read to compare candidates.
@@ -59,16 +59,14 @@ def fill(
     >>> filled[:5].tolist() == piece[:5], filled[-5:-1].tolist() == piece[-4:]
     (True, True)
     """
-    check_model(model)
-    representation = model.representation
-    header, notes = split(piece, representation)
+    header, notes = split(model, piece)
     length = int(notes[-1, BEAT])
     from_beat, to_beat = whole("from_beat", from_beat), whole("to_beat", to_beat)
     if not 0 <= from_beat < to_beat <= length:
         raise ValueError(
             f"beats {from_beat} to {to_beat}: give 0 <= from_beat < to_beat <= {length}, the beats of the piece"
         )
-    check_candidates(candidates)
+    whole("candidates", candidates, least=1)
     before, after = notes[notes[:, BEAT] <= from_beat], notes[notes[:, BEAT] > to_beat]
     prompt = Prompt(np.concatenate([header, before]), first_beat=from_beat)
     most = len(prompt) + MAX_NOTES_PER_BEAT * (to_beat - from_beat)

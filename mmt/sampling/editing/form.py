@@ -76,13 +76,11 @@ def compose(
     """
     check_model(model)
     check_form(form, section, model.representation)
-    if prompt is not None:
-        events = as_events(prompt)
-        length = max(last_beat(events), getattr(prompt, "first_beat", 0))
-        if length > section:
-            raise ValueError(
-                f"the prompt has {length} beats; give at most the {section} beats of a section, or a longer section"
-            )
+    length = 0 if prompt is None else max(last_beat(as_events(prompt)), getattr(prompt, "first_beat", 0))
+    if length > section:
+        raise ValueError(
+            f"the prompt has {length} beats; give at most the {section} beats of a section, or a longer section"
+        )
     streams, *_ = settings_of(model, options)
     if options.get("seed") is None:
         options["seed"] = streams[0][0]
@@ -114,7 +112,7 @@ def check_form(form: str, section: int, representation: Representation) -> None:
 
 def _complete(model: Model, first: Events, form: str, section: int, stream: Stream, options: EditOptions) -> Events:
     """The whole piece of a first section."""
-    header, notes = split(first, model.representation)
+    header, notes = split(model, first)
     parts = {form[0]: notes}
     for place, letter in enumerate(form):
         if letter in parts:
@@ -143,7 +141,7 @@ def _write(
     else:
         prompt, least = Prompt(known[:-1], first_beat=begin), end if rest else 0
         [piece] = model.generate(prompt, length=end + rest * section, min_beats=least, max_beats=end, **options)
-    _, notes = split(piece, model.representation)
+    _, notes = split(model, piece)
     notes = notes[(notes[:, BEAT] > begin) & (notes[:, BEAT] <= end)]
     notes[:, BEAT] -= begin
     return notes

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmt.representation.arguments import described, whole
+from mmt.representation.arguments import described
 from mmt.representation.codes import END_OF_SONG, INSTRUMENT, INSTRUMENT_EVENT, NOTE, TYPE, Events, Representation
 from mmt.representation.encode import canonical
 from mmt.representation.origin import remember
 from mmt.representation.prompt import Prompt, instruments, plain
 from mmt.sampling.controls import Controls
 from mmt.sampling.filters import Filters
-from mmt.sampling.model import Model
+from mmt.sampling.model import Model, check_model
 from mmt.sampling.options import ControlOptions, FilterOptions, GenerationOptions
 from mmt.sampling.streams import Stream, streams_of
 
@@ -56,12 +56,13 @@ def settings_of(
 END = np.array([[END_OF_SONG, 0, 0, 0, 0, 0]])
 
 
-def split(piece: npt.ArrayLike, representation: Representation) -> tuple[Events, Events]:
+def split(model: Model, piece: npt.ArrayLike) -> tuple[Events, Events]:
     """The header of a piece, without its length code, and its notes (notes, 6), given notes included.
 
-    A `ValueError` is raised if there are no notes.
+    A `ValueError` says what is wrong with the model or the piece, or that there are no notes.
     """
-    checked = plain(piece, representation)
+    check_model(model)
+    checked = plain(piece, model.representation)
     header, notes = checked[checked[:, TYPE] < NOTE], checked[checked[:, TYPE] == NOTE]
     if not len(notes):
         raise ValueError("the piece has no notes")
@@ -101,11 +102,6 @@ def check_header_fits(header: Events, context: int) -> None:
         raise ValueError(
             f"{len(codes_of(header))} instruments are too many for the model's context of {context} events; name fewer"
         )
-
-
-def check_candidates(candidates: int) -> None:
-    """Raise a `ValueError` if the number of candidates is not a positive integer."""
-    whole("candidates", candidates, least=1)
 
 
 def check_span(beats: tuple[int, int] | None, length: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from collections import deque
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -11,12 +11,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmt.representation.codes import BEAT, DURATION, INSTRUMENT, NOTE, PITCH, POSITION, Events
-from mmt.representation.origin import remember
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, log_likelihood, rows_in_window, write_constrained
 from mmt.sampling.editing.parts import EditOptions, check_plays, settings_of, split
 from mmt.sampling.filters import Filters, Numbers, draw
-from mmt.sampling.model import Model, check_model
+from mmt.sampling.model import Model
 
 
 def reharmonise(
@@ -53,9 +52,8 @@ def reharmonise(
     >>> len(reharmonise(model, piece, "cello", seed=0, scale="C major")[0]) == len(piece)
     True
     """
-    check_model(model)
+    header, notes = split(model, piece)
     representation = model.representation
-    header, notes = split(piece, representation)
     code = representation.find_instrument(instrument)
     if code == representation.drums_code:
         raise ValueError("drums have no pitches to draw; name another instrument, or use rewrite")
@@ -65,17 +63,14 @@ def reharmonise(
     controls.check_instruments([code], representation, no_others=True)
     pitches = np.arange(1, representation.sizes[PITCH])
     pitches = pitches if controls.playable is None else np.flatnonzero(controls.playable[:, code])
-    moments = _moments(notes, own)
-    most = max(len(moment.durations) for moment in moments.values())
+    most = max(len(moment.durations) for moment in _moments(notes, own).values())
     if len(pitches) < most:
         raise ValueError(
             f"{representation.names[code - 1]} plays {most} notes at once, but {controls.given} leaves it {len(pitches)} pitches"
         )
-    writers = [Harmoniser(moments, code, pitches, filters) for _ in streams]
-    pieces = write_constrained(
-        model.network, header, writers, streams, notes=len(notes), beats=int(notes[-1, BEAT]), progress=progress
-    )
-    return [remember(one, representation) for one in pieces]
+    writers = [Harmoniser(_moments(notes, own), code, pitches, filters) for _ in streams]
+    beats = int(notes[-1, BEAT])
+    return write_constrained(model, header, writers, streams, notes=len(notes), beats=beats, progress=progress)
 
 
 @dataclass
@@ -110,15 +105,15 @@ class Harmoniser:
     def __init__(
         self, moments: dict[tuple[int, int], Moment], instrument: int, pitches: npt.NDArray[np.int64], filters: Filters
     ) -> None:
-        """`moments` ascend by (beat, position); the part of the `instrument` code may have the `pitches` codes."""
-        self.moments = [(when, deepcopy(moment)) for when, moment in moments.items()]
+        """`moments` ascend by (beat, position) and are used up; the `instrument` code may have the `pitches` codes."""
+        self.moments = deque(moments.items())
         self.instrument, self.pitches, self.filters = instrument, pitches, filters
         # The last note of the moment, which the next one must exceed.
         self.floor: Codes = (0, 0, 0)
 
     def __call__(self, heads: Heads, hidden: Tensor, dropped: int, random: np.random.Generator) -> Codes | None:
         while self.moments and not (self.moments[0][1].held or self.moments[0][1].durations):
-            self.moments.pop(0)
+            self.moments.popleft()
             self.floor = (0, 0, 0)
         if not self.moments:
             return None

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mmt.representation.codes import BEAT, INSTRUMENT, NOTE, PITCH, TYPE, Events, Representation
-from mmt.representation.origin import remember
 from mmt.sampling.controls import Controls, Ranges
 from mmt.sampling.decoding import Heads
 from mmt.sampling.editing.constrained_decoding import Codes, rows_in_window, write_constrained
@@ -94,17 +93,16 @@ def reorchestrate(
     streams, filters, _, progress = settings_of(model, options, SeedAndFilters)
     representation = model.representation
     codes = codes_for(instruments, representation)
-    drums, notes = _without_drums(split(piece, representation)[1], codes, representation)
+    drums, notes = _without_drums(split(model, piece)[1], codes, representation)
     playable = _playable(notes, codes, ranges, representation)
     unisons = _unisons(notes, playable)
     kept = sum(count for _, count in unisons)
     writers = [Orchestrator(unisons, playable, filters) for _ in streams]
     header, beats = header_for(codes, representation), int(notes[-1, BEAT])
-    pieces = write_constrained(model.network, header, writers, streams, notes=kept, beats=beats, progress=progress)
+    pieces = write_constrained(model, header, writers, streams, notes=kept, beats=beats, progress=progress)
     if len(drums):
         header = header_for([*codes, representation.drums_code], representation)
         pieces = [assemble(header, [one[one[:, TYPE] == NOTE], drums], representation) for one in pieces]
-    pieces = [remember(one, representation) for one in pieces]
     return (pieces, Orchestration(len(notes), kept, len(notes) - kept)) if report else pieces
 
 

@@ -73,7 +73,7 @@ def rewrite(
     check_model(model)
     representation = model.representation
     _check_given(representation)
-    header, notes = split(piece, representation)
+    header, notes = split(model, piece)
     first, stop = check_span(beats, length := int(notes[-1, BEAT]))
     parts = codes_of(header) if instruments is None else codes_for(instruments, representation)
     is_new = np.isin(notes[:, INSTRUMENT], parts) & (notes[:, BEAT] > first) & (notes[:, BEAT] <= stop)
