@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,18 @@ from mmt.studio.catalog import EXAMPLES, ensembles_for, instruments_of, read_exa
 from mmt.studio.context import Context
 from mmt.studio.pieces import Piece
 from mmt.studio.scores import events_of, rows_of, score_of
+from mmt.studio.security import MOST_UPLOAD
 from mmt.studio.tasks import assembled
 from mmt.studio.work import Job
 
 Json = dict[str, Any] | list[Any]
 _ATTENTION_TIME = 120.0
 """Seconds to wait for the model's thread, which may have music to finish first."""
-_ORIGINALITY_TIME = 900.0
-"""Seconds: the first comparison sorts the corpus."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the API: `GET /pieces/{piece}`."""
+    """An operation of the API: `GET /pieces/{piece}`. Its function gets the piece or job that the path names."""
 
     method: str
     path: str
@@ -67,7 +67,7 @@ def status(context: Context) -> Json:
         "originality": context.corpus is not None,
         "first": context.first_piece,
         "most_alternatives": ask.MOST_ALTERNATIVES,
-        "most_upload": 16,
+        "most_upload": MOST_UPLOAD // 2**20,
     }
 
 
@@ -116,13 +116,8 @@ def from_file(context: Context, name: str = "", body: bytes = b"") -> dict[str, 
     return shown(context, piece)
 
 
-def piece(context: Context, piece: str) -> Json:
-    """A piece: its notes, history, alternatives and running job."""
-    return shown(context, context.store.get(piece))
-
-
 def shown(context: Context, piece: Piece) -> dict[str, Any]:
-    """A piece as the API gives it."""
+    """A piece: its notes, history, alternatives and running job."""
     with context.store.lock:
         job = context.worker.job_of(piece.id)
         return {
@@ -145,17 +140,15 @@ def shown(context: Context, piece: Piece) -> dict[str, Any]:
         }
 
 
-def delete(context: Context, piece: str) -> Json:
+def delete(context: Context, piece: Piece) -> Json:
     """Delete a piece with its history."""
-    found = context.store.get(piece)
-    _end_job(context, found)
-    context.store.delete(found.id)
-    return {"deleted": piece}
+    context.end_job(piece)
+    context.store.delete(piece.id)
+    return {"deleted": piece.id}
 
 
-def start(context: Context, piece: str, body: ask.Sampling) -> Json:
+def start(context: Context, piece: Piece, body: ask.Sampling) -> Json:
     """Start the job of a request."""
-    found = context.store.get(piece)
     if isinstance(body, ask.Whole | ask.AddPart | ask.Give):
         named = [body.instrument] if isinstance(body, ask.AddPart) else body.instruments
         for name in named:
@@ -167,36 +160,31 @@ def start(context: Context, piece: str, body: ask.Sampling) -> Json:
                 f"{len(body.form)} sections of {body.section} beats are {len(body.form) * body.section} beats; "
                 f"a piece may get up to {ask.MOST_BEATS}"
             )
-    return described(context.start(found, body))
+    return described(context.start(piece, body))
 
 
-def keep(context: Context, piece: str, body: ask.Keep) -> Json:
+def keep(context: Context, piece: Piece, body: ask.Keep) -> Json:
     """Keep an alternative as the next version; the others are dropped."""
-    found = context.store.get(piece)
-    _end_job(context, found)
+    context.end_job(piece)
     with context.store.lock:
-        events = found.alternative(body.alternative)
-        made = next(one["made"] for one in found.alternatives if one["number"] == body.alternative)
-        found.add(events, made)
-        found.drop_alternatives()
-    return shown(context, found)
+        piece.keep(body.alternative)
+    return shown(context, piece)
 
 
-def discard(context: Context, piece: str) -> Json:
+def discard(context: Context, piece: Piece) -> Json:
     """Drop all alternatives, and stop writing them."""
-    found = context.store.get(piece)
-    _end_job(context, found)
+    context.end_job(piece)
     with context.store.lock:
-        found.drop_alternatives()
-    return shown(context, found)
+        piece.drop_alternatives()
+    return shown(context, piece)
 
 
-def change_notes(context: Context, piece: str, body: ask.Notes) -> Json:
+def change_notes(context: Context, piece: Piece, body: ask.Notes) -> Json:
     """Remove notes and add others by hand, as one step of the history."""
-    found, representation = context.store.get(piece), context.representation
+    representation = context.representation
     with context.store.lock:
-        found.check(body.revision)
-        events = found.events()
+        piece.check(body.revision)
+        events = piece.events()
         notes = events[events[:, TYPE] == NOTE]
         if any(not 0 <= index < len(notes) for index in body.remove):
             raise ask.BadRequestError(f"remove must hold indices of notes, 0 to {len(notes) - 1}")
@@ -204,93 +192,68 @@ def change_notes(context: Context, piece: str, body: ask.Notes) -> Json:
             raise ask.BadRequestError(f"a piece may have up to {ask.MOST_NOTES:,} notes")
         kept = np.delete(notes, sorted(set(body.remove)), axis=0)
         added = events_of(body.add, representation)
-        found.parts = [name for name in found.parts if name in representation.names]
-        found.add(assembled([kept, added], found.parts, representation), {"what": body.what})
-    return shown(context, found)
+        piece.parts = [name for name in piece.parts if name in representation.names]
+        piece.add(assembled([kept, added], piece.parts, representation), {"what": body.what})
+    return shown(context, piece)
 
 
-def change_details(context: Context, piece: str, body: ask.Details) -> Json:
+def change_details(context: Context, piece: Piece, body: ask.Details) -> Json:
     """Change the title or the tempo, as one step of the history."""
-    found = context.store.get(piece)
     with context.store.lock:
-        found.check(body.revision)
+        piece.check(body.revision)
         what = "tempo changed" if body.tempo is not None else "title changed"
-        found.add(found.events(), {"what": what}, title=body.title, tempo=body.tempo)
-    return shown(context, found)
+        piece.add(piece.events(), {"what": what}, title=body.title, tempo=body.tempo)
+    return shown(context, piece)
 
 
-def go(context: Context, piece: str, body: ask.Go) -> Json:
+def go(context: Context, piece: Piece, body: ask.Go) -> Json:
     """Go to another version of the history: undo and redo."""
-    found = context.store.get(piece)
     with context.store.lock:
-        found.go(body.version)
-    return shown(context, found)
+        piece.go(body.version)
+    return shown(context, piece)
 
 
-def set_mix(context: Context, piece: str, body: ask.Mix) -> Json:
+def set_mix(context: Context, piece: Piece, body: ask.Mix) -> Json:
     """Keep volume, mute and solo of the parts."""
-    found = context.store.get(piece)
     with context.store.lock:
-        found.save(mix=asdict(body), is_revision=False)
+        piece.save(mix=asdict(body), is_revision=False)
     return {"kept": True}
 
 
-def surprise(context: Context, piece: str) -> Json:
+def surprise(context: Context, piece: Piece) -> Json:
     """How surprising each note was to the model, in nats, in the order of the notes."""
-    events = context.store.get(piece).events()
-    waiting = context.worker.call(lambda: inside.surprise(context.model, events))
-    return {"nats": waiting.result(_ATTENTION_TIME)}
+    events = piece.events()
+    return {"nats": context.worker.call(partial(inside.surprise, context.model, events), _ATTENTION_TIME)}
 
 
-def attention(context: Context, piece: str, note: str, layer: str = "") -> Json:
+def attention(context: Context, piece: Piece, note: str, layer: str = "") -> Json:
     """The notes that the model attends to when it has read a note: rows of (note, share of the attention)."""
     if not note.isdigit() or not (layer.isdigit() or not layer) or len(note + layer) > 12:
         raise ask.BadRequestError("note and layer must be whole numbers")
-    events = context.store.get(piece).events()
-    layer_number = int(layer) if layer else None
-    waiting = context.worker.call(lambda: inside.attention(context.model, events, int(note), layer_number))
-    return {"attends": waiting.result(_ATTENTION_TIME)}
+    events = piece.events()
+    attention_of = partial(inside.attention, context.model, events, int(note), int(layer) if layer else None)
+    return {"attends": context.worker.call(attention_of, _ATTENTION_TIME)}
 
 
-def originality(context: Context, piece: str) -> Json:
+def originality(context: Context, piece: Piece) -> Json:
     """Compare the current version of a piece with the training music: the longest runs that they share."""
-    found = context.store.get(piece)
-    if context.corpus is None:
-        raise ValueError(
-            "there is no corpus to compare with: start mmt-studio with --corpus FOLDER, the prepared training music "
-            "(the model's card says which)"
-        )
-    with context.store.lock:
-        events = found.events()
-        opened = found.events(0) if "file" in found.versions[0].made else None
-    if not is_note(events).any():
-        raise ValueError("the piece has no notes yet; write it first")
-    found_runs: Json = context.worker.call(lambda: context.originality(events, opened)).result(_ORIGINALITY_TIME)
-    return found_runs
+    return context.originality(piece)
 
 
-def job(context: Context, job: str) -> Json:
+def job(context: Context, job: Job) -> Json:
     """The state of a job. Its messages come from `/jobs/{job}/events` as they arise (server-sent events)."""
-    return described(context.worker.get(job))
+    return described(job)
 
 
-def stop(context: Context, job: str) -> Json:
+def stop(context: Context, job: Job) -> Json:
     """Stop a job; what is written so far can be kept."""
-    found = context.worker.get(job)
-    context.worker.stop(found)
-    return described(found)
+    context.worker.stop(job)
+    return described(job)
 
 
 def described(job: Job) -> dict[str, Any]:
     """A job as the API gives it."""
     return {"id": job.id, "piece": job.piece, "status": job.status, **job.about}
-
-
-def _end_job(context: Context, piece: Piece) -> None:
-    job = context.worker.job_of(piece.id)
-    if job is not None:
-        context.worker.stop(job)
-        job.over.wait(10)
 
 
 OPERATIONS = [
@@ -301,7 +264,7 @@ OPERATIONS = [
     Operation("POST", "/pieces", create, ask.NewPiece),
     Operation("POST", "/files", from_file, bytes, query=("name",)),
     Operation("POST", "/examples/{name}", open_example),
-    Operation("GET", "/pieces/{piece}", piece),
+    Operation("GET", "/pieces/{piece}", shown),
     Operation("DELETE", "/pieces/{piece}", delete),
     Operation("POST", "/pieces/{piece}/write", start, ask.Write),
     Operation("POST", "/pieces/{piece}/compose", start, ask.Compose),

@@ -78,6 +78,9 @@ def _handler(context: Context, operation: api.Operation) -> Handler:
             values["body"] = await request.body()
         elif operation.body is not None:
             values["body"] = parse(operation.body, _json(await request.body()))
+        for name, get in (("piece", context.store.get), ("job", context.worker.get)):
+            if name in values:
+                values[name] = get(values[name])
         return JSONResponse(await run_in_threadpool(operation.function, context, **values))
 
     return handle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,9 @@ from mmt.studio.requests import Sampling
 from mmt.studio.tasks import Task, about_request, assembled
 from mmt.studio.work import Job, Worker
 from mmt.studio.writing import run
+
+_ORIGINALITY_TIME = 900.0
+"""Seconds: the first comparison sorts the corpus."""
 
 
 @dataclass
@@ -65,11 +69,31 @@ class Context:
             if piece.folder.is_dir() and (latest is None or latest is job):
                 piece.set_alternative(number, events, made)
 
-    def originality(self, events: Events, opened: Events | None) -> dict[str, Any]:
+    def end_job(self, piece: Piece) -> None:
+        """Stop the job of a piece, if it has one, and wait until it is over."""
+        if (job := self.worker.job_of(piece.id)) is not None:
+            self.worker.stop(job)
+            job.over.wait(10)
+
+    def originality(self, piece: Piece) -> dict[str, Any]:
         """What the notes of a piece share with the corpus; those of the file that it was opened from are left out.
 
-        It takes the model's thread, since it needs a core; the first time it sorts the corpus.
+        It takes the model's thread, since it needs a core.
         """
+        if self.corpus is None:
+            raise ValueError(
+                "there is no corpus to compare with: start mmt-studio with --corpus FOLDER, the prepared training music "
+                "(the model's card says which)"
+            )
+        with self.store.lock:
+            events = piece.events()
+            opened = piece.events(0) if "file" in piece.versions[0].made else None
+        if not is_note(events).any():
+            raise ValueError("the piece has no notes yet; write it first")
+        found: dict[str, Any] = self.worker.call(partial(self._compare, events, opened), _ORIGINALITY_TIME)
+        return found
+
+    def _compare(self, events: Events, opened: Events | None) -> dict[str, Any]:
         from mmt.analysis.originality import Index, compare, without_prompt
         from mmt.corpus.storage import Corpus
 

@@ -34,16 +34,11 @@ def attention(model: Model, events: Events, note: int, layer: int | None = None)
         raise BadRequestError(f"layer must be 1 to {model.network.config.layers}")
     first = max(note + 1 - (model.network.config.context - len(header)), 0)
     first = max(first, int(np.searchsorted(notes[:, BEAT], notes[note, BEAT] - model.representation.beats + 1)))
-    codes = torch.from_numpy(_window(header, notes[first : note + 1]))[None].to(model.device)
+    window = notes[first : note + 1].copy()
+    window[:, BEAT] -= window[0, BEAT] - 1
+    codes = torch.from_numpy(np.concatenate([header, window]))[None].to(model.device)
     layers = [one[0, :, -1].float().mean(0).cpu().numpy() for one in model.network.attention_weights(codes)]
     weights = np.mean(layers if layer is None else layers[layer - 1 : layer], axis=0)[len(header) : -1]
     total = weights.sum()
     strongest = np.argsort(-weights)[:_MOST_ARCS]
     return [(first + int(place), round(float(weights[place] / total), 5)) for place in strongest if total > 0]
-
-
-def _window(header: Events, notes: Events) -> Events:
-    """The header and some notes, with the beat of the first as beat 0."""
-    moved = notes.copy()
-    moved[:, BEAT] -= int(notes[0, BEAT]) - 1
-    return np.concatenate([header, moved])

@@ -122,6 +122,12 @@ class Piece:
         others = [one for one in self.alternatives if one["number"] != number]
         self.save(alternatives=sorted([*others, {"number": number, "made": made}], key=itemgetter("number")))
 
+    def keep(self, number: int) -> None:
+        """Make an alternative the next version, and drop the others."""
+        events = self.alternative(number)
+        self.add(events, next(one["made"] for one in self.alternatives if one["number"] == number))
+        self.drop_alternatives()
+
     def drop_alternatives(self) -> None:
         """Remove all alternatives."""
         known = self.alternatives

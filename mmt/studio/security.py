@@ -89,11 +89,10 @@ class Guard:
             return PlainTextResponse("This server does not answer under this name.\n", 421)
         if not length.isdecimal():
             return PlainTextResponse("The length of the request is not a number.\n", 400)
-        origin = headers.get("origin")
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            return PlainTextResponse("Requests from other sites are refused.\n", 403)
+        ours = (f"http://{host}", f"https://{host}")
         is_navigation = method == "GET" and headers.get("sec-fetch-mode") == "navigate" and path == "/"
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_navigation:
+        is_foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_navigation
+        if is_foreign or headers.get("origin", ours[0]) not in ours:
             return PlainTextResponse("Requests from other sites are refused.\n", 403)
         if path is None:
             return PlainTextResponse(

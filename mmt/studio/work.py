@@ -78,11 +78,14 @@ class Job:
                 self.is_interruptible = False
 
 
+_Task = Job | tuple[Callable[[], Any], Future[Any]]
+
+
 class Worker:
     """The thread and its queue. `setup` runs first, before any job."""
 
     def __init__(self, setup: Callable[[], None]) -> None:
-        self._queue: Queue[Job | tuple[Callable[[], Any], Future[Any]] | None] = Queue(MOST_WAITING)
+        self._queue: Queue[_Task | None] = Queue(MOST_WAITING)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._running: Job | None = None
@@ -98,24 +101,24 @@ class Worker:
             self.stop(earlier)
         job = Job(piece, run, about=about or {})
         with self._lock:
-            try:
-                self._queue.put_nowait(job)
-            except Full:
-                raise BusyError("too many requests wait for the model; try again in a moment") from None
+            self._put(job)
             self._jobs[job.id] = job
             over = [one for one in self._jobs.values() if one.is_over]
             for one in over[: max(len(over) - _MOST_KEPT, 0)]:
                 del self._jobs[one.id]
         return job
 
-    def call(self, function: Callable[[], Any]) -> Future[Any]:
-        """Call a function in the thread; it is short and cannot be stopped."""
+    def call(self, function: Callable[[], Any], time_limit: float) -> Any:
+        """Call a short function in the thread, and return its answer; a `TimeoutError` after `time_limit` seconds."""
         future: Future[Any] = Future()
+        self._put((function, future))
+        return future.result(time_limit)
+
+    def _put(self, task: _Task) -> None:
         try:
-            self._queue.put_nowait((function, future))
+            self._queue.put_nowait(task)
         except Full:
             raise BusyError("too many requests wait for the model; try again in a moment") from None
-        return future
 
     def get(self, job_id: str) -> Job:
         """A job; a `KeyError` if there is none."""

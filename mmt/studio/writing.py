@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mmt.representation import prompt
-from mmt.representation.codes import NOTE, TYPE, Events, Representation, is_note
+from mmt.representation.codes import END_OF_SONG, TYPE, Events, is_note
 from mmt.sampling.decoding import decode_events
 from mmt.sampling.editing.parts import END
 from mmt.sampling.options import GenerationOptions
@@ -70,11 +70,18 @@ def _stream(job: Job, task: Task, seeds: list[int]) -> None:
     allowed = {**keywords, "max_events": most} if most > model.network.config.context else keywords
     chosen = GenerationOptions(**allowed)
     start, settings = chosen.resolve(beginning, model.network.config, model.representation, model.sampling)
-    pieces = [[np.asarray(start)] for _ in seeds]
-    shown = [0 for _ in seeds]
+    pieces, shown = [[np.asarray(start)] for _ in seeds], [0 for _ in seeds]
     going, flushed = set(range(len(seeds))), 0.0
 
+    def show(row: int) -> None:
+        """Say which notes are new."""
+        new = rows_of(np.concatenate(pieces[row][shown[row] :] or [pieces[row][0][:0]]), model.representation)
+        shown[row] = len(pieces[row])
+        if new:
+            job.say(type="notes", alternative=row, notes=new)
+
     def finish(row: int, events: Events) -> None:
+        show(row)
         # Where the limit of events made no difference, the command is shorter without it.
         limits = keywords if len(events) < model.network.config.context else allowed
         command = commands.generate(request, names, seeds[row], limits, task.name)
@@ -82,33 +89,24 @@ def _stream(job: Job, task: Task, seeds: list[int]) -> None:
         job.say(type="alternative", alternative=row)
 
     for rows, events in decode_events(model.network, [start] * len(seeds), streams_of(1, seeds), **settings):
+        is_late = time.monotonic() - flushed > _FLUSH
         for row, event in zip(rows, events, strict=True):
             pieces[row].append(event[None])
-        is_late = time.monotonic() - flushed > _FLUSH
-        for row in going if is_late else going - set(rows):
-            shown[row] = _show(job, row, pieces[row], shown[row], model.representation)
-        flushed = time.monotonic() if is_late else flushed
-        for row in [one for one in rows if pieces[one][-1][0, TYPE] > NOTE]:
-            shown[row] = _show(job, row, pieces[row], shown[row], model.representation)
-            finish(row, np.concatenate(pieces[row]))
-            going.discard(row)
+            if is_late:
+                show(row)
+            if event[TYPE] == END_OF_SONG:
+                finish(row, np.concatenate(pieces[row]))
+                going.discard(row)
+        if is_late:
+            flushed = time.monotonic()
         if job.is_stopped:
             break
     for row in sorted(going):
         # What was written so far can be kept.
-        events = np.concatenate(pieces[row])
-        _show(job, row, pieces[row], shown[row], model.representation)
+        events = np.concatenate([*pieces[row], END])
         if is_note(events).any():
-            finish(row, np.concatenate([events, END]))
+            finish(row, events)
     job.check()
-
-
-def _show(job: Job, row: int, piece: list[Events], shown: int, representation: Representation) -> int:
-    """Say which notes are new, after the first `shown` arrays of a piece; returns the number of its arrays."""
-    new = rows_of(np.concatenate(piece[shown:] or [piece[0][:0]]), representation)
-    if new:
-        job.say(type="notes", alternative=row, notes=new)
-    return len(piece)
 
 
 def _beginning(task: Task) -> tuple[prompt.Prompt, list[str], dict[str, Any]]:

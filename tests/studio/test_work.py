@@ -68,7 +68,7 @@ def test_stopping_at_any_moment_leaves_the_worker_usable(worker: Worker) -> None
         time.sleep(delay * 1e-5)
         worker.stop(job)
         assert wait(job) in ("done", "stopped")
-    assert worker.call(lambda: 42).result(10) == 42
+    assert worker.call(lambda: 42, 10) == 42
 
 
 def test_a_piece_has_one_job_at_a_time(worker: Worker) -> None:
@@ -107,6 +107,6 @@ def test_a_model_that_cannot_be_set_up_is_reported() -> None:
         raise ValueError("no such thing")
 
     worker = Worker(fail)
-    assert worker.call(lambda: 1).result(10) == 1
+    assert worker.call(lambda: 1, 10) == 1
     assert "no such thing" in worker.trouble
     worker.end()

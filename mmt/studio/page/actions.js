@@ -112,7 +112,6 @@ export function addActions(element, roll) {
 
   on("piece", draw);
   on("selection", draw);
-  return { rewrite, continueFrom };
 }
 
 /** The names of the instruments that play in beats, or at all. */

@@ -43,6 +43,7 @@ on("piece", () => {
   at("report").hidden = !piece.report;
   at("report-text").textContent = piece.report;
 });
+
 /** Roll and player have one song, into which the sounds are put when they come. */
 function drawPiece() {
   roll.load();
