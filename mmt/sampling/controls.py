@@ -42,8 +42,7 @@ _MODES = {
 }
 _LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _SIGNS = {"": 0, "#": 1, "##": 2, "♯": 1, "b": -1, "bb": -2, "♭": -1}
-_SIGN = "|".join(sorted((re.escape(sign) for sign in _SIGNS if sign), key=len, reverse=True))
-_NAME = re.compile(rf"([a-g])({_SIGN})?(-?\d+)?", re.IGNORECASE)
+_NAME = re.compile(r"([a-g])(##?|bb?|♯|♭)?(-?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmt.representation.arguments import whole
 from mmt.representation.codes import (
     BEAT,
     END_OF_SONG,
@@ -43,7 +42,7 @@ def tell_length(length: int, prompt: Prompt, representation: Representation) -> 
         raise ValueError(
             "length is given, but the model's representation has no length codes (length=True); use min_beats and max_beats"
         )
-    if whole("length", length) < 1:
+    if length < 1:
         raise ValueError(f"length is {length}; it must be at least 1 beat")
     prompt[prompt[:, TYPE] == START_OF_NOTES, BEAT] = representation.length_code(length)
 
@@ -67,7 +66,7 @@ def bounds_of(
     bounds = Bounds(
         max_events=_max_events(options, prompt, missing, context, representation),
         max_beats=_max_beats(options, prompt, context, representation),
-        min_beats=int(options.min_beats),
+        min_beats=options.min_beats,
         first_beat=prompt.first_beat,
         endless=options.endless,
         controls=controls,
@@ -101,19 +100,17 @@ def _with_max_beats(options: GenerationOptions, prompt: Prompt) -> GenerationOpt
             f"max_beats is {options.max_beats} and new_beats {options.new_beats}; give one of them: max_beats counts from the "
             "start of the piece, new_beats from the end of the prompt"
         )
-    if whole("new_beats", options.new_beats) < 1:
+    if options.new_beats < 1:
         raise ValueError(f"new_beats is {options.new_beats}; it must be at least 1")
     begun = max(last_beat(prompt), prompt.first_beat)
-    return replace(options, max_beats=begun + int(options.new_beats), new_beats=None)
+    return replace(options, max_beats=begun + options.new_beats, new_beats=None)
 
 
 def _with_length(options: GenerationOptions) -> GenerationOptions:
     """The same options, with the `min_beats` and `max_beats` that follow from `length`."""
     if options.length is None or options.endless or options.context == "slide":
         return options
-    most = (
-        max(options.length, whole("min_beats", options.min_beats)) if options.max_beats is None else options.max_beats
-    )
+    most = max(options.length, options.min_beats) if options.max_beats is None else options.max_beats
     least = options.min_beats or max(min(options.length - _LAST_BEATS + 1, most), 0)
     return replace(options, min_beats=least, max_beats=most)
 
@@ -133,7 +130,7 @@ def _max_events(
         )
     longer = options.length is not None or max(options.max_beats or 0, options.min_beats) > representation.beats
     if options.max_events is not None:
-        limit = whole("max_events", options.max_events)
+        limit = options.max_events
     # In the paper's grammar a note may repeat for ever, so a limit of beats alone does not end a piece.
     elif not slide and (options.endless or (longer and options.is_strict)):
         limit = _FOREVER
@@ -156,9 +153,9 @@ def _max_beats(options: GenerationOptions, prompt: Prompt, context: int, represe
             "continue from fewer beats (--beats), or with context='anchor'"
         )
     dropped = _window(options, prompt, context, representation)[1]
-    least = whole("min_beats", options.min_beats)
+    least = options.min_beats
     if options.max_beats is not None:
-        limit = whole("max_beats", options.max_beats)
+        limit = options.max_beats
     elif slide:
         limit = beats
     elif options.endless or (options.max_events or 0) > context:

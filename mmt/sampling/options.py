@@ -114,6 +114,11 @@ class GenerationOptions:
     context: str = "anchor"
     endless: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "max_rest"):
+            if (number := getattr(self, name)) is not None or name == "min_beats":
+                object.__setattr__(self, name, whole(name, number))
+
     def resolve(
         self,
         prompt: npt.ArrayLike | None,
@@ -125,9 +130,6 @@ class GenerationOptions:
         for name, choices in (("sampling", ("default", "paper")), ("context", tuple(WINDOWS))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
-        for name in ("min_beats", "max_beats", "new_beats", "max_events", "length", "max_rest"):
-            if (number := getattr(self, name)) is not None or name == "min_beats":
-                whole(name, number)
         grammar = self.grammar or ("strict" if self.is_strict else "paper")
         if grammar not in GRAMMARS:
             raise ValueError(f"grammar is {grammar!r}; choose one of {', '.join(GRAMMARS)}")

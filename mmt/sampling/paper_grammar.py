@@ -1,4 +1,7 @@
-"""The grammar of the original code, which is looser than ours: type and beat never fall."""
+"""The grammar of the original code, which is looser than ours: type and beat never fall.
+
+The fields of a note are never 0; other events have only the fields of their type.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,7 @@ from mmt.sampling.window import places_of
 
 
 class PaperGrammar:
-    """The grammar of the original code: type and beat never fall.
-
-    The fields of a note are never 0; other events have only the fields of their type.
-    """
+    """The grammar, for a batch of pieces, each of which continues a prompt; its calls are those of `StrictGrammar`."""
 
     def __init__(self, prompts: Sequence[Events], sizes: tuple[int, ...], bounds: Bounds) -> None:
         self.sizes, self.bounds = sizes, bounds

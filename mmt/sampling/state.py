@@ -1,7 +1,6 @@
 """The state of pieces that are being written, the rules for all of them, and which codes the next note may have.
 
-Pieces are rows of a batch. Masks over codes are as wide as the largest field. The functions are
-compiled, and called by other compiled functions.
+Pieces are rows of a batch. Masks over codes are as wide as the largest field. Other compiled functions call these.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _parameter(name: str, place: str) -> dict[str, Any]:
 
 
 def describe_html() -> str:
-    """The page."""
+    """The description as an HTML page."""
     sections = []
     for path, methods in openapi()["paths"].items():
         for method, operation in methods.items():

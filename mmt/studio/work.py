@@ -1,8 +1,7 @@
 """The queue of jobs and the one thread in which the model works.
 
-A job is written by a function of the thread; whoever follows it reads its messages, from the first one on, at any time. A job can
-be stopped at any moment: it is told between two events, and where the library is inside a longer call, the thread is
-interrupted by an exception.
+A job is a function that the thread calls. It adds messages, which clients can read from the first one on, at any time. A job can
+be stopped at any moment: it checks between two events, and an exception interrupts longer calls of the library.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ class BusyError(RuntimeError):
 
 @dataclass
 class Job:
-    """Something that the model does, and the messages about it."""
+    """A task of the model, and its messages."""
 
     piece: str
     run: Callable[[Job], None]
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     about: dict[str, Any] = field(default_factory=dict)
-    """What is asked for, for those who follow it."""
+    """The request, as clients get it."""
     status: str = "waiting"
     """waiting, running, done, stopped or failed."""
     is_stopped: bool = False
@@ -58,7 +57,7 @@ class Job:
         return self.status in ("done", "stopped", "failed")
 
     def say(self, **message: Any) -> None:
-        """Add a message for those who follow the job."""
+        """Add a message for clients."""
         self.messages.append(message)
 
     def check(self) -> None:
@@ -67,7 +66,7 @@ class Job:
             raise Stopped
 
     def interruptibly(self, function: Callable[[], Result]) -> Result:
-        """Call a function that cannot look whether the job is to stop; it is interrupted by `Stopped`."""
+        """Call a function that does not check whether the job is to stop; `Stopped` interrupts it."""
         with self.lock:
             self.check()
             self.is_interruptible = True
@@ -159,7 +158,7 @@ class Worker:
         try:
             self._setup()
             self.is_ready = True
-        except Exception as error:  # told to everyone who asks, since there is nobody to raise it to
+        except Exception as error:  # no caller can catch it in this thread; `status` of the API reports it
             self.trouble = f"the model could not be loaded: {error}"
         while True:
             try:

@@ -126,7 +126,7 @@ def _parts(
     """The codes of the held instruments and of those that accompany them, checked."""
     held = codes_for(hold, representation)
     for code in held:
-        check_plays(notes[:, INSTRUMENT] == code, code, representation)
+        check_plays(notes, code, representation)
     if instruments is None:
         others = sorted(set(notes[:, INSTRUMENT].tolist()) - set(held))
     else:

@@ -90,9 +90,9 @@ def assemble(header: Events, notes: Sequence[Events], representation: Representa
     return remember(piece, representation)
 
 
-def check_plays(own: npt.NDArray[np.bool_], code: int, representation: Representation) -> None:
-    """Raise a `ValueError` if an instrument has no notes; `own` (notes,) is true for its notes."""
-    if not own.any():
+def check_plays(notes: Events, code: int, representation: Representation) -> None:
+    """Raise a `ValueError` if an instrument has none of the notes (n, 6)."""
+    if not (notes[:, INSTRUMENT] == code).any():
         raise ValueError(f"{representation.names[code - 1]} does not play in the piece")
 
 

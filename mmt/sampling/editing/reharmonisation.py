@@ -58,7 +58,7 @@ def reharmonise(
     if code == representation.drums_code:
         raise ValueError("drums have no pitches to draw; name another instrument, or use rewrite")
     own = notes[:, INSTRUMENT] == code
-    check_plays(own, code, representation)
+    check_plays(notes, code, representation)
     streams, filters, controls, progress = settings_of(model, options)
     controls.check_instruments([code], representation, no_others=True)
     pitches = np.arange(1, representation.sizes[PITCH])

@@ -2,11 +2,11 @@
 import { barAt, barFields } from "./bars.js";
 import { begin } from "./choose.js";
 import { button, el, openDialog, show } from "./dom.js";
-import { removeSelected, transpose } from "./notes.js";
+import { editNotes, removeSelected, transpose } from "./notes.js";
 import { picker } from "./picker.js";
 import { selectionText } from "./roll.js";
 import { forgetSeed, newPieceRequest, requestSettings, settingsForm } from "./settings.js";
-import { changeNotes, changed, hasRegion, lengthOf, nameOf, on, selectedIndices, selectedParts, state } from "./state.js";
+import { changed, hasRegion, lengthOf, nameOf, on, selectedIndices, selectedParts, state } from "./state.js";
 
 /** Fill the panel of actions; `roll` is the studio's piano roll. */
 export function addActions(element, roll) {
@@ -92,14 +92,13 @@ export function addActions(element, roll) {
   }
 
   function give() {
-    const { notes } = state.selection, { score } = state.piece;
+    const { notes } = state.selection;
     const text = notes.size ? `Choose the instrument for the selection (${selectionText()}).`
       : `The notes stay; the model chooses which of these instruments plays each. Selected: ${selectionText()}.`;
     ask("Change instruments", text, "Change", { many: !notes.size }, (instruments) => {
       if (!notes.size) return begin("give", { ...requestSettings(), instruments, ...region(), ...chosenParts() });
       const code = state.instruments.find((one) => one.name === instruments[0]).code;
-      const indices = selectedIndices();
-      return changeNotes("instruments changed", indices, indices.map((index) => [...score.notes[index].slice(0, 3), code]));
+      return editNotes("instruments changed", (onset, duration, pitch) => [onset, duration, pitch, code]);
     });
   }
 

@@ -110,18 +110,18 @@ function addCard(number, seed, card) {
   redraw(card, 0);
 }
 
-/** What of an alternative is shown and played: what was written and a little around it. */
-function span() {
-  const { settings, kind } = current.about;
-  if (kind === "Continue") return { from: Math.max(settings.beat - AROUND, 0), to: Infinity };
-  if (!("from_beat" in settings) || !settings.to_beat) return { from: 0, to: Infinity };
-  return { from: Math.max(settings.from_beat - AROUND, 0), to: settings.to_beat + AROUND };
+/** The beats that are written anew, [start, stop]; null for a whole piece. */
+function newBeats({ kind, settings }) {
+  if (kind === "Continue") return [settings.beat, Infinity];
+  return settings.to_beat ? [settings.from_beat, settings.to_beat] : null;
 }
 
+/** The song of an alternative: what was written and a little around it. */
 function songOfCard(card) {
-  const { settings, kind } = current.about, whole = span();
-  const least = kind === "Write" ? settings.beats : kind === "Compose" ? settings.form.length * settings.section : kind === "Continue" ? settings.beat + settings.beats - whole.from : 8;
-  return songOf(current.score, { notes: card.notes, ...whole, least });
+  const { settings, kind } = current.about, [start, stop] = newBeats(current.about) ?? [0, Infinity];
+  const from = Math.max(start - AROUND, 0);
+  const least = { Write: settings.beats, Compose: settings.form?.length * settings.section, Continue: settings.beat + settings.beats - from }[kind] ?? 8;
+  return songOf(current.score, { notes: card.notes, from, to: stop + AROUND, least });
 }
 
 function redraw(card, delay = REDRAW) {
@@ -145,11 +145,10 @@ function redraw(card, delay = REDRAW) {
 }
 
 function markRegion(card, song) {
-  const { settings, kind } = current.about, { from } = span();
-  const start = kind === "Continue" ? settings.beat : settings.from_beat, stop = kind === "Continue" ? song.beats + from : settings.to_beat;
-  if (start === undefined || !stop || kind === "Write") return;
-  const { high, bottom } = card.roll.edges;
-  card.roll.svg.append(makeSvg("rect", { class: "region", x: start - from, y: 0, width: stop - start, height: high - bottom }));
+  const beats = newBeats(current.about), { high, bottom } = card.roll.edges;
+  if (!beats) return;
+  const x = Math.min(beats[0], AROUND), width = Math.min(beats[1] - beats[0], song.beats - x);
+  card.roll.svg.append(makeSvg("rect", { class: "region", x, y: 0, width, height: high - bottom }));
 }
 
 function listen(card) {

@@ -6,33 +6,33 @@ import { changeNotes, changed, selectedIndices, state } from "./state.js";
 export function transpose(steps) {
   const { score } = state.piece, drums = new Set(score.parts.filter((part) => part.drums).map((part) => part.code));
   const indices = selectedIndices().filter((index) => !drums.has(score.notes[index][3]));
-  const rows = indices.map((index) => { const [onset, duration, pitch, code] = score.notes[index]; return [onset, duration, pitch + steps, code]; });
-  if (!rows.length) return null;
-  if (rows.some((row) => row[2] < 0 || row[2] > 127)) { tell("Some notes would be too low or too high for MIDI."); return null; }
-  return withRegion(() => changeNotes("transposed", indices, rows));
+  const pitches = indices.map((index) => score.notes[index][2] + steps);
+  if (pitches.some((pitch) => pitch < 0 || pitch > 127)) { tell("Some notes would be too low or too high for MIDI."); return null; }
+  return withRegion(() => editNotes("transposed", (onset, duration, pitch, code) => [onset, duration, pitch + steps, code], indices));
+}
+
+/** Change notes, by default the selected ones: `edit` makes a new row of each (onset, duration, pitch, code). */
+export function editNotes(what, edit, indices = selectedIndices()) {
+  const { notes } = state.piece.score;
+  return indices.length && changeNotes(what, indices, indices.map((index) => edit(...notes[index])));
 }
 
 /** Move the selected notes in time (beats) and pitch. */
 export function moveNotes(beats, pitches) {
-  const { score } = state.piece, indices = selectedIndices(), steps = Math.round(beats * score.resolution);
-  const rows = indices.map((index) => {
-    const [onset, duration, pitch, code] = score.notes[index];
-    return [Math.max(onset + steps, 0), duration, Math.min(Math.max(pitch + pitches, 0), 127), code];
-  });
-  return rows.length && changeNotes("notes moved", indices, rows);
+  const steps = Math.round(beats * state.piece.score.resolution);
+  return editNotes("notes moved", (onset, duration, pitch, code) =>
+    [Math.max(onset + steps, 0), duration, Math.min(Math.max(pitch + pitches, 0), 127), code]);
 }
 
 /** Change the length of the selected notes by beats. */
 export function resizeNotes(beats) {
-  const { score } = state.piece, indices = selectedIndices(), steps = Math.round(beats * score.resolution);
-  const known = state.status.durations;
-  const rows = indices.map((index) => {
-    const [onset, duration, pitch, code] = score.notes[index], wanted = Math.max(duration + steps, 1);
+  const steps = Math.round(beats * state.piece.score.resolution), known = state.status.durations;
+  return editNotes("length changed", (onset, duration, pitch, code) => {
+    const wanted = Math.max(duration + steps, 1);
     // The model knows certain lengths only; the next one in this direction.
     const next = steps > 0 ? known.find((one) => one >= wanted) ?? known.at(-1) : known.findLast((one) => one <= wanted) ?? known[0];
     return [onset, next, pitch, code];
   });
-  return rows.length && changeNotes("length changed", indices, rows);
 }
 
 /** Add a note. */

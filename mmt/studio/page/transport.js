@@ -19,7 +19,7 @@ function takePiece(song) {
   if (source !== "piece" && player.playing) player.pause();
   source = "piece";
   player.load(song);
-  player.loop = isLooping && hasRegion() ? [state.selection.from, state.selection.to] : null;
+  player.loop = selectedLoop();
   if (!player.playing) player.seekBeat(Math.min(position, song.end));
   applyMix();
 }
@@ -70,6 +70,7 @@ function saveMix() {
 
 // ---- the bar ----
 let isLooping = false;
+const selectedLoop = () => (isLooping && hasRegion() ? [state.selection.from, state.selection.to] : null);
 
 /** Fill the transport bar; `roll` is the studio's piano roll. */
 export function addTransport(element, roll) {
@@ -105,11 +106,11 @@ export function addTransport(element, roll) {
   function setLoop(value) {
     isLooping = value;
     loop.setAttribute("aria-pressed", String(value));
-    player.loop = value && hasRegion() ? [state.selection.from, state.selection.to] : null;
+    player.loop = selectedLoop();
     if (player.loop && (player.beat < player.loop[0] || player.beat >= player.loop[1])) player.seekBeat(player.loop[0]);
   }
 
-  on("selection", () => { if (isLooping) player.loop = hasRegion() ? [state.selection.from, state.selection.to] : null; });
+  on("selection", () => { if (isLooping) player.loop = selectedLoop(); });
   on("piece", () => {
     if (!state.piece) return;
     if (document.activeElement !== tempo) tempo.value = state.piece.score.tempo;
