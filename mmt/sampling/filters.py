@@ -142,8 +142,7 @@ def _tempered(logits: Tensor, temperature: float | Numbers, warmth: Numbers | No
     numbers: Numbers = logits.float().cpu().numpy()
     if not np.isfinite(numbers.sum()):
         numbers = np.nan_to_num(numbers)
-    if not (isinstance(temperature, float) and temperature == 1):
-        numbers = numbers / np.float32(temperature)
+    numbers = numbers / np.float32(temperature)
     return numbers if warmth is None else numbers / warmth
 
 

@@ -225,7 +225,7 @@ def load_model(
     weights: Literal["float32", "int8"] = "float32",
     arguments: Mapping[str, Any] | str | os.PathLike[str] | None = None,
 ) -> Model:
-    """Load a model: the one that mmt ships, a checkpoint folder, or a checkpoint of the original code.
+    """Load a model, float32 and in eval mode: the one that mmt ships, a checkpoint folder, or a checkpoint of the original code.
 
     Parameters
     ----------
@@ -239,11 +239,6 @@ def load_model(
     arguments : mapping or path, optional
         For a bare `.pt` file: the `train-args.json` of its run, as a mapping or a path. Not needed for weights with a table
         of positions.
-
-    Returns
-    -------
-    Model
-        float32, in eval mode.
 
     Raises
     ------

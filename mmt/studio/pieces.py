@@ -106,9 +106,8 @@ class Piece:
         except OSError:
             self._remove(f"version-{number}.npy")
             raise
-        for one in known:
-            if one not in versions:
-                self._remove(f"version-{one.number}.npy")
+        for gone in {one.number for one in known} - {one.number for one in versions}:
+            self._remove(f"version-{gone}.npy")
 
     def go(self, place: int) -> None:
         """Make another version of the history the current one."""

@@ -67,11 +67,12 @@ def opening(task: Task, request: Whole) -> tuple[prompt.Prompt, list[str], dict[
 def sampling_of(request: Sampling, model: Model) -> dict[str, Any]:
     """The filters of a request, as keywords of the library."""
     temperature: Any = request.temperature
-    base: Any
     if temperature is None and request.boldness != 50:
-        base, factor = model.sampling.get("temperature") or 1.0, 2 ** ((request.boldness - 50) / 66)
-        by_field = base.items() if isinstance(base, dict) else ()
-        temperature = {name: round(value * factor, 3) for name, value in by_field} or round(base * factor, 3)
+        usual, factor = model.sampling.get("temperature") or 1.0, 2 ** ((request.boldness - 50) / 66)
+        if isinstance(usual, dict):
+            temperature = {name: round(value * factor, 3) for name, value in usual.items()}
+        else:
+            temperature = round(usual * factor, 3)
     filters = {"temperature": temperature, "top_k": request.top_k, "top_p": request.top_p, "min_p": request.min_p}
     return {name: value for name, value in filters.items() if value is not None}
 

@@ -178,7 +178,7 @@ export function nameOf(score, from, to) {
 
 export const round = (value) => Math.round(value * 100) / 100;
 
-/** Read the sounds of some instruments that are not known yet; then "sounds" is told. */
+/** Load the recordings of instruments that are not loaded yet; listeners of "sounds" are called after each. */
 export async function loadSounds(names) {
   const wanted = names.filter((name) => !state.sounds.has(name));
   for (const name of wanted) state.sounds.set(name, { recordings: [], isLoading: true });
