@@ -135,7 +135,7 @@ class Piece:
             self._remove(f"alternative-{one['number']}.npy")
 
     def save(self, *, is_revision: bool = True, **changes: Any) -> None:
-        """Write `piece.json` with other values of some fields, and then set them: on a full disk the piece stays as it is."""
+        """Write `piece.json` with new values of some fields, then set them: if the disk is full, the piece stays as it is."""
         if is_revision:
             changes |= {"revision": self.revision + 1, "changed": time.time()}
         plain = {
