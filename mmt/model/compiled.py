@@ -18,7 +18,7 @@ from numba.core.caching import FunctionCache
 from numba.core.event import Listener, install_listener
 from tqdm import tqdm
 
-NOTICE = "Compiling for this processor, which takes about ten seconds; only once."
+NOTICE = "Compiling for this processor, which takes ten to twenty seconds; only once."
 
 # The process that called `match_threads` first.
 _process: int | None = None

@@ -109,6 +109,6 @@ class Context:
         return {"text": f"{verdict}\n{found.pieces[0]}\ncompared: {compared}", "stands_out": stands_out}
 
     def _warm_up(self) -> None:
-        # The first event compiles the decoder, which takes up to half a minute once on a machine.
+        # The first event compiles the decoder, which takes ten to twenty seconds, once on a machine.
         [piece, _] = self.model.generate(n=2, seed=0, max_beats=1, max_events=12)
         decode(piece, representation=self.representation)  # imports muspy, which takes seconds

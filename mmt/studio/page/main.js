@@ -104,7 +104,7 @@ async function begin() {
 async function waitForModel() {
   for (;;) {
     const { ready, trouble } = state.status;
-    at("model").textContent = trouble || (ready ? "" : "The model is being prepared (up to half a minute the first time) …");
+    at("model").textContent = trouble || (ready ? "" : "The model is being prepared (ten to twenty seconds the first time) …");
     if (ready || trouble) return;
     await new Promise((done) => setTimeout(done, 1000));
     try { state.status = await api.get("status"); } catch { /* the banner tells */ }
