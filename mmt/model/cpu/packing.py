@@ -73,7 +73,7 @@ def pack(network: Network) -> Network:
             if plain and network not in _compared and not _agree(network, packed, 0.25 if int8 else 0.01):
                 warnings.warn(
                     "the compiled decoder does not compute what this network computes; PyTorch decodes, which is slower. "
-                    "If you changed mmt/model/network.py or heads.py, change mmt/model/cpu/ too",
+                    "If you changed mmt/model/network.py, attention.py or heads.py, change mmt/model/cpu/ too",
                     stacklevel=2,
                 )
                 return network
