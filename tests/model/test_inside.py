@@ -345,6 +345,8 @@ def test_edits_have_equal_names_exactly_if_they_are_equal() -> None:
             lambda: record(edited(make_network(), inside.replace("layers.0.heads", 0.0, heads=[2])), note_codes(1)),
             "has no head 2",
         ),
+        (lambda: inside.ablate((0, 2)).steps[0].function(torch.ones(1, 1, 2, 4)), "heads has no head 2; it has 2"),
+        (lambda: inside.ablate((0, -1)).steps[0].function(torch.ones(1, 1, 2, 4)), "heads has no head -1; it has 2"),
     ],
 )
 def test_invalid_conditions_and_changes_raise(make: Any, message: str) -> None:

@@ -210,6 +210,8 @@ def _mask_of_heads(place: str, heads: Sequence[int] | None, activations: Tensor)
     if axis is None:
         raise ValueError(f"{place} has no axis of heads; leave out heads")
     count = activations.shape[axis]
+    if bad := [head for head in heads if not 0 <= head < count]:
+        raise ValueError(f"{place} has no head {bad[0]}; it has {count}, counted from 0")
     chosen = torch.zeros(count, dtype=torch.bool, device=activations.device)
     chosen[list(heads)] = True
     shape = [1] * activations.dim()
