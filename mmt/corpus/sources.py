@@ -135,6 +135,9 @@ def _reader(root: Path) -> Generator[Callable[[Source], bytes]]:
     """A function that reads the sources found in `root`, each once and in order."""
     if root.is_dir() or root.suffix.lower() in READABLE:
         yield lambda source: read_file(root / source.path, LARGEST)
+    elif not root.exists():
+        # A disk that was removed must stop the preparation, which would else leave out all of its files.
+        raise FileNotFoundError(f"{root} does not exist any more; call again when it is back")
     else:
         with member_reader(root) as read:
             yield lambda source: read(source.member)

@@ -244,6 +244,16 @@ def test_an_unreadable_or_deleted_file_is_skipped(tmp_path: Path) -> None:
     assert isinstance(content, FileNotFoundError)
 
 
+@pytest.mark.parametrize("name", ["music", "music.zip", "music.tar.gz"])
+def test_a_folder_or_archive_that_is_gone_stops_the_preparation(music: Path, tmp_path: Path, name: str) -> None:
+    for form in ("zip", "gztar"):
+        shutil.make_archive(str(tmp_path / "music"), form, music)
+    listed = list(find_sources([tmp_path / name]))
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match="does not exist any more"):
+        list(read_sources(listed))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such links")
 def test_the_given_folder_may_be_a_link(music: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(music)
