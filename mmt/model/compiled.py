@@ -111,8 +111,9 @@ class _CompilationListener(Listener):  # type: ignore[misc]
         if self.notice and not _CompilationListener.is_told:
             _CompilationListener.is_told = True
             tqdm.write(NOTICE, file=sys.stderr)
-        # Without a cache, this process could not use what another one compiles.
-        if not _CompilationListener.is_shared and isinstance(event.data["dispatcher"]._cache, FunctionCache):
+        # Without a cache, as for functions of the user, this process could not use what another one compiles.
+        cached = isinstance(getattr(event.data["dispatcher"], "_cache", None), FunctionCache)
+        if cached and not _CompilationListener.is_shared:
             _CompilationListener.is_shared = True
             self.second = _start_second_process()
 
@@ -122,10 +123,14 @@ class _CompilationListener(Listener):  # type: ignore[misc]
 
 def _start_second_process() -> subprocess.Popen[bytes] | None:
     """The process, or None if there is no second core for it, or no Python to start."""
-    if torch.get_num_threads() == 1 or not sys.executable or hasattr(sys, "frozen"):
+    # A frozen program, or one that embeds Python, may be the executable itself.
+    is_python = "python" in Path(sys.executable or "").name.lower() and not hasattr(sys, "frozen")
+    if torch.get_num_threads() == 1 or not is_python:
         return None
-    # -P: a file in the working folder may be named like a module.
-    command, silent = [sys.executable, "-P", "-m", "mmt.sampling.warm_up"], subprocess.DEVNULL
+    # -P: a file in the working folder may be named like a module. (-I includes -P.)
+    command = [sys.executable, "-I" if sys.flags.isolated else "-P", "-m", "mmt.sampling.warm_up"]
+    silent = subprocess.DEVNULL
+    no_window = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows, a program without a console would open one
     with suppress(OSError):
-        return subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
+        return subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent, creationflags=no_window)
     return None

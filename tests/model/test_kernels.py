@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mmt
-from mmt.model.compiled import SOURCES, compiling, match_threads
+from mmt.model.compiled import SOURCES, _start_second_process, compiling, match_threads
 from mmt.model.cpu.kernels import linear, normalise
 from mmt.model.cpu.scalars import array_of, exp, gelu, narrowed, widened
 from mmt.model.cpu.weights import LANES, BlockWeights, LinearWeights, NormWeights
@@ -190,6 +190,27 @@ print(len(started), started[0].returncode)
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split() == ["1", "-9"]
+
+
+@pytest.mark.parametrize("executable", ["", "/usr/bin/uwsgi"])
+def test_no_second_process_without_a_python_to_start(monkeypatch: pytest.MonkeyPatch, executable: str) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: pytest.fail("a process was started"))
+    monkeypatch.setattr(sys, "executable", executable)
+    assert _start_second_process() is None
+
+
+def test_loops_that_numba_lifts_from_functions_of_the_user_compile() -> None:
+    def total(count: int) -> int:
+        kept = object()
+        found = 0
+        for number in range(count):
+            found += number
+        assert kept is not None
+        return found
+
+    with compiling(notice=False):
+        assert numba.jit(forceobj=True, looplift=True)(total)(10) == 45
 
 
 def test_compilation_works_without_a_cache_folder(tmp_path: Path) -> None:
