@@ -200,7 +200,7 @@ def choose_recipe(
 
 
 def _shares(base: Checkpoint) -> dict[str, float]:
-    """The shares of windows with given notes and with a length of the base's training; without them it would unlearn both."""
+    """The shares of windows with given notes and with a length, as in the training of the base, which would else unlearn both."""
     options = {"given_share": base.representation.given, "length_share": base.representation.length}
     recipe = base.training.get("recipe") or {}
     before = (recipe.get("data") or {}).get("augmentation") or {}

@@ -216,7 +216,7 @@ def _clear(output: Path) -> None:
 
 
 def _paths_of_run(output: Path) -> list[Path]:
-    """What is in the folder of a run but its corpus and hidden files: those of a stopped preparation, or of the user."""
+    """The content of a run folder, without the corpus and hidden files (of a stopped preparation, or of the user)."""
     return [path for path in output.iterdir() if path.name != CORPUS and not path.name.startswith(".")]
 
 
