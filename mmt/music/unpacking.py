@@ -89,15 +89,19 @@ class Unpacked(io.RawIOBase):
         view = memoryview(buffer)
         while True:
             # zlib leaves what it has not unpacked yet; bz2 and lzma keep it, and say whether they need more.
-            rest = getattr(self._machine, "unconsumed_tail", b"")
+            packed = getattr(self._machine, "unconsumed_tail", b"")
             if self._machine.eof:
-                rest = self._machine.unused_data or self._file.read(_CHUNK)
-                following = next(self._others, None) if rest.strip(b"\0") else None
+                packed = self._machine.unused_data or self._file.read(_CHUNK)
+                following = next(self._others, None) if packed.strip(b"\0") else None
                 if following is None:
                     return 0
                 self._machine = following
-            elif not rest and getattr(self._machine, "needs_input", True) and not (rest := self._file.read(_CHUNK)):
-                raise EOFError("it is cut off")
-            if data := self._machine.decompress(rest, len(view)):
+            elif not packed and getattr(self._machine, "needs_input", True):
+                packed = self._file.read(_CHUNK)
+            data = self._machine.decompress(packed, len(view))
+            if data:
                 view[: len(data)] = data
                 return len(data)
+            # Without input, zlib may still have data, or find that it is at the end.
+            if not packed and not self._machine.eof:
+                raise EOFError("it is cut off")

@@ -73,6 +73,13 @@ def test_every_packing_method_is_read(tmp_path: Path, method: int) -> None:
         assert [read_member(archive, member) for member in archive.infolist()] == [content, b""]
 
 
+def test_a_member_is_complete_when_its_last_input_unpacks_to_several_reads(tmp_path: Path) -> None:
+    contents = [b"a" * size for size in range(2**16 + 1, 2**16 + 9)]
+    path = zip_of(tmp_path / "a.zip", [(f"{len(content)}.mid", content) for content in contents], zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path) as archive:
+        assert [read_member(archive, member) for member in archive.infolist()] == contents
+
+
 @pytest.mark.parametrize("method", list(METHODS.values())[1:], ids=list(METHODS)[1:])
 @pytest.mark.parametrize("lie", [100, 2**31])
 def test_a_member_with_a_wrong_size_is_counted_and_the_others_are_kept(
