@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from mmt.music.bounded import LARGEST, read_at_most
+from mmt.music.bounded import LARGEST, TooLargeError, read_at_most
 from mmt.music.unpacking import DAMAGED, read_member
 
 _LARGEST_ARCHIVE = 32 << 20  # bytes
@@ -101,8 +101,10 @@ def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
         raise ValueError("the archive is packed by another method than MusicXML's, which is deflate; pack it as zip")
     try:
         return read_member(archive, member, largest)
-    except ValueError as error:
-        raise ValueError(f"the archive's file {name} cannot be unpacked ({error})") from error
+    except TooLargeError:
+        raise
+    except ValueError as error:  # damage: do not read another score of the archive instead
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def _score(data: bytes) -> Element:

@@ -209,6 +209,16 @@ def test_archives_that_unpack_without_end_are_refused(tmp_path: Path) -> None:
         read_musicxml(path)
 
 
+def test_another_score_does_not_replace_a_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.mxl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("first.xml", "second.xml"):
+            archive.writestr(name, f"<score-partwise><part><!-- {name} --></part></score-partwise>")
+    path.write_bytes(path.read_bytes().replace(b"-- first", b"-- worst"))
+    with pytest.raises(ValueError, match=r"the archive cannot be unpacked .*first\.xml.*damaged"):
+        read_musicxml(path)
+
+
 # --- real scores ---
 
 NASTY = {  # notes, end in beats, programs
