@@ -56,7 +56,7 @@ def encode(
         Any resolution. Notes of programs without an instrument are left out, and drums unless the representation has them;
         `report` counts them.
     beats : int, optional
-        Keep only notes with an onset in the first `beats` beats (at least 1, else a `ValueError`). Default: all notes.
+        Keep only notes with an onset in the first `beats` beats (at least 1). Default: all notes.
     representation : Representation
         Default: the paper's.
     report : bool
@@ -68,6 +68,11 @@ def encode(
         A whole piece, from start-of-song to end-of-song. Without usable notes: only these three frame events.
     report : Report
         Only if `report` is true.
+
+    Raises
+    ------
+    ValueError
+        If `beats` is less than 1, or `music` is not a `muspy.Music`.
 
     Examples
     --------

@@ -73,8 +73,13 @@ def check_piece(events: npt.ArrayLike, *, complete: bool = True, representation:
 def is_valid(events: npt.ArrayLike, *, representation: Representation = PAPER) -> bool:
     """Whether events are a complete piece under the strict grammar.
 
-    A `ValueError` is raised if `events` is no array of integers (n, 6), or is known to be of another representation.
+    Raises
+    ------
+    ValueError
+        If `events` is not an array of integers (n, 6), or was made with another representation.
 
+    Examples
+    --------
     >>> is_valid([[0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0]])
     False
     """

@@ -158,7 +158,7 @@ def note_table(
     dropped["doubled notes"] = len(onset) - len(table)
     changes = _changes(raw, keep, instrument, steps, duration, representation) | dict(raw.marks)
     changed = Counter({reason: int(count) for reason, count in changes.items()})
-    return table, Report(len(raw), len(table), +dropped, +changed)  # the signs leave out counts of 0
+    return table, Report(len(raw), len(table), +dropped, +changed)  # unary plus leaves out counts of 0
 
 
 def _on_grid(ticks: IntArray, raw: RawNotes, representation: Representation) -> npt.NDArray[np.int64]:

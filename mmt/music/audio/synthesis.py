@@ -43,6 +43,7 @@ def render_notes(notes: TimedNotes, soundfont: Path, sample_rate: int, *, room: 
     for voice in np.unique(notes[["program", "is_drum", "pitch"]]):
         of_voice = notes[notes[["program", "is_drum", "pitch"]] == voice]
         program, is_drum, pitch = (voice[name].item() for name in ("program", "is_drum", "pitch"))
+        # Notes of one key share the synthesised sound of each zone.
         for zone in font.zones(program, is_drum, pitch):
             softest, loudest = zone.velocities
             played = of_voice[(of_voice["velocity"] >= softest) & (of_voice["velocity"] <= loudest)]

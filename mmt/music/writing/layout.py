@@ -206,7 +206,8 @@ def _voices(chords: list[Chord]) -> list[list[Chord]]:
         free = [voice for voice in voices if not voice or voice[-1].end <= chord.onset]
         if not free and len(voices) < _MOST_VOICES:
             voices.append([])
-        (free or voices[-1:])[0].append(chord)
+        voice = free[0] if free else voices[-1]
+        voice.append(chord)
     if len(voices) == _MOST_VOICES:
         voices[-1] = _without_overlaps(voices[-1])
     return voices
