@@ -59,9 +59,12 @@ def activations(
         Joint heads are given the true earlier fields of the next event, and zeros after the last one.
     output : path, optional
         A folder for the activations of a corpus, see `mmt.analysis.inside.recording`. An unfinished one is continued.
-    dtype, batch_size, stride : "float32" or "float16", int, int
-        How they are stored, how many windows are read at once, and by how many notes these advance, by default a quarter of the
-        context.
+    dtype : "float32" or "float16"
+        How they are stored.
+    batch_size : int
+        The number of windows that are read at once, which bounds the memory.
+    stride, progress
+        As for `mmt.likelihood.measure`.
 
     Returns
     -------
@@ -71,8 +74,7 @@ def activations(
     Raises
     ------
     ValueError
-        If the events are not codes of the model's representation, or exceed its context; if `places` is no list of places; if
-        `output` is missing for a corpus, or holds another job.
+        If the events are not codes of the model or exceed its context; if `places` is no list; if `output` holds another job.
 
     Examples
     --------
@@ -89,9 +91,7 @@ def activations(
             model, events, wanted, output, dtype=dtype, batch_size=batch_size, stride=stride, progress=progress
         )
     if isinstance(events, Corpus):
-        raise ValueError(
-            "a corpus was given; give a folder for its activations (output=…), or a piece of it: corpus[0]"
-        )
+        raise ValueError("a corpus was given; give a folder for its activations (output=…), or a piece: corpus[0]")
     piece = readable_events(model.network.config, events, model.representation)  # type: ignore[arg-type]
     codes = torch.from_numpy(piece).to(model.device)
     return {place: found[0].cpu().numpy() for place, found in read_places(model, codes[None], wanted).items()}

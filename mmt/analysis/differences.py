@@ -135,7 +135,8 @@ def compare_scores(
             if metric.label or metric.distribution:
                 most = 1.0 if metric.percent else metric.highest
                 row = _difference(first[mode].values[name], second[mode].values[name], groups, most)
-                rows += [] if row is None else [{"mode": mode, "metric": name, **row}]
+                if row is not None:
+                    rows.append({"mode": mode, "metric": name, **row})
     corrected = false_discovery_control([row["p"] for row in rows]) if rows else []
     effects = (Effect(**row, corrected=float(p)) for row, p in zip(rows, corrected, strict=True))
     length = next(iter(first.values())).length if first else ""

@@ -75,8 +75,9 @@ def kernel_distance(generated: Scores, real: Scores, *, seed: int = 0) -> Kernel
     if len(generated) < 2 or len(real) < 4:
         raise ValueError(f"{len(generated)} generated and {len(real)} real pieces are too few; give at least 2 and 4")
     ours, theirs = _standardised(generated, real), _standardised(real, real)
-    both, count, width = np.concatenate([ours, theirs]), len(ours), float(np.median(pdist(theirs))) or 1.0
-    # Of all pairs of pieces, (n, n).
+    both, count = np.concatenate([ours, theirs]), len(ours)
+    width = float(np.median(pdist(theirs))) or 1.0
+    # The Gaussian kernel of all pairs of pieces, (n, n).
     kernel: Floats = np.exp(-cdist(both, both, "sqeuclidean") / (2 * width**2))
     random = np.random.default_rng(seed)
     is_real = (np.arange(len(kernel)) >= count).astype(np.float64)

@@ -143,18 +143,19 @@ def evaluate_models(
     ----------
     checkpoints : sequence of paths
         Checkpoint folders; None is the model that mmt ships.
-    corpus, split, only : path, str, collection of str
-        A prepared corpus; real pieces and prompts are those of the split, or those of its pieces with the names in `only`.
-    output : path
-        The folder to write. A stopped evaluation continues there.
-    n, modes : int, sequence of str
-        Number of pieces per mode and model, and the modes, some of `MODES`.
-    seed, max_events, sampling
-        As for `Model.generate`. Default of `max_events`, which is at least 32: the smallest context of the models.
+    corpus, output : path
+        A prepared corpus; and the folder to write, in which a stopped evaluation continues.
+    split, only : str; collection of str, optional
+        Real pieces and prompts are those of this split; with `only`, those of its pieces that have these names.
+    n : int
+        Number of pieces per mode and model.
+    modes : sequence of str
+        Some of `MODES`.
     with_likelihood, with_originality : bool
         Whether to measure the loss on the split, and the runs shared with the corpus's training split.
-    stride : int, optional
-        As for `mmt.likelihood.measure`.
+    seed, max_events, sampling, stride, device, progress
+        As for `Model.generate`, `mmt.likelihood.measure` and `mmt.load_model`. `max_events` is at least 32; default: the smallest
+        context of the models.
 
     Raises
     ------

@@ -122,7 +122,7 @@ def events(
         "masked": conditional, with the codes that the strict grammar forbids removed, and weighted by its lookahead, as in
         sampling without filters and limits.
     stride, progress
-        As for `measure`.
+        As for `mmt.likelihood.measure`.
 
     Raises
     ------

@@ -98,7 +98,7 @@ def make_listening_test(
     ----------
     checkpoints : sequence of one or two paths
         Checkpoint folders; None is the model that mmt ships.
-    corpus, split, only, seed, max_events, sampling
+    corpus, split, only, seed, max_events, sampling, device, progress
         As for `evaluate_models`. A stopped generation continues.
     folder : path
         The folder to write.
@@ -121,7 +121,8 @@ def make_listening_test(
     if len(sides) == 1:
         sides.append(Side(REAL, [plan.real[index] for index in plan.sources]))
     stored = ("corpus", "corpus_sha256", "split", "mode", "max_events", "sampling", "models")
-    settings = {name: mode if name == "mode" else plan.settings[name] for name in stored}
+    known = plan.settings | {"mode": mode}
+    settings = {name: known[name] for name in stored}
     representation = next(iter(plan.models.values())).representation
     return write_listening_test(
         folder, *sides, representation=representation, seed=seed, beats=beats, settings=settings
@@ -144,10 +145,10 @@ def write_listening_test(
     ----------
     first, second : Side
         Piece i of both makes a pair.
-    representation, seed : Representation, int
-        The representation of all pieces, and the seed of the order of the pairs and sides.
-    beats : int
-        The most beats of a piece; both pieces of a pair are cut to the shorter one.
+    representation : Representation
+        Of all pieces.
+    seed, beats : int
+        Seed of the order of the pairs and sides; and the most beats of a piece: both of a pair are cut to the shorter one.
     settings : dict, optional
         Stored in the key too, such as corpus and mode.
 

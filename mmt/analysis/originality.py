@@ -103,7 +103,14 @@ class Comparison:
 
 
 class Index:
-    """The notes of a corpus in sorted order, for a fast search of shared runs. Sorting takes a second per million notes.
+    """The notes of a corpus in sorted order, for a fast search of shared runs.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Sorting takes about a second per million notes.
+    progress : bool
+        Whether to show a progress bar.
 
     Examples
     --------
@@ -155,9 +162,9 @@ class Index:
         parts, textures = (
             corpus.runs(NoteSequences(tables, texture, representation), len(tables)) for texture, corpus in self._sorted
         )
-        # Of each, the longest run and the richest.
         return [
-            Finding(part[0], texture[0], part[1], texture[1]) for part, texture in zip(parts, textures, strict=True)
+            Finding(part, texture, richest_part, richest_texture)
+            for (part, richest_part), (texture, richest_texture) in zip(parts, textures, strict=True)
         ]
 
 
@@ -180,6 +187,8 @@ def compare(
         The folder of the corpus that the model was trained on, or the index of its training split.
     seed : int
         Of the draw of real stretches: one from each validation piece, with as many notes as a generated piece.
+    progress : bool
+        Whether to show a progress bar while the corpus is sorted.
 
     Raises
     ------

@@ -66,15 +66,15 @@ def check_each(
 
     A `ValueError` of `check` gets the index of the piece added. A path, or no piece at all, is a `ValueError`.
     """
-    is_path = isinstance(pieces, str | PathLike)
-    if is_path or not (isinstance(pieces, Iterable) or hasattr(pieces, "tracks")):
-        given = described(pieces) + ", a path" * is_path
-        raise ValueError(f"pieces is {given}; give event arrays, or mmt.Corpus(folder, split='test')")
+    if isinstance(pieces, str | PathLike):
+        raise ValueError(f"pieces is {pieces!r}, a path; give event arrays, or mmt.Corpus(folder, split='test')")
+    if not isinstance(pieces, Iterable) and not hasattr(pieces, "tracks"):
+        raise ValueError(f"pieces is {described(pieces)}; give event arrays, or mmt.Corpus(folder, split='test')")
     is_rows = isinstance(pieces, list | tuple) and len(pieces) > 0 and np.ndim(pieces[0]) == 1
     if is_rows or getattr(pieces, "ndim", 0) == 2 or hasattr(pieces, "tracks"):
         pieces = [pieces]  # type: ignore[list-item]
     checked = []
-    for index, piece in enumerate(pieces):
+    for index, piece in enumerate(pieces):  # type: ignore[arg-type]
         try:
             checked.append(check(piece))
         except ValueError as error:

@@ -37,6 +37,8 @@ def longest_loop(events: npt.ArrayLike, *, longest_period: int = 8, representati
     events : array_like of int, (n, 6)
     longest_period : int
         Periods are 1 to `longest_period` whole beats, so that a phrase played twice is not a loop.
+    representation : Representation
+        Of the events.
 
     Returns
     -------

@@ -192,7 +192,12 @@ class Model:
     ) -> Iterator[Events]:
         """Generate one piece, event by event: yields the new events of `generate` with the same arguments, each (6,).
 
-        `endless` forbids the end unless a given limit forces it. Without a limit, the piece never ends.
+        Parameters
+        ----------
+        endless : bool
+            Forbid the end unless a given limit forces it. Without a limit, the piece never ends.
+        others
+            As for `generate`.
 
         Examples
         --------

@@ -43,14 +43,17 @@ def draw_arcs(
 
     Parameters
     ----------
-    model, events, layer
-        The piece, (n, 6), is read as by `mmt.attention.weights`.
+    model, events
+        As for `mmt.attention.weights`.
+    layer : int
     heads : int or sequence of int, optional
         Default: all.
     queries : int or sequence of int, optional
         Indices of the notes in the events where arcs start; -1 is the last event. Default: all notes.
-    most, least : int, float
-        Greatest number of arcs per query and head, those of the greatest weights on earlier notes; and their smallest weight.
+    most : int
+        Greatest number of arcs per query and head: the greatest weights on earlier notes.
+    least : float
+        Smallest weight that gets an arc.
     axes : matplotlib Axes, optional
         Where to draw. Default: a new figure.
 

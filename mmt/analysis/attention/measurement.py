@@ -100,6 +100,8 @@ def relative(
         only its window. Each array needs two notes; pieces of a corpus that have fewer are skipped.
     field : str, optional
         "type", "beat", "position", "pitch", "duration" or "instrument". Default: all six, in the same time.
+    progress : bool
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -153,13 +155,20 @@ def absolute(
 
 
 def contrast(model: Model, pieces: Pieces, field: str, null: Null, *, progress: bool = False) -> Contrast:
-    """Measure a field's attention against a null model; the other parameters and errors are those of `relative`.
+    """Measure a field's attention against a null model.
 
     Parameters
     ----------
+    model, pieces, progress
+        As for `relative`.
     field : "beat", "position", "pitch", "duration" or "instrument"
     null : "moments", "events" or "beats"
         What is kept, see `mmt.analysis.attention.nulls`. "moments" explains all of beat and position, "beats" all of beat.
+
+    Raises
+    ------
+    ValueError
+        If there is no such field or null model, or a piece cannot be read.
 
     Examples
     --------

@@ -119,8 +119,10 @@ def permutation_test(first: Relative, second: Relative, *, draws: int = 9999, se
     ----------
     first, second : Relative
         Of the same field and the same pieces, in the same order.
-    draws, seed : int
-        Number of random swaps, and their seed.
+    draws : int
+        Number of random swaps.
+    seed : int
+        Of the swaps.
 
     Returns
     -------

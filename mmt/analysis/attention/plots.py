@@ -86,13 +86,14 @@ def draw_gain(
         From `relative(model, pieces)`, `relative(model, pieces, field)` or `contrast(model, pieces, field, null)`.
     of : "row_gain", "gain" or "gamma"
         Ignored for a Contrast, which has one gain.
-    layers, head : sequence of int, int, optional
-        Default: all layers, and all heads of a layer merged.
+    layers : sequence of int, optional
+        Default: all.
+    head : int, optional
+        Default: all heads of a layer merged.
     fields : sequence of str, optional
         Default: beat, position and pitch, or the only one given.
     level : float, optional
-        Level of the confidence intervals, drawn as thin lines; for a Contrast, of bands that hold for all differences and layers
-        at once. There are none for None, and for a single piece.
+        Of the confidence intervals, drawn as thin lines, or of a Contrast's simultaneous bands. None, or a single piece: none.
     of_what : str
         The model and the corpus, for the title.
 
@@ -109,7 +110,7 @@ def draw_gain(
         raise ValueError(f"there are no statistics of {missing[0]!r}; choose one of {', '.join(statistics)}")
     layer_count, head_count, _ = statistics[fields[0]].attention.shape[1:]
     layers = check_indices("layer", range(layer_count) if layers is None else layers, layer_count)
-    check_indices("head", [head or 0], head_count)
+    check_indices("head", [] if head is None else [head], head_count)
     figure = new_figure(7.2, 1.45 + 1.25 * len(layers))
     widths = [np.sqrt(np.ptp(_limits(statistics[field])) + 4) for field in fields]
     grid = figure.subplots(len(layers), len(fields), squeeze=False, width_ratios=widths)
@@ -257,9 +258,8 @@ def _limit_height(axes: Axes, where: npt.NDArray[Any], height: Sums, ends: Sums)
     cut = where[height > top]
     for row, place in enumerate(cut[::-1]):
         axes.annotate(
-            f"{place}: {height[where == place][0]:.1f}", (cut.min() - 0.5, 1), (-2, -1 - 8 * row),
+            f"{place}: {height[where == place][0]:.1f}", (cut.min() - 0.5, 1), (-2, -1 - 8 * row), color=_INK,
             xycoords=axes.get_xaxis_transform(), textcoords="offset points", ha="right", va="top", fontsize=_SMALL,
-            color=_INK,
         )  # fmt: skip
 
 

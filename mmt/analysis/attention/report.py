@@ -120,7 +120,7 @@ def write_report(
     representation : Representation
         The model's, for the names of the codes.
     provenance : mapping, optional
-        What `provenance.json` tells beside versions and command: model, corpus, seed.
+        Stored in `provenance.json`, besides the command and the versions of mmt and its libraries: model, corpus, seed.
     overwrite : bool
         Whether to replace a folder that this function wrote.
 

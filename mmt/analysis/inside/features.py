@@ -49,19 +49,24 @@ def train_autoencoder(
 
     Parameters
     ----------
-    store, place : ActivationStore, str
-        From `mmt.activations(…, output=folder)`, and one of its places, with one axis per event.
+    store : ActivationStore
+        From `mmt.activations(…, output=folder)`.
+    place : str
+        One that was recorded, with one axis per event.
     features, k : int
         The number of features, d_sae, and how many of them may be active at an event.
-    rows, dead_after : int
-        How many rows are seen in training, where each pass over the store is in another order; and after how many rows without
-        activity a feature is dead.
+    rows : int
+        How many rows are seen in training; the store is read again and again, in another order each time.
     batch_size, learning_rate : int, float
         Of Adam; the rate falls linearly to 0 over the last fifth.
+    dead_after : int
+        A feature is dead if it was not active in this number of rows.
     pieces : iterable of int, optional
         Train on these pieces only. Default: all.
     seed : int
         Of the initial weights and of the order.
+    progress : bool
+        Whether to show a progress bar.
 
     Raises
     ------
@@ -152,8 +157,9 @@ class Quality:
 
 def measure(autoencoder: SparseAutoencoder, store: ActivationStore, *, pieces: Iterable[int] | None = None) -> Quality:
     """Measure an autoencoder on activations, best of pieces that it was not trained on; rows are streamed."""
-    chosen, missed, squares = _rows_of(store, pieces), 0.0, 0.0
-    count, total = (np.zeros(size) for size in autoencoder.W_dec.shape)
+    chosen = _rows_of(store, pieces)
+    missed, count = 0.0, np.zeros(autoencoder.W_dec.shape[0])
+    total, squares = np.zeros(autoencoder.W_dec.shape[1]), 0.0
     for _, values in _stream(store, autoencoder.place, chosen):
         with torch.inference_mode():
             found = autoencoder.encode(values)
@@ -183,6 +189,9 @@ def top_events(
 
     Parameters
     ----------
+    autoencoder : SparseAutoencoder
+    store : ActivationStore
+        One that has the place of the autoencoder.
     feature : int
         From 0 to d_sae - 1.
     n : int

@@ -74,6 +74,8 @@ def patch_activations(
         Default: what `base` has there.
     heads : sequence of int, optional
         Replace those of these heads only, at places with an axis of heads.
+    batch_size : int
+        The number of events that are patched at once, which bounds the memory.
 
     Returns
     -------
@@ -119,6 +121,8 @@ def patch_paths(
 
     Parameters
     ----------
+    model, base, source, field, code, event
+        As for `patch_activations`.
     senders : sequence of (layer, head)
     receivers : sequence of (layer, head), (layer, head, "queries", "keys" or "values"), or "logits"
         "logits" reads the residual stream after the last layer.

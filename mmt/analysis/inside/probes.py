@@ -53,8 +53,9 @@ class Probe:
     bias: Floats
     """(classes,)"""
     rows: int
+    """Number of rows."""
     works: int
-    """Numbers of rows and of works."""
+    """Number of works."""
 
     def __str__(self) -> str:
         named = {name: getattr(self, name) for name in ("accuracy", "majority", "embedding", "control", "selectivity")}
@@ -78,20 +79,21 @@ def probe(
 
     Parameters
     ----------
-    store, place : ActivationStore, str
-        From `mmt.activations(…, output=folder)`, and one of its places; several axes of activations are flattened. If the store
-        has the place `embedding`, that is probed as a baseline.
+    store : ActivationStore
+        From `mmt.activations(…, output=folder)`. If it has the place `embedding`, that is probed as a baseline.
+    place : str
+        One that was recorded; several axes of activations are flattened.
     label : str, or array_like of int, (rows,)
         A label of the store, or a class for each row. Rows with a negative label are left out.
     works : sequence, (pieces,), optional
-        The work of each piece; versions of a work belong together. For the splits of a corpus, give
-        `[piece.split for piece in corpus.pieces]` and `folds=3`. Default: each piece is a work.
+        The work of each piece; versions of a work belong together. Default: each piece is a work. A corpus knows splits but no
+        works: for its splits, give `[piece.split for piece in corpus.pieces]` and `folds=3`.
     rows : array_like of bool, (rows,), optional
-        Which rows are used.
+        Use these rows only.
     folds, strength : int, float
         Number of groups of works, from 2 to the number of works; and C, the inverse strength of regularisation, > 0.
     most, seed : int
-        If there are more rows than `most`, this number is drawn at random. The seed is of this draw, the folds and the control.
+        If there are more rows than `most`, this number is drawn at random; the seed is of the draw, the folds and the control.
 
     Raises
     ------
@@ -116,8 +118,7 @@ def probe(
     return Probe(
         accuracy=mean_of(accuracy, 0, 1),
         majority=mean_of(_by_work(_majority(targets, fold), work), 0, 1),
-        control=mean_of(by_chance, 0, 1),
-        selectivity=mean_of(accuracy - by_chance, -1, 1),
+        control=mean_of(by_chance, 0, 1), selectivity=mean_of(accuracy - by_chance, -1, 1),
         embedding=None if embedding is None else mean_of(embedding, 0, 1),
         over_embedding=None if embedding is None else mean_of(accuracy - embedding, -1, 1),
         classes=classes.astype(np.int64), weights=weights, bias=bias, rows=len(chosen), works=int(work.max()) + 1,
@@ -151,7 +152,8 @@ def fit_logistic(values: Floats, targets: Integers, classes: int, strength: floa
 def _cross_validate(values: Floats, targets: Integers, fold: Integers, classes: int, strength: float) -> Floats:
     """1 for each row that a probe of the other folds gets right, else 0, (n,)."""
     right = np.zeros(len(targets))
-    for held_out in (fold == number for number in np.unique(fold)):
+    for number in np.unique(fold):
+        held_out = fold == number
         weights, bias = fit_logistic(values[~held_out], targets[~held_out], classes, strength)
         right[held_out] = (values[held_out] @ weights.T + bias).argmax(1) == targets[held_out]
     return right
@@ -160,7 +162,8 @@ def _cross_validate(values: Floats, targets: Integers, fold: Integers, classes: 
 def _majority(targets: Integers, fold: Integers) -> Floats:
     """1 for each row that has the most frequent label of the other folds, else 0, (n,)."""
     right = np.zeros(len(targets))
-    for held_out in (fold == number for number in np.unique(fold)):
+    for number in np.unique(fold):
+        held_out = fold == number
         right[held_out] = targets[held_out] == np.bincount(targets[~held_out]).argmax()
     return right
 

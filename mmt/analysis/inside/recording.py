@@ -60,8 +60,10 @@ def read_places(model: Model, codes: Tensor, places: Sequence[str]) -> dict[str,
         return activation
 
     network = edited(model.network, {place: partial(keep, place) for place in places})
-    with_heads = any(place.startswith("logits.") for place in places)
-    (network if with_heads else network.hidden)(codes)
+    if any(place.startswith("logits.") for place in places):
+        network(codes)
+    else:
+        network.hidden(codes)
     return found
 
 
@@ -81,8 +83,7 @@ def record(
     places, folder, stride = list(places), Path(folder), find_stride(model, stride)
     check = partial(check_piece, complete=False, representation=model.representation)
     names, found = named_pieces(model, pieces, check)
-    joined = (np.ascontiguousarray(piece).tobytes() + b"|" for piece in found)
-    sha256 = pieces.sha256 if isinstance(pieces, Corpus) else hashlib.sha256(b"".join(joined)).hexdigest()
+    sha256 = found.sha256 if isinstance(found, Corpus) else _hash_of(found)
     job = {
         "format_version": 2, "model": fingerprint(model), "pieces": sha256, "places": places, "dtype": dtype,
         "stride": stride, "names": names,
@@ -106,6 +107,13 @@ def record(
             file.attrs["first_piece"], file.attrs["stop_piece"] = first[0], index + 1
         parts += 1
     return ActivationStore(folder)
+
+
+def _hash_of(pieces: list[Events]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(np.ascontiguousarray(piece).tobytes() + b"|")
+    return digest.hexdigest()
 
 
 def _arrays(

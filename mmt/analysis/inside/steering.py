@@ -33,8 +33,10 @@ def difference_of_means(store: ActivationStore, place: str, high: npt.ArrayLike,
 
     Parameters
     ----------
-    store, place : ActivationStore, str
-        From `mmt.activations(…, output=folder)`, and one of its places.
+    store : ActivationStore
+        From `mmt.activations(…, output=folder)`.
+    place : str
+        One that was recorded.
     high, low : array_like of bool, (rows,); or of int, (m,)
         The rows of each class. With one value for each piece, `(values > 0)[store.labels("piece")]` selects the rows of pieces.
 
