@@ -106,6 +106,7 @@ class Piece:
         except OSError:
             self._remove(f"version-{number}.npy")
             raise
+        # Not before the new history is written, as the disk may be full.
         for gone in {one.number for one in known} - {one.number for one in versions}:
             self._remove(f"version-{gone}.npy")
 
@@ -131,6 +132,7 @@ class Piece:
         """Remove all alternatives."""
         known = self.alternatives
         self.save(alternatives=[])
+        # Not before the new list is written, as the disk may be full.
         for one in known:
             self._remove(f"alternative-{one['number']}.npy")
 

@@ -3,7 +3,7 @@
 Beats are counted from 0; `to_beat` is the beat after the last. Parts and instruments are names ("english-horn").
 """
 
-# ruff: noqa: RUF009 (`about` makes a field of a dataclass)
+# ruff: noqa: RUF009 (what `about` returns is a field of a dataclass, not a default that all objects share)
 from __future__ import annotations
 
 import types
@@ -25,9 +25,12 @@ class BadRequestError(ValueError):
 
 
 def about(text: str, default: Any = MISSING, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field: what it means, its default (or `list` or `dict`), and its limits: of a number, or of the length of others."""
+    """A field of a request; required without a `default`, which may be `list` or `dict` for a new empty one.
+
+    `text` says what the field means. `low` and `high` limit a number, or the length of a text or list.
+    """
     metadata = {"text": text, "low": low, "high": high}
-    if default in (list, dict):
+    if default is list or default is dict:
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -42,11 +43,25 @@ def test_nested_lists_are_checked() -> None:
         parse(Notes, {"revision": 1, "add": [[0, 12, "60", 25]]})
 
 
-def test_schemas_describe_every_field() -> None:
-    kinds = [one for one in vars(requests).values() if isinstance(one, type) and one.__module__ == requests.__name__]
-    for kind in kinds:
-        if kind.__doc__ and hasattr(kind, "__dataclass_fields__"):
-            described = schema(kind)
-            assert set(described["properties"]) == set(kind.__dataclass_fields__)
-            json.dumps(described)
+KINDS = [one for one in vars(requests).values() if dataclasses.is_dataclass(one) and isinstance(one, type)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_schemas_describe_every_field(kind: type[Any]) -> None:
+    described = schema(kind)
+    assert set(described["properties"]) == {one.name for one in dataclasses.fields(kind)}
+    json.dumps(described)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_have_the_type_of_their_field_and_are_within_its_limits(kind: type[Any]) -> None:
+    needed = {"from_beat": 4, "to_beat": 8, "beat": 4, "revision": 1, "alternative": 0, "version": 0}
+    needed |= {"instrument": "violin", "instruments": ["violin"]}
+    shown = schema(kind)
+    body = {name: needed[name] for name in shown["required"]}
+    body |= {name: one["default"] for name, one in shown["properties"].items() if name not in shown["required"]}
+    assert parse(kind, body) == parse(kind, {name: needed[name] for name in shown["required"]})
+
+
+def test_schemas_tell_limits() -> None:
     assert schema(Write)["properties"]["beats"]["maximum"] == requests.MOST_BEATS
