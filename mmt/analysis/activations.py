@@ -91,7 +91,7 @@ def activations(
             model, events, wanted, output, dtype=dtype, batch_size=batch_size, stride=stride, progress=progress
         )
     if isinstance(events, Corpus):
-        raise ValueError("a corpus was given; give a folder for its activations (output=…), or a piece: corpus[0]")
+        raise ValueError("a corpus was given; give a folder for activations (output=…), or a piece of it: corpus[0]")
     piece = readable_events(model.network.config, events, model.representation)  # type: ignore[arg-type]
     codes = torch.from_numpy(piece).to(model.device)
     return {place: found[0].cpu().numpy() for place, found in read_places(model, codes[None], wanted).items()}
