@@ -265,7 +265,7 @@ class _Manifest:
 
 
 def _manifest_in(archive: Path) -> bytes:
-    """The content of an archive's manifest; empty if there is none."""
+    """The bytes of an archive's manifest.csv; empty if the archive has no manifest."""
     found = members(archive)
     try:
         read = next((read for _, name, _, read in found if name == MANIFEST), bytes)

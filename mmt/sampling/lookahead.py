@@ -62,7 +62,7 @@ def look_ahead(logits, ends, rules, state, turn):  # type: ignore[no-untyped-def
             find_possible(rules, state, turn, row, field, floor[0], floor[PITCH - BEAT], turn.forced[row], inside)
             # Beats after the last allowed one count in the total.
             may = rules.known[0] if field == 0 else inside
-            total = _log_sum(tempered, may, np.int64(0), size, 0.0)  # a literal 0 would be compiled for anew
+            total = _log_sum(tempered, may, np.int64(0), size, 0.0)  # Numba compiles a separate form for a literal 0
             above, repeated = _log_sum(tempered, inside, at + 1, size, total), -np.inf
             greater = bool(inside[max(at + 1, 0) : size].any())
             if 0 <= at < size and inside[at]:
