@@ -110,7 +110,7 @@ function addCard(number, seed, card) {
   redraw(card, 0);
 }
 
-/** The beats that are written anew, [start, stop]; null for a whole piece. */
+/** The beats that an edit replaces, [start, stop]; null for a whole piece. */
 function newBeats({ kind, settings }) {
   if (kind === "Continue") return [settings.beat, Infinity];
   return settings.to_beat ? [settings.from_beat, settings.to_beat] : null;
